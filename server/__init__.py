@@ -1,0 +1,1 @@
+"""The Parley server: one engine and one store behind every door."""

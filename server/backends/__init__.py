@@ -1,0 +1,1 @@
+"""Model providers, one file per kind, behind the one contract in `backend.py`."""

@@ -1,0 +1,90 @@
+"""The contract between the engine and a model provider.
+
+Does not choose a provider (`providers.py`) and does not store anything.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """One call of a model. Members left at None are not sent to the provider."""
+
+    provider: str
+    model: str
+    messages: Sequence[Message]
+    """The whole context in order: system and developer messages, history, input."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    n: int = 1
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    tools: Sequence[dict[str, Any]] = ()
+    """Function tools, as {"type": "function", "function": {name, description, parameters, strict}}."""
+    tool_choice: Any = None
+    """none, auto, required, or {"type": "function", "function": {"name": …}}."""
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    """As in chat completions: {"type": "json_schema", "json_schema": {name, schema, strict}} or {"type": "json_object"}."""
+    thinking: dict[str, Any] | None = None
+    """The assistant's `model.thinking`: {"type": "enabled", "budgetTokens": N}."""
+    reasoning_effort: str | None = None
+    url: str | None = None
+    """The assistant's own `model.url`; called only when the operator's allow-list has its host."""
+    api_key: str | None = field(default=None, repr=False)
+    """The key in the assistant's `credentials` for this provider; None means the operator's."""
+    timeout_seconds: float = 600.0
+    """For the whole call, retries included."""
+
+
+class Finish(NamedTuple):
+    """One choice is complete."""
+
+    choice: int
+    reason: FinishReason
+
+
+class Usage(NamedTuple):
+    """Tokens of the whole call, all choices together; sent once, when known."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Ran(NamedTuple):
+    """What the provider says it ran; sent at most once, before the first delta."""
+
+    model: str
+    system_fingerprint: str | None = None
+
+
+ModelEvent = ContentDelta | ToolCallDelta | Ran | Finish | Usage
+
+
+class Backend(Protocol):
+    """A kind of model provider."""
+
+    def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Call the model and yield what it sends, in order.
+
+        Promises: every choice ends in exactly one `Finish`, or the iteration raises `UpstreamError` (or `InvalidArgument`
+        when the provider refuses the request itself). Nothing is retried after the first delta. Closing the iterator, or
+        cancelling the task that reads it, closes the provider's connection. No text of the provider's error leaves here.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections. Calls in flight fail."""
+        ...

@@ -1,0 +1,139 @@
+"""The errors that callers see.
+
+    ServiceError
+    ├── InvalidArgument      400  the request is wrong; names the fields
+    ├── Unauthenticated      401  no key, or not one of ours
+    ├── PermissionDenied     403  a key of the wrong kind
+    ├── NotFound             404  absent, or another org's
+    ├── FailedPrecondition   400  right request, wrong state
+    ├── Aborted              409  two callers in each other's way
+    ├── ResourceExhausted    429  try again later
+    ├── StorageUnavailable   503  nothing was written
+    └── UpstreamError        502, 503, 504 or 429  the model provider failed
+
+Each carries its gRPC status and its HTTP status; `interceptors.py` converts, `wire/errors.py` gives the door's shape.
+Does not log, and holds no text of a caught exception.
+"""
+
+from typing import NamedTuple
+
+from grpc import StatusCode
+
+
+class Violation(NamedTuple):
+    """One thing wrong with a request."""
+
+    field: str
+    """Path as the caller wrote it: `name`, `input[0].role`; empty when the whole request is meant."""
+    message: str
+    rule: str = "invalid"
+    """Machine-readable kind, for the completions door's `type`."""
+
+
+class ServiceError(Exception):
+    """What a caller is told. `message` is for a person, `reason` (UPPER_SNAKE) for a program."""
+
+    code = StatusCode.INTERNAL
+    http_status = 500
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None, violations: tuple[Violation, ...] = (),
+                 retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or type(self).reason
+        self.violations = violations
+        self.retry_after = retry_after
+
+
+class InvalidArgument(ServiceError):
+    code = StatusCode.INVALID_ARGUMENT
+    http_status = 400
+    reason = "INVALID_ARGUMENT"
+
+    @classmethod
+    def of(cls, field: str, message: str, *, rule: str = "invalid", reason: str | None = None) -> "InvalidArgument":
+        """The error of one field; the text names it."""
+        return cls(f"{field} {message}", violations=(Violation(field, message, rule),), reason=reason)
+
+
+class Unauthenticated(ServiceError):
+    code = StatusCode.UNAUTHENTICATED
+    http_status = 401
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(ServiceError):
+    code = StatusCode.PERMISSION_DENIED
+    http_status = 403
+    reason = "PERMISSION_DENIED"
+
+
+class NotFound(ServiceError):
+    code = StatusCode.NOT_FOUND
+    http_status = 404
+    reason = "NOT_FOUND"
+
+
+class FailedPrecondition(ServiceError):
+    code = StatusCode.FAILED_PRECONDITION
+    http_status = 400
+    reason = "FAILED_PRECONDITION"
+
+
+class Aborted(ServiceError):
+    code = StatusCode.ABORTED
+    http_status = 409
+    reason = "CONFLICT"
+
+
+class ResourceExhausted(ServiceError):
+    code = StatusCode.RESOURCE_EXHAUSTED
+    http_status = 429
+    reason = "RATE_LIMITED"
+
+
+class StorageUnavailable(ServiceError):
+    code = StatusCode.UNAVAILABLE
+    http_status = 503
+    reason = "STORAGE_UNAVAILABLE"
+
+
+class UpstreamError(ServiceError):
+    """The model provider failed. `error_code` is what a Chat's `error.code` then says."""
+
+    code = StatusCode.UNAVAILABLE
+    http_status = 502
+    reason = "UPSTREAM_ERROR"
+    error_code = "upstream_error"
+
+
+class UpstreamUnavailable(UpstreamError):
+    """It could not be reached or is overloaded; the same call may succeed later."""
+
+    http_status = 503
+    reason = "UPSTREAM_UNAVAILABLE"
+
+
+class UpstreamTimeout(UpstreamError):
+    """It did not answer, or stopped sending, within the deadline."""
+
+    code = StatusCode.DEADLINE_EXCEEDED
+    http_status = 504
+    reason = "UPSTREAM_TIMEOUT"
+    error_code = "upstream_timeout"
+
+
+class UpstreamIncomplete(UpstreamError):
+    """Its stream ended without saying that it was finished."""
+
+    reason = "UPSTREAM_INCOMPLETE"
+    error_code = "upstream_incomplete"
+
+
+class UpstreamRateLimited(UpstreamError):
+    """It asked for fewer calls, and retries within the deadline did not help."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    http_status = 429
+    reason = "UPSTREAM_RATE_LIMITED"
