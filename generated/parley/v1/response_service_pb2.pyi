@@ -1,0 +1,91 @@
+from generated.buf.validate import validate_pb2 as _validate_pb2
+from google.api import annotations_pb2 as _annotations_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from generated.parley.v1 import chat_service_pb2 as _chat_service_pb2
+from generated.parley.v1 import response_pb2 as _response_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CreateResponseRequest(_message.Message):
+    __slots__ = ("input", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "stream", "previous_chat_id", "transport", "model", "instructions", "tools", "tool_choice", "text", "temperature", "top_p", "max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "store", "background", "stream_options", "parallel_tool_calls", "reasoning", "include", "truncation", "user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs", "frequency_penalty", "presence_penalty")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    SQUAD_ID_FIELD_NUMBER: _ClassVar[int]
+    SQUAD_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_CHAT_ID_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    STREAM_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
+    SAFETY_IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_KEY_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_RETENTION_FIELD_NUMBER: _ClassVar[int]
+    TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    input: _struct_pb2.Value
+    assistant_id: str
+    assistant: _struct_pb2.Struct
+    assistant_overrides: _struct_pb2.Struct
+    squad_id: str
+    squad: _struct_pb2.Struct
+    name: str
+    session_id: str
+    stream: bool
+    previous_chat_id: str
+    transport: _chat_service_pb2.ChatTransport
+    model: str
+    instructions: _struct_pb2.Value
+    tools: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    tool_choice: _struct_pb2.Value
+    text: _struct_pb2.Struct
+    temperature: float
+    top_p: float
+    max_output_tokens: int
+    max_tool_calls: int
+    metadata: _struct_pb2.Struct
+    previous_response_id: str
+    store: bool
+    background: bool
+    stream_options: _struct_pb2.Struct
+    parallel_tool_calls: bool
+    reasoning: _struct_pb2.Struct
+    include: _containers.RepeatedScalarFieldContainer[str]
+    truncation: str
+    user: str
+    service_tier: str
+    safety_identifier: str
+    prompt_cache_key: str
+    prompt_cache_retention: str
+    top_logprobs: int
+    frequency_penalty: float
+    presence_penalty: float
+    def __init__(self, input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., transport: _Optional[_Union[_chat_service_pb2.ChatTransport, _Mapping]] = ..., model: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_output_tokens: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., store: _Optional[bool] = ..., background: _Optional[bool] = ..., stream_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., include: _Optional[_Iterable[str]] = ..., truncation: _Optional[str] = ..., user: _Optional[str] = ..., service_tier: _Optional[str] = ..., safety_identifier: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., top_logprobs: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ...) -> None: ...
