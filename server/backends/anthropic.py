@@ -1,0 +1,316 @@
+"""Anthropic's Messages API, through the official client.
+
+Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it refuses a
+request with them), `seed` and the penalties. Thinking is not passed on. Does not retry or time out by itself
+(`calls.py`).
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+import anthropic
+import httpx2
+import orjson
+
+from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.limits import Limits
+from server.backends.providers import Endpoint
+from server.errors import InvalidArgument
+from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+
+DEFAULT_MAX_TOKENS = 4096
+"""The API wants a number; on top of it comes the budget for thinking."""
+
+_NO_TOKENS = {"input_tokens": 0, "output_tokens": 0}
+_OPENING = "(The conversation begins.)"
+_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+class AnthropicBackend:
+    """Calls messages. `http` comes from `transport.provider_client`; who made it closes it."""
+
+    def __init__(
+        self, endpoint_of: Callable[[ModelRequest], Endpoint], http: httpx2.AsyncClient, limits: Limits | None = None,
+        *, sleep: Sleep = asyncio.sleep,
+    ) -> None:  # fmt: skip
+        self._endpoint_of = endpoint_of
+        self._http = http
+        self._limits = limits or Limits()
+        self._sleep = sleep
+
+    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """As `Backend.generate` promises."""
+        body = request_body(request)
+        client = self._client(self._endpoint_of(request))
+        call = Call(request, anthropic, self._limits, sleep=self._sleep)
+
+        async def send() -> Any:
+            response = await client.messages.with_raw_response.create(**body)
+            # Plain dicts: the typed events assume a server that keeps to the schema.
+            return await response.parse(to=anthropic.AsyncStream[object])
+
+        stream = await call.open(send)
+        try:
+            answer = _Answer(call)
+            while not answer.over and (event := await call.receive(stream)) is not END:
+                for said in answer.read(event):
+                    yield said
+            if not answer.over:
+                raise call.incomplete()
+            await call.drain(stream)
+        finally:
+            await stream.close()
+
+    async def close(self) -> None:
+        """Nothing of its own to release."""
+
+    def _client(self, endpoint: Endpoint) -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url.removesuffix("/v1"),  # the client adds it
+            default_query=endpoint.query,
+            # Explicit, or ANTHROPIC_CUSTOM_HEADERS of the environment could replace it.
+            default_headers={"Authorization": f"Bearer {endpoint.api_key}"},
+            http_client=self._http,
+            timeout=self._http.timeout,
+            max_retries=0,
+        )
+
+
+def request_body(request: ModelRequest) -> dict[str, Any]:
+    """The members to send: those that are set. Raises InvalidArgument for what the API cannot do."""
+    if request.n != 1:
+        raise InvalidArgument.of("n", "must be 1 for provider anthropic")
+    thinking = _thinking(request.thinking)
+    members = {
+        "model": request.model,
+        "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0),
+        "messages": _turns(request.messages),
+        "stream": True,
+        "system": "\n\n".join(filter(None, (text_of(m) for m in request.messages if _is_system(m)))) or None,
+        "stop_sequences": list(request.stop) or None,
+        "thinking": thinking,
+        "tools": [_tool(tool) for tool in request.tools] or None,
+        "tool_choice": _tool_choice(request) if request.tools else None,
+        "output_config": _output_config(request),
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _is_system(message: Message) -> bool:
+    return message.role in ("system", "developer")
+
+
+def _thinking(thinking: dict[str, Any] | None) -> dict[str, Any] | None:
+    if thinking is None:
+        return None
+    budget = thinking.get("budgetTokens", thinking.get("budget_tokens"))
+    sent = {"type": thinking.get("type", "enabled")}
+    return sent if budget is None else {**sent, "budget_tokens": int(budget)}
+
+
+def _output_config(request: ModelRequest) -> dict[str, Any] | None:
+    config: dict[str, Any] = {}
+    kind = (request.response_format or {}).get("type", "text")
+    if kind == "json_schema":
+        schema = (request.response_format or {}).get("json_schema", {}).get("schema", {})
+        config["format"] = {"type": "json_schema", "schema": schema}
+    elif kind != "text":
+        raise InvalidArgument.of("response_format", f"{kind} is not known to provider anthropic; send a json_schema")
+    if effort := _EFFORTS.get(request.reasoning_effort or ""):
+        config["effort"] = effort
+    return config or None
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    function = tool.get("function", {})
+    sent = {"name": function.get("name"), "input_schema": {"type": "object", **(function.get("parameters") or {})}}
+    return sent | {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
+
+
+def _tool_choice(request: ModelRequest) -> dict[str, Any] | None:
+    choice = request.tool_choice
+    if isinstance(choice, dict):
+        sent = {"type": "tool", "name": choice.get("function", choice).get("name")}
+    else:
+        sent = {"type": {"required": "any", "none": "none"}.get(choice, "auto")}
+    if request.parallel_tool_calls is False and sent["type"] != "none":
+        return sent | {"disable_parallel_tool_use": True}
+    return sent if choice is not None else None
+
+
+def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The conversation as turns of user and assistant, in turn, the user's first."""
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        blocks = [] if _is_system(message) else _blocks(message)
+        if not blocks:
+            continue
+        role = "assistant" if message.role == "assistant" else "user"
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"].extend(blocks)
+        else:
+            turns.append({"role": role, "content": blocks})
+    if not turns:
+        raise InvalidArgument.of("input", "must say something for provider anthropic")
+    if turns[0]["role"] == "assistant":  # a firstMessage; the API wants the user to begin
+        turns.insert(0, {"role": "user", "content": [_text_block(_OPENING)]})
+    return turns
+
+
+def _blocks(message: Message) -> list[dict[str, Any]]:
+    if message.role == "tool":
+        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": text_of(message)}]
+    blocks = [block for part in parts_of(message) if (block := _block(part)) is not None]
+    return blocks + [_tool_use(call) for call in tool_calls_of(message)]
+
+
+def _block(part: dict[str, Any]) -> dict[str, Any] | None:
+    """A part as the API names it; None for empty text, which it refuses."""
+    kind = part.get("type", "text")
+    if kind in TEXT_PARTS:
+        return _text_block(part["text"]) if part.get("text") else None
+    match part:
+        case {"type": "image_url", "image_url": {"url": str(url)}} | {"type": "input_image", "image_url": str(url)}:
+            return {"type": "image", "source": _source(url)}
+        case {"type": "file", "file": {"file_data": str(data)}} | {"type": "input_file", "file_data": str(data)}:
+            return {"type": "document", "source": _source(data)}
+        case {"type": "refusal", "refusal": str(text)} if text:
+            return _text_block(text)
+    raise InvalidArgument.of("input", f"has a part of type {kind}, which provider anthropic cannot be sent")
+
+
+def _text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _source(url: str) -> dict[str, Any]:
+    head, comma, data = url.partition(",")
+    if not head.startswith("data:"):
+        return {"type": "url", "url": url}
+    if not comma or not head.endswith(";base64"):
+        raise InvalidArgument.of("input", "has a data URL that is not base64")
+    return {"type": "base64", "media_type": head[5:].partition(";")[0], "data": data}
+
+
+def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
+    try:
+        arguments = orjson.loads(call["arguments"] or "{}")
+    except orjson.JSONDecodeError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        arguments = {"arguments": call["arguments"]}  # an object is required, and what was said is kept
+    return {"type": "tool_use", "id": call["id"], "name": call["name"], "input": arguments}
+
+
+class _Answer:
+    """Reads the events of one call."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._usage: dict[str, Any] = dict(_NO_TOKENS)
+        self._tools: dict[int, _ToolUse] = {}
+        self._stop_reason: Any = None
+        self.over = False
+
+    def read(self, event: Any) -> Iterator[ModelEvent]:
+        if not isinstance(event, dict):
+            raise self._call.unreadable()
+        place = event.get("index") if isinstance(event.get("index"), int) else 0
+        match event.get("type"):
+            case "message_start":
+                yield from self._start(_dict(event.get("message")))
+            case "content_block_start":
+                yield from self._block_start(place, _dict(event.get("content_block")))
+            case "content_block_delta":
+                yield from self._delta(place, _dict(event.get("delta")))
+            case "content_block_stop":
+                yield from self._block_stop(place)
+            case "message_delta":
+                self._stop_reason = _dict(event.get("delta")).get("stop_reason")
+                self._add_usage(event.get("usage"))
+            case "message_stop":
+                yield from self._stop()
+
+    def _start(self, message: dict[str, Any]) -> Iterator[ModelEvent]:
+        self._add_usage(message.get("usage"))
+        if isinstance(model := message.get("model"), str):
+            yield Ran(encodable(model))
+
+    def _block_start(self, place: int, block: dict[str, Any]) -> Iterator[ModelEvent]:
+        if block.get("type") == "text" and block.get("text"):
+            yield from self._delta(place, {"type": "text_delta", "text": block["text"]})
+        if block.get("type") != "tool_use":
+            return
+        tool = self._tools[place] = _ToolUse(len(self._tools))
+        arguments = json.dumps(block["input"]) if block.get("input") else ""
+        tool.has_arguments = bool(arguments)
+        yield ToolCallDelta(
+            index=tool.index, id=encodable(str(block.get("id"))), name=encodable(str(block.get("name"))),
+            arguments=self._call.accept(arguments),
+        )  # fmt: skip
+
+    def _delta(self, place: int, delta: dict[str, Any]) -> Iterator[ModelEvent]:
+        match delta:
+            case {"type": "text_delta", "text": str(text)}:
+                yield ContentDelta(text=self._call.accept(text))
+            case {"type": "input_json_delta", "partial_json": str(text)} if text and (tool := self._tools.get(place)):
+                tool.has_arguments = True
+                yield ToolCallDelta(index=tool.index, arguments=self._call.accept(text))
+
+    def _block_stop(self, place: int) -> Iterator[ModelEvent]:
+        tool = self._tools.get(place)
+        if tool and not tool.has_arguments:  # a tool without parameters; arguments are JSON once complete
+            tool.has_arguments = True
+            yield ToolCallDelta(index=tool.index, arguments="{}")
+
+    def _stop(self) -> Iterator[ModelEvent]:
+        reason = _FINISH_REASONS.get(str(self._stop_reason))
+        if reason is None:
+            raise self._call.incomplete()
+        self.over = True
+        yield Finish(0, reason)
+        if self._usage != _NO_TOKENS:
+            yield _usage(self._usage)
+
+    def _add_usage(self, usage: Any) -> None:
+        """Later counts replace earlier ones: they are cumulative."""
+        self._usage.update({name: value for name, value in _dict(usage).items() if value is not None})
+
+
+class _ToolUse:
+    """A tool call that is being sent."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.has_arguments = False
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    cached = _count(usage, "cache_read_input_tokens")
+    # The API counts what it read from and wrote to its cache apart.
+    prompt = _count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens") + cached
+    reasoning = _count(_dict(usage.get("output_tokens_details")), "thinking_tokens")
+    return Usage(prompt, _count(usage, "output_tokens"), cached, reasoning)
+
+
+def _count(members: dict[str, Any], name: str) -> int:
+    value = members.get(name)
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

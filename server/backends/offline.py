@@ -1,0 +1,227 @@
+"""The offline model: deterministic, free, embedded, and useful in tests because it reads its context.
+
+A token of it is a word, in `max_tokens` and in `Usage`. Does not understand anything, and ignores temperature, top_p,
+the penalties, thinking and the model's name (it says which one ran).
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.errors import InvalidArgument
+from server.messages import text_of, tool_calls_of
+
+MODEL = "offline-1"
+
+_WORD = re.compile(r"\s*\S+(?:\s+$)?")
+_LETTERS = re.compile(r"\w+")
+_NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
+_NAME_QUESTION = re.compile(r"\bwhat(?:\s+is|\s+was|['’]?s)\s+my\s+name\b", re.IGNORECASE)
+# A look-ahead, so that two names in one sentence are two matches.
+_NAME = re.compile(r"\bmy\s+name(?:\s+is|['’]s)\s+(?=(\w[\w'’-]*(?:[ \t]+\w[\w'’-]*){0,4}))", re.IGNORECASE)
+_NAME_TELLERS = frozenset({"user", "system", "developer"})
+_SCHEMA_NODES = 1000
+
+
+class _Said(NamedTuple):
+    """One choice: its text, or a tool call."""
+
+    text: str
+    reason: FinishReason
+    tool: str | None = None
+    arguments: str = ""
+
+    def words(self) -> int:
+        return len((self.arguments if self.tool else self.text).split()) + bool(self.tool)
+
+
+class OfflineBackend:
+    """Answers `You said: <last user text>`, and the few other things that its module's design says."""
+
+    def __init__(self, delay_seconds: float = 0.0, *,
+                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._delay = delay_seconds
+        self._sleep = sleep
+
+    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Yield the answer word by word; awaits nothing without a delay."""
+        choices = _choices(request)
+        yield Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
+        for index, said in enumerate(choices):
+            for piece in _pieces(index, said):
+                if self._delay > 0:
+                    await self._sleep(self._delay)
+                yield piece
+            yield Finish(index, said.reason)
+        yield Usage(_prompt_words(request.messages), sum(said.words() for said in choices))
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def _choices(request: ModelRequest) -> list[_Said]:
+    context = _Context(request.messages)
+    if tool := _tool_to_call(request, context):
+        return [_call(tool)] * request.n
+    schema = _schema(request.response_format)
+    if schema is not None:
+        text = json.dumps(_Filler(schema).fill(schema), ensure_ascii=False)
+        return [_bounded(text, request)] * request.n  # a ` (2)` after it would no longer be JSON
+    text = context.answer()
+    return [_bounded(text if index == 0 else f"{text} ({index + 1})", request) for index in range(request.n)]
+
+
+def _pieces(index: int, said: _Said) -> Iterator[ContentDelta | ToolCallDelta]:
+    if said.tool:
+        yield ToolCallDelta(choice=index, index=0, id=f"call_offline_{index}", name=said.tool, arguments=said.arguments)
+        return
+    for word in _WORD.findall(said.text) or [said.text]:
+        yield ContentDelta(choice=index, text=word)
+
+
+def _prompt_words(messages: Sequence[Message]) -> int:
+    return sum(len(text_of(message).split()) for message in messages)
+
+
+def _bounded(text: str, request: ModelRequest) -> _Said:
+    """Cut at the first stop sequence, then at max_tokens words."""
+    ends = [end for stop in request.stop if stop and (end := text.find(stop)) >= 0]
+    text = text[: min(ends, default=len(text))]
+    if request.max_tokens is not None and len(text.split()) > request.max_tokens:
+        return _Said("".join(_WORD.findall(text)[: request.max_tokens]), "length")
+    return _Said(text, "stop")
+
+
+class _Context:
+    """What the model makes of the messages: the last thing the user said, and the tools' results after it."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+        last = next((i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "user"), -1)
+        self.said = text_of(messages[last]) if last >= 0 else ""
+        self.results = [message for message in messages[last + 1 :] if message.role == "tool"]
+
+    def answer(self) -> str:
+        if self.results:
+            return "\n".join(f"{self._tool_of(result)} returned: {text_of(result)}" for result in self.results)
+        if _NAME_QUESTION.search(self.said):
+            name = self._name()
+            return f"Your name is {name}." if name else "I don't know your name."
+        return f"You said: {self.said}"
+
+    def _name(self) -> str | None:
+        tellers = (message for message in reversed(self._messages) if message.role in _NAME_TELLERS)
+        return next((_person(found[-1]) for teller in tellers if (found := _NAME.findall(text_of(teller)))), None)
+
+    def _tool_of(self, result: Message) -> str:
+        if result.name:
+            return result.name
+        calls = (call for message in reversed(self._messages) for call in tool_calls_of(message))
+        return next((call["name"] for call in calls if call["id"] == result.tool_call_id), "tool")
+
+
+def _person(words: str) -> str:
+    """The name at the beginning of some words: the first, and those after it that begin with a capital."""
+    first, *more = words.split()
+    name = [first]
+    for word in more:
+        if not word[0].isupper() or word == "I":
+            break
+        name.append(word)
+    return " ".join(name)
+
+
+def _tool_to_call(request: ModelRequest, context: _Context) -> dict[str, Any] | None:
+    choice, functions = request.tool_choice, [tool.get("function", tool) for tool in request.tools]
+    if isinstance(choice, dict):
+        wanted = choice.get("function", choice).get("name")
+        named = next((function for function in functions if function.get("name") == wanted), None)
+        if named is None:
+            raise InvalidArgument.of("tool_choice", "names a tool that is not in tools")
+        return None if context.results else named
+    if choice == "required" and not functions:
+        raise InvalidArgument.of("tool_choice", "requires a tool, and tools has none")
+    if choice == "none" or not functions or context.results:
+        return None
+    return _mentioned(functions, context.said) or (functions[0] if choice == "required" else None)
+
+
+def _mentioned(functions: list[dict[str, Any]], said: str) -> dict[str, Any] | None:
+    words = set(_LETTERS.findall(said.lower()))
+    return next((function for function in functions if words & _name_words(function.get("name", ""))), None)
+
+
+def _name_words(name: str) -> set[str]:
+    """`get_weather`, `get-weather` and `getWeather` have `weather`; words of three letters and less do not count."""
+    return {word.lower() for word in _NAME_PART.findall(name) if len(word) > 3}
+
+
+def _call(function: dict[str, Any]) -> _Said:
+    schema = function.get("parameters") or {}
+    arguments = _Filler(schema).fill({"type": "object", **schema})
+    return _Said("", "tool_calls", function["name"], json.dumps(arguments, ensure_ascii=False))
+
+
+def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+    kind = (response_format or {}).get("type")
+    if kind == "json_object":
+        return {"type": "object"}
+    if kind != "json_schema":
+        return None
+    schema = (response_format or {}).get("json_schema", {}).get("schema")
+    return schema if isinstance(schema, dict) else {"type": "object"}
+
+
+class _Filler:
+    """Makes the smallest value of a schema. Bounded: a schema that refers to itself ends in nulls."""
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+        self._left = _SCHEMA_NODES
+
+    def fill(self, schema: Any, depth: int = 8) -> Any:
+        self._left -= 1
+        if not isinstance(schema, dict) or depth == 0 or self._left < 0:
+            return None
+        if "const" in schema:
+            return schema["const"]
+        if isinstance(options := schema.get("enum"), list) and options:
+            return options[0]
+        if isinstance(reference := schema.get("$ref"), str):
+            return self.fill(self._resolve(reference), depth - 1)
+        for combination in ("anyOf", "oneOf", "allOf"):
+            if isinstance(options := schema.get(combination), list) and options:
+                return self.fill(options[0], depth - 1)
+        return self._of_type(_type(schema), schema, depth)
+
+    def _of_type(self, kind: str | None, schema: dict[str, Any], depth: int) -> Any:
+        if kind == "object":
+            properties = schema.get("properties")
+            known = properties if isinstance(properties, dict) else {}
+            return {name: self.fill(known.get(name), depth - 1) for name in _required(schema)}
+        simple = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
+        return simple.get(kind or "")
+
+    def _resolve(self, reference: str) -> Any:
+        """A reference inside the schema, such as `#/$defs/Item`."""
+        found: Any = self._root
+        for step in reference.removeprefix("#").split("/")[1:]:
+            found = found.get(step) if isinstance(found, dict) else None
+        return found
+
+
+def _type(schema: dict[str, Any]) -> str | None:
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    if isinstance(kind, list):
+        kind = next((option for option in kind if option != "null"), None)
+    return kind if isinstance(kind, str) else None
+
+
+def _required(schema: dict[str, Any]) -> list[str]:
+    required = schema.get("required")
+    return [name for name in required if isinstance(name, str)] if isinstance(required, list) else []

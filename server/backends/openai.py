@@ -1,0 +1,312 @@
+"""Every provider that speaks OpenAI's chat completions, through the official client.
+
+Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in parts, missing
+indexes, usage in every chunk or in none. A refusal is passed on as text; reasoning text is not passed on.
+Does not retry or time out by itself (`calls.py`).
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx2
+import openai
+
+from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.limits import Limits
+from server.backends.providers import Endpoint
+from server.errors import InvalidArgument, UpstreamIncomplete
+from server.messages import parts_of, text_of, tool_calls_of
+
+# These know the role `developer` and `max_completion_tokens`; compatible servers know the older names.
+_OPENAI_ITSELF = frozenset({"openai", "azure-openai"})
+# Refuses members it does not know, and sends usage without being asked.
+_NO_STREAM_OPTIONS = frozenset({"mistral"})
+_MOST_TOOL_CALLS = 128
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop", "end_turn": "stop", "eos": "stop", "stop_sequence": "stop",
+    "length": "length", "max_tokens": "length",
+    "tool_calls": "tool_calls", "function_call": "tool_calls", "tool_use": "tool_calls",
+    "content_filter": "content_filter", "safety": "content_filter",
+}  # fmt: skip
+
+
+class OpenAIBackend:
+    """Calls chat completions. `http` comes from `transport.provider_client`; who made it closes it."""
+
+    def __init__(
+        self, endpoint_of: Callable[[ModelRequest], Endpoint], http: httpx2.AsyncClient, limits: Limits | None = None,
+        *, sleep: Sleep = asyncio.sleep,
+    ) -> None:  # fmt: skip
+        self._endpoint_of = endpoint_of
+        self._http = http
+        self._limits = limits or Limits()
+        self._sleep = sleep
+
+    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """As `Backend.generate` promises."""
+        client = self._client(self._endpoint_of(request))
+        call = Call(request, openai, self._limits, sleep=self._sleep)
+        stream = await _open(call, client, request)
+        try:
+            answer = _Answer(request.n, call)
+            while (chunk := await self._receive(call, stream, answer)) is not END:
+                for event in answer.read(chunk):
+                    yield event
+            for event in answer.end():
+                yield event
+        finally:
+            await stream.close()
+
+    async def close(self) -> None:
+        """Nothing of its own to release."""
+
+    async def _receive(self, call: Call, stream: Any, answer: "_Answer") -> Any:
+        try:
+            return await call.receive(stream)
+        except UpstreamIncomplete:
+            if answer.complete:  # cut between the last choice and [DONE]
+                return END
+            raise
+
+    def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url,
+            default_query=endpoint.query,
+            # Explicit, or OPENAI_CUSTOM_HEADERS of the environment could replace it.
+            default_headers={"Authorization": f"Bearer {endpoint.api_key}"},
+            http_client=self._http,
+            timeout=self._http.timeout,
+            max_retries=0,
+        )
+
+
+async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -> Any:
+    body = request_body(request)
+
+    async def send() -> Any:
+        response = await client.chat.completions.with_raw_response.create(**body)
+        # Plain dicts: the typed chunks assume a server that keeps to the schema.
+        return response.parse(to=openai.AsyncStream[object])
+
+    try:
+        return await call.open(send)
+    except InvalidArgument:
+        if request.provider in _OPENAI_ITSELF or body.pop("stream_options", None) is None:
+            raise
+    return await call.open(send)  # perhaps it was stream_options that the server does not know
+
+
+def request_body(request: ModelRequest) -> dict[str, Any]:
+    """The members to send: those that are set."""
+    max_tokens = "max_completion_tokens" if request.provider in _OPENAI_ITSELF else "max_tokens"
+    members = {
+        "model": request.model,
+        "messages": [_message(message, request.provider) for message in request.messages],
+        "stream": True,
+        "stream_options": None if request.provider in _NO_STREAM_OPTIONS else {"include_usage": True},
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        max_tokens: request.max_tokens,
+        "stop": list(request.stop) or None,
+        "seed": request.seed,
+        "n": request.n if request.n != 1 else None,
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+        "response_format": request.response_format,
+        "reasoning_effort": request.reasoning_effort,
+        "tools": list(request.tools) or None,
+        "tool_choice": request.tool_choice if request.tools else None,
+        "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _message(message: Message, provider: str) -> dict[str, Any]:
+    role = message.role
+    if role == "tool":
+        return {"role": role, "tool_call_id": message.tool_call_id, "content": text_of(message)}
+    if role == "developer" and provider not in _OPENAI_ITSELF:
+        role = "system"
+    calls = tool_calls_of(message)
+    sent: dict[str, Any] = {"role": role, "content": _content(message) or (None if calls else "")}
+    if message.name:
+        sent["name"] = message.name
+    if calls:
+        sent["tool_calls"] = [_tool_call(call) for call in calls]
+    if message.refusal:
+        sent["refusal"] = message.refusal
+    return sent
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if message.content.WhichOneof("kind") != "list_value":
+        return text_of(message)
+    return [_part(part) for part in parts_of(message)]
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    """A part as chat completions names it; the Responses API has other names for the same things."""
+    match part:
+        case {"type": "input_text" | "output_text", "text": text}:
+            return {"type": "text", "text": text}
+        case {"type": "input_image", "image_url": str(url)}:
+            return {"type": "image_url", "image_url": {"url": url}}
+        case {"type": "input_file"}:
+            members = {name: part[name] for name in ("file_data", "file_id", "filename") if name in part}
+            return {"type": "file", "file": members}
+    return part if "type" in part else {"type": "text", **part}
+
+
+def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
+    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+
+
+class _Answer:
+    """Reads the chunks of one call."""
+
+    def __init__(self, n: int, call: Call) -> None:
+        self._call = call
+        self._choices = [_Choice(index, call) for index in range(n)]
+        self._usage: Usage | None = None
+        self._begun = False
+
+    @property
+    def complete(self) -> bool:
+        return all(choice.finished for choice in self._choices)
+
+    def read(self, chunk: Any) -> Iterator[ModelEvent]:
+        if not isinstance(chunk, dict):
+            raise self._call.unreadable()
+        self._usage = _usage(chunk.get("usage")) or self._usage
+        if not self._begun and (model := _text_or_none(chunk.get("model"))):
+            self._begun = True
+            yield Ran(model, _text_or_none(chunk.get("system_fingerprint")))
+        for item in _dicts(chunk.get("choices")):
+            choice = self._choice(item.get("index") or 0)
+            if choice is not None and not choice.finished:
+                for event in choice.read(item):
+                    self._begun = True  # too late for Ran
+                    yield event
+
+    def end(self) -> Iterator[ModelEvent]:
+        """The stream is over. Raises UpstreamIncomplete when a choice is not."""
+        if not self.complete:
+            raise self._call.incomplete()
+        if self._usage is not None:
+            yield self._usage
+
+    def _choice(self, index: Any) -> "_Choice | None":
+        return self._choices[index] if isinstance(index, int) and 0 <= index < len(self._choices) else None
+
+
+class _Choice:
+    """Reads one choice of a call."""
+
+    def __init__(self, index: int, call: Call) -> None:
+        self._index = index
+        self._call = call
+        self._tool_calls: list[_ToolCall] = []
+        self.finished = False
+
+    def read(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
+        delta = item.get("delta") or item.get("message")  # some servers send the whole message
+        if isinstance(delta, dict):
+            for text in (_text(delta.get("content")), _text(delta.get("refusal"))):
+                if text:
+                    yield ContentDelta(choice=self._index, text=self._call.accept(text))
+            for call in _dicts(delta.get("tool_calls")):
+                yield from self._tool_call(call)
+        if isinstance(reason := item.get("finish_reason"), str) and reason:
+            yield from self._finish(reason)
+
+    def _tool_call(self, delta: dict[str, Any]) -> Iterator[ToolCallDelta]:
+        function = delta.get("function")
+        function = function if isinstance(function, dict) else {}
+        call = self._find(delta.get("index"), _text_or_none(delta.get("id")))
+        arguments = self._call.accept(_arguments(function.get("arguments")))
+        event = ToolCallDelta(choice=self._index, index=call.index, arguments=arguments)
+        call.has_arguments = call.has_arguments or bool(arguments)
+        if not call.announced:
+            call.announced = True
+            event.id = call.id
+            event.name = _text_or_none(function.get("name")) or ""
+        yield event
+
+    def _find(self, place: Any, call_id: str | None) -> "_ToolCall":
+        """The call of a delta: by its index, else by its id, else the one being sent."""
+        for call in self._tool_calls:
+            if call.place == place if place is not None else call.id == call_id:
+                return call
+        if place is None and call_id is None and self._tool_calls:
+            return self._tool_calls[-1]
+        if len(self._tool_calls) >= _MOST_TOOL_CALLS:
+            raise self._call.unreadable()
+        call = _ToolCall(len(self._tool_calls), place, call_id or f"call_{secrets.token_hex(12)}")
+        self._tool_calls.append(call)
+        return call
+
+    def _finish(self, reason: str) -> Iterator[ModelEvent]:
+        known = _FINISH_REASONS.get(reason.lower())
+        if known is None:
+            raise self._call.incomplete()
+        for call in self._tool_calls:
+            if not call.has_arguments:  # a tool without parameters; arguments are JSON once complete
+                yield ToolCallDelta(choice=self._index, index=call.index, arguments="{}")
+        self.finished = True
+        # OpenAI says `stop` when the tool was named by tool_choice, others always do.
+        yield Finish(self._index, "tool_calls" if self._tool_calls and known == "stop" else known)
+
+
+class _ToolCall:
+    """What is known of a tool call that is being sent."""
+
+    def __init__(self, index: int, place: Any, call_id: str) -> None:
+        self.index = index
+        self.place = place
+        """The provider's own index of it."""
+        self.id = call_id
+        self.announced = False
+        self.has_arguments = False
+
+
+def _usage(usage: Any) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    return Usage(
+        _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), _count(prompt, "cached_tokens"),
+        _count(completion, "reasoning_tokens"),
+    )  # fmt: skip
+
+
+def _count(members: Any, name: str) -> int:
+    value = members.get(name) if isinstance(members, dict) else None
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in _dicts(content) if isinstance(part.get("text"), str))
+
+
+def _text_or_none(value: Any) -> str | None:
+    return encodable(value) if isinstance(value, str) and value else None
+
+
+def _arguments(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments) if isinstance(arguments, dict) else ""
+
+
+def _dicts(items: Any) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

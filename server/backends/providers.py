@@ -1,0 +1,200 @@
+"""Which provider is called where, with whose key.
+
+The operator's keys go to the built-in or the operator's own base URLs only, never to an assistant's `model.url`.
+Does not speak any protocol: it makes the backend of each kind on first use.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from server.backends.backend import Backend, ModelEvent, ModelRequest
+from server.backends.guard import AllowedHosts
+from server.backends.limits import Limits
+from server.backends.offline import OfflineBackend
+from server.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from server.backends.transport import Resolve
+
+OFFLINE = "offline"
+ANTHROPIC = "anthropic"
+
+BASE_URLS: dict[str, str | None] = {
+    OFFLINE: None,
+    ANTHROPIC: "https://api.anthropic.com",
+    # The rest speak OpenAI's chat completions. Those without a URL have one per customer, or no public one.
+    "anyscale": None,
+    "azure-openai": None,  # https://RESOURCE.openai.azure.com/openai/v1
+    "cerebras": "https://api.cerebras.ai/v1",
+    "custom-llm": None,
+    "deep-seek": "https://api.deepseek.com/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "google": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "groq": "https://api.groq.com/openai/v1",
+    "inflection-ai": None,
+    "mistral": "https://api.mistral.ai/v1",
+    "openai": "https://api.openai.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "perplexity-ai": "https://api.perplexity.ai",
+    "together-ai": "https://api.together.xyz/v1",
+    "xai": "https://api.x.ai/v1",
+}
+
+KEYS_SETTING = "PARLEY_PROVIDER_KEYS"
+URLS_SETTING = "PARLEY_PROVIDER_URLS"
+NO_KEY = "none"
+"""What a server of one's own is sent when nobody gave a key for it."""
+
+_ENDINGS = ("/chat/completions", "/v1/messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one request goes, and the key that goes with it."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    query: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+class Providers:
+    """The backend of every provider, and itself one that chooses by the request.
+
+    `api_keys` and `base_urls` are the operator's, by provider; `allowed_hosts` are PARLEY_UPSTREAM_ALLOW_HOSTS.
+    Raises ValueError for a host that cannot be read.
+    """
+
+    def __init__(
+        self, *, api_keys: Mapping[str, str] | None = None, base_urls: Mapping[str, str] | None = None,
+        allowed_hosts: Iterable[str] = (), offline_delay_seconds: float = 0.0, limits: Limits | None = None,
+        resolve: "Resolve | None" = None,
+    ) -> None:  # fmt: skip
+        self._endpoints = Endpoints(api_keys or {}, base_urls or {}, AllowedHosts(allowed_hosts))
+        self._limits = limits or Limits()
+        self._resolve = resolve
+        self._offline = OfflineBackend(offline_delay_seconds)
+        making = asyncio.Lock()  # the makers share a client
+        self._anthropic = _OnFirstUse(self._make_anthropic, making)
+        self._openai = _OnFirstUse(self._make_openai, making)
+        self._client: Any = None
+
+    def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Call the request's provider. Raises InvalidArgument for one that is not known or not set up."""
+        return self.backend_for(request.provider, request.url).generate(request)
+
+    def backend_for(self, provider: str, url: str | None = None) -> Backend:
+        """The backend of a provider; one that is not known has to come with its own OpenAI-compatible `model.url`."""
+        if provider == OFFLINE:
+            return self._offline
+        if provider == ANTHROPIC:
+            return self._anthropic
+        self._endpoints.check_known(provider, url)
+        return self._openai
+
+    async def close(self) -> None:
+        """Close every connection. Calls in flight fail."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    # The SDKs and the HTTP stack take one to three seconds to import, so nobody pays for those that are not used.
+
+    def _make_anthropic(self) -> Backend:
+        from server.backends.anthropic import AnthropicBackend
+
+        return AnthropicBackend(self._endpoints.of, self._http(), self._limits)
+
+    def _make_openai(self) -> Backend:
+        from server.backends.openai import OpenAIBackend
+
+        return OpenAIBackend(self._endpoints.of, self._http(), self._limits)
+
+    def _http(self) -> Any:
+        from server.backends.transport import provider_client
+
+        if self._client is None:
+            self._client = provider_client(self._endpoints.allowed, self._limits, self._resolve)
+        return self._client
+
+
+class Endpoints:
+    """Finds the endpoint of a request."""
+
+    def __init__(self, api_keys: Mapping[str, str], base_urls: Mapping[str, str], allowed: AllowedHosts) -> None:
+        self._api_keys = api_keys
+        self._base_urls = base_urls
+        self.allowed = allowed
+
+    def check_known(self, provider: str, url: str | None) -> None:
+        """Raise InvalidArgument naming `model.provider` when there is no way to call it."""
+        if not url and provider not in BASE_URLS and provider not in self._base_urls:
+            known = ", ".join(BASE_URLS)
+            raise InvalidArgument.of(
+                "model.provider", f"must be one of {known}, or any other together with an OpenAI-compatible model.url"
+            )
+
+    def of(self, request: ModelRequest) -> Endpoint:
+        """The endpoint: the assistant's own URL if it has one, else the operator's, else the built-in one."""
+        key = _checked_key(request.api_key)
+        if request.url:
+            url = self.allowed.check_url(request.url)
+            return Endpoint(base_of(url.origin_and_path), key or NO_KEY, dict(parse_qsl(url.query)))
+        base_url = self._base_urls.get(request.provider) or BASE_URLS.get(request.provider)
+        if not base_url:
+            raise InvalidArgument.of(
+                "model.url", f"is required for provider {request.provider}, unless the operator sets {URLS_SETTING}"
+            )
+        return Endpoint(base_of(base_url), key or self._operators_key(request.provider))
+
+    def _operators_key(self, provider: str) -> str:
+        key = self._api_keys.get(provider)
+        if key:
+            return key
+        if provider in self._base_urls:  # a server of the operator's own needs none
+            return NO_KEY
+        raise InvalidArgument.of(
+            "model.provider",
+            f"{provider} has no key: put one in the assistant's credentials, or let the operator set {KEYS_SETTING}",
+            reason="PROVIDER_WITHOUT_KEY",
+        )
+
+
+class _OnFirstUse:
+    """A backend that is made when first called, in a thread, because its imports would hold up the event loop."""
+
+    def __init__(self, make: Callable[[], Backend], making: asyncio.Lock) -> None:
+        self._make = make
+        self._making = making
+        self._made: Backend | None = None
+
+    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        backend = self._made or await self._get()
+        async with aclosing(backend.generate(request)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+    async def close(self) -> None:
+        """Nothing of its own to release."""
+
+    async def _get(self) -> Backend:
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+        return self._made
+
+
+def base_of(url: str) -> str:
+    """The base URL of a URL that may end in the path of its one method."""
+    url = url.rstrip("/")
+    for ending in _ENDINGS:
+        url = url.removesuffix(ending)
+    return url
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key and not (key.isascii() and key.isprintable()):
+        raise InvalidArgument.of("credentials", "must hold a key of printable ASCII characters")
+    return key

@@ -1,0 +1,213 @@
+"""The command `parley`. Reads options, and says what went wrong in one line; the work is done elsewhere."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+import orjson
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from gateway.launcher import Gateway, GatewayError
+from server.app import App, ListenError
+from server.config import Settings
+from server.dev import first_start
+from server.documents import check_assistant, mask_secrets
+from server.errors import ServiceError
+from server.storage.database import DatabaseError
+from server.storage.keys import KINDS
+from server.storage.store import Store, open_store
+
+T = TypeVar("T")
+
+_data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+@click.version_option(package_name="parley")
+def main() -> None:
+    """One conversation service, spoken over gRPC and over documented REST paths."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True)
+
+
+@main.command()
+@_data
+@click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
+@click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
+@click.option("--database", metavar="URL", help="A database URL instead of the SQLite file in --data.")
+@click.option("--workers", metavar="N", help="Server processes. [1]")
+def serve(**options: Any) -> None:
+    """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
+    settings = _settings(**options)
+    if settings.workers != 1:
+        _fail("--workers: one server process is all that this version runs")
+    if settings.database is not None:
+        _fail("--database: this version keeps its data in the SQLite file in --data")
+    uvloop.run(_serve(settings))
+
+
+@main.group()
+def keys() -> None:
+    """Make, list and revoke the keys of orgs."""
+
+
+@keys.command("create")
+@_data
+@click.option("--org", required=True, help="Name of the org; made when it is new.")
+@click.option("--kind", type=click.Choice(KINDS), required=True)
+@_json
+def create_key(data: Path | None, org: str, kind: str, as_json: bool) -> None:
+    """Make a key and print it: the only time that it is shown."""
+    made = _with_store(data, lambda store: store.keys.create(org, kind))
+    _print({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
+
+
+@keys.command("list")
+@_data
+@_json
+def list_keys(data: Path | None, as_json: bool) -> None:
+    """List the keys, without their text."""
+    found = _with_store(data, lambda store: store.keys.list())
+    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{'  revoked' if key['revokedAt'] else ''}" for key in found]
+    _print(found, as_json, "\n".join(lines))
+
+
+@keys.command("revoke")
+@_data
+@click.argument("key_id")
+@_json
+def revoke_key(data: Path | None, key_id: str, as_json: bool) -> None:
+    """Make a key useless at once."""
+    _with_store(data, lambda store: store.keys.revoke(key_id))
+    _print({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
+
+
+@main.group()
+def assistants() -> None:
+    """Manage assistants without HTTP."""
+
+
+@assistants.command("apply")
+@_data
+@click.option("--org", default="dev", show_default=True, help="Name of the org.")
+@click.argument("file", type=click.File("rb"))
+@_json
+def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> None:
+    """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
+    try:
+        document = orjson.loads(file.read())
+    except orjson.JSONDecodeError:
+        _fail(f"{file.name} is not JSON")
+
+    async def apply(store: Store) -> Any:
+        check_assistant(document)
+        org_id = await store.keys.org_id(org)
+        found = await store.assistants.find(org_id, document["name"]) if document.get("name") else None
+        if found:
+            return await store.assistants.replace(found, document)
+        return await store.assistants.create(org_id, document)
+
+    stored = _with_store(data, apply)
+    _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        store = open_store(settings.data, settings.key_secret)
+    except DatabaseError as error:
+        _fail(str(error))
+    with contextlib.closing(store):
+        made = await first_start(store, settings.data)
+        if made:
+            click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
+            click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+        try:
+            await _run(settings, store, stopping)
+        except (ListenError, GatewayError) as error:
+            _fail(str(error))
+
+
+async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
+    app = App(settings, store)
+    await app.start()
+    gateway = Gateway(http=(settings.http.host, settings.http.port), upstreams=[(settings.grpc.host, app.grpc_port)],
+                      run_dir=settings.data / "run")
+    try:
+        await gateway.start()
+        await gateway.ready()
+        http = settings.http.model_copy(update={"port": gateway.http_port})
+        grpc = settings.grpc.model_copy(update={"port": app.grpc_port})
+        click.echo(f"ready http=http://{http} grpc={grpc}")
+        await _until_stopped(gateway, stopping)
+    finally:
+        await _drain(app, gateway, settings)
+
+
+async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
+    """Wait for a signal. Raises GatewayError when Envoy exits by itself."""
+    waiting = asyncio.create_task(stopping.wait())
+    exited = asyncio.create_task(gateway.wait())
+    await asyncio.wait({waiting, exited}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if exited.done() and not stopping.is_set():
+        raise GatewayError(f"Envoy exited with code {exited.result()}")
+    exited.cancel()
+
+
+async def _drain(app: App, gateway: Gateway, settings: Settings) -> None:
+    """Envoy first, so that nothing new arrives; then the server."""
+    await gateway.stop(settings.grace_seconds)
+    await app.drain()
+    await app.stop()
+
+
+def _settings(**options: Any) -> Settings:
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        _fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg']}")
+
+
+def _with_store(data: Path | None, use: Any) -> Any:
+    settings = _settings(data=data)
+
+    async def run() -> Any:
+        with contextlib.closing(open_store(settings.data, settings.key_secret)) as store:
+            return await use(store)
+
+    return _or_fail(run())
+
+
+def _or_fail(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (ServiceError, DatabaseError) as error:
+        _fail(str(error))
+
+
+def _print(result: Any, as_json: bool, text: str) -> None:
+    click.echo(orjson.dumps(result) if as_json else text)
+
+
+def _fail(text: str) -> NoReturn:
+    raise click.ClickException(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Time: milliseconds since the epoch, and the forms callers read. Does not decide when anything expires."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+Clock = Callable[[], int]
+"""Milliseconds since the epoch."""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def timestamp(ms: int) -> Timestamp:
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def ms_of(stamp: Timestamp) -> int:
+    return stamp.seconds * 1000 + stamp.nanos // 1_000_000
+
+
+def rfc3339(stamp: Timestamp) -> str:
+    """As documented: `2024-01-15T10:30:00.000Z`."""
+    seconds = datetime.fromtimestamp(stamp.seconds, UTC)
+    return f"{seconds:%Y-%m-%dT%H:%M:%S}.{stamp.nanos // 1_000_000:03d}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """Milliseconds since the epoch. Raises ValueError when `text` is no RFC 3339 time; no offset means UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)

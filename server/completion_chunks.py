@@ -1,0 +1,100 @@
+"""An exchange in the form of chat completions: the answer, and the chunks of a streamed one.
+
+Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes bytes of them. Runs nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from generated.parley.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChoice,
+    ChatCompletionChunk,
+    ChatCompletionChunkChoice,
+    ChatCompletionChunkDelta,
+    ChatCompletionFunctionCall,
+    ChatCompletionMessage,
+    ChatCompletionToolCall,
+    CompletionUsage,
+)
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from server.engine import Outcome, Stream
+from server.ids import hex_of
+from server.messages import text_of, tool_calls_of
+
+
+def completion_of(outcome: Outcome) -> ChatCompletion:
+    """The answer of an exchange that is over."""
+    chat = outcome.chat
+    return ChatCompletion(
+        id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
+        system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
+        choices=[ChatCompletionChoice(index=index, message=_message(message), finish_reason=reason)
+                 for index, (message, reason) in enumerate(zip(chat.output, outcome.finish_reasons, strict=True))])
+
+
+class CompletionChunks:
+    """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it ended."""
+
+    def __init__(self, model: str, system_fingerprint: str | None, choices: int, *, with_usage: bool) -> None:
+        self._model = model
+        self._fingerprint = system_fingerprint
+        self._choices = choices
+        self._with_usage = with_usage
+        self._chat = Chat()
+
+    def take(self, events: Iterable[ChatEvent], stream: Stream) -> Iterator[ChatCompletionChunk]:
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "started":
+                self._chat = event.started
+                for index in range(self._choices):
+                    yield self._chunk(index, ChatCompletionChunkDelta(role="assistant", content=""))
+            elif kind == "delta":
+                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=event.delta.text))
+            elif kind == "tool_call":
+                yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
+            elif kind == "completed" and stream.outcome is not None:
+                yield from self._end(stream.outcome)
+
+    def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:
+        for index, reason in enumerate(outcome.finish_reasons):
+            yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason)
+        if self._with_usage:
+            yield self._bare(usage=_usage(outcome))
+
+    def _chunk(self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None) -> ChatCompletionChunk:
+        return self._bare(choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)])
+
+    def _bare(self, **members: Any) -> ChatCompletionChunk:
+        return ChatCompletionChunk(
+            id=f"chatcmpl-{hex_of(self._chat.id)}", object="chat.completion.chunk", created=self._chat.created_at.seconds,
+            model=self._model, system_fingerprint=self._fingerprint, session_id=_session_id(self._chat), **members)
+
+
+def _session_id(chat: Chat) -> str | None:
+    return chat.session_id if chat.HasField("session_id") else None
+
+
+def _usage(outcome: Outcome) -> CompletionUsage:
+    read, written = outcome.usage.prompt_tokens, outcome.usage.completion_tokens
+    return CompletionUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+
+
+def _message(message: Message) -> ChatCompletionMessage:
+    calls = [ChatCompletionToolCall(
+        id=call["id"], type="function",
+        function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]))
+        for call in tool_calls_of(message)]
+    text = text_of(message)
+    return ChatCompletionMessage(role="assistant", content=text if text or not calls else None, tool_calls=calls)
+
+
+def _call_delta(delta: ToolCallDelta) -> ChatCompletionChunkDelta:
+    call = ChatCompletionToolCall(index=delta.index, function=ChatCompletionFunctionCall(arguments=delta.arguments))
+    if delta.HasField("id"):
+        call.id, call.type = delta.id, "function"
+    if delta.HasField("name"):
+        call.function.name = delta.name
+    return ChatCompletionChunkDelta(tool_calls=[call])

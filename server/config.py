@@ -1,0 +1,74 @@
+"""Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not act on them."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Price(BaseModel):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Address(BaseModel):
+    """HOST:PORT; an IPv6 host in brackets."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdecimal():
+            raise ValueError(f"{text!r} is not HOST:PORT")
+        return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. The environment is read first; options of the command win."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLEY_", extra="ignore")
+
+    data: Path = Path("data")
+    http: Address = Address(host="127.0.0.1", port=8080)
+    grpc: Address = Address(host="127.0.0.1", port=50051)
+    database: str | None = None
+    """A database URL; None means the SQLite file in `data`."""
+    workers: int = Field(default=1, ge=1, le=64)
+    reflection: bool = True
+    limits: Literal["on", "off"] = "on"
+    offline_delay_ms: float = Field(default=0, ge=0)
+    upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """`host` or `host:port`, comma-separated: where a private address or an assistant's own `model.url` must be listed."""
+    provider_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    """The operator's own key for each provider, as a JSON object."""
+    provider_urls: dict[str, str] = Field(default_factory=dict)
+    """Base URLs that replace the built-in ones, by provider, as a JSON object."""
+    model_timeout_seconds: float = Field(default=600, gt=0)
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
+    key_secret: str | None = Field(default=None, min_length=16, repr=False)
+    """Secret of the key digests; None means the one kept in `data`."""
+    drain_seconds: float = Field(default=2, ge=0)
+    grace_seconds: float = Field(default=10, ge=0)
+
+    @field_validator("http", "grpc", mode="before")
+    @classmethod
+    def _address(cls, value: Any) -> Any:
+        return Address.parse(value) if isinstance(value, str) else value
+
+    @field_validator("upstream_allow_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return frozenset(host.strip().lower() for host in value.split(",") if host.strip())

@@ -1,0 +1,20 @@
+"""What an exchange costs, by the operator's price table. Models that are not in the table cost 0, and say 0."""
+
+from collections.abc import Mapping
+
+from generated.parley.v1.chat_pb2 import Cost
+from server.backends.backend import Usage
+from server.config import Price
+
+_PER = 1_000_000
+_FREE = Price(input=0, output=0)
+
+
+def costs_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage) -> list[Cost]:
+    """The parts of a cost in USD; a chat's cost is exactly their sum."""
+    price = prices.get(f"{provider}/{model}") or prices.get(model) or _FREE
+    part = Cost(type="model", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+                cost=(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / _PER)
+    part.model.fields["provider"].string_value = provider
+    part.model.fields["model"].string_value = model
+    return [part, Cost(type="chat", cost=0)]

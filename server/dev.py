@@ -1,0 +1,37 @@
+"""What the first start of a data folder makes: an org `dev`, a key of each kind, and an assistant on the offline model."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from server.errors import NotFound
+from server.storage.store import Store
+
+ORG = "dev"
+DEMO = {
+    "name": "demo",
+    "model": {
+        "provider": "offline",
+        "model": "offline-1",
+        "messages": [{"role": "system", "content": "You are the demo assistant of Parley. Today is {{date}}."}],
+    },
+}
+
+
+async def first_start(store: Store, folder: Path) -> dict[str, Any] | None:
+    """Make them in a database that has no org `dev`, and write `dev-keys.json`; None when they were made before."""
+    try:
+        await store.keys.org_id(ORG)
+        return None
+    except NotFound:
+        keys = {kind: await store.keys.create(ORG, kind) for kind in ("api", "secret", "publishable")}
+    org_id = keys["api"].org_id
+    assistant = await store.assistants.create(org_id, DEMO)
+    made = {"org": org_id, **{kind: key.key for kind, key in keys.items()}, "assistantId": assistant.id}
+    path = folder / "dev-keys.json"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(orjson.dumps(made, option=orjson.OPT_INDENT_2) + b"\n")
+    return made

@@ -1,0 +1,28 @@
+"""Identifiers: UUIDv7 strings, and the prefixed hex that the OpenAI forms show of the same ids.
+
+Time-ordered keys are 7 to 14 times cheaper to insert than random ones. Does not look anything up.
+"""
+
+import re
+
+import uuid_utils
+
+_ID = re.compile(
+    r"(?:(?:resp|msg|fc|conv|chatcmpl)[_-])?"
+    r"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})", re.IGNORECASE)
+
+
+def new_id() -> str:
+    """A new id; ids made later sort later."""
+    return str(uuid_utils.uuid7())
+
+
+def parse_id(text: str) -> str | None:
+    """The id in `text`, bare or as `resp_<hex>` and the like; None when it is not one."""
+    match = _ID.fullmatch(text)
+    return "-".join(match.groups()).lower() if match else None
+
+
+def hex_of(identifier: str) -> str:
+    """The hex digits of an id, for `resp_<hex>` and the like."""
+    return identifier.replace("-", "")

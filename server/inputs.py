@@ -1,0 +1,143 @@
+"""What callers say: strings, arrays of messages and Responses input items, turned into Messages.
+
+Checks shape, names the place of what is wrong, and keeps content as it was sent. Runs nothing and stores nothing.
+"""
+
+from typing import Any
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.message_pb2 import Message
+from server.errors import InvalidArgument
+from server.ids import parse_id
+from server.json_values import MAX_DEPTH, from_python, to_python
+
+ROLES = ("system", "user", "assistant", "tool", "developer")
+_MOST_MESSAGES = 10_000
+_TEXT_PARTS = {"input_text": "text", "output_text": "text"}
+
+
+def parse_input(value: Value, field: str = "input") -> list[Message]:
+    """The messages in `value`: a string is what the user says, an array is messages or Responses input items.
+
+    Raises InvalidArgument naming the place, such as `input[0].role`.
+    """
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return [Message(role="user", content=Value(string_value=checked_text(value.string_value, field)))]
+    if kind != "list_value":
+        raise InvalidArgument.of(field, "must be a string or an array of messages")
+    return parse_messages(to_python(value), field)
+
+
+def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) -> list[Message]:
+    """The messages in an array. Raises InvalidArgument naming the place."""
+    if not items and not may_be_empty:
+        raise InvalidArgument.of(field, "must hold at least one message")
+    if len(items) > _MOST_MESSAGES:
+        raise InvalidArgument.of(field, f"must hold at most {_MOST_MESSAGES} messages, this one has {len(items)}")
+    return [_message(item, f"{field}[{index}]") for index, item in enumerate(items)]
+
+
+def checked_text(text: str, field: str) -> str:
+    """`text`, unless it cannot be stored. Raises InvalidArgument."""
+    if "\0" in text:
+        raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
+    return text
+
+
+def body_id(text: str, field: str) -> str:
+    """The id in a member of a body, bare or prefixed. Raises InvalidArgument; in a path it would be NOT_FOUND."""
+    identifier = parse_id(text)
+    if identifier is None:
+        raise InvalidArgument.of(field, "must be an id: a UUID, bare or prefixed as in resp_<hex>")
+    return identifier
+
+
+def _message(item: Any, field: str) -> Message:
+    if not isinstance(item, dict):
+        raise InvalidArgument.of(field, "must be a message: an object with role and content")
+    if item.get("type") == "function_call":
+        return _function_call(item, field)
+    if item.get("type") == "function_call_output":
+        return _function_call_output(item, field)
+    role = item.get("role")
+    if role not in ROLES:
+        raise InvalidArgument.of(f"{field}.role", f"must be one of {', '.join(ROLES)}")
+    message = Message(role=role)
+    content = item.get("content", item.get("message"))
+    if content is not None:
+        message.content.CopyFrom(_value(_content(content, f"{field}.content"), f"{field}.content"))
+    elif not (role == "assistant" and (item.get("tool_calls") or item.get("refusal"))):
+        raise InvalidArgument.of(f"{field}.content", "must be a string or an array of parts")
+    _copy_extras(item, message, field)
+    return message
+
+
+def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:
+    for name in ("tool_call_id", "name", "refusal"):
+        if item.get(name) is not None:
+            if not isinstance(item[name], str):
+                raise InvalidArgument.of(f"{field}.{name}", "must be a string")
+            setattr(message, name, checked_text(item[name], f"{field}.{name}"))
+    if item.get("tool_calls"):
+        message.tool_calls.CopyFrom(_value(_tool_calls(item["tool_calls"], f"{field}.tool_calls"), f"{field}.tool_calls"))
+    if isinstance(item.get("metadata"), dict):
+        message.metadata.CopyFrom(_value(item["metadata"], f"{field}.metadata").struct_value)
+    if message.role == "tool" and not message.tool_call_id:
+        raise InvalidArgument.of(f"{field}.tool_call_id", "must name the tool call that the message answers")
+
+
+def _content(content: Any, field: str) -> Any:
+    if isinstance(content, str):
+        return checked_text(content, field)
+    if not isinstance(content, list):
+        raise InvalidArgument.of(field, "must be a string or an array of parts")
+    for index, part in enumerate(content):
+        _check_part(part, f"{field}[{index}]")
+    return content
+
+
+def _check_part(part: Any, field: str) -> None:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise InvalidArgument.of(field, "must be an object with a type, such as text")
+    if part["type"] in ("text", *_TEXT_PARTS):
+        if not isinstance(part.get("text"), str):
+            raise InvalidArgument.of(f"{field}.text", "must be a string")
+        checked_text(part["text"], f"{field}.text")
+
+
+def _tool_calls(calls: Any, field: str) -> list[Any]:
+    if not isinstance(calls, list):
+        raise InvalidArgument.of(field, "must be an array of tool calls")
+    for index, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise InvalidArgument.of(f"{field}[{index}].function.name", "must be a string")
+        if not isinstance(call.get("id"), str):
+            raise InvalidArgument.of(f"{field}[{index}].id", "must be a string")
+    return calls
+
+
+def _function_call(item: dict[str, Any], field: str) -> Message:
+    for name in ("call_id", "name"):
+        if not isinstance(item.get(name), str):
+            raise InvalidArgument.of(f"{field}.{name}", "must be a string")
+    function = {"name": item["name"], "arguments": str(item.get("arguments") or "{}")}
+    message = Message(role="assistant")
+    message.tool_calls.CopyFrom(_value([{"id": item["call_id"], "type": "function", "function": function}], field))
+    return message
+
+
+def _function_call_output(item: dict[str, Any], field: str) -> Message:
+    if not isinstance(item.get("call_id"), str):
+        raise InvalidArgument.of(f"{field}.call_id", "must name the function call it answers")
+    output = _content(item.get("output"), f"{field}.output")
+    return Message(role="tool", tool_call_id=item["call_id"], content=_value(output, f"{field}.output"))
+
+
+def _value(content: Any, field: str) -> Value:
+    try:
+        return from_python(content)
+    except ValueError:
+        raise InvalidArgument.of(field, f"must not be nested deeper than {MAX_DEPTH} levels") from None

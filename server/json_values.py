@@ -1,0 +1,113 @@
+"""Plain Python values to and from google.protobuf.Value, Struct and ListValue.
+
+Does not parse or print JSON text. Numbers are doubles, so integers beyond 2**53 lose digits on the way in.
+"""
+
+from math import isfinite
+from typing import Any
+
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+
+MAX_DEPTH = 30
+"""Levels of objects and arrays. protobuf parses 100 nested messages, of which one JSON object takes three, and the
+messages that a value sits in take some."""
+
+_EXACT = 2.0**53
+
+
+def to_python(value: Value | Struct | ListValue) -> Any:
+    """Return dicts, lists, str, bool, None, float, and int for integral numbers below 2**53.
+
+    Raises ValueError for NaN and infinities, which JSON cannot say.
+    """
+    if isinstance(value, Struct):
+        return {key: _plain(member) for key, member in value.fields.items()}
+    if isinstance(value, ListValue):
+        return [_plain(item) for item in value.values]
+    return _plain(value)
+
+
+def from_python(value: Any) -> Value:
+    """Return the Value of what json.loads gives; tuples pass as lists.
+
+    Raises ValueError for NaN, infinities, lone surrogates and nesting beyond MAX_DEPTH, TypeError for other types.
+    """
+    message = Value()
+    _fill(message, value, MAX_DEPTH)
+    return message
+
+
+def struct_from(members: dict[str, Any]) -> Struct:
+    """Return the Struct of a dict; raises as `from_python`."""
+    message = Struct()
+    _fill_struct(message, members, MAX_DEPTH)
+    return message
+
+
+def _plain(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        return _number(value.number_value)
+    if kind == "struct_value":
+        return {key: _plain(member) for key, member in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    if kind == "bool_value":
+        return value.bool_value
+    return None
+
+
+def _number(number: float) -> int | float:
+    if not isfinite(number):
+        raise ValueError("NaN and infinity are not JSON")
+    return int(number) if number.is_integer() and -_EXACT < number < _EXACT else number
+
+
+def _fill(message: Value, value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        message.string_value = value
+    elif value is None:
+        message.null_value = NULL_VALUE
+    elif isinstance(value, bool):  # before int: True is an int
+        message.bool_value = value
+    elif isinstance(value, int | float):
+        message.number_value = _double(value)
+    elif isinstance(value, dict):
+        _fill_struct(message.struct_value, value, depth)
+    elif isinstance(value, list | tuple):
+        _fill_list(message.list_value, value, depth)
+    else:
+        raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+def _fill_struct(message: Struct, members: dict[str, Any], depth: int) -> None:
+    _check_depth(depth)
+    message.SetInParent()  # an empty object is an object, not an absent member
+    for key, member in members.items():
+        if not isinstance(key, str):
+            raise TypeError("the keys of an object are strings")
+        _fill(message.fields[key], member, depth - 1)
+
+
+def _fill_list(message: ListValue, items: list[Any] | tuple[Any, ...], depth: int) -> None:
+    _check_depth(depth)
+    message.SetInParent()
+    for item in items:
+        _fill(message.values.add(), item, depth - 1)
+
+
+def _check_depth(depth: int) -> None:
+    if depth == 0:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _double(number: int | float) -> float:
+    try:
+        double = float(number)
+    except OverflowError:
+        raise ValueError("the number is too large") from None
+    if not isfinite(double):
+        raise ValueError("NaN and infinity are not JSON")
+    return double

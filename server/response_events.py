@@ -1,0 +1,216 @@
+"""An exchange in the form of the Responses interface: the Response object, and the events of a streamed one.
+
+Makes typed messages from Chats and ChatEvents; `wire/responses.py` makes bytes of them. Runs nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.response_pb2 import (
+    InputTokensDetails,
+    OutputTokensDetails,
+    Response,
+    ResponseContentPart,
+    ResponseError,
+    ResponseIncompleteDetails,
+    ResponseItem,
+    ResponseStreamEvent,
+    ResponseUsage,
+)
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.engine import Outcome, Stream
+from server.errors import ServiceError
+from server.ids import hex_of
+from server.messages import text_of, tool_calls_of
+
+PATH = "chat.output[0].content"
+
+_ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
+           "background", "top_logprobs", "frequency_penalty", "presence_penalty")
+_ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text")
+_INCOMPLETE = ("max_output_tokens", "content_filter")
+
+
+def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None) -> Response:
+    """The Response of a chat, with what the request asked for echoed; without output and usage."""
+    response = Response(
+        id=f"resp_{hex_of(chat.id)}", object="response", created_at=chat.created_at.seconds, status="in_progress",
+        model=model, parallel_tool_calls=not request.HasField("parallel_tool_calls") or request.parallel_tool_calls,
+        service_tier="default", store=not request.HasField("store") or request.store,
+        temperature=_given(request, "temperature", 1.0 if temperature is None else temperature),
+        top_p=_given(request, "top_p", 1.0), truncation=request.truncation or "disabled", tools=request.tools)
+    for name in _ECHOED:
+        if request.HasField(name):
+            setattr(response, name, getattr(request, name))
+    for name in _ECHOED_MESSAGES:
+        if request.HasField(name):
+            getattr(response, name).CopyFrom(getattr(request, name))
+    _fill_defaults(response)
+    if chat.HasField("previous_chat_id"):
+        response.previous_response_id = f"resp_{hex_of(chat.previous_chat_id)}"
+    return response
+
+
+def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Response:
+    """The same Response once the exchange is over."""
+    response.status = "failed" if chat.error.code and chat.error.code not in _INCOMPLETE else chat.status
+    if response.status == "completed":
+        response.completed_at = chat.updated_at.seconds
+    elif response.status == "incomplete":
+        response.incomplete_details.CopyFrom(ResponseIncompleteDetails(reason=chat.error.code))
+    else:
+        response.error.CopyFrom(ResponseError(code="server_error", message=chat.error.message))
+    if outcome is not None:
+        response.model = outcome.model
+        response.usage.CopyFrom(_usage(outcome))
+    for message in chat.output[:1]:
+        status = "completed" if response.status == "completed" else "incomplete"
+        response.output.extend(items_of(message, status))
+    return response
+
+
+def items_of(message: Message, status: str) -> list[ResponseItem]:
+    """The output items of an assistant message: what it says, then what it calls."""
+    items = []
+    text, calls = text_of(message), tool_calls_of(message)
+    if text or not calls:
+        items.append(_message_item(message.id, status, text))
+    items += [_call_item(message.id, index, status, call["id"], call["name"], call["arguments"])
+              for index, call in enumerate(calls)]
+    return items
+
+
+class ResponseEvents:
+    """Turns the events of one streamed exchange into those of the Responses interface, numbered from 0."""
+
+    def __init__(self, request: CreateResponseRequest, model: str, temperature: float | None) -> None:
+        self._request = request
+        self._model = model
+        self._temperature = temperature
+        self._response = Response()
+        self._number = 0
+        self._items: list[ResponseItem] = []
+        self._text: int | None = None
+        self._calls: dict[int, int] = {}
+
+    def take(self, events: Iterable[ChatEvent], stream: Stream) -> Iterator[ResponseStreamEvent]:
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "started":
+                yield from self._begin(event.started)
+            elif kind == "delta" and event.delta.choice == 0:
+                yield from self._add_text(event.delta.text)
+            elif kind == "tool_call" and event.tool_call.choice == 0:
+                yield from self._add_call(event.tool_call)
+            elif kind == "completed":
+                yield from self._end(event.completed, stream.outcome)
+            elif kind == "failed":
+                yield from self._fail(event.failed, stream.outcome, stream.error)
+
+    def _event(self, name: str, **members: Any) -> ResponseStreamEvent:
+        event = ResponseStreamEvent(type=name, sequence_number=self._number, **members)
+        self._number += 1
+        return event
+
+    def _begin(self, chat: Chat) -> Iterator[ResponseStreamEvent]:
+        self._response = response_of(self._request, chat, self._model, temperature=self._temperature)
+        yield self._event("response.created", response=self._response)
+        yield self._event("response.in_progress", response=self._response)
+
+    def _add_text(self, text: str) -> Iterator[ResponseStreamEvent]:
+        if self._text is None:
+            self._text = len(self._items)
+            item = _message_item(self._response.id.removeprefix("resp_"), "in_progress", None)
+            yield self._add_item(item)
+            yield self._event("response.content_part.added", item_id=item.id, output_index=self._text, content_index=0,
+                              part=ResponseContentPart(type="output_text", text=""))
+        item = self._items[self._text]
+        if not item.content:
+            item.content.add(type="output_text", text="")
+        item.content[0].text += text
+        yield self._event("response.output_text.delta", item_id=item.id, output_index=self._text, content_index=0,
+                          delta=text, path=PATH)
+
+    def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
+        if delta.index not in self._calls:
+            self._calls[delta.index] = len(self._items)
+            yield self._add_item(_call_item(self._response.id.removeprefix("resp_"), delta.index, "in_progress", delta.id,
+                                            delta.name, ""))
+        index = self._calls[delta.index]
+        item = self._items[index]
+        item.arguments += delta.arguments
+        if delta.arguments:
+            yield self._event("response.function_call_arguments.delta", item_id=item.id, output_index=index,
+                              delta=delta.arguments)
+
+    def _add_item(self, item: ResponseItem) -> ResponseStreamEvent:
+        self._items.append(item)
+        return self._event("response.output_item.added", output_index=len(self._items) - 1, item=item)
+
+    def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
+        if not self._items:
+            yield from self._add_text("")
+        yield from self._finish_items("completed" if chat.status == "completed" else "incomplete")
+        response = self._over(chat, outcome)
+        yield self._event(f"response.{response.status}", response=response)
+
+    def _fail(self, chat: Chat, outcome: Outcome | None, error: ServiceError | None) -> Iterator[ResponseStreamEvent]:
+        yield from self._finish_items("incomplete")
+        yield self._event("response.failed", response=self._over(chat, outcome))
+        yield self._event("error", code=chat.error.code, message=chat.error.message)
+
+    def _over(self, chat: Chat, outcome: Outcome | None) -> Response:
+        response = complete(self._response, chat, outcome)
+        del response.output[:]  # the items as they were streamed: clients refuse ids that change
+        response.output.extend(self._items)
+        return response
+
+    def _finish_items(self, status: str) -> Iterator[ResponseStreamEvent]:
+        for index, item in enumerate(self._items):
+            item.status = status
+            if item.type == "message":
+                part = item.content[0]
+                yield self._event("response.output_text.done", item_id=item.id, output_index=index, content_index=0,
+                                  text=part.text)
+                yield self._event("response.content_part.done", item_id=item.id, output_index=index, content_index=0,
+                                  part=part)
+            else:
+                yield self._event("response.function_call_arguments.done", item_id=item.id, output_index=index,
+                                  name=item.name, arguments=item.arguments)
+            yield self._event("response.output_item.done", output_index=index, item=item)
+
+
+def _message_item(identifier: str, status: str, text: str | None) -> ResponseItem:
+    content = [] if text is None else [ResponseContentPart(type="output_text", text=text)]
+    return ResponseItem(id=f"msg_{hex_of(identifier)}", type="message", status=status, role="assistant", content=content)
+
+
+def _call_item(identifier: str, index: int, status: str, call_id: str, name: str, arguments: str) -> ResponseItem:
+    return ResponseItem(id=f"fc_{hex_of(identifier)}{index:02x}", type="function_call", status=status, call_id=call_id,
+                        name=name, arguments=arguments)
+
+
+def _usage(outcome: Outcome) -> ResponseUsage:
+    usage = outcome.usage
+    return ResponseUsage(
+        input_tokens=usage.prompt_tokens, input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
+        output_tokens=usage.completion_tokens,
+        output_tokens_details=OutputTokensDetails(reasoning_tokens=usage.reasoning_tokens),
+        total_tokens=usage.prompt_tokens + usage.completion_tokens)
+
+
+def _given(request: CreateResponseRequest, name: str, otherwise: float) -> float:
+    return getattr(request, name) if request.HasField(name) else otherwise
+
+
+def _fill_defaults(response: Response) -> None:
+    """What the public schema has where nothing was asked for."""
+    if not response.HasField("tool_choice"):
+        response.tool_choice.CopyFrom(Value(string_value="auto"))
+    if "format" not in response.text:
+        response.text.get_or_create_struct("format").update({"type": "text"})
+    response.metadata.SetInParent()

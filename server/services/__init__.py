@@ -1,0 +1,1 @@
+"""The gRPC services, one file per noun: check, load, do, answer."""

@@ -1,0 +1,132 @@
+"""The agents door (seed 004): chats as containers of messages. Such a chat is a session, each message an exchange."""
+
+from typing import Any
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.agent_chat_pb2 import AgentChat, AgentChatWithMessages, AgentMessage
+from generated.parley.v1.agent_chat_service_pb2 import (
+    CreateAgentChatRequest,
+    CreateMessageRequest,
+    DeleteAgentChatRequest,
+    GetAgentChatRequest,
+    ListAgentChatsRequest,
+    ListAgentChatsResponse,
+    ListMessagesRequest,
+    ListMessagesResponse,
+)
+from generated.parley.v1.agent_chat_service_pb2_grpc import AgentChatServiceServicer
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.session_pb2 import Session
+from server.agents import Agents
+from server.call import current_call, current_caller
+from server.clock import timestamp
+from server.engine import Engine, Turn
+from server.errors import InvalidArgument
+from server.ids import parse_id
+from server.inputs import checked_text
+from server.messages import text_of
+from server.services.statuses import NO_CONTENT
+from server.storage.sessions import Sessions
+from server.turns import Turns
+
+_SHOWN_ROLES = ("user", "assistant")
+
+
+class AgentChatService(AgentChatServiceServicer):
+    def __init__(self, engine: Engine, turns: Turns, agents: Agents, sessions: Sessions) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._agents = agents
+        self._sessions = sessions
+
+    async def CreateAgentChat(self, request: CreateAgentChatRequest, context: Any) -> AgentChat:
+        _check(request)
+        caller = current_caller()
+        agent = await self._agents.stored(caller, request.agent_id, field_name="agentId")
+        members = {name: getattr(request, name) for name in ("user_id", "metadata") if request.HasField(name)}
+        new = self._turns.new_session(caller, agent, **members)
+        await self._sessions.create(new)
+        return _chat(new.session, team_id=caller.org_id)
+
+    async def ListAgentChats(self, request: ListAgentChatsRequest, context: Any) -> ListAgentChatsResponse:
+        sessions = await self._sessions.of_agents(current_caller().scope, request)
+        return ListAgentChatsResponse(chats=[_chat(session) for session in sessions])
+
+    async def GetAgentChat(self, request: GetAgentChatRequest, context: Any) -> AgentChatWithMessages:
+        stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
+        summary = _chat(stored.session, team_id=stored.session.org_id)
+        chat = AgentChatWithMessages(id=summary.id, team_id=summary.team_id, created_at=summary.created_at,
+                                     messages=_shown(await self._sessions.history(stored)))
+        for name in ("agent_id", "user_id"):
+            if summary.HasField(name):
+                setattr(chat, name, getattr(summary, name))
+        if summary.HasField("metadata"):
+            chat.metadata.CopyFrom(summary.metadata)
+        return chat
+
+    async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: grpc.aio.ServicerContext) -> Empty:
+        await self._sessions.delete(current_caller().scope, parse_id(request.chat_id))
+        if current_call().http_path is not None:
+            await context.send_initial_metadata(NO_CONTENT)
+        return Empty()
+
+    async def CreateMessage(self, request: CreateMessageRequest, context: Any) -> AgentMessage:
+        outcome = await self._engine.run(await self._turn(request))
+        if outcome.error is not None:
+            raise outcome.error
+        reply = _message(outcome.chat.output[0])
+        reply.chat_id = outcome.chat.session_id
+        return reply
+
+    async def ListMessages(self, request: ListMessagesRequest, context: Any) -> ListMessagesResponse:
+        stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
+        return ListMessagesResponse(messages=_shown(await self._sessions.history(stored)))
+
+    async def StreamMessage(self, request: CreateMessageRequest, context: grpc.aio.ServicerContext) -> None:
+        async with self._engine.stream(await self._turn(request, stream=True)) as stream:
+            async for batch in stream.batches():
+                for event in batch:
+                    await context.write(event)
+            if stream.error:
+                raise stream.error
+
+    async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
+        caller = current_caller()
+        session = await self._turns.session(caller, parse_id(request.chat_id))
+        said = Value(string_value=checked_text(request.content, "content"))
+        return Turn(caller=caller, agent=await self._turns.agent_of(caller, session), session=session, input=said,
+                    said=[Message(role="user", content=said)], stream=stream)
+
+
+def _check(request: CreateAgentChatRequest) -> None:
+    if request.agent_id:
+        return
+    if request.HasField("input"):
+        raise InvalidArgument.of(
+            "agentId", "is required here; a body with `input` belongs to the assistants interface, which needs the org's "
+                       "api key as `Authorization: Bearer <key>` instead of this sk_, pk_ or x-api-key one", rule="required")
+    raise InvalidArgument.of("agentId", "is required: the id of the assistant that answers", rule="required")
+
+
+def _chat(session: Session, team_id: str | None = None) -> AgentChat:
+    chat = AgentChat(id=session.id, team_id=team_id, created_at=session.created_at)
+    if session.HasField("assistant_id"):
+        chat.agent_id = session.assistant_id
+    if session.HasField("user_id"):
+        chat.user_id = session.user_id
+    if session.HasField("metadata"):
+        chat.metadata.CopyFrom(session.metadata)
+    return chat
+
+
+def _shown(messages: list[Message]) -> list[AgentMessage]:
+    """What this door documents: user and assistant text. Tool traffic and instructions stay out of it."""
+    return [_message(message) for message in messages if message.role in _SHOWN_ROLES and text_of(message)]
+
+
+def _message(message: Message) -> AgentMessage:
+    return AgentMessage(id=message.id, content=text_of(message), role=message.role,
+                        created_at=timestamp(int(message.time)))

@@ -1,0 +1,60 @@
+"""Assistants: lossless documents, typed for gRPC callers and as they were sent for HTTP (seed 003)."""
+
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.assistant_pb2 import Assistant
+from generated.parley.v1.assistant_service_pb2 import (
+    CreateAssistantRequest,
+    DeleteAssistantRequest,
+    GetAssistantRequest,
+    ListAssistantsRequest,
+    ListAssistantsResponse,
+    UpdateAssistantRequest,
+)
+from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceServicer
+from server.documents import assistant_document, check_assistant, typed_assistant
+from server.services.documents import DocumentRecords
+from server.services.statuses import CREATED
+from server.storage.assistants import Assistants
+from server.wire.documents import document_body, list_body
+
+
+class AssistantService(AssistantServiceServicer):
+    def __init__(self, assistants: Assistants) -> None:
+        self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document)
+
+    async def CreateAssistant(self, request: CreateAssistantRequest, context: Any) -> Assistant:
+        return self._records.message(await self._records.create(request, "assistant"))
+
+    async def PostAssistant(self, request: CreateAssistantRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+        body = document_body(await self._records.create(request, "assistant"))
+        await context.send_initial_metadata(CREATED)
+        return body
+
+    async def ListAssistants(self, request: ListAssistantsRequest, context: Any) -> ListAssistantsResponse:
+        found = await self._records.list(request)
+        return ListAssistantsResponse(assistants=[self._records.message(document) for document in found])
+
+    async def FetchAssistants(self, request: ListAssistantsRequest, context: Any) -> HttpBody:
+        return list_body(await self._records.list(request))
+
+    async def GetAssistant(self, request: GetAssistantRequest, context: Any) -> Assistant:
+        return self._records.message(await self._records.get(request))
+
+    async def FetchAssistant(self, request: GetAssistantRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.get(request))
+
+    async def UpdateAssistant(self, request: UpdateAssistantRequest, context: Any) -> Assistant:
+        return self._records.message(await self._records.update(request))
+
+    async def PatchAssistant(self, request: UpdateAssistantRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.update(request))
+
+    async def DeleteAssistant(self, request: DeleteAssistantRequest, context: Any) -> Assistant:
+        return self._records.message(await self._records.delete(request))
+
+    async def RemoveAssistant(self, request: DeleteAssistantRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.delete(request))

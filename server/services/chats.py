@@ -1,0 +1,74 @@
+"""The assistants door: exchanges with an assistant (seeds 001 and 003)."""
+
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.chat_service_pb2 import (
+    CreateChatRequest,
+    DeleteChatRequest,
+    GetChatRequest,
+    ListChatsRequest,
+    ListChatsResponse,
+)
+from generated.parley.v1.chat_service_pb2_grpc import ChatServiceServicer
+from server.call import current_caller
+from server.engine import Engine, Turn, present
+from server.ids import parse_id
+from server.inputs import parse_input
+from server.storage.chats import Chats
+from server.turns import Turns
+from server.wire import chats as wire
+
+
+class ChatService(ChatServiceServicer):
+    def __init__(self, engine: Engine, turns: Turns, chats: Chats) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._chats = chats
+
+    async def CreateChat(self, request: CreateChatRequest, context: Any) -> Chat:
+        return (await self._engine.run(await self._turn(request))).chat
+
+    async def StreamChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
+        request.stream = True
+        async with self._engine.stream(await self._turn(request)) as stream:
+            async for batch in stream.batches():
+                for event in batch:
+                    await context.write(event)
+            if stream.error:
+                raise stream.error
+
+    async def PostChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
+        turn = await self._turn(request)
+        if not request.stream:
+            await context.write(wire.chat_body((await self._engine.run(turn)).chat))
+            return
+        async with self._engine.stream(turn) as stream:
+            async for batch in stream.batches():
+                if frames := wire.chat_frames(batch):
+                    await context.write(HttpBody(content_type="text/event-stream", data=frames))
+
+    async def ListChats(self, request: ListChatsRequest, context: Any) -> ListChatsResponse:
+        chats, metadata = await self._chats.list(current_caller().scope, request)
+        return ListChatsResponse(results=[presented(chat) for chat in chats], metadata=metadata)
+
+    async def GetChat(self, request: GetChatRequest, context: Any) -> Chat:
+        return presented(await self._chats.get(current_caller().scope, parse_id(request.id)))
+
+    async def DeleteChat(self, request: DeleteChatRequest, context: Any) -> Chat:
+        return presented(await self._chats.delete(current_caller().scope, parse_id(request.id)))
+
+    async def _turn(self, request: CreateChatRequest) -> Turn:
+        previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None
+        return await self._turns.of_request(current_caller(), request, parse_input(request.input),
+                                            previous_id=previous_id, previous_field="previousChatId")
+
+
+def presented(chat: Chat) -> Chat:
+    """A stored chat as callers see it."""
+    for message in (*chat.messages, *chat.output):
+        present(message)
+    return chat

@@ -1,0 +1,155 @@
+"""The completions door (seed 002): OpenAI-compatible chat completions of one agent, with sessions."""
+
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_completion_pb2 import ChatCompletion
+from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
+from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
+from generated.parley.v1.message_pb2 import Message
+from server.agents import Agent, Agents
+from server.call import current_caller
+from server.completion_chunks import CompletionChunks, completion_of
+from server.engine import Engine, Options, Stream, Turn
+from server.errors import FailedPrecondition, InvalidArgument, NotFound
+from server.ids import parse_id
+from server.inputs import ROLES, parse_messages
+from server.json_values import from_python, to_python
+from server.storage.keys import Caller
+from server.storage.sessions import StoredSession
+from server.turns import Turns
+from server.wire import completions as wire
+from server.wire import sse
+
+_INSTRUCTING = ("system", "developer")
+
+
+class CompletionService(CompletionServiceServicer):
+    def __init__(self, engine: Engine, turns: Turns, agents: Agents) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._agents = agents
+
+    async def CreateChatCompletion(self, request: CreateChatCompletionRequest, context: Any) -> ChatCompletion:
+        outcome = await self._engine.run(await self._turn(request))
+        if outcome.error is not None:
+            raise outcome.error
+        return completion_of(outcome)
+
+    async def StreamChatCompletion(self, request: CreateChatCompletionRequest,
+                                   context: grpc.aio.ServicerContext) -> None:
+        request.stream = True
+        turn = await self._turn(request)
+        async with self._engine.stream(turn) as stream:
+            chunks = _chunks(request, turn)
+            async for batch in stream.batches():
+                for chunk in chunks.take(batch, stream):
+                    await context.write(chunk)
+            if stream.error:
+                raise stream.error
+
+    async def PostChatCompletion(self, request: CreateChatCompletionRequest, context: grpc.aio.ServicerContext) -> None:
+        if not request.stream:
+            await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
+            return
+        turn = await self._turn(request)
+        async with self._engine.stream(turn) as stream:
+            await self._write_frames(stream, _chunks(request, turn), context,
+                                     with_usage=request.stream_options.include_usage)
+
+    async def _write_frames(self, stream: Stream, chunks: CompletionChunks, context: grpc.aio.ServicerContext, *,
+                            with_usage: bool) -> None:
+        async for batch in stream.batches():
+            frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=with_usage)
+            if frames:
+                await context.write(HttpBody(content_type="text/event-stream", data=frames))
+        ending = wire.error_frame(stream.error) if stream.error else b""
+        await context.write(HttpBody(content_type="text/event-stream", data=ending + sse.DONE))
+
+    async def _turn(self, request: CreateChatCompletionRequest) -> Turn:
+        caller = current_caller()
+        agent = await self._agents.in_path(caller, request.agent_id)
+        _check(request, agent)
+        said = _messages(request)
+        session = await self._session(caller, request, agent)
+        return Turn(caller=caller, agent=agent, input=_input(request), said=said, session=session,
+                    new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
+                    stream=request.stream, options=_options(request))
+
+    async def _session(self, caller: Caller, request: CreateChatCompletionRequest, agent: Agent) -> StoredSession | None:
+        if not request.HasField("store_in_session"):
+            return None
+        try:
+            session = await self._turns.session(caller, parse_id(request.store_in_session))
+        except FailedPrecondition:  # this door documents 404 for a session that is over
+            raise NotFound("session not found", reason="SESSION_NOT_FOUND") from None
+        if session.session.HasField("assistant_id") and session.session.assistant_id != agent.assistant_id:
+            raise InvalidArgument("store_in_session names a session of another assistant: use that assistant's path")
+        return session
+
+
+def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
+    settings = agent.settings
+    if request.model and request.model != settings.model:
+        raise InvalidArgument(f"model must be '{settings.model}', the model of this assistant, or be left out",
+                              reason="UNEXPECTED_MODEL")
+    if request.create_session and request.HasField("store_in_session"):
+        raise InvalidArgument("create_session and store_in_session are mutually exclusive: send one of them")
+    for message in request.messages:
+        if message.role not in ROLES:
+            raise InvalidArgument(f"Unsupported role '{message.role[:40]}': use user, assistant or tool",
+                                  reason="UNSUPPORTED_ROLE")
+        if message.role in _INSTRUCTING and not settings.allows_system_messages:
+            raise InvalidArgument(
+                f"Unsupported role '{message.role}': this assistant has its own instructions; to allow it, set "
+                "chatSystemInstructionMode to \"allow\" on the assistant", reason="UNSUPPORTED_ROLE")
+
+
+def _messages(request: CreateChatCompletionRequest) -> list[Message]:
+    return parse_messages([_plain(message) for message in request.messages], "messages")
+
+
+def _input(request: CreateChatCompletionRequest) -> Value:
+    return from_python([_plain(message) for message in request.messages])
+
+
+def _plain(message: ChatCompletionInputMessage) -> dict[str, Any]:
+    plain: dict[str, Any] = {"role": message.role}
+    for name in ("content", "tool_calls"):
+        if message.HasField(name):
+            plain[name] = to_python(getattr(message, name))
+    for name in ("name", "tool_call_id", "refusal"):
+        if message.HasField(name):
+            plain[name] = getattr(message, name)
+    return plain
+
+
+def _options(request: CreateChatCompletionRequest) -> Options:
+    stop = to_python(request.stop) if request.HasField("stop") else []
+    newer = _given(request, "max_completion_tokens")
+    return Options(
+        temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),
+        max_tokens=_given(request, "max_tokens") if newer is None else newer,
+        stop=[stop] if isinstance(stop, str) else stop, seed=_given(request, "seed"), n=_given(request, "n") or 1,
+        frequency_penalty=_given(request, "frequency_penalty"), presence_penalty=_given(request, "presence_penalty"),
+        tools=[to_python(tool) for tool in request.tools],
+        tool_choice=to_python(request.tool_choice) if request.HasField("tool_choice") else None,
+        parallel_tool_calls=_given(request, "parallel_tool_calls"),
+        response_format=_response_format(request), reasoning_effort=_given(request, "reasoning_effort"))
+
+
+def _given(request: CreateChatCompletionRequest, name: str) -> Any:
+    return getattr(request, name) if request.HasField(name) else None
+
+
+def _response_format(request: CreateChatCompletionRequest) -> dict[str, Any] | None:
+    form = to_python(request.response_format) if request.HasField("response_format") else {}
+    return form if form.get("type", "text") != "text" else None
+
+
+def _chunks(request: CreateChatCompletionRequest, turn: Turn) -> CompletionChunks:
+    return CompletionChunks(turn.agent.settings.model, None, turn.options.n,
+                            with_usage=request.stream_options.include_usage)

@@ -1,0 +1,65 @@
+"""What assistants and squads have in common: records that are lossless documents, typed for gRPC and whole for HTTP.
+
+Knows neither noun; `assistants.py` and `squads.py` say how each is checked and typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message as AnyMessage
+
+from server.call import current_caller
+from server.clock import timestamp
+from server.documents import merge_patch, restore_secrets, without_server_members
+from server.ids import parse_id
+from server.json_values import to_python
+from server.storage.documents import Document, Documents
+
+Typed = TypeVar("Typed", bound=AnyMessage)
+
+
+class DocumentRecords(Generic[Typed]):
+    """Create, get, list, update and delete, for the caller's org. All raise what the storage and the check raise."""
+
+    def __init__(self, documents: Documents, check: Callable[[dict[str, Any]], None],
+                 typed: Callable[[dict[str, Any]], Typed], untyped: Callable[[Typed], dict[str, Any]]) -> None:
+        self._documents = documents
+        self._check = check
+        self._typed = typed
+        self._untyped = untyped
+
+    async def create(self, request: Any, typed_member: str) -> Document:
+        """The new record of a create request, which has a `document` or its typed member."""
+        sent = (to_python(request.document) if request.HasField("document")
+                else self._untyped(getattr(request, typed_member)))
+        self._check(sent)
+        content = restore_secrets(without_server_members(sent), {})
+        return await self._documents.create(current_caller().org_id, content)
+
+    async def get(self, request: Any) -> Document:
+        return await self._documents.get(current_caller().org_id, parse_id(request.id))
+
+    async def list(self, request: AnyMessage) -> list[Document]:
+        return await self._documents.list(current_caller().org_id, request)
+
+    async def update(self, request: Any) -> Document:
+        """The record with each member of the patch in place of its own; null removes one."""
+        stored = await self.get(request)
+        merged = merge_patch(stored.content, to_python(request.patch))
+        self._check(merged)
+        return await self._documents.replace(stored, restore_secrets(merged, stored.content))
+
+    async def delete(self, request: Any) -> Document:
+        stored = await self.get(request)
+        await self._documents.delete(stored.org_id, stored.id)
+        return stored
+
+    def message(self, document: Document) -> Typed:
+        """The typed view, for gRPC."""
+        message = self._typed(document.content)
+        message.id, message.org_id = document.id, document.org_id
+        message.created_at.CopyFrom(timestamp(document.created_at))
+        message.updated_at.CopyFrom(timestamp(document.updated_at))
+        return message

@@ -1,0 +1,111 @@
+"""Sessions: containers of exchanges that share one context and one assistant."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.session_pb2 import Session
+from generated.parley.v1.session_service_pb2 import (
+    CreateSessionRequest,
+    DeleteSessionRequest,
+    GetSessionRequest,
+    ListSessionsRequest,
+    ListSessionsResponse,
+    UpdateSessionRequest,
+)
+from generated.parley.v1.session_service_pb2_grpc import SessionServiceServicer
+from server.agents import Agent, Agents, AssistantSettings
+from server.call import current_call, current_caller
+from server.clock import Clock
+from server.engine import present
+from server.errors import InvalidArgument
+from server.ids import new_id, parse_id
+from server.inputs import parse_messages
+from server.json_values import to_python
+from server.services.statuses import CREATED
+from server.storage.sessions import Sessions
+from server.turns import Turns
+
+_MOST_NAME = 40
+_COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "metadata")
+
+
+class SessionService(SessionServiceServicer):
+    def __init__(self, turns: Turns, agents: Agents, sessions: Sessions, clock: Clock) -> None:
+        self._turns = turns
+        self._agents = agents
+        self._sessions = sessions
+        self._clock = clock
+
+    async def CreateSession(self, request: CreateSessionRequest, context: grpc.aio.ServicerContext) -> Session:
+        caller = current_caller()
+        agent = await self._agents.named(caller, request) or Agent(AssistantSettings.of({}))
+        members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
+        if request.HasField("expiration_seconds"):
+            members["expiration_seconds"] = int(request.expiration_seconds)
+        new = self._turns.new_session(caller, agent, messages=_messages(request.messages) or [], **members)
+        await self._sessions.create(new)
+        if current_call().http_path is not None:
+            await context.send_initial_metadata(CREATED)
+        return presented(await self._sessions.get(caller.scope, new.session.id))
+
+    async def ListSessions(self, request: ListSessionsRequest, context: Any) -> ListSessionsResponse:
+        sessions, metadata = await self._sessions.list(current_caller().scope, request)
+        return ListSessionsResponse(results=sessions, metadata=metadata)
+
+    async def GetSession(self, request: GetSessionRequest, context: Any) -> Session:
+        return presented(await self._sessions.get(current_caller().scope, parse_id(request.id)))
+
+    async def UpdateSession(self, request: UpdateSessionRequest, context: Any) -> Session:
+        return presented(await self._sessions.update(
+            current_caller().scope, parse_id(request.id), _change(request), self._said(request)))
+
+    async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> Session:
+        return presented(await self._sessions.delete(current_caller().scope, parse_id(request.id)))
+
+    def _said(self, request: UpdateSessionRequest) -> list[Message] | None:
+        """What replaces everything said; None when it stays."""
+        if not request.HasField("messages"):
+            return None
+        now = self._clock()
+        messages = _messages(request.messages) or []
+        for message in messages:
+            message.id, message.time, message.seconds_from_start = new_id(), now, 0
+        return messages
+
+
+def presented(session: Session) -> Session:
+    """A stored session as callers see it."""
+    for message in session.messages:
+        present(message)
+    return session
+
+
+def _messages(value: Value) -> list[Message] | None:
+    items = to_python(value)
+    if items is None:
+        return None
+    if not isinstance(items, list):
+        raise InvalidArgument.of("messages", "must be an array of messages")
+    return parse_messages(items, "messages", may_be_empty=True)
+
+
+def _change(request: UpdateSessionRequest) -> Callable[[Session], None]:
+    name = to_python(request.name) if request.HasField("name") else None
+    if name is not None and (not isinstance(name, str) or len(name) > _MOST_NAME):
+        raise InvalidArgument.of("name", f"must be a string of at most {_MOST_NAME} characters, or null")
+
+    def apply(session: Session) -> None:
+        if name is not None:
+            session.name = name
+        elif request.HasField("name"):
+            session.ClearField("name")
+        if request.HasField("status"):
+            session.status = request.status
+        if request.HasField("expiration_seconds"):
+            session.expiration_seconds = int(request.expiration_seconds)
+
+    return apply

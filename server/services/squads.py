@@ -1,0 +1,60 @@
+"""Squads: lossless documents, typed for gRPC callers and as they were sent for HTTP."""
+
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.squad_pb2 import Squad
+from generated.parley.v1.squad_service_pb2 import (
+    CreateSquadRequest,
+    DeleteSquadRequest,
+    GetSquadRequest,
+    ListSquadsRequest,
+    ListSquadsResponse,
+    UpdateSquadRequest,
+)
+from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
+from server.documents import check_squad, squad_document, typed_squad
+from server.services.documents import DocumentRecords
+from server.services.statuses import CREATED
+from server.storage.squads import Squads
+from server.wire.documents import document_body, list_body
+
+
+class SquadService(SquadServiceServicer):
+    def __init__(self, squads: Squads) -> None:
+        self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document)
+
+    async def CreateSquad(self, request: CreateSquadRequest, context: Any) -> Squad:
+        return self._records.message(await self._records.create(request, "squad"))
+
+    async def PostSquad(self, request: CreateSquadRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+        body = document_body(await self._records.create(request, "squad"))
+        await context.send_initial_metadata(CREATED)
+        return body
+
+    async def ListSquads(self, request: ListSquadsRequest, context: Any) -> ListSquadsResponse:
+        found = await self._records.list(request)
+        return ListSquadsResponse(squads=[self._records.message(document) for document in found])
+
+    async def FetchSquads(self, request: ListSquadsRequest, context: Any) -> HttpBody:
+        return list_body(await self._records.list(request))
+
+    async def GetSquad(self, request: GetSquadRequest, context: Any) -> Squad:
+        return self._records.message(await self._records.get(request))
+
+    async def FetchSquad(self, request: GetSquadRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.get(request))
+
+    async def UpdateSquad(self, request: UpdateSquadRequest, context: Any) -> Squad:
+        return self._records.message(await self._records.update(request))
+
+    async def PatchSquad(self, request: UpdateSquadRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.update(request))
+
+    async def DeleteSquad(self, request: DeleteSquadRequest, context: Any) -> Squad:
+        return self._records.message(await self._records.delete(request))
+
+    async def RemoveSquad(self, request: DeleteSquadRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.delete(request))

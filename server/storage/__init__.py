@@ -1,0 +1,1 @@
+"""What is kept, one file per noun; `database.py` owns connections and transactions."""

@@ -1,0 +1,174 @@
+"""Chats: one exchange each. Their messages are in `threads.py`; runs no model and knows no door."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from generated.parley.v1.chat_pb2 import Chat, PaginationMeta
+from generated.parley.v1.chat_service_pb2 import ListChatsRequest
+from generated.parley.v1.message_pb2 import Message
+from server.clock import ms_of
+from server.errors import NotFound
+from server.storage import threads
+from server.storage.database import Database
+from server.storage.listing import listing_of
+from server.storage.scope import Scope
+from server.storage.sessions import NewSession, insert_session
+
+_COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, body"
+_FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "session_id": "session_id",
+            "previous_chat_id": "previous_chat_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChat:
+    """A chat and where its messages are. `chat` is without messages; its output holds only choices beyond the first."""
+
+    id: str
+    session_id: str | None
+    thread_id: str
+    first_seq: int
+    output_seq: int
+    last_seq: int
+    private: dict[str, Any] | None
+    chat: Chat
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What one exchange adds to the record."""
+
+    chat: Chat
+    """Without messages and without output."""
+    key_id: str
+    said: list[Message]
+    """The input."""
+    answered: list[Message]
+    """The first choice: what the context goes on from."""
+    alternatives: list[Message]
+    """The other choices."""
+    previous: StoredChat | None
+    new_session: NewSession | None
+    """A session to be made in the same commit."""
+    private: dict[str, Any] | None
+    """What `body` has masked and a later turn needs."""
+    provider: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Chats:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, exchange: Exchange) -> None:
+        """Put an exchange on disk and its messages at the end of its thread. Raises NotFound when its session is gone."""
+        await self._database.write(lambda connection: _insert(connection, exchange))
+
+    async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
+        """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
+        condition, parameters = scope.where()
+        row = self._database.read.execute(
+            f"SELECT {_COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]).fetchone()
+        if row is None:
+            raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+        return _from_row(row)
+
+    async def history(self, stored: StoredChat) -> list[Message]:
+        """The context that a chat leaves: everything said up to its output."""
+        return threads.read(self._database.read, stored.thread_id, stored.last_seq)
+
+    async def get(self, scope: Scope, chat_id: str | None) -> Chat:
+        """The chat with its whole context. Raises NotFound."""
+        stored = await self.find(scope, chat_id)
+        return self._with_messages(stored, threads.read(self._database.read, stored.thread_id, stored.output_seq - 1))
+
+    async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
+        """One page of chats, each with its own input only."""
+        listing = listing_of(request, scope, _FILTERS)
+        read = self._database.read
+        page = [_from_row(row) for row in read.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
+        total = read.execute(*listing.count("chats")).fetchone()[0]
+        chats = [self._with_messages(stored, threads.between(
+            read, stored.thread_id, stored.first_seq, stored.output_seq - 1)) for stored in page]
+        return chats, listing.metadata(total)
+
+    async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
+        """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
+        chat = await self.get(scope, chat_id)
+        await self._database.write(lambda connection: _delete(connection, chat.id))
+        return chat
+
+    def _with_messages(self, stored: StoredChat, context: list[Message]) -> Chat:
+        chat = stored.chat
+        alternatives = list(chat.output)
+        del chat.output[:]
+        chat.messages.extend(context)
+        chat.output.extend(threads.between(self._database.read, stored.thread_id, stored.output_seq, stored.last_seq))
+        chat.output.extend(alternatives)
+        return chat
+
+
+def _from_row(row: tuple) -> StoredChat:
+    return StoredChat(*row[:6], orjson.loads(row[6]) if row[6] else None, Chat.FromString(row[7]))
+
+
+def _insert(connection: sqlite3.Connection, exchange: Exchange) -> None:
+    chat = exchange.chat
+    if exchange.new_session:
+        insert_session(connection, exchange.new_session)
+    thread_id, first_seq = _place(connection, exchange)
+    output_seq = first_seq + len(exchange.said)
+    chat.output.extend(exchange.alternatives)
+    connection.execute(
+        "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
+        "updated_at, thread_id, first_seq, output_seq, last_seq, provider, model, prompt_tokens, completion_tokens, cost, "
+        "private, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [chat.id, chat.org_id, exchange.key_id, _or_none(chat, "session_id"), _or_none(chat, "previous_chat_id"),
+         _or_none(chat, "assistant_id"), _or_none(chat, "squad_id"), chat.status, ms_of(chat.created_at),
+         ms_of(chat.updated_at), thread_id, first_seq, output_seq, output_seq + len(exchange.answered) - 1,
+         exchange.provider, exchange.model, exchange.prompt_tokens, exchange.completion_tokens, chat.cost,
+         orjson.dumps(exchange.private) if exchange.private else None, chat.SerializeToString()])
+    del chat.output[:]
+    threads.append(connection, thread_id, first_seq, [*exchange.said, *exchange.answered])
+
+
+def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int]:
+    """The thread that an exchange joins, and its first place there."""
+    chat, previous = exchange.chat, exchange.previous
+    if chat.HasField("session_id"):
+        thread_id = _touch_session(connection, chat)
+        return thread_id, threads.next_seq(connection, thread_id)
+    if previous is None:
+        return chat.id, 0
+    end = threads.next_seq(connection, previous.thread_id)
+    if previous.session_id is None and end == previous.last_seq + 1:
+        return previous.thread_id, end
+    threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
+    return chat.id, 0
+
+
+def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
+    """Mark the session of a chat as written now; its thread."""
+    row = connection.execute(
+        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? AND org_id = ? RETURNING thread_id",
+        [ms_of(chat.updated_at), chat.session_id, chat.org_id]).fetchone()
+    if row is None:
+        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    return row[0]
+
+
+def _delete(connection: sqlite3.Connection, chat_id: str) -> None:
+    row = connection.execute("DELETE FROM chats WHERE id = ? RETURNING thread_id", [chat_id]).fetchone()
+    if row is None:
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+    threads.discard(connection, row[0])
+
+
+def _or_none(chat: Chat, field: str) -> str | None:
+    return getattr(chat, field) if chat.HasField(field) else None

@@ -1,0 +1,180 @@
+"""The SQLite file: one writer thread with group commit, and a connection for short reads.
+
+A write is acknowledged after its commit is on disk. Writes that arrive while a commit is under way share the next one, which
+makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PRAGMAs and transaction control.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from server.errors import FailedPrecondition, ResourceExhausted, ServiceError, StorageUnavailable
+
+_MOST_PER_COMMIT = 256
+_BUSY_MS = 10_000
+
+T = TypeVar("T")
+
+
+class DatabaseError(Exception):
+    """The file cannot be used at all; the text says why and what to do."""
+
+
+class _Write(NamedTuple):
+    work: Callable[[sqlite3.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+
+
+class Database:
+    """One SQLite file. `read` is for the event loop's thread; `write` may be awaited by any task."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = _connect(path)
+        self._reader = _connect(path)
+        self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def read(self) -> sqlite3.Connection:
+        """The connection for reads under 100 µs, which cost less here than a hop to another thread."""
+        return self._reader
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in a write transaction and return its result once that is on disk.
+
+        What `work` raises undoes its own changes only, never those of the writes it shares a commit with.
+        """
+        if self._closed:
+            raise StorageUnavailable("the database is closing; try again")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Write(work, loop, answer))
+        # Shielded: a caller that goes away must not leave the writer answering a cancelled future with half a batch.
+        return await asyncio.shield(answer)
+
+    def check(self) -> None:
+        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page."""
+        try:
+            found = self._reader.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError:
+            found = "damaged"
+        if found != "ok":
+            raise _unusable(self._path)
+
+    def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
+        """Run migrations, before anything else uses the database."""
+        apply(self._writer)
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            batch, closing = self._next_batch()
+            if batch:
+                self._commit(batch)
+
+    def _next_batch(self) -> tuple[list[_Write], bool]:
+        batch: list[_Write] = []
+        item = self._queue.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == _MOST_PER_COMMIT:
+                return batch, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[_Write]) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            results = [self._attempt(write) for write in batch]
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            refusal = storage_error(error)
+            results = [(None, refusal)] * len(batch)
+        for loop in {write.loop for write in batch}:
+            answers = [(write.answer, *result) for write, result in zip(batch, results, strict=True) if write.loop is loop]
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+                loop.call_soon_threadsafe(_answer, answers)
+
+    def _attempt(self, write: _Write) -> tuple[Any, BaseException | None]:
+        self._writer.execute("SAVEPOINT write")
+        try:
+            result = write.work(self._writer), None
+        except (ServiceError, sqlite3.IntegrityError) as error:
+            self._writer.execute("ROLLBACK TO write")
+            result = None, storage_error(error) if isinstance(error, sqlite3.Error) else error
+        except Exception as error:  # a bug in one write must not take the writer thread, or its neighbours, with it
+            if isinstance(error, sqlite3.Error):
+                raise
+            self._writer.execute("ROLLBACK TO write")
+            result = None, error
+        self._writer.execute("RELEASE write")
+        return result
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                self._writer.execute("ROLLBACK")
+
+
+def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in answers:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=512)
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")  # wait out a backup or an administrator's lock
+        connection.execute("PRAGMA journal_mode = WAL")  # readers keep reading while a write runs
+        connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on disk: NORMAL loses commits on power cut
+        connection.execute("PRAGMA foreign_keys = ON")  # off by default in SQLite
+        connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages: contexts are read again and again
+        connection.execute("PRAGMA temp_store = MEMORY")  # sorting a list needs no file
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path) from error
+    return connection
+
+
+def _unusable(path: Path) -> DatabaseError:
+    return DatabaseError(f"{path} is damaged or is not a database; restore it from a backup, or move it away to begin anew")
+
+
+def storage_error(error: sqlite3.Error) -> ServiceError:
+    """What a caller is told of an SQLite error; its text stays here."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return ResourceExhausted("the disk is full; nothing was written", reason="DISK_FULL")
+    if code == sqlite3.SQLITE_READONLY:
+        return FailedPrecondition("the database is read-only; nothing was written", reason="READ_ONLY")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageUnavailable("the database is busy; nothing was written, try again", retry_after=1)
+    return StorageUnavailable("the database could not be written; nothing was stored")

@@ -1,0 +1,119 @@
+"""Records that are lossless JSON documents: assistants and squads. Does not look inside the document but for its name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from google.protobuf.message import Message as AnyMessage
+
+from server.clock import Clock
+from server.errors import NotFound
+from server.ids import new_id
+from server.storage.database import Database
+from server.storage.listing import listing_of
+from server.storage.scope import Scope
+
+_CACHED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One stored document. `content` is shared between callers: copy before changing it."""
+
+    id: str
+    org_id: str
+    created_at: int
+    updated_at: int
+    version: int
+    content: dict[str, Any]
+
+
+class Documents:
+    """One table of documents."""
+
+    def __init__(self, database: Database, clock: Clock, table: str, noun: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._table = table
+        self._noun = noun
+        self._parsed: OrderedDict[tuple[str, int], Document] = OrderedDict()
+
+    async def create(self, org_id: str, content: dict[str, Any], document_id: str | None = None) -> Document:
+        now = self._clock()
+        made = Document(document_id or new_id(), org_id, now, now, 1, content)
+        await self._database.write(lambda connection: connection.execute(
+            f"INSERT INTO {self._table} (id, org_id, name, created_at, updated_at, version, document) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [made.id, org_id, _name(content), now, now, 1, orjson.dumps(content)]) and None)
+        return made
+
+    async def get(self, org_id: str, document_id: str | None) -> Document:
+        """Raises NotFound for an absent document, another org's, or None (an id that could not be read)."""
+        row = self._database.read.execute(
+            f"SELECT version FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()
+        if row is None:
+            raise self._not_found()
+        parsed = self._parsed.get((document_id, row[0]))
+        return parsed if parsed else self._parse(document_id, row[0])
+
+    async def find(self, org_id: str, name: str) -> Document | None:
+        """The oldest document of this name."""
+        row = self._database.read.execute(
+            f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT 1",
+            [org_id, name]).fetchone()
+        return await self.get(org_id, row[0]) if row else None
+
+    async def list(self, org_id: str, request: AnyMessage) -> list[Document]:
+        listing = listing_of(request, Scope(org_id), {"id": "id"})
+        rows = self._database.read.execute(*listing.select("id", self._table)).fetchall()
+        return [await self.get(org_id, row[0]) for row in rows]
+
+    async def replace(self, document: Document, content: dict[str, Any]) -> Document:
+        """Store a new version. Raises NotFound when the document is gone, or was changed since it was read."""
+        now = max(self._clock(), document.updated_at)
+        changed = Document(document.id, document.org_id, document.created_at, now, document.version + 1, content)
+
+        def work(connection: sqlite3.Connection) -> None:
+            done = connection.execute(
+                f"UPDATE {self._table} SET name = ?, updated_at = ?, version = ?, document = ? "
+                "WHERE id = ? AND org_id = ? AND version = ?",
+                [_name(content), now, changed.version, orjson.dumps(content), document.id, document.org_id,
+                 document.version]).rowcount
+            if not done:
+                raise self._not_found()
+
+        await self._database.write(work)
+        return changed
+
+    async def delete(self, org_id: str, document_id: str) -> None:
+        """Raises NotFound."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            done = connection.execute(
+                f"DELETE FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).rowcount
+            if not done:
+                raise self._not_found()
+
+        await self._database.write(work)
+
+    def _parse(self, document_id: str | None, version: int) -> Document:
+        row = self._database.read.execute(
+            f"SELECT id, org_id, created_at, updated_at, version, document FROM {self._table} WHERE id = ?",
+            [document_id]).fetchone()
+        parsed = Document(*row[:5], orjson.loads(row[5]))
+        self._parsed[parsed.id, version] = parsed
+        if len(self._parsed) > _CACHED:
+            self._parsed.popitem(last=False)
+        return parsed
+
+    def _not_found(self) -> NotFound:
+        return NotFound(f"{self._noun} not found", reason=f"{self._noun.upper()}_NOT_FOUND")
+
+
+def _name(content: dict[str, Any]) -> str | None:
+    name = content.get("name")
+    return name if isinstance(name, str) else None

@@ -1,0 +1,132 @@
+"""The schema, as migrations that are only ever appended to. Kept and run by sqlite-utils; holds no data.
+
+A table has the columns that SQL filters or orders by; the rest of a record is its serialized message in `body`.
+"""
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("parley")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date."""
+    migrations.apply(Database(connection))
+
+
+@migrations()
+def first_schema(db: Database) -> None:
+    for statement in _FIRST.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+# Times are milliseconds since the epoch.
+# `private` is the transient assistant or squad with the secrets that `body`, which callers see, has masked.
+# A thread is a run of messages: a session's, or a chain's (which has the id of its first chat). A fork begins a new thread
+# that continues `parent_id` up to and including `parent_seq`; other threads need no row in `forks`.
+_FIRST = """
+CREATE TABLE orgs (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES orgs(id),
+    kind TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE assistants (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES orgs(id),
+    name TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    document BLOB NOT NULL
+);
+CREATE INDEX assistants_by_org ON assistants (org_id, created_at);
+CREATE INDEX assistants_by_name ON assistants (org_id, name);
+
+CREATE TABLE squads (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES orgs(id),
+    name TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    document BLOB NOT NULL
+);
+CREATE INDEX squads_by_org ON squads (org_id, created_at);
+
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES orgs(id),
+    key_id TEXT NOT NULL,
+    assistant_id TEXT,
+    squad_id TEXT,
+    user_id TEXT,
+    agent_type TEXT,
+    name TEXT,
+    phone_number_id TEXT,
+    customer_number TEXT,
+    status TEXT NOT NULL,
+    expiration_seconds INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    thread_id TEXT NOT NULL,
+    variables BLOB NOT NULL,
+    private BLOB,
+    body BLOB NOT NULL
+);
+CREATE INDEX sessions_by_org ON sessions (org_id, created_at);
+CREATE INDEX sessions_by_thread ON sessions (thread_id);
+
+CREATE TABLE chats (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES orgs(id),
+    key_id TEXT NOT NULL,
+    session_id TEXT,
+    previous_chat_id TEXT,
+    assistant_id TEXT,
+    squad_id TEXT,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    thread_id TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    output_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cost REAL NOT NULL,
+    private BLOB,
+    body BLOB NOT NULL
+);
+CREATE INDEX chats_by_org ON chats (org_id, created_at);
+CREATE INDEX chats_by_session ON chats (session_id, created_at) WHERE session_id IS NOT NULL;
+CREATE INDEX chats_by_thread ON chats (thread_id, first_seq);
+CREATE INDEX chats_by_previous ON chats (previous_chat_id) WHERE previous_chat_id IS NOT NULL;
+
+CREATE TABLE forks (
+    thread_id TEXT PRIMARY KEY,
+    parent_id TEXT NOT NULL,
+    parent_seq INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX forks_by_parent ON forks (parent_id);
+
+CREATE TABLE messages (
+    thread_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (thread_id, seq)
+) WITHOUT ROWID
+"""

@@ -1,0 +1,188 @@
+"""Sessions: containers of exchanges that share one context. Their messages are in `threads.py`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
+from generated.parley.v1.chat_pb2 import Cost, PaginationMeta
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.session_pb2 import Session
+from generated.parley.v1.session_service_pb2 import ListSessionsRequest
+from server.clock import Clock, ms_of, timestamp
+from server.errors import NotFound
+from server.ids import new_id
+from server.storage import threads
+from server.storage.database import Database
+from server.storage.listing import listing_of
+from server.storage.scope import Scope
+
+_COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body"
+_MOST_AGENT_CHATS = 10_000
+_FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
+            "phone_number_id": "phone_number_id", "number": "customer_number", "user_id": "user_id",
+            "agent_type": "agent_type"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session without its messages and costs, and the variables its templates were filled with."""
+
+    session: Session
+    thread_id: str
+    variables: dict[str, Any]
+    private: dict[str, Any] | None
+
+    def has_expired(self, now: int) -> bool:
+        return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session to be made."""
+
+    session: Session
+    """Without costs; its messages are what was said before."""
+    key_id: str
+    variables: dict[str, Any]
+    private: dict[str, Any] | None
+    """What `body` has masked and a later turn needs."""
+    agent_type: str | None
+
+
+class Sessions:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create(self, new: NewSession) -> None:
+        """Put a new session and its messages on disk."""
+        await self._database.write(lambda connection: insert_session(connection, new))
+
+    async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
+        """Raises NotFound for an absent session, another caller's, or None (an id that could not be read)."""
+        condition, parameters = scope.where()
+        row = self._database.read.execute(
+            f"SELECT {_COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone()
+        if row is None:
+            raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+        return _from_row(row)
+
+    async def history(self, stored: StoredSession) -> list[Message]:
+        """Everything said in a session, oldest first."""
+        return threads.read(self._database.read, stored.thread_id)
+
+    async def get(self, scope: Scope, session_id: str | None) -> Session:
+        """The session with its messages and costs. Raises NotFound."""
+        stored = await self.find(scope, session_id)
+        stored.session.messages.extend(await self.history(stored))
+        return _with_costs(self._database.read, stored.session)
+
+    async def of_agents(self, scope: Scope, request: ListAgentChatsRequest) -> list[Session]:
+        """The sessions that have an agent, without messages and costs. Its list is documented without pages."""
+        listing = listing_of(request, scope, _FILTERS, limit=_MOST_AGENT_CHATS)
+        rows = self._database.read.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
+        return [_from_row(row).session for row in rows]
+
+    async def list(self, scope: Scope, request: ListSessionsRequest) -> tuple[list[Session], PaginationMeta]:
+        """One page of sessions, without their messages."""
+        listing = listing_of(request, scope, _FILTERS)
+        read = self._database.read
+        rows = read.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
+        total = read.execute(*listing.count("sessions")).fetchone()[0]
+        return [_with_costs(read, _from_row(row).session) for row in rows], listing.metadata(total)
+
+    async def update(self, scope: Scope, session_id: str | None, change: Callable[[Session], None],
+                     messages: Sequence[Message] | None) -> Session:
+        """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
+        session = (await self.find(scope, session_id)).session
+        await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages))
+        return await self.get(scope, session.id)
+
+    async def delete(self, scope: Scope, session_id: str | None) -> Session:
+        """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
+        session = await self.get(scope, session_id)
+        await self._database.write(lambda connection: _delete(connection, session.id))
+        return session
+
+
+def insert_session(connection: sqlite3.Connection, new: NewSession) -> None:
+    """Write the rows of a new session, inside the caller's transaction."""
+    session = new.session
+    body = Session()
+    body.CopyFrom(session)
+    del body.messages[:]
+    number = session.customer.fields["number"].string_value or None if "number" in session.customer else None
+    connection.execute(
+        "INSERT INTO sessions (id, org_id, key_id, assistant_id, squad_id, user_id, agent_type, name, phone_number_id, "
+        "customer_number, status, expiration_seconds, created_at, updated_at, thread_id, variables, private, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [session.id, session.org_id, new.key_id, _or_none(session, "assistant_id"), _or_none(session, "squad_id"),
+         _or_none(session, "user_id"), new.agent_type, _or_none(session, "name"), _or_none(session, "phone_number_id"),
+         number, session.status, session.expiration_seconds, ms_of(session.created_at), ms_of(session.updated_at),
+         session.id, orjson.dumps(new.variables), orjson.dumps(new.private) if new.private else None,
+         body.SerializeToString()])
+    threads.append(connection, session.id, 0, session.messages)
+
+
+def _update(connection: sqlite3.Connection, session_id: str, now: int, change: Callable[[Session], None],
+            messages: Sequence[Message] | None) -> None:
+    row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
+    if row is None:
+        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    stored = _from_row(row)
+    session = stored.session
+    change(session)
+    # What is said anew goes to a new thread: the chats of this session keep their places in the old one.
+    thread_id = stored.thread_id if messages is None else new_id()
+    connection.execute(
+        "UPDATE sessions SET name = ?, status = ?, expiration_seconds = ?, updated_at = max(updated_at, ?), "
+        "thread_id = ? WHERE id = ?",
+        [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id, session_id])
+    if messages is not None:
+        threads.append(connection, thread_id, 0, messages)
+        threads.discard(connection, stored.thread_id)
+
+
+def _delete(connection: sqlite3.Connection, session_id: str) -> None:
+    row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session_id]).fetchone()
+    if row is None:
+        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING thread_id", [session_id]).fetchall()
+    for thread_id in {row[0], *(thread_id for (thread_id,) in gone)}:
+        threads.discard(connection, thread_id)
+
+
+def _from_row(row: tuple) -> StoredSession:
+    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body = row
+    session = Session.FromString(body)
+    session.status = status
+    session.expiration_seconds = expiration_seconds
+    session.created_at.CopyFrom(timestamp(created_at))
+    session.updated_at.CopyFrom(timestamp(updated_at))
+    if name is None:
+        session.ClearField("name")
+    else:
+        session.name = name
+    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None)
+
+
+def _with_costs(connection: sqlite3.Connection, session: Session) -> Session:
+    rows = connection.execute(
+        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost) FROM chats "
+        "WHERE session_id = ? GROUP BY provider, model ORDER BY provider, model", [session.id])
+    for provider, model, prompt_tokens, completion_tokens, cost in rows:
+        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost)
+        part.model.update({"provider": provider, "model": model})
+        session.costs.append(part)
+    session.cost = sum(part.cost for part in session.costs)
+    return session
+
+
+def _or_none(session: Session, field: str) -> str | None:
+    return getattr(session, field) if session.HasField(field) else None

@@ -1,0 +1,42 @@
+"""`POST /chat` over HTTP: one Chat, or data lines without `event:` and without `[DONE]` (contract §4).
+
+The documented client JSON-parses every data line and takes `id` for its next `previousChatId`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent
+from server.wire import sse
+from server.wire.proto_json import to_json
+
+PATH = "chat.output[0].content"
+
+
+def chat_body(chat: Chat) -> HttpBody:
+    return HttpBody(content_type="application/json", data=orjson.dumps(to_json(chat)))
+
+
+def chat_frames(events: Iterable[ChatEvent]) -> bytes:
+    """The frames of some events; nothing for events that this form does not show."""
+    return b"".join(_frame(event) for event in events)
+
+
+def _frame(event: ChatEvent) -> bytes:
+    kind = event.WhichOneof("event")
+    if kind == "delta" and event.delta.choice == 0:
+        return sse.data({**_head(event), "path": PATH, "delta": event.delta.text})
+    if kind == "failed":
+        error = event.failed.error
+        return sse.data({**_head(event), "error": {"message": error.message, "code": error.code}})
+    return b""
+
+
+def _head(event: ChatEvent) -> dict[str, Any]:
+    head = {"id": event.chat_id}
+    if event.HasField("session_id"):
+        head["sessionId"] = event.session_id
+    return head

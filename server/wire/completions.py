@@ -1,0 +1,80 @@
+"""The completions door over HTTP: chat.completion objects and chunks, byte for byte as OpenAI clients read them.
+
+Makes bytes of typed messages; what happens when is decided in `completion_chunks.py`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChoice,
+    ChatCompletionChunk,
+    ChatCompletionChunkChoice,
+    CompletionUsage,
+)
+from server.errors import ServiceError
+from server.wire import sse
+from server.wire.errors import http_status, openai_error
+from server.wire.proto_json import to_json
+
+
+def completion_body(completion: ChatCompletion) -> HttpBody:
+    json = _head(completion)
+    json["choices"] = [_choice(choice) for choice in completion.choices]
+    json["usage"] = _usage(completion.usage)
+    return HttpBody(content_type="application/json", data=orjson.dumps(json))
+
+
+def chunk_frames(chunks: Iterable[ChatCompletionChunk], *, with_usage: bool) -> bytes:
+    """The frames of some chunks. When the usage was asked for, every other chunk has it as null, as documented."""
+    return b"".join(sse.data(_chunk(chunk, with_usage)) for chunk in chunks)
+
+
+def error_frame(error: ServiceError) -> bytes:
+    """What ends a stream that has begun and failed."""
+    return sse.data({"error": openai_error(error, http_status(error, "completions"))})
+
+
+def _head(message: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
+    json: dict[str, Any] = {
+        "id": message.id, "object": message.object, "created": int(message.created), "model": message.model,
+        "service_tier": "default",
+        "system_fingerprint": message.system_fingerprint if message.HasField("system_fingerprint") else None}
+    if message.HasField("session_id"):
+        json["session_id"] = message.session_id
+    return json
+
+
+def _choice(choice: ChatCompletionChoice) -> dict[str, Any]:
+    said = choice.message
+    message: dict[str, Any] = {"role": said.role, "content": said.content if said.HasField("content") else None,
+                               "refusal": said.refusal if said.HasField("refusal") else None, "annotations": []}
+    if said.tool_calls:
+        message["tool_calls"] = [to_json(call) for call in said.tool_calls]
+    return {"index": choice.index, "message": message, "logprobs": None, "finish_reason": choice.finish_reason}
+
+
+def _chunk(chunk: ChatCompletionChunk, with_usage: bool) -> dict[str, Any]:
+    json = _head(chunk)
+    json["choices"] = [_chunk_choice(choice) for choice in chunk.choices]
+    if with_usage:
+        json["usage"] = _usage(chunk.usage) if chunk.HasField("usage") else None
+    return json
+
+
+def _chunk_choice(choice: ChatCompletionChunkChoice) -> dict[str, Any]:
+    delta = {name: getattr(choice.delta, name) for name in ("role", "content") if choice.delta.HasField(name)}
+    if choice.delta.tool_calls:
+        delta["tool_calls"] = [to_json(call) for call in choice.delta.tool_calls]
+    return {"index": choice.index, "delta": delta, "logprobs": None,
+            "finish_reason": choice.finish_reason if choice.HasField("finish_reason") else None}
+
+
+def _usage(usage: CompletionUsage) -> dict[str, Any]:
+    return {**to_json(usage), "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0,
+                                          "rejected_prediction_tokens": 0}}

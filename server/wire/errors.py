@@ -1,0 +1,98 @@
+"""The error body of each door. Decides no status and reads no exception but ours."""
+
+from typing import Any, Literal
+
+import orjson
+
+from server.call import Call
+from server.errors import ServiceError
+
+Door = Literal["assistants", "agents", "responses", "completions"]
+
+_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict",
+           413: "Payload Too Large", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error",
+           501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+          409: "conflict_error", 422: "invalid_request_error", 429: "rate_limit_error"}
+_DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "CompletionService": "completions"}
+
+
+def door_of(call: Call) -> Door:
+    """The door a call came through: its service says it."""
+    service = call.method.rpartition("/")[0].rpartition(".")[2]
+    return _DOORS.get(service, "assistants")
+
+
+def http_status(error: ServiceError, door: Door) -> int:
+    """The completions door answers 422 where a member is wrong, as documented; elsewhere it is 400."""
+    if door == "completions" and error.http_status == 400 and error.violations:
+        return 422
+    return error.http_status
+
+
+def body_of(error: ServiceError, door: Door) -> dict[str, Any]:
+    status = http_status(error, door)
+    if door == "agents":
+        body: dict[str, Any] = {"error": _TITLES.get(status, "Error"), "message": error.message}
+        return body if error.retry_after is None else {**body, "retryAfter": error.retry_after}
+    if door == "responses":
+        return {"error": openai_error(error, status)}
+    if door == "completions":
+        if status == 422:
+            return {"detail": [{"loc": ["body", *_location(violation.field)], "msg": violation.message,
+                                "type": violation.rule} for violation in error.violations]}
+        return {"detail": error.message, "error": openai_error(error, status)}
+    messages = [f"{violation.field} {violation.message}".strip() for violation in error.violations]
+    return {"message": messages or error.message, "error": _TITLES.get(status, "Error"), "statusCode": status}
+
+
+def openai_error(error: ServiceError, status: int) -> dict[str, Any]:
+    """The inner object of the OpenAI form."""
+    field = next((violation.field for violation in error.violations if violation.field), None)
+    return {"message": error.message, "type": _TYPES.get(status, "server_error"), "param": field,
+            "code": error.reason.lower()}
+
+
+def header_of(error: ServiceError, door: Door) -> str:
+    """The body as ASCII, for the metadata that `http_errors.lua` reads; too many violations are cut to fit."""
+    body = body_of(error, door)
+    text = _ascii(body)
+    while len(text) > _MOST_BYTES:
+        body = _shorter(body)
+        text = _ascii(body)
+    return text
+
+
+_MOST_BYTES = 7_500
+
+
+def _shorter(body: dict[str, Any]) -> dict[str, Any]:
+    for name in ("message", "detail"):
+        if isinstance(body.get(name), list) and len(body[name]) > 1:
+            return {**body, name: body[name][:len(body[name]) // 2]}
+        if isinstance(body.get(name), str) and len(body[name]) > 200:
+            return {**body, name: body[name][:200] + "…"}
+    inner = body.get("error")
+    if isinstance(inner, dict) and len(inner["message"]) > 200:
+        return {**body, "error": {**inner, "message": inner["message"][:200] + "…"}}
+    return {"message": "The request is wrong in more ways than fit into an answer."}
+
+
+def _ascii(body: dict[str, Any]) -> str:
+    return "".join(character if character < "\x7f" else _escaped(character) for character in orjson.dumps(body).decode())
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def _location(field: str) -> list[str | int]:
+    """`messages[0].role` as FastAPI writes it: ["messages", 0, "role"]."""
+    parts: list[str | int] = []
+    for step in field.split("."):
+        name, *indexes = step.split("[")
+        if name:
+            parts.append(name)
+        parts += [int(index.rstrip("]")) if index.rstrip("]").isdecimal() else index.rstrip("]") for index in indexes]
+    return parts

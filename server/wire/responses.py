@@ -1,0 +1,66 @@
+"""`POST /chat/responses` and `/v1/responses` over HTTP: the Response object with nulls explicit, and its events.
+
+Makes bytes of typed messages; what happens when is decided in `response_events.py`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.response_pb2 import Response, ResponseContentPart, ResponseItem, ResponseStreamEvent
+from server.wire import sse
+from server.wire.proto_json import to_json
+
+_REASONING = {"effort": None, "summary": None}
+
+
+def response_body(response: Response) -> HttpBody:
+    return HttpBody(content_type="application/json", data=orjson.dumps(_response(response)))
+
+
+def event_frames(events: Iterable[ResponseStreamEvent]) -> bytes:
+    return b"".join(sse.named(event.type, _event(event)) for event in events)
+
+
+def _event(event: ResponseStreamEvent) -> dict[str, Any]:
+    if event.type == "response.output_text.delta":
+        return {"type": event.type, "sequence_number": event.sequence_number, "item_id": event.item_id,
+                "output_index": event.output_index, "content_index": event.content_index, "delta": event.delta,
+                "logprobs": [], "path": event.path}
+    json = to_json(event)
+    if event.HasField("response"):
+        json["response"] = _response(event.response)
+    if event.HasField("item"):
+        json["item"] = _item(event.item)
+    if event.HasField("part"):
+        json["part"] = _part(event.part)
+    if event.type == "response.output_text.done":
+        json["logprobs"] = []
+    if event.type == "error":
+        json["param"] = None
+    return json
+
+
+def _response(response: Response) -> dict[str, Any]:
+    json = to_json(response, nulls=True)
+    json["output"] = [_item(item) for item in response.output]
+    json["reasoning"] = {**_REASONING, **(json["reasoning"] or {})}
+    return json
+
+
+def _item(item: ResponseItem) -> dict[str, Any]:
+    json = to_json(item)
+    if item.type == "message":
+        json["content"] = [_part(part) for part in item.content]
+    else:
+        del json["content"]
+    return json
+
+
+def _part(part: ResponseContentPart) -> dict[str, Any]:
+    json = to_json(part)
+    if part.type == "output_text":
+        json |= {"annotations": [], "logprobs": []}
+    return json

@@ -1,0 +1,775 @@
+"""The edge: the real Envoy with envoy.yaml, in front of a gRPC server that only notes what reaches it.
+
+Does not test what the services answer.
+"""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.empty_pb2 import Empty
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+
+from gateway import checker
+from gateway.launcher import CONFIG, ROOT, Gateway, GatewayError
+from generated.parley.v1 import (
+    agent_chat_pb2,
+    agent_chat_service_pb2,
+    agent_chat_service_pb2_grpc,
+    assistant_service_pb2_grpc,
+    chat_pb2,
+    chat_service_pb2,
+    chat_service_pb2_grpc,
+    completion_service_pb2_grpc,
+    response_service_pb2_grpc,
+    session_pb2,
+    session_service_pb2,
+    session_service_pb2_grpc,
+    squad_service_pb2_grpc,
+)
+
+COMPLETIONS = "/api/v1/compatibility/openai/v1/assistants/a1/chat/completions"
+FIELDS = {"message": "messages: too short"}
+
+
+class Agents(agent_chat_service_pb2_grpc.AgentChatServiceServicer):
+    async def CreateAgentChat(self, request, context):
+        return agent_chat_pb2.AgentChat(id="c1", agent_id=request.agent_id)
+
+    async def ListAgentChats(self, request, context):
+        return agent_chat_service_pb2.ListAgentChatsResponse()
+
+    async def DeleteAgentChat(self, request, context):
+        await context.send_initial_metadata((("x-http-status", "204"),))
+        return Empty()
+
+
+class Chats(chat_service_pb2_grpc.ChatServiceServicer):
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def CreateChat(self, request, context):
+        trailing = (("x-http-status", "422"), ("x-http-error", json.dumps(FIELDS)))
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "too short", trailing_metadata=trailing)
+
+    async def PostChat(self, request, context):
+        yield HttpBody(content_type="text/event-stream", data=b"data: 1\n\n")
+        self.entered.set()
+        await self.go_on.wait()
+        yield HttpBody(data=b"data: 2\n\n")
+
+    async def GetChat(self, request, context):
+        if request.id == "fault":
+            raise ValueError("a secret")
+        if request.id == "hanging":
+            await asyncio.Event().wait()
+        if request.id == "unavailable":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "a secret")
+        return chat_pb2.Chat(id=request.id, name="")
+
+    async def ListChats(self, request, context):
+        return chat_service_pb2.ListChatsResponse()
+
+    async def DeleteChat(self, request, context):
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "a secret")
+
+
+class Completions(completion_service_pb2_grpc.CompletionServiceServicer):
+    async def PostChatCompletion(self, request, context):
+        trailing = (("x-http-status", "422"), ("x-http-error", json.dumps(FIELDS)), ("retry-after", "7"))
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "too short", trailing_metadata=trailing)
+        yield HttpBody()
+
+
+class Sessions(session_service_pb2_grpc.SessionServiceServicer):
+    async def CreateSession(self, request, context):
+        await context.send_initial_metadata((("x-http-status", "201"),))
+        if request.name == "refused":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "a secret")
+        return session_pb2.Session(id="s1")
+
+
+class Upstream(grpc.aio.ServerInterceptor):
+    """The server, and in `calls` the method and the metadata of everything that has reached it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, str | bytes]]] = []
+        self.chats = Chats()
+
+    async def intercept_service(self, continuation, details):
+        if "grpc.health" not in details.method:
+            self.calls.append((details.method.removeprefix("/parley.v1."), dict(details.invocation_metadata)))
+        return await continuation(details)
+
+    async def start(self) -> None:
+        self.server = grpc.aio.server(interceptors=[self])
+        agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(Agents(), self.server)
+        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(self.chats, self.server)
+        completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(Completions(), self.server)
+        session_service_pb2_grpc.add_SessionServiceServicer_to_server(Sessions(), self.server)
+        for module, noun in ((assistant_service_pb2_grpc, "Assistant"), (response_service_pb2_grpc, "Response"),
+                             (squad_service_pb2_grpc, "Squad")):
+            servicer = getattr(module, f"{noun}ServiceServicer")()
+            getattr(module, f"add_{noun}ServiceServicer_to_server")(servicer, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), self.server)
+        reflection.enable_server_reflection([reflection.SERVICE_NAME, "parley.v1.ChatService"], self.server)
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        await self.server.start()
+
+
+@pytest.fixture(scope="module")
+async def upstream() -> AsyncIterator[Upstream]:
+    server = Upstream()
+    await server.start()
+    yield server
+    await server.server.stop(None)
+
+
+@pytest.fixture(scope="module")
+async def edge(upstream, tmp_path_factory) -> AsyncIterator[Gateway]:
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)],
+                      run_dir=tmp_path_factory.mktemp("edge"))
+    await gateway.start()
+    await gateway.ready()
+    yield gateway
+    await gateway.stop(1)
+
+
+@pytest.fixture(scope="module")
+async def http(edge) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{edge.http_port}") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def channel(edge) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{edge.http_port}") as open_channel:
+        yield open_channel
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+# Which door
+
+CHATS = [("POST", "/chat", "PostChat", "CreateAgentChat"), ("GET", "/chat", "ListChats", "ListAgentChats"),
+         ("GET", "/chat/c1", "GetChat", "GetAgentChat"), ("DELETE", "/chat/c1", "DeleteChat", "DeleteAgentChat")]
+KEYS = [
+    ("no key", {}, "assistants"),
+    ("api key", bearer("abc"), "assistants"),
+    ("bearer sk_", bearer("sk_live_1"), "agents"),
+    ("bearer pk_", bearer("pk_live_1"), "agents"),
+    ("scheme in any case", {"authorization": "bEARER  sk_live_1"}, "agents"),
+    ("prefix in one case", bearer("SK_live_1"), "assistants"),
+    ("prefix at the start only", bearer("abc sk_live_1"), "assistants"),
+    ("another scheme", {"authorization": "Basic sk_live_1"}, "assistants"),
+    ("x-api-key", {"x-api-key": "abc"}, "agents"),
+    ("x-api-key of a secret key", {"x-api-key": "sk_live_1"}, "agents"),
+    ("both: api key decides", {**bearer("abc"), "x-api-key": "sk_live_1"}, "assistants"),
+    ("both: secret key decides", {**bearer("sk_live_1"), "x-api-key": "abc"}, "agents"),
+]
+
+
+@pytest.mark.parametrize(("headers", "door"), [pytest.param(*rest, id=name) for name, *rest in KEYS])
+@pytest.mark.parametrize(("method", "path", "assistants", "agents"), CHATS)
+async def test_key_decides_the_door_of_a_chat(http, upstream, method, path, assistants, agents, headers, door):
+    upstream.chats.go_on.set()
+    await http.request(method, path, headers=headers)
+
+    called, metadata = upstream.calls[-1]
+    assert called == {"assistants": f"ChatService/{assistants}", "agents": f"AgentChatService/{agents}"}[door]
+    assert metadata["x-parley-door"] == door
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("abc"), bearer("sk_live_1"), {"x-api-key": "abc"}],
+                         ids=["no key", "api key", "secret key", "x-api-key"])
+@pytest.mark.parametrize(("method", "path", "called", "door"), [
+    ("POST", COMPLETIONS, "CompletionService/PostChatCompletion", "completions"),
+    ("POST", "/chat/responses", "ResponseService/PostResponse", "openai"),
+    ("POST", "/v1/responses", "ResponseService/PostResponse", "openai"),
+    ("POST", "/chat/c1/message", "AgentChatService/CreateMessage", "agents"),
+    ("GET", "/chat/c1/message", "AgentChatService/ListMessages", "agents"),
+    ("POST", "/session", "SessionService/CreateSession", "assistants"),
+    ("GET", "/session", "SessionService/ListSessions", "assistants"),
+    ("GET", "/session/s1", "SessionService/GetSession", "assistants"),
+    ("PATCH", "/session/s1", "SessionService/UpdateSession", "assistants"),
+    ("DELETE", "/session/s1", "SessionService/DeleteSession", "assistants"),
+    ("POST", "/assistant", "AssistantService/PostAssistant", "assistants"),
+    ("GET", "/assistant", "AssistantService/FetchAssistants", "assistants"),
+    ("GET", "/assistant/a1", "AssistantService/FetchAssistant", "assistants"),
+    ("PATCH", "/assistant/a1", "AssistantService/PatchAssistant", "assistants"),
+    ("DELETE", "/assistant/a1", "AssistantService/RemoveAssistant", "assistants"),
+    ("POST", "/squad", "SquadService/PostSquad", "assistants"),
+    ("GET", "/squad", "SquadService/FetchSquads", "assistants"),
+    ("GET", "/squad/q1", "SquadService/FetchSquad", "assistants"),
+    ("PATCH", "/squad/q1", "SquadService/PatchSquad", "assistants"),
+    ("DELETE", "/squad/q1", "SquadService/RemoveSquad", "assistants"),
+])
+async def test_path_decides_the_door_of_everything_else(http, upstream, method, path, called, door, headers):
+    await http.request(method, path, headers=headers)
+
+    assert upstream.calls[-1][0] == called
+    assert upstream.calls[-1][1]["x-parley-door"] == door
+    assert upstream.calls[-1][1]["x-envoy-original-path"] == path
+
+
+# Errors of Envoy's own
+
+def assistants_error(status: int, error: str, message: str) -> dict:
+    return {"message": message, "error": error, "statusCode": status}
+
+
+def agents_error(status: int, error: str, message: str) -> dict:
+    return {"error": error, "message": message}
+
+
+def openai_error(status: int, error: str, message: str) -> dict:
+    types = {404: "not_found_error", 500: "server_error", 503: "server_error", 504: "server_error"}
+    kind = types.get(status, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def completions_error(status: int, error: str, message: str) -> dict:
+    return {"detail": message, **openai_error(status, error, message)}
+
+
+DOORS = [
+    pytest.param("/chat", {}, assistants_error, id="assistants"),
+    pytest.param("/session", {"x-api-key": "abc"}, assistants_error, id="sessions"),
+    pytest.param("/chat", bearer("sk_live_1"), agents_error, id="agents by bearer"),
+    pytest.param("/chat", {"x-api-key": "abc"}, agents_error, id="agents by x-api-key"),
+    pytest.param("/chat/c1/message", {}, agents_error, id="messages"),
+    pytest.param("/chat/responses", {"x-api-key": "abc"}, openai_error, id="responses"),
+    pytest.param("/v1/responses", {}, openai_error, id="v1"),
+    pytest.param(COMPLETIONS, {}, completions_error, id="completions"),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "shape"), DOORS)
+async def test_wrong_method_is_405_in_the_shape_of_the_door(http, path, headers, shape):
+    answer = await http.put(path, headers=headers)
+
+    expected = shape(405, "Method Not Allowed", "this path does not take this method; Allow names those it takes")
+    assert (answer.status_code, answer.json()) == (405, expected)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
+@pytest.mark.parametrize(("path", "headers", "shape"), DOORS)
+async def test_body_over_4_mb_is_413_in_the_shape_of_the_door(http, path, headers, shape, chunked):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(41):
+            yield b" " * 100_000
+
+    answer = await http.post(path, headers=headers, content=chunks() if chunked else b" " * 4_100_000)
+
+    assert (answer.status_code, answer.json()) == (413, shape(413, "Payload Too Large", "Payload Too Large"))
+
+
+async def test_body_under_4_mb_passes(http, upstream):
+    answer = await http.post("/session", json={"name": "n" * 3_900_000})
+
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("body", [b"{", b"{} x", b"[]", b'"text"', b'{"a": "\xff"}', b'{"a": "\\ud800"}', b'{"a": 1e400}',
+                                  b"[" * 200], ids=repr)
+@pytest.mark.parametrize(("path", "headers", "shape"), DOORS)
+async def test_malformed_json_is_400_in_the_shape_of_the_door(http, upstream, path, headers, shape, body):
+    before = len(upstream.calls)
+    answer = await http.post(path, headers=headers, content=body)
+
+    assert len(upstream.calls) == before
+    if shape is completions_error:
+        detail = answer.json()["detail"][0]
+        assert (answer.status_code, detail["loc"], detail["type"]) == (422, ["body"], "json_invalid")
+        assert answer.json() == {"detail": [{"loc": ["body"], "msg": detail["msg"], "type": "json_invalid"}]}
+        assert detail["msg"]
+    else:
+        said = answer.json().get("message") or answer.json()["error"]["message"]
+        assert (answer.status_code, answer.json()) == (400, shape(400, "Bad Request", said))
+
+
+@pytest.mark.parametrize(("method", "path", "shape"), [
+    ("GET", "/", assistants_error), ("GET", "/nope", assistants_error), ("POST", "/chat/c1/nope", assistants_error),
+    ("GET", "/chat/", assistants_error), ("GET", "/sessions", assistants_error), ("DELETE", "/v2", assistants_error),
+    ("GET", "/api/v1/compatibility/openai/v1/models", assistants_error),
+    ("GET", "/v1", openai_error), ("POST", "/v1/nope", openai_error),
+])
+async def test_unknown_path_is_404(http, method, path, shape):
+    answer = await http.request(method, path)
+
+    assert (answer.status_code, answer.json()) == (404, shape(404, "Not Found", "there is no such path"))
+
+
+@pytest.mark.parametrize("path", [
+    "/parley.v1.ChatService/CreateChat", "/parley.v1.AgentChatService/CreateAgentChat", "/grpc.health.v1.Health/Check",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-grpc"])
+async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
+    before = len(upstream.calls)
+    answer = await http.post(path, content=b"{}", headers={"content-type": kind})
+
+    assert answer.status_code == 404
+    assert len(upstream.calls) == before
+
+
+@pytest.mark.parametrize(("path", "allowed"), [
+    ("/chat", "GET, POST"), ("/chat/c1", "DELETE, GET"), ("/chat/c1/message", "GET, POST"), ("/chat/responses", "POST"),
+    ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, POST"), ("/session/s1", "DELETE, GET, PATCH"),
+    ("/assistant", "GET, POST"), ("/assistant/a1", "DELETE, GET, PATCH"), ("/squad", "GET, POST"),
+    ("/squad/q1", "DELETE, GET, PATCH"),
+])
+@pytest.mark.parametrize("headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}],
+                         ids=["no key", "secret key", "x-api-key"])
+async def test_405_allows_what_the_path_takes(http, path, allowed, headers):
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} - set(allowed.split(", ")):
+        answer = await http.request(method, path, headers=headers)
+
+        assert (method, answer.status_code, answer.headers.get("allow")) == (method, 405, allowed)
+
+
+@pytest.mark.parametrize(("path", "status"), [
+    ("/chat/%ff%fe", 404), ("/chat/a%00", 404), ("/chat/%c3%28", 404), ("/chat/%ed%a0%80", 404), ("/chat/%e1%80%c2%80%80", 404),
+    ("/chat?name=%ff", 400), ("/chat?name=%00", 400), ("/chat?page=one", 400), ("/chat?nope=1", 400),
+    ("/chat/J%C3%B6rg%E2%82%AC%F0%9F%98%80", 200), ("/chat?assistantId=%C3%B6+%E2%82%AC", 200), ("/chat/a%zz", 200),
+])
+async def test_url_that_is_not_text_is_refused(http, path, status):
+    answer = await http.get(path)
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("head", [
+    "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n",
+    "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n",
+    "GET /chat HTTP/1.1\r\nhost: a\r\nx_parley_door: agents\r\n",
+    "GET /chat/\xff HTTP/1.1\r\nhost: a\r\n",
+    "GET /chat HTTP/1.1\r\n",
+], ids=["length and chunked", "two lengths", "underscore", "raw bytes", "no host"])
+async def test_ambiguous_request_is_400(edge, upstream, head):
+    before = len(upstream.calls)
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
+    writer.write(head.encode("latin-1") + b"connection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert len(upstream.calls) == before
+
+
+# Headers
+
+async def test_every_answer_has_a_request_id(http, upstream):
+    for method, path in [("GET", "/chat"), ("GET", "/nope"), ("PUT", "/chat"), ("GET", "/healthz"), ("POST", "/v1/responses")]:
+        fresh = (await http.request(method, path)).headers["x-request-id"]
+        assert len(fresh) == 36
+        answer = await http.request(method, path, headers={"x-request-id": "6cf1e7a2-0d3c-7b1f-8a7e-3f1f1d7c9e11"})
+        assert answer.headers["x-request-id"] == "6cf1e7a2-0d3c-7b1f-8a7e-3f1f1d7c9e11"
+
+    await http.get("/chat", headers={"x-request-id": "my own"})
+    assert upstream.calls[-1][1]["x-request-id"] == "my own"
+
+
+async def test_caller_cannot_set_headers_of_the_edge(http, upstream):
+    spoofed = {"x-parley-door": "agents", "x-parley-other": "1", "x-envoy-original-path": "/v1/responses",
+               "x-envoy-retry-on": "5xx", "x-envoy-upstream-rq-timeout-ms": "1", "grpc-timeout": "1n", "grpc-encoding": "zz",
+               "grpc-accept-encoding": "zz", "grpc-tags-bin": "!", "my-bin": "!", "x-http-status": "204"}
+    answer = await http.get("/chat", headers=spoofed)
+
+    metadata = upstream.calls[-1][1]
+    assert answer.status_code == 200
+    assert metadata["x-parley-door"] == "assistants"
+    assert metadata["x-envoy-original-path"] == "/chat"
+    assert not (set(spoofed) - {"x-parley-door", "x-envoy-original-path"}) & set(metadata)
+
+
+async def test_native_grpc_keeps_its_metadata_but_has_no_door(channel, upstream):
+    own = (("x-parley-door", "agents"), ("x-envoy-original-path", "/chat"), ("my-bin", b"\x00\xff"), ("x-fern-language", "a"))
+    await chat_service_pb2_grpc.ChatServiceStub(channel).ListChats(chat_service_pb2.ListChatsRequest(), metadata=own)
+
+    metadata = upstream.calls[-1][1]
+    assert (metadata["my-bin"], metadata["x-fern-language"]) == (b"\x00\xff", "a")
+    assert not {"x-parley-door", "x-envoy-original-path"} & set(metadata)
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/chat"), ("GET", "/chat/fault"), ("POST", "/session"), ("POST", COMPLETIONS), ("GET", "/nope"),
+])
+async def test_answers_show_nothing_of_the_inside(http, method, path):
+    answer = await http.request(method, path)
+
+    inside = [name for name in answer.headers if name.startswith(("grpc-", "x-http-", "x-envoy-", "x-parley-", "server"))]
+    assert inside == []
+    assert "secret" not in answer.text
+
+
+# CORS
+
+SENT = ["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id", "x-grpc-web", "x-user-agent", "grpc-timeout"]
+
+
+@pytest.mark.parametrize("path", ["/chat", "/chat/c1", "/v1/responses", COMPLETIONS, "/session/s1", "/parley.v1.ChatService/ListChats"])
+async def test_preflight_is_answered_by_the_edge(http, upstream, path):
+    before = len(upstream.calls)
+    answer = await http.options(path, headers={
+        "origin": "https://page.example", "access-control-request-method": "POST", "access-control-request-headers": ",".join(SENT)})
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://page.example"
+    assert set(SENT) <= set(answer.headers["access-control-allow-headers"].split(", "))
+    assert {"GET", "POST", "PATCH", "DELETE"} <= set(answer.headers["access-control-allow-methods"].split(", "))
+    assert "access-control-allow-credentials" not in answer.headers
+    assert len(upstream.calls) == before
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [
+    ("GET", "/chat", 200), ("GET", "/nope", 404), ("PUT", "/chat", 405), ("POST", COMPLETIONS, 422), ("GET", "/chat/fault", 500),
+])
+async def test_page_may_read_every_answer(http, method, path, status):
+    answer = await http.request(method, path, headers={"origin": "https://page.example"})
+
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == "https://page.example"
+    assert {"x-request-id", "retry-after"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+
+
+async def test_page_may_read_that_its_body_is_too_large(http):
+    answer = await http.post("/chat", content=b" " * 4_100_000, headers={"origin": "https://page.example"})
+
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (413, "https://page.example")
+
+
+# What the server says
+
+async def test_status_of_a_success_keeps_the_body(http):
+    answer = await http.post("/session", json={"name": "n"})
+
+    assert (answer.status_code, answer.json()["id"]) == (201, "s1")
+
+
+async def test_call_that_fails_after_announcing_success_has_failed(http):
+    answer = await http.post("/session", json={"name": "refused"})
+
+    assert (answer.status_code, answer.json()) == (404, assistants_error(404, "Not Found", "Not Found"))
+
+
+async def test_204_is_empty(http):
+    answer = await http.delete("/chat/c1", headers={"x-api-key": "abc"})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not {"content-type", "content-length", "transfer-encoding"} & set(answer.headers)
+
+
+async def test_error_of_the_server_has_its_status_body_and_headers(http):
+    answer = await http.post(COMPLETIONS, json={})
+
+    assert (answer.status_code, answer.json()) == (422, FIELDS)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status", "error", "shape"), [
+    ("GET", "/chat/fault", {}, 500, "Internal Server Error", assistants_error),
+    ("GET", "/session", {}, 501, "Not Implemented", assistants_error),
+    ("GET", "/chat/c1", {"x-api-key": "a"}, 501, "Not Implemented", agents_error),
+    ("POST", "/v1/responses", {}, 501, "Not Implemented", lambda *_: openai_error(500, "", "Not Implemented")),
+])
+async def test_error_without_a_body_gets_the_shape_of_the_door(http, method, path, headers, status, error, shape):
+    answer = await http.request(method, path, headers=headers)
+
+    assert (answer.status_code, answer.json()) == (status, shape(status, error, error))
+
+
+async def test_empty_lists_and_strings_are_printed(http):
+    assert (await http.get("/chat")).json() == {"results": []}
+    assert (await http.get("/chat", headers={"x-api-key": "abc"})).json() == {"chats": []}
+    assert (await http.get("/chat/c1")).json()["name"] == ""
+
+
+async def test_stream_passes_event_by_event(http, upstream):
+    upstream.chats.go_on.clear()
+    async with http.stream("POST", "/chat", json={}) as answer:
+        events = answer.aiter_raw()
+        first = await anext(events)
+        upstream.chats.go_on.set()
+        rest = [event async for event in events]
+
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert (first, rest) == (b"data: 1\n\n", [b"data: 2\n\n"])
+
+
+@pytest.mark.parametrize(("method", "path", "times"), [("GET", "/chat/unavailable", 3), ("DELETE", "/chat/unavailable", 1)])
+async def test_only_a_get_is_sent_again(http, upstream, method, path, times):
+    before = len(upstream.calls)
+    answer = await http.request(method, path)
+
+    assert (answer.status_code, len(upstream.calls) - before) == (503, times)
+
+
+# gRPC
+
+async def test_native_grpc_error_keeps_status_and_trailers(channel):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await chat_service_pb2_grpc.ChatServiceStub(channel).CreateChat(chat_service_pb2.CreateChatRequest())
+
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "too short")
+    assert dict(caught.value.trailing_metadata())["x-http-status"] == "422"
+
+
+async def test_native_grpc_deadline_is_the_callers(channel):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await chat_service_pb2_grpc.ChatServiceStub(channel).GetChat(chat_service_pb2.GetChatRequest(id="hanging"), timeout=0.1)
+
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_native_grpc_body_is_not_limited_by_the_edge(channel):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await chat_service_pb2_grpc.ChatServiceStub(channel).CreateChat(chat_service_pb2.CreateChatRequest(name="n" * 4_150_000))
+
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_health_and_reflection_share_the_port(channel):
+    checked = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([question]))
+    names = [service.name async for answer in answers for service in answer.list_services_response.service]
+
+    assert checked.status == health_pb2.HealthCheckResponse.SERVING
+    assert "parley.v1.ChatService" in names
+
+
+@pytest.mark.parametrize(("method", "status", "trailer"), [("GetChat", "0", None), ("CreateChat", "3", "422")])
+async def test_grpc_web(http, upstream, method, status, trailer):
+    message = chat_service_pb2.GetChatRequest(id="c1").SerializeToString() if method == "GetChat" else b""
+    answer = await http.post(f"/parley.v1.ChatService/{method}", content=struct.pack(">BI", 0, len(message)) + message,
+                             headers={"content-type": "application/grpc-web+proto", "origin": "https://page.example",
+                                      "x-grpc-web": "1", "grpc-timeout": "5S", "x-parley-door": "agents"})
+
+    trailers = {**answer.headers, **dict(line.split(":", 1) for line in trailer_frame(answer.content).splitlines())}
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/grpc-web+proto"
+    assert answer.headers["access-control-allow-origin"] == "https://page.example"
+    assert (trailers["grpc-status"], trailers.get("x-http-status")) == (status, trailer)
+    assert "x-parley-door" not in upstream.calls[-1][1]
+
+
+def trailer_frame(body: bytes) -> str:
+    while body:
+        kind, size = struct.unpack(">BI", body[:5])
+        if kind & 0x80:
+            return body[5:5 + size].decode()
+        body = body[5 + size:]
+    return ""
+
+
+# The server is away
+
+async def test_no_server_is_503_in_the_shape_of_the_door(tmp_path):
+    gone = Upstream()
+    await gone.start()
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", gone.port)], run_dir=tmp_path)
+    await gateway.start()
+    await gateway.ready()
+    await gone.server.stop(None)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+            for path, headers, shape in (door.values for door in DOORS):
+                answer = await http.post(path, headers=headers, json={})
+                said = "the service did not answer; try again"
+                assert (answer.status_code, answer.json()) == (503, shape(503, "Service Unavailable", said))
+            assert (await http.get("/healthz")).status_code == 503
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.http_port}") as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await chat_service_pb2_grpc.ChatServiceStub(channel).ListChats(chat_service_pb2.ListChatsRequest())
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert caught.value.details() == "the service did not answer; try again"
+    finally:
+        await gateway.stop(1)
+
+
+async def test_slow_server_is_504(upstream, tmp_path):
+    impatient = tmp_path / "envoy.yaml"
+    impatient.write_text(CONFIG.read_text().replace("timeout: 30s", "timeout: 0.05s"))
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path, config=impatient)
+    await gateway.start()
+    await gateway.ready()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+            answer = await http.get("/chat/hanging")
+    finally:
+        await gateway.stop(1)
+
+    expected = assistants_error(504, "Gateway Timeout", "the service did not answer; try again")
+    assert (answer.status_code, answer.json()) == (504, expected)
+
+
+# The launcher
+
+async def test_taken_port_is_told(upstream, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        gateway = Gateway(http=("127.0.0.1", port), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path)
+
+        with pytest.raises(GatewayError, match=f"^port 127.0.0.1:{port} is taken"):
+            await gateway.start()
+    await gateway.stop()
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+async def test_impossible_address_is_told(tmp_path, host):
+    with pytest.raises(GatewayError, match=host):
+        await Gateway(http=(host, 8080), upstreams=[("127.0.0.1", 1)], run_dir=tmp_path).start()
+
+
+async def test_exit_of_envoy_is_told(tmp_path, capsys):
+    broken = tmp_path / "envoy.yaml"
+    broken.write_text(CONFIG.read_text().replace("generated/parley.binpb", "generated/nothing.binpb"))
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", 1)], run_dir=tmp_path, config=broken)
+    await gateway.start()
+
+    with pytest.raises(GatewayError, match=r"^Envoy exited with code 1: .*generated/nothing\.binpb"):
+        await gateway.ready()
+    assert await gateway.wait() == 1
+    assert "generated/nothing.binpb" in capsys.readouterr().err
+    await gateway.stop()
+
+
+async def test_no_server_is_never_ready(tmp_path):
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", 1)], run_dir=tmp_path)
+    await gateway.start()
+    try:
+        with pytest.raises(GatewayError, match="no healthy gRPC server"):
+            await gateway.ready(within=0.3)
+    finally:
+        await gateway.stop(0.1)
+
+
+async def test_stop_lets_a_stream_end(upstream, tmp_path):
+    upstream.chats.entered.clear()
+    upstream.chats.go_on.clear()
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path)
+    await gateway.start()
+    await gateway.ready()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+        running = asyncio.create_task(http.post("/chat", json={}))
+        await upstream.chats.entered.wait()
+        stopping = asyncio.create_task(gateway.stop(20))
+        await asyncio.wait([stopping], timeout=0.2)
+        was_stopped_early = stopping.done()
+        upstream.chats.go_on.set()
+        answer = await running
+        await stopping
+
+    assert not was_stopped_early
+    assert answer.text == "data: 1\n\ndata: 2\n\n"
+    assert await gateway.wait() == 0
+
+
+async def test_stop_is_bounded(upstream, tmp_path):
+    upstream.chats.entered.clear()
+    upstream.chats.go_on.clear()
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path)
+    await gateway.start()
+    await gateway.ready()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+        running = asyncio.create_task(http.post("/chat", json={}))
+        await upstream.chats.entered.wait()
+        await gateway.stop(0.1)
+        with pytest.raises(httpx.TransportError):
+            await running
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "localhost", "0.0.0.0"])
+async def test_hosts_of_every_kind(upstream, tmp_path, host):
+    gateway = Gateway(http=(host, 0), upstreams=[("localhost", upstream.port)], run_dir=tmp_path)
+    await gateway.start()
+    await gateway.ready()
+    await gateway.stop(1)
+
+
+async def test_deep_run_dir_does_not_break_the_admin_socket(upstream, tmp_path):
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path / ("d" * 120))
+    await gateway.start()
+    await gateway.ready()
+    await gateway.stop(1)
+
+
+ORPHAN = """
+import asyncio, sys
+from pathlib import Path
+from gateway.launcher import Gateway
+
+async def main():
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", int(sys.argv[1]))], run_dir=Path(sys.argv[2]))
+    await gateway.start()
+    await gateway.ready()
+    print(gateway.pid, flush=True)
+    await gateway.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_envoy_dies_with_its_parent(upstream, tmp_path):
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", ORPHAN, str(upstream.port), str(tmp_path),
+                                                  cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    pid = os.pidfd_open(int(await parent.stdout.readline()))
+    parent.send_signal(signal.SIGKILL)
+    await parent.wait()
+    ended, _, _ = await asyncio.to_thread(select.select, [pid], [], [], 20)
+    os.close(pid)
+
+    assert ended
+
+
+# The checker
+
+def test_committed_configuration_has_no_problem():
+    assert checker.problems(CONFIG) == []
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), [
+    ("              - parley.v1.ChatService\n", "              - parley.v1.ChatService\n              - parley.v1.AgentChatService\n",
+     "served by one transcoder, which then answers 404: GET /chat/{chat_id} (parley.v1.AgentChatService.GetAgentChat), "
+     "GET /chat/{id} (parley.v1.ChatService.GetChat)"),
+    ("              - parley.v1.SquadService\n", "              - parley.v1.Squads\n", "parley.v1.Squads: no such service in the descriptor"),
+    ("              - parley.v1.SquadService\n", "",
+     "GET /squad/{id} (parley.v1.SquadService.FetchSquad): no route leads to a transcoder with it"),
+    ("/(session|assistant|squad)/[^/]+", "/(session|assistant)/[^/]+",
+     "PATCH /squad/{id} (parley.v1.SquadService.PatchSquad): no route leads to a transcoder with it"),
+    ('value: "GET, POST"', 'value: "GET"', "/chat: 405 of agents allows 'GET', the descriptor 'GET, POST'"),
+    ("match: {safe_regex: *noun_list_paths}\n", "match: {safe_regex: *noun_list_paths, headers: [*api_key]}\n",
+     "/session: a wrong method is not answered 405"),
+], ids=["served twice", "unknown service", "service left out", "path left out", "allow", "no 405"])
+def test_checker_finds(tmp_path, old, new, problem):
+    text = CONFIG.read_text()
+    assert old in text
+    changed = tmp_path / "envoy.yaml"
+    changed.write_text(text.replace(old, new))
+
+    assert problem in checker.problems(changed)
+
+
+def test_checker_passes_on_what_envoy_says(tmp_path):
+    changed = tmp_path / "envoy.yaml"
+    changed.write_text(CONFIG.read_text().replace("merge_slashes: true", "merge_slashes: 7"))
+
+    assert any(problem.startswith("envoy --mode validate: ") for problem in checker.problems(changed))
