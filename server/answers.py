@@ -62,9 +62,11 @@ class Answers:
                 return "incomplete", errors[choice.finish_reason]
         return "completed", None
 
-    def messages(self) -> list[Message]:
-        """One assistant message a choice."""
-        return [_message(choice) for choice in self._choices]
+    def messages(self, first_id: str) -> list[Message]:
+        """One assistant message a choice, the first one under the id that was told for it."""
+        messages = [_message(choice) for choice in self._choices]
+        messages[0].id = first_id
+        return messages
 
     def _choice(self, index: int) -> _Choice:
         while index >= len(self._choices):  # a provider may send more choices than were asked for

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -13,6 +14,9 @@ import orjson
 import structlog
 import uvloop
 from pydantic import ValidationError
+
+# Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from gateway.launcher import Gateway, GatewayError
 from server.app import App, ListenError

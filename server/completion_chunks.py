@@ -37,18 +37,16 @@ def completion_of(outcome: Outcome) -> ChatCompletion:
 class CompletionChunks:
     """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it ended."""
 
-    def __init__(self, model: str, system_fingerprint: str | None, choices: int, *, with_usage: bool) -> None:
-        self._model = model
-        self._fingerprint = system_fingerprint
+    def __init__(self, choices: int, *, with_usage: bool) -> None:
         self._choices = choices
         self._with_usage = with_usage
-        self._chat = Chat()
+        self._started = ChatEvent()
 
     def take(self, events: Iterable[ChatEvent], stream: Stream) -> Iterator[ChatCompletionChunk]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
-                self._chat = event.started
+                self._started = event
                 for index in range(self._choices):
                     yield self._chunk(index, ChatCompletionChunkDelta(role="assistant", content=""))
             elif kind == "delta":
@@ -68,9 +66,11 @@ class CompletionChunks:
         return self._bare(choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)])
 
     def _bare(self, **members: Any) -> ChatCompletionChunk:
+        started = self._started
         return ChatCompletionChunk(
-            id=f"chatcmpl-{hex_of(self._chat.id)}", object="chat.completion.chunk", created=self._chat.created_at.seconds,
-            model=self._model, system_fingerprint=self._fingerprint, session_id=_session_id(self._chat), **members)
+            id=f"chatcmpl-{hex_of(started.chat_id)}", object="chat.completion.chunk", model=started.model,
+            created=started.started.created_at.seconds, session_id=_session_id(started.started),
+            system_fingerprint=started.system_fingerprint if started.HasField("system_fingerprint") else None, **members)
 
 
 def _session_id(chat: Chat) -> str | None:

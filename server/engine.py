@@ -86,6 +86,8 @@ class Outcome:
     usage: Usage
     finish_reasons: list[str] = field(default_factory=list)
     system_fingerprint: str | None = None
+    message_id: str = field(default_factory=new_id)
+    """Id of the assistant's message, known before it is said."""
     error: UpstreamError | None = None
     """Set when the model failed after its first token."""
 
@@ -121,7 +123,7 @@ class Engine:
         request = self._request(turn, history, said)
         answers = Answers(turn.options.n)
         outcome = Outcome(_public(chat, history, said), request.model, Usage(0, 0))
-        emitter = _Emitter(emit, outcome.chat)
+        emitter = _Emitter(emit, outcome)
         try:
             async with aclosing(self._backend.generate(request)) as events:
                 async for event in events:
@@ -206,7 +208,7 @@ class Engine:
         """Put the exchange on disk and complete the chat that is told."""
         now = self._clock()
         began = said[0].time - said[0].seconds_from_start * 1000 if said else now
-        answered = [_stamp(message, now, began) for message in answers.messages()]
+        answered = [_stamp(message, now, began) for message in answers.messages(outcome.message_id)]
         outcome.finish_reasons = answers.finish_reasons()
         if outcome.usage == Usage(0, 0):
             outcome.usage = _estimate(request, answered)
@@ -309,32 +311,36 @@ class Stream:
 class _Emitter:
     """Tells the events of one exchange, the first one with `started` before it."""
 
-    def __init__(self, emit: Emit | None, chat: Chat) -> None:
+    def __init__(self, emit: Emit | None, outcome: Outcome) -> None:
         self._emit = emit
-        self._chat = chat
-        self._session_id = chat.session_id if chat.HasField("session_id") else None
+        self._outcome = outcome
         self._started = False
 
     def delta(self, delta: ContentDelta) -> None:
         if self._emit:
             self._start()
-            self._emit(ChatEvent(chat_id=self._chat.id, session_id=self._session_id, delta=delta))
+            self._emit(self._event(delta=delta))
 
     def tool_call(self, delta: ToolCallDelta) -> None:
         if self._emit:
             self._start()
-            self._emit(ChatEvent(chat_id=self._chat.id, session_id=self._session_id, tool_call=delta))
+            self._emit(self._event(tool_call=delta))
 
     def end(self, *, failed: bool) -> None:
         if self._emit:
             self._start()
-            ending = {"failed" if failed else "completed": self._chat}
-            self._emit(ChatEvent(chat_id=self._chat.id, session_id=self._session_id, **ending))
+            self._emit(self._event(**{"failed" if failed else "completed": self._outcome.chat}))
 
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            self._emit(ChatEvent(chat_id=self._chat.id, session_id=self._session_id, started=self._chat))
+            outcome = self._outcome
+            self._emit(self._event(started=outcome.chat, model=outcome.model, message_id=outcome.message_id,
+                                   system_fingerprint=outcome.system_fingerprint))
+
+    def _event(self, **members: Any) -> ChatEvent:
+        chat = self._outcome.chat
+        return ChatEvent(chat_id=chat.id, session_id=chat.session_id if chat.HasField("session_id") else None, **members)
 
 
 def present(message: Message) -> Message:

@@ -87,10 +87,10 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
 class ResponseEvents:
     """Turns the events of one streamed exchange into those of the Responses interface, numbered from 0."""
 
-    def __init__(self, request: CreateResponseRequest, model: str, temperature: float | None) -> None:
+    def __init__(self, request: CreateResponseRequest, temperature: float | None) -> None:
         self._request = request
-        self._model = model
         self._temperature = temperature
+        self._message_id = ""
         self._response = Response()
         self._number = 0
         self._items: list[ResponseItem] = []
@@ -101,7 +101,7 @@ class ResponseEvents:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
-                yield from self._begin(event.started)
+                yield from self._begin(event)
             elif kind == "delta" and event.delta.choice == 0:
                 yield from self._add_text(event.delta.text)
             elif kind == "tool_call" and event.tool_call.choice == 0:
@@ -116,15 +116,16 @@ class ResponseEvents:
         self._number += 1
         return event
 
-    def _begin(self, chat: Chat) -> Iterator[ResponseStreamEvent]:
-        self._response = response_of(self._request, chat, self._model, temperature=self._temperature)
+    def _begin(self, event: ChatEvent) -> Iterator[ResponseStreamEvent]:
+        self._message_id = event.message_id
+        self._response = response_of(self._request, event.started, event.model, temperature=self._temperature)
         yield self._event("response.created", response=self._response)
         yield self._event("response.in_progress", response=self._response)
 
     def _add_text(self, text: str) -> Iterator[ResponseStreamEvent]:
         if self._text is None:
             self._text = len(self._items)
-            item = _message_item(self._response.id.removeprefix("resp_"), "in_progress", None)
+            item = _message_item(self._message_id, "in_progress", None)
             yield self._add_item(item)
             yield self._event("response.content_part.added", item_id=item.id, output_index=self._text, content_index=0,
                               part=ResponseContentPart(type="output_text", text=""))
@@ -138,7 +139,7 @@ class ResponseEvents:
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
             self._calls[delta.index] = len(self._items)
-            yield self._add_item(_call_item(self._response.id.removeprefix("resp_"), delta.index, "in_progress", delta.id,
+            yield self._add_item(_call_item(self._message_id, delta.index, "in_progress", delta.id,
                                             delta.name, ""))
         index = self._calls[delta.index]
         item = self._items[index]

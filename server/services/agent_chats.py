@@ -49,7 +49,8 @@ class AgentChatService(AgentChatServiceServicer):
         members = {name: getattr(request, name) for name in ("user_id", "metadata") if request.HasField(name)}
         new = self._turns.new_session(caller, agent, **members)
         await self._sessions.create(new)
-        return _chat(new.session, team_id=caller.org_id)
+        return AgentChat(id=new.session.id, agent_id=new.session.assistant_id, team_id=caller.org_id,
+                         created_at=new.session.created_at)
 
     async def ListAgentChats(self, request: ListAgentChatsRequest, context: Any) -> ListAgentChatsResponse:
         sessions = await self._sessions.of_agents(current_caller().scope, request)
@@ -57,15 +58,10 @@ class AgentChatService(AgentChatServiceServicer):
 
     async def GetAgentChat(self, request: GetAgentChatRequest, context: Any) -> AgentChatWithMessages:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
-        summary = _chat(stored.session, team_id=stored.session.org_id)
-        chat = AgentChatWithMessages(id=summary.id, team_id=summary.team_id, created_at=summary.created_at,
-                                     messages=_shown(await self._sessions.history(stored)))
-        for name in ("agent_id", "user_id"):
-            if summary.HasField(name):
-                setattr(chat, name, getattr(summary, name))
-        if summary.HasField("metadata"):
-            chat.metadata.CopyFrom(summary.metadata)
-        return chat
+        session = stored.session
+        return AgentChatWithMessages(
+            id=session.id, agent_id=session.assistant_id if session.HasField("assistant_id") else None,
+            team_id=session.org_id, messages=_shown(await self._sessions.history(stored)), created_at=session.created_at)
 
     async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: grpc.aio.ServicerContext) -> Empty:
         await self._sessions.delete(current_caller().scope, parse_id(request.chat_id))
@@ -111,15 +107,11 @@ def _check(request: CreateAgentChatRequest) -> None:
     raise InvalidArgument.of("agentId", "is required: the id of the assistant that answers", rule="required")
 
 
-def _chat(session: Session, team_id: str | None = None) -> AgentChat:
-    chat = AgentChat(id=session.id, team_id=team_id, created_at=session.created_at)
-    if session.HasField("assistant_id"):
-        chat.agent_id = session.assistant_id
-    if session.HasField("user_id"):
-        chat.user_id = session.user_id
-    if session.HasField("metadata"):
-        chat.metadata.CopyFrom(session.metadata)
-    return chat
+def _chat(session: Session) -> AgentChat:
+    """A chat as lists document it: without teamId."""
+    return AgentChat(id=session.id, created_at=session.created_at,
+                     agent_id=session.assistant_id if session.HasField("assistant_id") else None,
+                     user_id=session.user_id if session.HasField("user_id") else None)
 
 
 def _shown(messages: list[Message]) -> list[AgentMessage]:

@@ -151,5 +151,4 @@ def _response_format(request: CreateChatCompletionRequest) -> dict[str, Any] | N
 
 
 def _chunks(request: CreateChatCompletionRequest, turn: Turn) -> CompletionChunks:
-    return CompletionChunks(turn.agent.settings.model, None, turn.options.n,
-                            with_usage=request.stream_options.include_usage)
+    return CompletionChunks(turn.options.n, with_usage=request.stream_options.include_usage)

@@ -61,8 +61,7 @@ class ResponseService(ResponseServiceServicer):
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)
-        settings = turn.agent.settings
-        return _Streaming(self._engine.stream(turn), ResponseEvents(request, settings.model, settings.temperature))
+        return _Streaming(self._engine.stream(turn), ResponseEvents(request, turn.agent.settings.temperature))
 
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()

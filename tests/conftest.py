@@ -1,0 +1,112 @@
+"""One running service for the whole test session: real SQLite file, real gRPC server, real Envoy, free ports.
+
+Every test makes orgs of its own in it, so that none sees another's records.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+import grpc
+import httpx
+import pytest
+
+from gateway.launcher import Gateway
+from server.app import App
+from server.config import Address, Settings
+from server.dev import DEMO
+from server.ids import new_id
+from server.storage.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Org:
+    """An org with a key of each kind and the demo assistant."""
+
+    id: str
+    name: str
+    api: str
+    secret: str
+    publishable: str
+    assistant_id: str
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.api}"}
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.api}"),)
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running service and its store."""
+
+    store: Store
+    grpc_address: str
+    http_url: str
+    settings: Settings
+
+    async def new_org(self) -> Org:
+        name = f"org-{new_id()}"
+        keys = {kind: await self.store.keys.create(name, kind) for kind in ("api", "secret", "publishable")}
+        org_id = keys["api"].org_id
+        assistant = await self.store.assistants.create(org_id, DEMO)
+        return Org(org_id, name, *(key.key for key in keys.values()), assistant.id)
+
+
+@pytest.fixture(scope="session")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with running(tmp_path_factory.mktemp("parley"), upstream_allow_hosts="127.0.0.1") as started:
+        yield started
+
+
+@pytest.fixture
+async def org(service: Service) -> Org:
+    return await service.new_org()
+
+
+@pytest.fixture
+async def other_org(service: Service) -> Org:
+    return await service.new_org()
+
+
+@pytest.fixture
+async def channel(service: Service) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(service.grpc_address) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the REST paths, through Envoy, without a key."""
+    async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as client:
+        yield client
+
+
+class running:
+    """`async with running(folder, **settings) as service`: a service of its own, for tests that break one."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        any_port = Address(host="127.0.0.1", port=0)
+        self._settings = Settings(data=folder, http=any_port, grpc=any_port, **settings)
+
+    async def __aenter__(self) -> Service:
+        settings = self._settings
+        self._store = open_store(settings.data)
+        self.app = App(settings, self._store)
+        await self.app.start()
+        self.gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", self.app.grpc_port)],
+                               run_dir=settings.data / "run")
+        await self.gateway.start()
+        await self.gateway.ready()
+        return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}", settings)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.gateway.stop(0)
+        await self.app.stop(0)
+        self._store.close()
