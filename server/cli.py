@@ -145,7 +145,10 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
-    app = App(settings, store)
+    try:
+        app = App(settings, store)
+    except ValueError as error:
+        _fail(f"PARLEY_UPSTREAM_ALLOW_HOSTS: {error}")
     await app.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), upstreams=[(settings.grpc.host, app.grpc_port)],
                       run_dir=settings.data / "run")

@@ -111,8 +111,8 @@ class ResponseEvents:
             elif kind == "failed":
                 yield from self._fail(event.failed, stream.outcome, stream.error)
 
-    def _event(self, name: str, **members: Any) -> ResponseStreamEvent:
-        event = ResponseStreamEvent(type=name, sequence_number=self._number, **members)
+    def _event(self, kind: str, **members: Any) -> ResponseStreamEvent:
+        event = ResponseStreamEvent(type=kind, sequence_number=self._number, **members)
         self._number += 1
         return event
 
