@@ -148,7 +148,7 @@ async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> Non
     try:
         app = App(settings, store)
     except ValueError as error:
-        _fail(f"PARLEY_UPSTREAM_ALLOW_HOSTS: {error}")
+        _fail(str(error))
     await app.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), upstreams=[(settings.grpc.host, app.grpc_port)],
                       run_dir=settings.data / "run")

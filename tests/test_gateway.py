@@ -414,7 +414,8 @@ async def test_every_answer_has_a_request_id(http, upstream):
 async def test_caller_cannot_set_headers_of_the_edge(http, upstream):
     spoofed = {"x-parley-door": "agents", "x-parley-other": "1", "x-envoy-original-path": "/v1/responses",
                "x-envoy-retry-on": "5xx", "x-envoy-upstream-rq-timeout-ms": "1", "grpc-timeout": "1n",
-               "grpc-encoding": "zz", "grpc-accept-encoding": "zz", "grpc-tags-bin": "!", "my-bin": "!", "x-http-status": "204"}
+               "grpc-encoding": "zz", "grpc-accept-encoding": "zz", "grpc-tags-bin": "!", "my-bin": "!",
+               "x-http-status": "204"}
     answer = await http.get("/chat", headers=spoofed)
 
     metadata = upstream.calls[-1][1]
