@@ -78,7 +78,7 @@ class Cost(_message.Message):
     def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
-    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "model", "system_fingerprint", "message_id")
+    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "model", "system_fingerprint", "message_id", "sequence")
     CHAT_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class ChatEvent(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     chat_id: str
     session_id: str
     started: Chat
@@ -99,7 +100,8 @@ class ChatEvent(_message.Message):
     model: str
     system_fingerprint: str
     message_id: str
-    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ...) -> None: ...
+    sequence: int
+    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ContentDelta(_message.Message):
     __slots__ = ("choice", "text")

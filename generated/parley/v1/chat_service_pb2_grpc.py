@@ -47,6 +47,11 @@ class ChatServiceStub:
                 request_serializer=parley_dot_v1_dot_chat__service__pb2.CreateChatRequest.SerializeToString,
                 response_deserializer=parley_dot_v1_dot_chat__pb2.ChatEvent.FromString,
                 _registered_method=True)
+        self.WatchChat = channel.unary_stream(
+                '/parley.v1.ChatService/WatchChat',
+                request_serializer=parley_dot_v1_dot_chat__service__pb2.WatchChatRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_chat__pb2.ChatEvent.FromString,
+                _registered_method=True)
         self.PostChat = channel.unary_stream(
                 '/parley.v1.ChatService/PostChat',
                 request_serializer=parley_dot_v1_dot_chat__service__pb2.CreateChatRequest.SerializeToString,
@@ -87,6 +92,16 @@ class ChatServiceServicer:
     def StreamChat(self, request, context):
         """Runs one exchange and streams what happens. Errors before the first event as for CreateChat; after it the last event
         is `failed` or a `completed` chat whose status is incomplete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchChat(self, request, context):
+        """Streams what happens in an exchange that runs, or happened in one that is over, from any point on, each event exactly
+        once; also after the server was restarted. gRPC only: over HTTP the Responses form does this for every chat.
+
+        Errors: NOT_FOUND as for GetChat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +153,11 @@ def add_ChatServiceServicer_to_server(servicer, server):
             'StreamChat': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamChat,
                     request_deserializer=parley_dot_v1_dot_chat__service__pb2.CreateChatRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_chat__pb2.ChatEvent.SerializeToString,
+            ),
+            'WatchChat': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChat,
+                    request_deserializer=parley_dot_v1_dot_chat__service__pb2.WatchChatRequest.FromString,
                     response_serializer=parley_dot_v1_dot_chat__pb2.ChatEvent.SerializeToString,
             ),
             'PostChat': grpc.unary_stream_rpc_method_handler(
@@ -215,6 +235,33 @@ class ChatService:
             target,
             '/parley.v1.ChatService/StreamChat',
             parley_dot_v1_dot_chat__service__pb2.CreateChatRequest.SerializeToString,
+            parley_dot_v1_dot_chat__pb2.ChatEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.v1.ChatService/WatchChat',
+            parley_dot_v1_dot_chat__service__pb2.WatchChatRequest.SerializeToString,
             parley_dot_v1_dot_chat__pb2.ChatEvent.FromString,
             options,
             channel_credentials,

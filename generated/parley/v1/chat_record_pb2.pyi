@@ -1,0 +1,40 @@
+from generated.parley.v1 import chat_pb2 as _chat_pb2
+from generated.parley.v1 import message_pb2 as _message_pb2
+from generated.parley.v1 import response_service_pb2 as _response_service_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ChatRecord(_message.Message):
+    __slots__ = ("request", "model", "system_fingerprint", "message_id", "pieces", "cached_tokens", "reasoning_tokens", "prompt_tokens", "completion_tokens", "said")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    request: _response_service_pb2.CreateResponseRequest
+    model: str
+    system_fingerprint: str
+    message_id: str
+    pieces: _containers.RepeatedScalarFieldContainer[int]
+    cached_tokens: int
+    reasoning_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    said: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
+    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[int]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ...) -> None: ...
+
+class ChatEventBatch(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[_chat_pb2.ChatEvent, _Mapping]]] = ...) -> None: ...
