@@ -33,7 +33,7 @@ IMPORT = re.compile(r"^(from|import) (parley|buf)\b", re.MULTILINE)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare with what is committed and run buf lint; write nothing")
+    parser.add_argument("--check", action="store_true", help="compare with what is committed, and run buf lint")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "generated"
@@ -58,7 +58,8 @@ def generate(target: Path, scratch: Path) -> None:
         f"--descriptor_set_in={rules}", *sources)
     run(f"--descriptor_set_in={everything}", f"--python_out={target}", f"--pyi_out={target}", *sources, VALIDATE)
     run(f"--descriptor_set_in={everything}", f"--grpc_python_out={target}", *services)
-    run(f"--descriptor_set_in={everything}", "--include_imports", f"--descriptor_set_out={target / 'parley.binpb'}", *sources)
+    run(f"--descriptor_set_in={everything}", "--include_imports", f"--descriptor_set_out={target / 'parley.binpb'}",
+        *sources)
     for module in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         module.write_text(IMPORT.sub(r"\1 generated.\2", module.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
