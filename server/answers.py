@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_record_pb2 import StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish
 from server.json_values import from_python
@@ -30,6 +31,12 @@ class Answers:
 
     def __init__(self, n: int) -> None:
         self._choices = [_Choice() for _ in range(n)]
+        self._pieces: list[tuple[int, int | None, int]] = []
+
+    @property
+    def pieces(self) -> list[StreamPiece]:
+        """Where the deltas began and ended, so that they can be told again as they were."""
+        return [StreamPiece(choice=choice, tool_call=call, length=length) for choice, call, length in self._pieces]
 
     @property
     def begun(self) -> bool:
@@ -42,12 +49,14 @@ class Answers:
 
     def add_text(self, delta: ContentDelta) -> None:
         self._choice(delta.choice).texts.append(delta.text)
+        self._pieces.append((delta.choice, None, len(delta.text)))
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
         call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
         call.arguments.append(delta.arguments)
+        self._pieces.append((delta.choice, delta.index, len(delta.arguments)))
 
     def finish(self, finish: Finish) -> None:
         self._choice(finish.choice).finish_reason = finish.reason

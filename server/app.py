@@ -39,6 +39,7 @@ from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
 from server.storage.store import Store
+from server.streams import Streams
 from server.turns import Turns
 
 # Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
@@ -70,7 +71,9 @@ class App:
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(interceptors=[CallInterceptor(store.keys)], options=_OPTIONS)
-        self._register(Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds), clock)
+        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds)
+        self._streams = Streams(engine, store.chats)
+        self._register(engine, self._streams, clock)
         self.grpc_port = 0
 
     async def start(self) -> None:
@@ -79,6 +82,7 @@ class App:
             self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
         except RuntimeError:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
+        await self._streams.recover()
         await self._server.start()
         await self._health.set("", HealthCheckResponse.SERVING)
 
@@ -89,19 +93,21 @@ class App:
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
+        await self._streams.close()
         await self._providers.close()
 
-    def _register(self, engine: Engine, clock: Clock) -> None:
+    def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
         store, server = self._store, self._server
         agents = Agents(store)
         turns = Turns(store, agents, clock)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
-            AgentChatService(engine, turns, agents, store.sessions), server)
+            AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(AssistantService(store.assistants), server)
-        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(engine, turns, store.chats), server)
+        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(engine, streams, turns, store.chats), server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
-            CompletionService(engine, turns, agents), server)
-        response_service_pb2_grpc.add_ResponseServiceServicer_to_server(ResponseService(engine, turns, agents), server)
+            CompletionService(engine, streams, turns, agents), server)
+        response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
+            ResponseService(engine, streams, turns, agents), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)

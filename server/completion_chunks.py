@@ -19,7 +19,7 @@ from generated.parley.v1.chat_completion_pb2 import (
 )
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.engine import Outcome, Stream
+from server.exchange import Happening, Outcome
 from server.ids import hex_of
 from server.messages import text_of, tool_calls_of
 
@@ -42,7 +42,7 @@ class CompletionChunks:
         self._with_usage = with_usage
         self._started = ChatEvent()
 
-    def take(self, events: Iterable[ChatEvent], stream: Stream) -> Iterator[ChatCompletionChunk]:
+    def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ChatCompletionChunk]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
@@ -53,7 +53,7 @@ class CompletionChunks:
                 yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=event.delta.text))
             elif kind == "tool_call":
                 yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
-            elif kind == "completed" and stream.outcome is not None:
+            elif kind == "completed":
                 yield from self._end(stream.outcome)
 
     def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:

@@ -22,8 +22,8 @@ from generated.parley.v1.response_pb2 import (
     ResponseUsage,
 )
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.engine import Outcome, Stream
 from server.errors import ServiceError
+from server.exchange import Happening, Outcome
 from server.ids import hex_of
 from server.messages import text_of, tool_calls_of
 
@@ -97,7 +97,7 @@ class ResponseEvents:
         self._text: int | None = None
         self._calls: dict[int, int] = {}
 
-    def take(self, events: Iterable[ChatEvent], stream: Stream) -> Iterator[ResponseStreamEvent]:
+    def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ResponseStreamEvent]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":

@@ -12,8 +12,8 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from server.agents import Agent, Agents
 from server.clock import Clock, timestamp
-from server.engine import Options, Turn
 from server.errors import FailedPrecondition, InvalidArgument
+from server.exchange import Options, Turn
 from server.ids import new_id
 from server.inputs import body_id
 from server.json_values import to_python

@@ -23,21 +23,24 @@ from generated.parley.v1.session_pb2 import Session
 from server.agents import Agents
 from server.call import current_call, current_caller
 from server.clock import timestamp
-from server.engine import Engine, Turn
+from server.engine import Engine
 from server.errors import InvalidArgument
+from server.exchange import Turn
 from server.ids import parse_id
 from server.inputs import checked_text
 from server.messages import text_of
 from server.services.statuses import NO_CONTENT
 from server.storage.sessions import Sessions
+from server.streams import Streams
 from server.turns import Turns
 
 _SHOWN_ROLES = ("user", "assistant")
 
 
 class AgentChatService(AgentChatServiceServicer):
-    def __init__(self, engine: Engine, turns: Turns, agents: Agents, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, sessions: Sessions) -> None:
         self._engine = engine
+        self._streams = streams
         self._turns = turns
         self._agents = agents
         self._sessions = sessions
@@ -82,7 +85,7 @@ class AgentChatService(AgentChatServiceServicer):
         return ListMessagesResponse(messages=_shown(await self._sessions.history(stored)))
 
     async def StreamMessage(self, request: CreateMessageRequest, context: grpc.aio.ServicerContext) -> None:
-        async with self._engine.stream(await self._turn(request, stream=True)) as stream:
+        async with self._streams.start(await self._turn(request, stream=True)) as stream:
             async for batch in stream.batches():
                 for event in batch:
                     await context.write(event)

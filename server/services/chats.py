@@ -12,20 +12,25 @@ from generated.parley.v1.chat_service_pb2 import (
     GetChatRequest,
     ListChatsRequest,
     ListChatsResponse,
+    WatchChatRequest,
 )
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceServicer
 from server.call import current_caller
-from server.engine import Engine, Turn, present
+from server.engine import Engine
+from server.exchange import Turn
 from server.ids import parse_id
 from server.inputs import parse_input
+from server.replay import Replay, presented
 from server.storage.chats import Chats
+from server.streams import Streams
 from server.turns import Turns
 from server.wire import chats as wire
 
 
 class ChatService(ChatServiceServicer):
-    def __init__(self, engine: Engine, turns: Turns, chats: Chats) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, chats: Chats) -> None:
         self._engine = engine
+        self._streams = streams
         self._turns = turns
         self._chats = chats
 
@@ -34,19 +39,27 @@ class ChatService(ChatServiceServicer):
 
     async def StreamChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
         request.stream = True
-        async with self._engine.stream(await self._turn(request)) as stream:
+        async with self._streams.start(await self._turn(request)) as stream:
             async for batch in stream.batches():
                 for event in batch:
                     await context.write(event)
             if stream.error:
                 raise stream.error
 
+    async def WatchChat(self, request: WatchChatRequest, context: grpc.aio.ServicerContext) -> None:
+        stored = await self._chats.find(current_caller().scope, parse_id(request.id))
+        watched = self._streams.live(stored.id) or Replay(presented(await self._chats.whole(stored)), stored.record)
+        async for batch in watched.batches():
+            for event in batch:
+                if not request.HasField("after") or event.sequence > request.after:
+                    await context.write(event)
+
     async def PostChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
         turn = await self._turn(request)
         if not request.stream:
             await context.write(wire.chat_body((await self._engine.run(turn)).chat))
             return
-        async with self._engine.stream(turn) as stream:
+        async with self._streams.start(turn) as stream:
             async for batch in stream.batches():
                 if frames := wire.chat_frames(batch):
                     await context.write(HttpBody(content_type="text/event-stream", data=frames))
@@ -65,10 +78,3 @@ class ChatService(ChatServiceServicer):
         previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None
         return await self._turns.of_request(current_caller(), request, parse_input(request.input),
                                             previous_id=previous_id, previous_field="previousChatId")
-
-
-def presented(chat: Chat) -> Chat:
-    """A stored chat as callers see it."""
-    for message in (*chat.messages, *chat.output):
-        present(message)
-    return chat

@@ -13,13 +13,15 @@ from generated.parley.v1.message_pb2 import Message
 from server.agents import Agent, Agents
 from server.call import current_caller
 from server.completion_chunks import CompletionChunks, completion_of
-from server.engine import Engine, Options, Stream, Turn
+from server.engine import Engine
 from server.errors import FailedPrecondition, InvalidArgument, NotFound
+from server.exchange import Options, Turn
 from server.ids import parse_id
 from server.inputs import ROLES, parse_messages
 from server.json_values import from_python, to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
+from server.streams import Stream, Streams
 from server.turns import Turns
 from server.wire import completions as wire
 from server.wire import sse
@@ -28,8 +30,9 @@ _INSTRUCTING = ("system", "developer")
 
 
 class CompletionService(CompletionServiceServicer):
-    def __init__(self, engine: Engine, turns: Turns, agents: Agents) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents) -> None:
         self._engine = engine
+        self._streams = streams
         self._turns = turns
         self._agents = agents
 
@@ -43,7 +46,7 @@ class CompletionService(CompletionServiceServicer):
                                    context: grpc.aio.ServicerContext) -> None:
         request.stream = True
         turn = await self._turn(request)
-        async with self._engine.stream(turn) as stream:
+        async with self._streams.start(turn) as stream:
             chunks = _chunks(request, turn)
             async for batch in stream.batches():
                 for chunk in chunks.take(batch, stream):
@@ -56,7 +59,7 @@ class CompletionService(CompletionServiceServicer):
             await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
             return
         turn = await self._turn(request)
-        async with self._engine.stream(turn) as stream:
+        async with self._streams.start(turn) as stream:
             await self._write_frames(stream, _chunks(request, turn), context,
                                      with_usage=request.stream_options.include_usage)
 

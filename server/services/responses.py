@@ -11,12 +11,14 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
 from server.agents import Agent, Agents
 from server.call import current_call, current_caller
-from server.engine import Engine, Options, Stream, Turn
+from server.engine import Engine
 from server.errors import InvalidArgument, NotFound, Violation
+from server.exchange import Options, Turn
 from server.inputs import parse_input
 from server.json_values import to_python
 from server.response_events import ResponseEvents, complete, response_of
 from server.storage.keys import Caller
+from server.streams import Stream, Streams
 from server.turns import Turns
 from server.wire import responses as wire
 from server.wire import sse
@@ -25,8 +27,9 @@ _NAMES = ("assistant_id", "assistant", "squad_id", "squad", "session_id", "previ
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, turns: Turns, agents: Agents) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents) -> None:
         self._engine = engine
+        self._streams = streams
         self._turns = turns
         self._agents = agents
 
@@ -61,7 +64,7 @@ class ResponseService(ResponseServiceServicer):
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)
-        return _Streaming(self._engine.stream(turn), ResponseEvents(request, turn.agent.settings.temperature))
+        return _Streaming(self._streams.start(turn), ResponseEvents(request, turn.agent.settings.temperature))
 
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()

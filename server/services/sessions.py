@@ -20,8 +20,8 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceServicer
 from server.agents import Agent, Agents, AssistantSettings
 from server.call import current_call, current_caller
 from server.clock import Clock
-from server.engine import present
 from server.errors import InvalidArgument
+from server.exchange import present
 from server.ids import new_id, parse_id
 from server.inputs import parse_messages
 from server.json_values import to_python

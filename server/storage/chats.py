@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from generated.parley.v1.chat_pb2 import Chat, PaginationMeta
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, PaginationMeta
+from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ChatRecord
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
@@ -19,7 +22,7 @@ from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session
 
-_COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, body"
+_COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "session_id": "session_id",
             "previous_chat_id": "previous_chat_id"}
 
@@ -35,7 +38,26 @@ class StoredChat:
     output_seq: int
     last_seq: int
     private: dict[str, Any] | None
+    record: ChatRecord
     chat: Chat
+
+    @property
+    def is_over(self) -> bool:
+        return self.chat.status != "in_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A chat that no server runs any more, and what was told of it."""
+
+    chat: Chat
+    key_id: str
+    private: dict[str, Any] | None
+    provider: str
+    model: str
+    record: ChatRecord
+    previous: StoredChat | None
+    events: list[ChatEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +76,15 @@ class Exchange:
     previous: StoredChat | None
     new_session: NewSession | None
     """A session to be made in the same commit."""
+    begun: bool
+    """Whether its beginning was kept before."""
     private: dict[str, Any] | None
     """What `body` has masked and a later turn needs."""
     provider: str
     model: str
     prompt_tokens: int
     completion_tokens: int
+    record: ChatRecord
 
 
 class Chats:
@@ -69,6 +94,16 @@ class Chats:
     async def record(self, exchange: Exchange) -> None:
         """Put an exchange on disk and its messages at the end of its thread. Raises NotFound when its session is gone."""
         await self._database.write(lambda connection: _insert(connection, exchange))
+
+    async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
+        """Keep what happened in an exchange that runs; the first time together with its beginning."""
+        await self._database.write(lambda connection: _keep(connection, chat_id, events, beginning))
+
+    async def unfinished(self) -> list[Unfinished]:
+        """The chats that are in progress on disk; for a server that starts, those it cannot finish."""
+        rows = self._database.read.execute(
+            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats WHERE status = 'in_progress'")
+        return [await self._unfinished(row) for row in rows.fetchall()]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
@@ -85,7 +120,13 @@ class Chats:
 
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
         """The chat with its whole context. Raises NotFound."""
-        stored = await self.find(scope, chat_id)
+        return await self.whole(await self.find(scope, chat_id))
+
+    async def whole(self, stored: StoredChat) -> Chat:
+        """A chat with its whole context."""
+        if not stored.is_over:
+            stored.chat.messages.extend(stored.record.said)
+            return stored.chat
         return self._with_messages(stored, threads.read(self._database.read, stored.thread_id, stored.output_seq - 1))
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
@@ -94,15 +135,33 @@ class Chats:
         read = self._database.read
         page = [_from_row(row) for row in read.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
         total = read.execute(*listing.count("chats")).fetchone()[0]
-        chats = [self._with_messages(stored, threads.between(
-            read, stored.thread_id, stored.first_seq, stored.output_seq - 1)) for stored in page]
-        return chats, listing.metadata(total)
+        return [self._with_own_input(stored) for stored in page], listing.metadata(total)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
         chat = await self.get(scope, chat_id)
         await self._database.write(lambda connection: _delete(connection, chat.id))
         return chat
+
+    async def _unfinished(self, row: tuple) -> Unfinished:
+        chat_id, key_id, org_id, private, provider, model, record, body = row
+        batches = self._database.read.execute(
+            "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall()
+        chat = Chat.FromString(body)
+        previous = None
+        if chat.HasField("previous_chat_id"):
+            with contextlib.suppress(NotFound):
+                previous = await self.find(Scope(org_id), chat.previous_chat_id)
+        return Unfinished(
+            chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
+            previous, [event for (batch,) in batches for event in ChatEventBatch.FromString(batch).events])
+
+    def _with_own_input(self, stored: StoredChat) -> Chat:
+        if not stored.is_over:
+            stored.chat.messages.extend(stored.record.said)
+            return stored.chat
+        return self._with_messages(stored, threads.between(
+            self._database.read, stored.thread_id, stored.first_seq, stored.output_seq - 1))
 
     def _with_messages(self, stored: StoredChat, context: list[Message]) -> Chat:
         chat = stored.chat
@@ -115,27 +174,58 @@ class Chats:
 
 
 def _from_row(row: tuple) -> StoredChat:
-    return StoredChat(*row[:6], orjson.loads(row[6]) if row[6] else None, Chat.FromString(row[7]))
+    *places, private, record, body = row
+    return StoredChat(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
+                      Chat.FromString(body))
 
 
 def _insert(connection: sqlite3.Connection, exchange: Exchange) -> None:
+    """Write an exchange that is over, in place of its beginning when that was kept."""
     chat = exchange.chat
-    if exchange.new_session:
+    if exchange.begun:
+        _end(connection, chat.id)
+    elif exchange.new_session:
         insert_session(connection, exchange.new_session)
     thread_id, first_seq = _place(connection, exchange)
     output_seq = first_seq + len(exchange.said)
     chat.output.extend(exchange.alternatives)
+    _write(connection, exchange, thread_id, first_seq, output_seq)
+    del chat.output[:]
+    threads.append(connection, thread_id, first_seq, [*exchange.said, *exchange.answered])
+
+
+def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
+    if beginning:
+        if beginning.new_session:
+            insert_session(connection, beginning.new_session)
+        _write(connection, beginning, chat_id, 0, 0)
+    # What `started` says is in the record; what is the same in all events is left out.
+    kept = [ChatEvent(sequence=one.sequence, delta=one.delta) if one.HasField("delta")
+            else ChatEvent(sequence=one.sequence, tool_call=one.tool_call) for one in events if not one.HasField("started")]
+    if kept:
+        connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
+                           [chat_id, kept[0].sequence, ChatEventBatch(events=kept).SerializeToString()])
+
+
+def _end(connection: sqlite3.Connection, chat_id: str) -> None:
+    """Take away the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
+    connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
+    if not connection.execute("DELETE FROM chats WHERE id = ?", [chat_id]).rowcount:
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+
+
+def _write(connection: sqlite3.Connection, exchange: Exchange, thread_id: str, first_seq: int, output_seq: int) -> None:
+    chat = exchange.chat
     connection.execute(
         "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
         "updated_at, thread_id, first_seq, output_seq, last_seq, provider, model, prompt_tokens, completion_tokens, cost, "
-        "private, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "private, record, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [chat.id, chat.org_id, exchange.key_id, _or_none(chat, "session_id"), _or_none(chat, "previous_chat_id"),
          _or_none(chat, "assistant_id"), _or_none(chat, "squad_id"), chat.status, ms_of(chat.created_at),
          ms_of(chat.updated_at), thread_id, first_seq, output_seq, output_seq + len(exchange.answered) - 1,
          exchange.provider, exchange.model, exchange.prompt_tokens, exchange.completion_tokens, chat.cost,
-         orjson.dumps(exchange.private) if exchange.private else None, chat.SerializeToString()])
-    del chat.output[:]
-    threads.append(connection, thread_id, first_seq, [*exchange.said, *exchange.answered])
+         orjson.dumps(exchange.private) if exchange.private else None, exchange.record.SerializeToString(),
+         chat.SerializeToString()])
 
 
 def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int]:
@@ -164,6 +254,7 @@ def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
 
 
 def _delete(connection: sqlite3.Connection, chat_id: str) -> None:
+    connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
     row = connection.execute("DELETE FROM chats WHERE id = ? RETURNING thread_id", [chat_id]).fetchone()
     if row is None:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")

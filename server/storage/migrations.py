@@ -22,6 +22,15 @@ def first_schema(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()
+def streams(db: Database) -> None:
+    """What a stream is told again from: a record with every chat, and the events of those that are not over."""
+    db.execute("ALTER TABLE chats ADD COLUMN record BLOB NOT NULL DEFAULT x''")
+    db.execute("CREATE INDEX chats_unfinished ON chats (id) WHERE status = 'in_progress'")
+    db.execute("CREATE TABLE chat_events (chat_id TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, "
+               "PRIMARY KEY (chat_id, sequence)) WITHOUT ROWID")
+
+
 # Times are milliseconds since the epoch.
 # `private` is the transient assistant or squad with the secrets that `body`, which callers see, has masked.
 # A thread is a run of messages: a session's, or a chain's (which has the id of its first chat). A fork begins a new thread

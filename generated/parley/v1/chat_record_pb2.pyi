@@ -25,13 +25,23 @@ class ChatRecord(_message.Message):
     model: str
     system_fingerprint: str
     message_id: str
-    pieces: _containers.RepeatedScalarFieldContainer[int]
+    pieces: _containers.RepeatedCompositeFieldContainer[StreamPiece]
     cached_tokens: int
     reasoning_tokens: int
     prompt_tokens: int
     completion_tokens: int
     said: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
-    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[int]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ...) -> None: ...
+    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[_Union[StreamPiece, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ...) -> None: ...
+
+class StreamPiece(_message.Message):
+    __slots__ = ("choice", "tool_call", "length")
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    choice: int
+    tool_call: int
+    length: int
+    def __init__(self, choice: _Optional[int] = ..., tool_call: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class ChatEventBatch(_message.Message):
     __slots__ = ("events",)

@@ -1,0 +1,156 @@
+"""One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.agents import Agent
+from server.answers import Answers
+from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, Usage
+from server.errors import ServiceError
+from server.ids import new_id
+from server.messages import text_of
+from server.storage.chats import StoredChat
+from server.storage.keys import Caller
+from server.storage.sessions import NewSession, StoredSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a request asks of the model beyond the assistant's own settings. None and empty mean: the assistant's."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    n: int = 1
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    tools: Sequence[dict[str, Any]] = ()
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One exchange that is to be run."""
+
+    caller: Caller
+    agent: Agent
+    input: Value
+    """As sent; echoed."""
+    said: Sequence[Message]
+    """The messages in `input`."""
+    instructions: Sequence[Message] = ()
+    """Said before everything else, in this exchange only; not part of the record."""
+    session: StoredSession | None = None
+    previous: StoredChat | None = None
+    new_session: NewSession | None = None
+    """A session to be made with the exchange, in the same commit."""
+    name: str | None = None
+    stream: bool | None = None
+    options: Options = field(default_factory=Options)
+    request: CreateResponseRequest | None = None
+    """What was asked for in the Responses form; kept without its input, so that the form can be made again."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an exchange came to. `chat` is what callers may see, on disk when the outcome is told."""
+
+    chat: Chat
+    model: str
+    usage: Usage = Usage(0, 0)  # noqa: RUF009 - a tuple: it cannot be changed
+    finish_reasons: list[str] = field(default_factory=list)
+    system_fingerprint: str | None = None
+    message_id: str = field(default_factory=new_id)
+    """Id of the assistant's message, known before it is said."""
+    error: ServiceError | None = None
+    """Set when the exchange failed after its first token."""
+
+    def record(self, turn: Turn, said: Sequence[Message], pieces: Sequence[StreamPiece]) -> ChatRecord:
+        """What is kept of it beside the Chat."""
+        record = ChatRecord(
+            model=self.model, system_fingerprint=self.system_fingerprint, message_id=self.message_id, pieces=pieces,
+            cached_tokens=self.usage.cached_tokens, reasoning_tokens=self.usage.reasoning_tokens,
+            prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said)
+        if turn.request is not None:
+            record.request.CopyFrom(turn.request)
+            record.request.ClearField("input")
+        return record
+
+
+class Happening(Protocol):
+    """An exchange whose events can be read: a Stream that runs, or a Replay."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to; whole only after the last batch."""
+        ...
+
+    @property
+    def error(self) -> ServiceError | None:
+        """Why the last event is `failed`; only after the last batch."""
+        ...
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        """What was asked for in the Responses form."""
+        ...
+
+    def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """Its events in order, the terminal one last."""
+        ...
+
+
+class Run:
+    """One exchange on its way: from the turn to what is on disk."""
+
+    def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: list[Message],
+                 request: ModelRequest) -> None:
+        self.turn = turn
+        self.said = said
+        self.request = request
+        self.answers = Answers(turn.options.n)
+        self.outcome = Outcome(_public(chat, history, said), request.model)
+        self.begun = False
+        """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
+
+    def take(self, event: ModelEvent) -> dict[str, Any] | None:
+        """Note what the model sent; the members of the event that tells it, if it is told."""
+        if isinstance(event, ContentDelta):
+            self.answers.add_text(event)
+            return {"delta": event}
+        if isinstance(event, ToolCallDelta):
+            self.answers.add_tool_call(event)
+            return {"tool_call": event}
+        if isinstance(event, Finish):
+            self.answers.finish(event)
+        elif isinstance(event, Usage):
+            self.outcome.usage = event
+        elif isinstance(event, Ran):
+            self.outcome.model, self.outcome.system_fingerprint = event.model, event.system_fingerprint
+        return None
+
+
+def present(message: Message) -> Message:
+    """A message as callers see it: with its text under both of its documented names."""
+    if not message.HasField("message"):
+        message.message = text_of(message)
+    return message
+
+
+def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:
+    for message in (*history, *said):
+        chat.messages.add().CopyFrom(message)
+        present(chat.messages[-1])
+    return chat

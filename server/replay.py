@@ -1,0 +1,136 @@
+"""The events of an exchange: as they are told while it runs, and the same ones again when it is over.
+
+Makes messages; reads no store and runs no model.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.answers import Answers
+from server.backends.backend import Usage
+from server.errors import ServiceError, UpstreamError
+from server.exchange import Outcome, present
+from server.messages import text_of, tool_calls_of
+from server.storage.chats import Exchange, Unfinished
+
+_NOT_FAILED = ("", "max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped")
+
+
+def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:
+    """The first event. The chat in it is as it was when the exchange began."""
+    first = event(chat, 0, started=chat, model=model, system_fingerprint=system_fingerprint, message_id=message_id)
+    begun = first.started
+    begun.status = "in_progress"
+    begun.updated_at.CopyFrom(begun.created_at)
+    for name in ("output", "costs", "cost", "error"):
+        begun.ClearField(name)
+    return first
+
+
+def event(chat: Chat, number: int, **members: Any) -> ChatEvent:
+    session_id = chat.session_id if chat.HasField("session_id") else None
+    return ChatEvent(chat_id=chat.id, session_id=session_id, sequence=number, **members)
+
+
+@dataclass(slots=True)
+class Replay:
+    """An exchange that is over, read like a Stream."""
+
+    chat: Chat
+    """With messages and output, as callers see it."""
+    record: ChatRecord
+
+    @property
+    def outcome(self) -> Outcome:
+        usage = Usage(self.record.prompt_tokens, self.record.completion_tokens, self.record.cached_tokens,
+                      self.record.reasoning_tokens)
+        return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id,
+                       system_fingerprint=self.record.system_fingerprint or None)
+
+    @property
+    def error(self) -> ServiceError | None:
+        """Why the last event is `failed`."""
+        if self.chat.error.code in _NOT_FAILED:
+            return None
+        return UpstreamError(self.chat.error.message)
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        return self.record.request
+
+    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """Everything, at once."""
+        yield self._events()
+
+    def _events(self) -> list[ChatEvent]:
+        outcome = self.outcome
+        events = [started(self.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
+        for members in _deltas(self.chat.output, self.record.pieces or _whole(self.chat.output)):
+            events.append(event(self.chat, len(events), **members))
+        ending = "failed" if self.error else "completed"
+        return [*events, event(self.chat, len(events), **{ending: self.chat})]
+
+
+def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
+    """An exchange that will not go on, with what was told of it, to be recorded as incomplete."""
+    answers = Answers(1)
+    for one in unfinished.events:
+        if one.HasField("delta"):
+            answers.add_text(one.delta)
+        elif one.HasField("tool_call"):
+            answers.add_tool_call(one.tool_call)
+    chat, record, said = unfinished.chat, unfinished.record, list(unfinished.record.said)
+    answered = answers.messages(record.message_id)
+    for message in answered:
+        message.time = said[-1].time if said else 0
+        message.seconds_from_start = said[-1].seconds_from_start if said else 0
+    chat.status = "incomplete"
+    chat.error.CopyFrom(why)
+    chat.cost = 0
+    del record.said[:]
+    record.pieces.extend(answers.pieces)
+    return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered[:1], alternatives=answered[1:],
+                    previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,
+                    provider=unfinished.provider, model=unfinished.model, prompt_tokens=0, completion_tokens=0,
+                    record=record)
+
+
+def _whole(output: Any) -> list[StreamPiece]:
+    """What was not streamed, as if each text and each call had come in one piece."""
+    pieces = []
+    for choice, message in enumerate(output):
+        if text := text_of(message):
+            pieces.append(StreamPiece(choice=choice, length=len(text)))
+        pieces += [StreamPiece(choice=choice, tool_call=index, length=len(call["arguments"]))
+                   for index, call in enumerate(tool_calls_of(message))]
+    return pieces
+
+
+def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
+    """The deltas that the pieces cut the answer into."""
+    places: dict[tuple[int, int | None], int] = {}
+    calls = [tool_calls_of(message) for message in output]
+    for piece in pieces:
+        key = piece.choice, piece.tool_call if piece.HasField("tool_call") else None
+        at = places.get(key, 0)
+        end = places[key] = at + piece.length
+        if key[1] is None:
+            yield {"delta": ContentDelta(choice=piece.choice, text=text_of(output[piece.choice])[at:end])}
+        else:
+            call = calls[piece.choice][key[1]]
+            delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end])
+            if at == 0 and end == piece.length:
+                delta.id, delta.name = call["id"], call["name"]
+            yield {"tool_call": delta}
+
+
+def presented(chat: Chat) -> Chat:
+    """A stored chat as callers see it."""
+    for message in (*chat.messages, *chat.output):
+        present(message)
+    return chat
+

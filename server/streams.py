@@ -1,0 +1,237 @@
+"""Exchanges in tasks of their own: events told once they are on disk, to any number of readers, live or later.
+
+Runs them through the engine; knows no door's wire form and no SQL.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server import replay
+from server.engine import GONE, Engine
+from server.errors import Internal, ServiceError
+from server.exchange import Outcome, Run, Turn
+from server.storage.chats import Chats
+
+log = structlog.get_logger()
+
+STOPPED = ChatError(code="server_stopped", message="The server stopped before the answer was complete.")
+_BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
+
+
+class Streams:
+    """The streamed exchanges that run in this server."""
+
+    def __init__(self, engine: Engine, chats: Chats) -> None:
+        self._engine = engine
+        self._chats = chats
+        self._live: dict[str, Stream] = {}
+
+    def start(self, turn: Turn, *, background: bool = False) -> "Stream":
+        """An exchange whose events can be read as they happen. In the background it goes on without a reader."""
+        return Stream(self._engine, self._chats, self._live, turn, background=background)
+
+    def live(self, chat_id: str) -> "Stream | None":
+        """The exchange of this chat, while it runs."""
+        return self._live.get(chat_id)
+
+    async def recover(self) -> None:
+        """Complete what a server that was killed could not finish: kept as incomplete, with all that was told."""
+        for unfinished in await self._chats.unfinished():
+            await self._chats.record(replay.broken_off(unfinished, STOPPED))
+
+    async def close(self) -> None:
+        """Stop what runs; what there is of it is kept."""
+        for stream in list(self._live.values()):
+            await stream.cancel(STOPPED)
+
+
+class Stream:
+    """One such exchange. Used as `async with streams.start(turn) as stream`.
+
+    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it.
+    """
+
+    def __init__(self, engine: Engine, chats: Chats, live: dict[str, "Stream"], turn: Turn, *, background: bool) -> None:
+        self._engine = engine
+        self._chats = chats
+        self._live = live
+        self._turn = turn
+        self._background = background
+        self._told: list[ChatEvent] = []
+        self._waiting: list[ChatEvent] = []
+        """What happened and is not yet on disk."""
+        self._number = 0
+        self._sealed = False
+        """Whether the commit of the whole exchange is on its way: it keeps what waits."""
+        self._over = False
+        self._why = GONE
+        self._readers: set[asyncio.Event] = set()
+        self._happened = asyncio.Event()
+        self._failure: ServiceError | None = None
+        self._run: Run | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Stream":
+        """Begin, and wait for the first event. Raises as `Engine.run`."""
+        self._run = await self._engine.begin(self._turn)
+        self._live[self.chat_id] = self
+        if self._background:
+            self._start()
+        self._keeping = asyncio.create_task(self._keep())
+        self._running = asyncio.create_task(self._drive())
+        try:
+            with self._reading() as news:
+                while not self._told and not self._over:
+                    await news.wait()
+                    news.clear()
+                if not self._told:
+                    raise self._failure or Internal()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._background and not self._readers:
+            await self.cancel(GONE)
+
+    @property
+    def chat_id(self) -> str:
+        return self._run.outcome.chat.id
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the exchange came to; whole only after the last batch."""
+        return self._run.outcome
+
+    @property
+    def error(self) -> ServiceError | None:
+        """Why the last event is `failed`; only after the last batch."""
+        return self._failure
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        """What was asked for in the Responses form."""
+        return self._turn.request or CreateResponseRequest()
+
+    async def cancel(self, why: ChatError) -> None:
+        """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
+        if self._running is None or self._over:
+            return
+        if not self._sealed:
+            self._why = why
+            self._running.cancel()
+        await asyncio.wait([self._running])
+
+    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """All that happened so far, then what happened since the last batch: one event, or all that queued up meanwhile.
+
+        The last batch ends in a terminal event, whatever happened; never raises.
+        """
+        place = 0
+        with self._reading() as news:
+            while True:
+                over = self._over
+                if batch := self._told[place:]:
+                    place += len(batch)
+                    yield batch
+                elif over:
+                    return
+                else:
+                    await news.wait()
+                    news.clear()
+
+    @contextmanager
+    def _reading(self) -> Iterator[asyncio.Event]:
+        news = asyncio.Event()
+        self._readers.add(news)
+        try:
+            yield news
+        finally:
+            self._readers.discard(news)
+
+    async def _drive(self) -> None:
+        """The exchange from its first token to its terminal event."""
+        try:
+            await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
+        except asyncio.CancelledError:
+            pass  # what there is was kept; how it ended is on the chat
+        except ServiceError as failure:
+            self._failure = self._failure or failure
+        except Exception as failure:  # a task of its own: nobody else would hear of it
+            log.error("exchange broke", exc_info=failure)
+            self._failure = Internal()
+        self._seal()
+        self._happened.set()
+        await asyncio.wait([self._keeping])
+        self._end()
+
+    def _end(self) -> None:
+        """Tell what is left, then how it ended."""
+        outcome = self._run.outcome
+        self._failure = self._failure or outcome.error
+        self._live.pop(self.chat_id, None)
+        if self._number:
+            if self._failure and not outcome.chat.HasField("error"):
+                outcome.chat.status = "failed"
+                outcome.chat.error.CopyFrom(_BROKEN)
+            elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
+                outcome.chat.status = "incomplete"
+                outcome.chat.error.CopyFrom(self._why)
+            self._add("failed" if self._failure else "completed", outcome.chat)
+        self._over = True
+        self._tell(self._waiting)
+
+    def _take(self, members: dict[str, Any]) -> None:
+        if not self._number:
+            self._start()
+        (name, value), = members.items()
+        self._add(name, value)
+
+    def _start(self) -> None:
+        outcome = self._run.outcome
+        self._waiting.append(replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id))
+        self._number = 1
+        self._happened.set()
+
+    def _add(self, name: str, value: Any) -> None:
+        self._waiting.append(replay.event(self._run.outcome.chat, self._number, **{name: value}))
+        self._number += 1
+        self._happened.set()
+
+    def _seal(self) -> None:
+        self._sealed = True
+
+    async def _keep(self) -> None:
+        """Put events on disk as they happen, then tell them; the first ones together with the beginning of the chat.
+
+        Writes are queued in order and without a pause after the look at `_sealed`, so none comes after the last commit.
+        """
+        while True:
+            await self._happened.wait()
+            self._happened.clear()
+            if self._sealed:
+                return
+            batch, self._waiting = self._waiting, []
+            beginning = None if self._run.begun else self._engine.stored(self._run, [])
+            self._run.begun = True
+            try:
+                await self._chats.keep_events(self.chat_id, batch, beginning)
+            except ServiceError as failure:
+                self._failure = failure
+                if not self._sealed:
+                    self._running.cancel()
+                return
+            self._tell(batch)
+
+    def _tell(self, batch: list[ChatEvent]) -> None:
+        self._told += batch
+        for news in self._readers:
+            news.set()
