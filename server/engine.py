@@ -58,8 +58,11 @@ class Engine:
         return Run(turn, chat, history, said, self._request(turn, history, said))
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
-                     gone: Callable[[], ChatError] = lambda: GONE) -> None:
-        """Run the model and put the exchange on disk. `seal` is called just before that, `gone` says why it was cancelled."""
+                    gone: Callable[[], ChatError] = lambda: GONE) -> None:
+        """Run the model and put the exchange on disk.
+
+        `seal` is called just before that; `gone` says why the task was cancelled, when it is.
+        """
         answers, outcome = run.answers, run.outcome
         error: ChatError | None = None
         try:
