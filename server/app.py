@@ -30,6 +30,7 @@ from server.backends.providers import Providers
 from server.clock import Clock, now_ms
 from server.config import Settings
 from server.engine import Engine
+from server.idempotency import Idempotency
 from server.interceptors import CallInterceptor
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -70,7 +71,8 @@ class App:
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
-        self._server = grpc.aio.server(interceptors=[CallInterceptor(store.keys)], options=_OPTIONS)
+        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
+        self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds)
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)

@@ -17,6 +17,7 @@ from server.config import Price
 from server.costs import costs_of
 from server.errors import UpstreamError, UpstreamIncomplete
 from server.exchange import Outcome, Run, Turn, present
+from server.idempotency import on_record, recorded
 from server.ids import new_id
 from server.messages import text_of
 from server.storage.chats import Exchange
@@ -44,8 +45,11 @@ class Engine:
         """Run an exchange to its end.
 
         Raises UpstreamError when the model failed before its first token, and then nothing is on record. When the caller
-        goes away the model call is cancelled and what was generated is kept.
+        goes away the model call is cancelled and what was generated is kept. What this call has put on record before, under
+        its Idempotency-Key, is not run again.
         """
+        if on_record():
+            return (await recorded(self._store.chats, turn.caller.scope)).outcome
         run = await self.begin(turn)
         await self.drive(run, None, None)
         return run.outcome

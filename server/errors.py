@@ -2,11 +2,14 @@
 
     ServiceError
     ├── InvalidArgument      400  the request is wrong; names the fields
+    │   └── IdempotencyKeyReused  the key belongs to another request
     ├── Unauthenticated      401  no key, or not one of ours
     ├── PermissionDenied     403  a key of the wrong kind
     ├── NotFound             404  absent, or another org's
     ├── FailedPrecondition   400  right request, wrong state
     ├── Aborted              409  two callers in each other's way
+    │   ├── IdempotencyKeyInUse   the first request with the key still runs
+    │   └── AnswerLost            it was carried out, and what it was answered is not known
     ├── ResourceExhausted    429  try again later
     ├── StorageUnavailable   503  nothing was written
     ├── Internal             500  a bug here
@@ -29,6 +32,8 @@ class Violation(NamedTuple):
     message: str
     rule: str = "invalid"
     """Machine-readable kind, for the completions door's `type`."""
+    place: str = "body"
+    """Where the field is: in the `body` or a `header`."""
 
 
 class ServiceError(Exception):
@@ -93,6 +98,34 @@ class Aborted(ServiceError):
     code = StatusCode.ABORTED
     http_status = 409
     reason = "CONFLICT"
+
+
+class IdempotencyKeyReused(InvalidArgument):
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self) -> None:
+        text = "was used for another request; send a new key with a new request"
+        super().__init__(f"Idempotency-Key {text}", violations=(
+            Violation("Idempotency-Key", text, "idempotency_key_reused", "header"),))
+
+
+class IdempotencyKeyInUse(Aborted):
+    reason = "IDEMPOTENCY_KEY_IN_USE"
+
+    def __init__(self) -> None:
+        super().__init__("a request with this Idempotency-Key is still running; try again when it is over")
+
+
+class AnswerLost(Aborted):
+    """What a request did is on record; its answer was never whole, was too long to keep, or was deleted."""
+
+    reason = "IDEMPOTENT_ANSWER_LOST"
+
+    def __init__(self, record: str) -> None:
+        """`record` is the noun and the id of what it made; empty when that has no id."""
+        made = f" and made {record}, which may be read by its id" if record else ""
+        super().__init__(f"the request of this Idempotency-Key was carried out{made}; its whole answer is not kept. "
+                         "To do it once more, send a new key")
 
 
 class ResourceExhausted(ServiceError):

@@ -1,4 +1,4 @@
-"""What happens around every call: request id, key → caller, key kind, parsing, the proto's rules, error → status.
+"""What happens around every call: request id, key → caller, key kind, parsing, rules, error → status.
 
 The only place that catches every exception, and the only one that turns errors into statuses. Runs no exchange.
 """
@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from server.access import PUBLISHABLE_METHODS
 from server.call import Call, enter
 from server.errors import Internal, InvalidArgument, PermissionDenied, ServiceError, Unauthenticated
+from server.idempotency import Idempotency
 from server.ids import new_id
 from server.storage.keys import Caller, Keys
 from server.validation import check
@@ -30,8 +31,9 @@ _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every method of ours; health and reflection pass as they are."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, idempotency: Idempotency) -> None:
         self._keys = keys
+        self._idempotency = idempotency
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
 
     async def intercept_service(self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
@@ -47,6 +49,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         """The handler with everything around it. It parses for itself: gRPC would answer a bad request with UNKNOWN."""
+        handler = self._idempotency.around(method, handler)
         serve, parse = handler.unary_stream or handler.unary_unary, handler.request_deserializer
 
         async def guarded(raw: bytes, context: grpc.aio.ServicerContext) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
+from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.answers import Answers
 from server.backends.backend import Usage
@@ -18,6 +19,8 @@ from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 
 _NOT_FAILED = ("", "max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped")
+
+_CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
 def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:
@@ -48,7 +51,8 @@ class Replay:
     def outcome(self) -> Outcome:
         usage = Usage(self.record.prompt_tokens, self.record.completion_tokens, self.record.cached_tokens,
                       self.record.reasoning_tokens)
-        return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id,
+        return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
+                       finish_reasons=[_finish_reason(self.chat, message) for message in self.chat.output],
                        system_fingerprint=self.record.system_fingerprint or None)
 
     @property
@@ -97,6 +101,10 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
                     previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,
                     provider=unfinished.provider, model=unfinished.model, prompt_tokens=0, completion_tokens=0,
                     record=record)
+
+
+def _finish_reason(chat: Chat, message: Message) -> str:
+    return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
 
 
 def _whole(output: Any) -> list[StreamPiece]:

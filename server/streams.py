@@ -16,6 +16,7 @@ from server import replay
 from server.engine import GONE, Engine
 from server.errors import Internal, ServiceError
 from server.exchange import Outcome, Run, Turn
+from server.idempotency import Recorded, on_record
 from server.storage.chats import Chats
 
 log = structlog.get_logger()
@@ -32,8 +33,13 @@ class Streams:
         self._chats = chats
         self._live: dict[str, Stream] = {}
 
-    def start(self, turn: Turn, *, background: bool = False) -> "Stream":
-        """An exchange whose events can be read as they happen. In the background it goes on without a reader."""
+    def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
+        """An exchange whose events can be read as they happen. In the background it goes on without a reader.
+
+        What this call has put on record before, under its Idempotency-Key, is told from there and not run again.
+        """
+        if on_record():
+            return Recorded(self._chats, turn.caller.scope)
         return Stream(self._engine, self._chats, self._live, turn, background=background)
 
     def live(self, chat_id: str) -> "Stream | None":

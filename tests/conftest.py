@@ -16,6 +16,7 @@ import pytest
 
 from gateway.launcher import Gateway
 from server.app import App
+from server.clock import Clock, now_ms
 from server.config import Address, Settings
 from server.dev import DEMO
 from server.ids import new_id
@@ -91,20 +92,22 @@ async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 class running:
     """`async with running(folder, **settings) as service`: a service of its own, for tests that break one."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, clock: Clock = now_ms, **settings: object) -> None:
+        self._clock = clock
         any_port = Address(host="127.0.0.1", port=0)
         self._settings = Settings(data=folder, http=any_port, grpc=any_port, **settings)
 
     async def __aenter__(self) -> Service:
         settings = self._settings
-        self._store = open_store(settings.data)
-        self.app = App(settings, self._store)
+        self._store = open_store(settings.data, clock=self._clock)
+        self.app = App(settings, self._store, self._clock)
         await self.app.start()
         self.gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", self.app.grpc_port)],
                                run_dir=settings.data / "run")
         await self.gateway.start()
         await self.gateway.ready()
-        return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}", settings)
+        return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
+                       settings)
 
     async def __aexit__(self, *_: object) -> None:
         await self.gateway.stop(0)

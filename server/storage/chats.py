@@ -18,6 +18,7 @@ from server.clock import ms_of
 from server.errors import NotFound
 from server.storage import threads
 from server.storage.database import Database
+from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session
@@ -93,10 +94,12 @@ class Chats:
 
     async def record(self, exchange: Exchange) -> None:
         """Put an exchange on disk and its messages at the end of its thread. Raises NotFound when its session is gone."""
+        making("chat", exchange.chat.id)
         await self._database.write(lambda connection: _insert(connection, exchange))
 
     async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
         """Keep what happened in an exchange that runs; the first time together with its beginning."""
+        making("chat", chat_id)
         await self._database.write(lambda connection: _keep(connection, chat_id, events, beginning))
 
     async def unfinished(self) -> list[Unfinished]:
@@ -254,6 +257,7 @@ def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
 
 
 def _delete(connection: sqlite3.Connection, chat_id: str) -> None:
+    forget(connection, "chat", chat_id)
     connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
     row = connection.execute("DELETE FROM chats WHERE id = ? RETURNING thread_id", [chat_id]).fetchone()
     if row is None:

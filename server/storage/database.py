@@ -10,6 +10,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +20,9 @@ _MOST_PER_COMMIT = 256
 _BUSY_MS = 10_000
 
 T = TypeVar("T")
+
+also: ContextVar[Callable[[sqlite3.Connection], None] | None] = ContextVar("also", default=None)
+"""What every write of a task does besides, in the same transaction."""
 
 
 class DatabaseError(Exception):
@@ -58,7 +62,8 @@ class Database:
             raise StorageUnavailable("the database is closing; try again")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Write(work, loop, answer))
+        besides = also.get()
+        self._queue.put(_Write(_both(besides, work) if besides else work, loop, answer))
         # Shielded: a caller that goes away must not leave the writer answering a cancelled future with half a batch.
         return await asyncio.shield(answer)
 
@@ -138,6 +143,15 @@ class Database:
         if self._writer.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 self._writer.execute("ROLLBACK")
+
+
+def _both(first: Callable[[sqlite3.Connection], None], work: Callable[[sqlite3.Connection], T]
+          ) -> Callable[[sqlite3.Connection], T]:
+    def both(connection: sqlite3.Connection) -> T:
+        first(connection)
+        return work(connection)
+
+    return both
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:

@@ -14,6 +14,7 @@ from server.clock import Clock
 from server.errors import NotFound
 from server.ids import new_id
 from server.storage.database import Database
+from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 
@@ -45,6 +46,7 @@ class Documents:
     async def create(self, org_id: str, content: dict[str, Any], document_id: str | None = None) -> Document:
         now = self._clock()
         made = Document(document_id or new_id(), org_id, now, now, 1, content)
+        making(self._noun, made.id)
         await self._database.write(lambda connection: connection.execute(
             f"INSERT INTO {self._table} (id, org_id, name, created_at, updated_at, version, document) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -97,6 +99,7 @@ class Documents:
                 f"DELETE FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).rowcount
             if not done:
                 raise self._not_found()
+            forget(connection, self._noun, document_id)
 
         await self._database.write(work)
 

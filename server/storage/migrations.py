@@ -31,6 +31,16 @@ def streams(db: Database) -> None:
                "PRIMARY KEY (chat_id, sequence)) WITHOUT ROWID")
 
 
+@migrations()
+def idempotency(db: Database) -> None:
+    """Which call each Idempotency-Key was used for. `key_id` is empty where the whole org shares a key's name."""
+    db.execute("CREATE TABLE idempotency_keys (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
+               "key TEXT NOT NULL, claim_id TEXT NOT NULL UNIQUE, boot_id TEXT NOT NULL, fingerprint BLOB NOT NULL, "
+               "record TEXT, created_at INTEGER NOT NULL, answer BLOB, UNIQUE (org_id, key_id, key))")
+    db.execute("CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at)")
+    db.execute("CREATE INDEX idempotency_keys_by_record ON idempotency_keys (record) WHERE record IS NOT NULL")
+
+
 # Times are milliseconds since the epoch.
 # `private` is the transient assistant or squad with the secrets that `body`, which callers see, has masked.
 # A thread is a run of messages: a session's, or a chain's (which has the id of its first chat). A fork begins a new thread

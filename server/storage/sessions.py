@@ -19,6 +19,7 @@ from server.errors import NotFound
 from server.ids import new_id
 from server.storage import threads
 from server.storage.database import Database
+from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 
@@ -62,6 +63,7 @@ class Sessions:
 
     async def create(self, new: NewSession) -> None:
         """Put a new session and its messages on disk."""
+        making("session", new.session.id)
         await self._database.write(lambda connection: insert_session(connection, new))
 
     async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
@@ -153,8 +155,11 @@ def _delete(connection: sqlite3.Connection, session_id: str) -> None:
     row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING thread_id", [session_id]).fetchall()
-    for thread_id in {row[0], *(thread_id for (thread_id,) in gone)}:
+    gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING id, thread_id", [session_id]).fetchall()
+    forget(connection, "session", session_id)
+    for chat_id, _ in gone:
+        forget(connection, "chat", chat_id)
+    for thread_id in {row[0], *(thread_id for _, thread_id in gone)}:
         threads.discard(connection, thread_id)
 
 

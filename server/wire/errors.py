@@ -39,7 +39,7 @@ def body_of(error: ServiceError, door: Door) -> dict[str, Any]:
         return {"error": openai_error(error, status)}
     if door == "completions":
         if status == 422:
-            return {"detail": [{"loc": ["body", *_location(violation.field)], "msg": violation.message,
+            return {"detail": [{"loc": [violation.place, *_location(violation.field)], "msg": violation.message,
                                 "type": violation.rule} for violation in error.violations]}
         return {"detail": error.message, "error": openai_error(error, status)}
     messages = [f"{violation.field} {violation.message}".strip() for violation in error.violations]

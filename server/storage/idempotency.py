@@ -1,0 +1,144 @@
+"""Idempotency keys: which call each was used for, what that call put on record, and the answer it was given.
+
+A call that runs under a key holds a claim. Whatever it writes marks the claim in the same transaction, so that after a
+crash it is known whether the work was done. Keeps answers as bytes; does not run, render or compare anything.
+
+A claim is alive while the call that holds it runs in this process. As with the chats that `Streams.recover` completes,
+one process serves a database: the claims of every other boot are dead.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from server.clock import Clock
+from server.errors import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
+from server.ids import new_id
+from server.storage.database import Database, also
+from server.storage.scope import Scope
+
+KEPT_MS = 24 * 60 * 60 * 1000
+_MOST_SWEPT = 4  # an answer may be megabytes: a sweep must not hold up the write it comes with
+
+
+@dataclass(slots=True)
+class Claim:
+    """One call under a key."""
+
+    id: str
+    record: str | None = None
+    """What an earlier call under this key has put on record: `chat <id>`, or empty for what has no id; None for nothing."""
+    answer: bytes | None = None
+    """What that call was answered."""
+    making: str = ""
+    """What this call is putting on record."""
+
+    def mark(self, connection: sqlite3.Connection) -> None:
+        """Say that this call has put something on record, in the transaction that does so.
+
+        Raises AnswerLost when an earlier call did: nothing is done twice.
+        """
+        if self.record is not None:
+            raise AnswerLost(self.record)
+        connection.execute("UPDATE idempotency_keys SET record = ? WHERE claim_id = ? AND coalesce(record, '') = ''",
+                           [self.making, self.id])
+
+
+_held: ContextVar[Claim | None] = ContextVar("claim", default=None)
+
+
+def hold(claim: Claim) -> None:
+    """From here on this task, and those that it starts, work under `claim`."""
+    _held.set(claim)
+    also.set(claim.mark)
+
+
+def held() -> Claim | None:
+    """The claim that this task works under."""
+    return _held.get()
+
+
+def making(noun: str, record_id: str) -> None:
+    """Name what the next write of this task puts on record."""
+    claim = _held.get()
+    if claim is not None and not claim.making:
+        claim.making = f"{noun} {record_id}"
+
+
+def forget(connection: sqlite3.Connection, noun: str, record_id: str) -> None:
+    """Delete the answers that show a record which is being deleted. Their keys stay used."""
+    connection.execute("UPDATE idempotency_keys SET answer = NULL WHERE record = ?", [f"{noun} {record_id}"])
+
+
+class IdempotencyKeys:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._boot_id = new_id()
+        self._alive: set[str] = set()
+        """Entered before the row is written, and read by the writer's thread."""
+
+    async def claim(self, scope: Scope, key: str, fingerprint: bytes) -> Claim:
+        """A claim on `key`, on disk, for a call with this fingerprint. To be released when the call is over.
+
+        Raises IdempotencyKeyReused when the key belongs to a call with another one, IdempotencyKeyInUse when its call runs.
+        """
+        claim = Claim(new_id())
+        owner = scope.org_id, scope.key_id or "", key
+        now = self._clock()
+        self._alive.add(claim.id)
+        try:
+            await self._database.write(lambda connection: self._claim(connection, claim, owner, fingerprint, now))
+        except BaseException:
+            self.release(claim)
+            raise
+        return claim
+
+    async def keep(self, claim: Claim, answer: bytes | None) -> None:
+        """Keep the answer of a call; None when it cannot be kept, and then the key is used all the same."""
+        also.set(None)  # the call's own writes are over
+        await self._database.write(lambda connection: connection.execute(
+            "UPDATE idempotency_keys SET answer = ?, record = coalesce(record, '') WHERE claim_id = ?",
+            [answer, claim.id]) and None)
+
+    async def free(self, claim: Claim) -> None:
+        """Let the key be used again, for any call."""
+        also.set(None)
+        await self._database.write(lambda connection: connection.execute(
+            "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None)
+
+    def release(self, claim: Claim) -> None:
+        """The call is over. What it put on record is all that counts from here on."""
+        self._alive.discard(claim.id)
+
+    def _claim(self, connection: sqlite3.Connection, claim: Claim, owner: tuple[str, str, str], fingerprint: bytes,
+               now: int) -> None:
+        _sweep(connection, owner, now - KEPT_MS)
+        row = connection.execute(
+            "SELECT claim_id, boot_id, fingerprint, record, answer FROM idempotency_keys "
+            "WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone()
+        if row is not None:
+            claim_id, boot_id, known, claim.record, claim.answer = row
+            alive = boot_id == self._boot_id and claim_id in self._alive
+            if known != fingerprint and (alive or claim.record is not None):
+                raise IdempotencyKeyReused
+            if alive and claim.answer is None:
+                raise IdempotencyKeyInUse
+            if claim.answer is not None:
+                return
+        # None known, or one whose call ended without an answer: this call goes on from what that put on record.
+        connection.execute(
+            "INSERT OR REPLACE INTO idempotency_keys "
+            "(org_id, key_id, key, claim_id, boot_id, fingerprint, record, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [*owner, claim.id, self._boot_id, fingerprint, claim.record, now])
+
+
+def _sweep(connection: sqlite3.Connection, owner: tuple[str, str, str], until: int) -> None:
+    """Delete what has expired: what is in this call's way, and a few others."""
+    connection.execute(
+        "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?", [*owner, until])
+    connection.execute(
+        "DELETE FROM idempotency_keys WHERE rowid IN "
+        "(SELECT rowid FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, _MOST_SWEPT])
