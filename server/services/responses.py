@@ -13,7 +13,8 @@ from server.agents import Agent, Agents
 from server.call import current_call, current_caller
 from server.engine import Engine
 from server.errors import InvalidArgument, NotFound, Violation
-from server.exchange import Options, Turn
+from server.exchange import Happening, Options, Turn
+from server.idempotency import Recorded
 from server.inputs import parse_input
 from server.json_values import to_python
 from server.response_events import ResponseEvents, complete, response_of
@@ -92,12 +93,11 @@ class ResponseService(ResponseServiceServicer):
 
 
 class _Streaming(NamedTuple):
-    stream: Stream
+    stream: Stream | Recorded
     events: ResponseEvents
 
-    async def __aenter__(self) -> tuple[Stream, ResponseEvents]:
-        await self.stream.__aenter__()
-        return self.stream, self.events
+    async def __aenter__(self) -> tuple[Happening, ResponseEvents]:
+        return await self.stream.__aenter__(), self.events
 
     async def __aexit__(self, *error: object) -> None:
         await self.stream.__aexit__(*error)
