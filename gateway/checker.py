@@ -1,7 +1,8 @@
 """Holds envoy.yaml against the generated descriptor: `python -m gateway.checker [FILE]` prints one line per problem.
 
 Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a method
-that no route leads to. Both are found here, and wrong Allow headers. Does not start Envoy, and does not check what a
+that no route leads to. Both are found here, and wrong Allow headers, and routes that would send a write again after it may
+have run. Does not start Envoy, and does not check what a
 route's headers say about doors: tests/test_gateway.py does.
 """
 
@@ -22,6 +23,8 @@ from gateway.launcher import CONFIG, ROOT, load
 DESCRIPTOR = ROOT / "generated" / "parley.binpb"
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 VARIABLE = re.compile(r"\{[^}]*\}")
+UNSENT = {"connect-failure", "refused-stream"}
+"""The failures after which a call has surely not run."""
 VERBS = ("get", "put", "post", "delete", "patch")
 
 
@@ -50,6 +53,8 @@ class Route(NamedTuple):
     services: frozenset[str]
     allow: str | None
     """What its 405 allows; None on every other route."""
+    resends_on: frozenset[str]
+    """After what Envoy sends a call again."""
 
     @property
     def conditional(self) -> bool:
@@ -83,6 +88,7 @@ def problems(config: Path, descriptor: Path = DESCRIPTOR) -> list[str]:
         *templates_served_twice(manager, bindings),
         *unreachable(routes, bindings),
         *wrong_methods(routes, bindings),
+        *sent_twice(routes, bindings),
         *rejected(config),
     ]
 
@@ -120,6 +126,14 @@ def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]
             expected = ", ".join(sorted({binding.verb for binding in here}))
             if route.allow is not None and route.allow != expected:
                 yield f"{path}: 405 of {route.name} allows {route.allow!r}, the descriptor {expected!r}"
+
+
+def sent_twice(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
+    """Only what surely never ran may be sent again, unless it only reads."""
+    for binding in (one for one in bindings if one.verb != "GET"):
+        for route in candidates(routes, binding.verb, binding.path):
+            if unsafe := ", ".join(sorted(route.resends_on - UNSENT)):
+                yield f"{binding}: may run twice, {route.name} sends it again on {unsafe}"
 
 
 def rejected(config: Path) -> Iterator[str]:
@@ -181,7 +195,14 @@ def read_routes(manager: dict[str, Any]) -> Iterator[Route]:
         added = {entry["header"]["key"]: entry["header"]["value"] for entry in route.get("response_headers_to_add", [])}
         yield Route(name=route["name"], match=route["match"],
                     services=frozenset(own.get("services", ()) if "route" in route else ()),
-                    allow=added.get("allow", "") if refuses else None)
+                    allow=added.get("allow", "") if refuses else None, resends_on=resends_on(manager, route))
+
+
+def resends_on(manager: dict[str, Any], route: dict[str, Any]) -> frozenset[str]:
+    """A route's own policy replaces that of its virtual host."""
+    policies = [host.get("retry_policy") for host in manager["route_config"]["virtual_hosts"] if route in host["routes"]]
+    policy = route.get("route", {}).get("retry_policy") or policies[0] or {}
+    return frozenset(filter(None, policy.get("retry_on", "").split(",")))
 
 
 def served(manager: dict[str, Any]) -> list[frozenset[str]]:

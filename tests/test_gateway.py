@@ -796,7 +796,9 @@ def test_committed_configuration_has_no_problem():
     ('value: "GET, POST"', 'value: "GET"', "/chat: 405 of agents allows 'GET', the descriptor 'GET, POST'"),
     ("match: {safe_regex: *noun_list_paths}\n", "match: {safe_regex: *noun_list_paths, headers: [*api_key]}\n",
      "/session: a wrong method is not answered 405"),
-], ids=["served twice", "unknown service", "service left out", "path left out", "allow", "no 405"])
+    ('{retry_on: "connect-failure,refused-stream", num', '{retry_on: "connect-failure,reset", num',
+     "POST /chat (parley.v1.ChatService.PostChat): may run twice, assistants sends it again on reset"),
+], ids=["served twice", "unknown service", "service left out", "path left out", "allow", "no 405", "sent twice"])
 def test_checker_finds(tmp_path, old, new, problem):
     text = CONFIG.read_text()
     assert old in text
@@ -804,6 +806,15 @@ def test_checker_finds(tmp_path, old, new, problem):
     changed.write_text(text.replace(old, new))
 
     assert problem in checker.problems(changed)
+
+
+def test_checker_knows_the_policy_of_the_virtual_host(tmp_path):
+    changed = tmp_path / "envoy.yaml"
+    text = CONFIG.read_text().replace("    retry_policy: *resend_unsent\n  read:", "  read:")
+    changed.write_text(text.replace("- name: doors\n", "- name: doors\n              retry_policy: {retry_on: 5xx}\n"))
+
+    assert "POST /session (parley.v1.SessionService.CreateSession): may run twice, assistants sends it again on 5xx" in (
+        checker.problems(changed))
 
 
 def test_checker_passes_on_what_envoy_says(tmp_path):

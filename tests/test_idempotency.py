@@ -62,6 +62,7 @@ REST = {
     "response stream": Sent("/chat/responses", CHAT),
     "completion": Sent(COMPLETIONS, {"messages": USER, "create_session": True}),
     "completion stream": Sent(COMPLETIONS, {"messages": USER, "stream": True}),
+    "choices": Sent(COMPLETIONS, {"messages": USER, "n": 2}),
     "message": Sent("/chat/{chat}/message", {"content": "Hello", "role": "user"}),
     "session": Sent("/session", {"assistantId": "<agent>", "name": "one"}, 201),
     "assistant": Sent("/assistant", {"name": "one", "unknown": {"b": 1, "a": 2}}, 201),
