@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.message_pb2 import Message
 from server.documents import check_assistant, check_squad, mask_secrets
-from server.errors import FailedPrecondition, NotFound, PermissionDenied
+from server.errors import FailedPrecondition, NotFound, PermissionDenied, Violation
 from server.ids import parse_id
 from server.inputs import body_id
 from server.json_values import struct_from, to_python
@@ -202,6 +202,12 @@ class Agents:
             if len(self._settings) > 1024:
                 del self._settings[next(iter(self._settings))]
         return settings
+
+
+def model_not_found(model: str) -> NotFound:
+    """The error of OpenAI's interfaces for a `model` that names no assistant."""
+    return NotFound(f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
+                    reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
 
 
 def _prompts(model: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -18,6 +18,10 @@ from generated.parley.v1 import (
     chat_service_pb2_grpc,
     completion_service_pb2,
     completion_service_pb2_grpc,
+    conversation_service_pb2,
+    conversation_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
     response_service_pb2,
     response_service_pb2_grpc,
     session_service_pb2,
@@ -35,6 +39,8 @@ from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
 from server.services.completions import CompletionService
+from server.services.conversations import ConversationService
+from server.services.models import ModelService
 from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
@@ -52,7 +58,7 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             response_service_pb2, session_service_pb2, squad_service_pb2)
+             conversation_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2, squad_service_pb2)
 
 
 class ListenError(Exception):
@@ -107,7 +113,10 @@ class App:
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
             CompletionService(engine, streams, turns, agents), server)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, turns, agents), server)
+            ResponseService(engine, streams, turns, agents, store.chats), server)
+        conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
+            ConversationService(turns, store.sessions, clock), server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)

@@ -20,6 +20,9 @@ from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession, StoredSession
 
+ENDED = frozenset({"max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped"})
+"""The errors of an exchange that ended early without having failed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:

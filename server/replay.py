@@ -13,11 +13,11 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.answers import Answers
 from server.backends.backend import Usage
 from server.errors import ServiceError, UpstreamError
-from server.exchange import Outcome, present
+from server.exchange import ENDED, Outcome, present
 from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 
-_NOT_FAILED = ("", "max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped")
+_NOT_FAILED = ("", *ENDED)
 
 
 def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:

@@ -23,7 +23,7 @@ from generated.parley.v1.response_pb2 import (
 )
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.errors import ServiceError
-from server.exchange import Happening, Outcome
+from server.exchange import ENDED, Happening, Outcome
 from server.ids import hex_of
 from server.messages import text_of, tool_calls_of
 
@@ -32,7 +32,6 @@ PATH = "chat.output[0].content"
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
            "background", "top_logprobs", "frequency_penalty", "presence_penalty")
 _ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text")
-_INCOMPLETE = ("max_output_tokens", "content_filter")
 
 
 def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None) -> Response:
@@ -52,15 +51,17 @@ def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, tempe
     _fill_defaults(response)
     if chat.HasField("previous_chat_id"):
         response.previous_response_id = f"resp_{hex_of(chat.previous_chat_id)}"
+    if chat.HasField("session_id"):
+        response.conversation.fields["id"].string_value = f"conv_{hex_of(chat.session_id)}"
     return response
 
 
 def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Response:
     """The same Response once the exchange is over."""
-    response.status = "failed" if chat.error.code and chat.error.code not in _INCOMPLETE else chat.status
+    response.status = "failed" if chat.error.code and chat.error.code not in ENDED else chat.status
     if response.status == "completed":
         response.completed_at = chat.updated_at.seconds
-    elif response.status == "incomplete":
+    elif response.status in ("incomplete", "cancelled"):
         response.incomplete_details.CopyFrom(ResponseIncompleteDetails(reason=chat.error.code))
     else:
         response.error.CopyFrom(ResponseError(code="server_error", message=chat.error.message))
@@ -157,7 +158,8 @@ class ResponseEvents:
             yield from self._add_text("")
         yield from self._finish_items("completed" if chat.status == "completed" else "incomplete")
         response = self._over(chat, outcome)
-        yield self._event(f"response.{response.status}", response=response)
+        yield self._event("response.completed" if response.status == "completed" else "response.incomplete",
+                          response=response)
 
     def _fail(self, chat: Chat, outcome: Outcome | None, error: ServiceError | None) -> Iterator[ResponseStreamEvent]:
         yield from self._finish_items("incomplete")

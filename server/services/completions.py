@@ -10,7 +10,7 @@ from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
 from generated.parley.v1.message_pb2 import Message
-from server.agents import Agent, Agents
+from server.agents import Agent, Agents, model_not_found
 from server.call import current_caller
 from server.completion_chunks import CompletionChunks, completion_of
 from server.engine import Engine
@@ -74,13 +74,22 @@ class CompletionService(CompletionServiceServicer):
 
     async def _turn(self, request: CreateChatCompletionRequest) -> Turn:
         caller = current_caller()
-        agent = await self._agents.in_path(caller, request.agent_id)
+        agent = await self._agent(caller, request)
         _check(request, agent)
         said = _messages(request)
         session = await self._session(caller, request, agent)
         return Turn(caller=caller, agent=agent, input=_input(request), said=said, session=session,
                     new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
                     stream=request.stream, options=_options(request))
+
+    async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
+        """Who answers: the path says it, and where it does not, `model`."""
+        if request.agent_id:
+            return await self._agents.in_path(caller, request.agent_id)
+        agent = await self._agents.by_model(caller, request.model)
+        if agent is None:
+            raise model_not_found(request.model)
+        return agent
 
     async def _session(self, caller: Caller, request: CreateChatCompletionRequest, agent: Agent) -> StoredSession | None:
         if not request.HasField("store_in_session"):
@@ -96,7 +105,7 @@ class CompletionService(CompletionServiceServicer):
 
 def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
     settings = agent.settings
-    if request.model and request.model != settings.model:
+    if request.agent_id and request.model and request.model != settings.model:
         raise InvalidArgument(f"model must be '{settings.model}', the model of this assistant, or be left out",
                               reason="UNEXPECTED_MODEL")
     if request.create_session and request.HasField("store_in_session"):

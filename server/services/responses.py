@@ -1,22 +1,35 @@
 """The OpenAI Responses form of an exchange (seed 000)."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 
+from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
-from generated.parley.v1.response_pb2 import Response
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.response_pb2 import Response, ResponseStreamEvent
+from generated.parley.v1.response_service_pb2 import (
+    CancelResponseRequest,
+    CreateResponseRequest,
+    DeletedResponse,
+    DeleteResponseRequest,
+    GetResponseRequest,
+    ListInputItemsRequest,
+)
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents import Agent, Agents
+from server.agents import Agent, Agents, model_not_found
 from server.call import current_call, current_caller
-from server.engine import Engine
-from server.errors import InvalidArgument, NotFound, Violation
-from server.exchange import Options, Turn
+from server.engine import CANCELLED, Engine
+from server.errors import InvalidArgument, Violation
+from server.exchange import Happening, Options, Turn
+from server.ids import hex_of, parse_id
 from server.inputs import parse_input
+from server.items import items_of, page_of
 from server.json_values import to_python
+from server.replay import Replay, presented
 from server.response_events import ResponseEvents, complete, response_of
+from server.storage.chats import Chats
 from server.storage.keys import Caller
 from server.streams import Stream, Streams
 from server.turns import Turns
@@ -27,19 +40,70 @@ _NAMES = ("assistant_id", "assistant", "squad_id", "squad", "session_id", "previ
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, chats: Chats) -> None:
         self._engine = engine
         self._streams = streams
         self._turns = turns
         self._agents = agents
+        self._chats = chats
 
     async def CreateResponse(self, request: CreateResponseRequest, context: Any) -> Response:
         turn = await self._turn(request)
+        if request.background:
+            async with self._streams.start(turn, background=True) as stream:
+                return _response_of(stream)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
             raise outcome.error
         response = response_of(request, outcome.chat, outcome.model, temperature=turn.agent.settings.temperature)
         return complete(response, outcome.chat, outcome)
+
+    async def GetResponse(self, request: GetResponseRequest, context: Any) -> Response:
+        return _response_of(await self._happening(request.response_id))
+
+    async def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
+        happening = await self._happening(request.response_id)
+        events = ResponseEvents(happening.request, None)
+        async for batch in happening.batches():
+            for event in _behind(request, events.take(batch, happening)):
+                await context.write(event)
+
+    async def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
+        happening = await self._happening(request.response_id)
+        if not request.stream:
+            await context.write(wire.response_body(_response_of(happening)))
+            return
+        events = ResponseEvents(happening.request, None)
+        async for batch in happening.batches():
+            if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
+                await context.write(HttpBody(content_type="text/event-stream", data=frames))
+        await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
+
+    async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
+        scope = current_caller().scope
+        stored = await self._chats.find(scope, parse_id(request.response_id))
+        if live := self._streams.live(stored.id):
+            await live.cancel(CANCELLED)
+        await self._chats.delete(scope, stored.id)
+        return DeletedResponse(id=f"resp_{hex_of(stored.id)}", object="response", deleted=True)
+
+    async def CancelResponse(self, request: CancelResponseRequest, context: Any) -> Response:
+        stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
+        if live := self._streams.live(stored.id):
+            await live.cancel(CANCELLED)
+        return _response_of(await self._happening(request.response_id))
+
+    async def PostCancelResponse(self, request: CancelResponseRequest, context: Any) -> HttpBody:
+        return wire.response_body(await self.CancelResponse(request, context))
+
+    async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
+        stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
+        return page_of(items_of(await self._chats.said(stored)), request)
+
+    async def _happening(self, response_id: str) -> Happening:
+        """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
+        stored = await self._chats.find(current_caller().scope, parse_id(response_id))
+        return self._streams.live(stored.id) or Replay(presented(await self._chats.whole(stored)), stored.record)
 
     async def StreamResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext) -> None:
         request.stream = True
@@ -64,7 +128,8 @@ class ResponseService(ResponseServiceServicer):
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)
-        return _Streaming(self._streams.start(turn), ResponseEvents(request, turn.agent.settings.temperature))
+        return _Streaming(self._streams.start(turn, background=request.background),
+                          ResponseEvents(request, turn.agent.settings.temperature))
 
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()
@@ -72,7 +137,7 @@ class ResponseService(ResponseServiceServicer):
         instructions = parse_instructions(request)
         return await self._turns.of_request(
             caller, request, parse_input(request.input), instructions=instructions, options=_options(request),
-            agent=await self._named_by_model(caller, request),
+            agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")
 
@@ -82,13 +147,34 @@ class ResponseService(ResponseServiceServicer):
             return None
         agent = await self._agents.by_model(caller, request.model)
         if agent is None and (current_call().http_path or "").startswith("/v1/"):
-            raise NotFound(f"The model '{request.model}' does not exist; send the id or the name of an assistant.",
-                           reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
+            raise model_not_found(request.model)
         if agent is None:
             raise InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
                                   "extra_body={'assistantId': …}), or an assistant's id or name as model",
                                   violations=(Violation("model", "is not an assistant's id or name"),))
         return agent
+
+
+def _response_of(happening: Happening) -> Response:
+    """The Response of an exchange, as it stands."""
+    outcome = happening.outcome
+    response = response_of(happening.request, outcome.chat, outcome.model)
+    return response if outcome.chat.status == "in_progress" else complete(response, outcome.chat, outcome)
+
+
+def _behind(request: GetResponseRequest, events: Iterator[ResponseStreamEvent]) -> Iterator[ResponseStreamEvent]:
+    """The events that the caller does not know yet."""
+    known = request.starting_after if request.HasField("starting_after") else -1
+    return (event for event in events if event.sequence_number > known)
+
+
+def _conversation_id(request: CreateResponseRequest) -> str | None:
+    """The conversation's id, which is sent bare or in an object."""
+    conversation = to_python(request.conversation) if request.HasField("conversation") else None
+    identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
+    if identifier is not None and not isinstance(identifier, str):
+        raise InvalidArgument.of("conversation", "must be the id of a conversation, or an object with it as id")
+    return identifier
 
 
 class _Streaming(NamedTuple):

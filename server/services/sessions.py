@@ -1,6 +1,6 @@
 """Sessions: containers of exchanges that share one context and one assistant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -22,12 +22,12 @@ from server.call import current_call, current_caller
 from server.clock import Clock
 from server.errors import InvalidArgument
 from server.exchange import present
-from server.ids import new_id, parse_id
+from server.ids import parse_id
 from server.inputs import parse_messages
 from server.json_values import to_python
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
-from server.turns import Turns
+from server.turns import Turns, stamped
 
 _MOST_NAME = 40
 _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "metadata")
@@ -66,15 +66,11 @@ class SessionService(SessionServiceServicer):
     async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> Session:
         return presented(await self._sessions.delete(current_caller().scope, parse_id(request.id)))
 
-    def _said(self, request: UpdateSessionRequest) -> list[Message] | None:
+    def _said(self, request: UpdateSessionRequest) -> Sequence[Message] | None:
         """What replaces everything said; None when it stays."""
         if not request.HasField("messages"):
             return None
-        now = self._clock()
-        messages = _messages(request.messages) or []
-        for message in messages:
-            message.id, message.time, message.seconds_from_start = new_id(), now, 0
-        return messages
+        return stamped(_messages(request.messages) or [], self._clock())
 
 
 def presented(session: Session) -> Session:

@@ -118,6 +118,12 @@ class Chats:
         """The context that a chat leaves: everything said up to its output."""
         return threads.read(self._database.read, stored.thread_id, stored.last_seq)
 
+    async def said(self, stored: StoredChat) -> list[Message]:
+        """The input of a chat."""
+        if not stored.is_over:
+            return list(stored.record.said)
+        return threads.between(self._database.read, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
         """The chat with its whole context. Raises NotFound."""
         return await self.whole(await self.find(scope, chat_id))
@@ -125,8 +131,7 @@ class Chats:
     async def whole(self, stored: StoredChat) -> Chat:
         """A chat with its whole context."""
         if not stored.is_over:
-            stored.chat.messages.extend(stored.record.said)
-            return stored.chat
+            return self._with_messages(stored, await self.said(stored))
         return self._with_messages(stored, threads.read(self._database.read, stored.thread_id, stored.output_seq - 1))
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
@@ -135,7 +140,7 @@ class Chats:
         read = self._database.read
         page = [_from_row(row) for row in read.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
         total = read.execute(*listing.count("chats")).fetchone()[0]
-        return [self._with_own_input(stored) for stored in page], listing.metadata(total)
+        return [self._with_messages(stored, await self.said(stored)) for stored in page], listing.metadata(total)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
@@ -155,13 +160,6 @@ class Chats:
         return Unfinished(
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
             previous, [event for (batch,) in batches for event in ChatEventBatch.FromString(batch).events])
-
-    def _with_own_input(self, stored: StoredChat) -> Chat:
-        if not stored.is_over:
-            stored.chat.messages.extend(stored.record.said)
-            return stored.chat
-        return self._with_messages(stored, threads.between(
-            self._database.read, stored.thread_id, stored.first_seq, stored.output_seq - 1))
 
     def _with_messages(self, stored: StoredChat, context: list[Message]) -> Chat:
         chat = stored.chat

@@ -104,6 +104,11 @@ class Sessions:
         await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages))
         return await self.get(scope, session.id)
 
+    async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
+        """Add to what was said. Raises NotFound."""
+        session = (await self.find(scope, session_id)).session
+        await self._database.write(lambda connection: _append(connection, session.id, self._clock(), messages))
+
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
         session = await self.get(scope, session_id)
@@ -142,11 +147,20 @@ def _update(connection: sqlite3.Connection, session_id: str, now: int, change: C
     thread_id = stored.thread_id if messages is None else new_id()
     connection.execute(
         "UPDATE sessions SET name = ?, status = ?, expiration_seconds = ?, updated_at = max(updated_at, ?), "
-        "thread_id = ? WHERE id = ?",
-        [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id, session_id])
+        "thread_id = ?, body = ? WHERE id = ?",
+        [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
+         session.SerializeToString(), session_id])
     if messages is not None:
         threads.append(connection, thread_id, 0, messages)
         threads.discard(connection, stored.thread_id)
+
+
+def _append(connection: sqlite3.Connection, session_id: str, now: int, messages: Sequence[Message]) -> None:
+    row = connection.execute(
+        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? RETURNING thread_id", [now, session_id]).fetchone()
+    if row is None:
+        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    threads.append(connection, row[0], threads.next_seq(connection, row[0]), messages)
 
 
 def _delete(connection: sqlite3.Connection, session_id: str) -> None:

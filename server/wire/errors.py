@@ -14,11 +14,17 @@ _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not 
            501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           409: "conflict_error", 422: "invalid_request_error", 429: "rate_limit_error"}
-_DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "CompletionService": "completions"}
+_TOLD: dict[str, Door] = {"assistants": "assistants", "agents": "agents", "openai": "responses",
+                          "completions": "completions"}
+_DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "ModelService": "responses",
+                           "ConversationService": "responses", "CompletionService": "completions"}
 
 
 def door_of(call: Call) -> Door:
-    """The door a call came through: its service says it."""
+    """The door a call came through: the edge says it, and for gRPC callers its service."""
+    told = call.metadata.get("x-parley-door")
+    if told in _TOLD:
+        return _TOLD[told]
     service = call.method.rpartition("/")[0].rpartition(".")[2]
     return _DOORS.get(service, "assistants")
 
