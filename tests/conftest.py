@@ -104,7 +104,8 @@ class running:
                                run_dir=settings.data / "run")
         await self.gateway.start()
         await self.gateway.ready()
-        return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}", settings)
+        return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
+                       settings)
 
     async def __aexit__(self, *_: object) -> None:
         await self.gateway.stop(0)

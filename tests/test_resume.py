@@ -17,6 +17,7 @@ from gateway.launcher import Gateway
 from server.dev import first_start
 from server.storage.store import open_store
 
+ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 20
 WORDS = " ".join(f"word{number}" for number in range(40))
 SERVE = """
@@ -50,7 +51,7 @@ class Killable:
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", SERVE, str(self.folder), str(self.port), stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).resolve().parent.parent)
+            cwd=ROOT)
         assert await self.process.stdout.readline() == b"serving\n"
 
     async def kill(self) -> None:
