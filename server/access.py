@@ -10,6 +10,7 @@ PUBLISHABLE_METHODS = frozenset({
     "ResponseService/CreateResponse", "ResponseService/StreamResponse", "ResponseService/PostResponse",
     "ResponseService/GetResponse", "ResponseService/WatchResponse", "ResponseService/FetchResponse",
     "ResponseService/CancelResponse", "ResponseService/PostCancelResponse", "ResponseService/ListInputItems",
+    "ResponseService/CompactResponse",
     "ConversationService/CreateConversation", "ConversationService/GetConversation", "ConversationService/CreateItems",
     "ConversationService/ListItems", "ConversationService/GetItem",
     "CompletionService/CreateChatCompletion", "CompletionService/StreamChatCompletion",

@@ -7,6 +7,7 @@ protocol.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError
@@ -21,6 +22,7 @@ from server.ids import new_id
 from server.messages import text_of
 from server.storage.chats import Exchange
 from server.storage.store import Store
+from server.summaries import summary_of, summary_request
 from server.templates import variables_of
 
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
@@ -53,6 +55,9 @@ class Engine:
     async def begin(self, turn: Turn) -> Run:
         """Load what the model is to read."""
         history = await self._history(turn)
+        if turn.summarises:
+            turn = replace(turn, said=[summary_request([*history, *turn.said])])
+            history = []
         chat = self._new_chat(turn)
         said = self._stamped(turn, history)
         return Run(turn, chat, history, said, self._request(turn, history, said))
@@ -64,6 +69,7 @@ class Engine:
         `seal` is called just before that; `gone` says why the task was cancelled, when it is.
         """
         answers, outcome = run.answers, run.outcome
+        run.streamed = tell is not None
         error: ChatError | None = None
         try:
             async with aclosing(self._backend.generate(run.request)) as events:
@@ -150,7 +156,10 @@ class Engine:
         chat.cost = sum(part.cost for part in chat.costs)
         if error is not None:
             chat.error.CopyFrom(error)
-        await self._store.chats.record(self.stored(run, answered))
+        if run.turn.summarises:
+            answered[0] = summary_of(answered[0])
+        if run.turn.keeps:
+            await self._store.chats.record(self.stored(run, answered))
         chat.output.extend(present(message) for message in answered)
 
     def stored(self, run: Run, answered: Sequence[Message]) -> Exchange:
@@ -161,11 +170,13 @@ class Engine:
         del chat.messages[:]
         over = bool(answered)
         return Exchange(
-            chat=chat, key_id=turn.caller.key_id, said=run.said, answered=list(answered[:1]),
-            alternatives=list(answered[1:]), previous=turn.previous, new_session=turn.new_session, begun=run.begun,
-            private=turn.agent.private, provider=run.request.provider, model=run.request.model,
+            chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered[:1]),
+            alternatives=list(answered[1:]), previous=None if turn.summarises else turn.previous,
+            new_session=turn.new_session, begun=run.begun, private=turn.agent.private,
+            provider=run.request.provider, model=run.request.model,
             prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
-            record=outcome.record(turn, [] if over else run.said, run.answers.pieces if over else []))
+            record=outcome.record(turn, [] if over else run.said,
+                                  run.answers.pieces if over and run.streamed else []))
 
 
 def _stamp(message: Message, now: float, began: float) -> Message:

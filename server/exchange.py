@@ -64,6 +64,10 @@ class Turn:
     options: Options = field(default_factory=Options)
     request: CreateResponseRequest | None = None
     """What was asked for in the Responses form; kept without its input, so that the form can be made again."""
+    keeps: bool = True
+    """Whether the exchange goes on record."""
+    summarises: bool = False
+    """Whether it makes a summary of its context, which becomes all the context that it leaves."""
 
 
 @dataclass(slots=True)
@@ -125,6 +129,8 @@ class Run:
         self.request = request
         self.answers = Answers(turn.options.n)
         self.outcome = Outcome(_public(chat, history, said), request.model)
+        self.streamed = False
+        """Whether its pieces are told, and so have to be told again as they were."""
         self.begun = False
         """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
 

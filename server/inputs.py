@@ -11,6 +11,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.errors import InvalidArgument
 from server.ids import parse_id
 from server.json_values import MAX_DEPTH, from_python, to_python
+from server.summaries import text_of_compaction
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 _MOST_MESSAGES = 10_000
@@ -61,6 +62,8 @@ def _message(item: Any, field: str) -> Message:
         return _function_call(item, field)
     if item.get("type") == "function_call_output":
         return _function_call_output(item, field)
+    if item.get("type") in ("compaction", "compaction_summary"):
+        return _compaction(item, field)
     role = item.get("role")
     if role not in ROLES:
         raise InvalidArgument.of(f"{field}.role", f"must be one of {', '.join(ROLES)}")
@@ -134,6 +137,13 @@ def _function_call_output(item: dict[str, Any], field: str) -> Message:
         raise InvalidArgument.of(f"{field}.call_id", "must name the function call it answers")
     output = _content(item.get("output"), f"{field}.output")
     return Message(role="tool", tool_call_id=item["call_id"], content=_value(output, f"{field}.output"))
+
+
+def _compaction(item: dict[str, Any], field: str) -> Message:
+    text = text_of_compaction(item.get("encrypted_content"))
+    if text is None:
+        raise InvalidArgument.of(f"{field}.encrypted_content", "must be as the compact method answered it")
+    return Message(role="system", content=Value(string_value=checked_text(text, field)))
 
 
 def _value(content: Any, field: str) -> Value:

@@ -21,11 +21,13 @@ from generated.parley.v1.response_pb2 import (
     ResponseStreamEvent,
     ResponseUsage,
 )
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.response_service_pb2 import CompactedResponse, CreateResponseRequest
 from server.errors import ServiceError
 from server.exchange import ENDED, Happening, Outcome
 from server.ids import hex_of
+from server.json_values import struct_from
 from server.messages import text_of, tool_calls_of
+from server.summaries import compaction_item
 
 PATH = "chat.output[0].content"
 
@@ -83,6 +85,13 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
     items += [_call_item(message.id, index, status, call["id"], call["name"], call["arguments"])
               for index, call in enumerate(calls)]
     return items
+
+
+def compacted_of(outcome: Outcome) -> CompactedResponse:
+    """The answer of a compaction that is over."""
+    return CompactedResponse(
+        id=f"resp_{hex_of(outcome.chat.id)}", object="response.compaction", created_at=outcome.chat.created_at.seconds,
+        output=[struct_from(compaction_item(outcome.chat.output[0]))], usage=_usage(outcome))
 
 
 class ResponseEvents:

@@ -223,7 +223,8 @@ class Stream:
             beginning = None if self._run.begun else self._engine.stored(self._run, [])
             self._run.begun = True
             try:
-                await self._chats.keep_events(self.chat_id, batch, beginning)
+                if self._turn.keeps:
+                    await self._chats.keep_events(self.chat_id, batch, beginning)
             except ServiceError as failure:
                 self._failure = failure
                 if not self._sealed:

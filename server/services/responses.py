@@ -1,16 +1,20 @@
 """The OpenAI Responses form of an exchange (seed 000)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.struct_pb2 import ListValue, Value
 
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_pb2 import Response, ResponseStreamEvent
 from generated.parley.v1.response_service_pb2 import (
     CancelResponseRequest,
+    CompactedResponse,
+    CompactResponseRequest,
     CreateResponseRequest,
     DeletedResponse,
     DeleteResponseRequest,
@@ -28,7 +32,7 @@ from server.inputs import parse_input
 from server.items import items_of, page_of
 from server.json_values import to_python
 from server.replay import Replay, presented
-from server.response_events import ResponseEvents, complete, response_of
+from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.storage.chats import Chats
 from server.storage.keys import Caller
 from server.streams import Stream, Streams
@@ -96,6 +100,19 @@ class ResponseService(ResponseServiceServicer):
     async def PostCancelResponse(self, request: CancelResponseRequest, context: Any) -> HttpBody:
         return wire.response_body(await self.CancelResponse(request, context))
 
+    async def CompactResponse(self, request: CompactResponseRequest, context: Any) -> CompactedResponse:
+        asked = CreateResponseRequest(input=request.input if request.HasField("input") else Value(list_value=ListValue()))
+        for name in ("model", "previous_response_id", "assistant_id"):
+            if request.HasField(name):
+                setattr(asked, name, getattr(request, name))
+        if request.HasField("instructions"):
+            asked.instructions.CopyFrom(request.instructions)
+        turn = replace(await self._turn(asked), summarises=True)
+        outcome = await self._engine.run(turn)
+        if outcome.error is not None:
+            raise outcome.error
+        return compacted_of(outcome)
+
     async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         return page_of(items_of(await self._chats.said(stored)), request)
@@ -135,11 +152,16 @@ class ResponseService(ResponseServiceServicer):
         caller = current_caller()
         previous = next((name for name in ("previous_response_id", "previous_chat_id") if request.HasField(name)), None)
         instructions = parse_instructions(request)
-        return await self._turns.of_request(
-            caller, request, parse_input(request.input), instructions=instructions, options=_options(request),
+        _check_stored(request)
+        turn = await self._turns.of_request(
+            caller, request, _said(request, may_be_empty=previous is not None), instructions=instructions,
+            options=_options(request),
             agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")
+        if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
+            return replace(turn, keeps=False)
+        return turn
 
     async def _named_by_model(self, caller: Caller, request: CreateResponseRequest) -> Agent | None:
         """Who `model` names, where nothing else does. Under `/v1` a model that is no assistant does not exist."""
@@ -153,6 +175,13 @@ class ResponseService(ResponseServiceServicer):
                                   "extra_body={'assistantId': …}), or an assistant's id or name as model",
                                   violations=(Violation("model", "is not an assistant's id or name"),))
         return agent
+
+
+def _said(request: CreateResponseRequest, *, may_be_empty: bool) -> list[Message]:
+    """What is said in the input; nothing may be, where a context is continued."""
+    if may_be_empty and request.input.HasField("list_value") and not request.input.list_value.values:
+        return []
+    return parse_input(request.input)
 
 
 def _response_of(happening: Happening) -> Response:
@@ -175,6 +204,11 @@ def _conversation_id(request: CreateResponseRequest) -> str | None:
     if identifier is not None and not isinstance(identifier, str):
         raise InvalidArgument.of("conversation", "must be the id of a conversation, or an object with it as id")
     return identifier
+
+
+def _check_stored(request: CreateResponseRequest) -> None:
+    if request.background and request.HasField("store") and not request.store:
+        raise InvalidArgument.of("background", "needs the response to be stored: leave out store, or send it as true")
 
 
 class _Streaming(NamedTuple):

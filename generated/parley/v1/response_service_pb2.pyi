@@ -142,3 +142,31 @@ class ListInputItemsRequest(_message.Message):
     order: str
     include: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, response_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CompactResponseRequest(_message.Message):
+    __slots__ = ("model", "input", "previous_response_id", "instructions", "assistant_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    input: _struct_pb2.Value
+    previous_response_id: str
+    instructions: _struct_pb2.Value
+    assistant_id: str
+    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ...) -> None: ...
+
+class CompactedResponse(_message.Message):
+    __slots__ = ("id", "object", "created_at", "output", "usage")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    object: str
+    created_at: float
+    output: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    usage: _response_pb2.ResponseUsage
+    def __init__(self, id: _Optional[str] = ..., object: _Optional[str] = ..., created_at: _Optional[float] = ..., output: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., usage: _Optional[_Union[_response_pb2.ResponseUsage, _Mapping]] = ...) -> None: ...

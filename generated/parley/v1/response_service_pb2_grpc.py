@@ -83,6 +83,11 @@ class ResponseServiceStub:
                 request_serializer=parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.CompactResponse = channel.unary_unary(
+                '/parley.v1.ResponseService/CompactResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__service__pb2.CompactedResponse.FromString,
+                _registered_method=True)
         self.ListInputItems = channel.unary_unary(
                 '/parley.v1.ResponseService/ListInputItems',
                 request_serializer=parley_dot_v1_dot_response__service__pb2.ListInputItemsRequest.SerializeToString,
@@ -173,6 +178,16 @@ class ResponseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompactResponse(self, request, context):
+        """Replaces a context by a summary that the model writes; exchanges that continue the answer's id, or begin with its
+        output, go on from there. The context that was stays as it is.
+
+        Errors as for CreateResponse; INVALID_ARGUMENT when there is nothing to summarise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInputItems(self, request, context):
         """Lists what was said in the input of an exchange, as input items.
 
@@ -229,6 +244,11 @@ def add_ResponseServiceServicer_to_server(servicer, server):
                     servicer.PostCancelResponse,
                     request_deserializer=parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CompactResponse': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__service__pb2.CompactedResponse.SerializeToString,
             ),
             'ListInputItems': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInputItems,
@@ -480,6 +500,33 @@ class ResponseService:
             '/parley.v1.ResponseService/PostCancelResponse',
             parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/CompactResponse',
+            parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.SerializeToString,
+            parley_dot_v1_dot_response__service__pb2.CompactedResponse.FromString,
             options,
             channel_credentials,
             insecure,
