@@ -38,26 +38,34 @@ class CompletionChunks:
     """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it ended."""
 
     def __init__(self, choices: int, *, with_usage: bool) -> None:
-        self._choices = choices
         self._with_usage = with_usage
         self._started = ChatEvent()
+        self._silent = set(range(choices))
+        """The choices that have not begun."""
 
     def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ChatCompletionChunk]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
                 self._started = event
-                for index in range(self._choices):
-                    yield self._chunk(index, ChatCompletionChunkDelta(role="assistant", content=""))
             elif kind == "delta":
+                yield from self._begin(event.delta.choice, content="")
                 yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=event.delta.text))
             elif kind == "tool_call":
+                yield from self._begin(event.tool_call.choice, content=None)
                 yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
             elif kind == "completed":
                 yield from self._end(stream.outcome)
 
+    def _begin(self, choice: int, content: str | None) -> Iterator[ChatCompletionChunk]:
+        """The chunk with the role, before the first of a choice. One that begins with a tool call has no content."""
+        if choice in self._silent:
+            self._silent.discard(choice)
+            yield self._chunk(choice, ChatCompletionChunkDelta(role="assistant", content=content))
+
     def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:
         for index, reason in enumerate(outcome.finish_reasons):
+            yield from self._begin(index, content="")
             yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason)
         if self._with_usage:
             yield self._bare(usage=_usage(outcome))
