@@ -261,6 +261,8 @@ class Stream:
         if self._task and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
+            if not self._task.cancelled() and (failure := self._task.exception()):
+                log.error("what was left of an exchange could not be kept", exc_info=failure)
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """What has happened since the last batch: one event, or all that queued up while the reader was busy.
@@ -272,7 +274,7 @@ class Stream:
             self._news.clear()
             batch, self._waiting = self._waiting, []
             over = self._task.done()
-            if over and self._task.exception():
+            if over and self._failure:
                 batch.append(self._broken())
             if batch:
                 yield batch
@@ -282,18 +284,26 @@ class Stream:
     @property
     def outcome(self) -> Outcome | None:
         """What the exchange came to; None when it could not be recorded. Only after the last batch."""
-        return None if self._task.exception() else self._task.result()
+        return None if self._failure else self._task.result()
 
     @property
     def error(self) -> ServiceError | None:
         """Why the last event is `failed`. Only after the last batch."""
-        failure = self._task.exception()
+        failure = self._failure
         if failure is None:
             return self._task.result().error
         return failure if isinstance(failure, ServiceError) else Internal()
 
+    @property
+    def _failure(self) -> BaseException | None:
+        """What ended the exchange without an outcome. A cancellation that did not come from here is a bug like others."""
+        try:
+            return self._task.exception()
+        except asyncio.CancelledError as error:
+            return error
+
     def _broken(self) -> ChatEvent:
-        failure = self._task.exception()
+        failure = self._failure
         if not isinstance(failure, ServiceError):
             log.error("exchange broke", exc_info=failure)
         event = ChatEvent()

@@ -67,7 +67,7 @@ class Chats:
         self._database = database
 
     async def record(self, exchange: Exchange) -> None:
-        """Put an exchange on disk and its messages at the end of its thread. Raises NotFound when its session is gone."""
+        """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         await self._database.write(lambda connection: _insert(connection, exchange))
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
@@ -147,6 +147,8 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     if previous is None:
         return chat.id, 0
     end = threads.next_seq(connection, previous.thread_id)
+    if end == 0:  # deleted while the model ran, its messages with it: no chat would have the context that was answered
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
     threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
