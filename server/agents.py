@@ -182,15 +182,15 @@ class Agents:
         check_assistant(content, "assistant")
         return Agent(AssistantSettings.of(content), assistant=content, overrides=overrides)
 
-    async def _first_member(self, caller: Caller, squad: dict[str, Any], overrides: dict[str, Any] | None,
+    async def _first_member(self, caller: Caller, document: dict[str, Any], overrides: dict[str, Any] | None,
                             **named: Any) -> Agent:
-        member = squad["members"][0]
+        member = document["members"][0]
         if isinstance(member.get("assistant"), dict):
             settings = AssistantSettings.of(member["assistant"])
         else:
-            document = await self._store.assistants.get(caller.org_id, parse_id(str(member.get("assistantId"))))
-            settings = self._settings_of(document)
-        squad_overrides = tuple(given for given in (squad.get("membersOverrides"), member.get("assistantOverrides"))
+            stored = await self._store.assistants.get(caller.org_id, parse_id(str(member.get("assistantId"))))
+            settings = self._settings_of(stored)
+        squad_overrides = tuple(given for given in (document.get("membersOverrides"), member.get("assistantOverrides"))
                                 if isinstance(given, dict))
         return Agent(settings, overrides=overrides, squad_overrides=squad_overrides, **named)
 

@@ -39,8 +39,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PARLEY_", extra="ignore")
 
     data: Path = Path("data")
-    http: Address = Address(host="127.0.0.1", port=8080)
-    grpc: Address = Address(host="127.0.0.1", port=50051)
+    http: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=8080)
+    grpc: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=50051)
     database: str | None = None
     """A database URL; None means the SQLite file in `data`."""
     workers: int = Field(default=1, ge=1, le=64)

@@ -91,11 +91,11 @@ class Engine:
                 outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
                 if seal:
                     seal()
-                await self._commit(run, error)
+                await self.commit(run, error)
             raise
         if seal:
             seal()
-        await self._commit(run, error)
+        await self.commit(run, error)
 
     async def _history(self, turn: Turn) -> list[Message]:
         if turn.session is not None:
@@ -141,7 +141,7 @@ class Engine:
             return joined.variables
         return variables_of(turn.agent.variable_values, self._clock())
 
-    async def _commit(self, run: Run, error: ChatError | None) -> None:
+    async def commit(self, run: Run, error: ChatError | None) -> None:
         """Put the exchange on disk and complete the chat that is told."""
         outcome, said = run.outcome, run.said
         now = self._clock()

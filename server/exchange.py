@@ -1,6 +1,7 @@
 """One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -112,6 +113,10 @@ class Happening(Protocol):
     @property
     def request(self) -> CreateResponseRequest:
         """What was asked for in the Responses form."""
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """To be entered by whoever reads it and did not begin it."""
         ...
 
     def batches(self) -> AsyncIterator[list[ChatEvent]]:

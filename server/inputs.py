@@ -47,6 +47,14 @@ def checked_text(text: str, field: str) -> str:
     return text
 
 
+def checked_value(content: Any, field: str) -> Value:
+    """`content` as a Value. Raises InvalidArgument when it is nested too deeply."""
+    try:
+        return from_python(content)
+    except ValueError:
+        raise InvalidArgument.of(field, f"must not be nested deeper than {MAX_DEPTH} levels") from None
+
+
 def body_id(text: str, field: str) -> str:
     """The id in a member of a body, bare or prefixed. Raises InvalidArgument; in a path it would be NOT_FOUND."""
     identifier = parse_id(text)
@@ -70,7 +78,7 @@ def _message(item: Any, field: str) -> Message:
     message = Message(role=role)
     content = item.get("content", item.get("message"))
     if content is not None:
-        message.content.CopyFrom(_value(_content(content, f"{field}.content"), f"{field}.content"))
+        message.content.CopyFrom(checked_value(_content(content, f"{field}.content"), f"{field}.content"))
     elif not (role == "assistant" and (item.get("tool_calls") or item.get("refusal"))):
         raise InvalidArgument.of(f"{field}.content", "must be a string or an array of parts")
     _copy_extras(item, message, field)
@@ -84,9 +92,10 @@ def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:
                 raise InvalidArgument.of(f"{field}.{name}", "must be a string")
             setattr(message, name, checked_text(item[name], f"{field}.{name}"))
     if item.get("tool_calls"):
-        message.tool_calls.CopyFrom(_value(_tool_calls(item["tool_calls"], f"{field}.tool_calls"), f"{field}.tool_calls"))
+        calls = _tool_calls(item["tool_calls"], f"{field}.tool_calls")
+        message.tool_calls.CopyFrom(checked_value(calls, f"{field}.tool_calls"))
     if isinstance(item.get("metadata"), dict):
-        message.metadata.CopyFrom(_value(item["metadata"], f"{field}.metadata").struct_value)
+        message.metadata.CopyFrom(checked_value(item["metadata"], f"{field}.metadata").struct_value)
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidArgument.of(f"{field}.tool_call_id", "must name the tool call that the message answers")
 
@@ -128,7 +137,7 @@ def _function_call(item: dict[str, Any], field: str) -> Message:
             raise InvalidArgument.of(f"{field}.{name}", "must be a string")
     function = {"name": item["name"], "arguments": str(item.get("arguments") or "{}")}
     message = Message(role="assistant")
-    message.tool_calls.CopyFrom(_value([{"id": item["call_id"], "type": "function", "function": function}], field))
+    message.tool_calls.CopyFrom(checked_value([{"id": item["call_id"], "type": "function", "function": function}], field))
     return message
 
 
@@ -136,7 +145,7 @@ def _function_call_output(item: dict[str, Any], field: str) -> Message:
     if not isinstance(item.get("call_id"), str):
         raise InvalidArgument.of(f"{field}.call_id", "must name the function call it answers")
     output = _content(item.get("output"), f"{field}.output")
-    return Message(role="tool", tool_call_id=item["call_id"], content=_value(output, f"{field}.output"))
+    return Message(role="tool", tool_call_id=item["call_id"], content=checked_value(output, f"{field}.output"))
 
 
 def _compaction(item: dict[str, Any], field: str) -> Message:
@@ -144,10 +153,3 @@ def _compaction(item: dict[str, Any], field: str) -> Message:
     if text is None:
         raise InvalidArgument.of(f"{field}.encrypted_content", "must be as the compact method answered it")
     return Message(role="system", content=Value(string_value=checked_text(text, field)))
-
-
-def _value(content: Any, field: str) -> Value:
-    try:
-        return from_python(content)
-    except ValueError:
-        raise InvalidArgument.of(field, f"must not be nested deeper than {MAX_DEPTH} levels") from None

@@ -4,6 +4,7 @@ Makes messages; reads no store and runs no model.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,10 @@ class Replay:
     @property
     def request(self) -> CreateResponseRequest:
         return self.record.request
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Nothing goes on here that could be kept going."""
+        return nullcontext()
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """Everything, at once."""

@@ -17,8 +17,8 @@ from server.engine import Engine
 from server.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.exchange import Options, Turn
 from server.ids import parse_id
-from server.inputs import ROLES, parse_messages
-from server.json_values import from_python, to_python
+from server.inputs import ROLES, checked_value, parse_messages
+from server.json_values import to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
 from server.streams import Stream, Streams
@@ -125,7 +125,7 @@ def _messages(request: CreateChatCompletionRequest) -> list[Message]:
 
 
 def _input(request: CreateChatCompletionRequest) -> Value:
-    return from_python([_plain(message) for message in request.messages])
+    return checked_value([_plain(message) for message in request.messages], "messages")
 
 
 def _plain(message: ChatCompletionInputMessage) -> dict[str, Any]:

@@ -68,9 +68,10 @@ class ResponseService(ResponseServiceServicer):
     async def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
         happening = await self._happening(request.response_id)
         events = ResponseEvents(happening.request, None)
-        async for batch in happening.batches():
-            for event in _behind(request, events.take(batch, happening)):
-                await context.write(event)
+        async with happening.reading():
+            async for batch in happening.batches():
+                for event in _behind(request, events.take(batch, happening)):
+                    await context.write(event)
 
     async def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
         happening = await self._happening(request.response_id)
@@ -78,9 +79,10 @@ class ResponseService(ResponseServiceServicer):
             await context.write(wire.response_body(_response_of(happening)))
             return
         events = ResponseEvents(happening.request, None)
-        async for batch in happening.batches():
-            if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
-                await context.write(HttpBody(content_type="text/event-stream", data=frames))
+        async with happening.reading():
+            async for batch in happening.batches():
+                if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
+                    await context.write(HttpBody(content_type="text/event-stream", data=frames))
         await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
 
     async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:

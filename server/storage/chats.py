@@ -92,7 +92,7 @@ class Chats:
         self._database = database
 
     async def record(self, exchange: Exchange) -> None:
-        """Put an exchange on disk and its messages at the end of its thread. Raises NotFound when its session is gone."""
+        """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         await self._database.write(lambda connection: _insert(connection, exchange))
 
     async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
@@ -196,6 +196,8 @@ def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEve
     if beginning:
         if beginning.new_session:
             insert_session(connection, beginning.new_session)
+        elif beginning.chat.HasField("session_id"):
+            _touch_session(connection, beginning.chat)
         _write(connection, beginning, chat_id, 0, 0)
     # What `started` says is in the record; what is the same in all events is left out.
     kept = [ChatEvent(sequence=one.sequence, delta=one.delta) if one.HasField("delta")
@@ -235,6 +237,8 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     if previous is None:
         return chat.id, 0
     end = threads.next_seq(connection, previous.thread_id)
+    if end == 0:  # deleted while the model ran, its messages with it: no chat would have the context that was answered
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
     threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
