@@ -112,7 +112,9 @@ def test_lists_changes_and_documents_are_not_for_publishable_keys():
     verbs = ("List", "Delete", "Update", "Patch", "Remove", "Fetch")
 
     assert {name for name in PUBLISHABLE_METHODS if name.partition("/")[2].startswith(verbs)} == {
-        "AgentChatService/ListMessages"}  # by the id of a chat of its own
+        # By the id of what it made itself.
+        "AgentChatService/ListMessages", "ResponseService/FetchResponse", "ResponseService/ListInputItems",
+        "ConversationService/ListItems"}
     assert not any(name.startswith(("AssistantService/", "SquadService/")) for name in PUBLISHABLE_METHODS)
 
 
@@ -128,7 +130,8 @@ async def test_publishable_key_is_admitted_where_it_is_listed(channel, org, name
 @pytest.mark.parametrize("method", NAMES.values(), ids=NAMES)
 async def test_other_keys_are_admitted_everywhere(channel, org, method, kind):
     key = getattr(org, kind)
-    for metadata in (bearer(key), ("x-api-key", key), ("authorization", f"bearer  {org.api} ")):
+
+    for metadata in (bearer(key), ("x-api-key", key), ("authorization", f"bearer  {key} ")):
         assert (await call(channel, method, EMPTY, metadata)).code in ADMITTED
 
 
@@ -159,13 +162,15 @@ async def test_unknown_method_is_unimplemented_with_and_without_a_key(channel, o
 
 NOUNS = {
     "assistant_id": "assistant", "agent_id": "assistant", "squad_id": "squad", "session_id": "session",
-    "store_in_session": "session", "chat_id": "session", "previous_chat_id": "chat", "previous_response_id": "chat",
+    "store_in_session": "session", "chat_id": "session", "conversation_id": "session",
+    "response_id": "chat", "previous_chat_id": "chat", "previous_response_id": "chat",
     "AssistantService": "assistant", "SquadService": "squad", "SessionService": "session", "ChatService": "chat",
 }
 """What the id in a member of a request names; `id` itself names what the service is of."""
-OF_THE_CALLER = {"user_id", "customer_id", "phone_number_id"}
-"""Ids that name nothing here."""
-LISTS = [method for method in METHODS if method.request.__name__.startswith("List") and method.name != "ListMessages"]
+OF_THE_CALLER = {"user_id", "customer_id", "phone_number_id", "item_id"}
+"""Ids that name nothing here, or only something inside of what another id names."""
+LISTS = [method for method in METHODS if method.request.__name__.startswith("List")
+         and method.name not in ("ListMessages", "ListInputItems", "ListItems")]
 
 
 def references(method):
@@ -180,6 +185,7 @@ def references(method):
 def request_with(method, member, text, own_assistant):
     """A request in which nothing but that id is wrong."""
     members = {"input": from_python("hi"), "content": "hi", "role": "user", "messages": from_python([]), "patch": Struct(),
+               "metadata": Struct(), "items": [struct_from({"role": "user", "content": "hi"})],
                "agent_id": own_assistant, "assistant_id": own_assistant}
     if method.service == "CompletionService":
         members["messages"] = [{"role": "user", "content": from_python("hi")}]
@@ -216,7 +222,8 @@ REFERENCES = {f"{method} {member}": (method, member, noun) for method in METHODS
 def test_methods_that_take_an_id_are_among_those_tested():
     without = {str(method) for method in METHODS if not references(method)} - {str(method) for method in LISTS}
 
-    assert without == {f"{noun}Service/{verb}{noun}" for noun in ("Assistant", "Squad") for verb in ("Create", "Post")}
+    assert without == {"ConversationService/CreateConversation", "ModelService/GetModel"} | {
+        f"{noun}Service/{verb}{noun}" for noun in ("Assistant", "Squad") for verb in ("Create", "Post")}
 
 
 @pytest.mark.parametrize(("method", "member", "noun"), REFERENCES.values(), ids=REFERENCES)
@@ -228,16 +235,16 @@ async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, 
         request = request_with(method, member, text, org.assistant_id)
         return await call(channel, method, request.SerializeToString(), bearer(org.api))
 
-    answers = [await answer(text) for text in
-               (theirs, theirs.upper(), f"resp_{hex_of(theirs)}", new_id(), str(uuid.uuid4()))]
+    prefixed = [] if member == "store_in_session" else [f"resp_{hex_of(theirs)}"]  # documented as a uuid
+    answers = [await answer(text) for text in (theirs, theirs.upper(), *prefixed, new_id(), str(uuid.uuid4()))]
     assert {given.code for given in answers} == {grpc.StatusCode.NOT_FOUND}
     assert len(set(answers)) == 1
     assert noun in answers[0].text
     assert rows(service) == before
 
 
-OWN = {name: case for name, case in REFERENCES.items()
-       if str(case[0]) in PUBLISHABLE_METHODS and case[2] in ("chat", "session")}
+OWN = {name: case for name, case in REFERENCES.items()  # GetItem needs an item too
+       if str(case[0]) in PUBLISHABLE_METHODS - {"ConversationService/GetItem"} and case[2] in ("chat", "session")}
 
 
 @pytest.mark.parametrize(("method", "member", "noun"), OWN.values(), ids=OWN)

@@ -430,7 +430,9 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
 
 async def test_server_that_was_killed_completes_what_it_had_told(lab):
     async with lab.streams(delta("Hel"), asyncio.Event()).start(lab.turn(), background=True) as stream:
-        await anext(stream.batches())
+        batches = stream.batches()
+        while "delta" not in kinds(await anext(batches)):
+            pass
         copy = lab.store.database.read.execute("SELECT * FROM chats").fetchall()
         events = lab.store.database.read.execute("SELECT * FROM chat_events").fetchall()
         await stream.cancel(STOPPED)

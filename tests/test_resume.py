@@ -106,6 +106,13 @@ async def _rest(http: httpx.AsyncClient, response_id: str, known: int) -> list[d
             assert response.status_code == 503
 
 
+async def _kept(http: httpx.AsyncClient, response_id: str) -> dict:
+    """The response as it is on record; asked for again while Envoy thinks that the server is away."""
+    while (answer := await http.get(f"/v1/responses/{response_id}")).status_code == 503:
+        pass
+    return answer.json()
+
+
 async def _cut_and_resume(http: httpx.AsyncClient, killable: Killable, assistant_id: str, cut_after: int) -> None:
     seen: list[dict] = []
     body = {"assistantId": assistant_id, "input": WORDS, "stream": True}
@@ -122,6 +129,6 @@ async def _cut_and_resume(http: httpx.AsyncClient, killable: Killable, assistant
     assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
     assert seen[-1]["type"] == "response.incomplete"
     told = "".join(event["delta"] for event in seen if event["type"] == "response.output_text.delta")
-    kept = (await http.get(f"/v1/responses/{response_id}")).json()
+    kept = await _kept(http, response_id)
     assert kept["output"][0]["content"][0]["text"] == told
     assert kept["incomplete_details"] == {"reason": "server_stopped"}

@@ -37,7 +37,7 @@ DOORS = ("assistants", "agents", "responses", "completions")
 SERVICES = {
     "ChatService": "assistants", "SessionService": "assistants", "AssistantService": "assistants",
     "SquadService": "assistants", "AgentChatService": "agents", "ResponseService": "responses",
-    "CompletionService": "completions",
+    "CompletionService": "completions", "ConversationService": "responses", "ModelService": "responses",
 }
 ROLE = InvalidArgument.of("messages[0].role", "must be one of user, assistant", rule="in")
 TWO = InvalidArgument("name too long; input is required",

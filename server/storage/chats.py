@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -76,15 +76,16 @@ class Exchange:
     previous: StoredChat | None
     new_session: NewSession | None
     """A session to be made in the same commit."""
-    begun: bool
-    """Whether its beginning was kept before."""
     private: dict[str, Any] | None
     """What `body` has masked and a later turn needs."""
     provider: str
     model: str
     prompt_tokens: int
     completion_tokens: int
-    record: ChatRecord
+    record: ChatRecord = field(default_factory=ChatRecord)
+    """What is kept beside the chat."""
+    begun: bool = False
+    """Whether its beginning was kept before."""
 
 
 class Chats:

@@ -152,6 +152,16 @@ async def test_stream_adds_up_to_the_stored_chat(door, org):
         {"id": chat["id"], "path": "chat.output[0].content", "delta": event["delta"]} for event in streamed.events]
 
 
+async def test_answer_that_is_cut_at_the_assistants_limit_is_incomplete(door):
+    assistant = await door.create_assistant(document={"model": {**OFFLINE, "maxTokens": 3}})
+
+    chat = await door.create_chat(input="one two three", assistantId=assistant["id"])
+
+    assert (said(chat), chat["status"]) == ("You said: one", "incomplete")
+    assert chat["error"] == {"code": "max_output_tokens", "message": "The answer reached the most tokens it may have."}
+    assert await door.get_chat(id=chat["id"]) == chat
+
+
 # --- who answers ------------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +334,17 @@ async def test_previous_chat_is_named_bare_or_prefixed(door, org, form):
     assert (await door.get_chat(id=f"resp_{digits}"))["id"] == first["id"]
 
 
+async def test_many_may_continue_the_same_chat_at_once(door, org):
+    first = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
+
+    forks = await asyncio.gather(*[door.create_chat(input=f"fork {n}", previousChatId=first["id"]) for n in range(20)])
+
+    for n, fork in enumerate(forks):
+        assert [message["content"] for message in fork["messages"]] == [
+            "My name is Ada", "You said: My name is Ada", f"fork {n}"]
+        assert await door.get_chat(id=fork["id"]) == fork
+
+
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +360,16 @@ async def test_session_remembers_what_was_said_in_it(door, org):
     assert (first["sessionId"], second["sessionId"]) == (session["id"], session["id"])
     assert (first["assistantId"], second["assistantId"]) == (org.assistant_id, org.assistant_id)
     assert ids(await door.list_chats(sessionId=session["id"])) == [second["id"], first["id"]]
+
+
+async def test_exchanges_of_a_session_at_once_are_all_kept_each_with_its_answer(door, org):
+    session = await door.create_session(assistantId=org.assistant_id)
+
+    await asyncio.gather(*[door.create_chat(input=str(n), sessionId=session["id"]) for n in range(20)])
+
+    texts = [message["content"] for message in (await door.get_session(id=session["id"]))["messages"]]
+    assert sorted(texts[::2], key=int) == [str(n) for n in range(20)]
+    assert texts[1::2] == [f"You said: {text}" for text in texts[::2]]
 
 
 async def test_chat_of_a_session_may_be_continued_outside_of_it(door, org):

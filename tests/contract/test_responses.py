@@ -70,7 +70,7 @@ async def test_response_over_http_has_every_member_with_nulls_explicit(rest, org
         "prompt_cache_retention": None, "reasoning": {"effort": None, "summary": None}, "safety_identifier": None,
         "service_tier": "default", "store": True, "temperature": 1, "text": {"format": {"type": "text"}},
         "tool_choice": "auto", "tools": [], "top_logprobs": 0, "top_p": 1, "truncation": "disabled", "user": None,
-        "metadata": {}, "frequency_penalty": 0, "presence_penalty": 0,
+        "metadata": {}, "frequency_penalty": 0, "presence_penalty": 0, "conversation": None,
         "usage": {"input_tokens": 13, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
                   "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 16},
         "output": [{"id": item["id"], "type": "message", "status": "completed", "role": "assistant", "content": [

@@ -66,11 +66,11 @@ def whole(door, form, assistant_id):
 
 
 async def the_chat(service, org):
-    """The org's one chat, once it is on disk."""
+    """The org's one chat, once it is over."""
     async with asyncio.timeout(10):
         while True:
             chats, _ = await service.store.chats.list(Scope(org.id), ListChatsRequest())
-            if chats:
+            if chats and chats[0].status != "in_progress":
                 return chats[0]
             await asyncio.sleep(0.005)
 
@@ -345,6 +345,31 @@ async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_noth
         assert ("retry-after" in answered.headers) == ("retry-after" in answer.headers)
     assert (await rest.list_chats())["results"] == []
     assert (await rest.list_sessions())["results"] == []
+
+
+@pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
+async def test_model_that_never_begins_is_told_in_the_shape_of_the_agents_door(
+        rest, http, org, upstream_of_rest, answer, status, code, text):
+    chat = await rest.create_agent_chat(agentId=await upstream_of_rest(answer))
+
+    answered = await http.post(f"/chat/{chat['id']}/message", json={"content": "Hi"}, headers={"x-api-key": org.secret})
+
+    retry_after = {"retryAfter": 0} if "retry-after" in answer.headers else {}
+    assert (answered.status_code, answered.json()) == (status, {"error": TITLES[status], "message": text, **retry_after})
+
+
+async def test_when_the_model_may_be_asked_again_is_told(rest, http, org, upstream_of_rest):
+    """Longer than the server waits itself, so it is passed on at once."""
+    chat = await rest.create_agent_chat(agentId=await upstream_of_rest(failure(429, retry_after="120")))
+    text = "The model provider custom-llm limits the rate or the quota of calls."
+
+    agents = await http.post(f"/chat/{chat['id']}/message", json={"content": "Hi"}, headers=org.bearer)
+    assistants = await http.post("/chat", json={"input": "Hi", "sessionId": chat["id"]}, headers=org.bearer)
+
+    assert (agents.status_code, agents.headers["retry-after"], agents.json()) == (
+        429, "120", {"error": "Too Many Requests", "message": text, "retryAfter": 120})
+    assert (assistants.status_code, assistants.headers["retry-after"], assistants.json()) == (
+        429, "120", {"message": text, "error": "Too Many Requests", "statusCode": 429})
 
 
 @pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
