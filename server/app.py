@@ -24,6 +24,8 @@ from generated.parley.v1 import (
     session_service_pb2_grpc,
     squad_service_pb2,
     squad_service_pb2_grpc,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
 )
 from server.agents import Agents
 from server.backends.providers import Providers
@@ -38,6 +40,7 @@ from server.services.completions import CompletionService
 from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
+from server.services.tools import ToolService
 from server.storage.store import Store
 from server.streams import Streams
 from server.turns import Turns
@@ -52,7 +55,7 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             response_service_pb2, session_service_pb2, squad_service_pb2)
+             response_service_pb2, session_service_pb2, squad_service_pb2, tool_service_pb2)
 
 
 class ListenError(Exception):
@@ -102,7 +105,8 @@ class App:
         turns = Turns(store, agents, clock)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
-        assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(AssistantService(store.assistants), server)
+        assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
+            AssistantService(store.assistants, store.tools), server)
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(engine, streams, turns, store.chats), server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
             CompletionService(engine, streams, turns, agents), server)
@@ -111,6 +115,7 @@ class App:
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
+        tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = [service.full_name for module in _SERVICES for service in

@@ -117,13 +117,14 @@ class Engine:
 
     def _request(self, turn: Turn, history: Sequence[Message], said: Sequence[Message]) -> ModelRequest:
         settings, options = turn.agent.settings, turn.options
-        prompts = turn.agent.prompts(self._variables(turn))
+        prompts = turn.agent.member.prompts(self._variables(turn))
         return ModelRequest(
             provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
             messages=[*prompts, *turn.instructions, *history, *said],
             temperature=settings.temperature if options.temperature is None else options.temperature,
             max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
-            tools=[*settings.tools, *options.tools], thinking=settings.thinking,
+            tools=[*(tool for tool in turn.agent.member.tools if tool.get("type") == "function" and "function" in tool),
+                   *options.tools], thinking=settings.thinking,
             top_p=options.top_p, stop=options.stop, seed=options.seed, n=options.n,
             frequency_penalty=options.frequency_penalty, presence_penalty=options.presence_penalty,
             tool_choice=options.tool_choice, parallel_tool_calls=options.parallel_tool_calls,

@@ -16,6 +16,7 @@ from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
 from server.errors import NotFound
+from server.json_values import to_python
 from server.storage import threads
 from server.storage.database import Database
 from server.storage.listing import listing_of
@@ -232,7 +233,7 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     """The thread that an exchange joins, and its first place there."""
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
-        thread_id = _touch_session(connection, chat)
+        thread_id = _touch_session(connection, chat, exchange.record)
         return thread_id, threads.next_seq(connection, thread_id)
     if previous is None:
         return chat.id, 0
@@ -243,13 +244,19 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     return chat.id, 0
 
 
-def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
-    """Mark the session of a chat as written now; its thread."""
+def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
+    """Mark the session of a chat as written now, with what the chat changed in it; its thread."""
     row = connection.execute(
-        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? AND org_id = ? RETURNING thread_id",
+        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? AND org_id = ? RETURNING thread_id, variables",
         [ms_of(chat.updated_at), chat.session_id, chat.org_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    if record.HasField("squad"):
+        connection.execute("UPDATE sessions SET squad_state = ? WHERE id = ?",
+                           [record.squad.SerializeToString(), chat.session_id])
+    if record.HasField("variables"):
+        variables = {**orjson.loads(row[1]), **to_python(record.variables)}
+        connection.execute("UPDATE sessions SET variables = ? WHERE id = ?", [orjson.dumps(variables), chat.session_id])
     return row[0]
 
 
