@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
-from generated.parley.v1.chat_record_pb2 import SquadState
+from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.documents import check_assistant, check_squad, mask_secrets, merge_patch, tool_ids
 from server.errors import FailedPrecondition, NotFound, PermissionDenied
@@ -100,8 +100,6 @@ class Agent:
     """Who is active when the exchange begins."""
     members: tuple[Member, ...] = ()
     """Everyone in the squad."""
-    context_from: str | None = None
-    """Id of the first message that the active member is given of the context; None means all of it."""
     assistant_id: str | None = None
     assistant: dict[str, Any] | None = None
     """The transient assistant as sent, secrets included."""
@@ -150,7 +148,7 @@ class Agents:
         self._store = store
         self._settings: dict[tuple[str, int], AssistantSettings] = {}
 
-    async def named(self, caller: Caller, request: Any, state: SquadState | None = None) -> Agent | None:
+    async def named(self, caller: Caller, request: Any, state: ConversationState | None = None) -> Agent | None:
         """Who the assistantId, assistant, squadId or squad of a request names; None when it names nobody.
 
         `state` says who of the squad is active in the conversation that the request goes on with.
@@ -190,7 +188,7 @@ class Agents:
         document = await self._store.assistants.find(caller.org_id, model)
         return await self._of(caller, document) if document else None
 
-    async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: SquadState | None,
+    async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
                     overrides: dict[str, Any] | None = None) -> Agent:
         """Who answered in a stored Chat or Session. Raises FailedPrecondition when that assistant is gone."""
         overrides = overrides or _document(record, "assistant_overrides")
@@ -222,7 +220,7 @@ class Agents:
         member = await self._member(caller, AssistantSettings.of(content))
         return Agent(member, assistant=content, overrides=overrides)
 
-    async def _squad(self, caller: Caller, squad: dict[str, Any], state: SquadState | None, **named: Any) -> Agent:
+    async def _squad(self, caller: Caller, squad: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
         """The squad with the member that `state` says active, or its first. Members that were deleted are left out."""
         found: dict[str, tuple[dict[str, Any], AssistantSettings, dict[str, Any]]] = {}
         for index, entry in enumerate(squad["members"]):
@@ -238,8 +236,7 @@ class Agents:
         members = [await self._member(caller, settings, values, key, handoffs(entry, key, names))
                    for key, (entry, settings, values) in found.items()]
         active = next((member for member in members if state and member.key == state.member), None)
-        return Agent(active or members[0], tuple(members),
-                     context_from=state.context_from or None if active and state else None, **named)
+        return Agent(active or members[0], tuple(members), **named)
 
     async def _in_squad(self, caller: Caller, entry: dict[str, Any],
                         squad: dict[str, Any]) -> tuple[AssistantSettings, dict[str, Any]]:

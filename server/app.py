@@ -33,6 +33,7 @@ from server.clock import Clock, now_ms
 from server.config import Settings
 from server.engine import Engine
 from server.interceptors import CallInterceptor
+from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
@@ -43,6 +44,7 @@ from server.services.squads import SquadService
 from server.services.tools import ToolService
 from server.storage.store import Store
 from server.streams import Streams
+from server.tools import ToolRunner
 from server.turns import Turns
 
 # Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
@@ -74,7 +76,8 @@ class App:
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(interceptors=[CallInterceptor(store.keys)], options=_OPTIONS)
-        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds)
+        self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
+        engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds)
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)
         self.grpc_port = 0
@@ -97,6 +100,7 @@ class App:
         """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
         await self._streams.close()
+        await self._tools.close()
         await self._providers.close()
 
     def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:

@@ -58,7 +58,7 @@ class Turns:
 
     async def _going_on(self, caller: Caller, request: Any, previous: StoredChat) -> Agent:
         """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
-        state = previous.record.squad if previous.record.HasField("squad") else None
+        state = previous.record.state if previous.record.HasField("state") else None
         if named := await self._agents.named(caller, request, state):
             return named
         overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
@@ -76,7 +76,7 @@ class Turns:
 
     async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
         """Who answers in a session."""
-        return await self._agents.again(caller, session.session, session.private, session.squad_state)
+        return await self._agents.again(caller, session.session, session.private, session.state)
 
     def new_session(self, caller: Caller, agent: Agent, *, messages: Sequence[Message] = (), opens: bool = True,
                     **members: Any) -> NewSession:

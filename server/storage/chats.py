@@ -16,7 +16,6 @@ from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
 from server.errors import NotFound
-from server.json_values import to_python
 from server.storage import threads
 from server.storage.database import Database
 from server.storage.listing import listing_of
@@ -71,7 +70,7 @@ class Exchange:
     said: list[Message]
     """The input."""
     answered: list[Message]
-    """The first choice: what the context goes on from."""
+    """The first choice, its rounds of tools included: what the context goes on from."""
     alternatives: list[Message]
     """The other choices."""
     previous: StoredChat | None
@@ -201,11 +200,19 @@ def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEve
             insert_session(connection, beginning.new_session)
         _write(connection, beginning, chat_id, 0, 0)
     # What `started` says is in the record; what is the same in all events is left out.
-    kept = [ChatEvent(sequence=one.sequence, delta=one.delta) if one.HasField("delta")
-            else ChatEvent(sequence=one.sequence, tool_call=one.tool_call) for one in events if not one.HasField("started")]
+    kept = [_own_members(one) for one in events if not one.HasField("started")]
     if kept:
         connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
                            [chat_id, kept[0].sequence, ChatEventBatch(events=kept).SerializeToString()])
+
+
+def _own_members(event: ChatEvent) -> ChatEvent:
+    """An event without what is the same in all of them."""
+    kept = ChatEvent()
+    kept.CopyFrom(event)
+    kept.ClearField("chat_id")
+    kept.ClearField("session_id")
+    return kept
 
 
 def _end(connection: sqlite3.Connection, chat_id: str) -> None:
@@ -246,17 +253,13 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
 
 def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
     """Mark the session of a chat as written now, with what the chat changed in it; its thread."""
+    state = record.state.SerializeToString() if record.HasField("state") else None
     row = connection.execute(
-        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? AND org_id = ? RETURNING thread_id, variables",
-        [ms_of(chat.updated_at), chat.session_id, chat.org_id]).fetchone()
+        "UPDATE sessions SET updated_at = max(updated_at, ?), state = coalesce(?, state) WHERE id = ? AND org_id = ? "
+        "RETURNING thread_id",
+        [ms_of(chat.updated_at), state, chat.session_id, chat.org_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    if record.HasField("squad"):
-        connection.execute("UPDATE sessions SET squad_state = ? WHERE id = ?",
-                           [record.squad.SerializeToString(), chat.session_id])
-    if record.HasField("variables"):
-        variables = {**orjson.loads(row[1]), **to_python(record.variables)}
-        connection.execute("UPDATE sessions SET variables = ? WHERE id = ?", [orjson.dumps(variables), chat.session_id])
     return row[0]
 
 

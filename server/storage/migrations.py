@@ -40,9 +40,9 @@ def tools(db: Database) -> None:
 
 
 @migrations()
-def squad_state(db: Database) -> None:
-    """Who of a squad is active in a session: a serialized SquadState."""
-    db.execute("ALTER TABLE sessions ADD COLUMN squad_state BLOB")
+def session_state(db: Database) -> None:
+    """What a session goes on from beside its messages: a serialized ConversationState."""
+    db.execute("ALTER TABLE sessions ADD COLUMN state BLOB")
 
 
 # Times are milliseconds since the epoch.

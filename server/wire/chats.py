@@ -14,8 +14,6 @@ from server.json_values import to_python
 from server.wire import sse
 from server.wire.proto_json import to_json
 
-PATH = "chat.output[0].content"
-
 
 def chat_body(chat: Chat) -> HttpBody:
     return HttpBody(content_type="application/json", data=orjson.dumps(to_json(chat)))
@@ -29,7 +27,8 @@ def chat_frames(events: Iterable[ChatEvent]) -> bytes:
 def _frame(event: ChatEvent) -> bytes:
     kind = event.WhichOneof("event")
     if kind == "delta" and event.delta.choice == 0:
-        return sse.data({**_head(event), "path": PATH, "delta": event.delta.text})
+        path = f"chat.output[{event.delta.output_index}].content"
+        return sse.data({**_head(event), "path": path, "delta": event.delta.text})
     if kind == "completed":
         return _calls_frame(event)
     if kind == "failed":

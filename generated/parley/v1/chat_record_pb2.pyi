@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ChatRecord(_message.Message):
-    __slots__ = ("request", "model", "system_fingerprint", "message_id", "pieces", "cached_tokens", "reasoning_tokens", "prompt_tokens", "completion_tokens", "said", "squad", "variables")
+    __slots__ = ("request", "model", "system_fingerprint", "message_id", "pieces", "cached_tokens", "reasoning_tokens", "prompt_tokens", "completion_tokens", "said", "state")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -22,8 +22,7 @@ class ChatRecord(_message.Message):
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SAID_FIELD_NUMBER: _ClassVar[int]
-    SQUAD_FIELD_NUMBER: _ClassVar[int]
-    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     request: _response_service_pb2.CreateResponseRequest
     model: str
     system_fingerprint: str
@@ -34,17 +33,18 @@ class ChatRecord(_message.Message):
     prompt_tokens: int
     completion_tokens: int
     said: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
-    squad: SquadState
-    variables: _struct_pb2.Struct
-    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[_Union[StreamPiece, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., squad: _Optional[_Union[SquadState, _Mapping]] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    state: ConversationState
+    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[_Union[StreamPiece, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., state: _Optional[_Union[ConversationState, _Mapping]] = ...) -> None: ...
 
-class SquadState(_message.Message):
-    __slots__ = ("member", "context_from")
+class ConversationState(_message.Message):
+    __slots__ = ("member", "context_from", "variables")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FROM_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
     member: str
     context_from: str
-    def __init__(self, member: _Optional[str] = ..., context_from: _Optional[str] = ...) -> None: ...
+    variables: _struct_pb2.Struct
+    def __init__(self, member: _Optional[str] = ..., context_from: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class StreamPiece(_message.Message):
     __slots__ = ("choice", "tool_call", "length", "next_message_id")
