@@ -220,12 +220,12 @@ class Agents:
         member = await self._member(caller, AssistantSettings.of(content))
         return Agent(member, assistant=content, overrides=overrides)
 
-    async def _squad(self, caller: Caller, squad: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
+    async def _squad(self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
         """The squad with the member that `state` says active, or its first. Members that were deleted are left out."""
         found: dict[str, tuple[dict[str, Any], AssistantSettings, dict[str, Any]]] = {}
-        for index, entry in enumerate(squad["members"]):
+        for index, entry in enumerate(content["members"]):
             try:
-                settings, values = await self._in_squad(caller, entry, squad)
+                settings, values = await self._in_squad(caller, entry, content)
             except NotFound:
                 if index == 0:
                     raise
