@@ -4,7 +4,6 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import openai
 import pytest
 
 from generated.parley.v1.chat_pb2 import Chat
@@ -14,6 +13,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.json_values import from_python, struct_from
 from server.messages import text_of
 from server.squads import Destination, handoffs
+from tests.sdk import official_client
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, openai_text
 
 WHO = "What is my name?"
@@ -200,7 +200,7 @@ async def test_members_may_have_different_models(http, org):
 
 
 async def test_streamed_response_has_a_message_for_each_member(service, org):
-    async with openai.AsyncOpenAI(base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0) as sdk:
+    async with official_client(f"{service.http_url}/v1", org.api) as sdk:
         async with sdk.responses.stream(model="demo", input="To sales!", extra_body={"squad": SQUAD}) as stream:
             response = await stream.get_final_response()
 

@@ -16,6 +16,7 @@ from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
 from server.dev import DEMO
 from server.json_values import from_python, struct_from
 from server.messages import text_of, tool_calls_of
+from tests.sdk import official_client
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}}, "required": ["city"]}
 FUNCTION = {"name": "get_weather", "description": "Tells the weather.", "parameters": PARAMETERS}
@@ -34,14 +35,14 @@ async def with_tools(service, org, *tools: dict[str, Any]) -> str:
 
 @pytest.fixture
 async def sdk(service, org) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0) as client:
+    async with official_client(f"{service.http_url}/v1", org.api) as client:
         yield client
 
 
 @pytest.fixture
 async def completions(service, org) -> AsyncIterator[openai.AsyncOpenAI]:
     url = f"{service.http_url}/api/v1/compatibility/openai/v1/assistants/{org.assistant_id}"
-    async with openai.AsyncOpenAI(base_url=url, api_key=org.api, max_retries=0) as client:
+    async with official_client(url, org.api) as client:
         yield client
 
 

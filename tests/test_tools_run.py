@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import openai
 import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
@@ -13,6 +12,7 @@ from server.backends.guard import SETTING
 from server.json_values import from_python
 from server.rounds import MOST_ROUNDS
 from server.tools import MOST_BYTES, ToolCall, ToolRunner
+from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text
 
 ASKED = "Where is my order?"
@@ -106,7 +106,7 @@ async def test_streamed_chat_names_the_message_of_its_deltas(http, org, shop):
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_responses_show_a_call_that_needs_no_answer(service, org, shop, streamed):
     made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
-    async with openai.AsyncOpenAI(base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0) as sdk:
+    async with official_client(f"{service.http_url}/v1", org.api) as sdk:
         if streamed:
             async with sdk.responses.stream(model=made.id, input=ASKED) as stream:
                 kinds = [event.type async for event in stream]
@@ -130,7 +130,7 @@ async def test_completions_show_the_answer_alone(service, org, shop, streamed):
     made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
     url = f"{service.http_url}/api/v1/compatibility/openai/v1/assistants/{made.id}"
     asked: Any = {"model": "", "messages": [{"role": "user", "content": ASKED}]}
-    async with openai.AsyncOpenAI(base_url=url, api_key=org.api, max_retries=0) as sdk:
+    async with official_client(url, org.api) as sdk:
         if streamed:
             async with sdk.chat.completions.stream(**asked) as stream:
                 completion = await stream.get_final_completion()
