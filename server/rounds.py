@@ -21,6 +21,11 @@ from server.squads import Destination
 from server.tools import ToolCall, ToolResult, ToolRunner
 
 MOST_ROUNDS = 8
+MOST_CALLS = 16
+"""Run in one round; a model that asks for more is told so."""
+
+
+_TOO_MANY = ToolResult(f"Not run: at most {MOST_CALLS} tools are run at once.", "too_many_calls")
 
 
 class Rounds:
@@ -54,8 +59,9 @@ class Rounds:
 
     async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundOver:
         calls = said.calls()
-        destination = next((runs for call in calls if isinstance(runs := context.offers[call.name].runs, Destination)), None)
-        results = await asyncio.gather(*(self._result(context, call, destination) for call in calls))
+        destination = next((runs for call in calls[:MOST_CALLS] if isinstance(runs := context.offers[call.name].runs, Destination)), None)
+        results = await asyncio.gather(*(self._result(context, call, destination) for call in calls[:MOST_CALLS]))
+        results += [_TOO_MANY] * (len(calls) - len(results))
         messages = [_calling(message_id, said.text, calls), *map(_answering, calls, results)]
         found: dict[str, Any] = {}
         for result in results:

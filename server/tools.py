@@ -26,7 +26,7 @@ from server.templates import render
 if TYPE_CHECKING:
     from server.backends.transport import Resolve
 
-MOST_BYTES = 256 << 10
+MOST_BYTES = 128 << 10
 """Of one answer: all of it is told to the model."""
 _MOST_SECONDS = 300.0
 """For one call, its retries included."""
@@ -43,6 +43,7 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NOT_SENT = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+_EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _DOLLAR = re.compile(r"(?<![\w$])\$(?=[\s.\[|}])")
 _BODY = "tool_response_body"
 
@@ -225,6 +226,9 @@ def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: 
     method = str(tool.get("method") or "GET").upper()
     if method not in _METHODS:
         raise _Failed("not_allowed", f"its method must be one of {', '.join(sorted(_METHODS))}")
+    declared = _properties(tool.get("body"))
+    # What a model makes up beside the schema is not sent, and stands for no variable in the tool's templates.
+    arguments = {name: value for name, value in arguments.items() if name in declared}
     filled = {**variables, **arguments}
     template = str(tool["url"])
     # Escaped: neither a model nor a caller may leave the path that the tool was given.
@@ -361,7 +365,8 @@ def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any]) -> dict[s
     known = {**variables, **(body if isinstance(body, dict) else {}), **found, "tool": response, _BODY: body}
     for alias in plan["aliases"] if isinstance(plan.get("aliases"), list) else ():
         if isinstance(alias, dict) and isinstance(alias.get("key"), str) and isinstance(alias.get("value"), str):
-            found[alias["key"]] = render(_DOLLAR.sub(_BODY, alias["value"]), known)
+            template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
+            found[alias["key"]] = render(template, known)
     return {name: value for name, value in found.items() if _can_be_kept(value)}
 
 

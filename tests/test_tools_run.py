@@ -10,10 +10,13 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatReq
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from server.backends.guard import SETTING
 from server.json_values import from_python
-from server.rounds import MOST_ROUNDS
+from server.messages import text_of
+from server.replay import broken_off
+from server.rounds import MOST_CALLS, MOST_ROUNDS
+from server.streams import STOPPED
 from server.tools import MOST_BYTES, ToolCall, ToolRunner
 from tests.sdk import official_client
-from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text
+from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text, sse
 
 ASKED = "Where is my order?"
 BODY = {"type": "object", "properties": {"number": {"type": "string", "enum": ["A 1"]}}, "required": ["number"]}
@@ -212,6 +215,19 @@ async def test_model_gets_at_most_eight_rounds(http, org, shop):
     assert chat["costs"][0]["promptTokens"] == 3  # of the one call that told its usage
 
 
+async def test_round_has_at_most_sixteen_calls(http, org, shop):
+    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
+                            for at in range(MOST_CALLS + 1)]}
+    async with OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls")), openai_text("Done")]) as llm:
+        whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
+        chat = (await http.post("/chat", headers=org.bearer, json={"assistant": whole, "input": "Hi"})).json()
+
+    failures = [message["metadata"] for message in chat["output"] if "metadata" in message]
+    assert len(shop.requests) == MOST_CALLS
+    assert failures == [{"failure": "too_many_calls"}]
+    assert chat["output"][-1]["content"] == "Done"
+
+
 async def test_round_with_a_call_for_the_caller_goes_back_whole(http, org, shop):
     calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": name, "arguments": "{}"}}
                             for at, name in enumerate(("order_status", "mine"))]}
@@ -233,6 +249,38 @@ async def test_model_that_fails_after_a_round_leaves_the_round_on_record(http, o
 
     assert (chat["status"], chat["error"]["code"]) == ("incomplete", "upstream_refused_request")
     assert [message["role"] for message in chat["output"]] == ["assistant", "tool"]
+
+
+async def test_caller_that_goes_away_takes_the_running_tool_along(service, channel, org):
+    async with Upstream(Answer([STALL])) as shop:
+        made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
+        call = ChatServiceStub(channel).CreateChat(
+            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
+        await shop.received.wait()
+        call.cancel()
+
+        await shop.disconnected.wait()
+
+
+async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, org, shop):
+    called = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]}
+    begun = Answer([*sse(chunk({"content": "It is"})), STALL])
+    async with OpenAIUpstream([openai_stream(chunk(called, finish="tool_calls")), begun]) as llm:
+        whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
+        made = await service.store.assistants.create(org.id, whole)
+        call = ChatServiceStub(channel).StreamChat(
+            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
+        told = [await call.read() for _ in range(3)]
+        unfinished = [one for one in await service.store.chats.unfinished() if one.chat.id == told[0].chat_id]
+        call.cancel()
+        await llm.disconnected.wait()
+
+    kept = broken_off(unfinished[0], STOPPED)
+    assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
+    assert [text_of(message) for message in kept.answered] == ["", SHIPPED, "It is"]
+    assert [message.id for message in kept.answered] == [
+        *(message.id for message in told[1].round.messages), told[1].message_id]
+    assert not any(message.HasField("message") for message in kept.answered)
 
 
 # --- webhooks ---------------------------------------------------------------------------------------------------------
@@ -342,9 +390,26 @@ async def test_failed_call_is_tried_again_as_planned(plan, waits):
     pytest.param({"number": "1", "more": ["a b"]}, "/orders/1?more=%5B%22a%20b%22%5D", id="the rest is the query"),
 ])
 async def test_arguments_in_a_url_cannot_leave_their_place(shop, arguments, path):
-    await run(api_request(shop, "/orders/{{number}}", method="GET"), json.dumps(arguments))
+    body = {"type": "object", "properties": {"number": {"type": "string"}, "more": {"type": "array"}}}
+
+    await run(api_request(shop, "/orders/{{number}}", method="GET", body=body), json.dumps(arguments))
 
     assert [(request.method, request.path) for request in shop.requests] == [("GET", path)]
+
+
+async def test_argument_beside_the_schema_is_not_sent_and_fills_nothing(shop):
+    await run(api_request(shop, headers={"X-Who": "{{who}}"}), '{"number": "1", "who": "Eve"}')
+
+    (request,) = shop.requests
+    assert (request.body, request.headers["x-who"]) == ({"number": "1"}, "Ada")
+
+
+async def test_dollar_is_the_answer_in_expressions_alone():
+    plan = {"aliases": [{"key": "first", "value": "{{$[0].name}} pays $ 5"}]}
+    async with Upstream(ok('[{"name": "Ada"}]')) as shop:
+        result = await run(api_request(shop, variableExtractionPlan=plan))
+
+    assert result.variables == {"first": "Ada pays $ 5"}
 
 
 @pytest.mark.parametrize(("tool", "arguments", "failure"), [
