@@ -59,7 +59,8 @@ class Rounds:
 
     async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundOver:
         calls = said.calls()
-        destination = next((runs for call in calls[:MOST_CALLS] if isinstance(runs := context.offers[call.name].runs, Destination)), None)
+        wanted = (context.offers[call.name].runs for call in calls[:MOST_CALLS])
+        destination = next((runs for runs in wanted if isinstance(runs, Destination)), None)
         results = await asyncio.gather(*(self._result(context, call, destination) for call in calls[:MOST_CALLS]))
         results += [_TOO_MANY] * (len(calls) - len(results))
         messages = [_calling(message_id, said.text, calls), *map(_answering, calls, results)]
