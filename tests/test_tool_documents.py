@@ -140,3 +140,9 @@ async def test_unknown_tool_of_a_transient_assistant_is_not_offered(http, org):
         "assistant": {"model": {**MODEL, "toolIds": [new_id(), "no id"]}}, "input": "the weather?"})
 
     assert answer.json()["output"][0]["content"] == "You said: the weather?"
+
+
+async def test_placeholder_of_the_documented_sample_is_kept(http, org):
+    created = await http.post("/assistant", headers=org.bearer, json={"model": {**MODEL, "toolIds": ["<string>"]}})
+
+    assert (created.status_code, created.json()["model"]["toolIds"]) == (201, ["<string>"])

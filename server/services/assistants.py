@@ -67,11 +67,14 @@ class AssistantService(AssistantServiceServicer):
         return document_body(await self._records.delete(request))
 
     async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:
-        """A tool deleted after it was named is no reason to refuse other changes of the assistant."""
+        """A tool deleted after it was named is no reason to refuse other changes of the assistant.
+
+        What is no id at all names nothing and is kept: the documented sample has a placeholder there.
+        """
         named_before = tool_ids(before)
         refuse([Violation(f"model.toolIds[{index}]", f"names no tool: {tool_id!r}", "unknown")
                 for index, tool_id in enumerate(tool_ids(document))
-                if tool_id not in named_before and not await self._has_tool(tool_id)])
+                if parse_id(tool_id) and tool_id not in named_before and not await self._has_tool(tool_id)])
 
     async def _has_tool(self, tool_id: str) -> bool:
         try:
