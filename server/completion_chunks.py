@@ -3,7 +3,7 @@
 Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes bytes of them. Runs nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from generated.parley.v1.chat_completion_pb2 import (
@@ -19,9 +19,12 @@ from generated.parley.v1.chat_completion_pb2 import (
 )
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.exchange import Happening, Outcome
+from server.exchange import Happening, Outcome, choices_of
 from server.ids import hex_of
 from server.messages import text_of, tool_calls_of
+
+_BETWEEN = "\n\n"
+"""Between the texts of two rounds, which are one text at this door."""
 
 
 def completion_of(outcome: Outcome) -> ChatCompletion:
@@ -30,8 +33,9 @@ def completion_of(outcome: Outcome) -> ChatCompletion:
     return ChatCompletion(
         id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
         system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
-        choices=[ChatCompletionChoice(index=index, message=_message(message), finish_reason=reason)
-                 for index, (message, reason) in enumerate(zip(chat.output, outcome.finish_reasons, strict=True))])
+        choices=[ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
+                 for index, (messages, reason) in enumerate(zip(
+                     choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True))])
 
 
 class CompletionChunks:
@@ -42,6 +46,8 @@ class CompletionChunks:
         self._started = ChatEvent()
         self._silent = set(range(choices))
         """The choices that have not begun."""
+        self._said = self._apart = False
+        """Whether there was text, and whether what comes is of another message than that."""
 
     def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ChatCompletionChunk]:
         for event in events:
@@ -49,8 +55,12 @@ class CompletionChunks:
             if kind == "started":
                 self._started = event
             elif kind == "delta":
+                text = _BETWEEN + event.delta.text if self._apart else event.delta.text
+                self._said, self._apart = True, False
                 yield from self._begin(event.delta.choice, content="")
-                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=event.delta.text))
+                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=text))
+            elif kind == "round":
+                self._apart = self._said
             elif kind == "tool_call":
                 yield from self._begin(event.tool_call.choice, content=None)
                 yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
@@ -90,12 +100,15 @@ def _usage(outcome: Outcome) -> CompletionUsage:
     return CompletionUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
 
-def _message(message: Message) -> ChatCompletionMessage:
+def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
+    """One message of what was said over all rounds of tools. What the server ran itself is not for the caller to answer."""
+    last = messages[-1]
     calls = [ChatCompletionToolCall(
         id=call["id"], type="function",
         function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]))
-        for call in tool_calls_of(message)]
-    text = text_of(message)
+        for call in (tool_calls_of(last) if last.role == "assistant" else [])]
+    texts = [text_of(message) for message in messages if message.role == "assistant"]
+    text = _BETWEEN.join(text for text in texts if text)
     return ChatCompletionMessage(role="assistant", content=text if text or not calls else None, tool_calls=calls)
 
 

@@ -220,15 +220,14 @@ class Stream:
             elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
                 outcome.chat.status = "incomplete"
                 outcome.chat.error.CopyFrom(self._why)
-            self._add("failed" if self._failure else "completed", outcome.chat)
+            self._add(**{"failed" if self._failure else "completed": outcome.chat})
         self._over = True
         self._tell(self._waiting if self._kept else [])
 
     def _take(self, members: dict[str, Any]) -> None:
         if not self._number:
             self._start()
-        (name, value), = members.items()
-        self._add(name, value)
+        self._add(**members)
 
     def _start(self) -> None:
         outcome = self._run.outcome
@@ -236,8 +235,8 @@ class Stream:
         self._number = 1
         self._happened.set()
 
-    def _add(self, name: str, value: Any) -> None:
-        self._waiting.append(replay.event(self._run.outcome.chat, self._number, **{name: value}))
+    def _add(self, **members: Any) -> None:
+        self._waiting.append(replay.event(self._run.outcome.chat, self._number, **members))
         self._number += 1
         self._happened.set()
 
@@ -255,7 +254,7 @@ class Stream:
             if self._sealed:
                 return
             batch, self._waiting = self._waiting, []
-            beginning = None if self._run.begun else self._engine.stored(self._run, [])
+            beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
             try:
                 if self._turn.keeps:

@@ -18,6 +18,7 @@ from server.exchange import Options, Turn
 from server.ids import new_id
 from server.inputs import body_id
 from server.json_values import to_python
+from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession, StoredSession
 from server.storage.store import Store
@@ -47,27 +48,32 @@ class Turns:
             "caller": caller, "input": request.input, "said": said, "instructions": instructions,
             "options": options or Options(), "stream": request.stream, "request": asked,
             "name": request.name if request.HasField("name") else None}
-        named = await self._agents.named(caller, request)
         if request.HasField("session_id"):
             session = await self.session(caller, body_id(request.session_id, "sessionId"))
-            return Turn(agent=await self._agents.again(caller, session.session, session.private), session=session, **common)
+            return Turn(agent=await self.agent_of(caller, session), session=session, **common)
         if conversation_id is not None:
             session = await self.session(caller, body_id(conversation_id, "conversation"))
-            return Turn(agent=named or agent or await self._agents.again(caller, session.session, session.private),
-                        session=session, **common)
+            named = await self._agents.named(caller, request) or agent
+            return Turn(agent=named or await self.agent_of(caller, session), session=session, **common)
         if previous_id is not None:
             previous = await self._store.chats.find(caller.scope, body_id(previous_id, previous_field))
             if not previous.is_over:
                 raise FailedPrecondition(f"{previous_field} names an exchange that is still in progress; wait for its end",
                                          reason="CHAT_IN_PROGRESS")
-            overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
-            answerer = named or await self._agents.again(caller, previous.chat, previous.private, overrides)
-            return Turn(agent=answerer, previous=previous, **common)
-        answerer = named or agent
+            return Turn(agent=await self._going_on(caller, request, previous), previous=previous, **common)
+        answerer = await self._agents.named(caller, request) or agent
         if answerer is None:
             raise InvalidArgument.of("assistantId", "must name who answers (or send assistant, squadId, squad, sessionId or "
                                                     "previousChatId)", rule="required")
         return Turn(agent=answerer, new_session=self._carried(caller, answerer, request), **common)
+
+    async def _going_on(self, caller: Caller, request: Any, previous: StoredChat) -> Agent:
+        """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
+        state = previous.record.state if previous.record.HasField("state") else None
+        if named := await self._agents.named(caller, request, state):
+            return named
+        overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
+        return await self._agents.again(caller, previous.chat, previous.private, state, overrides)
 
     async def session(self, caller: Caller, session_id: str | None) -> StoredSession:
         """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over."""
@@ -81,7 +87,7 @@ class Turns:
 
     async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
         """Who answers in a session."""
-        return await self._agents.again(caller, session.session, session.private)
+        return await self._agents.again(caller, session.session, session.private, session.state)
 
     def new_session(self, caller: Caller, agent: Agent, *, messages: Sequence[Message] = (), opens: bool = True,
                     **members: Any) -> NewSession:

@@ -165,6 +165,7 @@ NOUNS = {
     "store_in_session": "session", "chat_id": "session", "conversation_id": "session",
     "response_id": "chat", "previous_chat_id": "chat", "previous_response_id": "chat",
     "AssistantService": "assistant", "SquadService": "squad", "SessionService": "session", "ChatService": "chat",
+    "ToolService": "tool",
 }
 """What the id in a member of a request names; `id` itself names what the service is of."""
 OF_THE_CALLER = {"user_id", "customer_id", "phone_number_id", "item_id"}
@@ -208,12 +209,13 @@ async def records(service, channel, org, key):
             method.request(**members).SerializeToString(), metadata=(bearer(key),))
         made[noun] = answer.FromString(raw).id
     squad = await service.store.squads.create(org.id, {"members": [{"assistantId": org.assistant_id}]})
-    return made | {"assistant": org.assistant_id, "squad": squad.id}
+    tool = await service.store.tools.create(org.id, {"type": "function", "function": {"name": "look_up"}})
+    return made | {"assistant": org.assistant_id, "squad": squad.id, "tool": tool.id}
 
 
 def rows(service):
     return [service.store.database.read.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("chats", "messages", "sessions", "assistants", "squads", "forks")]
+            for table in ("chats", "messages", "sessions", "assistants", "squads", "tools", "forks")]
 
 
 REFERENCES = {f"{method} {member}": (method, member, noun) for method in METHODS for member, noun in references(method)}
@@ -223,7 +225,7 @@ def test_methods_that_take_an_id_are_among_those_tested():
     without = {str(method) for method in METHODS if not references(method)} - {str(method) for method in LISTS}
 
     assert without == {"ConversationService/CreateConversation", "ModelService/GetModel"} | {
-        f"{noun}Service/{verb}{noun}" for noun in ("Assistant", "Squad") for verb in ("Create", "Post")}
+        f"{noun}Service/{verb}{noun}" for noun in ("Assistant", "Squad", "Tool") for verb in ("Create", "Post")}
 
 
 @pytest.mark.parametrize(("method", "member", "noun"), REFERENCES.values(), ids=REFERENCES)

@@ -38,6 +38,7 @@ SERVICES = {
     "ChatService": "assistants", "SessionService": "assistants", "AssistantService": "assistants",
     "SquadService": "assistants", "AgentChatService": "agents", "ResponseService": "responses",
     "CompletionService": "completions", "ConversationService": "responses", "ModelService": "responses",
+    "ToolService": "assistants",
 }
 ROLE = InvalidArgument.of("messages[0].role", "must be one of user, assistant", rule="in")
 TWO = InvalidArgument("name too long; input is required",

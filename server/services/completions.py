@@ -17,7 +17,7 @@ from server.engine import Engine
 from server.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.exchange import Options, Turn
 from server.ids import parse_id
-from server.inputs import ROLES, checked_value, parse_messages
+from server.inputs import ROLES, checked_value, parse_messages, parse_tool_choice, parse_tools
 from server.json_values import to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
@@ -147,8 +147,8 @@ def _options(request: CreateChatCompletionRequest) -> Options:
         max_tokens=_given(request, "max_tokens") if newer is None else newer,
         stop=[stop] if isinstance(stop, str) else stop, seed=_given(request, "seed"), n=_given(request, "n") or 1,
         frequency_penalty=_given(request, "frequency_penalty"), presence_penalty=_given(request, "presence_penalty"),
-        tools=[to_python(tool) for tool in request.tools],
-        tool_choice=to_python(request.tool_choice) if request.HasField("tool_choice") else None,
+        tools=parse_tools(request.tools, "tools", only_functions=True),
+        tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
         parallel_tool_calls=_given(request, "parallel_tool_calls"),
         response_format=_response_format(request), reasoning_effort=_given(request, "reasoning_effort"))
 

@@ -28,7 +28,7 @@ from server.engine import CANCELLED, Engine
 from server.errors import InvalidArgument, Violation
 from server.exchange import Happening, Options, Turn
 from server.ids import hex_of, parse_id
-from server.inputs import parse_input
+from server.inputs import parse_input, parse_tool_choice, parse_tools
 from server.items import items_of, page_of
 from server.json_values import to_python
 from server.replay import Replay, presented
@@ -250,8 +250,9 @@ def _options(request: CreateResponseRequest) -> Options:
         temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),
         max_tokens=_given(request, "max_output_tokens"), frequency_penalty=_given(request, "frequency_penalty"),
         presence_penalty=_given(request, "presence_penalty"), parallel_tool_calls=_given(request, "parallel_tool_calls"),
-        tools=[_function_tool(to_python(tool)) for tool in request.tools if "name" in tool],
-        tool_choice=_tool_choice(request), response_format=_response_format(request),
+        tools=parse_tools(request.tools, "tools", only_functions=False),
+        tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
+        response_format=_response_format(request),
         reasoning_effort=_text(to_python(request.reasoning).get("effort")))
 
 
@@ -261,19 +262,6 @@ def _given(request: CreateResponseRequest, name: str) -> Any:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _function_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    """The flat tool of the Responses interface in the nested form of chat completions."""
-    function = {name: tool[name] for name in ("name", "description", "parameters", "strict") if tool.get(name) is not None}
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(request: CreateResponseRequest) -> Any:
-    choice = to_python(request.tool_choice) if request.HasField("tool_choice") else None
-    if isinstance(choice, dict) and choice.get("type") == "function" and "name" in choice:
-        return {"type": "function", "function": {"name": choice["name"]}}
-    return choice
 
 
 def _response_format(request: CreateResponseRequest) -> dict[str, Any] | None:

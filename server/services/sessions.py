@@ -17,7 +17,7 @@ from generated.parley.v1.session_service_pb2 import (
     UpdateSessionRequest,
 )
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceServicer
-from server.agents import Agent, Agents, AssistantSettings
+from server.agents import NOBODY, Agent, Agents
 from server.call import current_call, current_caller
 from server.clock import Clock
 from server.errors import InvalidArgument
@@ -42,7 +42,7 @@ class SessionService(SessionServiceServicer):
 
     async def CreateSession(self, request: CreateSessionRequest, context: grpc.aio.ServicerContext) -> Session:
         caller = current_caller()
-        agent = await self._agents.named(caller, request) or Agent(AssistantSettings.of({}))
+        agent = await self._agents.named(caller, request) or Agent(NOBODY)
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
         if request.HasField("expiration_seconds"):
             members["expiration_seconds"] = int(request.expiration_seconds)

@@ -70,7 +70,7 @@ class Exchange:
     said: list[Message]
     """The input."""
     answered: list[Message]
-    """The first choice: what the context goes on from."""
+    """The first choice, its rounds of tools included: what the context goes on from."""
     alternatives: list[Message]
     """The other choices."""
     previous: StoredChat | None
@@ -201,11 +201,19 @@ def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEve
             _touch_session(connection, beginning.chat)
         _write(connection, beginning, chat_id, 0, 0)
     # What `started` says is in the record; what is the same in all events is left out.
-    kept = [ChatEvent(sequence=one.sequence, delta=one.delta) if one.HasField("delta")
-            else ChatEvent(sequence=one.sequence, tool_call=one.tool_call) for one in events if not one.HasField("started")]
+    kept = [_own_members(one) for one in events if not one.HasField("started")]
     if kept:
         connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
                            [chat_id, kept[0].sequence, ChatEventBatch(events=kept).SerializeToString()])
+
+
+def _own_members(event: ChatEvent) -> ChatEvent:
+    """An event without what is the same in all of them."""
+    kept = ChatEvent()
+    kept.CopyFrom(event)
+    kept.ClearField("chat_id")
+    kept.ClearField("session_id")
+    return kept
 
 
 def _end(connection: sqlite3.Connection, chat_id: str) -> None:
@@ -233,7 +241,7 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     """The thread that an exchange joins, and its first place there."""
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
-        thread_id = _touch_session(connection, chat)
+        thread_id = _touch_session(connection, chat, exchange.record)
         return thread_id, threads.next_seq(connection, thread_id)
     if previous is None:
         return chat.id, 0
@@ -246,11 +254,13 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     return chat.id, 0
 
 
-def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
-    """Mark the session of a chat as written now; its thread."""
+def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
+    """Mark the session of a chat as written now, with what the chat changed in it; its thread."""
+    state = record.state.SerializeToString() if record.HasField("state") else None
     row = connection.execute(
-        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? AND org_id = ? RETURNING thread_id",
-        [ms_of(chat.updated_at), chat.session_id, chat.org_id]).fetchone()
+        "UPDATE sessions SET updated_at = max(updated_at, ?), state = coalesce(?, state) WHERE id = ? AND org_id = ? "
+        "RETURNING thread_id",
+        [ms_of(chat.updated_at), state, chat.session_id, chat.org_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     return row[0]

@@ -31,6 +31,20 @@ def streams(db: Database) -> None:
                "PRIMARY KEY (chat_id, sequence)) WITHOUT ROWID")
 
 
+@migrations()
+def tools(db: Database) -> None:
+    """Tools of their own, which assistants name by `model.toolIds`."""
+    db.execute("CREATE TABLE tools (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT, "
+               "created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, document BLOB NOT NULL)")
+    db.execute("CREATE INDEX tools_by_org ON tools (org_id, created_at)")
+
+
+@migrations()
+def session_state(db: Database) -> None:
+    """What a session goes on from beside its messages: a serialized ConversationState."""
+    db.execute("ALTER TABLE sessions ADD COLUMN state BLOB")
+
+
 # Times are milliseconds since the epoch.
 # `private` is the transient assistant or squad with the secrets that `body`, which callers see, has masked.
 # A thread is a run of messages: a session's, or a chain's (which has the id of its first chat). A fork begins a new thread

@@ -11,6 +11,7 @@ import orjson
 
 from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
 from generated.parley.v1.chat_pb2 import Cost, PaginationMeta
+from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
@@ -22,7 +23,7 @@ from server.storage.database import Database
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 
-_COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body"
+_COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 _MOST_AGENT_CHATS = 10_000
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
             "phone_number_id": "phone_number_id", "number": "customer_number", "user_id": "user_id",
@@ -37,6 +38,8 @@ class StoredSession:
     thread_id: str
     variables: dict[str, Any]
     private: dict[str, Any] | None
+    state: ConversationState | None
+    """Who of a squad is active, and what tools have found."""
 
     def has_expired(self, now: int) -> bool:
         return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
@@ -173,7 +176,7 @@ def _delete(connection: sqlite3.Connection, session_id: str) -> None:
 
 
 def _from_row(row: tuple) -> StoredSession:
-    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body = row
+    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body = row
     session = Session.FromString(body)
     session.status = status
     session.expiration_seconds = expiration_seconds
@@ -183,7 +186,8 @@ def _from_row(row: tuple) -> StoredSession:
         session.ClearField("name")
     else:
         session.name = name
-    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None)
+    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None,
+                         ConversationState.FromString(state) if state else None)
 
 
 def _with_costs(connection: sqlite3.Connection, session: Session) -> Session:

@@ -13,6 +13,7 @@ from server.storage.keys import Keys
 from server.storage.migrations import migrate
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
+from server.storage.tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Store:
     keys: Keys
     assistants: Assistants
     squads: Squads
+    tools: Tools
     sessions: Sessions
     chats: Chats
 
@@ -44,7 +46,7 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         database.close()
         raise
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Sessions(database, clock), Chats(database))
+                 Tools(database, clock), Sessions(database, clock), Chats(database))
 
 
 def _kept_secret(path: Path) -> bytes:

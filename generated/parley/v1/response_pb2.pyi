@@ -94,7 +94,7 @@ class ResponseIncompleteDetails(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class ResponseItem(_message.Message):
-    __slots__ = ("id", "type", "status", "role", "content", "call_id", "name", "arguments")
+    __slots__ = ("id", "type", "status", "role", "content", "call_id", "name", "arguments", "output", "server_label")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,8 @@ class ResponseItem(_message.Message):
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SERVER_LABEL_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: str
     status: str
@@ -111,7 +113,9 @@ class ResponseItem(_message.Message):
     call_id: str
     name: str
     arguments: str
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Iterable[_Union[ResponseContentPart, _Mapping]]] = ..., call_id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
+    output: str
+    server_label: str
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Iterable[_Union[ResponseContentPart, _Mapping]]] = ..., call_id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output: _Optional[str] = ..., server_label: _Optional[str] = ...) -> None: ...
 
 class ResponseContentPart(_message.Message):
     __slots__ = ("type", "text", "refusal")
