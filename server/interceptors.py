@@ -20,7 +20,7 @@ from server.errors import Internal, InvalidArgument, PermissionDenied, ServiceEr
 from server.ids import new_id
 from server.json_values import MAX_DEPTH, nests_too_deeply
 from server.storage.keys import Caller, Keys
-from server.validation import check
+from server.validation import check, nul_in
 from server.wire.errors import door_of, header_of, http_status
 
 log = structlog.get_logger()
@@ -101,6 +101,10 @@ def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
     except DecodeError:
         # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
         raise _unreadable("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
+    if b"\0" in raw and (field := nul_in(request)) is not None:
+        # An HTTP caller's whole body is the document.
+        field = field.removeprefix("document.").removeprefix("patch.")
+        raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
     if nests_too_deeply(request):
         raise _unreadable(f"JSON in the request must not be nested deeper than {MAX_DEPTH} levels")
     return request

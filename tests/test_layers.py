@@ -11,11 +11,12 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
-    "access", "clock", "config", "documents", "errors", "ids", "inputs", "json_values", "messages", "templates",
-    "validation")}
+    "access", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages",
+    "summaries", "templates", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
-    "agents", "answers", "completion_chunks", "costs", "engine", "response_events", "turns")}
+    "agents", "answers", "completion_chunks", "costs", "engine", "exchange", "replay", "response_events", "streams",
+    "turns")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 MAY_IMPORT = {
@@ -56,7 +57,7 @@ CATCH_ALL = {
     "server.interceptors": "the one place that turns every exception into a status",
     "server.storage.database": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
-    "server.engine": "leaves the stream, and raises again",
+    "server.streams": "an exchange in a task of its own: nobody else would hear of it",
 }
 MOST_LINES = 400
 

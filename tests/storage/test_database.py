@@ -367,8 +367,9 @@ def test_acknowledged_means_on_disk(database):
 def with_rows(path):
     """A database of several pages, without a WAL beside it."""
     store = open_store(path)
-    store.database.migrate(lambda connection: connection.executemany(
-        "INSERT INTO messages VALUES (?, 0, ?)", [(str(number), b"x" * 500) for number in range(500)]))
+    store.database.migrate(lambda connection: connection.execute(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
+        "INSERT INTO messages SELECT x, 0, zeroblob(500) FROM n"))
     store.close()
     return path / "parley.db"
 
