@@ -90,13 +90,17 @@ class _Said:
         self._finish: Finish | None = None
         self._asks_caller = False
         self._alone = context.request.n == 1
-        self.text = ""
+        self._texts: list[str] = []
 
     @property
     def is_for_server(self) -> bool:
         """Whether it is complete and every call of it is run by the server."""
         ended = self._finish is not None and self._finish.reason not in ("length", "content_filter")
         return ended and bool(self._deltas) and not self._asks_caller
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
 
     @property
     def held(self) -> list[ModelEvent]:
@@ -116,7 +120,7 @@ class _Said:
             self._finish = event
             return False
         elif isinstance(event, ContentDelta):
-            self.text += event.text
+            self._texts.append(event.text)
         return True
 
     def calls(self) -> list[ToolCall]:
