@@ -28,6 +28,8 @@ log = structlog.get_logger()
 _OURS = "/parley.v1."
 _MOST_BYTES = 5_000
 """Of an error's text and details, which clients take 8 KB of when written in base64."""
+_PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item_id")
+"""Members that HTTP has in the path: what is no id there is absent, and not wrong."""
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
@@ -101,7 +103,7 @@ def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
     except DecodeError:
         # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
         raise _unreadable("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
-    if b"\0" in raw and (field := nul_in(request)) is not None:
+    if b"\0" in raw and (field := nul_in(request)) not in (None, *_PATH_IDS):
         # An HTTP caller's whole body is the document.
         field = field.removeprefix("document.").removeprefix("patch.")
         raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
