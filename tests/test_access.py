@@ -314,7 +314,7 @@ async def test_what_is_no_id_is_absent_where_a_path_would_have_it(channel, org, 
                           bearer(org.api)) for method, member, _ in in_paths}
 
     assert {answer.code for answer in answers} == {grpc.StatusCode.NOT_FOUND}
-    assert len(answers) == 4  # one text for each noun
+    assert len(answers) == 5  # one text for each noun
 
 
 async def test_answer_of_a_chat_completion_is_of_the_caller_alone(channel, service, org, other_org):

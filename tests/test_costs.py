@@ -21,13 +21,13 @@ LOOKED_UP = {
 
 @pytest.mark.parametrize(("provider", "model", "cost"), LOOKED_UP.values(), ids=LOOKED_UP)
 def test_price_of_provider_and_model_wins_over_that_of_the_model(provider, model, cost):
-    part, chat = costs_of(PRICES, provider, model, Usage(1_000_000, 0))
+    part, chat = costs_of(PRICES, {(provider, model): Usage(1_000_000, 0)})
 
     assert (part.cost, chat.cost) == (cost, 0)
 
 
 def test_part_says_what_was_used_of_which_model():
-    part, _ = costs_of(PRICES, "openai", "gpt-4o", Usage(12, 34))
+    part, _ = costs_of(PRICES, {("openai", "gpt-4o"): Usage(12, 34)})
 
     assert (part.type, part.prompt_tokens, part.completion_tokens) == ("model", 12, 34)
     assert to_python(part.model) == {"provider": "openai", "model": "gpt-4o"}
@@ -35,16 +35,16 @@ def test_part_says_what_was_used_of_which_model():
 
 @pytest.mark.parametrize("tokens", [0, 1, 3, 7, 999, 1_000_001, 2**31], ids=str)
 def test_input_and_output_have_their_own_price(tokens):
-    part, _ = costs_of(PRICES, "openai", "mini", Usage(tokens, 2 * tokens))
+    part, _ = costs_of(PRICES, {("openai", "mini"): Usage(tokens, 2 * tokens)})
 
     assert part.cost == pytest.approx(tokens * (0.15 + 1.2) / 1e6, rel=1e-12)
 
 
 def test_free_model_costs_nothing_and_says_so():
-    parts = costs_of({}, "offline", "offline-1", Usage(100, 100))
+    parts = costs_of({}, {("offline", "offline-1"): Usage(100, 100)})
 
     assert [(part.type, part.cost) for part in parts] == [("model", 0), ("chat", 0)]
 
 
 def test_price_of_nothing_is_a_price():
-    assert costs_of({"a/b": Price(input=0, output=0), "b": Price(input=9, output=9)}, "a", "b", Usage(9, 9))[0].cost == 0
+    assert costs_of({"a/b": Price(input=0, output=0), "b": Price(input=9, output=9)}, {("a", "b"): Usage(9, 9)})[0].cost == 0

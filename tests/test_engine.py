@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.agents import Agent, AssistantSettings
+from server.agents import Agent, AssistantSettings, Member
 from server.backends.backend import Finish, Ran, Usage
 from server.config import Price
 from server.engine import Engine
@@ -28,6 +28,7 @@ from server.errors import (
 )
 from server.exchange import Options, Turn
 from server.json_values import to_python
+from server.rounds import Rounds
 from server.storage.store import open_store
 from server.streams import STOPPED, Streams
 from server.turns import Turns
@@ -88,14 +89,15 @@ class Lab:
 
     def engine(self, *script):
         self.backend = Scripted(*script)
-        return Engine(self.store, self.backend, self.prices, self.now, 30)
+        return Engine(self.store, Rounds(self.backend, None), self.prices, self.now, 30)
 
     def streams(self, *script):
         return Streams(self.engine(*script), self.store.chats)
 
     def turn(self, text="hello", **members):
         settings = AssistantSettings.of(ASSISTANT)
-        members = {"agent": Agent(settings, assistant=ASSISTANT, overrides={"variableValues": {"who": "Ada"}}), **members}
+        agent = Agent(Member(settings), assistant=ASSISTANT, overrides={"variableValues": {"who": "Ada"}})
+        members = {"agent": agent, **members}
         return Turn(caller=self.caller, input=Value(string_value=text),
                     said=[Message(role="user", content=Value(string_value=text))], **members)
 
@@ -651,7 +653,7 @@ async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
 
 async def test_hundred_streams_at_once_are_each_kept_whole(lab):
     async def one(number):
-        engine = Engine(lab.store, Scripted(delta(f"{number}"), delta("!"), STOP), {}, lab.now, 30)
+        engine = Engine(lab.store, Rounds(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30)
         async with Streams(engine, lab.store.chats).start(lab.turn(f"{number}?")) as stream:
             return (await told(stream))[-1].completed
 

@@ -20,7 +20,7 @@ from generated.parley.v1.conversation_service_pb2_grpc import ConversationServic
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.agents import Agent, AssistantSettings
+from server.agents import NOBODY, Agent
 from server.call import current_caller
 from server.clock import Clock
 from server.ids import hex_of, parse_id
@@ -38,7 +38,7 @@ class ConversationService(ConversationServiceServicer):
         self._clock = clock
 
     async def CreateConversation(self, request: CreateConversationRequest, context: Any) -> Conversation:
-        nobody = Agent(AssistantSettings.of({}))
+        nobody = Agent(NOBODY)
         new = self._turns.new_session(current_caller(), nobody, messages=_said(request.items, may_be_empty=True),
                                       metadata=request.metadata)
         await self._sessions.create(new)
