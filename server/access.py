@@ -6,7 +6,13 @@ itself (`storage/scope.py` sees to that). What is not listed here, a method that
 
 PUBLISHABLE_METHODS = frozenset({
     "ChatService/CreateChat", "ChatService/StreamChat", "ChatService/PostChat", "ChatService/GetChat",
+    "ChatService/WatchChat",
     "ResponseService/CreateResponse", "ResponseService/StreamResponse", "ResponseService/PostResponse",
+    "ResponseService/GetResponse", "ResponseService/WatchResponse", "ResponseService/FetchResponse",
+    "ResponseService/CancelResponse", "ResponseService/PostCancelResponse", "ResponseService/ListInputItems",
+    "ResponseService/CompactResponse",
+    "ConversationService/CreateConversation", "ConversationService/GetConversation", "ConversationService/CreateItems",
+    "ConversationService/ListItems", "ConversationService/GetItem",
     "CompletionService/CreateChatCompletion", "CompletionService/StreamChatCompletion",
     "CompletionService/PostChatCompletion",
     "AgentChatService/CreateAgentChat", "AgentChatService/GetAgentChat", "AgentChatService/CreateMessage",

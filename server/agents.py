@@ -1,20 +1,23 @@
-"""Who answers: a stored or transient assistant, or the first member of a squad, with what a model call needs of it.
+"""Who answers: a stored or transient assistant, or the active member of a squad, with what a model call needs of it.
 
 Reads documents and fills templates; calls no model and writes nothing.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
+from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
-from server.documents import check_assistant, check_squad, mask_secrets
-from server.errors import FailedPrecondition, NotFound, PermissionDenied
+from server.documents import check_assistant, check_squad, mask_secrets, merge_patch, tool_ids
+from server.errors import FailedPrecondition, NotFound, PermissionDenied, Violation
 from server.ids import parse_id
 from server.inputs import body_id
 from server.json_values import struct_from, to_python
+from server.squads import Destination, handoffs
 from server.storage.documents import Document
 from server.storage.keys import Caller
 from server.storage.store import Store
@@ -28,6 +31,7 @@ DEFAULT_MODEL = "offline-1"
 class AssistantSettings:
     """What an exchange acts on in an assistant document (seed 003)."""
 
+    name: str
     provider: str
     model: str
     prompts: tuple[tuple[str, str], ...]
@@ -38,6 +42,9 @@ class AssistantSettings:
     url: str | None
     api_key: str | None = field(repr=False)
     tools: tuple[dict[str, Any], ...]
+    """Its own tools, as documents."""
+    tool_ids: tuple[str, ...]
+    """The stored tools it offers besides."""
     first_message: str | None
     allows_system_messages: bool
     agent_type: str | None
@@ -50,6 +57,7 @@ class AssistantSettings:
         metadata = document.get("metadata") or {}
         speaks_first = document.get("firstMessageMode", "assistant-speaks-first") == "assistant-speaks-first"
         return cls(
+            name=document.get("name") or "",
             provider=provider,
             model=model.get("model") or (DEFAULT_MODEL if provider == DEFAULT_PROVIDER else ""),
             prompts=tuple(_prompts(model)),
@@ -58,17 +66,40 @@ class AssistantSettings:
             thinking=model.get("thinking"),
             url=model.get("url") or None,
             api_key=_api_key(document, provider),
-            tools=tuple(tool for tool in model.get("tools") or () if tool.get("type") == "function" and "function" in tool),
+            tools=tuple(model.get("tools") or ()),
+            tool_ids=tuple(tool_ids(document)),
             first_message=(document.get("firstMessage") or None) if speaks_first else None,
             allows_system_messages=document.get("chatSystemInstructionMode") == "allow",
             agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None)
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """An assistant that can answer, by itself or as one of a squad."""
+
+    settings: AssistantSettings
+    tools: tuple[dict[str, Any], ...] = ()
+    """The documents of all the tools it offers."""
+    variable_values: dict[str, Any] = field(default_factory=dict)
+    """What its squad has for templates: the member's own values, and over them those for all members."""
+    key: str = ""
+    """What a squad remembers it by."""
+    destinations: tuple[Destination, ...] = ()
+
+    def prompts(self, variables: Mapping[str, Any]) -> list[Message]:
+        """The assistant's own messages, templates filled."""
+        return [Message(role=role, content=Value(string_value=render(text, variables)))
+                for role, text in self.settings.prompts]
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """Who answers, and how it was named."""
 
-    settings: AssistantSettings
+    member: Member
+    """Who is active when the exchange begins."""
+    members: tuple[Member, ...] = ()
+    """Everyone in the squad."""
     assistant_id: str | None = None
     assistant: dict[str, Any] | None = None
     """The transient assistant as sent, secrets included."""
@@ -77,28 +108,26 @@ class Agent:
     """The transient squad as sent, secrets included."""
     overrides: dict[str, Any] | None = None
     """The `assistantOverrides` of the request, as sent."""
-    squad_overrides: tuple[dict[str, Any], ...] = ()
-    """What the squad has for all its members, then for this one."""
+
+    @property
+    def settings(self) -> AssistantSettings:
+        """Those of who is active when the exchange begins."""
+        return self.member.settings
 
     @property
     def variable_values(self) -> dict[str, Any]:
-        """The values for templates; the request's win over the member's, those over the squad's."""
-        values: dict[str, Any] = {}
-        for overrides in (*self.squad_overrides, self.overrides or {}):
-            given = overrides.get("variableValues")
-            values |= given if isinstance(given, dict) else {}
-        return values
+        """The values for templates; the request's win over those of the squad."""
+        return self.values_for(self.member)
+
+    def values_for(self, member: Member) -> dict[str, Any]:
+        """The same for another member of the squad."""
+        return {**member.variable_values, **_variable_values(self.overrides or {})}
 
     @property
     def private(self) -> dict[str, Any] | None:
         """What a later turn needs and callers must not see."""
         kept = {"assistant": self.assistant, "squad": self.squad}
         return {name: document for name, document in kept.items() if document is not None} or None
-
-    def prompts(self, variables: Mapping[str, Any]) -> list[Message]:
-        """The assistant's own messages, templates filled."""
-        return [Message(role=role, content=Value(string_value=render(text, variables)))
-                for role, text in self.settings.prompts]
 
     def describe(self, record: Any) -> None:
         """Say on a Chat or a Session who answers, with secrets masked."""
@@ -119,33 +148,35 @@ class Agents:
         self._store = store
         self._settings: dict[tuple[str, int], AssistantSettings] = {}
 
-    async def named(self, caller: Caller, request: Any) -> Agent | None:
-        """Who the assistantId, assistant, squadId or squad of a request names; None when it names nobody."""
+    async def named(self, caller: Caller, request: Any, state: ConversationState | None = None) -> Agent | None:
+        """Who the assistantId, assistant, squadId or squad of a request names; None when it names nobody.
+
+        `state` says who of the squad is active in the conversation that the request goes on with.
+        """
         overrides = _document(request, "assistant_overrides")
         if request.HasField("assistant_id"):
             return await self.stored(caller, request.assistant_id, overrides)
         if request.HasField("assistant"):
-            return self._transient(caller, _document(request, "assistant") or {}, overrides)
+            return await self._transient(caller, _document(request, "assistant") or {}, overrides)
         if request.HasField("squad_id"):
             squad = await self._store.squads.get(caller.org_id, body_id(request.squad_id, "squadId"))
-            return await self._first_member(caller, squad.content, overrides, squad_id=squad.id)
+            return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
         if request.HasField("squad"):
             content = _document(request, "squad") or {}
             _refuse_publishable(caller, "squad")
             check_squad(content, "squad")
-            return await self._first_member(caller, content, overrides, squad=content)
+            return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None
 
     async def stored(self, caller: Caller, assistant_id: str, overrides: dict[str, Any] | None = None,
                      field_name: str = "assistantId") -> Agent:
         """The stored assistant of this id. Raises NotFound."""
         document = await self._store.assistants.get(caller.org_id, body_id(assistant_id, field_name))
-        return Agent(self._settings_of(document), assistant_id=document.id, overrides=overrides)
+        return await self._of(caller, document, overrides)
 
     async def in_path(self, caller: Caller, assistant_id: str) -> Agent:
         """The stored assistant of an id in a path. Raises NotFound, also for what is no id."""
-        document = await self._store.assistants.get(caller.org_id, parse_id(assistant_id))
-        return Agent(self._settings_of(document), assistant_id=document.id)
+        return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(assistant_id)))
 
     async def by_model(self, caller: Caller, model: str) -> Agent | None:
         """The stored assistant whose id or name `model` is."""
@@ -155,44 +186,84 @@ class Agents:
             except NotFound:
                 return None
         document = await self._store.assistants.find(caller.org_id, model)
-        return Agent(self._settings_of(document), assistant_id=document.id) if document else None
+        return await self._of(caller, document) if document else None
 
-    async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None,
+    async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
                     overrides: dict[str, Any] | None = None) -> Agent:
         """Who answered in a stored Chat or Session. Raises FailedPrecondition when that assistant is gone."""
         overrides = overrides or _document(record, "assistant_overrides")
         private = private or {}
         try:
             if "squad" in private:
-                return await self._first_member(caller, private["squad"], overrides, squad=private["squad"])
+                return await self._squad(caller, private["squad"], state, overrides=overrides, squad=private["squad"])
             if "assistant" in private:
-                document = private["assistant"]
-                return Agent(AssistantSettings.of(document), assistant=document, overrides=overrides)
+                return await self._transient_again(caller, private["assistant"], overrides)
             if record.HasField("squad_id"):
                 squad = await self._store.squads.get(caller.org_id, record.squad_id)
-                return await self._first_member(caller, squad.content, overrides, squad_id=squad.id)
+                return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
             if record.HasField("assistant_id"):
                 return await self.stored(caller, record.assistant_id, overrides)
         except NotFound:
             raise FailedPrecondition("the assistant of this conversation was deleted; begin a new one") from None
-        return Agent(AssistantSettings.of({}), overrides=overrides)
+        return Agent(NOBODY, overrides=overrides)
 
-    def _transient(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
+    async def _of(self, caller: Caller, document: Document, overrides: dict[str, Any] | None = None) -> Agent:
+        member = await self._member(caller, self._settings_of(document))
+        return Agent(member, assistant_id=document.id, overrides=overrides)
+
+    async def _transient(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
         _refuse_publishable(caller, "assistant")
         check_assistant(content, "assistant")
-        return Agent(AssistantSettings.of(content), assistant=content, overrides=overrides)
+        return await self._transient_again(caller, content, overrides)
 
-    async def _first_member(self, caller: Caller, squad: dict[str, Any], overrides: dict[str, Any] | None,
-                            **named: Any) -> Agent:
-        member = squad["members"][0]
-        if isinstance(member.get("assistant"), dict):
-            settings = AssistantSettings.of(member["assistant"])
+    async def _transient_again(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
+        member = await self._member(caller, AssistantSettings.of(content))
+        return Agent(member, assistant=content, overrides=overrides)
+
+    async def _squad(self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
+        """The squad with the member that `state` says active, or its first. Members that were deleted are left out."""
+        found: dict[str, tuple[dict[str, Any], AssistantSettings, dict[str, Any]]] = {}
+        for index, entry in enumerate(content["members"]):
+            try:
+                settings, values = await self._in_squad(caller, entry, content)
+            except NotFound:
+                if index == 0:
+                    raise
+                continue
+            key = entry.get("assistantId") or settings.name or str(index)
+            found[key if key not in found else f"{key}#{index}"] = entry, settings, values
+        names = {key: settings.name or f"member {place}" for place, (key, (_, settings, _)) in enumerate(found.items(), 1)}
+        members = [await self._member(caller, settings, values, key, handoffs(entry, key, names))
+                   for key, (entry, settings, values) in found.items()]
+        active = next((member for member in members if state and member.key == state.member), None)
+        return Agent(active or members[0], tuple(members), **named)
+
+    async def _in_squad(self, caller: Caller, entry: dict[str, Any],
+                        squad: dict[str, Any]) -> tuple[AssistantSettings, dict[str, Any]]:
+        """The settings of a member and its template values: its own overrides, and over them those for all members."""
+        given = [over for over in (entry.get("assistantOverrides"), squad.get("membersOverrides")) if isinstance(over, dict)]
+        values: dict[str, Any] = {}
+        for overrides in given:
+            values |= _variable_values(overrides)
+        changes = [{name: value for name, value in over.items() if name != "variableValues"} for over in given]
+        if isinstance(entry.get("assistant"), dict):
+            content = entry["assistant"]
         else:
-            document = await self._store.assistants.get(caller.org_id, parse_id(str(member.get("assistantId"))))
-            settings = self._settings_of(document)
-        squad_overrides = tuple(given for given in (squad.get("membersOverrides"), member.get("assistantOverrides"))
-                                if isinstance(given, dict))
-        return Agent(settings, overrides=overrides, squad_overrides=squad_overrides, **named)
+            document = await self._store.assistants.get(caller.org_id, parse_id(str(entry.get("assistantId"))))
+            if not any(changes):
+                return self._settings_of(document), values
+            content = document.content
+        for change in changes:
+            content = merge_patch(content, change)
+        return AssistantSettings.of(content), values
+
+    async def _member(self, caller: Caller, settings: AssistantSettings, values: dict[str, Any] | None = None, key: str = "",
+                      destinations: tuple[Destination, ...] = ()) -> Member:
+        tools = list(settings.tools)
+        for tool_id in settings.tool_ids:
+            with contextlib.suppress(NotFound):  # a deleted tool is no longer offered
+                tools.append((await self._store.tools.get(caller.org_id, parse_id(tool_id))).content)
+        return Member(settings, tuple(tools), values or {}, key, destinations)
 
     def _settings_of(self, document: Document) -> AssistantSettings:
         key = document.id, document.version
@@ -202,6 +273,17 @@ class Agents:
             if len(self._settings) > 1024:
                 del self._settings[next(iter(self._settings))]
         return settings
+
+
+def model_not_found(model: str) -> NotFound:
+    """The error of OpenAI's interfaces for a `model` that names no assistant."""
+    return NotFound(f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
+                    reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
+
+
+def _variable_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    given = overrides.get("variableValues")
+    return given if isinstance(given, dict) else {}
 
 
 def _prompts(model: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -229,3 +311,7 @@ def _document(record: Any, name: str) -> dict[str, Any] | None:
 def _refuse_publishable(caller: Caller, field_name: str) -> None:
     if caller.is_publishable:
         raise PermissionDenied(f"a publishable key cannot send its own {field_name}; name a stored one by its id")
+
+
+NOBODY = Member(AssistantSettings.of({}))
+"""Who answers where nobody is named: the offline model, told nothing."""

@@ -1,6 +1,6 @@
 """What a model has said so far in one exchange, choice by choice. Tells nobody and stores nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.struct_pb2 import Value
@@ -21,27 +21,31 @@ class _Call:
 
 @dataclass(slots=True)
 class _Choice:
+    rounds: list[Message] = field(default_factory=list)
+    """What was said in the rounds of tools that are over."""
     texts: list[str] = field(default_factory=list)
     calls: dict[int, _Call] = field(default_factory=dict)
     finish_reason: str | None = None
 
 
 class Answers:
-    """The choices of one model call."""
+    """The choices of one exchange; a single one may have rounds of tools before its last message."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, message_id: str) -> None:
         self._choices = [_Choice() for _ in range(n)]
-        self._pieces: list[tuple[int, int | None, int]] = []
+        self._message_id = message_id
+        """Id that was told for the first choice's next message."""
+        self._pieces: list[StreamPiece] = []
 
     @property
     def pieces(self) -> list[StreamPiece]:
         """Where the deltas began and ended, so that they can be told again as they were."""
-        return [StreamPiece(choice=choice, tool_call=call, length=length) for choice, call, length in self._pieces]
+        return self._pieces
 
     @property
     def begun(self) -> bool:
         """Whether anything was said."""
-        return any(choice.texts or choice.calls for choice in self._choices)
+        return any(choice.texts or choice.calls or choice.rounds for choice in self._choices)
 
     @property
     def unfinished(self) -> bool:
@@ -49,14 +53,26 @@ class Answers:
 
     def add_text(self, delta: ContentDelta) -> None:
         self._choice(delta.choice).texts.append(delta.text)
-        self._pieces.append((delta.choice, None, len(delta.text)))
+        self._pieces.append(StreamPiece(choice=delta.choice, length=len(delta.text)))
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
         call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
         call.arguments.append(delta.arguments)
-        self._pieces.append((delta.choice, delta.index, len(delta.arguments)))
+        self._pieces.append(StreamPiece(choice=delta.choice, tool_call=delta.index, length=len(delta.arguments)))
+
+    def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
+        """Close the message that was being said with the calls and results of its round, and begin the next one."""
+        choice = self._choice(0)
+        choice.rounds += messages
+        choice.texts, choice.calls = [], {}
+        self._message_id = next_message_id
+        self._pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
+
+    def place_of(self, choice: int) -> int:
+        """Which message of the output a delta of this choice belongs to."""
+        return choice or len(self._choices[0].rounds)
 
     def finish(self, finish: Finish) -> None:
         self._choice(finish.choice).finish_reason = finish.reason
@@ -71,11 +87,18 @@ class Answers:
                 return "incomplete", errors[choice.finish_reason]
         return "completed", None
 
-    def messages(self, first_id: str) -> list[Message]:
-        """One assistant message a choice, the first one under the id that was told for it."""
-        messages = [_message(choice) for choice in self._choices]
-        messages[0].id = first_id
-        return messages
+    def messages(self) -> list[Message]:
+        """What the first choice said, round by round. An answer that broke off before its last message has none."""
+        choice = self._choices[0]
+        if choice.rounds and choice.finish_reason is None and not choice.texts and not choice.calls:
+            return list(choice.rounds)
+        last = _message(choice)
+        last.id = self._message_id
+        return [*choice.rounds, last]
+
+    def alternatives(self) -> list[Message]:
+        """The messages of the other choices."""
+        return [_message(choice) for choice in self._choices[1:]]
 
     def _choice(self, index: int) -> _Choice:
         while index >= len(self._choices):  # a provider may send more choices than were asked for

@@ -18,12 +18,18 @@ from generated.parley.v1 import (
     chat_service_pb2_grpc,
     completion_service_pb2,
     completion_service_pb2_grpc,
+    conversation_service_pb2,
+    conversation_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
     response_service_pb2,
     response_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
     squad_service_pb2,
     squad_service_pb2_grpc,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
 )
 from server.agents import Agents
 from server.backends.providers import Providers
@@ -32,15 +38,20 @@ from server.config import Settings
 from server.engine import Engine
 from server.idempotency import Idempotency
 from server.interceptors import CallInterceptor
+from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
 from server.services.completions import CompletionService
+from server.services.conversations import ConversationService
+from server.services.models import ModelService
 from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
+from server.services.tools import ToolService
 from server.storage.store import Store
 from server.streams import Streams
+from server.tools import ToolRunner
 from server.turns import Turns
 
 # Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
@@ -53,7 +64,8 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             response_service_pb2, session_service_pb2, squad_service_pb2)
+             conversation_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2, squad_service_pb2,
+             tool_service_pb2)
 
 
 class ListenError(Exception):
@@ -73,7 +85,8 @@ class App:
         self._health = health.HealthServicer()
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds)
+        self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
+        engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds)
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)
         self.grpc_port = 0
@@ -96,6 +109,7 @@ class App:
         """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
         await self._streams.close()
+        await self._tools.close()
         await self._providers.close()
 
     def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
@@ -104,15 +118,20 @@ class App:
         turns = Turns(store, agents, clock)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
-        assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(AssistantService(store.assistants), server)
+        assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
+            AssistantService(store.assistants, store.tools), server)
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(engine, streams, turns, store.chats), server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
             CompletionService(engine, streams, turns, agents), server)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, turns, agents), server)
+            ResponseService(engine, streams, turns, agents, store.chats), server)
+        conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
+            ConversationService(turns, store.sessions, clock), server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
+        tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = [service.full_name for module in _SERVICES for service in

@@ -14,21 +14,27 @@ import orjson
 import structlog
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from gateway.launcher import Gateway, GatewayError
 from server.app import App, ListenError
 from server.config import Settings
 from server.dev import first_start
-from server.documents import check_assistant, mask_secrets
+from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
 from server.errors import ServiceError
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
 from server.storage.store import Store, open_store
 
 T = TypeVar("T")
+
+# A wrong command line is told in one line, as everything else: without click's usage text before it.
+click.UsageError.show = click.ClickException.show
 
 _data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -117,9 +123,10 @@ def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> No
         check_assistant(document)
         org_id = await store.keys.org_id(org)
         found = await store.assistants.find(org_id, document["name"]) if document.get("name") else None
+        content = restore_secrets(without_server_members(document), found.content if found else {})
         if found:
-            return await store.assistants.replace(found, document)
-        return await store.assistants.create(org_id, document)
+            return await store.assistants.replace(found, content)
+        return await store.assistants.create(org_id, content)
 
     stored = _with_store(data, apply)
     _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
@@ -188,7 +195,9 @@ def _settings(**options: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        _fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg']}")
+        _fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg'].removeprefix('Value error, ')}")
+    except SettingsError as error:  # a PARLEY_… that must be JSON and is not
+        _fail(str(error))
 
 
 def _with_store(data: Path | None, use: Any) -> Any:

@@ -3,7 +3,7 @@
 Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes bytes of them. Runs nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from generated.parley.v1.chat_completion_pb2 import (
@@ -19,9 +19,12 @@ from generated.parley.v1.chat_completion_pb2 import (
 )
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.exchange import Happening, Outcome
+from server.exchange import Happening, Outcome, choices_of
 from server.ids import hex_of
 from server.messages import text_of, tool_calls_of
+
+_BETWEEN = "\n\n"
+"""Between the texts of two rounds, which are one text at this door."""
 
 
 def completion_of(outcome: Outcome) -> ChatCompletion:
@@ -30,34 +33,49 @@ def completion_of(outcome: Outcome) -> ChatCompletion:
     return ChatCompletion(
         id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
         system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
-        choices=[ChatCompletionChoice(index=index, message=_message(message), finish_reason=reason)
-                 for index, (message, reason) in enumerate(zip(chat.output, outcome.finish_reasons, strict=True))])
+        choices=[ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
+                 for index, (messages, reason) in enumerate(zip(
+                     choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True))])
 
 
 class CompletionChunks:
     """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it ended."""
 
     def __init__(self, choices: int, *, with_usage: bool) -> None:
-        self._choices = choices
         self._with_usage = with_usage
         self._started = ChatEvent()
+        self._silent = set(range(choices))
+        """The choices that have not begun."""
+        self._said = self._apart = False
+        """Whether there was text, and whether what comes is of another message than that."""
 
     def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ChatCompletionChunk]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
                 self._started = event
-                for index in range(self._choices):
-                    yield self._chunk(index, ChatCompletionChunkDelta(role="assistant", content=""))
             elif kind == "delta":
-                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=event.delta.text))
+                text = _BETWEEN + event.delta.text if self._apart else event.delta.text
+                self._said, self._apart = True, False
+                yield from self._begin(event.delta.choice, content="")
+                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=text))
+            elif kind == "round":
+                self._apart = self._said
             elif kind == "tool_call":
+                yield from self._begin(event.tool_call.choice, content=None)
                 yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
             elif kind == "completed":
                 yield from self._end(stream.outcome)
 
+    def _begin(self, choice: int, content: str | None) -> Iterator[ChatCompletionChunk]:
+        """The chunk with the role, before the first of a choice. One that begins with a tool call has no content."""
+        if choice in self._silent:
+            self._silent.discard(choice)
+            yield self._chunk(choice, ChatCompletionChunkDelta(role="assistant", content=content))
+
     def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:
         for index, reason in enumerate(outcome.finish_reasons):
+            yield from self._begin(index, content="")
             yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason)
         if self._with_usage:
             yield self._bare(usage=_usage(outcome))
@@ -82,12 +100,15 @@ def _usage(outcome: Outcome) -> CompletionUsage:
     return CompletionUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
 
-def _message(message: Message) -> ChatCompletionMessage:
+def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
+    """One message of what was said over all rounds of tools. What the server ran itself is not for the caller to answer."""
+    last = messages[-1]
     calls = [ChatCompletionToolCall(
         id=call["id"], type="function",
         function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]))
-        for call in tool_calls_of(message)]
-    text = text_of(message)
+        for call in (tool_calls_of(last) if last.role == "assistant" else [])]
+    texts = [text_of(message) for message in messages if message.role == "assistant"]
+    text = _BETWEEN.join(text for text in texts if text)
     return ChatCompletionMessage(role="assistant", content=text if text or not calls else None, tool_calls=calls)
 
 

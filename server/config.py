@@ -1,7 +1,7 @@
 """Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not act on them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -39,13 +39,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PARLEY_", extra="ignore")
 
     data: Path = Path("data")
-    http: Address = Address(host="127.0.0.1", port=8080)
-    grpc: Address = Address(host="127.0.0.1", port=50051)
+    http: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=8080)
+    grpc: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=50051)
     database: str | None = None
     """A database URL; None means the SQLite file in `data`."""
     workers: int = Field(default=1, ge=1, le=64)
     reflection: bool = True
-    limits: Literal["on", "off"] = "on"
     offline_delay_ms: float = Field(default=0, ge=0)
     upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """`host` or `host:port`, comma-separated: where a private address or an assistant's own `model.url` must be listed."""
@@ -58,7 +57,6 @@ class Settings(BaseSettings):
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
     """Secret of the key digests; None means the one kept in `data`."""
-    drain_seconds: float = Field(default=2, ge=0)
     grace_seconds: float = Field(default=10, ge=0)
 
     @field_validator("http", "grpc", mode="before")

@@ -10,11 +10,15 @@ _PER = 1_000_000
 _FREE = Price(input=0, output=0)
 
 
-def costs_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage) -> list[Cost]:
-    """The parts of a cost in USD; a chat's cost is exactly their sum."""
+def costs_of(prices: Mapping[str, Price], spent: Mapping[tuple[str, str], Usage]) -> list[Cost]:
+    """The parts of a cost in USD, of each provider and model that ran; a chat's cost is exactly their sum."""
+    return [*(_cost_of(prices, *ran, usage) for ran, usage in spent.items()), Cost(type="chat", cost=0)]
+
+
+def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage) -> Cost:
     price = prices.get(f"{provider}/{model}") or prices.get(model) or _FREE
     part = Cost(type="model", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
                 cost=(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / _PER)
     part.model.fields["provider"].string_value = provider
     part.model.fields["model"].string_value = model
-    return [part, Cost(type="chat", cost=0)]
+    return part

@@ -1,6 +1,6 @@
-"""Assistants and squads as JSON documents: what is refused, how a patch applies, which secrets show, the typed view.
+"""Assistants, squads and tools as JSON documents: what is refused, how a patch applies, which secrets show, the typed view.
 
-The schema is the proto: names, types and ranges are read from the descriptors of Assistant and Squad. A document is
+The schema is the proto: names, types and ranges are read from the descriptors of Assistant, Squad and Tool. A document is
 stored as given; only the members that a chat acts on are checked, so that an odd voice or an unknown provider is no
 reason to refuse one. Does not store, and does not fill in templates or cap their size.
 """
@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from generated.parley.v1.assistant_pb2 import Assistant
 from generated.parley.v1.squad_pb2 import Squad
+from generated.parley.v1.tool_pb2 import Tool
 from server.errors import InvalidArgument, Violation
 from server.json_values import MAX_DEPTH, struct_from, to_python
 from server.validation import join, refuse, violations_of
@@ -29,14 +30,15 @@ MAX_BYTES = 1024 * 1024
 # Which members are checked. None: the whole member; a dict: these members of it.
 _Members = dict[str, Any]
 # What a chat acts on.
+_TOOL: _Members = dict.fromkeys(("type", "function", "name", "description", "method", "url", "body", "headers",
+                                 "timeoutSeconds", "backoffPlan", "server"))
 _ASSISTANT: _Members = {
     **dict.fromkeys(("name", "firstMessage", "firstMessageMode", "server", "metadata", "credentials",
                      "chatSystemInstructionMode")),
     "model": {
         **dict.fromkeys(("provider", "model", "messages", "systemPrompt", "toolIds", "temperature", "maxTokens",
                          "thinking", "knowledgeBase", "url")),
-        "tools": dict.fromkeys(("type", "function", "name", "description", "method", "url", "body", "headers",
-                                "timeoutSeconds", "backoffPlan")),
+        "tools": _TOOL,
     },
 }
 _SQUAD: _Members = dict.fromkeys(("name", "members", "membersOverrides"))
@@ -45,7 +47,7 @@ _SQUAD: _Members = dict.fromkeys(("name", "members", "membersOverrides"))
 _FREE = frozenset({"metadata", "variableValues"})
 _SECRET_NAME = re.compile(r"(key|token|secret|password|passphrase|authorization|credential)s?$", re.IGNORECASE)
 _MASKED = re.compile(r"\*{4}(.{4})?", re.DOTALL)
-_MESSAGE = TypeVar("_MESSAGE", Assistant, Squad)
+_MESSAGE = TypeVar("_MESSAGE", Assistant, Squad, Tool)
 
 
 def check_assistant(document: Document, at: str = "") -> None:
@@ -61,9 +63,20 @@ def check_squad(document: Document, at: str = "") -> None:
     violations = _json_violations(document, at)
     if not violations:
         violations = _schema_violations(document, Squad(), _SQUAD, at)
-        for path, assistant in _own_assistants(document, at):
+        for path, assistant in (*_own_assistants(document, at), *_overrides(document, at)):
             violations += _assistant_violations(assistant, path)
     refuse(violations)
+
+
+def check_tool(document: Document, at: str = "") -> None:
+    """Raise InvalidArgument, naming every field, when a chat could not act on the tool."""
+    refuse(_json_violations(document, at) or _schema_violations(document, Tool(), _TOOL, at))
+
+
+def tool_ids(document: Document) -> list[str]:
+    """The stored tools that an assistant which was checked names, in order."""
+    model = document.get("model") or {}
+    return [tool_id for tool_id in model.get("toolIds") or () if isinstance(tool_id, str)]
 
 
 def merge_patch(document: Document, patch: Document) -> Document:
@@ -120,6 +133,11 @@ def typed_squad(document: Document) -> Squad:
     return _typed(document, Squad())
 
 
+def typed_tool(document: Document) -> Tool:
+    """Return the typed view, as `typed_assistant`."""
+    return _typed(document, Tool())
+
+
 def assistant_document(message: Assistant) -> Document:
     """Return the document of an assistant sent typed, without what the server itself sets."""
     return _untyped(message)
@@ -127,6 +145,11 @@ def assistant_document(message: Assistant) -> Document:
 
 def squad_document(message: Squad) -> Document:
     """Return the document of a squad sent typed, without what the server itself sets."""
+    return _untyped(message)
+
+
+def tool_document(message: Tool) -> Document:
+    """Return the document of a tool sent typed, without what the server itself sets."""
     return _untyped(message)
 
 
@@ -142,6 +165,16 @@ def _own_assistants(squad: Document, at: str) -> Iterator[tuple[str, Document]]:
     for index, member in enumerate(members if isinstance(members, list) else ()):
         if isinstance(member, dict) and isinstance(member.get("assistant"), dict):
             yield join(at, f"members[{index}].assistant"), member["assistant"]
+
+
+def _overrides(squad: Document, at: str) -> Iterator[tuple[str, Document]]:
+    """What is overridden in members: members of an assistant, each as a whole."""
+    members = squad.get("members")
+    for index, member in enumerate(members if isinstance(members, list) else ()):
+        if isinstance(member, dict) and isinstance(member.get("assistantOverrides"), dict):
+            yield join(at, f"members[{index}].assistantOverrides"), member["assistantOverrides"]
+    if isinstance(squad.get("membersOverrides"), dict):
+        yield join(at, "membersOverrides"), squad["membersOverrides"]
 
 
 def _json_violations(document: Document, at: str) -> list[Violation]:
@@ -332,7 +365,7 @@ def _typed_member(name: str, value: Any, kind: type[_MESSAGE]) -> _MESSAGE:
         return kind()
 
 
-def _untyped(message: Assistant | Squad) -> Document:
+def _untyped(message: Assistant | Squad | Tool) -> Document:
     try:
         document = MessageToDict(message)
         document.pop("document", None)

@@ -1,4 +1,4 @@
-"""One exchange: context → model → events → commit.
+"""One exchange: context → model and tools → events → commit.
 
 Every door runs its exchanges here, streamed ones through `streams.py`. Knows no door's wire form, no SQL and no provider's
 protocol.
@@ -7,22 +7,25 @@ protocol.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Backend, ModelRequest, Usage
+from server.backends.backend import ModelRequest, Usage
 from server.clock import Clock, timestamp
 from server.config import Price
+from server.context import Context
 from server.costs import costs_of
-from server.errors import UpstreamError, UpstreamIncomplete
-from server.exchange import Outcome, Run, Turn, present
+from server.errors import ServiceError, UpstreamError, UpstreamIncomplete
+from server.exchange import Outcome, RoundOver, Run, Turn, present
 from server.idempotency import on_record, recorded
 from server.ids import new_id
 from server.messages import text_of
+from server.rounds import Rounds
 from server.storage.chats import Exchange
 from server.storage.store import Store
-from server.templates import variables_of
+from server.summaries import summary_of, summary_request
 
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
@@ -33,10 +36,10 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class Engine:
-    def __init__(self, store: Store, backend: Backend, prices: Mapping[str, Price], clock: Clock,
+    def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
                  model_timeout_seconds: float) -> None:
         self._store = store
-        self._backend = backend
+        self._rounds = rounds
         self._prices = prices
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
@@ -57,9 +60,13 @@ class Engine:
     async def begin(self, turn: Turn) -> Run:
         """Load what the model is to read."""
         history = await self._history(turn)
+        if turn.summarises:
+            turn = replace(turn, said=[summary_request([*history, *turn.said])])
+            history = []
         chat = self._new_chat(turn)
         said = self._stamped(turn, history)
-        return Run(turn, chat, history, said, self._request(turn, history, said))
+        context = Context(turn, chat, history, said, self._clock(), self._model_timeout_seconds)
+        return Run(turn, chat, history, said, context)
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
                     gone: Callable[[], ChatError] = lambda: GONE) -> None:
@@ -68,32 +75,36 @@ class Engine:
         `seal` is called just before that; `gone` says why the task was cancelled, when it is.
         """
         answers, outcome = run.answers, run.outcome
+        run.streamed = tell is not None
         error: ChatError | None = None
         try:
-            async with aclosing(self._backend.generate(run.request)) as events:
+            async with aclosing(self._rounds.generate(run.context, outcome.message_id)) as events:
                 async for event in events:
+                    if isinstance(event, RoundOver):
+                        self._stamp_now(run, event.messages)
                     told = run.take(event)
                     if told and tell:
                         tell(told)
             if answers.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
             outcome.chat.status, error = answers.status_and_reason({"length": _CUT, "content_filter": _FILTERED})
-        except UpstreamError as failure:
+        except ServiceError as failure:
             if not answers.begun:
                 raise
             outcome.error, outcome.chat.status = failure, "incomplete"
-            error = ChatError(code=failure.error_code, message=failure.message)
+            code = failure.error_code if isinstance(failure, UpstreamError) else failure.reason.lower()
+            error = ChatError(code=code, message=failure.message)
         except asyncio.CancelledError:
             if answers.begun or run.begun:
                 error = gone()
                 outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
                 if seal:
                     seal()
-                await self._commit(run, error)
+                await self.commit(run, error)
             raise
         if seal:
             seal()
-        await self._commit(run, error)
+        await self.commit(run, error)
 
     async def _history(self, turn: Turn) -> list[Message]:
         if turn.session is not None:
@@ -119,45 +130,28 @@ class Engine:
         began = history[0].time if history and history[0].HasField("time") else now
         return [_stamp(message, now, began) for message in turn.said]
 
-    def _request(self, turn: Turn, history: Sequence[Message], said: Sequence[Message]) -> ModelRequest:
-        settings, options = turn.agent.settings, turn.options
-        prompts = turn.agent.prompts(self._variables(turn))
-        return ModelRequest(
-            provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
-            messages=[*prompts, *turn.instructions, *history, *said],
-            temperature=settings.temperature if options.temperature is None else options.temperature,
-            max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
-            tools=[*settings.tools, *options.tools], thinking=settings.thinking,
-            top_p=options.top_p, stop=options.stop, seed=options.seed, n=options.n,
-            frequency_penalty=options.frequency_penalty, presence_penalty=options.presence_penalty,
-            tool_choice=options.tool_choice, parallel_tool_calls=options.parallel_tool_calls,
-            response_format=options.response_format, reasoning_effort=options.reasoning_effort,
-            timeout_seconds=self._model_timeout_seconds)
-
-    def _variables(self, turn: Turn) -> Mapping[str, Any]:
-        if joined := turn.session or turn.new_session:
-            return joined.variables
-        return variables_of(turn.agent.variable_values, self._clock())
-
-    async def _commit(self, run: Run, error: ChatError | None) -> None:
+    async def commit(self, run: Run, error: ChatError | None) -> None:
         """Put the exchange on disk and complete the chat that is told."""
-        outcome, said = run.outcome, run.said
-        now = self._clock()
-        began = said[0].time - said[0].seconds_from_start * 1000 if said else now
-        answered = [_stamp(message, now, began) for message in run.answers.messages(outcome.message_id)]
+        outcome, now = run.outcome, self._clock()
+        answered, alternatives = run.answers.messages(), run.answers.alternatives()
+        self._stamp_now(run, [*answered, *alternatives])
         outcome.finish_reasons = run.answers.finish_reasons()
         if outcome.usage == Usage(0, 0):
-            outcome.usage = _estimate(run.request, answered)
+            outcome.usage = _estimate(run.request, [*answered, *alternatives])
+            run.spent = {(run.request.provider, run.request.model): outcome.usage}
         chat = outcome.chat
         chat.updated_at.CopyFrom(timestamp(now))
-        chat.costs.extend(costs_of(self._prices, run.request.provider, run.request.model, outcome.usage))
+        chat.costs.extend(costs_of(self._prices, run.spent))
         chat.cost = sum(part.cost for part in chat.costs)
         if error is not None:
             chat.error.CopyFrom(error)
-        await self._store.chats.record(self.stored(run, answered))
-        chat.output.extend(present(message) for message in answered)
+        if run.turn.summarises:
+            answered = [summary_of(answered[-1])]
+        if run.turn.keeps:
+            await self._store.chats.record(self.stored(run, answered, alternatives))
+        chat.output.extend(present(message) for message in (*answered, *alternatives))
 
-    def stored(self, run: Run, answered: Sequence[Message]) -> Exchange:
+    def stored(self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()) -> Exchange:
         """The exchange as it is put on disk; without an answer, as it is put there when it begins."""
         turn, outcome = run.turn, run.outcome
         chat = Chat()
@@ -165,11 +159,21 @@ class Engine:
         del chat.messages[:]
         over = bool(answered)
         return Exchange(
-            chat=chat, key_id=turn.caller.key_id, said=run.said, answered=list(answered[:1]),
-            alternatives=list(answered[1:]), previous=turn.previous, new_session=turn.new_session, begun=run.begun,
-            private=turn.agent.private, provider=run.request.provider, model=run.request.model,
+            chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered),
+            alternatives=list(alternatives), previous=None if turn.summarises else turn.previous,
+            new_session=turn.new_session, begun=run.begun, private=turn.agent.private,
+            provider=run.request.provider, model=run.request.model,
             prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
-            record=outcome.record(turn, [] if over else run.said, run.answers.pieces if over else []))
+            record=outcome.record(turn, [] if over else run.said, run.answers.pieces if over and run.streamed else [],
+                                  run.context.state))
+
+    def _stamp_now(self, run: Run, messages: Sequence[Message]) -> None:
+        """Give ids and times to what was answered and has none yet."""
+        now, said = self._clock(), run.said
+        began = said[0].time - said[0].seconds_from_start * 1000 if said else now
+        for message in messages:
+            if not message.HasField("time"):
+                _stamp(message, now, began)
 
 
 def _stamp(message: Message, now: float, began: float) -> Message:

@@ -178,3 +178,18 @@ class UpstreamRateLimited(UpstreamError):
     code = StatusCode.RESOURCE_EXHAUSTED
     http_status = 429
     reason = "UPSTREAM_RATE_LIMITED"
+
+
+_MOST_CHARACTERS = 150
+
+
+def shortened(error: ServiceError, violations: int) -> ServiceError:
+    """The same error with its texts cut and its first `violations` only: what fits into the header of an answer."""
+    short = ServiceError(_cut(error.message), reason=error.reason, retry_after=error.retry_after, violations=tuple(
+        Violation(_cut(one.field), _cut(one.message), one.rule) for one in error.violations[:violations]))
+    short.code, short.http_status = error.code, error.http_status
+    return short
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS - 1] + "…"

@@ -1,13 +1,14 @@
 """One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta
-from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta, ToolRound
+from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents import Agent
@@ -19,6 +20,12 @@ from server.messages import text_of
 from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession, StoredSession
+
+if TYPE_CHECKING:
+    from server.context import Context
+
+ENDED = frozenset({"max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped"})
+"""The errors of an exchange that ended early without having failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,19 @@ class Turn:
     options: Options = field(default_factory=Options)
     request: CreateResponseRequest | None = None
     """What was asked for in the Responses form; kept without its input, so that the form can be made again."""
+    keeps: bool = True
+    """Whether the exchange goes on record."""
+    summarises: bool = False
+    """Whether it makes a summary of its context, which becomes all the context that it leaves."""
+
+    @property
+    def state(self) -> ConversationState | None:
+        """What the conversation goes on from, beside its messages."""
+        if self.session is not None:
+            return self.session.state
+        if self.previous is not None and self.previous.record.HasField("state"):
+            return self.previous.record.state
+        return None
 
 
 @dataclass(slots=True)
@@ -77,16 +97,25 @@ class Outcome:
     error: ServiceError | None = None
     """Set when the exchange failed after its first token."""
 
-    def record(self, turn: Turn, said: Sequence[Message], pieces: Sequence[StreamPiece]) -> ChatRecord:
+    def record(self, turn: Turn, said: Sequence[Message], pieces: Sequence[StreamPiece],
+               state: ConversationState | None) -> ChatRecord:
         """What is kept of it beside the Chat."""
         record = ChatRecord(
             model=self.model, system_fingerprint=self.system_fingerprint, message_id=self.message_id, pieces=pieces,
             cached_tokens=self.usage.cached_tokens, reasoning_tokens=self.usage.reasoning_tokens,
-            prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said)
+            prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said, state=state)
         if turn.request is not None:
             record.request.CopyFrom(turn.request)
             record.request.ClearField("input")
         return record
+
+
+class RoundOver(NamedTuple):
+    """The server ran all tools that were called. What the model says next is another message."""
+
+    messages: list[Message]
+    """The assistant's message with its calls, then the results in the order of the calls."""
+    next_message_id: str
 
 
 class Happening(Protocol):
@@ -107,6 +136,10 @@ class Happening(Protocol):
         """What was asked for in the Responses form."""
         ...
 
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """To be entered by whoever reads it and did not begin it."""
+        ...
+
     def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """Its events in order, the terminal one last."""
         ...
@@ -116,30 +149,63 @@ class Run:
     """One exchange on its way: from the turn to what is on disk."""
 
     def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: list[Message],
-                 request: ModelRequest) -> None:
+                 context: "Context") -> None:
         self.turn = turn
         self.said = said
-        self.request = request
-        self.answers = Answers(turn.options.n)
-        self.outcome = Outcome(_public(chat, history, said), request.model)
+        self.context = context
+        self.outcome = Outcome(_public(chat, history, said), context.request.model)
+        self.answers = Answers(turn.options.n, self.outcome.message_id)
+        self.spent: dict[tuple[str, str], Usage] = {}
+        """Tokens by provider and model: members of a squad may have different ones."""
+        self.streamed = False
+        """Whether its pieces are told, and so have to be told again as they were."""
         self.begun = False
         """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
 
-    def take(self, event: ModelEvent) -> dict[str, Any] | None:
+    @property
+    def request(self) -> ModelRequest:
+        """What the model was asked last."""
+        return self.context.request
+
+    def take(self, event: ModelEvent | RoundOver) -> dict[str, Any] | None:
         """Note what the model sent; the members of the event that tells it, if it is told."""
         if isinstance(event, ContentDelta):
+            event.output_index = self.answers.place_of(event.choice)
             self.answers.add_text(event)
             return {"delta": event}
         if isinstance(event, ToolCallDelta):
+            event.output_index = self.answers.place_of(event.choice)
             self.answers.add_tool_call(event)
             return {"tool_call": event}
+        if isinstance(event, RoundOver):
+            self.answers.add_round(event.messages, event.next_message_id)
+            return round_told(event.messages, event.next_message_id)
         if isinstance(event, Finish):
             self.answers.finish(event)
         elif isinstance(event, Usage):
-            self.outcome.usage = event
+            self._add_usage(event)
         elif isinstance(event, Ran):
             self.outcome.model, self.outcome.system_fingerprint = event.model, event.system_fingerprint
         return None
+
+
+    def _add_usage(self, usage: Usage) -> None:
+        ran = self.request.provider, self.request.model
+        self.spent[ran] = _sum(self.spent.get(ran, Usage(0, 0)), usage)
+        self.outcome.usage = _sum(self.outcome.usage, usage)
+
+
+def round_told(messages: Sequence[Message], next_message_id: str) -> dict[str, Any]:
+    """The members of the event that tells a round."""
+    told = ToolRound(messages=messages)
+    for message in told.messages:
+        present(message)
+    return {"round": told, "message_id": next_message_id}
+
+
+def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
+    """The output by choice. Only a single choice can have rounds of tools before its last message."""
+    return [[message] for message in output] if n > 1 else [list(output)]
 
 
 def present(message: Message) -> Message:
@@ -147,6 +213,10 @@ def present(message: Message) -> Message:
     if not message.HasField("message"):
         message.message = text_of(message)
     return message
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(*map(sum, zip(one, other, strict=True)))
 
 
 def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:

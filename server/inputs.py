@@ -3,18 +3,23 @@
 Checks shape, names the place of what is wrong, and keeps content as it was sent. Runs nothing and stores nothing.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.message_pb2 import Message
 from server.errors import InvalidArgument
 from server.ids import parse_id
 from server.json_values import MAX_DEPTH, from_python, to_python
+from server.summaries import text_of_compaction
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 _MOST_MESSAGES = 10_000
 _TEXT_PARTS = {"input_text": "text", "output_text": "text"}
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
 
 def parse_input(value: Value, field: str = "input") -> list[Message]:
@@ -36,7 +41,45 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
         raise InvalidArgument.of(field, "must hold at least one message")
     if len(items) > _MOST_MESSAGES:
         raise InvalidArgument.of(field, f"must hold at most {_MOST_MESSAGES} messages, this one has {len(items)}")
-    return [_message(item, f"{field}[{index}]") for index, item in enumerate(items)]
+    messages: list[Message] = []
+    calling = False
+    for index, item in enumerate(items):
+        found = _messages(item, f"{field}[{index}]")
+        calls = isinstance(item, dict) and item.get("type") == "function_call"
+        if calls and calling:  # items of one answer; providers want every call of it in one message
+            messages[-1].tool_calls.list_value.values.extend(found[0].tool_calls.list_value.values)
+        else:
+            messages += found
+        calling = calls
+    return messages
+
+
+def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
+    """The function tools that a request offers, flat (Responses) or nested (completions), in the nested form.
+
+    Hosted tools, which nobody runs here, are left out, or refused with `only_functions`. Raises InvalidArgument.
+    """
+    found = []
+    for index, tool in enumerate(tools):
+        if (given := to_python(tool)).get("type", "function") == "function":
+            found.append(_function_tool(given, f"{field}[{index}]"))
+        elif only_functions:
+            raise InvalidArgument.of(f"{field}[{index}].type", "must be function: no other tools are offered here")
+    return found
+
+
+def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
+    """`choice` in the form of chat completions; None for a hosted tool, which is never offered. Raises InvalidArgument."""
+    if choice is None or choice in ("none", "auto", "required"):
+        return choice
+    if not isinstance(choice, dict):
+        raise InvalidArgument.of(field, "must be none, auto, required, or an object that names a function")
+    if choice.get("type") != "function":
+        return None
+    name = choice["function"].get("name") if isinstance(choice.get("function"), dict) else choice.get("name")
+    if not isinstance(name, str):
+        raise InvalidArgument.of(field, "must name a function")
+    return {"type": "function", "function": {"name": name}}
 
 
 def checked_text(text: str, field: str) -> str:
@@ -44,6 +87,14 @@ def checked_text(text: str, field: str) -> str:
     if "\0" in text:
         raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
     return text
+
+
+def checked_value(content: Any, field: str) -> Value:
+    """`content` as a Value. Raises InvalidArgument when it is nested too deeply."""
+    try:
+        return from_python(content)
+    except ValueError:
+        raise InvalidArgument.of(field, f"must not be nested deeper than {MAX_DEPTH} levels") from None
 
 
 def body_id(text: str, field: str) -> str:
@@ -54,6 +105,15 @@ def body_id(text: str, field: str) -> str:
     return identifier
 
 
+def _messages(item: Any, field: str) -> list[Message]:
+    """The message of an item; of a call that a server ran (an item of an earlier answer), the call and its result."""
+    if isinstance(item, dict) and item.get("type") == "mcp_call":
+        call = {**item, "call_id": item.get("id")}
+        output = item["output"] if isinstance(item.get("output"), str) else ""
+        return [_function_call(call, field), _function_call_output({**call, "output": output}, field)]
+    return [_message(item, field)]
+
+
 def _message(item: Any, field: str) -> Message:
     if not isinstance(item, dict):
         raise InvalidArgument.of(field, "must be a message: an object with role and content")
@@ -61,13 +121,15 @@ def _message(item: Any, field: str) -> Message:
         return _function_call(item, field)
     if item.get("type") == "function_call_output":
         return _function_call_output(item, field)
+    if item.get("type") in ("compaction", "compaction_summary"):
+        return _compaction(item, field)
     role = item.get("role")
     if role not in ROLES:
         raise InvalidArgument.of(f"{field}.role", f"must be one of {', '.join(ROLES)}")
     message = Message(role=role)
     content = item.get("content", item.get("message"))
     if content is not None:
-        message.content.CopyFrom(_value(_content(content, f"{field}.content"), f"{field}.content"))
+        message.content.CopyFrom(checked_value(_content(content, f"{field}.content"), f"{field}.content"))
     elif not (role == "assistant" and (item.get("tool_calls") or item.get("refusal"))):
         raise InvalidArgument.of(f"{field}.content", "must be a string or an array of parts")
     _copy_extras(item, message, field)
@@ -81,9 +143,10 @@ def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:
                 raise InvalidArgument.of(f"{field}.{name}", "must be a string")
             setattr(message, name, checked_text(item[name], f"{field}.{name}"))
     if item.get("tool_calls"):
-        message.tool_calls.CopyFrom(_value(_tool_calls(item["tool_calls"], f"{field}.tool_calls"), f"{field}.tool_calls"))
+        calls = _tool_calls(item["tool_calls"], f"{field}.tool_calls")
+        message.tool_calls.CopyFrom(checked_value(calls, f"{field}.tool_calls"))
     if isinstance(item.get("metadata"), dict):
-        message.metadata.CopyFrom(_value(item["metadata"], f"{field}.metadata").struct_value)
+        message.metadata.CopyFrom(checked_value(item["metadata"], f"{field}.metadata").struct_value)
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidArgument.of(f"{field}.tool_call_id", "must name the tool call that the message answers")
 
@@ -125,7 +188,7 @@ def _function_call(item: dict[str, Any], field: str) -> Message:
             raise InvalidArgument.of(f"{field}.{name}", "must be a string")
     function = {"name": item["name"], "arguments": str(item.get("arguments") or "{}")}
     message = Message(role="assistant")
-    message.tool_calls.CopyFrom(_value([{"id": item["call_id"], "type": "function", "function": function}], field))
+    message.tool_calls.CopyFrom(checked_value([{"id": item["call_id"], "type": "function", "function": function}], field))
     return message
 
 
@@ -133,11 +196,26 @@ def _function_call_output(item: dict[str, Any], field: str) -> Message:
     if not isinstance(item.get("call_id"), str):
         raise InvalidArgument.of(f"{field}.call_id", "must name the function call it answers")
     output = _content(item.get("output"), f"{field}.output")
-    return Message(role="tool", tool_call_id=item["call_id"], content=_value(output, f"{field}.output"))
+    return Message(role="tool", tool_call_id=item["call_id"], content=checked_value(output, f"{field}.output"))
 
 
-def _value(content: Any, field: str) -> Value:
-    try:
-        return from_python(content)
-    except ValueError:
-        raise InvalidArgument.of(field, f"must not be nested deeper than {MAX_DEPTH} levels") from None
+def _compaction(item: dict[str, Any], field: str) -> Message:
+    text = text_of_compaction(item.get("encrypted_content"))
+    if text is None:
+        raise InvalidArgument.of(f"{field}.encrypted_content", "must be as the compact method answered it")
+    return Message(role="system", content=Value(string_value=checked_text(text, field)))
+
+
+def _function_tool(tool: dict[str, Any], field: str) -> dict[str, Any]:
+    nested = "function" in tool
+    function, at = (tool["function"], f"{field}.function") if nested else (tool, field)
+    if not isinstance(function, dict):
+        raise InvalidArgument.of(at, "must be an object")
+    given = {name: function[name] for name in _FUNCTION_MEMBERS if function.get(name) is not None}
+    if not (isinstance(given.get("name"), str) and _FUNCTION_NAME.fullmatch(given["name"])):
+        raise InvalidArgument.of(f"{at}.name", "must be 1 to 64 letters, digits, underscores and dashes")
+    if not isinstance(given.get("parameters", {}), dict):
+        raise InvalidArgument.of(f"{at}.parameters", "must be a JSON schema: an object")
+    if not isinstance(given.get("description", ""), str):
+        raise InvalidArgument.of(f"{at}.description", "must be a string")
+    return {"type": "function", "function": given}

@@ -6,6 +6,7 @@ The only place that catches every exception, and the only one that turns errors 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import structlog
@@ -15,16 +16,21 @@ from google.rpc import error_details_pb2, status_pb2
 
 from server.access import PUBLISHABLE_METHODS
 from server.call import Call, enter
-from server.errors import Internal, InvalidArgument, PermissionDenied, ServiceError, Unauthenticated
+from server.errors import Internal, InvalidArgument, PermissionDenied, ServiceError, Unauthenticated, Violation, shortened
 from server.idempotency import Idempotency
 from server.ids import new_id
+from server.json_values import MAX_DEPTH, nests_too_deeply
 from server.storage.keys import Caller, Keys
-from server.validation import check
+from server.validation import check, nul_in
 from server.wire.errors import door_of, header_of, http_status
 
 log = structlog.get_logger()
 
 _OURS = "/parley.v1."
+_MOST_BYTES = 5_000
+"""Of an error's text and details, which clients take 8 KB of when written in base64."""
+_PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item_id")
+"""Members that HTTP has in the path: what is no id there is absent, and not wrong."""
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
@@ -96,22 +102,44 @@ def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
     try:
-        return parse(raw)
+        request = parse(raw)
     except DecodeError:
         # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
-        raise InvalidArgument("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
+        raise _unreadable("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
+    if b"\0" in raw and (field := nul_in(request)) not in (None, *_PATH_IDS):
+        # An HTTP caller's whole body is the document.
+        field = field.removeprefix("document.").removeprefix("patch.")
+        raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
+    if nests_too_deeply(request):
+        raise _unreadable(f"JSON in the request must not be nested deeper than {MAX_DEPTH} levels")
+    return request
+
+
+def _unreadable(message: str) -> InvalidArgument:
+    return InvalidArgument(message, violations=(Violation("", message, "json_invalid"),))
 
 
 async def _refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError) -> None:
-    door = door_of(call)
     trailing: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id)]
-    if call.http_path is None:
-        trailing.append(("grpc-status-details-bin", _details(error).SerializeToString()))
-    else:
-        trailing += [("x-http-status", str(http_status(error, door))), ("x-http-error", header_of(error, door))]
     if error.retry_after is not None:
         trailing.append(("retry-after", str(max(1, round(error.retry_after)))))
-    await context.abort(error.code, error.message, tuple(trailing))
+    if call.http_path is None:
+        details = _fitting_details(error)
+        message = details.message
+        trailing.append(("grpc-status-details-bin", details.SerializeToString()))
+    else:
+        door = door_of(call)
+        message = shortened(error, 0).message
+        trailing += [("x-http-status", str(http_status(error, door))), ("x-http-error", header_of(error, door))]
+    await context.abort(error.code, message, tuple(trailing))
+
+
+def _fitting_details(error: ServiceError) -> status_pb2.Status:
+    """The details of an error, cut to what a header may have: a larger one ends the connection and every call on it."""
+    details, shown = _details(error), len(error.violations)
+    while len(quote(details.message)) + details.ByteSize() > _MOST_BYTES:
+        details, shown = _details(shortened(error, shown)), max(1, shown // 2)  # one always fits
+    return details
 
 
 def _details(error: ServiceError) -> status_pb2.Status:

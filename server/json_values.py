@@ -6,6 +6,7 @@ Does not parse or print JSON text. Numbers are doubles, so integers beyond 2**53
 from math import isfinite
 from typing import Any
 
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
 MAX_DEPTH = 30
@@ -42,6 +43,30 @@ def struct_from(members: dict[str, Any]) -> Struct:
     message = Struct()
     _fill_struct(message, members, MAX_DEPTH)
     return message
+
+
+def nests_too_deeply(message: Message) -> bool:
+    """Whether any JSON in a message has more than MAX_DEPTH levels: answers that hold it could not be read."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in value if field.is_repeated else (value,):
+            if isinstance(part, Value | Struct | ListValue):
+                if not _fits(part, MAX_DEPTH):
+                    return True
+            elif nests_too_deeply(part):
+                return True
+    return False
+
+
+def _fits(value: Value | Struct | ListValue, depth: int) -> bool:
+    if isinstance(value, Value):
+        kind = value.WhichOneof("kind")
+        if kind not in ("struct_value", "list_value"):
+            return True
+        value = getattr(value, kind)
+    inner = value.fields.values() if isinstance(value, Struct) else value.values
+    return depth > 0 and all(_fits(member, depth - 1) for member in inner)
 
 
 def _plain(value: Value) -> Any:

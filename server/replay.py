@@ -4,6 +4,7 @@ Makes messages; reads no store and runs no model.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,11 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.answers import Answers
 from server.backends.backend import Usage
 from server.errors import ServiceError, UpstreamError
-from server.exchange import Outcome, present
+from server.exchange import ENDED, Outcome, present, round_told
 from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 
-_NOT_FAILED = ("", "max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped")
+_NOT_FAILED = ("", *ENDED)
 
 _CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -52,7 +53,7 @@ class Replay:
         usage = Usage(self.record.prompt_tokens, self.record.completion_tokens, self.record.cached_tokens,
                       self.record.reasoning_tokens)
         return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
-                       finish_reasons=[_finish_reason(self.chat, message) for message in self.chat.output],
+                       finish_reasons=_finish_reasons(self.chat),
                        system_fingerprint=self.record.system_fingerprint or None)
 
     @property
@@ -65,6 +66,10 @@ class Replay:
     @property
     def request(self) -> CreateResponseRequest:
         return self.record.request
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Nothing goes on here that could be kept going."""
+        return nullcontext()
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """Everything, at once."""
@@ -81,30 +86,47 @@ class Replay:
 
 def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     """An exchange that will not go on, with what was told of it, to be recorded as incomplete."""
-    answers = Answers(1)
-    for one in unfinished.events:
-        if one.HasField("delta"):
-            answers.add_text(one.delta)
-        elif one.HasField("tool_call"):
-            answers.add_tool_call(one.tool_call)
+    answers = _told(unfinished)
     chat, record, said = unfinished.chat, unfinished.record, list(unfinished.record.said)
-    answered = answers.messages(record.message_id)
-    for message in answered:
-        message.time = said[-1].time if said else 0
-        message.seconds_from_start = said[-1].seconds_from_start if said else 0
+    answered, alternatives = answers.messages(), answers.alternatives()
+    for message in (*answered, *alternatives):
+        if not message.HasField("time"):
+            message.time = said[-1].time if said else 0
+            message.seconds_from_start = said[-1].seconds_from_start if said else 0
     chat.status = "incomplete"
     chat.error.CopyFrom(why)
     chat.cost = 0
     del record.said[:]
     record.pieces.extend(answers.pieces)
-    return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered[:1], alternatives=answered[1:],
+    return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered, alternatives=alternatives,
                     previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,
                     provider=unfinished.provider, model=unfinished.model, prompt_tokens=0, completion_tokens=0,
                     record=record)
 
 
+def _finish_reasons(chat: Chat) -> list[str]:
+    """One a choice. An answer in several rounds has one choice, which is all of its messages."""
+    in_rounds = any(message.role == "tool" for message in chat.output)
+    return [_finish_reason(chat, message) for message in (chat.output[-1:] if in_rounds else chat.output)]
+
+
 def _finish_reason(chat: Chat, message: Message) -> str:
     return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
+
+
+def _told(unfinished: Unfinished) -> Answers:
+    """What the model has said so far, from the events."""
+    answers = Answers(1, unfinished.record.message_id)
+    for one in unfinished.events:
+        if one.HasField("delta"):
+            answers.add_text(one.delta)
+        elif one.HasField("tool_call"):
+            answers.add_tool_call(one.tool_call)
+        elif one.HasField("round"):
+            for message in one.round.messages:
+                message.ClearField("message")  # callers see the text twice, the thread has it once
+            answers.add_round(one.round.messages, one.message_id)
+    return answers
 
 
 def _whole(output: Any) -> list[StreamPiece]:
@@ -119,18 +141,26 @@ def _whole(output: Any) -> list[StreamPiece]:
 
 
 def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
-    """The deltas that the pieces cut the answer into."""
+    """The members of the events that the pieces cut the answer into."""
+    begun = 0  # place of the message that the first choice is saying
     places: dict[tuple[int, int | None], int] = {}
     calls = [tool_calls_of(message) for message in output]
     for piece in pieces:
+        if piece.HasField("next_message_id"):
+            yield round_told(output[begun:begun + piece.length], piece.next_message_id)
+            begun += piece.length
+            places.clear()
+            continue
+        place = piece.choice or begun
         key = piece.choice, piece.tool_call if piece.HasField("tool_call") else None
         at = places.get(key, 0)
         end = places[key] = at + piece.length
         if key[1] is None:
-            yield {"delta": ContentDelta(choice=piece.choice, text=text_of(output[piece.choice])[at:end])}
+            text = text_of(output[place])[at:end]
+            yield {"delta": ContentDelta(choice=piece.choice, text=text, output_index=place)}
         else:
-            call = calls[piece.choice][key[1]]
-            delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end])
+            call = calls[place][key[1]]
+            delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place)
             if at == 0 and end == piece.length:
                 delta.id, delta.name = call["id"], call["name"]
             yield {"tool_call": delta}

@@ -3,7 +3,7 @@
 Makes typed messages from Chats and ChatEvents; `wire/responses.py` makes bytes of them. Runs nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from google.protobuf.struct_pb2 import Value
@@ -21,18 +21,17 @@ from generated.parley.v1.response_pb2 import (
     ResponseStreamEvent,
     ResponseUsage,
 )
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.response_service_pb2 import CompactedResponse, CreateResponseRequest
 from server.errors import ServiceError
-from server.exchange import Happening, Outcome
+from server.exchange import ENDED, Happening, Outcome
 from server.ids import hex_of
+from server.json_values import struct_from
 from server.messages import text_of, tool_calls_of
-
-PATH = "chat.output[0].content"
+from server.summaries import compaction_item
 
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
            "background", "top_logprobs", "frequency_penalty", "presence_penalty")
 _ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text")
-_INCOMPLETE = ("max_output_tokens", "content_filter")
 
 
 def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None) -> Response:
@@ -52,25 +51,51 @@ def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, tempe
     _fill_defaults(response)
     if chat.HasField("previous_chat_id"):
         response.previous_response_id = f"resp_{hex_of(chat.previous_chat_id)}"
+    if chat.HasField("session_id"):
+        response.conversation.fields["id"].string_value = f"conv_{hex_of(chat.session_id)}"
     return response
 
 
 def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Response:
     """The same Response once the exchange is over."""
-    response.status = "failed" if chat.error.code and chat.error.code not in _INCOMPLETE else chat.status
+    response.status = "failed" if chat.error.code and chat.error.code not in ENDED else chat.status
     if response.status == "completed":
         response.completed_at = chat.updated_at.seconds
-    elif response.status == "incomplete":
+    elif response.status in ("incomplete", "cancelled"):
         response.incomplete_details.CopyFrom(ResponseIncompleteDetails(reason=chat.error.code))
     else:
         response.error.CopyFrom(ResponseError(code="server_error", message=chat.error.message))
     if outcome is not None:
         response.model = outcome.model
         response.usage.CopyFrom(_usage(outcome))
-    for message in chat.output[:1]:
-        status = "completed" if response.status == "completed" else "incomplete"
-        response.output.extend(items_of(message, status))
+    status = "completed" if response.status == "completed" else "incomplete"
+    for message, results in _rounds_of(chat.output):
+        response.output.extend(round_items(message, results) if results else items_of(message, status))
+        if not results:  # the last of the first choice
+            break
     return response
+
+
+def _rounds_of(output: Iterable[Message]) -> list[tuple[Message, list[Message]]]:
+    """The assistant's messages, each with the results of the tools that the server ran for it."""
+    rounds: list[tuple[Message, list[Message]]] = []
+    for message in output:
+        if message.role == "tool" and rounds:
+            rounds[-1][1].append(message)
+        else:
+            rounds.append((message, []))
+    return rounds
+
+
+def round_items(message: Message, results: Sequence[Message]) -> list[ResponseItem]:
+    """The items of a round: what was said in it, then the calls that the server ran.
+
+    They are mcp_call items, which no caller tries to answer; whoever loops over function_call items would.
+    """
+    text = text_of(message)
+    items = [_message_item(message.id, "completed", text)] if text else []
+    return items + [_run_item(message.id, index, call, result)
+                    for index, (call, result) in enumerate(zip(tool_calls_of(message), results, strict=False))]
 
 
 def items_of(message: Message, status: str) -> list[ResponseItem]:
@@ -84,6 +109,13 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
     return items
 
 
+def compacted_of(outcome: Outcome) -> CompactedResponse:
+    """The answer of a compaction that is over."""
+    return CompactedResponse(
+        id=f"resp_{hex_of(outcome.chat.id)}", object="response.compaction", created_at=outcome.chat.created_at.seconds,
+        output=[struct_from(compaction_item(outcome.chat.output[0]))], usage=_usage(outcome))
+
+
 class ResponseEvents:
     """Turns the events of one streamed exchange into those of the Responses interface, numbered from 0."""
 
@@ -94,6 +126,8 @@ class ResponseEvents:
         self._response = Response()
         self._number = 0
         self._items: list[ResponseItem] = []
+        self._finished = 0
+        """How many of them are done."""
         self._text: int | None = None
         self._calls: dict[int, int] = {}
 
@@ -103,9 +137,11 @@ class ResponseEvents:
             if kind == "started":
                 yield from self._begin(event)
             elif kind == "delta" and event.delta.choice == 0:
-                yield from self._add_text(event.delta.text)
+                yield from self._add_text(event.delta.text, event.delta.output_index)
             elif kind == "tool_call" and event.tool_call.choice == 0:
                 yield from self._add_call(event.tool_call)
+            elif kind == "round":
+                yield from self._add_round(event)
             elif kind == "completed":
                 yield from self._end(event.completed, stream.outcome)
             elif kind == "failed":
@@ -122,7 +158,7 @@ class ResponseEvents:
         yield self._event("response.created", response=self._response)
         yield self._event("response.in_progress", response=self._response)
 
-    def _add_text(self, text: str) -> Iterator[ResponseStreamEvent]:
+    def _add_text(self, text: str, place: int = 0) -> Iterator[ResponseStreamEvent]:
         if self._text is None:
             self._text = len(self._items)
             item = _message_item(self._message_id, "in_progress", None)
@@ -134,7 +170,7 @@ class ResponseEvents:
             item.content.add(type="output_text", text="")
         item.content[0].text += text
         yield self._event("response.output_text.delta", item_id=item.id, output_index=self._text, content_index=0,
-                          delta=text, path=PATH)
+                          delta=text, path=f"chat.output[{place}].content")
 
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
@@ -148,16 +184,39 @@ class ResponseEvents:
             yield self._event("response.function_call_arguments.delta", item_id=item.id, output_index=index,
                               delta=delta.arguments)
 
+    def _add_round(self, event: ChatEvent) -> Iterator[ResponseStreamEvent]:
+        yield from self._finish_items("completed")
+        message, *results = event.round.messages
+        for done in round_items(message, results):
+            if done.type == "message":  # it was streamed
+                continue
+            index = len(self._items)
+            begun = ResponseItem()
+            begun.CopyFrom(done)
+            begun.status, begun.arguments = "in_progress", ""
+            begun.ClearField("output")
+            yield self._add_item(begun)
+            yield self._event("response.mcp_call.in_progress", item_id=done.id, output_index=index)
+            yield self._event("response.mcp_call_arguments.done", item_id=done.id, output_index=index,
+                              arguments=done.arguments)
+            yield self._event(f"response.mcp_call.{done.status}", item_id=done.id, output_index=index)
+            self._items[index] = done
+            yield self._event("response.output_item.done", output_index=index, item=done)
+        self._finished = len(self._items)
+        self._message_id, self._text = event.message_id, None
+        self._calls.clear()
+
     def _add_item(self, item: ResponseItem) -> ResponseStreamEvent:
         self._items.append(item)
         return self._event("response.output_item.added", output_index=len(self._items) - 1, item=item)
 
     def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
-        if not self._items:
-            yield from self._add_text("")
+        if self._finished == len(self._items):  # the last message is there, even when it says nothing
+            yield from self._add_text("", max(0, len(chat.output) - 1))
         yield from self._finish_items("completed" if chat.status == "completed" else "incomplete")
         response = self._over(chat, outcome)
-        yield self._event(f"response.{response.status}", response=response)
+        yield self._event("response.completed" if response.status == "completed" else "response.incomplete",
+                          response=response)
 
     def _fail(self, chat: Chat, outcome: Outcome | None, error: ServiceError | None) -> Iterator[ResponseStreamEvent]:
         yield from self._finish_items("incomplete")
@@ -171,7 +230,7 @@ class ResponseEvents:
         return response
 
     def _finish_items(self, status: str) -> Iterator[ResponseStreamEvent]:
-        for index, item in enumerate(self._items):
+        for index, item in enumerate(self._items[self._finished:], self._finished):
             item.status = status
             if item.type == "message":
                 part = item.content[0]
@@ -183,6 +242,7 @@ class ResponseEvents:
                 yield self._event("response.function_call_arguments.done", item_id=item.id, output_index=index,
                                   name=item.name, arguments=item.arguments)
             yield self._event("response.output_item.done", output_index=index, item=item)
+        self._finished = len(self._items)
 
 
 def _message_item(identifier: str, status: str, text: str | None) -> ResponseItem:
@@ -193,6 +253,13 @@ def _message_item(identifier: str, status: str, text: str | None) -> ResponseIte
 def _call_item(identifier: str, index: int, status: str, call_id: str, name: str, arguments: str) -> ResponseItem:
     return ResponseItem(id=f"fc_{hex_of(identifier)}{index:02x}", type="function_call", status=status, call_id=call_id,
                         name=name, arguments=arguments)
+
+
+def _run_item(identifier: str, index: int, call: dict[str, Any], result: Message) -> ResponseItem:
+    failed = "failure" in result.metadata
+    return ResponseItem(id=f"mcp_{hex_of(identifier)}{index:02x}", type="mcp_call", server_label="parley",
+                        status="failed" if failed else "completed", name=call["name"], arguments=call["arguments"],
+                        output=text_of(result))
 
 
 def _usage(outcome: Outcome) -> ResponseUsage:

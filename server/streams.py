@@ -5,7 +5,7 @@ Runs them through the engine; knows no door's wire form and no SQL.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
@@ -75,9 +75,14 @@ class Stream:
         self._number = 0
         self._sealed = False
         """Whether the commit of the whole exchange is on its way: it keeps what waits."""
+        self._cancelled = False
+        self._kept = False
+        """Whether anything of it is on disk; until then a failure is raised, not told."""
         self._over = False
         self._why = GONE
-        self._readers: set[asyncio.Event] = set()
+        self._attached = 1
+        """How many read it; told by the readers, as a generator that is left would be noticed too late."""
+        self._news: set[asyncio.Event] = set()
         self._happened = asyncio.Event()
         self._failure: ServiceError | None = None
         self._run: Run | None = None
@@ -93,7 +98,7 @@ class Stream:
         self._keeping = asyncio.create_task(self._keep())
         self._running = asyncio.create_task(self._drive())
         try:
-            with self._reading() as news:
+            with self._listening() as news:
                 while not self._told and not self._over:
                     await news.wait()
                     news.clear()
@@ -105,8 +110,18 @@ class Stream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if not self._background and not self._readers:
+        self._attached -= 1
+        if not self._background and not self._attached:
             await self.cancel(GONE)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """While this is entered the exchange goes on, even when whoever began it leaves."""
+        self._attached += 1
+        try:
+            yield
+        finally:
+            await self.__aexit__()
 
     @property
     def chat_id(self) -> str:
@@ -133,7 +148,7 @@ class Stream:
             return
         if not self._sealed:
             self._why = why
-            self._running.cancel()
+            self._stop()
         await asyncio.wait([self._running])
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
@@ -142,7 +157,7 @@ class Stream:
         The last batch ends in a terminal event, whatever happened; never raises.
         """
         place = 0
-        with self._reading() as news:
+        with self._listening() as news:
             while True:
                 over = self._over
                 if batch := self._told[place:]:
@@ -155,51 +170,70 @@ class Stream:
                     news.clear()
 
     @contextmanager
-    def _reading(self) -> Iterator[asyncio.Event]:
+    def _listening(self) -> Iterator[asyncio.Event]:
         news = asyncio.Event()
-        self._readers.add(news)
+        self._news.add(news)
         try:
             yield news
         finally:
-            self._readers.discard(news)
+            self._news.discard(news)
 
     async def _drive(self) -> None:
         """The exchange from its first token to its terminal event."""
         try:
             await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
+            self._kept = True
         except asyncio.CancelledError:
-            pass  # what there is was kept; how it ended is on the chat
+            # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a bug.
+            self._kept = self._kept or self._sealed
+            if not self._cancelled:
+                await self._break(None)
         except ServiceError as failure:
+            if self._cancelled:
+                log.error("what was left of an exchange could not be kept", exc_info=failure)
             self._failure = self._failure or failure
         except Exception as failure:  # a task of its own: nobody else would hear of it
-            log.error("exchange broke", exc_info=failure)
-            self._failure = Internal()
+            await self._break(failure)
         self._seal()
         self._happened.set()
         await asyncio.wait([self._keeping])
         self._end()
+
+    async def _break(self, failure: Exception | None) -> None:
+        """Something here is wrong: log it, and keep what there is as failed."""
+        log.error("exchange broke", exc_info=failure)
+        self._failure = Internal()
+        if self._number and not self._sealed:
+            self._seal()
+            self._run.outcome.chat.status = "failed"
+            try:
+                await self._engine.commit(self._run, _BROKEN)
+                self._kept = True
+            except ServiceError as worse:
+                log.error("what was left of an exchange could not be kept", exc_info=worse)
 
     def _end(self) -> None:
         """Tell what is left, then how it ended."""
         outcome = self._run.outcome
         self._failure = self._failure or outcome.error
         self._live.pop(self.chat_id, None)
-        if self._number:
+        if self._kept and not self._number:
+            self._start()
+        if self._kept:
             if self._failure and not outcome.chat.HasField("error"):
                 outcome.chat.status = "failed"
                 outcome.chat.error.CopyFrom(_BROKEN)
             elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
                 outcome.chat.status = "incomplete"
                 outcome.chat.error.CopyFrom(self._why)
-            self._add("failed" if self._failure else "completed", outcome.chat)
+            self._add(**{"failed" if self._failure else "completed": outcome.chat})
         self._over = True
-        self._tell(self._waiting)
+        self._tell(self._waiting if self._kept else [])
 
     def _take(self, members: dict[str, Any]) -> None:
         if not self._number:
             self._start()
-        (name, value), = members.items()
-        self._add(name, value)
+        self._add(**members)
 
     def _start(self) -> None:
         outcome = self._run.outcome
@@ -207,8 +241,8 @@ class Stream:
         self._number = 1
         self._happened.set()
 
-    def _add(self, name: str, value: Any) -> None:
-        self._waiting.append(replay.event(self._run.outcome.chat, self._number, **{name: value}))
+    def _add(self, **members: Any) -> None:
+        self._waiting.append(replay.event(self._run.outcome.chat, self._number, **members))
         self._number += 1
         self._happened.set()
 
@@ -226,18 +260,24 @@ class Stream:
             if self._sealed:
                 return
             batch, self._waiting = self._waiting, []
-            beginning = None if self._run.begun else self._engine.stored(self._run, [])
+            beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
             try:
-                await self._chats.keep_events(self.chat_id, batch, beginning)
+                if self._turn.keeps:
+                    await self._chats.keep_events(self.chat_id, batch, beginning)
             except ServiceError as failure:
                 self._failure = failure
                 if not self._sealed:
-                    self._running.cancel()
+                    self._stop()
                 return
+            self._kept = True
             self._tell(batch)
+
+    def _stop(self) -> None:
+        self._cancelled = True
+        self._running.cancel()
 
     def _tell(self, batch: list[ChatEvent]) -> None:
         self._told += batch
-        for news in self._readers:
+        for news in self._news:
             news.set()

@@ -1,10 +1,12 @@
 """The rules of the proto (buf.validate), enforced on every request. Holds no rule of its own."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import protovalidate
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from server.errors import InvalidArgument, Violation
 
@@ -28,6 +30,27 @@ def refuse(violations: list[Violation]) -> None:
     if violations:
         text = "; ".join(f"{found.field} {found.message}".strip() for found in violations)
         raise InvalidArgument(text, violations=tuple(violations))
+
+
+def nul_in(value: Any, at: str = "") -> str | None:
+    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none has."""
+    if isinstance(value, str):
+        return at if "\0" in value else None
+    if isinstance(value, Value):
+        kind = value.WhichOneof("kind")
+        return nul_in(getattr(value, kind), at) if kind in ("string_value", "struct_value", "list_value") else None
+    if isinstance(value, Struct):
+        members = ((join(at, name), name, member) for name, member in value.fields.items())
+        return next((path for where, name, member in members
+                     if (path := nul_in(name, where) or nul_in(member, where)) is not None), None)
+    if isinstance(value, Message) and not isinstance(value, ListValue):
+        return next((path for field, member in value.ListFields()
+                     if (path := nul_in(member, join(at, field.json_name))) is not None), None)
+    items = value.values if isinstance(value, ListValue) else value
+    if not isinstance(items, Iterable):
+        return None
+    return next((path for index, item in enumerate(items)
+                 if (path := nul_in(item, f"{at}[{index}]")) is not None), None)
 
 
 def join(at: str, name: str) -> str:

@@ -13,6 +13,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 import httpx
 import pytest
+import structlog
 
 from gateway.launcher import Gateway
 from server.app import App
@@ -21,6 +22,9 @@ from server.config import Address, Settings
 from server.dev import DEMO
 from server.ids import new_id
 from server.storage.store import Store, open_store
+
+# As `parley serve` logs: structlog's default prints every local variable of a traceback, which can take seconds.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 
 
 @dataclass(frozen=True)

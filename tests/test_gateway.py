@@ -36,6 +36,7 @@ from generated.parley.v1 import (
     session_pb2,
     session_service_pb2_grpc,
     squad_service_pb2_grpc,
+    tool_service_pb2_grpc,
 )
 
 COMPLETIONS = "/api/v1/compatibility/openai/v1/assistants/a1/chat/completions"
@@ -119,7 +120,7 @@ class Upstream(grpc.aio.ServerInterceptor):
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(Completions(), self.server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(Sessions(), self.server)
         for module, noun in ((assistant_service_pb2_grpc, "Assistant"), (response_service_pb2_grpc, "Response"),
-                             (squad_service_pb2_grpc, "Squad")):
+                             (squad_service_pb2_grpc, "Squad"), (tool_service_pb2_grpc, "Tool")):
             servicer = getattr(module, f"{noun}ServiceServicer")()
             getattr(module, f"add_{noun}ServiceServicer_to_server")(servicer, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), self.server)
@@ -220,6 +221,11 @@ async def test_key_decides_the_door_of_a_chat(http, upstream, method, path, assi
     ("GET", "/squad/q1", "SquadService/FetchSquad", "assistants"),
     ("PATCH", "/squad/q1", "SquadService/PatchSquad", "assistants"),
     ("DELETE", "/squad/q1", "SquadService/RemoveSquad", "assistants"),
+    ("POST", "/tool", "ToolService/PostTool", "assistants"),
+    ("GET", "/tool", "ToolService/FetchTools", "assistants"),
+    ("GET", "/tool/t1", "ToolService/FetchTool", "assistants"),
+    ("PATCH", "/tool/t1", "ToolService/PatchTool", "assistants"),
+    ("DELETE", "/tool/t1", "ToolService/RemoveTool", "assistants"),
 ])
 async def test_path_decides_the_door_of_everything_else(http, upstream, method, path, called, door, headers):
     await http.request(method, path, headers=headers)
@@ -353,7 +359,7 @@ async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
     ("/chat", "GET, POST"), ("/chat/c1", "DELETE, GET"), ("/chat/c1/message", "GET, POST"), ("/chat/responses", "POST"),
     ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, POST"), ("/session/s1", "DELETE, GET, PATCH"),
     ("/assistant", "GET, POST"), ("/assistant/a1", "DELETE, GET, PATCH"), ("/squad", "GET, POST"),
-    ("/squad/q1", "DELETE, GET, PATCH"),
+    ("/squad/q1", "DELETE, GET, PATCH"), ("/tool", "GET, POST"), ("/tool/t1", "DELETE, GET, PATCH"),
 ])
 @pytest.mark.parametrize("headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}],
                          ids=["no key", "secret key", "x-api-key"])
@@ -791,7 +797,7 @@ def test_committed_configuration_has_no_problem():
      "parley.v1.Squads: no such service in the descriptor"),
     (f"{ITEM}parley.v1.SquadService\n", "",
      "GET /squad/{id} (parley.v1.SquadService.FetchSquad): no route leads to a transcoder with it"),
-    ("/(session|assistant|squad)/[^/]+", "/(session|assistant)/[^/]+",
+    ("/(session|assistant|squad|tool)/[^/]+", "/(session|assistant|tool)/[^/]+",
      "PATCH /squad/{id} (parley.v1.SquadService.PatchSquad): no route leads to a transcoder with it"),
     ('value: "GET, POST"', 'value: "GET"', "/chat: 405 of agents allows 'GET', the descriptor 'GET, POST'"),
     ("match: {safe_regex: *noun_list_paths}\n", "match: {safe_regex: *noun_list_paths, headers: [*api_key]}\n",

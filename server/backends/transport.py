@@ -1,4 +1,4 @@
-"""The HTTP client that every provider SDK is given: guarded addresses, bounded answers, nothing sent on the side.
+"""The HTTP client of provider SDKs and of tools: guarded addresses, bounded answers, nothing sent on the side.
 
 Connects only to addresses that `guard.py` permits, after resolving the name once, so a second DNS answer cannot move
 the connection. Does not retry, follow redirects, use proxies, keep cookies or know about deadlines (`calls.py`).
@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore2
@@ -40,6 +41,18 @@ def provider_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | No
         timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
         follow_redirects=False,
         trust_env=False,
+    )
+
+
+def tool_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None) -> httpx2.AsyncClient:
+    """The client for tools, under the same guard; their headers are their own. Whoever makes it closes it."""
+    return httpx2.AsyncClient(
+        transport=ProviderTransport(allowed, limits, resolve or resolve_host, sends=None),
+        timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
+        follow_redirects=False,
+        trust_env=False,
+        headers={"user-agent": "parley"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one org's must not reach another's tool
     )
 
 
@@ -102,8 +115,11 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
 class ProviderTransport(httpx2.AsyncBaseTransport):
     """Sends requests over guarded connections and bounds what comes back."""
 
-    def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve) -> None:
+    def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve, *,
+                 sends: frozenset[bytes] | None = _SENT_HEADERS) -> None:
+        """`sends` names the headers that leave; None means all."""
         self._limits = limits
+        self._sends = sends
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             max_connections=None,  # the engine bounds how many calls run
@@ -115,7 +131,7 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; its own headers stay as they are, because the SDKs read them back."""
         with _httpx_errors():
-            response = await self._pool.handle_async_request(_sent(request))
+            response = await self._pool.handle_async_request(_sent(request, self._sends))
         headers = response.headers
         if response.status >= 300:
             body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
@@ -172,9 +188,10 @@ def _httpx_errors() -> Iterator[None]:
         raise getattr(httpx2, type(error).__name__)(type(error).__name__) from error
 
 
-def _sent(request: httpx2.Request) -> httpcore2.Request:
+def _sent(request: httpx2.Request, sends: frozenset[bytes] | None) -> httpcore2.Request:
     # A dict: of one header under two spellings (the environment's, then ours) the last is sent.
-    headers = {name.lower(): value for name, value in request.headers.raw if name.lower() in _SENT_HEADERS}
+    headers = {name.lower(): value for name, value in request.headers.raw
+               if sends is None or name.lower() in sends}
     headers[b"accept-encoding"] = b"identity"  # a compressed body defeats every byte count
     return httpcore2.Request(
         request.method,

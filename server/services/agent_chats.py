@@ -76,7 +76,7 @@ class AgentChatService(AgentChatServiceServicer):
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
-        reply = _message(outcome.chat.output[0])
+        reply = _message(outcome.chat.output[-1])
         reply.chat_id = outcome.chat.session_id
         return reply
 

@@ -15,16 +15,23 @@ from generated.parley.v1.assistant_service_pb2 import (
     UpdateAssistantRequest,
 )
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceServicer
-from server.documents import assistant_document, check_assistant, typed_assistant
+from server.call import current_caller
+from server.documents import assistant_document, check_assistant, tool_ids, typed_assistant
+from server.errors import NotFound, Violation
+from server.ids import parse_id
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED
 from server.storage.assistants import Assistants
+from server.storage.tools import Tools
+from server.validation import refuse
 from server.wire.documents import document_body, list_body
 
 
 class AssistantService(AssistantServiceServicer):
-    def __init__(self, assistants: Assistants) -> None:
-        self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document)
+    def __init__(self, assistants: Assistants, tools: Tools) -> None:
+        self._tools = tools
+        self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document,
+                                                   self._check_tool_ids)
 
     async def CreateAssistant(self, request: CreateAssistantRequest, context: Any) -> Assistant:
         return self._records.message(await self._records.create(request, "assistant"))
@@ -58,3 +65,20 @@ class AssistantService(AssistantServiceServicer):
 
     async def RemoveAssistant(self, request: DeleteAssistantRequest, context: Any) -> HttpBody:
         return document_body(await self._records.delete(request))
+
+    async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:
+        """A tool deleted after it was named is no reason to refuse other changes of the assistant.
+
+        What is no id at all names nothing and is kept: the documented sample has a placeholder there.
+        """
+        named_before = tool_ids(before)
+        refuse([Violation(f"model.toolIds[{index}]", f"names no tool: {tool_id!r}", "unknown")
+                for index, tool_id in enumerate(tool_ids(document))
+                if parse_id(tool_id) and tool_id not in named_before and not await self._has_tool(tool_id)])
+
+    async def _has_tool(self, tool_id: str) -> bool:
+        try:
+            await self._tools.get(current_caller().org_id, parse_id(tool_id))
+        except NotFound:
+            return False
+        return True

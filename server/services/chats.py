@@ -49,10 +49,11 @@ class ChatService(ChatServiceServicer):
     async def WatchChat(self, request: WatchChatRequest, context: grpc.aio.ServicerContext) -> None:
         stored = await self._chats.find(current_caller().scope, parse_id(request.id))
         watched = self._streams.live(stored.id) or Replay(presented(await self._chats.whole(stored)), stored.record)
-        async for batch in watched.batches():
-            for event in batch:
-                if not request.HasField("after") or event.sequence > request.after:
-                    await context.write(event)
+        async with watched.reading():
+            async for batch in watched.batches():
+                for event in batch:
+                    if not request.HasField("after") or event.sequence > request.after:
+                        await context.write(event)
 
     async def PostChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
         turn = await self._turn(request)

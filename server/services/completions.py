@@ -10,15 +10,15 @@ from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
 from generated.parley.v1.message_pb2 import Message
-from server.agents import Agent, Agents
+from server.agents import Agent, Agents, model_not_found
 from server.call import current_caller
 from server.completion_chunks import CompletionChunks, completion_of
 from server.engine import Engine
 from server.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.exchange import Options, Turn
 from server.ids import parse_id
-from server.inputs import ROLES, parse_messages
-from server.json_values import from_python, to_python
+from server.inputs import ROLES, checked_value, parse_messages, parse_tool_choice, parse_tools
+from server.json_values import to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
 from server.streams import Stream, Streams
@@ -74,13 +74,22 @@ class CompletionService(CompletionServiceServicer):
 
     async def _turn(self, request: CreateChatCompletionRequest) -> Turn:
         caller = current_caller()
-        agent = await self._agents.in_path(caller, request.agent_id)
+        agent = await self._agent(caller, request)
         _check(request, agent)
         said = _messages(request)
         session = await self._session(caller, request, agent)
         return Turn(caller=caller, agent=agent, input=_input(request), said=said, session=session,
                     new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
                     stream=request.stream, options=_options(request))
+
+    async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
+        """Who answers: the path says it, and where it does not, `model`."""
+        if request.agent_id:
+            return await self._agents.in_path(caller, request.agent_id)
+        agent = await self._agents.by_model(caller, request.model)
+        if agent is None:
+            raise model_not_found(request.model)
+        return agent
 
     async def _session(self, caller: Caller, request: CreateChatCompletionRequest, agent: Agent) -> StoredSession | None:
         if not request.HasField("store_in_session"):
@@ -96,7 +105,7 @@ class CompletionService(CompletionServiceServicer):
 
 def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
     settings = agent.settings
-    if request.model and request.model != settings.model:
+    if request.agent_id and request.model and request.model != settings.model:
         raise InvalidArgument(f"model must be '{settings.model}', the model of this assistant, or be left out",
                               reason="UNEXPECTED_MODEL")
     if request.create_session and request.HasField("store_in_session"):
@@ -116,7 +125,7 @@ def _messages(request: CreateChatCompletionRequest) -> list[Message]:
 
 
 def _input(request: CreateChatCompletionRequest) -> Value:
-    return from_python([_plain(message) for message in request.messages])
+    return checked_value([_plain(message) for message in request.messages], "messages")
 
 
 def _plain(message: ChatCompletionInputMessage) -> dict[str, Any]:
@@ -138,8 +147,8 @@ def _options(request: CreateChatCompletionRequest) -> Options:
         max_tokens=_given(request, "max_tokens") if newer is None else newer,
         stop=[stop] if isinstance(stop, str) else stop, seed=_given(request, "seed"), n=_given(request, "n") or 1,
         frequency_penalty=_given(request, "frequency_penalty"), presence_penalty=_given(request, "presence_penalty"),
-        tools=[to_python(tool) for tool in request.tools],
-        tool_choice=to_python(request.tool_choice) if request.HasField("tool_choice") else None,
+        tools=parse_tools(request.tools, "tools", only_functions=True),
+        tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
         parallel_tool_calls=_given(request, "parallel_tool_calls"),
         response_format=_response_format(request), reasoning_effort=_given(request, "reasoning_effort"))
 

@@ -1,11 +1,11 @@
-"""What assistants and squads have in common: records that are lossless documents, typed for gRPC and whole for HTTP.
+"""What assistants, squads and tools have in common: lossless documents, typed for gRPC and whole for HTTP.
 
-Knows neither noun; `assistants.py` and `squads.py` say how each is checked and typed.
+Knows none of the nouns; `assistants.py`, `squads.py` and `tools.py` say how each is checked and typed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message as AnyMessage
@@ -24,17 +24,22 @@ class DocumentRecords(Generic[Typed]):
     """Create, get, list, update and delete, for the caller's org. All raise what the storage and the check raise."""
 
     def __init__(self, documents: Documents, check: Callable[[dict[str, Any]], None],
-                 typed: Callable[[dict[str, Any]], Typed], untyped: Callable[[Typed], dict[str, Any]]) -> None:
+                 typed: Callable[[dict[str, Any]], Typed], untyped: Callable[[Typed], dict[str, Any]],
+                 check_names: Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]] | None = None) -> None:
+        """`check_names` is given a document and the one it replaces, and raises for what it names that is not there."""
         self._documents = documents
         self._check = check
         self._typed = typed
         self._untyped = untyped
+        self._check_names = check_names
 
     async def create(self, request: Any, typed_member: str) -> Document:
         """The new record of a create request, which has a `document` or its typed member."""
         sent = (to_python(request.document) if request.HasField("document")
                 else self._untyped(getattr(request, typed_member)))
         self._check(sent)
+        if self._check_names:
+            await self._check_names(sent, {})
         content = restore_secrets(without_server_members(sent), {})
         return await self._documents.create(current_caller().org_id, content)
 
@@ -49,6 +54,8 @@ class DocumentRecords(Generic[Typed]):
         stored = await self.get(request)
         merged = merge_patch(stored.content, to_python(request.patch))
         self._check(merged)
+        if self._check_names:
+            await self._check_names(merged, stored.content)
         return await self._documents.replace(stored, restore_secrets(merged, stored.content))
 
     async def delete(self, request: Any) -> Document:

@@ -1,23 +1,40 @@
 """The OpenAI Responses form of an exchange (seed 000)."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.struct_pb2 import ListValue, Value
 
+from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
-from generated.parley.v1.response_pb2 import Response
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.response_pb2 import Response, ResponseStreamEvent
+from generated.parley.v1.response_service_pb2 import (
+    CancelResponseRequest,
+    CompactedResponse,
+    CompactResponseRequest,
+    CreateResponseRequest,
+    DeletedResponse,
+    DeleteResponseRequest,
+    GetResponseRequest,
+    ListInputItemsRequest,
+)
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents import Agent, Agents
+from server.agents import Agent, Agents, model_not_found
 from server.call import current_call, current_caller
-from server.engine import Engine
-from server.errors import InvalidArgument, NotFound, Violation
+from server.engine import CANCELLED, Engine
+from server.errors import InvalidArgument, Violation
 from server.exchange import Happening, Options, Turn
 from server.idempotency import Recorded
-from server.inputs import parse_input
+from server.ids import hex_of, parse_id
+from server.inputs import parse_input, parse_tool_choice, parse_tools
+from server.items import items_of, page_of
 from server.json_values import to_python
-from server.response_events import ResponseEvents, complete, response_of
+from server.replay import Replay, presented
+from server.response_events import ResponseEvents, compacted_of, complete, response_of
+from server.storage.chats import Chats
 from server.storage.keys import Caller
 from server.streams import Stream, Streams
 from server.turns import Turns
@@ -28,19 +45,85 @@ _NAMES = ("assistant_id", "assistant", "squad_id", "squad", "session_id", "previ
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, chats: Chats) -> None:
         self._engine = engine
         self._streams = streams
         self._turns = turns
         self._agents = agents
+        self._chats = chats
 
     async def CreateResponse(self, request: CreateResponseRequest, context: Any) -> Response:
         turn = await self._turn(request)
+        if request.background:
+            async with self._streams.start(turn, background=True) as stream:
+                return _response_of(stream)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
             raise outcome.error
         response = response_of(request, outcome.chat, outcome.model, temperature=turn.agent.settings.temperature)
         return complete(response, outcome.chat, outcome)
+
+    async def GetResponse(self, request: GetResponseRequest, context: Any) -> Response:
+        return _response_of(await self._happening(request.response_id))
+
+    async def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
+        happening = await self._happening(request.response_id)
+        events = ResponseEvents(happening.request, None)
+        async with happening.reading():
+            async for batch in happening.batches():
+                for event in _behind(request, events.take(batch, happening)):
+                    await context.write(event)
+
+    async def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
+        happening = await self._happening(request.response_id)
+        if not request.stream:
+            await context.write(wire.response_body(_response_of(happening)))
+            return
+        events = ResponseEvents(happening.request, None)
+        async with happening.reading():
+            async for batch in happening.batches():
+                if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
+                    await context.write(HttpBody(content_type="text/event-stream", data=frames))
+        await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
+
+    async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
+        scope = current_caller().scope
+        stored = await self._chats.find(scope, parse_id(request.response_id))
+        if live := self._streams.live(stored.id):
+            await live.cancel(CANCELLED)
+        await self._chats.delete(scope, stored.id)
+        return DeletedResponse(id=f"resp_{hex_of(stored.id)}", object="response", deleted=True)
+
+    async def CancelResponse(self, request: CancelResponseRequest, context: Any) -> Response:
+        stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
+        if live := self._streams.live(stored.id):
+            await live.cancel(CANCELLED)
+        return _response_of(await self._happening(request.response_id))
+
+    async def PostCancelResponse(self, request: CancelResponseRequest, context: Any) -> HttpBody:
+        return wire.response_body(await self.CancelResponse(request, context))
+
+    async def CompactResponse(self, request: CompactResponseRequest, context: Any) -> CompactedResponse:
+        asked = CreateResponseRequest(input=request.input if request.HasField("input") else Value(list_value=ListValue()))
+        for name in ("model", "previous_response_id", "assistant_id"):
+            if request.HasField(name):
+                setattr(asked, name, getattr(request, name))
+        if request.HasField("instructions"):
+            asked.instructions.CopyFrom(request.instructions)
+        turn = replace(await self._turn(asked), summarises=True)
+        outcome = await self._engine.run(turn)
+        if outcome.error is not None:
+            raise outcome.error
+        return compacted_of(outcome)
+
+    async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
+        stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
+        return page_of(items_of(await self._chats.said(stored)), request)
+
+    async def _happening(self, response_id: str) -> Happening:
+        """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
+        stored = await self._chats.find(current_caller().scope, parse_id(response_id))
+        return self._streams.live(stored.id) or Replay(presented(await self._chats.whole(stored)), stored.record)
 
     async def StreamResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext) -> None:
         request.stream = True
@@ -65,17 +148,23 @@ class ResponseService(ResponseServiceServicer):
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)
-        return _Streaming(self._streams.start(turn), ResponseEvents(request, turn.agent.settings.temperature))
+        return _Streaming(self._streams.start(turn, background=request.background),
+                          ResponseEvents(request, turn.agent.settings.temperature))
 
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()
         previous = next((name for name in ("previous_response_id", "previous_chat_id") if request.HasField(name)), None)
         instructions = parse_instructions(request)
-        return await self._turns.of_request(
-            caller, request, parse_input(request.input), instructions=instructions, options=_options(request),
-            agent=await self._named_by_model(caller, request),
+        _check_stored(request)
+        turn = await self._turns.of_request(
+            caller, request, _said(request, may_be_empty=previous is not None), instructions=instructions,
+            options=_options(request),
+            agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")
+        if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
+            return replace(turn, keeps=False)
+        return turn
 
     async def _named_by_model(self, caller: Caller, request: CreateResponseRequest) -> Agent | None:
         """Who `model` names, where nothing else does. Under `/v1` a model that is no assistant does not exist."""
@@ -83,13 +172,46 @@ class ResponseService(ResponseServiceServicer):
             return None
         agent = await self._agents.by_model(caller, request.model)
         if agent is None and (current_call().http_path or "").startswith("/v1/"):
-            raise NotFound(f"The model '{request.model}' does not exist; send the id or the name of an assistant.",
-                           reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
+            raise model_not_found(request.model)
         if agent is None:
             raise InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
                                   "extra_body={'assistantId': …}), or an assistant's id or name as model",
                                   violations=(Violation("model", "is not an assistant's id or name"),))
         return agent
+
+
+def _said(request: CreateResponseRequest, *, may_be_empty: bool) -> list[Message]:
+    """What is said in the input; nothing may be, where a context is continued."""
+    if may_be_empty and request.input.HasField("list_value") and not request.input.list_value.values:
+        return []
+    return parse_input(request.input)
+
+
+def _response_of(happening: Happening) -> Response:
+    """The Response of an exchange, as it stands."""
+    outcome = happening.outcome
+    response = response_of(happening.request, outcome.chat, outcome.model)
+    return response if outcome.chat.status == "in_progress" else complete(response, outcome.chat, outcome)
+
+
+def _behind(request: GetResponseRequest, events: Iterator[ResponseStreamEvent]) -> Iterator[ResponseStreamEvent]:
+    """The events that the caller does not know yet."""
+    known = request.starting_after if request.HasField("starting_after") else -1
+    return (event for event in events if event.sequence_number > known)
+
+
+def _conversation_id(request: CreateResponseRequest) -> str | None:
+    """The conversation's id, which is sent bare or in an object."""
+    conversation = to_python(request.conversation) if request.HasField("conversation") else None
+    identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
+    if identifier is not None and not isinstance(identifier, str):
+        raise InvalidArgument.of("conversation", "must be the id of a conversation, or an object with it as id")
+    return identifier
+
+
+def _check_stored(request: CreateResponseRequest) -> None:
+    if request.background and request.HasField("store") and not request.store:
+        raise InvalidArgument.of("background", "needs the response to be stored: leave out store, or send it as true")
 
 
 class _Streaming(NamedTuple):
@@ -128,8 +250,9 @@ def _options(request: CreateResponseRequest) -> Options:
         temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),
         max_tokens=_given(request, "max_output_tokens"), frequency_penalty=_given(request, "frequency_penalty"),
         presence_penalty=_given(request, "presence_penalty"), parallel_tool_calls=_given(request, "parallel_tool_calls"),
-        tools=[_function_tool(to_python(tool)) for tool in request.tools if "name" in tool],
-        tool_choice=_tool_choice(request), response_format=_response_format(request),
+        tools=parse_tools(request.tools, "tools", only_functions=False),
+        tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
+        response_format=_response_format(request),
         reasoning_effort=_text(to_python(request.reasoning).get("effort")))
 
 
@@ -139,19 +262,6 @@ def _given(request: CreateResponseRequest, name: str) -> Any:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _function_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    """The flat tool of the Responses interface in the nested form of chat completions."""
-    function = {name: tool[name] for name in ("name", "description", "parameters", "strict") if tool.get(name) is not None}
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(request: CreateResponseRequest) -> Any:
-    choice = to_python(request.tool_choice) if request.HasField("tool_choice") else None
-    if isinstance(choice, dict) and choice.get("type") == "function" and "name" in choice:
-        return {"type": "function", "function": {"name": choice["name"]}}
-    return choice
 
 
 def _response_format(request: CreateResponseRequest) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Sessions: containers of exchanges that share one context and one assistant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -17,17 +17,17 @@ from generated.parley.v1.session_service_pb2 import (
     UpdateSessionRequest,
 )
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceServicer
-from server.agents import Agent, Agents, AssistantSettings
+from server.agents import NOBODY, Agent, Agents
 from server.call import current_call, current_caller
 from server.clock import Clock
 from server.errors import InvalidArgument
 from server.exchange import present
-from server.ids import new_id, parse_id
+from server.ids import parse_id
 from server.inputs import parse_messages
 from server.json_values import to_python
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
-from server.turns import Turns
+from server.turns import Turns, stamped
 
 _MOST_NAME = 40
 _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "metadata")
@@ -42,7 +42,7 @@ class SessionService(SessionServiceServicer):
 
     async def CreateSession(self, request: CreateSessionRequest, context: grpc.aio.ServicerContext) -> Session:
         caller = current_caller()
-        agent = await self._agents.named(caller, request) or Agent(AssistantSettings.of({}))
+        agent = await self._agents.named(caller, request) or Agent(NOBODY)
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
         if request.HasField("expiration_seconds"):
             members["expiration_seconds"] = int(request.expiration_seconds)
@@ -66,15 +66,11 @@ class SessionService(SessionServiceServicer):
     async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> Session:
         return presented(await self._sessions.delete(current_caller().scope, parse_id(request.id)))
 
-    def _said(self, request: UpdateSessionRequest) -> list[Message] | None:
+    def _said(self, request: UpdateSessionRequest) -> Sequence[Message] | None:
         """What replaces everything said; None when it stays."""
         if not request.HasField("messages"):
             return None
-        now = self._clock()
-        messages = _messages(request.messages) or []
-        for message in messages:
-            message.id, message.time, message.seconds_from_start = new_id(), now, 0
-        return messages
+        return stamped(_messages(request.messages) or [], self._clock())
 
 
 def presented(session: Session) -> Session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -71,21 +71,22 @@ class Exchange:
     said: list[Message]
     """The input."""
     answered: list[Message]
-    """The first choice: what the context goes on from."""
+    """The first choice, its rounds of tools included: what the context goes on from."""
     alternatives: list[Message]
     """The other choices."""
     previous: StoredChat | None
     new_session: NewSession | None
     """A session to be made in the same commit."""
-    begun: bool
-    """Whether its beginning was kept before."""
     private: dict[str, Any] | None
     """What `body` has masked and a later turn needs."""
     provider: str
     model: str
     prompt_tokens: int
     completion_tokens: int
-    record: ChatRecord
+    record: ChatRecord = field(default_factory=ChatRecord)
+    """What is kept beside the chat."""
+    begun: bool = False
+    """Whether its beginning was kept before."""
 
 
 class Chats:
@@ -93,7 +94,7 @@ class Chats:
         self._database = database
 
     async def record(self, exchange: Exchange) -> None:
-        """Put an exchange on disk and its messages at the end of its thread. Raises NotFound when its session is gone."""
+        """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         making("chat", exchange.chat.id)
         await self._database.write(lambda connection: _insert(connection, exchange))
 
@@ -121,6 +122,12 @@ class Chats:
         """The context that a chat leaves: everything said up to its output."""
         return threads.read(self._database.read, stored.thread_id, stored.last_seq)
 
+    async def said(self, stored: StoredChat) -> list[Message]:
+        """The input of a chat."""
+        if not stored.is_over:
+            return list(stored.record.said)
+        return threads.between(self._database.read, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
         """The chat with its whole context. Raises NotFound."""
         return await self.whole(await self.find(scope, chat_id))
@@ -128,8 +135,7 @@ class Chats:
     async def whole(self, stored: StoredChat) -> Chat:
         """A chat with its whole context."""
         if not stored.is_over:
-            stored.chat.messages.extend(stored.record.said)
-            return stored.chat
+            return self._with_messages(stored, await self.said(stored))
         return self._with_messages(stored, threads.read(self._database.read, stored.thread_id, stored.output_seq - 1))
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
@@ -138,7 +144,7 @@ class Chats:
         read = self._database.read
         page = [_from_row(row) for row in read.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
         total = read.execute(*listing.count("chats")).fetchone()[0]
-        return [self._with_own_input(stored) for stored in page], listing.metadata(total)
+        return [self._with_messages(stored, await self.said(stored)) for stored in page], listing.metadata(total)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
@@ -158,13 +164,6 @@ class Chats:
         return Unfinished(
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
             previous, [event for (batch,) in batches for event in ChatEventBatch.FromString(batch).events])
-
-    def _with_own_input(self, stored: StoredChat) -> Chat:
-        if not stored.is_over:
-            stored.chat.messages.extend(stored.record.said)
-            return stored.chat
-        return self._with_messages(stored, threads.between(
-            self._database.read, stored.thread_id, stored.first_seq, stored.output_seq - 1))
 
     def _with_messages(self, stored: StoredChat, context: list[Message]) -> Chat:
         chat = stored.chat
@@ -201,13 +200,23 @@ def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEve
     if beginning:
         if beginning.new_session:
             insert_session(connection, beginning.new_session)
+        elif beginning.chat.HasField("session_id"):
+            _touch_session(connection, beginning.chat)
         _write(connection, beginning, chat_id, 0, 0)
     # What `started` says is in the record; what is the same in all events is left out.
-    kept = [ChatEvent(sequence=one.sequence, delta=one.delta) if one.HasField("delta")
-            else ChatEvent(sequence=one.sequence, tool_call=one.tool_call) for one in events if not one.HasField("started")]
+    kept = [_own_members(one) for one in events if not one.HasField("started")]
     if kept:
         connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
                            [chat_id, kept[0].sequence, ChatEventBatch(events=kept).SerializeToString()])
+
+
+def _own_members(event: ChatEvent) -> ChatEvent:
+    """An event without what is the same in all of them."""
+    kept = ChatEvent()
+    kept.CopyFrom(event)
+    kept.ClearField("chat_id")
+    kept.ClearField("session_id")
+    return kept
 
 
 def _end(connection: sqlite3.Connection, chat_id: str) -> None:
@@ -235,22 +244,26 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     """The thread that an exchange joins, and its first place there."""
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
-        thread_id = _touch_session(connection, chat)
+        thread_id = _touch_session(connection, chat, exchange.record)
         return thread_id, threads.next_seq(connection, thread_id)
     if previous is None:
         return chat.id, 0
     end = threads.next_seq(connection, previous.thread_id)
+    if end == 0:  # deleted while the model ran, its messages with it: no chat would have the context that was answered
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
     threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
     return chat.id, 0
 
 
-def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
-    """Mark the session of a chat as written now; its thread."""
+def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
+    """Mark the session of a chat as written now, with what the chat changed in it; its thread."""
+    state = record.state.SerializeToString() if record.HasField("state") else None
     row = connection.execute(
-        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? AND org_id = ? RETURNING thread_id",
-        [ms_of(chat.updated_at), chat.session_id, chat.org_id]).fetchone()
+        "UPDATE sessions SET updated_at = max(updated_at, ?), state = coalesce(?, state) WHERE id = ? AND org_id = ? "
+        "RETURNING thread_id",
+        [ms_of(chat.updated_at), state, chat.session_id, chat.org_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     return row[0]

@@ -18,6 +18,10 @@ from server.errors import FailedPrecondition, ResourceExhausted, ServiceError, S
 
 _MOST_PER_COMMIT = 256
 _BUSY_MS = 10_000
+_OF_THE_FILE = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY})
 
 T = TypeVar("T")
 
@@ -128,12 +132,12 @@ class Database:
         self._writer.execute("SAVEPOINT write")
         try:
             result = write.work(self._writer), None
-        except (ServiceError, sqlite3.IntegrityError) as error:
-            self._writer.execute("ROLLBACK TO write")
-            result = None, storage_error(error) if isinstance(error, sqlite3.Error) else error
-        except Exception as error:  # a bug in one write must not take the writer thread, or its neighbours, with it
-            if isinstance(error, sqlite3.Error):
+        except sqlite3.Error as error:
+            if _concerns_the_file(error):
                 raise
+            self._writer.execute("ROLLBACK TO write")
+            result = None, storage_error(error) if isinstance(error, sqlite3.IntegrityError) else error
+        except Exception as error:  # a bug in one write must not take the writer thread, or its neighbours, with it
             self._writer.execute("ROLLBACK TO write")
             result = None, error
         self._writer.execute("RELEASE write")
@@ -165,6 +169,7 @@ def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    connection = None
     try:
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=512)
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")  # wait out a backup or an administrator's lock
@@ -174,12 +179,22 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages: contexts are read again and again
         connection.execute("PRAGMA temp_store = MEMORY")  # sorting a list needs no file
     except sqlite3.DatabaseError as error:
-        raise _unusable(path) from error
+        if connection:
+            connection.close()
+        raise _unusable(path, error) from error
     return connection
 
 
-def _unusable(path: Path) -> DatabaseError:
+def _unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return DatabaseError(f"{path} cannot be opened and written; check who may write to it and to its folder")
     return DatabaseError(f"{path} is damaged or is not a database; restore it from a backup, or move it away to begin anew")
+
+
+def _concerns_the_file(error: sqlite3.Error) -> bool:
+    """Whether every write of a commit fails with this one; others are one write's own, such as wrong SQL."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
 
 
 def storage_error(error: sqlite3.Error) -> ServiceError:

@@ -1,4 +1,4 @@
-"""Records that are lossless JSON documents: assistants and squads. Does not look inside the document but for its name."""
+"""Records that are lossless JSON documents: assistants, squads, tools. Does not look inside them but for the name."""
 
 from __future__ import annotations
 

@@ -32,6 +32,20 @@ def streams(db: Database) -> None:
 
 
 @migrations()
+def tools(db: Database) -> None:
+    """Tools of their own, which assistants name by `model.toolIds`."""
+    db.execute("CREATE TABLE tools (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT, "
+               "created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, document BLOB NOT NULL)")
+    db.execute("CREATE INDEX tools_by_org ON tools (org_id, created_at)")
+
+
+@migrations()
+def session_state(db: Database) -> None:
+    """What a session goes on from beside its messages: a serialized ConversationState."""
+    db.execute("ALTER TABLE sessions ADD COLUMN state BLOB")
+
+
+@migrations()
 def idempotency(db: Database) -> None:
     """Which call each Idempotency-Key was used for. `key_id` is empty where the whole org shares a key's name."""
     db.execute("CREATE TABLE idempotency_keys (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "

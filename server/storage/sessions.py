@@ -11,6 +11,7 @@ import orjson
 
 from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
 from generated.parley.v1.chat_pb2 import Cost, PaginationMeta
+from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
@@ -23,7 +24,7 @@ from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 
-_COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body"
+_COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 _MOST_AGENT_CHATS = 10_000
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
             "phone_number_id": "phone_number_id", "number": "customer_number", "user_id": "user_id",
@@ -38,6 +39,8 @@ class StoredSession:
     thread_id: str
     variables: dict[str, Any]
     private: dict[str, Any] | None
+    state: ConversationState | None
+    """Who of a squad is active, and what tools have found."""
 
     def has_expired(self, now: int) -> bool:
         return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
@@ -106,6 +109,11 @@ class Sessions:
         await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages))
         return await self.get(scope, session.id)
 
+    async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
+        """Add to what was said. Raises NotFound."""
+        session = (await self.find(scope, session_id)).session
+        await self._database.write(lambda connection: _append(connection, session.id, self._clock(), messages))
+
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
         session = await self.get(scope, session_id)
@@ -144,11 +152,20 @@ def _update(connection: sqlite3.Connection, session_id: str, now: int, change: C
     thread_id = stored.thread_id if messages is None else new_id()
     connection.execute(
         "UPDATE sessions SET name = ?, status = ?, expiration_seconds = ?, updated_at = max(updated_at, ?), "
-        "thread_id = ? WHERE id = ?",
-        [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id, session_id])
+        "thread_id = ?, body = ? WHERE id = ?",
+        [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
+         session.SerializeToString(), session_id])
     if messages is not None:
         threads.append(connection, thread_id, 0, messages)
         threads.discard(connection, stored.thread_id)
+
+
+def _append(connection: sqlite3.Connection, session_id: str, now: int, messages: Sequence[Message]) -> None:
+    row = connection.execute(
+        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? RETURNING thread_id", [now, session_id]).fetchone()
+    if row is None:
+        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    threads.append(connection, row[0], threads.next_seq(connection, row[0]), messages)
 
 
 def _delete(connection: sqlite3.Connection, session_id: str) -> None:
@@ -164,7 +181,7 @@ def _delete(connection: sqlite3.Connection, session_id: str) -> None:
 
 
 def _from_row(row: tuple) -> StoredSession:
-    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body = row
+    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body = row
     session = Session.FromString(body)
     session.status = status
     session.expiration_seconds = expiration_seconds
@@ -174,7 +191,8 @@ def _from_row(row: tuple) -> StoredSession:
         session.ClearField("name")
     else:
         session.name = name
-    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None)
+    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None,
+                         ConversationState.FromString(state) if state else None)
 
 
 def _with_costs(connection: sqlite3.Connection, session: Session) -> Session:

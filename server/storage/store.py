@@ -1,5 +1,6 @@
 """The store: every noun's storage over one database. Opens and closes; holds no SQL."""
 
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 from server.clock import Clock, now_ms
 from server.storage.assistants import Assistants
 from server.storage.chats import Chats
-from server.storage.database import Database
+from server.storage.database import Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
 from server.storage.migrations import migrate
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
+from server.storage.tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Store:
     keys: Keys
     assistants: Assistants
     squads: Squads
+    tools: Tools
     sessions: Sessions
     chats: Chats
     idempotency: IdempotencyKeys
@@ -32,18 +35,29 @@ class Store:
 
 def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms) -> Store:
     """The SQLite store in `folder`, made when it is new. Raises DatabaseError when the file cannot be used."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
     database = Database(folder / "parley.db")
-    database.check()
-    database.migrate(migrate)
-    secret = key_secret.encode() if key_secret else _kept_secret(folder / "key-secret")
+    try:
+        database.check()
+        database.migrate(migrate)
+        secret = key_secret.encode() if key_secret else _kept_secret(folder / "key-secret")
+    except BaseException:
+        database.close()
+        raise
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Sessions(database, clock), Chats(database), IdempotencyKeys(database, clock))
+                 Tools(database, clock), Sessions(database, clock), Chats(database), IdempotencyKeys(database, clock))
 
 
 def _kept_secret(path: Path) -> bytes:
     """The secret of the key digests, made on first use; readable by its owner only."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
+        new = path.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())  # without it every key is lost: a power cut may leave an empty file
+        new.rename(path)
     return path.read_bytes()

@@ -1,4 +1,4 @@
-"""Assistants and squads over HTTP: the document as it was sent, beside what the server knows of it."""
+"""Assistants, squads and tools over HTTP: the document as it was sent, beside what the server knows of it."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,11 +1,10 @@
 """The error body of each door. Decides no status and reads no exception but ours."""
 
+import json
 from typing import Any, Literal
 
-import orjson
-
 from server.call import Call
-from server.errors import ServiceError
+from server.errors import ServiceError, shortened
 
 Door = Literal["assistants", "agents", "responses", "completions"]
 
@@ -14,11 +13,17 @@ _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not 
            501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           409: "conflict_error", 422: "invalid_request_error", 429: "rate_limit_error"}
-_DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "CompletionService": "completions"}
+_TOLD: dict[str, Door] = {"assistants": "assistants", "agents": "agents", "openai": "responses",
+                          "completions": "completions"}
+_DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "ModelService": "responses",
+                           "ConversationService": "responses", "CompletionService": "completions"}
 
 
 def door_of(call: Call) -> Door:
-    """The door a call came through: its service says it."""
+    """The door a call came through: the edge says it, and for gRPC callers its service."""
+    told = call.metadata.get("x-parley-door")
+    if told in _TOLD:
+        return _TOLD[told]
     service = call.method.rpartition("/")[0].rpartition(".")[2]
     return _DOORS.get(service, "assistants")
 
@@ -53,38 +58,19 @@ def openai_error(error: ServiceError, status: int) -> dict[str, Any]:
             "code": error.reason.lower()}
 
 
-def header_of(error: ServiceError, door: Door) -> str:
-    """The body as ASCII, for the metadata that `http_errors.lua` reads; too many violations are cut to fit."""
-    body = body_of(error, door)
-    text = _ascii(body)
-    while len(text) > _MOST_BYTES:
-        body = _shorter(body)
-        text = _ascii(body)
-    return text
-
-
 _MOST_BYTES = 7_500
 
 
-def _shorter(body: dict[str, Any]) -> dict[str, Any]:
-    for name in ("message", "detail"):
-        if isinstance(body.get(name), list) and len(body[name]) > 1:
-            return {**body, name: body[name][:len(body[name]) // 2]}
-        if isinstance(body.get(name), str) and len(body[name]) > 200:
-            return {**body, name: body[name][:200] + "…"}
-    inner = body.get("error")
-    if isinstance(inner, dict) and len(inner["message"]) > 200:
-        return {**body, "error": {**inner, "message": inner["message"][:200] + "…"}}
-    return {"message": "The request is wrong in more ways than fit into an answer."}
+def header_of(error: ServiceError, door: Door) -> str:
+    """The body as ASCII, for the metadata that `http_errors.lua` reads; what does not fit is cut."""
+    text, shown = _ascii(body_of(error, door)), len(error.violations)
+    while len(text) > _MOST_BYTES:
+        text, shown = _ascii(body_of(shortened(error, shown), door)), max(1, shown // 2)  # one always fits
+    return text
 
 
 def _ascii(body: dict[str, Any]) -> str:
-    return "".join(character if character < "\x7f" else _escaped(character) for character in orjson.dumps(body).decode())
-
-
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+    return json.dumps(body, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def _location(field: str) -> list[str | int]:

@@ -152,7 +152,7 @@ class KnowledgeBase(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., server: _Optional[_Union[WebhookServer, _Mapping]] = ...) -> None: ...
 
 class AssistantTool(_message.Message):
-    __slots__ = ("type", "function", "name", "description", "method", "url", "body", "headers", "timeout_seconds", "backoff_plan", "variable_extraction_plan", "messages")
+    __slots__ = ("type", "function", "name", "description", "method", "url", "body", "headers", "timeout_seconds", "backoff_plan", "variable_extraction_plan", "messages", "server")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +165,7 @@ class AssistantTool(_message.Message):
     BACKOFF_PLAN_FIELD_NUMBER: _ClassVar[int]
     VARIABLE_EXTRACTION_PLAN_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
     type: str
     function: ToolFunction
     name: str
@@ -177,7 +178,8 @@ class AssistantTool(_message.Message):
     backoff_plan: BackoffPlan
     variable_extraction_plan: VariableExtractionPlan
     messages: _containers.RepeatedCompositeFieldContainer[AssistantToolMessage]
-    def __init__(self, type: _Optional[str] = ..., function: _Optional[_Union[ToolFunction, _Mapping]] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., method: _Optional[str] = ..., url: _Optional[str] = ..., body: _Optional[_Union[JsonSchema, _Mapping]] = ..., headers: _Optional[_Union[JsonSchema, _Mapping]] = ..., timeout_seconds: _Optional[float] = ..., backoff_plan: _Optional[_Union[BackoffPlan, _Mapping]] = ..., variable_extraction_plan: _Optional[_Union[VariableExtractionPlan, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[AssistantToolMessage, _Mapping]]] = ...) -> None: ...
+    server: WebhookServer
+    def __init__(self, type: _Optional[str] = ..., function: _Optional[_Union[ToolFunction, _Mapping]] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., method: _Optional[str] = ..., url: _Optional[str] = ..., body: _Optional[_Union[JsonSchema, _Mapping]] = ..., headers: _Optional[_Union[JsonSchema, _Mapping]] = ..., timeout_seconds: _Optional[float] = ..., backoff_plan: _Optional[_Union[BackoffPlan, _Mapping]] = ..., variable_extraction_plan: _Optional[_Union[VariableExtractionPlan, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[AssistantToolMessage, _Mapping]]] = ..., server: _Optional[_Union[WebhookServer, _Mapping]] = ...) -> None: ...
 
 class ToolFunction(_message.Message):
     __slots__ = ("name", "description", "parameters", "strict")

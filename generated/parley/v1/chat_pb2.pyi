@@ -78,7 +78,7 @@ class Cost(_message.Message):
     def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
-    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "model", "system_fingerprint", "message_id", "sequence")
+    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "round", "model", "system_fingerprint", "message_id", "sequence")
     CHAT_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class ChatEvent(_message.Message):
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -97,33 +98,44 @@ class ChatEvent(_message.Message):
     tool_call: ToolCallDelta
     completed: Chat
     failed: Chat
+    round: ToolRound
     model: str
     system_fingerprint: str
     message_id: str
     sequence: int
-    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., round: _Optional[_Union[ToolRound, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ContentDelta(_message.Message):
-    __slots__ = ("choice", "text")
+    __slots__ = ("choice", "text", "output_index")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_INDEX_FIELD_NUMBER: _ClassVar[int]
     choice: int
     text: str
-    def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+    output_index: int
+    def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ..., output_index: _Optional[int] = ...) -> None: ...
+
+class ToolRound(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
+    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ...) -> None: ...
 
 class ToolCallDelta(_message.Message):
-    __slots__ = ("choice", "index", "id", "name", "arguments")
+    __slots__ = ("choice", "index", "id", "name", "arguments", "output_index")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_INDEX_FIELD_NUMBER: _ClassVar[int]
     choice: int
     index: int
     id: str
     name: str
     arguments: str
-    def __init__(self, choice: _Optional[int] = ..., index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
+    output_index: int
+    def __init__(self, choice: _Optional[int] = ..., index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output_index: _Optional[int] = ...) -> None: ...
 
 class PaginationMeta(_message.Message):
     __slots__ = ("items_per_page", "total_items", "current_page", "total_pages", "has_next_page", "sort_order")

@@ -3,6 +3,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from generated.parley.v1 import chat_service_pb2 as _chat_service_pb2
+from generated.parley.v1 import item_pb2 as _item_pb2
 from generated.parley.v1 import response_pb2 as _response_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -13,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateResponseRequest(_message.Message):
-    __slots__ = ("input", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "stream", "previous_chat_id", "transport", "model", "instructions", "tools", "tool_choice", "text", "temperature", "top_p", "max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "store", "background", "stream_options", "parallel_tool_calls", "reasoning", "include", "truncation", "user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs", "frequency_penalty", "presence_penalty")
+    __slots__ = ("input", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "stream", "previous_chat_id", "transport", "model", "instructions", "tools", "tool_choice", "text", "temperature", "top_p", "max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "store", "background", "stream_options", "parallel_tool_calls", "reasoning", "include", "truncation", "user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs", "frequency_penalty", "presence_penalty", "conversation")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +52,7 @@ class CreateResponseRequest(_message.Message):
     TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     FREQUENCY_PENALTY_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     input: _struct_pb2.Value
     assistant_id: str
     assistant: _struct_pb2.Struct
@@ -88,4 +90,83 @@ class CreateResponseRequest(_message.Message):
     top_logprobs: int
     frequency_penalty: float
     presence_penalty: float
-    def __init__(self, input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., transport: _Optional[_Union[_chat_service_pb2.ChatTransport, _Mapping]] = ..., model: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_output_tokens: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., store: _Optional[bool] = ..., background: _Optional[bool] = ..., stream_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., include: _Optional[_Iterable[str]] = ..., truncation: _Optional[str] = ..., user: _Optional[str] = ..., service_tier: _Optional[str] = ..., safety_identifier: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., top_logprobs: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ...) -> None: ...
+    conversation: _struct_pb2.Value
+    def __init__(self, input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., transport: _Optional[_Union[_chat_service_pb2.ChatTransport, _Mapping]] = ..., model: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_output_tokens: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., store: _Optional[bool] = ..., background: _Optional[bool] = ..., stream_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., include: _Optional[_Iterable[str]] = ..., truncation: _Optional[str] = ..., user: _Optional[str] = ..., service_tier: _Optional[str] = ..., safety_identifier: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., top_logprobs: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., conversation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+
+class GetResponseRequest(_message.Message):
+    __slots__ = ("response_id", "stream", "starting_after", "include", "include_obfuscation")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    STARTING_AFTER_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_OBFUSCATION_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    stream: bool
+    starting_after: int
+    include: _containers.RepeatedScalarFieldContainer[str]
+    include_obfuscation: bool
+    def __init__(self, response_id: _Optional[str] = ..., stream: _Optional[bool] = ..., starting_after: _Optional[int] = ..., include: _Optional[_Iterable[str]] = ..., include_obfuscation: _Optional[bool] = ...) -> None: ...
+
+class DeleteResponseRequest(_message.Message):
+    __slots__ = ("response_id",)
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    def __init__(self, response_id: _Optional[str] = ...) -> None: ...
+
+class DeletedResponse(_message.Message):
+    __slots__ = ("id", "object", "deleted")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    object: str
+    deleted: bool
+    def __init__(self, id: _Optional[str] = ..., object: _Optional[str] = ..., deleted: _Optional[bool] = ...) -> None: ...
+
+class CancelResponseRequest(_message.Message):
+    __slots__ = ("response_id",)
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    def __init__(self, response_id: _Optional[str] = ...) -> None: ...
+
+class ListInputItemsRequest(_message.Message):
+    __slots__ = ("response_id", "after", "limit", "order", "include")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    after: str
+    limit: int
+    order: str
+    include: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, response_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CompactResponseRequest(_message.Message):
+    __slots__ = ("model", "input", "previous_response_id", "instructions", "assistant_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    input: _struct_pb2.Value
+    previous_response_id: str
+    instructions: _struct_pb2.Value
+    assistant_id: str
+    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ...) -> None: ...
+
+class CompactedResponse(_message.Message):
+    __slots__ = ("id", "object", "created_at", "output", "usage")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    object: str
+    created_at: float
+    output: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    usage: _response_pb2.ResponseUsage
+    def __init__(self, id: _Optional[str] = ..., object: _Optional[str] = ..., created_at: _Optional[float] = ..., output: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., usage: _Optional[_Union[_response_pb2.ResponseUsage, _Mapping]] = ...) -> None: ...

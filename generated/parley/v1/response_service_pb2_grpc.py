@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from generated.parley.v1 import item_pb2 as parley_dot_v1_dot_item__pb2
 from generated.parley.v1 import response_pb2 as parley_dot_v1_dot_response__pb2
 from generated.parley.v1 import response_service_pb2 as parley_dot_v1_dot_response__service__pb2
 
@@ -52,6 +53,46 @@ class ResponseServiceStub:
                 request_serializer=parley_dot_v1_dot_response__service__pb2.CreateResponseRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetResponse = channel.unary_unary(
+                '/parley.v1.ResponseService/GetResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__pb2.Response.FromString,
+                _registered_method=True)
+        self.WatchResponse = channel.unary_stream(
+                '/parley.v1.ResponseService/WatchResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__pb2.ResponseStreamEvent.FromString,
+                _registered_method=True)
+        self.FetchResponse = channel.unary_stream(
+                '/parley.v1.ResponseService/FetchResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.DeleteResponse = channel.unary_unary(
+                '/parley.v1.ResponseService/DeleteResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.DeleteResponseRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__service__pb2.DeletedResponse.FromString,
+                _registered_method=True)
+        self.CancelResponse = channel.unary_unary(
+                '/parley.v1.ResponseService/CancelResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__pb2.Response.FromString,
+                _registered_method=True)
+        self.PostCancelResponse = channel.unary_unary(
+                '/parley.v1.ResponseService/PostCancelResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.CompactResponse = channel.unary_unary(
+                '/parley.v1.ResponseService/CompactResponse',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__service__pb2.CompactedResponse.FromString,
+                _registered_method=True)
+        self.ListInputItems = channel.unary_unary(
+                '/parley.v1.ResponseService/ListInputItems',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.ListInputItemsRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_item__pb2.ItemList.FromString,
+                _registered_method=True)
 
 
 class ResponseServiceServicer:
@@ -85,6 +126,77 @@ class ResponseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetResponse(self, request, context):
+        """Gets one exchange in the Responses form, whichever door it came through.
+
+        Errors: NOT_FOUND when absent, another org's, or, for a publishable key, another key's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchResponse(self, request, context):
+        """Streams the events of an exchange that runs, or of one that is over, from any point on, each exactly once; also after
+        the server was restarted.
+
+        Errors: NOT_FOUND as for GetResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchResponse(self, request, context):
+        """GetResponse for HTTP, and WatchResponse when `stream` is true. An HttpBody because one path answers in two content
+        types and prints explicit nulls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteResponse(self, request, context):
+        """Deletes an exchange. What others that continue it need is kept.
+
+        Errors: NOT_FOUND as for GetResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelResponse(self, request, context):
+        """Stops an exchange that runs; what there is of it is kept, its status is cancelled. One that is over stays as it is.
+
+        Errors: NOT_FOUND as for GetResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostCancelResponse(self, request, context):
+        """CancelResponse for HTTP. An HttpBody because it prints explicit nulls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompactResponse(self, request, context):
+        """Replaces a context by a summary that the model writes; exchanges that continue the answer's id, or begin with its
+        output, go on from there. The context that was stays as it is.
+
+        Errors as for CreateResponse; INVALID_ARGUMENT when there is nothing to summarise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInputItems(self, request, context):
+        """Lists what was said in the input of an exchange, as input items.
+
+        Errors: NOT_FOUND as for GetResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ResponseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -102,6 +214,46 @@ def add_ResponseServiceServicer_to_server(servicer, server):
                     servicer.PostResponse,
                     request_deserializer=parley_dot_v1_dot_response__service__pb2.CreateResponseRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetResponse': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__pb2.Response.SerializeToString,
+            ),
+            'WatchResponse': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__pb2.ResponseStreamEvent.SerializeToString,
+            ),
+            'FetchResponse': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'DeleteResponse': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.DeleteResponseRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__service__pb2.DeletedResponse.SerializeToString,
+            ),
+            'CancelResponse': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__pb2.Response.SerializeToString,
+            ),
+            'PostCancelResponse': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostCancelResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CompactResponse': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactResponse,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__service__pb2.CompactedResponse.SerializeToString,
+            ),
+            'ListInputItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInputItems,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.ListInputItemsRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_item__pb2.ItemList.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -186,6 +338,222 @@ class ResponseService:
             '/parley.v1.ResponseService/PostResponse',
             parley_dot_v1_dot_response__service__pb2.CreateResponseRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/GetResponse',
+            parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
+            parley_dot_v1_dot_response__pb2.Response.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.v1.ResponseService/WatchResponse',
+            parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
+            parley_dot_v1_dot_response__pb2.ResponseStreamEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.v1.ResponseService/FetchResponse',
+            parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/DeleteResponse',
+            parley_dot_v1_dot_response__service__pb2.DeleteResponseRequest.SerializeToString,
+            parley_dot_v1_dot_response__service__pb2.DeletedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/CancelResponse',
+            parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.SerializeToString,
+            parley_dot_v1_dot_response__pb2.Response.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostCancelResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/PostCancelResponse',
+            parley_dot_v1_dot_response__service__pb2.CancelResponseRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactResponse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/CompactResponse',
+            parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.SerializeToString,
+            parley_dot_v1_dot_response__service__pb2.CompactedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInputItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/ListInputItems',
+            parley_dot_v1_dot_response__service__pb2.ListInputItemsRequest.SerializeToString,
+            parley_dot_v1_dot_item__pb2.ItemList.FromString,
             options,
             channel_credentials,
             insecure,

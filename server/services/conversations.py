@@ -1,0 +1,89 @@
+"""Conversations of the Responses interface: sessions whose items are read and written one by one."""
+
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct
+
+from generated.parley.v1.conversation_pb2 import Conversation
+from generated.parley.v1.conversation_service_pb2 import (
+    CreateConversationRequest,
+    CreateItemsRequest,
+    DeleteConversationRequest,
+    DeletedConversation,
+    DeleteItemRequest,
+    GetConversationRequest,
+    GetItemRequest,
+    ListItemsRequest,
+    UpdateConversationRequest,
+)
+from generated.parley.v1.conversation_service_pb2_grpc import ConversationServiceServicer
+from generated.parley.v1.item_pb2 import ItemList
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.session_pb2 import Session
+from server.agents import NOBODY, Agent
+from server.call import current_caller
+from server.clock import Clock
+from server.ids import hex_of, parse_id
+from server.inputs import parse_messages
+from server.items import items_of, list_of, message_of_item, page_of
+from server.json_values import struct_from, to_python
+from server.storage.sessions import Sessions
+from server.turns import Turns, stamped
+
+
+class ConversationService(ConversationServiceServicer):
+    def __init__(self, turns: Turns, sessions: Sessions, clock: Clock) -> None:
+        self._turns = turns
+        self._sessions = sessions
+        self._clock = clock
+
+    async def CreateConversation(self, request: CreateConversationRequest, context: Any) -> Conversation:
+        nobody = Agent(NOBODY)
+        new = self._turns.new_session(current_caller(), nobody, messages=_said(request.items, may_be_empty=True),
+                                      metadata=request.metadata)
+        await self._sessions.create(new)
+        return _conversation(new.session)
+
+    async def GetConversation(self, request: GetConversationRequest, context: Any) -> Conversation:
+        return _conversation((await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))).session)
+
+    async def UpdateConversation(self, request: UpdateConversationRequest, context: Any) -> Conversation:
+        return _conversation(await self._sessions.update(
+            current_caller().scope, parse_id(request.conversation_id),
+            lambda session: session.metadata.CopyFrom(request.metadata), None))
+
+    async def DeleteConversation(self, request: DeleteConversationRequest, context: Any) -> DeletedConversation:
+        session = await self._sessions.delete(current_caller().scope, parse_id(request.conversation_id))
+        return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
+
+    async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
+        messages = stamped(_said(request.items), self._clock())
+        await self._sessions.append(current_caller().scope, parse_id(request.conversation_id), messages)
+        return list_of(items_of(messages))
+
+    async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:
+        return page_of(items_of(await self._messages(request.conversation_id)), request)
+
+    async def GetItem(self, request: GetItemRequest, context: Any) -> Struct:
+        found = message_of_item(await self._messages(request.conversation_id), request.item_id)
+        return next(struct_from(item) for item in items_of([found]) if item["id"] == request.item_id)
+
+    async def DeleteItem(self, request: DeleteItemRequest, context: Any) -> Conversation:
+        messages = await self._messages(request.conversation_id)
+        gone = message_of_item(messages, request.item_id)
+        return _conversation(await self._sessions.update(
+            current_caller().scope, parse_id(request.conversation_id), lambda session: None,
+            [message for message in messages if message.id != gone.id]))
+
+    async def _messages(self, conversation_id: str) -> list[Message]:
+        stored = await self._sessions.find(current_caller().scope, parse_id(conversation_id))
+        return await self._sessions.history(stored)
+
+
+def _said(items: Any, *, may_be_empty: bool = False) -> list[Message]:
+    return parse_messages([to_python(item) for item in items], "items", may_be_empty=may_be_empty)
+
+
+def _conversation(session: Session) -> Conversation:
+    return Conversation(id=f"conv_{hex_of(session.id)}", object="conversation", created_at=session.created_at.seconds,
+                        metadata=session.metadata)

@@ -1,0 +1,60 @@
+"""Tools: lossless documents, typed for gRPC callers and as they were sent for HTTP."""
+
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.tool_pb2 import Tool
+from generated.parley.v1.tool_service_pb2 import (
+    CreateToolRequest,
+    DeleteToolRequest,
+    GetToolRequest,
+    ListToolsRequest,
+    ListToolsResponse,
+    UpdateToolRequest,
+)
+from generated.parley.v1.tool_service_pb2_grpc import ToolServiceServicer
+from server.documents import check_tool, tool_document, typed_tool
+from server.services.documents import DocumentRecords
+from server.services.statuses import CREATED
+from server.storage.tools import Tools
+from server.wire.documents import document_body, list_body
+
+
+class ToolService(ToolServiceServicer):
+    def __init__(self, tools: Tools) -> None:
+        self._records = DocumentRecords[Tool](tools, check_tool, typed_tool, tool_document)
+
+    async def CreateTool(self, request: CreateToolRequest, context: Any) -> Tool:
+        return self._records.message(await self._records.create(request, "tool"))
+
+    async def PostTool(self, request: CreateToolRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+        body = document_body(await self._records.create(request, "tool"))
+        await context.send_initial_metadata(CREATED)
+        return body
+
+    async def ListTools(self, request: ListToolsRequest, context: Any) -> ListToolsResponse:
+        found = await self._records.list(request)
+        return ListToolsResponse(tools=[self._records.message(document) for document in found])
+
+    async def FetchTools(self, request: ListToolsRequest, context: Any) -> HttpBody:
+        return list_body(await self._records.list(request))
+
+    async def GetTool(self, request: GetToolRequest, context: Any) -> Tool:
+        return self._records.message(await self._records.get(request))
+
+    async def FetchTool(self, request: GetToolRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.get(request))
+
+    async def UpdateTool(self, request: UpdateToolRequest, context: Any) -> Tool:
+        return self._records.message(await self._records.update(request))
+
+    async def PatchTool(self, request: UpdateToolRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.update(request))
+
+    async def DeleteTool(self, request: DeleteToolRequest, context: Any) -> Tool:
+        return self._records.message(await self._records.delete(request))
+
+    async def RemoveTool(self, request: DeleteToolRequest, context: Any) -> HttpBody:
+        return document_body(await self._records.delete(request))

@@ -1,0 +1,10 @@
+"""Tools, kept as the JSON document that was sent."""
+
+from server.clock import Clock
+from server.storage.database import Database
+from server.storage.documents import Documents
+
+
+class Tools(Documents):
+    def __init__(self, database: Database, clock: Clock) -> None:
+        super().__init__(database, clock, "tools", "tool")

@@ -1,0 +1,392 @@
+"""Tools that the server runs itself: HTTP requests (`apiRequest`), and functions with a webhook (`server.url`).
+
+Calls only hosts that the operator has listed, over the guarded transport of the model providers. A tool that fails is no
+error here: its result says so, to the model. Decides nothing about rounds (`rounds.py`) and stores nothing.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_fixed
+
+from server.backends.calls import encodable
+from server.backends.guard import SETTING, AllowedHosts
+from server.backends.limits import Limits
+from server.clock import Clock
+from server.errors import InvalidArgument, ServiceError, UpstreamError
+from server.json_values import from_python
+from server.templates import render
+
+if TYPE_CHECKING:
+    from server.backends.transport import Resolve
+
+MOST_BYTES = 128 << 10
+"""Of one answer: all of it is told to the model."""
+_MOST_SECONDS = 300.0
+"""For one call, its retries included."""
+_DEFAULT_SECONDS = 20.0
+_MOST_RETRIES = 10
+_MOST_DELAY = 60.0
+_MOST_EXCERPT = 500
+_MOST_VARIABLE = 64 << 10
+
+_LIMITS = Limits(body_bytes=MOST_BYTES, event_bytes=MOST_BYTES, error_bytes=4096)
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_IN_BODY = frozenset({"POST", "PUT", "PATCH"})
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NOT_SENT = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade"})
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+_EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_DOLLAR = re.compile(r"(?<![\w$])\$(?=[\s.\[|}])")
+_BODY = "tool_response_body"
+
+_log = structlog.get_logger(__name__)
+
+
+class ToolCall(NamedTuple):
+    """One call of a model; the arguments are JSON as it wrote them."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call came to."""
+
+    text: str
+    """For the model."""
+    failure: str | None = None
+    """Why it failed, in one word."""
+    variables: dict[str, Any] = field(default_factory=dict)
+    """What was read out of the answer."""
+
+
+class _Answer(NamedTuple):
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        """The text as JSON, if it is that."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return self.text
+
+
+class _Request(NamedTuple):
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: dict[str, Any] | None
+    timeout_seconds: float
+    backoff: Mapping[str, Any]
+
+
+class _Failed(Exception):
+    """A call failed. `text` goes on after `The tool … failed: `."""
+
+    def __init__(self, failure: str, text: str, *, again: bool = False) -> None:
+        super().__init__()
+        self.failure = failure
+        self.text = text
+        self.again = again
+
+
+def function_of(tool: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The tool as a model sees it; None for a kind of tool that is not offered."""
+    if tool.get("type") == "function" and isinstance(tool.get("function"), dict):
+        members = {name: tool["function"][name] for name in ("name", "description", "parameters", "strict")
+                   if tool["function"].get(name) is not None}
+        return {"type": "function", "function": members} if members.get("name") else None
+    if tool.get("type") == "apiRequest" and isinstance(tool.get("url"), str):
+        name = _NO_NAME.sub("_", str(tool.get("name") or "")).strip("_")[:64] or "api_request"
+        described = {"description": tool["description"]} if isinstance(tool.get("description"), str) else {}
+        return {"type": "function", "function": {"name": name, **described, "parameters": _parameters(tool.get("body"))}}
+    return None
+
+
+def is_run_here(tool: Mapping[str, Any]) -> bool:
+    """Whether the server runs it; otherwise its calls go back to the caller."""
+    return tool.get("type") == "apiRequest" or (tool.get("type") == "function" and bool(_server(tool).get("url")))
+
+
+class ToolRunner:
+    """Runs tools. `allowed_hosts` are PARLEY_UPSTREAM_ALLOW_HOSTS; a host that is not listed is never called."""
+
+    def __init__(self, allowed_hosts: Iterable[str], clock: Clock, *, resolve: "Resolve | None" = None,
+                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._allowed = AllowedHosts(allowed_hosts)
+        self._clock = clock
+        self._resolve = resolve
+        self._sleep = sleep
+        self._client: Any = None
+        self._making = asyncio.Lock()
+
+    async def run(self, tool: Mapping[str, Any], call: ToolCall, variables: Mapping[str, Any],
+                  about: Mapping[str, Any]) -> ToolResult:
+        """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is. Never raises."""
+        try:
+            arguments = _arguments(call)
+            async with asyncio.timeout(_MOST_SECONDS):
+                if tool.get("type") == "apiRequest":
+                    answer = await self._send(_api_request(tool, arguments, variables))
+                else:
+                    answer = _result_of(await self._send(self._webhook(tool, call, arguments, about)), call)
+            found = _extract(tool.get("variableExtractionPlan"), answer, variables)
+            return ToolResult(answer.text, variables=found)
+        except _Failed as failed:
+            failure, text = failed.failure, failed.text
+        except TimeoutError:
+            failure, text = "timeout", "it did not answer in time"
+        _log.warning("tool_failed", tool=call.name, failure=failure)
+        return ToolResult(f"The tool {call.name} failed: {text}.", failure)
+
+    async def close(self) -> None:
+        """Close every connection. Calls in flight fail."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _webhook(self, tool: Mapping[str, Any], call: ToolCall, arguments: Any, about: Mapping[str, Any]) -> _Request:
+        server = _server(tool)
+        sent = {"id": call.id, "type": "function", "name": call.name, "arguments": arguments,
+                "function": {"name": call.name, "arguments": arguments}}
+        known = {name: value for name, value in tool.items() if name != "server"}
+        message = {"type": "tool-calls", "timestamp": self._clock(), "toolCallList": [sent],
+                   "toolWithToolCallList": [{**known, "toolCall": sent}], **about}
+        headers = server.get("headers")
+        return _Request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}),
+                        {"message": message}, _seconds(server), _backoff(server))
+
+    async def _send(self, request: _Request) -> _Answer:
+        try:
+            url = self._allowed.check_url(request.url, "url")
+        except InvalidArgument as refused:
+            raise _Failed("not_allowed", f"its URL {refused.violations[0].message}") from None
+        target = f"{url.origin_and_path}?{url.query}" if url.query else url.origin_and_path
+        base = _number(request.backoff.get("baseDelaySeconds"), 1.0, 10.0)
+        retries = int(_number(request.backoff.get("maxRetries"), 0, _MOST_RETRIES))
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.again),
+            stop=stop_after_attempt(1 + retries),
+            wait=wait_exponential(multiplier=base, max=_MOST_DELAY)
+            if request.backoff.get("type") == "exponential" else wait_fixed(base),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return await retrying(self._attempt, request, target)
+
+    async def _attempt(self, request: _Request, target: str) -> _Answer:
+        client = self._client or await self._connected()
+        import httpx2  # loaded with the client
+
+        try:
+            async with asyncio.timeout(request.timeout_seconds):
+                response = await client.request(request.method, target, headers=request.headers, json=request.body)
+        except TimeoutError:
+            raise _Failed("timeout", f"it did not answer within {request.timeout_seconds:g} seconds", again=True) from None
+        except ServiceError as refused:
+            raise _refused(refused) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
+            if isinstance(error.__cause__, ServiceError):
+                raise _refused(error.__cause__) from None
+            raise _Failed("unreachable", "it could not be reached", again=True) from None
+        text = _storable(response.content)
+        if not 200 <= response.status_code < 300:
+            raise _Failed("status", f"it answered with status {response.status_code}: {text[:_MOST_EXCERPT]}".rstrip(": "),
+                          again=response.status_code in _AGAIN)
+        return _Answer(dict(response.headers), text)
+
+    async def _connected(self) -> Any:
+        """The client, made on first use in a thread: its imports would hold up the event loop."""
+        async with self._making:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._make_client)
+        return self._client
+
+    def _make_client(self) -> Any:
+        from server.backends.transport import tool_client
+
+        return tool_client(self._allowed, _LIMITS, self._resolve)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: Mapping[str, Any]) -> _Request:
+    method = str(tool.get("method") or "GET").upper()
+    if method not in _METHODS:
+        raise _Failed("not_allowed", f"its method must be one of {', '.join(sorted(_METHODS))}")
+    declared = _properties(tool.get("body"))
+    # What a model makes up beside the schema is not sent, and stands for no variable in the tool's templates.
+    arguments = {name: value for name, value in arguments.items() if name in declared}
+    filled = {**variables, **arguments}
+    template = str(tool["url"])
+    # Escaped: neither a model nor a caller may leave the path that the tool was given.
+    url = render(template, _escaped(filled))
+    sent = {**arguments, **_static(tool, filled)}
+    if method not in _IN_BODY:
+        query = {name: value for name, value in sent.items() if not re.search(rf"\{{\{{-?\s*{re.escape(name)}\b", template)}
+        url, sent = _with_query(url, query), {}
+    return _Request(method, url, _headers(_given_headers(tool.get("headers")), filled),
+                    sent if sent or (tool.get("body") and method in _IN_BODY) else None, _seconds(tool), _backoff(tool))
+
+
+def _static(tool: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What is sent whatever the model says: properties with a `value`, and `parameters`."""
+    found = {name: given["value"] for name, given in _properties(tool.get("body")).items() if "value" in given}
+    for parameter in tool["parameters"] if isinstance(tool.get("parameters"), list) else ():
+        if isinstance(parameter, dict) and isinstance(parameter.get("key"), str):
+            found[parameter["key"]] = parameter.get("value")
+    return {name: render(value, variables) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _parameters(body: Any) -> dict[str, Any]:
+    """What the model fills in of a body's schema."""
+    if not isinstance(body, dict):
+        return {"type": "object", "properties": {}}
+    asked = {name: given for name, given in _properties(body).items() if "value" not in given}
+    required = body.get("required")
+    needed = [name for name in required if name in asked] if isinstance(required, list) else []
+    return {**body, "type": "object", "properties": asked, "required": needed}
+
+
+def _given_headers(schema: Any) -> dict[str, Any]:
+    """The headers that a schema fixes; a plain object of names and values is taken, too."""
+    if not isinstance(schema, dict):
+        return {}
+    if "properties" not in schema:
+        return {name: value for name, value in schema.items() if isinstance(value, str) and name != "type"}
+    found = {}
+    for name, given in _properties(schema).items():
+        options = given.get("enum")
+        first = options[0] if isinstance(options, list) and options else None
+        found[name] = next((given[kind] for kind in ("value", "const", "default") if given.get(kind) is not None), first)
+    return found
+
+
+def _headers(given: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
+    headers = {}
+    for name, value in given.items():
+        text = render(value, variables).strip() if isinstance(value, str) else "" if value is None else json.dumps(value)
+        if not (text.isascii() and text.isprintable()) or not _HEADER_NAME.fullmatch(name):
+            raise _Failed("not_allowed", f"its header {name[:40]!r} cannot be sent")
+        if text and name.lower() not in _NOT_SENT:
+            headers[name.lower()] = text
+    return headers
+
+
+def _with_query(url: str, query: Mapping[str, Any]) -> str:
+    pairs = [f"{quote(name, safe='')}={quote(value if isinstance(value, str) else json.dumps(value), safe='')}"
+             for name, value in query.items()]
+    return url + ("&" if "?" in url else "?") + "&".join(pairs) if pairs else url
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _escaped(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    # quote leaves dots alone, and `..` leads out of a folder.
+    return quote(value, safe="").replace("..", "%2E%2E") if isinstance(value, str) else value
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise _Failed("invalid_arguments", "its arguments are not a JSON object")
+    return arguments
+
+
+def _properties(schema: Any) -> dict[str, dict[str, Any]]:
+    given = schema.get("properties") if isinstance(schema, dict) else None
+    return {name: inner for name, inner in given.items() if isinstance(inner, dict)} if isinstance(given, dict) else {}
+
+
+def _server(tool: Mapping[str, Any]) -> dict[str, Any]:
+    server = tool.get("server")
+    return server if isinstance(server, dict) else {}
+
+
+def _backoff(holder: Mapping[str, Any]) -> dict[str, Any]:
+    plan = holder.get("backoffPlan")
+    return plan if isinstance(plan, dict) else {}
+
+
+def _seconds(holder: Mapping[str, Any]) -> float:
+    return _number(holder.get("timeoutSeconds"), _DEFAULT_SECONDS, _MOST_SECONDS) or _DEFAULT_SECONDS
+
+
+def _number(value: Any, otherwise: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return otherwise
+    return min(max(float(value), 0.0), most)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
+    """What a webhook says of the call: {"results": [{"toolCallId", "result" or "error"}]}."""
+    body = answer.body
+    results = body.get("results") if isinstance(body, dict) else None
+    given = [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+    ours = next((result for result in given if result.get("toolCallId", call.id) == call.id), None)
+    if ours is None:
+        raise _Failed("no_result", "its server gave no result for the call")
+    if ours.get("error") is not None and ours.get("result") is None:
+        raise _Failed("error", _text(ours["error"])[:_MOST_EXCERPT])
+    return _Answer(answer.headers, _text(ours.get("result")))
+
+
+def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables that a plan reads out of an answer: members that its schema names, then its aliases."""
+    if not isinstance(plan, dict):
+        return {}
+    body, schema = answer.body, plan.get("schema")
+    found: dict[str, Any] = {}
+    if isinstance(body, dict):
+        found = {name: body[name] for name in _properties(schema) if name in body}
+    elif isinstance(schema, dict) and isinstance(schema.get("title"), str):
+        found = {schema["title"]: body}
+    response = {"response": {"body": body, "headers": answer.headers}}
+    known = {**variables, **(body if isinstance(body, dict) else {}), **found, "tool": response, _BODY: body}
+    for alias in plan["aliases"] if isinstance(plan.get("aliases"), list) else ():
+        if isinstance(alias, dict) and isinstance(alias.get("key"), str) and isinstance(alias.get("value"), str):
+            template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
+            found[alias["key"]] = render(template, known)
+    return {name: value for name, value in found.items() if _can_be_kept(value)}
+
+
+def _can_be_kept(value: Any) -> bool:
+    try:
+        return from_python(value).ByteSize() <= _MOST_VARIABLE
+    except (TypeError, ValueError):
+        return False
+
+
+def _refused(error: ServiceError) -> _Failed:
+    if isinstance(error, UpstreamError) and error.reason == "UPSTREAM_ADDRESS_REFUSED":
+        return _Failed("not_allowed", f"its address is private, and the operator has not listed it in {SETTING}")
+    return _Failed("unreadable", f"it answered with more than {MOST_BYTES} bytes, or in a compressed form")
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return encodable(text).replace("\0", "")
+
+
+def _storable(content: bytes) -> str:
+    return content.decode(errors="replace").replace("\0", "")

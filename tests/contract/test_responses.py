@@ -1,0 +1,423 @@
+"""The OpenAI form of an exchange (seed 000): Response objects and their events, at /chat/responses and /v1/responses."""
+
+import json
+
+import pytest
+
+from tests.contract.doors import UNKNOWN_ID, CallError, read
+
+WHO = "What is my name?"
+# What the public compliance suite requires of every Response, and what its readers take besides.
+MEMBERS = {
+    "id", "object", "created_at", "completed_at", "status", "incomplete_details", "model", "previous_response_id",
+    "instructions", "output", "error", "tools", "tool_choice", "truncation", "parallel_tool_calls", "text", "top_p",
+    "presence_penalty", "frequency_penalty", "top_logprobs", "temperature", "reasoning", "usage", "max_output_tokens",
+    "max_tool_calls", "store", "background", "service_tier", "metadata", "safety_identifier", "prompt_cache_key",
+}
+STREAMED = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
+            "response.output_text.delta", "response.output_text.done", "response.content_part.done",
+            "response.output_item.done", "response.completed"]
+
+
+def said(response):
+    """The text of the answer."""
+    return response["output"][0]["content"][0]["text"]
+
+
+def bare(prefixed):
+    """`resp_<hex>` as the UUID it shows."""
+    digits = prefixed.partition("_")[2]
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def frames(body):
+    """The frames of a stream as (event, data); data that is JSON parsed."""
+    assert body.endswith(b"\n\n") and b"\r" not in body
+    parsed = []
+    for frame in body.decode().removesuffix("\n\n").split("\n\n"):
+        *event, data = frame.split("\n")
+        name = event[0].removeprefix("event: ") if event else None
+        text = data.removeprefix("data: ")
+        parsed.append((name, text if text == "[DONE]" else json.loads(text)))
+    return parsed
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+async def test_response_is_the_chat_in_another_form(door, org):
+    response = await door.create_response(input="Hello", assistantId=org.assistant_id, name="mine")
+
+    chat = await door.get_chat(id=bare(response["id"]))
+    assert (chat["input"], chat["name"], chat["output"][0]["content"]) == ("Hello", "mine", "You said: Hello")
+    assert (await door.list_chats())["results"][0]["id"] == chat["id"]
+    [item] = response["output"]
+    assert (response["id"], item["id"]) == (
+        f"resp_{chat['id'].replace('-', '')}", f"msg_{chat['output'][0]['id'].replace('-', '')}")
+    assert (response["object"], response["status"], response["model"]) == ("response", "completed", "offline-1")
+
+
+async def test_response_over_http_has_every_member_with_nulls_explicit(rest, org):
+    response = await rest.create_response(input="Hello", assistantId=org.assistant_id)
+
+    [item] = response["output"]
+    assert set(response) >= MEMBERS
+    assert response == {
+        "id": response["id"], "object": "response", "created_at": response["created_at"],
+        "completed_at": response["completed_at"], "status": "completed", "background": False, "error": None,
+        "incomplete_details": None, "instructions": None, "max_output_tokens": None, "max_tool_calls": None,
+        "model": "offline-1", "parallel_tool_calls": True, "previous_response_id": None, "prompt_cache_key": None,
+        "prompt_cache_retention": None, "reasoning": {"effort": None, "summary": None}, "safety_identifier": None,
+        "service_tier": "default", "store": True, "temperature": 1, "text": {"format": {"type": "text"}},
+        "tool_choice": "auto", "tools": [], "top_logprobs": 0, "top_p": 1, "truncation": "disabled", "user": None,
+        "metadata": {}, "frequency_penalty": 0, "presence_penalty": 0, "conversation": None,
+        "usage": {"input_tokens": 13, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
+                  "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 16},
+        "output": [{"id": item["id"], "type": "message", "status": "completed", "role": "assistant", "content": [
+            {"type": "output_text", "text": "You said: Hello", "annotations": [], "logprobs": []}]}],
+    }
+    assert response["completed_at"] >= response["created_at"] > 1_700_000_000
+
+
+async def test_what_was_asked_for_is_echoed(door, org):
+    asked = {
+        "instructions": "Be brief.", "temperature": 0.5, "top_p": 0.25, "max_output_tokens": 50, "max_tool_calls": 3,
+        "metadata": {"k": "v"}, "store": False, "parallel_tool_calls": False, "truncation": "auto", "user": "u1",
+        "safety_identifier": "s1", "prompt_cache_key": "c1", "top_logprobs": 2, "frequency_penalty": 0.5,
+        "presence_penalty": -0.5, "tool_choice": "none", "text": {"format": {"type": "text"}, "verbosity": "low"},
+        "tools": [{"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}],
+    }
+
+    response = await door.create_response(input="Hello", assistantId=org.assistant_id, **asked)
+
+    assert {name: response[name] for name in asked} == asked
+    assert response["usage"]["input_tokens"] == 15  # the instructions were read
+
+
+@pytest.mark.parametrize("instructions", ["My name is Ada.", [{"role": "developer", "content": "My name is Ada."}]],
+                         ids=["string", "array"])
+async def test_instructions_hold_for_one_exchange_only(door, org, instructions):
+    first = await door.create_response(input=WHO, assistantId=org.assistant_id, instructions=instructions)
+
+    second = await door.create_response(input=WHO, previous_response_id=first["id"])
+
+    assert (said(first), said(second)) == ("Your name is Ada.", "I don't know your name.")
+
+
+async def test_temperature_of_the_assistant_is_told(door):
+    assistant = await door.create_assistant(
+        document={"model": {"provider": "offline", "model": "offline-1", "temperature": 0.25}})
+
+    response = await door.create_response(input="x", assistantId=assistant["id"])
+
+    assert response["temperature"] == 0.25
+
+
+async def test_answer_cut_at_max_output_tokens_is_incomplete(door, org):
+    response = await door.create_response(input="one two three", assistantId=org.assistant_id, max_output_tokens=3)
+
+    chat = await door.get_chat(id=bare(response["id"]))
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert (said(response), response["output"][0]["status"]) == ("You said: one", "incomplete")
+    assert response.get("completed_at") is None
+    assert (chat["status"], chat["error"]["code"]) == ("incomplete", "max_output_tokens")
+
+
+async def test_json_schema_is_honoured(door, org):
+    schema = {"type": "object", "required": ["city", "warm"], "properties": {
+        "city": {"type": "string", "enum": ["Oslo", "Rome"]}, "warm": {"type": "boolean"}}}
+
+    response = await door.create_response(input="where?", assistantId=org.assistant_id, text={
+        "format": {"type": "json_schema", "name": "place", "schema": schema, "strict": True}})
+
+    assert json.loads(said(response)) == {"city": "Oslo", "warm": False}
+
+
+async def test_offered_function_is_called_and_its_output_answered(door, org):
+    tool = {"type": "function", "name": "get_weather", "parameters": {
+        "type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}}
+    first = await door.create_response(input="the weather in Rome?", assistantId=org.assistant_id, tools=[tool])
+
+    [call] = first["output"]
+    second = await door.create_response(previous_response_id=first["id"], input=[
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}])
+
+    assert (call["type"], call["name"], call["arguments"], call["status"]) == (
+        "function_call", "get_weather", '{"city": ""}', "completed")
+    assert said(second) == "get_weather returned: sunny"
+
+
+@pytest.mark.parametrize("given", [
+    pytest.param([{"type": "message", "role": "user", "content": "hi"}], id="message items"),
+    pytest.param([{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}], id="input_text"),
+    pytest.param([{"role": "user", "message": "hi"}], id="the chat's own form"),
+    pytest.param("hi", id="string"),
+])
+async def test_input_items_are_taken(door, org, given):
+    response = await door.create_response(input=given, assistantId=org.assistant_id)
+
+    assert said(response) == "You said: hi"
+    assert (await door.get_chat(id=bare(response["id"])))["input"] == given
+
+
+# --- chains and sessions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("member", ["previous_response_id", "previousChatId"])
+@pytest.mark.parametrize("form", ["bare", "prefixed"])
+async def test_previous_response_is_continued(door, org, member, form):
+    first = await door.create_response(input="My name is Ada", assistantId=org.assistant_id)
+    previous = first["id"] if form == "prefixed" else bare(first["id"])
+
+    second = await door.create_response(input=WHO, **{member: previous})
+
+    assert (said(second), second["previous_response_id"]) == ("Your name is Ada.", first["id"])
+    chat = await door.get_chat(id=bare(second["id"]))
+    assert (chat["previousChatId"], chat["assistantId"]) == (bare(first["id"]), org.assistant_id)
+
+
+async def test_response_may_continue_a_chat_and_a_chat_a_response(door, org):
+    chat = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
+    response = await door.create_response(input="Hello", previousChatId=chat["id"])
+
+    asked = await door.create_chat(input=WHO, previousChatId=response["id"])
+
+    assert asked["output"][0]["content"] == "Your name is Ada."
+
+
+async def test_response_joins_a_session(door, org):
+    session = await door.create_session(assistantId=org.assistant_id)
+    await door.create_response(input="My name is Ada", sessionId=session["id"])
+
+    streamed = await read(door.stream_response(input=WHO, sessionId=session["id"]))
+
+    assert streamed.text == "Your name is Ada."
+    assert len((await door.get_session(id=session["id"]))["messages"]) == 4
+
+
+async def test_transient_assistant_and_squad_answer_with_variables(door):
+    named = {"model": {"provider": "offline", "model": "offline-1", "systemPrompt": "My name is {{who}}."}}
+    overrides = {"variableValues": {"who": "Ada"}}
+
+    alone = await door.create_response(input=WHO, assistant=named, assistantOverrides=overrides)
+    in_squad = await door.create_response(input=WHO, squad={"members": [{"assistant": named}]},
+                                          assistantOverrides=overrides)
+
+    assert (said(alone), said(in_squad)) == ("Your name is Ada.", "Your name is Ada.")
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("members", "named"), [
+    pytest.param({"previous_response_id": UNKNOWN_ID, "previousChatId": UNKNOWN_ID},
+                 ["previous_response_id", "previousChatId"], id="two previous"),
+    pytest.param({"sessionId": UNKNOWN_ID, "previous_response_id": UNKNOWN_ID}, ["sessionId", "previous_response_id"],
+                 id="session and previous"),
+    pytest.param({"sessionId": UNKNOWN_ID, "assistantId": UNKNOWN_ID}, ["sessionId", "assistantId"],
+                 id="session and assistant"),
+    pytest.param({"sessionId": UNKNOWN_ID, "transport": {"customer": {}}}, ["sessionId", "transport.customer"],
+                 id="session and transport"),
+    pytest.param({"assistantId": UNKNOWN_ID, "assistant": {}}, ["assistantId", "assistant"], id="two assistants"),
+    pytest.param({}, ["assistantId"], id="nobody"),
+    pytest.param({"assistantId": UNKNOWN_ID, "name": "n" * 41}, ["name", "40"], id="name"),
+    pytest.param({"assistantId": UNKNOWN_ID, "temperature": 2.1}, ["temperature"], id="temperature"),
+    pytest.param({"assistantId": UNKNOWN_ID, "top_p": -0.1}, ["top_p"], id="top_p"),
+    pytest.param({"assistantId": UNKNOWN_ID, "max_output_tokens": 0}, ["max_output_tokens"], id="max_output_tokens"),
+    pytest.param({"assistantId": UNKNOWN_ID, "truncation": "some"}, ["truncation"], id="truncation"),
+    pytest.param({"assistantId": UNKNOWN_ID, "top_logprobs": 21}, ["top_logprobs"], id="top_logprobs"),
+    pytest.param({"previous_response_id": "resp_1"}, ["previous_response_id"], id="previous that is no id"),
+    pytest.param({"assistantId": UNKNOWN_ID, "instructions": 7}, ["instructions"], id="instructions"),
+])
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+async def test_wrong_request_is_refused_and_names_the_members(door, members, named, streaming):
+    call = read(door.stream_response(input="x", **members)) if streaming else door.create_response(input="x", **members)
+
+    with pytest.raises(CallError) as refused:
+        await call
+
+    assert refused.value.status == 400
+    assert [name for name in named if name not in refused.value.text] == []
+
+
+# --- who answers, by model --------------------------------------------------------------------------------------------
+
+
+async def _ada(door):
+    return await door.create_assistant(
+        document={"name": "ada", "model": {"provider": "offline", "model": "offline-1", "systemPrompt": "My name is Ada."}})
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+async def test_model_alone_names_an_assistant(door, by):
+    ada = await _ada(door)
+
+    response = await door.create_response(input=WHO, model=ada[by])
+
+    assert (said(response), response["model"]) == ("Your name is Ada.", "offline-1")
+
+
+async def test_model_beside_an_assistant_is_ignored(door, org):
+    response = await door.create_response(input="x", model="gpt-4o", assistantId=org.assistant_id)
+
+    assert (said(response), response["model"]) == ("You said: x", "offline-1")
+
+
+async def test_model_beside_a_previous_response_is_ignored(door, org):
+    first = await door.create_response(input="x", assistantId=org.assistant_id)
+
+    assert said(await door.create_response(input="y", model="gpt-4o", previous_response_id=first["id"])) == "You said: y"
+
+
+async def test_model_that_is_no_assistant_is_told_what_to_send(door, other_org):
+    theirs = await _ada(door.of(other_org))
+
+    for model in ("gpt-4o", theirs["name"], theirs["id"]):
+        with pytest.raises(CallError) as refused:
+            await door.create_response(input="x", model=model)
+        assert (refused.value.status, refused.value.text) == (
+            400, "model is not an assistant's id or name: send assistantId (the OpenAI SDK: extra_body={'assistantId': …}), "
+                 "or an assistant's id or name as model")
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+async def test_v1_model_names_an_assistant(rest, http, org, by):
+    ada = await _ada(rest)
+
+    answer = await http.post("/v1/responses", json={"model": ada[by], "input": WHO}, headers=org.bearer)
+
+    assert (answer.status_code, said(answer.json())) == (200, "Your name is Ada.")
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", UNKNOWN_ID])
+async def test_v1_model_that_is_no_assistant_does_not_exist(http, org, model):
+    answer = await http.post("/v1/responses", json={"model": model, "input": "x"}, headers=org.bearer)
+
+    assert (answer.status_code, answer.json()) == (404, {"error": {
+        "message": f"The model '{model}' does not exist; send the id or the name of an assistant.",
+        "type": "not_found_error", "param": "model", "code": "model_not_found"}})
+
+
+async def test_v1_may_be_told_who_answers_as_chat_is(http, org):
+    body = {"model": "gpt-4o", "assistantId": org.assistant_id, "input": "x"}
+
+    answer = await http.post("/v1/responses", json=body, headers=org.bearer)
+
+    assert (answer.status_code, said(answer.json())) == (200, "You said: x")
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+async def test_events_come_in_the_documented_order_without_gaps(door, org):
+    streamed = await read(door.stream_response(input="a b", assistantId=org.assistant_id))
+
+    names = [event["type"] for event in streamed.events]
+    assert names == [name for name in STREAMED for _ in range(4 if name.endswith("text.delta") else 1)]
+    assert [event["sequence_number"] for event in streamed.events] == list(range(len(names)))
+    assert (streamed.text, streamed.error) == ("You said: a b", None)
+    assert [event["path"] for event in streamed.events if "delta" in event] == ["chat.output[0].content"] * 4
+
+
+async def test_ids_do_not_change_between_events(door, org):
+    events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id))).events
+
+    chat = (await door.list_chats())["results"][0]
+    responses = {event["response"]["id"] for event in events if "response" in event}
+    items = {event.get("item_id") or event["item"]["id"] for event in events if "item_id" in event or "item" in event}
+    assert {bare(one) for one in responses} == {chat["id"]}
+    assert {bare(one) for one in items} == {chat["output"][0]["id"]}
+    assert events[-1]["response"]["output"][0]["id"] == items.pop()
+
+
+async def test_last_event_is_the_response_as_it_would_have_been_answered(door, org):
+    events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id, user="u"))).events
+
+    whole = await door.create_response(input="a b", assistantId=org.assistant_id, user="u")
+    told = events[-1]["response"]
+    varying = ("id", "created_at", "completed_at")
+    assert {**told, **dict.fromkeys(varying), "output": None} == {**whole, **dict.fromkeys(varying), "output": None}
+    assert {**told["output"][0], "id": ""} == {**whole["output"][0], "id": ""}
+
+
+async def test_streamed_answer_that_is_cut_ends_incomplete(door, org):
+    events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id, max_output_tokens=2))).events
+
+    last = events[-1]
+    assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
+    assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert said(last["response"]) == "You said:"
+
+
+async def test_streamed_function_call_has_events_of_its_own(door, org):
+    tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
+
+    events = (await read(door.stream_response(input="weather?", assistantId=org.assistant_id, tools=[tool]))).events
+
+    assert [event["type"] for event in events] == [
+        "response.created", "response.in_progress", "response.output_item.added",
+        "response.function_call_arguments.delta", "response.function_call_arguments.done", "response.output_item.done",
+        "response.completed"]
+    assert events[-1]["response"]["output"] == [events[-2]["item"]]
+
+
+async def test_frames_are_event_and_data_and_end_in_done(http, org):
+    answer = await http.post("/chat/responses", json={"input": "a b", "assistantId": org.assistant_id}, headers={
+        **org.bearer, "accept": "text/event-stream"})
+
+    *parsed, done = frames(answer.content)
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert done == (None, "[DONE]")
+    assert [(name, event["type"]) for name, event in parsed] == [(event["type"], event["type"]) for _, event in parsed]
+
+
+async def test_events_over_http_have_every_member_that_sdks_read(http, org):
+    body = {"input": "a", "assistantId": org.assistant_id, "stream": True}
+
+    answer = await http.post("/v1/responses", json=body, headers=org.bearer)
+
+    by_type = {name: event for name, event in frames(answer.content)[:-1]}
+    item_id = by_type["response.output_item.added"]["item"]["id"]
+    part = {"type": "output_text", "text": "You said: a", "annotations": [], "logprobs": []}
+    item = {"id": item_id, "type": "message", "status": "completed", "role": "assistant", "content": [part]}
+    at = {"item_id": item_id, "output_index": 0, "content_index": 0}
+    assert by_type["response.content_part.added"] == {
+        "type": "response.content_part.added", "sequence_number": 3, **at, "part": {**part, "text": ""}}
+    assert by_type["response.output_text.delta"] == {
+        "type": "response.output_text.delta", "sequence_number": 6, **at, "delta": " a", "logprobs": [],
+        "path": "chat.output[0].content"}
+    assert by_type["response.output_text.done"] == {
+        "type": "response.output_text.done", "sequence_number": 7, **at, "text": "You said: a", "logprobs": []}
+    assert by_type["response.output_item.done"] == {
+        "type": "response.output_item.done", "sequence_number": 9, "output_index": 0, "item": item}
+    for name in ("response.created", "response.in_progress", "response.completed"):
+        assert set(by_type[name]["response"]) >= MEMBERS
+    assert by_type["response.created"]["response"]["usage"] is None
+    assert by_type["response.completed"]["response"]["output"] == [item]
+
+
+@pytest.mark.parametrize(("path", "stream", "headers", "streamed"), [
+    pytest.param("/chat/responses", None, {"accept": "*/*"}, True, id="nothing said"),
+    pytest.param("/chat/responses", None, {}, True, id="no accept"),
+    pytest.param("/chat/responses", None, {"accept": "text/event-stream"}, True, id="accept of a stream"),
+    pytest.param("/chat/responses", None, {"accept": "application/json"}, False, id="accept of JSON"),
+    pytest.param("/chat/responses", None, {"accept": "text/plain, application/json;q=0.9"}, False, id="accept lists JSON"),
+    pytest.param("/chat/responses", None, {"accept": "*/*", "x-fern-language": "Python"}, False, id="Fern client"),
+    pytest.param("/chat/responses", True, {"accept": "application/json"}, True, id="explicit stream"),
+    pytest.param("/chat/responses", True, {"x-fern-language": "Python"}, True, id="explicit stream of a Fern client"),
+    pytest.param("/chat/responses", False, {"accept": "text/event-stream"}, False, id="explicit no stream"),
+    pytest.param("/v1/responses", None, {"accept": "*/*"}, False, id="v1"),
+    pytest.param("/v1/responses", None, {"accept": "text/event-stream"}, False, id="v1 with accept"),
+    pytest.param("/v1/responses", True, {"accept": "*/*"}, True, id="v1 explicit"),
+    pytest.param("/chat", None, {"accept": "text/event-stream"}, False, id="chat"),
+])
+async def test_stream_is_the_default_where_the_caller_can_read_one(http, org, path, stream, headers, streamed):
+    body = {"input": "x", "assistantId": org.assistant_id, **({} if stream is None else {"stream": stream})}
+    request = http.build_request("POST", path, json=body, headers=org.bearer | headers)
+    if "accept" not in headers:
+        del request.headers["accept"]
+
+    answer = await http.send(request)
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == ("text/event-stream" if streamed else "application/json")

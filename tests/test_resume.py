@@ -1,0 +1,134 @@
+"""A stream that was cut is read on from where it was, each event exactly once: live, finished, and after kill -9."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from gateway.launcher import Gateway
+from server.dev import first_start
+from server.storage.store import open_store
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS = 20
+WORDS = " ".join(f"word{number}" for number in range(40))
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+import uvloop
+from server.app import App
+from server.config import Address, Settings
+from server.storage.store import open_store
+
+async def main(folder, port):
+    settings = Settings(data=folder, grpc=Address(host="127.0.0.1", port=port), offline_delay_ms=4)
+    app = App(settings, open_store(folder))
+    await app.start()
+    print("serving", flush=True)
+    await asyncio.Event().wait()
+
+uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+class Killable:
+    """A server in a process of its own behind one Envoy that stays; `kill` is kill -9."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", SERVE, str(self.folder), str(self.port), stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT)
+        assert await self.process.stdout.readline() == b"serving\n"
+
+    async def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+
+@pytest.fixture
+async def killable(tmp_path: Path) -> AsyncIterator[Killable]:
+    server = Killable(tmp_path)
+    yield server
+    if server.process.returncode is None:
+        await server.kill()
+
+
+async def frames(response: httpx.Response) -> AsyncIterator[dict]:
+    """The events of a Responses stream, as far as it comes."""
+    try:
+        async for line in response.aiter_lines():
+            if line.startswith("data: {"):
+                yield orjson.loads(line.removeprefix("data: "))
+    except httpx.TransportError:
+        return
+
+
+@pytest.mark.timeout(240)
+async def test_stream_cut_by_kill_9_is_resumed_with_every_event_exactly_once(killable: Killable, tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    keys = await first_start(store, tmp_path)
+    store.close()
+    await killable.start()
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", killable.port)], run_dir=tmp_path / "run")
+    await gateway.start()
+    await gateway.ready()
+    chance = random.Random(int(os.environ.get("PARLEY_TEST_SEED", "7")))
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}", timeout=20,
+                                     headers={"authorization": f"Bearer {keys['api']}"}) as http:
+            for _ in range(ROUNDS):
+                await _cut_and_resume(http, killable, keys["assistantId"], chance.randrange(1, 44))
+    finally:
+        await gateway.stop(0)
+
+
+async def _rest(http: httpx.AsyncClient, response_id: str, known: int) -> list[dict]:
+    """What comes behind the event `known`; asked for again until Envoy has noticed that the server is back."""
+    while True:
+        params = {"stream": "true", "starting_after": known}
+        async with http.stream("GET", f"/v1/responses/{response_id}", params=params) as response:
+            if response.status_code == 200:
+                return [event async for event in frames(response)]
+            assert response.status_code == 503
+
+
+async def _kept(http: httpx.AsyncClient, response_id: str) -> dict:
+    """The response as it is on record; asked for again while Envoy thinks that the server is away."""
+    while (answer := await http.get(f"/v1/responses/{response_id}")).status_code == 503:
+        pass
+    return answer.json()
+
+
+async def _cut_and_resume(http: httpx.AsyncClient, killable: Killable, assistant_id: str, cut_after: int) -> None:
+    seen: list[dict] = []
+    body = {"assistantId": assistant_id, "input": WORDS, "stream": True}
+    async with http.stream("POST", "/chat/responses", json=body) as response:
+        async for event in frames(response):
+            seen.append(event)
+            if len(seen) == cut_after:
+                await killable.kill()
+    await killable.start()
+
+    response_id = seen[0]["response"]["id"]
+    seen += await _rest(http, response_id, seen[-1]["sequence_number"])
+
+    assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
+    assert seen[-1]["type"] == "response.incomplete"
+    told = "".join(event["delta"] for event in seen if event["type"] == "response.output_text.delta")
+    kept = await _kept(http, response_id)
+    assert kept["output"][0]["content"][0]["text"] == told
+    assert kept["incomplete_details"] == {"reason": "server_stopped"}

@@ -1,0 +1,72 @@
+"""json_schema and json_object: honoured by the offline model, passed to providers, read by the SDK's parse helpers."""
+
+from typing import Literal
+
+import openai
+import orjson
+import pytest
+from pydantic import BaseModel
+
+from tests.conftest import Org, Service
+from tests.upstream import OpenAIUpstream, openai_text
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+    mood: Literal["glad", "sad"]
+    tags: list[str]
+
+
+FILLED = Person(name="", age=0, mood="glad", tags=[])
+
+
+@pytest.fixture
+def base(service: Service, org: Org) -> str:
+    return f"{service.http_url}/api/v1/compatibility/openai/v1/assistants/{org.assistant_id}"
+
+
+async def test_completions_parse_helper_reads_the_schema_filled(base: str, org: Org) -> None:
+    async with openai.AsyncOpenAI(base_url=base, api_key=org.api, max_retries=0) as client:
+        answer = await client.chat.completions.parse(model="", response_format=Person,
+                                                     messages=[{"role": "user", "content": "Who?"}])
+
+    assert answer.choices[0].message.parsed == FILLED
+
+
+async def test_completions_stream_helper_reads_the_schema_filled(base: str, org: Org) -> None:
+    async with openai.AsyncOpenAI(base_url=base, api_key=org.api, max_retries=0) as client:
+        async with client.chat.completions.stream(model="", response_format=Person,
+                                                  messages=[{"role": "user", "content": "Who?"}]) as stream:
+            answer = await stream.get_final_completion()
+
+    assert answer.choices[0].message.parsed == FILLED
+
+
+@pytest.mark.parametrize("path", ["/chat", "/v1"])
+async def test_responses_parse_helper_reads_the_schema_filled(path: str, service: Service, org: Org) -> None:
+    async with openai.AsyncOpenAI(base_url=service.http_url + path, api_key=org.api, max_retries=0) as client:
+        answer = await client.responses.parse(model="demo", input="Who?", text_format=Person)
+        async with client.responses.stream(model="demo", input="Who?", text_format=Person) as stream:
+            streamed = await stream.get_final_response()
+
+    assert answer.output_parsed == streamed.output_parsed == FILLED
+
+
+async def test_json_object_is_an_object(base: str, org: Org) -> None:
+    async with openai.AsyncOpenAI(base_url=base, api_key=org.api, max_retries=0) as client:
+        answer = await client.chat.completions.create(model="", response_format={"type": "json_object"},
+                                                      messages=[{"role": "user", "content": "Any JSON."}])
+
+    assert isinstance(orjson.loads(answer.choices[0].message.content), dict)
+
+
+async def test_schema_reaches_the_provider(service: Service, org: Org) -> None:
+    async with OpenAIUpstream([openai_text("{}")]) as upstream:
+        assistant = {"model": {"provider": "custom-llm", "model": "m", "url": upstream.base_url}}
+        async with openai.AsyncOpenAI(base_url=f"{service.http_url}/chat", api_key=org.api, max_retries=0) as client:
+            await client.responses.create(model="m", input="Who?", extra_body={"assistant": assistant}, text={
+                "format": {"type": "json_schema", "name": "person", "strict": True, "schema": {"type": "object"}}})
+
+    assert upstream.requests[0].body["response_format"] == {
+        "type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": {"type": "object"}}}

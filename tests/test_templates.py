@@ -1,0 +1,182 @@
+"""Variables in an assistant's messages, as contract.md §6 says, and templates that are made to take long."""
+
+import pytest
+
+from server.templates import MOST_CHARACTERS, render, variables_of
+
+NOON = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+NESTED = {"customer": {"name": "Ada", "tags": ["a", "b"], "address": {"city": "Paris"}}}
+
+RENDERED = {
+    "a value": ("Hello {{name}}!", {"name": "Ada"}, "Hello Ada!"),
+    "blanks": ("Hello {{  name  }}!", {"name": "Ada"}, "Hello Ada!"),
+    "twice": ("{{a}}{{a}}", {"a": "x"}, "xx"),
+    "missing": ("Hello {{name}}!", {}, "Hello !"),
+    "missing member": ("{{a.b.c}}|{{a[0]}}|{{a['b']}}", {}, "||"),
+    "null": ("[{{a}}]", {"a": None}, "[]"),
+    "numbers": ("{{a}} {{b}} {{c}}", {"a": 1, "b": 1.5, "c": 0}, "1 1.5 0"),
+    "booleans": ("{{a}} {{b}}", {"a": True, "b": False}, "true false"),
+    "member": ("{{customer.name}} in {{customer.address.city}}", NESTED, "Ada in Paris"),
+    "member by key": ("{{customer['name']}} {{customer.tags[1]}}", NESTED, "Ada b"),
+    "filter": ("{{name | upcase}}", {"name": "Ada"}, "ADA"),
+    "default": ("{{name | default: 'you'}}", {}, "you"),
+    "condition": ("{% if vip %}Welcome back{% else %}Welcome{% endif %}", {"vip": True}, "Welcome back"),
+    "loop": ("{% for tag in customer.tags %}{{tag}},{% endfor %}", NESTED, "a,b,"),
+    "range": ("{% for i in (1..n) %}{{i}}{% endfor %}", {"n": 3}, "123"),
+    "assign": ("{% assign a = 'x' %}{{a}}", {}, "x"),
+    "raw": ("{% raw %}{{name}}{% endraw %}", {"name": "Ada"}, "{{name}}"),
+    "raw with an odd mark": ("{% raw %}{{ {% {% endraw %}{{name}}", {"name": "Ada"}, "{{ {% Ada"),
+    "comment": ("a{% comment %}{{name}}{% endcomment %}b", {"name": "Ada"}, "ab"),
+    "whitespace control": ("a  {{- name -}}  b", {"name": "x"}, "axb"),
+    "JSON around it": ('{"name": "{{name}}", "of": {"a": {{n}} }}', {"name": "Ada", "n": 1},
+                       '{"name": "Ada", "of": {"a": 1 }}'),
+    "html is not escaped": ("{{a}}", {"a": "<b>&\"'"}, "<b>&\"'"),
+    "unicode": ("{{größe}} {{a}}", {"größe": "ü", "a": "😀"}, "ü 😀"),
+    "names of Python's own": ("{{self}} {{args}} {{kwargs}} {{template}}",
+                              {"self": "a", "args": "b", "kwargs": "c", "template": "d"}, "a b c d"),
+}
+
+
+@pytest.mark.parametrize(("text", "variables", "expected"), RENDERED.values(), ids=RENDERED)
+def test_variables_are_filled_in(text, variables, expected):
+    assert render(text, variables) == expected
+
+
+AS_THEY_ARE = {
+    "plain": "No marks here.", "empty": "", "one brace": "a { b } c", "code": "if (a) { return {b: 1}; }",
+    "unclosed output": "Hello {{name", "unclosed tag": "Hello {% if name", "unclosed block": "{% if a %}b",
+    "unknown tag": "{% launch %}", "unknown filter": "{{ a | launch }}", "stray end": "{% endif %}",
+    "one mark of several unclosed": "{{name}} and {{name",
+    "include": "{% include '/etc/passwd' %}", "render": "{% render 'x' %}", "jinja": "{% set a = 1 %}{{ a }}",
+    "division by nothing": "{{ 1 | divided_by: 0 }}", "infinity": "{{ '1e999' | round }}", "no number": "{{ 'nan' | ceil }}",
+    "not UTF-8": "{{ '/w==' | base64_decode }}",
+    "too many digits": f"{{% assign a = {'9' * 1900} %}}{{{{ a | times: a | times: a }}}}",
+    "huge number": "{% assign a = 9999999999 %}" + "{% assign a = a | times: a %}" * 40 + "{{a}}",
+    "unclosed raw": "{% raw %}{{name}}", "too deep": "{% if a %}" * 100 + "{% endif %}" * 100,
+}
+
+
+@pytest.mark.parametrize("text", AS_THEY_ARE.values(), ids=AS_THEY_ARE)
+def test_text_that_is_no_template_is_left_as_it_is(text):
+    assert render(text, {"name": "Ada", "a": 1}) == text
+
+
+VALUES = ["{{secret}}", "{% assign a = 1 %}", "{{", "{%", "{% raw %}", "}}"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_values_are_never_expanded_again(value):
+    assert render("[{{a}}|{{b | append: c}}]", {"a": value, "b": value, "c": "!", "secret": "s"}) == f"[{value}|{value}!]"
+
+
+def test_values_of_the_same_template_do_not_leak_from_one_rendering_into_the_next():
+    text = "{% assign seen = name %}{{seen}}{{before}}{% assign before = name %}"
+
+    assert [render(text, {"name": name}) for name in ("a", "b")] == ["a", "b"]
+
+
+def test_variables_are_not_changed_by_a_template():
+    variables = {"a": ["x"], "b": "y"}
+
+    render("{% assign b = 'z' %}{% assign a = a | concat: a %}{{b}}{% increment c %}", variables)
+
+    assert variables == {"a": ["x"], "b": "y"}
+
+
+# --- built-in variables -----------------------------------------------------------------------------------------------
+
+
+def test_built_in_variables_are_in_utc():
+    text = "{{now}}|{{date}}|{{time}}|{{month}}|{{day}}|{{year}}"
+
+    assert render(text, variables_of({}, NOON)) == "Jan 1, 2026, 12:00 AM UTC|Jan 1, 2026|12:00 AM|January|1|2026"
+
+
+def test_customer_and_transport_are_built_in():
+    variables = variables_of({}, NOON, customer={"number": "+1"}, transport={"type": "twilio.sms"})
+
+    assert render("{{customer.number}} {{transport.type}}", variables) == "+1 twilio.sms"
+    assert render("[{{customer.number}}{{transport.type}}]", variables_of({}, NOON)) == "[]"
+
+
+def test_callers_values_win_over_the_built_in_ones():
+    assert variables_of({"date": "today", "name": "Ada"}, NOON)["date"] == "today"
+
+
+def test_date_filter_works_on_the_built_in_time():
+    assert render("{{now | date: '%Y-%m-%d'}}", variables_of({}, NOON)) == "2026-01-01"
+
+
+# --- bounded work -----------------------------------------------------------------------------------------------------
+
+
+def repeated(piece):
+    return (piece * (MOST_CHARACTERS // len(piece) + 1))[:MOST_CHARACTERS]
+
+
+PIECES = [
+    "{{", "{{ ", "{{a", "{{{", "{{'", '{{"', "{{a|", "{{a[", "{{(", "{{-", "{{}}", "{{ a }}", "{{ (1..9) }}",
+    "{{'a' | append: 'b'}}",
+    "{%", "{% ", "{%-", "{%%}", "{%#", "{%raw%}", "{% raw %} ", "{%raw ", "{%raw%}{%endraw%}", "{%endraw%}",
+    "{%comment%}", "{%comment%}{%endcomment%}", "{%doc%}", "{%liquid ", "{%liquid\n", "{%if a%}", "{%if a and ",
+    "{%for a in b%}", "{%case a%}", "{%capture a%}", "}}", "%}", "{{a}", "{ {",
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_32_kb_of_the_same_piece_are_soon_done(piece):
+    assert render(repeated(piece), {}) is not None
+
+
+LONG = {
+    "blanks in an output": "{{" + " " * 32_000,
+    "blanks in a closed output": "{{" + " " * 32_000 + "}}",
+    "blanks in a tag": "{% if" + " " * 32_000 + "%}",
+    "blanks in many outputs": ("{{" + " " * 1_000) * 32,
+    "blanks before whitespace control": (" " * 1_000 + "{{-") * 32,
+    "blanks in closed tags": ("{% else" + " " * 500 + "%}") * 60,
+    "raw, fifteen times": "{%raw " * 15 + "x" * 32_000,
+    "raw, far apart": ("{%raw%}" + "x" * 2_000) * 15,
+    "comments in comments": "{% comment %}" * 15 + "x" * 30_000 + "{% endcomment %}" * 15,
+    "parentheses": "{% if " + "(" * 10_000 + "a" + ")" * 10_000 + "%}{%endif%}",
+    "brackets": "{{ a" + "[a" * 5_000 + "]" * 5_000 + "}}",
+    "a long name": "{{" + "a" * 32_000 + "}}",
+    "loops in loops": "{% for i in (1..9999) %}" * 5 + "x" + "{% endfor %}" * 5,
+    "loop over nothing much": "{% for i in (1..10000) %}" + "{{''}}" * 3_000 + "{% endfor %}",
+    "loops after loops": "{% for i in (1..10000) %}{% endfor %}" * 500,
+    "endless range": "{% for i in (1..99999999999) %}x{% endfor %}",
+    "offset in an endless range": "{% for i in (1..99999999999) offset: 9999999999 limit: 1 %}x{% endfor %}",
+    "endless range that is searched": "{% if (1..99999999999) contains 'a' %}x{% endif %}",
+    "endless range that is searched, by a variable": "{% if (1..many) contains 'a' %}x{% endif %}",
+    "range that is joined": "{{ (1..9999999) | join: '' }}",
+    "range that is kept": "{% assign a = (1..9999999) %}{{ a | join }}",
+    "replacing what was replaced": "{{ 'xxxxxxxxxxxxxxxx'" + " | replace: 'x', 'xxxxxxxxxxxxxxxx'" * 12 + " | size }}",
+    "appending to itself": "{% assign a = 'xxxxxxxxxxxxxxxx' %}" + "{% assign a = a | append: a %}" * 60 + "{{a}}",
+    "capturing itself": "{% capture a %}xxxxxxxx{% endcapture %}" + "{% capture a %}{{a}}{{a}}{{a}}{% endcapture %}" * 60,
+    "multiplying itself": "{% assign a = 9999999999 %}" + "{% assign a = a | times: a %}" * 60 + "{{a | modulo: 7}}",
+    "filters on a large value": "{% for i in (1..9000) %}{{ large" + " | upcase" * 20 + " | size }}{% endfor %}",
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_template_that_takes_much_work_is_left_as_it_is_or_soon_done(text):
+    """Each of these took seconds, memory without end, or for ever."""
+    assert len(render(text, {"many": 99_999_999_999, "large": "x" * 1_000_000})) <= 1_000_000
+
+
+def test_text_beyond_32_kb_is_left_as_it_is():
+    text = "{{name}}" + "x" * MOST_CHARACTERS
+
+    assert render(text, {"name": "Ada"}) == text
+
+
+def test_long_prompt_with_a_few_variables_is_filled_in():
+    prompt = "Read carefully.\n        indented\n" * 800
+
+    assert render(prompt + "{{name}}", {"name": "Ada"}) == prompt + "Ada"
+
+
+def test_list_of_a_thousand_is_walked_through():
+    assert render("{% for one in all %}{{one.name}}{% unless forloop.last %}, {% endunless %}{% endfor %}",
+                  {"all": [{"name": "x"}] * 1_000}) == ", ".join(["x"] * 1_000)
