@@ -27,13 +27,16 @@ MAY_IMPORT = {
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
     "server.tools": {"generated", *PLAIN, "server.backends.calls", "server.backends.guard",
                      "server.backends.limits", "server.backends.transport"},
-    **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend"}
+    **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend",
+              "server.idempotency"}
        for name in EXCHANGE - {"server.tools"}},
     "server.call": {"server.storage.keys"},
+    "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},
     "server.wire": {"generated", "server.call", "server.clock", "server.documents", "server.errors", "server.json_values",
                     "server.storage.documents"},
-    "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage", "server.wire"},
-    "server.interceptors": {"generated", *PLAIN, "server.call", "server.storage.keys", "server.wire.errors"},
+    "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.idempotency", "server.storage", "server.wire"},
+    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.storage.keys",
+                            "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},
     "server.app": {"generated", "server"},
     "server.cli": {"server", "gateway"},
@@ -60,6 +63,7 @@ CATCH_ALL = {
     "server.interceptors": "the one place that turns every exception into a status",
     "server.storage.database": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
+    "server.storage.idempotency": "lets the claim go, and raises again",
     "server.streams": "an exchange in a task of its own: nobody else would hear of it",
 }
 MOST_LINES = 400
