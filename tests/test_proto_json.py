@@ -59,8 +59,10 @@ def value(field, depth):
             FieldDescriptor.CPPTYPE_DOUBLE: 0.1 + field.number}.get(field.cpp_type, 7)
 
 
-EXAMPLES = {f"{descriptor.name} empty": GetMessageClass(descriptor)() for descriptor in MESSAGES} | {
-    f"{descriptor.name} {chosen or 'full'}": populated(descriptor, chosen) for descriptor in MESSAGES
+TOLD = [descriptor for descriptor in MESSAGES if all(field.type != field.TYPE_BYTES for field in descriptor.fields)]
+"""The messages that are ever JSON: what has bytes is kept for the server itself."""
+EXAMPLES = {f"{descriptor.name} empty": GetMessageClass(descriptor)() for descriptor in TOLD} | {
+    f"{descriptor.name} {chosen or 'full'}": populated(descriptor, chosen) for descriptor in TOLD
     for chosen in [field.name for oneof in descriptor.oneofs if len(oneof.fields) > 1 for field in oneof.fields] or [None]}
 
 
