@@ -28,6 +28,8 @@ from generated.parley.v1 import (
     session_service_pb2_grpc,
     squad_service_pb2,
     squad_service_pb2_grpc,
+    usage_service_pb2,
+    usage_service_pb2_grpc,
 )
 from server.agents import Agents
 from server.backends.providers import Providers
@@ -44,6 +46,7 @@ from server.services.models import ModelService
 from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
+from server.services.usage import UsageService
 from server.storage.store import Store
 from server.streams import Streams
 from server.turns import Turns
@@ -58,7 +61,8 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             conversation_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2, squad_service_pb2)
+             conversation_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2, squad_service_pb2,
+             usage_service_pb2)
 
 
 class ListenError(Exception):
@@ -120,6 +124,7 @@ class App:
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
+        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = [service.full_name for module in _SERVICES for service in

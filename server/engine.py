@@ -179,6 +179,6 @@ def _estimate(request: ModelRequest, answered: Sequence[Message]) -> Usage:
     """Tokens when the provider told none: about four characters each."""
     read = sum(len(text_of(message)) for message in request.messages)
     written = sum(len(text_of(message)) for message in answered)
-    return Usage(-(-read // 4), -(-written // 4))
+    return Usage(-(-read // 4), -(-written // 4), estimated=True)
 
 

@@ -21,6 +21,7 @@ from server.storage.database import Database
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session
+from server.storage.usage import keep_numbers
 
 _COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "session_id": "session_id",
@@ -217,13 +218,13 @@ def _write(connection: sqlite3.Connection, exchange: Exchange, thread_id: str, f
     connection.execute(
         "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
         "updated_at, thread_id, first_seq, output_seq, last_seq, provider, model, prompt_tokens, completion_tokens, cost, "
-        "private, record, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "private, record, body, estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [chat.id, chat.org_id, exchange.key_id, _or_none(chat, "session_id"), _or_none(chat, "previous_chat_id"),
          _or_none(chat, "assistant_id"), _or_none(chat, "squad_id"), chat.status, ms_of(chat.created_at),
          ms_of(chat.updated_at), thread_id, first_seq, output_seq, output_seq + len(exchange.answered) - 1,
          exchange.provider, exchange.model, exchange.prompt_tokens, exchange.completion_tokens, chat.cost,
          orjson.dumps(exchange.private) if exchange.private else None, exchange.record.SerializeToString(),
-         chat.SerializeToString()])
+         chat.SerializeToString(), any(part.estimated for part in chat.costs)])
 
 
 def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int]:
@@ -252,6 +253,7 @@ def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:
 
 
 def _delete(connection: sqlite3.Connection, chat_id: str) -> None:
+    keep_numbers(connection, "id = ?", [chat_id])
     connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
     row = connection.execute("DELETE FROM chats WHERE id = ? RETURNING thread_id", [chat_id]).fetchone()
     if row is None:

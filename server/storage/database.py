@@ -10,6 +10,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -61,6 +62,10 @@ class Database:
         self._queue.put(_Write(work, loop, answer))
         # Shielded: a caller that goes away must not leave the writer answering a cancelled future with half a batch.
         return await asyncio.shield(answer)
+
+    def snapshot(self) -> "Snapshot":
+        """The database as it is now, for reads too long for the event loop: `async with database.snapshot() as snapshot`."""
+        return Snapshot(self._path)
 
     def check(self) -> None:
         """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page."""
@@ -138,6 +143,38 @@ class Database:
         if self._writer.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 self._writer.execute("ROLLBACK")
+
+
+class Snapshot:
+    """One read transaction, on a connection and in a thread of its own. While it is open the log cannot shrink."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "sqlite-snapshot")
+
+    async def __aenter__(self) -> "Snapshot":
+        await self._in_thread(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Queued behind what still runs when the caller was cancelled: a connection must not be closed under a query.
+        self._thread.submit(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads."""
+        return await self._in_thread(lambda: work(self._connection))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self) -> None:
+        self._connection = _connect(self._path)
+        self._connection.execute("PRAGMA query_only = ON")
+        self._connection.execute("BEGIN")
+
+    def _close(self) -> None:
+        self._connection.close()
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:

@@ -21,6 +21,7 @@ from server.storage import threads
 from server.storage.database import Database
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
+from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, body"
 _MOST_AGENT_CHATS = 10_000
@@ -167,6 +168,8 @@ def _delete(connection: sqlite3.Connection, session_id: str) -> None:
     row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    keep_numbers(connection, "session_id = ?", [session_id])
+    connection.execute("DELETE FROM chat_events WHERE chat_id IN (SELECT id FROM chats WHERE session_id = ?)", [session_id])
     gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING thread_id", [session_id]).fetchall()
     for thread_id in {row[0], *(thread_id for (thread_id,) in gone)}:
         threads.discard(connection, thread_id)
@@ -188,10 +191,11 @@ def _from_row(row: tuple) -> StoredSession:
 
 def _with_costs(connection: sqlite3.Connection, session: Session) -> Session:
     rows = connection.execute(
-        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost) FROM chats "
+        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
         "WHERE session_id = ? GROUP BY provider, model ORDER BY provider, model", [session.id])
-    for provider, model, prompt_tokens, completion_tokens, cost in rows:
-        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost)
+    for provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
+        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
+                    estimated=bool(estimated) or None)
         part.model.update({"provider": provider, "model": model})
         session.costs.append(part)
     session.cost = sum(part.cost for part in session.costs)

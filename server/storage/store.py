@@ -12,6 +12,7 @@ from server.storage.keys import Keys
 from server.storage.migrations import migrate
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
+from server.storage.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Store:
     squads: Squads
     sessions: Sessions
     chats: Chats
+    usage: Usage
 
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
@@ -36,7 +38,7 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     database.migrate(migrate)
     secret = key_secret.encode() if key_secret else _kept_secret(folder / "key-secret")
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Sessions(database, clock), Chats(database))
+                 Sessions(database, clock), Chats(database), Usage(database))
 
 
 def _kept_secret(path: Path) -> bytes:

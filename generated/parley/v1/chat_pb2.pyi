@@ -64,18 +64,20 @@ class ChatError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Cost(_message.Message):
-    __slots__ = ("type", "model", "prompt_tokens", "completion_tokens", "cost")
+    __slots__ = ("type", "model", "prompt_tokens", "completion_tokens", "cost", "estimated")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     type: str
     model: _struct_pb2.Struct
     prompt_tokens: float
     completion_tokens: float
     cost: float
-    def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ...) -> None: ...
+    estimated: bool
+    def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
     __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "model", "system_fingerprint", "message_id", "sequence")
