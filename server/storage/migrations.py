@@ -36,8 +36,8 @@ def usage(db: Database) -> None:
     """Marks estimated token counts, and keeps the numbers, nothing else, of exchanges that are deleted."""
     db.execute("ALTER TABLE chats ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0")
     db.execute("CREATE TABLE deleted_usage (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
-               "assistant_id TEXT, created_at INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, "
-               "cost REAL NOT NULL, estimated INTEGER NOT NULL)")
+               "assistant_id TEXT, created_at INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
+               "completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, estimated INTEGER NOT NULL)")
     db.execute("CREATE INDEX deleted_usage_by_org ON deleted_usage (org_id, created_at)")
     # Begins as chats_by_org, which it replaces, and has all that is summed: a year's usage reads no chat.
     db.execute("DROP INDEX chats_by_org")
