@@ -182,7 +182,7 @@ class Agents:
         check_assistant(content, "assistant")
         return Agent(AssistantSettings.of(content), assistant=content, overrides=overrides)
 
-    async def _first_member(self, caller: Caller, squad: dict[str, Any], overrides: dict[str, Any] | None,
+    async def _first_member(self, caller: Caller, squad: dict[str, Any], overrides: dict[str, Any] | None, /,
                             **named: Any) -> Agent:
         member = squad["members"][0]
         if isinstance(member.get("assistant"), dict):

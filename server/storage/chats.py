@@ -146,7 +146,7 @@ class Chats:
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
         chat = await self.get(scope, chat_id)
-        await self._database.write(lambda connection: _delete(connection, chat.id))
+        await self._database.write(lambda connection: _delete(connection, chat.id), erases=True)
         return chat
 
     async def _unfinished(self, row: tuple) -> Unfinished:
@@ -233,13 +233,18 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     if chat.HasField("session_id"):
         thread_id = _touch_session(connection, chat)
         return thread_id, threads.next_seq(connection, thread_id)
-    if previous is None:
+    if previous is None or not _exists(connection, previous.id):
+        # Deleted while this exchange ran: what it said may be gone, and its place may be another chat's by now.
         return chat.id, 0
     end = threads.next_seq(connection, previous.thread_id)
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
     threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
     return chat.id, 0
+
+
+def _exists(connection: sqlite3.Connection, chat_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM chats WHERE id = ?", [chat_id]).fetchone() is not None
 
 
 def _touch_session(connection: sqlite3.Connection, chat: Chat) -> str:

@@ -18,6 +18,8 @@ from server.errors import FailedPrecondition, ResourceExhausted, ServiceError, S
 
 _MOST_PER_COMMIT = 256
 _BUSY_MS = 10_000
+_ERASE_BUSY_MS = 100
+_ERASE_AGAIN_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class _Write(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
+    erases: bool
 
 
 class Database:
@@ -42,6 +45,7 @@ class Database:
         self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._closed = False
+        self._unerased = False
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -50,16 +54,17 @@ class Database:
         """The connection for reads under 100 µs, which cost less here than a hop to another thread."""
         return self._reader
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.
 
-        What `work` raises undoes its own changes only, never those of the writes it shares a commit with.
+        What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
+        `erases` deletes is then in neither the file nor its log; while a snapshot is open, shortly after it is closed.
         """
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Write(work, loop, answer))
+        self._queue.put(_Write(work, loop, answer, erases))
         # Shielded: a caller that goes away must not leave the writer answering a cancelled future with half a batch.
         return await asyncio.shield(answer)
 
@@ -99,7 +104,7 @@ class Database:
 
     def _next_batch(self) -> tuple[list[_Write], bool]:
         batch: list[_Write] = []
-        item = self._queue.get()
+        item = self._first()
         while item is not None:
             batch.append(item)
             if len(batch) == _MOST_PER_COMMIT:
@@ -110,6 +115,23 @@ class Database:
                 return batch, False
         return batch, True
 
+    def _first(self) -> _Write | None:
+        """Wait for a write, and meanwhile for a chance to erase."""
+        while self._unerased:
+            try:
+                return self._queue.get(timeout=_ERASE_AGAIN_SECONDS)
+            except queue.Empty:
+                self._erase()
+        return self._queue.get()
+
+    def _erase(self) -> None:
+        """Cut off the log, which has the deleted text until other writes come over it."""
+        self._unerased = True
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute(f"PRAGMA busy_timeout = {_ERASE_BUSY_MS}")  # short reads end by then, snapshots do not
+            self._unerased = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0
+            self._writer.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
     def _commit(self, batch: list[_Write]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -119,6 +141,8 @@ class Database:
             self._roll_back()
             refusal = storage_error(error)
             results = [(None, refusal)] * len(batch)
+        if any(write.erases for write in batch):
+            self._erase()
         for loop in {write.loop for write in batch}:
             answers = [(write.answer, *result) for write, result in zip(batch, results, strict=True) if write.loop is loop]
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
@@ -172,6 +196,7 @@ class Snapshot:
         self._connection = _connect(self._path)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
+        self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the view begins with the first read
 
     def _close(self) -> None:
         self._connection.close()
@@ -193,6 +218,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")  # wait out a backup or an administrator's lock
         connection.execute("PRAGMA journal_mode = WAL")  # readers keep reading while a write runs
         connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on disk: NORMAL loses commits on power cut
+        connection.execute("PRAGMA secure_delete = ON")  # deleted text is overwritten in the file, not only unlinked
         connection.execute("PRAGMA foreign_keys = ON")  # off by default in SQLite
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages: contexts are read again and again
         connection.execute("PRAGMA temp_store = MEMORY")  # sorting a list needs no file

@@ -102,7 +102,8 @@ class Sessions:
                      messages: Sequence[Message] | None) -> Session:
         """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
-        await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages))
+        await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages),
+                                   erases=messages is not None)
         return await self.get(scope, session.id)
 
     async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
@@ -113,7 +114,7 @@ class Sessions:
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
         session = await self.get(scope, session_id)
-        await self._database.write(lambda connection: _delete(connection, session.id))
+        await self._database.write(lambda connection: _delete(connection, session.id), erases=True)
         return session
 
 
