@@ -125,6 +125,19 @@ def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> No
     _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
 
 
+@main.command()
+@_data
+@_json
+def vacuum(data: Path | None, as_json: bool) -> None:
+    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving."""
+
+    async def run(store: Store) -> None:
+        store.database.vacuum()
+
+    _with_store(data, run)
+    _print({"vacuumed": True}, as_json, "vacuumed")
+
+
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

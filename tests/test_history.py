@@ -1,13 +1,14 @@
 """What was said: continued from anywhere, replaced, and deleted so that nothing of it is left."""
 
+import asyncio
 import random
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
+from click.testing import CliRunner
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_pb2 import Chat
@@ -23,6 +24,7 @@ from generated.parley.v1.session_service_pb2 import (
 )
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.app import App
+from server.cli import main
 from server.config import Address, Settings
 from server.json_values import from_python
 from server.messages import text_of
@@ -90,10 +92,6 @@ class Talk:
         """The files of the database that have anything said in them."""
         return [path.name for path in sorted(self.folder.glob("parley.db*")) if MARK.encode() in path.read_bytes()]
 
-    def texts_in_files(self) -> set[str]:
-        found = b"".join(path.read_bytes() for path in self.folder.glob("parley.db*"))
-        return {text.decode() for text in re.findall(rb"marker\d{6}x", found)}
-
     def threads(self) -> tuple[int, int]:
         read = self.store.database.read
         return tuple(read.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "forks"))
@@ -110,6 +108,13 @@ async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
         yield Talk(store, channel, org, tmp_path)
     await app.stop(0)
     store.close()
+
+
+async def parley(*arguments: str) -> str:
+    """What the command prints, run beside the server."""
+    result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 # --- deletion -----------------------------------------------------------------------------------------------------------
@@ -200,21 +205,31 @@ async def test_deletions_in_any_order_keep_what_is_needed_and_leave_nothing(talk
         needed = await _needed(talk, contexts, in_sessions)
         stored = {text for text, _ in await _stored(talk)}
         assert stored == needed
-        assert {text for text in talk.texts_in_files() if not any(text in kept for kept in needed)} == set()
 
     assert talk.kept() == {}
     assert talk.threads() == (0, 0)
+    talk.store.database.vacuum()
     assert talk.in_files() == []
 
 
 async def test_deleted_text_is_in_no_file_once_the_deletion_is_acknowledged(talk: Talk) -> None:
-    chats = [await talk.chat() for _ in range(40)]
+    chat = await talk.chat()
     assert talk.in_files()
 
-    for chat in chats:
-        await talk.delete(chat)
+    await talk.delete(chat)
 
     assert talk.in_files() == []
+
+
+async def test_vacuum_wipes_the_copies_that_sqlite_left_when_it_moved_rows(talk: Talk) -> None:
+    chats = [await talk.chat() for _ in range(200)]
+    for chat in chats[::2]:
+        await talk.delete(chat)
+
+    await parley("vacuum", "--data", str(talk.folder))
+
+    left = b"".join(path.read_bytes() for path in talk.folder.glob("parley.db*"))
+    assert [number for number in range(1, 201) if b"marker%06dx" % number in left] == list(range(2, 201, 2))
 
 
 async def test_text_deleted_during_a_snapshot_is_erased_after_it(talk: Talk) -> None:

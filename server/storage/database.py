@@ -58,7 +58,8 @@ class Database:
         """Run `work` in a write transaction and return its result once that is on disk.
 
         What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
-        `erases` deletes is then in neither the file nor its log; while a snapshot is open, shortly after it is closed.
+        `erases` deletes is then overwritten in the file, and its log is cut off; while a snapshot is open, shortly after it.
+        Copies that SQLite left when it moved rows within the file stay until `vacuum`, or until they are overwritten.
         """
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
@@ -84,6 +85,17 @@ class Database:
     def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
         """Run migrations, before anything else uses the database."""
         apply(self._writer)
+
+    def vacuum(self) -> None:
+        """Write the whole file anew, while nobody else writes.
+
+        SQLite overwrites what is deleted where it is, not the copies it left in unused parts of pages when it moved rows.
+        """
+        try:
+            self._writer.execute("VACUUM")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise storage_error(error) from None
 
     def close(self) -> None:
         """Finish the writes that wait, then close. May be called twice."""
