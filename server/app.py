@@ -20,6 +20,8 @@ from generated.parley.v1 import (
     completion_service_pb2_grpc,
     conversation_service_pb2,
     conversation_service_pb2_grpc,
+    history_service_pb2,
+    history_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     response_service_pb2,
@@ -36,12 +38,14 @@ from server.backends.providers import Providers
 from server.clock import Clock, now_ms
 from server.config import Settings
 from server.engine import Engine
+from server.history import History
 from server.interceptors import CallInterceptor
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
 from server.services.completions import CompletionService
 from server.services.conversations import ConversationService
+from server.services.history import HistoryService
 from server.services.models import ModelService
 from server.services.responses import ResponseService
 from server.services.sessions import SessionService
@@ -61,8 +65,8 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             conversation_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2, squad_service_pb2,
-             usage_service_pb2)
+             conversation_service_pb2, history_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2,
+             squad_service_pb2, usage_service_pb2)
 
 
 class ListenError(Exception):
@@ -120,6 +124,7 @@ class App:
             ResponseService(engine, streams, turns, agents, store.chats), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
             ConversationService(turns, store.sessions, clock), server)
+        history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(History(store.database)), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)

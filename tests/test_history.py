@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import httpx
+import orjson
 import pytest
 from click.testing import CliRunner
 from google.protobuf.struct_pb2 import Value
@@ -15,6 +17,8 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
+from generated.parley.v1.history_service_pb2 import ExportHistoryRequest, ImportHistoryRequest
+from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_service_pb2 import (
     CreateSessionRequest,
@@ -26,11 +30,15 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.app import App
 from server.cli import main
 from server.config import Address, Settings
+from server.history import FORMS
+from server.ids import new_id
 from server.json_values import from_python
 from server.messages import text_of
 from server.storage.chats import Exchange, StoredChat
+from server.storage.history import TABLES, columns_of
 from server.storage.scope import Scope
 from server.storage.store import Store, open_store
+from server.wire.proto_json import to_json
 from tests.conftest import Org, Service
 
 MARK = "marker"
@@ -114,7 +122,7 @@ async def parley(*arguments: str) -> str:
     """What the command prints, run beside the server."""
     result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 # --- deletion -----------------------------------------------------------------------------------------------------------
@@ -345,3 +353,288 @@ async def test_patched_messages_of_a_session_are_what_it_goes_on_from(http: http
     assert after["output"][0]["content"] == "Your name is Grace."
     kept = (await http.get(f"/chat/{before['id']}", headers=org.bearer)).json()
     assert [message["content"] for message in kept["messages"]] == ["My name is Ada"]
+
+
+# --- export and import --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["server", "envoy"])
+async def history(request: pytest.FixtureRequest, service: Service) -> AsyncIterator[HistoryServiceStub]:
+    """The service's own port, and Envoy's."""
+    address = service.grpc_address if request.param == "server" else service.http_url.removeprefix("http://")
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield HistoryServiceStub(channel)
+
+
+SECRET = "sk-very-secret-indeed"
+PARTS = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+
+
+async def _say_much(http: httpx.AsyncClient, org: Org) -> str:
+    """Something of everything that can be said; the id of a session."""
+    bearer, assistant = org.bearer, {"assistantId": org.assistant_id}
+    secretive = {"name": "own", "credentials": [{"provider": "openai", "apiKey": SECRET}], "model": {
+        "provider": "offline", "model": "offline-1", "messages": [{"role": "system", "content": "Hi {{name}}"}]}}
+    await http.post("/assistant", headers=bearer, json=secretive)
+    await http.post("/squad", headers=bearer, json={"name": "squad", "members": [assistant]})
+    session = (await http.post("/session", headers=bearer, json={
+        **assistant, "name": "box", "metadata": {"z": 1, "a": [1.5, None]}, "customer": {"number": "+1"}})).json()["id"]
+    bodies = [
+        {**assistant, "input": "plain", "name": "named"}, {**assistant, "input": [{"role": "user", "content": PARTS}]},
+        {"assistant": secretive, "input": "transient", "assistantOverrides": {"variableValues": {"name": "Ada"}}},
+        {**assistant, "input": "streamed in pieces", "stream": True}, {"sessionId": session, "input": "one"},
+        {"sessionId": session, "input": "two"}]
+    for body in bodies:
+        assert (await http.post("/chat", headers=bearer, json=body)).is_success
+    for chat in (await http.get("/chat", headers=bearer)).json()["results"]:
+        for text in ("on", "fork"):
+            body = {"previousChatId": chat["id"], "input": text}
+            assert (await http.post("/chat", headers=bearer, json=body)).is_success
+    said = [{"role": "user", "content": "replaced"}]
+    assert (await http.patch(f"/session/{session}", headers=bearer, json={"messages": said})).is_success
+    response = {**assistant, "input": "a response", "stream": False, "instructions": "Be brief", "metadata": {"k": "v"}}
+    assert (await http.post("/chat/responses", headers=bearer, json=response)).is_success
+    await http.delete(f"/chat/{chat['id']}", headers=bearer)
+    return session
+
+
+async def _exported(history: HistoryServiceStub, org: Org, **members: str) -> list[str]:
+    answers = history.ExportHistory(ExportHistoryRequest(**members), metadata=org.metadata)
+    return [line async for answer in answers for line in answer.lines]
+
+
+async def test_history_comes_back_byte_for_byte(http: httpx.AsyncClient, org: Org, history: HistoryServiceStub,
+                                                talk: Talk) -> None:
+    await _say_much(http, org)
+    chats = (await http.get("/chat", headers=org.bearer, params={"sortOrder": "ASC"})).json()["results"]
+
+    lines = await _exported(history, org)
+    fresh = HistoryServiceStub(talk.channel)
+    empty = await _new_org(talk)
+    taken = await fresh.ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
+
+    assert await _exported(fresh, empty) == lines
+    assert (taken.imported, taken.skipped) == (len(lines) - 1, 0)
+    assert SECRET not in str(lines)
+    for chat in chats:
+        whole = (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
+        kept = await talk.chats.GetChat(GetChatRequest(id=chat["id"]), metadata=empty.metadata)
+        assert {**to_json(kept), "orgId": org.id} == whole
+
+
+async def test_imported_conversation_goes_on_and_can_be_deleted(http: httpx.AsyncClient, org: Org, talk: Talk,
+                                                                history: HistoryServiceStub) -> None:
+    body = {"assistantId": org.assistant_id, "input": "My name is Ada"}
+    chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
+    empty = await _new_org(talk)
+    lines = await _exported(history, org)
+    await HistoryServiceStub(talk.channel).ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
+
+    request = CreateChatRequest(previous_chat_id=chat["id"], input=Value(string_value="What is my name?"))
+    answer = await talk.chats.CreateChat(request, metadata=empty.metadata)
+    for identifier in (chat["id"], answer.id):
+        await talk.chats.DeleteChat(DeleteChatRequest(id=identifier), metadata=empty.metadata)
+
+    assert answer.output[0].message == "Your name is Ada."
+    assert talk.threads() == (0, 0)
+
+
+async def test_one_session_is_exported_alone(http: httpx.AsyncClient, org: Org, history: HistoryServiceStub,
+                                             talk: Talk) -> None:
+    session = await _say_much(http, org)
+
+    lines = await _exported(history, org, session_id=session)
+    fresh, empty = HistoryServiceStub(talk.channel), await _new_org(talk)
+    await fresh.ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
+
+    kinds = Counter(orjson.loads(line)["kind"] for line in lines)
+    assert kinds == {"history": 1, "session": 1, "chat": 2, "message": 1 + 4}
+    assert await _exported(fresh, empty, session_id=session) == lines
+
+
+async def test_import_in_pieces_and_again_skips_what_is_there(http: httpx.AsyncClient, org: Org, talk: Talk,
+                                                              history: HistoryServiceStub) -> None:
+    await _say_much(http, org)
+    lines = await _exported(history, org)
+    fresh, empty = HistoryServiceStub(talk.channel), await _new_org(talk)
+    half = len(lines) // 2
+
+    answers = [await fresh.ImportHistory(ImportHistoryRequest(lines=part), metadata=empty.metadata)
+               for part in (lines[:half], lines[:half], lines[half:], lines)]
+
+    assert [(answer.imported, answer.skipped) for answer in answers] == [
+        (half - 1, 0), (0, half - 1), (len(lines) - half, 0), (0, len(lines) - 1)]
+    assert await _exported(fresh, empty) == lines
+
+
+async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient, service: Service, org: Org,
+                                                        tmp_path: Path) -> None:
+    session = await _say_much(http, org)
+    here, there, file, again = service.settings.data, tmp_path / "fresh", tmp_path / "history", tmp_path / "again"
+
+    await parley("export", "--data", str(here), "--org", org.name, str(file))
+    taken = await parley("import", "--data", str(there), "--org", "empty", str(file), "--json")
+    await parley("export", "--data", str(there), "--org", "empty", str(again))
+    skipped = await parley("import", "--data", str(there), "--org", "empty", str(file), "--json")
+    alone = await parley("export", "--data", str(there), "--org", "empty", "--session", session)
+
+    lines = file.read_bytes().splitlines()
+    assert again.read_bytes() == file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert SECRET.encode() in lines[1] + lines[2]
+    assert orjson.loads(taken) == {"imported": len(lines) - 1, "skipped": 0}
+    assert orjson.loads(skipped) == {"imported": 0, "skipped": len(lines) - 1}
+    assert len(alone.splitlines()) == 8
+
+
+@pytest.mark.parametrize(("change", "problem"), [
+    (lambda line: "{", "line 2: is not JSON"),
+    (lambda line: '{"kind": "key"}', "line 2: kind must be one of"),
+    (lambda line: '{"kind": "history", "format": "parley", "version": 2}', "line 2: is a history of another"),
+    (lambda line: _with(line, seq=-1), "line 2: seq must be an integer"),
+    (lambda line: _with(line, seq="1"), "line 2: seq must be an integer"),
+    (lambda line: _with(line, threadId="x"), "line 2: thread_id must be a UUID"),
+    (lambda line: _with(line, body={"role": 1}), "line 2: body does not have the members of a Message"),
+    (lambda line: _with(line, body={"role": "user", "content": _deep(60)}), "line 2: body does not have"),
+    (lambda line: _with(line, more=1), "line 2: more is not a member"),
+], ids=["json", "kind", "version", "negative", "text", "id", "body", "deep", "unknown"])
+async def test_line_that_cannot_be_read_is_named(talk: Talk, change, problem: str) -> None:
+    await talk.chat()
+    stub = HistoryServiceStub(talk.channel)
+    lines = await _exported(stub, talk.org)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.ImportHistory(ImportHistoryRequest(lines=[lines[0], change(lines[-1])]), metadata=talk.org.metadata)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details().startswith(problem)
+
+
+async def test_import_never_touches_another_org(talk: Talk) -> None:
+    session = await talk.session()
+    first = await talk.chat(session_id=session)
+    await talk.chat(previous_chat_id=first)
+    stub, before = HistoryServiceStub(talk.channel), await _exported(HistoryServiceStub(talk.channel), talk.org)
+    stranger = await _new_org(talk)
+    chat = next(line for line in before if _is(line, "chat"))
+    message = next(line for line in before if _is(line, "message"))
+    new = {"id": new_id()}
+    attempts = [chat, _with(chat, **new), _with(chat, **new, threadId=new["id"]), message, _with(message, seq=99),
+                _text({"kind": "fork", "threadId": new["id"], "parentId": session, "parentSeq": 99})]
+
+    for attempt in attempts:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ImportHistory(ImportHistoryRequest(lines=[attempt]), metadata=stranger.metadata)
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+    assert await _exported(stub, talk.org) == before
+    assert len(await _exported(stub, stranger)) == 1  # what it is
+
+
+async def test_import_that_contradicts_what_is_there_changes_nothing(talk: Talk) -> None:
+    first = await talk.chat()
+    second = await talk.chat(previous_chat_id=first)
+    stub = HistoryServiceStub(talk.channel)
+    lines = await _exported(stub, talk.org)
+    await talk.delete(second)
+    await talk.chat(previous_chat_id=first)
+    before = await _exported(stub, talk.org)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
+
+    assert "went on in another way" in refused.value.details()
+    assert await _exported(stub, talk.org) == before
+
+
+async def test_import_brings_back_what_was_deleted(talk: Talk) -> None:
+    first = await talk.chat()
+    second = await talk.chat(previous_chat_id=first)
+    stub = HistoryServiceStub(talk.channel)
+    lines = await _exported(stub, talk.org)
+    await talk.delete(second)
+
+    taken = await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
+
+    assert taken.imported == 3  # the chat and its two messages
+    assert await _exported(stub, talk.org) == lines
+
+
+async def test_messages_that_nothing_needs_are_not_taken_in(talk: Talk) -> None:
+    await talk.chat()
+    stub = HistoryServiceStub(talk.channel)
+    lines = await _exported(stub, talk.org)
+    empty = await _new_org(talk)
+    before = talk.threads()
+
+    orphan = _with(lines[-1], threadId=new_id())
+    await stub.ImportHistory(ImportHistoryRequest(lines=[orphan]), metadata=empty.metadata)
+
+    assert talk.threads() == before
+
+
+async def test_forks_in_a_circle_are_refused(talk: Talk) -> None:
+    await talk.chat()
+    stub = HistoryServiceStub(talk.channel)
+    chat = next(line for line in await _exported(stub, talk.org) if _is(line, "chat"))
+    one, two = new_id(), new_id()
+    lines = [_with(chat, id=one, threadId=one),
+             _text({"kind": "fork", "threadId": one, "parentId": two, "parentSeq": 1}),
+             _text({"kind": "fork", "threadId": two, "parentId": one, "parentSeq": 1})]
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
+
+    assert "in a circle" in refused.value.details()
+
+
+async def test_unknown_session_cannot_be_exported(org: Org, other_org: Org, http: httpx.AsyncClient,
+                                                  history: HistoryServiceStub) -> None:
+    body = {"assistantId": other_org.assistant_id}
+    foreign = (await http.post("/session", headers=other_org.bearer, json=body)).json()["id"]
+    for session_id in (foreign, new_id(), "nonsense"):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await _exported(history, org, session_id=session_id)
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+async def test_publishable_key_may_neither_export_nor_import(org: Org, history: HistoryServiceStub) -> None:
+    metadata = (("authorization", f"Bearer {org.publishable}"),)
+    with pytest.raises(grpc.aio.AioRpcError) as export:
+        async for _ in history.ExportHistory(ExportHistoryRequest(), metadata=metadata):
+            pass
+    with pytest.raises(grpc.aio.AioRpcError) as taking_in:
+        await history.ImportHistory(ImportHistoryRequest(lines=["{}"]), metadata=metadata)
+
+    assert export.value.code() == taking_in.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_every_column_is_in_an_export(talk: Talk) -> None:
+    """A new column of bytes has to be given a form in `server/history.py`."""
+    read = talk.store.database.read
+    blobs = {(kind, name) for kind in TABLES for name, (type_, _) in columns_of(read, kind).items() if type_ == "BLOB"}
+
+    assert blobs == FORMS
+
+
+async def _new_org(talk: Talk) -> Org:
+    """An org with nothing in it but its keys."""
+    org = await Service(talk.store, "", "", None).new_org()
+    await talk.store.assistants.delete(org.id, org.assistant_id)
+    return org
+
+
+def _is(line: str, kind: str) -> bool:
+    return orjson.loads(line)["kind"] == kind
+
+
+def _with(line: str, **members: object) -> str:
+    return _text({**orjson.loads(line), **members})
+
+
+def _text(members: dict) -> str:
+    return orjson.dumps(members).decode()
+
+
+def _deep(levels: int) -> list:
+    return [_deep(levels - 1)] if levels else []
