@@ -145,7 +145,7 @@ def export_history(data: Path | None, org: str, session: str | None, file: Path)
         async with contextlib.aclosing(History(store.database).export(org_id, session_id, secrets=True)) as batches:
             with _written(file) as target:
                 async for lines in batches:
-                    target.writelines(f"{line}\n".encode() for line in lines)
+                    target.write("".join(f"{line}\n" for line in lines).encode())
 
     _with_store(data, run)
 

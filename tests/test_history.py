@@ -484,7 +484,7 @@ async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient,
     assert SECRET.encode() in lines[1] + lines[2]
     assert orjson.loads(taken) == {"imported": len(lines) - 1, "skipped": 0}
     assert orjson.loads(skipped) == {"imported": 0, "skipped": len(lines) - 1}
-    assert len(alone.splitlines()) == 8
+    assert len(alone.splitlines()) == 9
 
 
 @pytest.mark.parametrize(("change", "problem"), [
