@@ -41,6 +41,8 @@ class AssistantSettings:
     first_message: str | None
     allows_system_messages: bool
     agent_type: str | None
+    knowledge_base: dict[str, Any] | None = field(default=None, repr=False)
+    """The assistant's `model.knowledgeBase`."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "AssistantSettings":
@@ -61,7 +63,8 @@ class AssistantSettings:
             tools=tuple(tool for tool in model.get("tools") or () if tool.get("type") == "function" and "function" in tool),
             first_message=(document.get("firstMessage") or None) if speaks_first else None,
             allows_system_messages=document.get("chatSystemInstructionMode") == "allow",
-            agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None)
+            agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None,
+            knowledge_base=model.get("knowledgeBase"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,14 @@ from generated.parley.v1 import (
     usage_service_pb2_grpc,
 )
 from server.agents import Agents
+from server.backends.posting import JsonPoster
 from server.backends.providers import Providers
 from server.clock import Clock, now_ms
 from server.config import Settings
 from server.engine import Engine
 from server.history import History
 from server.interceptors import CallInterceptor
+from server.knowledge import KnowledgeBases
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
@@ -85,7 +87,8 @@ class App:
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(interceptors=[CallInterceptor(store.keys)], options=_OPTIONS)
-        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds)
+        self._knowledge = KnowledgeBases(JsonPoster(settings.upstream_allow_hosts))
+        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds, self._knowledge)
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)
         self.grpc_port = 0
@@ -109,6 +112,7 @@ class App:
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
         await self._streams.close()
         await self._providers.close()
+        await self._knowledge.close()
 
     def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
         store, server = self._store, self._server

@@ -18,6 +18,7 @@ from server.costs import costs_of
 from server.errors import UpstreamError, UpstreamIncomplete
 from server.exchange import Outcome, Run, Turn, present
 from server.ids import new_id
+from server.knowledge import KnowledgeBases
 from server.messages import text_of
 from server.storage.chats import Exchange
 from server.storage.store import Store
@@ -33,12 +34,13 @@ Tell = Callable[[dict[str, Any]], None]
 
 class Engine:
     def __init__(self, store: Store, backend: Backend, prices: Mapping[str, Price], clock: Clock,
-                 model_timeout_seconds: float) -> None:
+                 model_timeout_seconds: float, knowledge: KnowledgeBases | None = None) -> None:
         self._store = store
         self._backend = backend
         self._prices = prices
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
+        self._knowledge = knowledge or KnowledgeBases()
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -55,7 +57,10 @@ class Engine:
         history = await self._history(turn)
         chat = self._new_chat(turn)
         said = self._stamped(turn, history)
-        return Run(turn, chat, history, said, self._request(turn, history, said))
+        known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said])
+        if known.report is not None:
+            chat.knowledge.CopyFrom(known.report)
+        return Run(turn, chat, history, said, self._request(turn, [*known.messages, *history], said))
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
                     gone: Callable[[], ChatError] = lambda: GONE) -> None:

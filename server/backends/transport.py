@@ -102,8 +102,11 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
 class ProviderTransport(httpx2.AsyncBaseTransport):
     """Sends requests over guarded connections and bounds what comes back."""
 
-    def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve) -> None:
+    def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve,
+                 passes: frozenset[bytes] | None = _SENT_HEADERS) -> None:
+        """`passes` are the names of the headers that leave; None passes all of them."""
         self._limits = limits
+        self._passes = passes
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             max_connections=None,  # the engine bounds how many calls run
@@ -115,7 +118,7 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; its own headers stay as they are, because the SDKs read them back."""
         with _httpx_errors():
-            response = await self._pool.handle_async_request(_sent(request))
+            response = await self._pool.handle_async_request(_sent(request, self._passes))
         headers = response.headers
         if response.status >= 300:
             body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
@@ -172,9 +175,10 @@ def _httpx_errors() -> Iterator[None]:
         raise getattr(httpx2, type(error).__name__)(type(error).__name__) from error
 
 
-def _sent(request: httpx2.Request) -> httpcore2.Request:
+def _sent(request: httpx2.Request, passes: frozenset[bytes] | None) -> httpcore2.Request:
     # A dict: of one header under two spellings (the environment's, then ours) the last is sent.
-    headers = {name.lower(): value for name, value in request.headers.raw if name.lower() in _SENT_HEADERS}
+    headers = {name.lower(): value for name, value in request.headers.raw
+               if passes is None or name.lower() in passes}
     headers[b"accept-encoding"] = b"identity"  # a compressed body defeats every byte count
     return httpcore2.Request(
         request.method,
