@@ -48,6 +48,8 @@ class AssistantSettings:
     first_message: str | None
     allows_system_messages: bool
     agent_type: str | None
+    knowledge_base: dict[str, Any] | None = field(default=None, repr=False)
+    """The assistant's `model.knowledgeBase`."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "AssistantSettings":
@@ -70,7 +72,8 @@ class AssistantSettings:
             tool_ids=tuple(tool_ids(document)),
             first_message=(document.get("firstMessage") or None) if speaks_first else None,
             allows_system_messages=document.get("chatSystemInstructionMode") == "allow",
-            agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None)
+            agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None,
+            knowledge_base=model.get("knowledgeBase"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from generated.parley.v1 import (
     completion_service_pb2_grpc,
     conversation_service_pb2,
     conversation_service_pb2_grpc,
+    history_service_pb2,
+    history_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     response_service_pb2,
@@ -30,25 +32,32 @@ from generated.parley.v1 import (
     squad_service_pb2_grpc,
     tool_service_pb2,
     tool_service_pb2_grpc,
+    usage_service_pb2,
+    usage_service_pb2_grpc,
 )
 from server.agents import Agents
+from server.backends.posting import JsonPoster
 from server.backends.providers import Providers
 from server.clock import Clock, now_ms
 from server.config import Settings
 from server.engine import Engine
+from server.history import History
 from server.idempotency import Idempotency
 from server.interceptors import CallInterceptor
+from server.knowledge import KnowledgeBases
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
 from server.services.completions import CompletionService
 from server.services.conversations import ConversationService
+from server.services.history import HistoryService
 from server.services.models import ModelService
 from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
 from server.services.tools import ToolService
+from server.services.usage import UsageService
 from server.storage.store import Store
 from server.streams import Streams
 from server.tools import ToolRunner
@@ -64,8 +73,8 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             conversation_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2, squad_service_pb2,
-             tool_service_pb2)
+             conversation_service_pb2, history_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2,
+             squad_service_pb2, tool_service_pb2, usage_service_pb2)
 
 
 class ListenError(Exception):
@@ -86,7 +95,9 @@ class App:
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
-        engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds)
+        self._knowledge = KnowledgeBases(JsonPoster(settings.upstream_allow_hosts))
+        engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
+                        self._knowledge)
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)
         self.grpc_port = 0
@@ -111,6 +122,7 @@ class App:
         await self._streams.close()
         await self._tools.close()
         await self._providers.close()
+        await self._knowledge.close()
 
     def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
         store, server = self._store, self._server
@@ -127,11 +139,13 @@ class App:
             ResponseService(engine, streams, turns, agents, store.chats), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
             ConversationService(turns, store.sessions, clock), server)
+        history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(History(store.database)), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
+        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = [service.full_name for module in _SERVICES for service in

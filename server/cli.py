@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections import Counter, deque
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -27,6 +29,8 @@ from server.config import Settings
 from server.dev import first_start
 from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
 from server.errors import ServiceError
+from server.history import MOST_LINES, History
+from server.ids import parse_id
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
 from server.storage.store import Store, open_store
@@ -132,6 +136,66 @@ def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> No
     _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
 
 
+@main.command("export")
+@_data
+@click.option("--org", required=True, help="Name of the org.")
+@click.option("--session", metavar="ID", help="Only this session with its exchanges.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
+def export_history(data: Path | None, org: str, session: str | None, file: Path) -> None:
+    """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as JSON Lines.
+
+    FILE can be read by its owner only.
+    """
+
+    async def run(store: Store) -> None:
+        org_id, session_id = await store.keys.org_id(org), None if session is None else parse_id(session) or session
+        async with contextlib.aclosing(History(store.database).export(org_id, session_id, secrets=True)) as batches:
+            with _written(file) as target:
+                async for lines in batches:
+                    target.write("".join(f"{line}\n" for line in lines).encode())
+
+    _with_store(data, run)
+
+
+@main.command("import")
+@_data
+@click.option("--org", required=True, help="Name of the org; made when it is new.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_json
+def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> None:
+    """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
+
+    Every line is read before the first is written.
+    """
+
+    async def run(store: Store) -> dict[str, int]:
+        history, first, counts = History(store.database), 1, Counter(imported=0, skipped=0)
+        with file.open("rb") as lines:
+            deque(history.read(lines), maxlen=0)
+            org_id = await store.keys.org_of(org)
+            lines.seek(0)
+            while batch := list(itertools.islice(lines, MOST_LINES)):
+                counts.update((await history.take_in(org_id, batch, first))._asdict())
+                first += len(batch)
+        return counts
+
+    counts = _with_store(data, run)
+    _print(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
+
+
+@main.command()
+@_data
+@_json
+def vacuum(data: Path | None, as_json: bool) -> None:
+    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving."""
+
+    async def run(store: Store) -> None:
+        store.database.vacuum()
+
+    _with_store(data, run)
+    _print({"vacuumed": True}, as_json, "vacuumed")
+
+
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -215,6 +279,17 @@ def _or_fail(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except (ServiceError, DatabaseError) as error:
         _fail(str(error))
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[Any]:
+    """The file to write to, made for its owner only; `-` is the standard output."""
+    if str(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
 
 
 def _print(result: Any, as_json: bool, text: str) -> None:

@@ -99,6 +99,17 @@ def mask_secrets(document: Document) -> Document:
     return shown
 
 
+def without_secrets(document: Document) -> Document:
+    """Return a copy in which `credentials` have no secrets, not even masked ones."""
+    bare = _copy(document)
+    for secret in list(_secrets_in(bare)):
+        if isinstance(secret.holder, dict):
+            del secret.holder[secret.name]
+        else:
+            secret.holder[secret.name] = ""  # keeps the places of the others
+    return bare
+
+
 def restore_secrets(new: Document, old: Document) -> Document:
     """Return a copy of `new` in which a masked secret is the one that `old` has for it.
 

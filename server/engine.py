@@ -21,6 +21,7 @@ from server.errors import ServiceError, UpstreamError, UpstreamIncomplete
 from server.exchange import Outcome, RoundOver, Run, Turn, present
 from server.idempotency import on_record, recorded
 from server.ids import new_id
+from server.knowledge import KnowledgeBases
 from server.messages import text_of
 from server.rounds import Rounds
 from server.storage.chats import Exchange
@@ -37,12 +38,13 @@ Tell = Callable[[dict[str, Any]], None]
 
 class Engine:
     def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
-                 model_timeout_seconds: float) -> None:
+                 model_timeout_seconds: float, knowledge: KnowledgeBases | None = None) -> None:
         self._store = store
         self._rounds = rounds
         self._prices = prices
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
+        self._knowledge = knowledge or KnowledgeBases()
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -65,7 +67,10 @@ class Engine:
             history = []
         chat = self._new_chat(turn)
         said = self._stamped(turn, history)
-        context = Context(turn, chat, history, said, self._clock(), self._model_timeout_seconds)
+        known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said])
+        if known.report is not None:
+            chat.knowledge.CopyFrom(known.report)
+        context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds)
         return Run(turn, chat, history, said, context)
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
@@ -187,6 +192,6 @@ def _estimate(request: ModelRequest, answered: Sequence[Message]) -> Usage:
     """Tokens when the provider told none: about four characters each."""
     read = sum(len(text_of(message)) for message in request.messages)
     written = sum(len(text_of(message)) for message in answered)
-    return Usage(-(-read // 4), -(-written // 4))
+    return Usage(-(-read // 4), -(-written // 4), estimated=True)
 
 

@@ -13,11 +13,12 @@ from generated.parley.v1.message_pb2 import Message
 from server.errors import InvalidArgument
 from server.ids import parse_id
 from server.json_values import MAX_DEPTH, from_python, to_python
+from server.messages import TEXT_PARTS
+from server.parts import check_part
 from server.summaries import text_of_compaction
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 _MOST_MESSAGES = 10_000
-_TEXT_PARTS = {"input_text": "text", "output_text": "text"}
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
@@ -157,16 +158,13 @@ def _content(content: Any, field: str) -> Any:
     if not isinstance(content, list):
         raise InvalidArgument.of(field, "must be a string or an array of parts")
     for index, part in enumerate(content):
-        _check_part(part, f"{field}[{index}]")
+        check_part(part, f"{field}[{index}]")
+        _check_text(part, f"{field}[{index}]")
     return content
 
 
-def _check_part(part: Any, field: str) -> None:
-    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-        raise InvalidArgument.of(field, "must be an object with a type, such as text")
-    if part["type"] in ("text", *_TEXT_PARTS):
-        if not isinstance(part.get("text"), str):
-            raise InvalidArgument.of(f"{field}.text", "must be a string")
+def _check_text(part: dict[str, Any], field: str) -> None:
+    if part["type"] in TEXT_PARTS:
         checked_text(part["text"], f"{field}.text")
 
 

@@ -8,10 +8,10 @@ from generated.parley.v1.message_pb2 import Message
 from server.errors import NotFound
 from server.ids import hex_of
 from server.json_values import struct_from
-from server.messages import parts_of, text_of, tool_calls_of
+from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+from server.parts import as_input
 
 _DEFAULT_LIMIT = 20
-_INPUT = {"text": "input_text", "image_url": "input_image", "file": "input_file", "output_text": "input_text"}
 
 
 def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
     identifier = hex_of(message.id)
     if message.role == "tool":
         yield {"id": f"fco_{identifier}", "type": "function_call_output", "status": "completed",
-               "call_id": message.tool_call_id, "output": text_of(message)}
+               "call_id": message.tool_call_id, "output": _output(message)}
         return
     calls = tool_calls_of(message)
     content = _content(message)
@@ -63,8 +63,14 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
                "call_id": call["id"], "name": call["name"], "arguments": call["arguments"]}
 
 
+def _output(message: Message) -> str | list[dict[str, Any]]:
+    """What a tool returned: text, or parts when that was sent."""
+    parts = parts_of(message)
+    return text_of(message) if all(part.get("type", "text") in TEXT_PARTS for part in parts) else _content(message)
+
+
 def _content(message: Message) -> list[dict[str, Any]]:
     if message.role == "assistant":
         text = text_of(message)
         return [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}] if text else []
-    return [{**part, "type": _INPUT.get(part.get("type", "text"), part.get("type"))} for part in parts_of(message)]
+    return [as_input(part) for part in parts_of(message)]

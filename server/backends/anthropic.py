@@ -6,7 +6,9 @@ request with them), `seed` and the penalties. Thinking is not passed on. Does no
 """
 
 import asyncio
+import base64
 import json
+import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
+from server.backends.parts import check_text_only, refused_part
 from server.backends.providers import Endpoint
 from server.errors import InvalidArgument
 from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
@@ -26,6 +29,7 @@ from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
 DEFAULT_MAX_TOKENS = 4096
 """The API wants a number; on top of it comes the budget for thinking."""
 
+_PDF = "application/pdf"
 _NO_TOKENS = {"input_tokens": 0, "output_tokens": 0}
 _OPENING = "(The conversation begins.)"
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
@@ -100,7 +104,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0),
         "messages": _turns(request.messages),
         "stream": True,
-        "system": "\n\n".join(filter(None, (text_of(m) for m in request.messages if _is_system(m)))) or None,
+        "system": _system(request.messages),
         "stop_sequences": list(request.stop) or None,
         "thinking": thinking,
         "tools": [_tool(tool) for tool in request.tools] or None,
@@ -108,6 +112,13 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "output_config": _output_config(request),
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _system(messages: Sequence[Message]) -> str | None:
+    said = [message for message in messages if _is_system(message)]
+    for message in said:
+        check_text_only(message, "anthropic", "in a system message")
+    return "\n\n".join(filter(None, map(text_of, said))) or None
 
 
 def _is_system(message: Message) -> bool:
@@ -173,9 +184,17 @@ def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.role == "tool":
-        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": text_of(message)}]
-    blocks = [block for part in parts_of(message) if (block := _block(part)) is not None]
-    return blocks + [_tool_use(call) for call in tool_calls_of(message)]
+        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": _result(message)}]
+    return _blocks_of_parts(message) + [_tool_use(call) for call in tool_calls_of(message)]
+
+
+def _result(message: Message) -> str | list[dict[str, Any]]:
+    blocks = _blocks_of_parts(message)
+    return text_of(message) if all(block["type"] == "text" for block in blocks) else blocks
+
+
+def _blocks_of_parts(message: Message) -> list[dict[str, Any]]:
+    return [block for part in parts_of(message) if (block := _block(part)) is not None]
 
 
 def _block(part: dict[str, Any]) -> dict[str, Any] | None:
@@ -184,13 +203,45 @@ def _block(part: dict[str, Any]) -> dict[str, Any] | None:
     if kind in TEXT_PARTS:
         return _text_block(part["text"]) if part.get("text") else None
     match part:
-        case {"type": "image_url", "image_url": {"url": str(url)}} | {"type": "input_image", "image_url": str(url)}:
+        case {"type": "image_url", "image_url": {"url": str(url)}}:
             return {"type": "image", "source": _source(url)}
-        case {"type": "file", "file": {"file_data": str(data)}} | {"type": "input_file", "file_data": str(data)}:
-            return {"type": "document", "source": _source(data)}
+        case {"type": "input_image" | "image_url", "image_url": str(url)}:
+            return {"type": "image", "source": _source(url)}
+        case {"type": "input_image"}:
+            raise refused_part(part, "anthropic", "by its file_id", "send its image_url")
+        case {"type": "file", "file": {**file}}:
+            return _document(part, file)
+        case {"type": "input_file"}:
+            return _document(part, part)
         case {"type": "refusal", "refusal": str(text)} if text:
             return _text_block(text)
-    raise InvalidArgument.of("input", f"has a part of type {kind}, which provider anthropic cannot be sent")
+    raise refused_part(part, "anthropic")
+
+
+def _document(part: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
+    """A file as the API names it: text as it is, anything else in base64 or by its URL."""
+    title = {"title": file["filename"]} if isinstance(file.get("filename"), str) and file["filename"] else {}
+    if isinstance(url := file.get("file_url"), str):
+        return {"type": "document", "source": {"type": "url", "url": url}, **title}
+    if not isinstance(data := file.get("file_data"), str):
+        raise refused_part(part, "anthropic", "by its file_id", "send its file_data")
+    if not data.startswith(("data:", "https://", "http://")):  # base64 alone; its name says what it is
+        media_type = mimetypes.guess_type(file.get("filename") or "")[0] or _PDF
+        data = f"data:{media_type};base64,{data}"
+    source = _source(data)
+    if source.get("media_type", _PDF) == _PDF:
+        return {"type": "document", "source": source, **title}
+    if not source["media_type"].startswith("text/"):
+        raise refused_part(part, "anthropic", f"of type {source['media_type']}", "send a PDF or text")
+    text = {"type": "text", "media_type": "text/plain", "data": _decoded(source["data"])}
+    return {"type": "document", "source": text, **title}
+
+
+def _decoded(data: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        raise InvalidArgument.of("input", "has a text file that is not base64 of UTF-8") from None
 
 
 def _text_block(text: str) -> dict[str, Any]:

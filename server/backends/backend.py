@@ -61,6 +61,8 @@ class Usage(NamedTuple):
     completion_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    estimated: bool = False
+    """Whether the provider told none; never set by a backend."""
 
 
 class Ran(NamedTuple):

@@ -19,6 +19,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
+from server.backends.parts import check_text_only, refused_part
 from server.backends.providers import Endpoint
 from server.errors import InvalidArgument, UpstreamIncomplete
 from server.messages import parts_of, text_of, tool_calls_of
@@ -132,11 +133,12 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
 def _message(message: Message, provider: str) -> dict[str, Any]:
     role = message.role
     if role == "tool":
+        check_text_only(message, provider, "in a tool's result")
         return {"role": role, "tool_call_id": message.tool_call_id, "content": text_of(message)}
     if role == "developer" and provider not in _OPENAI_ITSELF:
         role = "system"
     calls = tool_calls_of(message)
-    sent: dict[str, Any] = {"role": role, "content": _content(message) or (None if calls else "")}
+    sent: dict[str, Any] = {"role": role, "content": _content(message, provider) or (None if calls else "")}
     if message.name:
         sent["name"] = message.name
     if calls:
@@ -146,22 +148,31 @@ def _message(message: Message, provider: str) -> dict[str, Any]:
     return sent
 
 
-def _content(message: Message) -> str | list[dict[str, Any]]:
+def _content(message: Message, provider: str) -> str | list[dict[str, Any]]:
     if message.content.WhichOneof("kind") != "list_value":
         return text_of(message)
-    return [_part(part) for part in parts_of(message)]
+    return [_part(part, provider) for part in parts_of(message)]
 
 
-def _part(part: dict[str, Any]) -> dict[str, Any]:
-    """A part as chat completions names it; the Responses API has other names for the same things."""
+def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
+    """A part as chat completions names it; the Responses API has other names for the same things.
+
+    A type that is neither's is sent as it is: compatible servers have some of their own. Raises InvalidArgument for what
+    chat completions has no form for.
+    """
     match part:
         case {"type": "input_text" | "output_text", "text": text}:
             return {"type": "text", "text": text}
-        case {"type": "input_image", "image_url": str(url)}:
-            return {"type": "image_url", "image_url": {"url": url}}
-        case {"type": "input_file"}:
+        case {"type": "input_image" | "image_url", "image_url": str(url)}:
+            detail = {"detail": part["detail"]} if isinstance(part.get("detail"), str) else {}
+            return {"type": "image_url", "image_url": {"url": url, **detail}}
+        case {"type": "input_image"}:
+            raise refused_part(part, provider, "by its file_id", "send its image_url")
+        case {"type": "input_file", "file_data": str()} | {"type": "input_file", "file_id": str()}:
             members = {name: part[name] for name in ("file_data", "file_id", "filename") if name in part}
             return {"type": "file", "file": members}
+        case {"type": "input_file"}:
+            raise refused_part(part, provider, "by its file_url", "send its file_data")
     return part if "type" in part else {"type": "text", **part}
 
 

@@ -22,6 +22,7 @@ from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session
+from server.storage.usage import keep_numbers
 
 _COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "session_id": "session_id",
@@ -149,7 +150,7 @@ class Chats:
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
         chat = await self.get(scope, chat_id)
-        await self._database.write(lambda connection: _delete(connection, chat.id))
+        await self._database.write(lambda connection: _delete(connection, chat.id), erases=True)
         return chat
 
     async def _unfinished(self, row: tuple) -> Unfinished:
@@ -231,13 +232,13 @@ def _write(connection: sqlite3.Connection, exchange: Exchange, thread_id: str, f
     connection.execute(
         "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
         "updated_at, thread_id, first_seq, output_seq, last_seq, provider, model, prompt_tokens, completion_tokens, cost, "
-        "private, record, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "private, record, body, estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [chat.id, chat.org_id, exchange.key_id, _or_none(chat, "session_id"), _or_none(chat, "previous_chat_id"),
          _or_none(chat, "assistant_id"), _or_none(chat, "squad_id"), chat.status, ms_of(chat.created_at),
          ms_of(chat.updated_at), thread_id, first_seq, output_seq, output_seq + len(exchange.answered) - 1,
          exchange.provider, exchange.model, exchange.prompt_tokens, exchange.completion_tokens, chat.cost,
          orjson.dumps(exchange.private) if exchange.private else None, exchange.record.SerializeToString(),
-         chat.SerializeToString()])
+         chat.SerializeToString(), any(part.estimated for part in chat.costs)])
 
 
 def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int]:
@@ -246,7 +247,8 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     if chat.HasField("session_id"):
         thread_id = _touch_session(connection, chat, exchange.record)
         return thread_id, threads.next_seq(connection, thread_id)
-    if previous is None:
+    if previous is None or not _exists(connection, previous.id):
+        # Deleted while this exchange ran: what it said may be gone, and its place may be another chat's by now.
         return chat.id, 0
     end = threads.next_seq(connection, previous.thread_id)
     if end == 0:  # deleted while the model ran, its messages with it: no chat would have the context that was answered
@@ -255,6 +257,10 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
         return previous.thread_id, end
     threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
     return chat.id, 0
+
+
+def _exists(connection: sqlite3.Connection, chat_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM chats WHERE id = ?", [chat_id]).fetchone() is not None
 
 
 def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
@@ -271,6 +277,7 @@ def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecor
 
 def _delete(connection: sqlite3.Connection, chat_id: str) -> None:
     forget(connection, "chat", chat_id)
+    keep_numbers(connection, "id = ?", [chat_id])
     connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
     row = connection.execute("DELETE FROM chats WHERE id = ? RETURNING thread_id", [chat_id]).fetchone()
     if row is None:

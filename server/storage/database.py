@@ -10,6 +10,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +23,8 @@ _OF_THE_FILE = frozenset({
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT,
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY})
+_ERASE_BUSY_MS = 100
+_ERASE_AGAIN_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -37,6 +40,7 @@ class _Write(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
+    erases: bool
 
 
 class Database:
@@ -49,6 +53,7 @@ class Database:
         self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._closed = False
+        self._unerased = False
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -57,19 +62,25 @@ class Database:
         """The connection for reads under 100 µs, which cost less here than a hop to another thread."""
         return self._reader
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.
 
-        What `work` raises undoes its own changes only, never those of the writes it shares a commit with.
+        What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
+        `erases` deletes is then overwritten in the file, and its log is cut off; while a snapshot is open, shortly after it.
+        Copies that SQLite left when it moved rows within the file stay until `vacuum`, or until they are overwritten.
         """
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         besides = also.get()
-        self._queue.put(_Write(_both(besides, work) if besides else work, loop, answer))
+        self._queue.put(_Write(_both(besides, work) if besides else work, loop, answer, erases))
         # Shielded: a caller that goes away must not leave the writer answering a cancelled future with half a batch.
         return await asyncio.shield(answer)
+
+    def snapshot(self) -> "Snapshot":
+        """The database as it is now, for reads too long for the event loop: `async with database.snapshot() as snapshot`."""
+        return Snapshot(self._path)
 
     def check(self) -> None:
         """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page."""
@@ -83,6 +94,17 @@ class Database:
     def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
         """Run migrations, before anything else uses the database."""
         apply(self._writer)
+
+    def vacuum(self) -> None:
+        """Write the whole file anew, while nobody else writes.
+
+        SQLite overwrites what is deleted where it is, not the copies it left in unused parts of pages when it moved rows.
+        """
+        try:
+            self._writer.execute("VACUUM")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise storage_error(error) from None
 
     def close(self) -> None:
         """Finish the writes that wait, then close. May be called twice."""
@@ -103,7 +125,7 @@ class Database:
 
     def _next_batch(self) -> tuple[list[_Write], bool]:
         batch: list[_Write] = []
-        item = self._queue.get()
+        item = self._first()
         while item is not None:
             batch.append(item)
             if len(batch) == _MOST_PER_COMMIT:
@@ -114,6 +136,23 @@ class Database:
                 return batch, False
         return batch, True
 
+    def _first(self) -> _Write | None:
+        """Wait for a write, and meanwhile for a chance to erase."""
+        while self._unerased:
+            try:
+                return self._queue.get(timeout=_ERASE_AGAIN_SECONDS)
+            except queue.Empty:
+                self._erase()
+        return self._queue.get()
+
+    def _erase(self) -> None:
+        """Cut off the log, which has the deleted text until other writes come over it."""
+        self._unerased = True
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute(f"PRAGMA busy_timeout = {_ERASE_BUSY_MS}")  # short reads end by then, snapshots do not
+            self._unerased = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0
+            self._writer.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
     def _commit(self, batch: list[_Write]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -123,6 +162,8 @@ class Database:
             self._roll_back()
             refusal = storage_error(error)
             results = [(None, refusal)] * len(batch)
+        if any(write.erases for write in batch):
+            self._erase()
         for loop in {write.loop for write in batch}:
             answers = [(write.answer, *result) for write, result in zip(batch, results, strict=True) if write.loop is loop]
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
@@ -158,6 +199,39 @@ def _both(first: Callable[[sqlite3.Connection], None], work: Callable[[sqlite3.C
     return both
 
 
+class Snapshot:
+    """One read transaction, on a connection and in a thread of its own. While it is open the log cannot shrink."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "sqlite-snapshot")
+
+    async def __aenter__(self) -> "Snapshot":
+        await self._in_thread(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Queued behind what still runs when the caller was cancelled: a connection must not be closed under a query.
+        self._thread.submit(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads."""
+        return await self._in_thread(lambda: work(self._connection))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self) -> None:
+        self._connection = _connect(self._path)
+        self._connection.execute("PRAGMA query_only = ON")
+        self._connection.execute("BEGIN")
+        self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the view begins with the first read
+
+    def _close(self) -> None:
+        self._connection.close()
+
+
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
     for future, result, error in answers:
         if future.done():
@@ -175,6 +249,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")  # wait out a backup or an administrator's lock
         connection.execute("PRAGMA journal_mode = WAL")  # readers keep reading while a write runs
         connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on disk: NORMAL loses commits on power cut
+        connection.execute("PRAGMA secure_delete = ON")  # deleted text is overwritten in the file, not only unlinked
         connection.execute("PRAGMA foreign_keys = ON")  # off by default in SQLite
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages: contexts are read again and again
         connection.execute("PRAGMA temp_store = MEMORY")  # sorting a list needs no file

@@ -102,6 +102,11 @@ class Keys:
             raise NotFound(f"org {name} does not exist; `parley keys create --org {name}` makes it")
         return row[0]
 
+    async def org_of(self, name: str) -> str:
+        """The id of an org, made when it is new."""
+        now = self._clock()
+        return await self._database.write(lambda connection: _org(connection, name, now))
+
     def _computed_digest(self, key: str) -> bytes:
         return hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)
 

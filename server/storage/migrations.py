@@ -55,6 +55,20 @@ def idempotency(db: Database) -> None:
     db.execute("CREATE INDEX idempotency_keys_by_record ON idempotency_keys (record) WHERE record IS NOT NULL")
 
 
+@migrations()
+def usage(db: Database) -> None:
+    """Marks estimated token counts, and keeps the numbers, nothing else, of exchanges that are deleted."""
+    db.execute("ALTER TABLE chats ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE TABLE deleted_usage (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
+               "assistant_id TEXT, created_at INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
+               "completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, estimated INTEGER NOT NULL)")
+    db.execute("CREATE INDEX deleted_usage_by_org ON deleted_usage (org_id, created_at)")
+    # Begins as chats_by_org, which it replaces, and has all that is summed: a year's usage reads no chat.
+    db.execute("DROP INDEX chats_by_org")
+    db.execute("CREATE INDEX chats_usage ON chats (org_id, created_at, key_id, assistant_id, prompt_tokens, "
+               "completion_tokens, cost, estimated, status)")
+
+
 # Times are milliseconds since the epoch.
 # `private` is the transient assistant or squad with the secrets that `body`, which callers see, has masked.
 # A thread is a run of messages: a session's, or a chain's (which has the id of its first chat). A fork begins a new thread

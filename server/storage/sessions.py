@@ -23,6 +23,7 @@ from server.storage.database import Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
+from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 _MOST_AGENT_CHATS = 10_000
@@ -106,7 +107,8 @@ class Sessions:
                      messages: Sequence[Message] | None) -> Session:
         """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
-        await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages))
+        await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages),
+                                   erases=messages is not None)
         return await self.get(scope, session.id)
 
     async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
@@ -117,7 +119,7 @@ class Sessions:
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
         session = await self.get(scope, session_id)
-        await self._database.write(lambda connection: _delete(connection, session.id))
+        await self._database.write(lambda connection: _delete(connection, session.id), erases=True)
         return session
 
 
@@ -172,6 +174,8 @@ def _delete(connection: sqlite3.Connection, session_id: str) -> None:
     row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    keep_numbers(connection, "session_id = ?", [session_id])
+    connection.execute("DELETE FROM chat_events WHERE chat_id IN (SELECT id FROM chats WHERE session_id = ?)", [session_id])
     gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING id, thread_id", [session_id]).fetchall()
     forget(connection, "session", session_id)
     for chat_id, _ in gone:
@@ -197,10 +201,11 @@ def _from_row(row: tuple) -> StoredSession:
 
 def _with_costs(connection: sqlite3.Connection, session: Session) -> Session:
     rows = connection.execute(
-        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost) FROM chats "
+        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
         "WHERE session_id = ? GROUP BY provider, model ORDER BY provider, model", [session.id])
-    for provider, model, prompt_tokens, completion_tokens, cost in rows:
-        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost)
+    for provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
+        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
+                    estimated=bool(estimated) or None)
         part.model.update({"provider": provider, "model": model})
         session.costs.append(part)
     session.cost = sum(part.cost for part in session.costs)

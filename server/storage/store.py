@@ -15,6 +15,7 @@ from server.storage.migrations import migrate
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
 from server.storage.tools import Tools
+from server.storage.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Store:
     sessions: Sessions
     chats: Chats
     idempotency: IdempotencyKeys
+    usage: Usage
 
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
@@ -48,7 +50,8 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         database.close()
         raise
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Tools(database, clock), Sessions(database, clock), Chats(database), IdempotencyKeys(database, clock))
+                 Tools(database, clock), Sessions(database, clock), Chats(database), IdempotencyKeys(database, clock),
+                 Usage(database))
 
 
 def _kept_secret(path: Path) -> bytes:

@@ -49,16 +49,20 @@ def fork(connection: sqlite3.Connection, thread_id: str, parent_id: str, parent_
 
 
 def discard(connection: sqlite3.Connection, thread_id: str) -> None:
-    """Delete a thread that no chat, no session and no fork needs any more, and then its parent likewise."""
+    """Delete what no chat, no session and no fork needs any more of a thread; when that is all of it, its parent's too."""
     unneeded: str | None = thread_id
-    while unneeded and not _needed(connection, unneeded):
-        connection.execute("DELETE FROM messages WHERE thread_id = ?", [unneeded])
+    while unneeded:
+        last_seq = _last_needed(connection, unneeded)
+        connection.execute("DELETE FROM messages WHERE thread_id = ? AND seq > ?", [unneeded, last_seq])
+        if last_seq >= 0:
+            return
         row = connection.execute("DELETE FROM forks WHERE thread_id = ? RETURNING parent_id", [unneeded]).fetchone()
         unneeded = row[0] if row else None
 
 
-def _needed(connection: sqlite3.Connection, thread_id: str) -> bool:
+def _last_needed(connection: sqlite3.Connection, thread_id: str) -> int:
+    """The last place that something needs: a session needs all, a chat and a fork what is up to their own; -1 for none."""
     return connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM chats WHERE thread_id = ?1) "
-        "OR EXISTS (SELECT 1 FROM forks WHERE parent_id = ?1) "
-        "OR EXISTS (SELECT 1 FROM sessions WHERE thread_id = ?1)", [thread_id]).fetchone()[0] == 1
+        "SELECT max(CASE WHEN EXISTS (SELECT 1 FROM sessions WHERE thread_id = ?1) THEN ?2 ELSE -1 END, "
+        "coalesce((SELECT max(last_seq) FROM chats WHERE thread_id = ?1), -1), "
+        "coalesce((SELECT max(parent_seq) FROM forks WHERE parent_id = ?1), -1))", [thread_id, _LAST]).fetchone()[0]

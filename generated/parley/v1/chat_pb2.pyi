@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Chat(_message.Message):
-    __slots__ = ("id", "org_id", "created_at", "updated_at", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "input", "stream", "previous_chat_id", "messages", "output", "costs", "cost", "status", "error")
+    __slots__ = ("id", "org_id", "created_at", "updated_at", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "input", "stream", "previous_chat_id", "messages", "output", "costs", "cost", "status", "error", "knowledge")
     ID_FIELD_NUMBER: _ClassVar[int]
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Chat(_message.Message):
     COST_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    KNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     org_id: str
     created_at: _timestamp_pb2.Timestamp
@@ -53,7 +54,16 @@ class Chat(_message.Message):
     cost: float
     status: str
     error: ChatError
-    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., status: _Optional[str] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ...) -> None: ...
+    knowledge: ChatKnowledge
+    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., status: _Optional[str] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ..., knowledge: _Optional[_Union[ChatKnowledge, _Mapping]] = ...) -> None: ...
+
+class ChatKnowledge(_message.Message):
+    __slots__ = ("documents", "error")
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    documents: int
+    error: ChatError
+    def __init__(self, documents: _Optional[int] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ...) -> None: ...
 
 class ChatError(_message.Message):
     __slots__ = ("code", "message")
@@ -64,18 +74,20 @@ class ChatError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Cost(_message.Message):
-    __slots__ = ("type", "model", "prompt_tokens", "completion_tokens", "cost")
+    __slots__ = ("type", "model", "prompt_tokens", "completion_tokens", "cost", "estimated")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     type: str
     model: _struct_pb2.Struct
     prompt_tokens: float
     completion_tokens: float
     cost: float
-    def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ...) -> None: ...
+    estimated: bool
+    def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
     __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "round", "model", "system_fingerprint", "message_id", "sequence")

@@ -1,0 +1,28 @@
+"""What an org used: totals by day, assistant and key."""
+
+from typing import Any
+
+from generated.parley.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
+from generated.parley.v1.usage_service_pb2_grpc import UsageServiceServicer
+from server.call import current_caller
+from server.clock import parse_rfc3339
+from server.errors import InvalidArgument
+from server.storage.usage import Usage
+
+
+class UsageService(UsageServiceServicer):
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
+
+    async def GetUsage(self, request: GetUsageRequest, context: Any) -> GetUsageResponse:
+        start, end = _time(request, "start"), _time(request, "end")
+        return GetUsageResponse(rows=await self._usage.sums(current_caller().org_id, start, end, request.group_by))
+
+
+def _time(request: GetUsageRequest, name: str) -> int | None:
+    if not request.HasField(name):
+        return None
+    try:
+        return parse_rfc3339(getattr(request, name))
+    except ValueError:
+        raise InvalidArgument.of(name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z") from None

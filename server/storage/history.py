@@ -1,0 +1,179 @@
+"""The rows that an org's or a session's history is made of: read in one order, and put back where they were.
+
+A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `server/history.py` to read and write.
+Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from generated.parley.v1.message_pb2 import Message
+from server.errors import FailedPrecondition, InvalidArgument
+from server.storage import threads
+from server.storage.scope import Scope
+
+Row = dict[str, Any]
+
+# The threads of some chats and sessions, and those that they continue.
+_THREADS = ("WITH RECURSIVE thread (id) AS (SELECT thread_id FROM sessions WHERE {sessions} "
+            "UNION SELECT thread_id FROM chats WHERE {chats} "
+            "UNION SELECT parent_id FROM forks JOIN thread ON thread_id = id) ")
+# Whose a thread is: that of any chat or session in it or in what continues it.
+_OWNERS = ("WITH RECURSIVE thread (id) AS (VALUES (?) UNION SELECT thread_id FROM forks JOIN thread ON parent_id = id) "
+           "SELECT org_id FROM chats JOIN thread ON thread_id = thread.id "
+           "UNION SELECT org_id FROM sessions JOIN thread ON thread_id = thread.id")
+
+
+class Table(NamedTuple):
+    """One table of a history."""
+
+    name: str
+    key: tuple[str, ...]
+    is_owned: bool
+    """Whether its rows have an `org_id`; the others belong to threads."""
+
+
+TABLES = {
+    "assistant": Table("assistants", ("id",), True),
+    "squad": Table("squads", ("id",), True),
+    "session": Table("sessions", ("id",), True),
+    "chat": Table("chats", ("id",), True),
+    "fork": Table("forks", ("thread_id",), False),
+    "message": Table("messages", ("thread_id", "seq"), False),
+}
+"""By the kind of their rows, in the order in which those are written: messages that nothing needs would be deleted."""
+
+
+def read_rows(connection: sqlite3.Connection, org_id: str, session_id: str | None) -> Iterator[tuple[str, Row]]:
+    """Kind and row, of all that an org or one of its sessions has. Exchanges in progress are left out."""
+    sessions, chats = "org_id = :org", "org_id = :org AND status <> 'in_progress'"
+    if session_id is not None:
+        sessions, chats = f"{sessions} AND id = :session", f"{chats} AND session_id = :session"
+    conditions = {"session": sessions, "chat": chats, "assistant": sessions if session_id is None else "FALSE"}
+    conditions["squad"] = conditions["assistant"]
+    within = _THREADS.format(sessions=sessions, chats=chats)
+    for kind, table in TABLES.items():
+        columns = list(columns_of(connection, kind))
+        condition = conditions.get(kind, "thread_id IN (SELECT id FROM thread)")
+        rows = connection.execute(
+            f"{'' if table.is_owned else within}SELECT {', '.join(columns)} FROM {table.name} WHERE {condition} "
+            f"ORDER BY {', '.join(table.key)}", {"org": org_id, "session": session_id})
+        for row in rows:
+            yield kind, dict(zip(columns, row, strict=True))
+
+
+def columns_of(connection: sqlite3.Connection, kind: str) -> dict[str, tuple[str, bool]]:
+    """The columns of a row: the type, and whether a row must have it."""
+    info = connection.execute(f"PRAGMA table_info({TABLES[kind].name})").fetchall()
+    return {name: (type_, bool(not_null or key) and default is None)
+            for _, name, type_, not_null, default, key in info if name not in ("org_id", "version")}
+
+
+def has_session(connection: sqlite3.Connection, scope: Scope, session_id: str | None) -> bool:
+    condition, parameters = scope.where()
+    return connection.execute(
+        f"SELECT 1 FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone() is not None
+
+
+class Writer:
+    """Puts rows into an org, inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, org_id: str) -> None:
+        self._connection = connection
+        self._org_id = org_id
+        self._threads: set[str] = set()
+
+    def write(self, kind: str, row: Row) -> bool:
+        """Whether the row was new. Raises FailedPrecondition when it contradicts what is there, or another org has it."""
+        for name in ("thread_id", "parent_id"):
+            if name in row:
+                self._check_thread(row[name])
+        if row.get("session_id") is not None and not has_session(self._connection, Scope(self._org_id), row["session_id"]):
+            raise FailedPrecondition("names a session that is not here: it has to come before its chats")
+        table = TABLES[kind]
+        if (known := self._known(table, row)) is not None:
+            _check_same(table, known, row, self._org_id)
+            return False
+        members = {**row, "org_id": self._org_id} if table.is_owned else row
+        if kind in ("assistant", "squad"):
+            members["version"] = row["updated_at"]  # not 1, under which what was deleted here may still be in a cache
+        self._connection.execute(
+            f"INSERT INTO {table.name} ({', '.join(members)}) VALUES ({', '.join('?' * len(members))})",
+            list(members.values()))
+        return True
+
+    def finish(self) -> None:
+        """Delete what nothing needs, after the last row. Raises FailedPrecondition when threads continue each other."""
+        sound: set[str] = set()
+        for thread_id in self._threads:
+            self._check_line(thread_id, sound)
+        for thread_id in self._threads:
+            threads.discard(self._connection, thread_id)
+
+    def _known(self, table: Table, row: Row) -> Mapping[str, Any] | None:
+        cursor = self._connection.execute(
+            f"SELECT * FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in table.key)}",
+            [row[name] for name in table.key])
+        found = cursor.fetchone()
+        return found and dict(zip([column[0] for column in cursor.description], found, strict=True))
+
+    def _check_thread(self, thread_id: str) -> None:
+        if thread_id in self._threads:
+            return
+        self._threads.add(thread_id)
+        owners = self._connection.execute(_OWNERS, [thread_id]).fetchall()
+        if any(owner != self._org_id for (owner,) in owners):
+            raise _taken()
+
+    def _check_line(self, thread_id: str, sound: set[str]) -> None:
+        """A thread that is its own ancestor would be read for ever."""
+        line: set[str] = set()
+        above: str | None = thread_id
+        while above and above not in sound:
+            if above in line:
+                raise FailedPrecondition("has forks that continue each other in a circle")
+            line.add(above)
+            row = self._connection.execute("SELECT parent_id FROM forks WHERE thread_id = ?", [above]).fetchone()
+            above = row[0] if row else None
+        sound |= line
+
+
+def _check_same(table: Table, known: Mapping[str, Any], row: Row, org_id: str) -> None:
+    """What has the same key is what it was, unless it may have been changed since."""
+    if table.is_owned:
+        if known["org_id"] != org_id:
+            raise _taken()
+    elif any(known[name] != value and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))
+             for name, value in row.items()):  # equal messages need not have equal bytes
+        raise FailedPrecondition("is not what is there: this conversation went on in another way since the export; import "
+                                 "it into another database, or delete it here first")
+
+
+def _taken() -> FailedPrecondition:
+    return FailedPrecondition("has an id that is taken")
+
+
+def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
+    """Raises InvalidArgument naming the column that is missing, unknown or of another type."""
+    for name in row.keys() - columns.keys():
+        raise InvalidArgument.of(name, "is not a member of such a line")
+    for name, (type_, required) in columns.items():
+        value = row.get(name)
+        if value is None and not required:
+            continue
+        if not _fits(value, type_):
+            raise InvalidArgument.of(name, f"must be {_EXPECTED[type_]}")
+
+
+_EXPECTED = {"TEXT": "a string", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
+
+
+def _fits(value: Any, type_: str) -> bool:
+    if type_ == "INTEGER":
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
+    if type_ == "REAL":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, str if type_ == "TEXT" else bytes)
