@@ -216,7 +216,7 @@ def present(message: Message) -> Message:
 
 
 def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(*map(sum, zip(one, other, strict=True)))
+    return Usage(*map(sum, zip(one[:-1], other[:-1], strict=True)), estimated=one.estimated or other.estimated)
 
 
 def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:

@@ -15,10 +15,10 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as AnyMessage
 
 from generated.parley.v1.chat_pb2 import Chat
-from generated.parley.v1.chat_record_pb2 import ChatRecord
+from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.documents import check_assistant, check_squad, without_secrets
+from server.documents import check_assistant, check_squad, check_tool, without_secrets
 from server.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError
 from server.ids import parse_id
 from server.storage.database import Database
@@ -30,12 +30,14 @@ HEADER = {"kind": "history", "format": "parley", "version": 1}
 MOST_LINES = 2000
 _BATCH_CHARACTERS = 1 << 20  # gRPC clients take 4 MB unless told otherwise
 _MESSAGES: dict[tuple[str, str], type[AnyMessage]] = {
-    ("session", "body"): Session, ("chat", "body"): Chat, ("chat", "record"): ChatRecord, ("message", "body"): Message}
-_DOCUMENTS = {("assistant", "document"), ("squad", "document"), ("session", "variables"), ("session", "private"),
-              ("chat", "private")}
+    ("session", "body"): Session, ("session", "state"): ConversationState, ("chat", "body"): Chat,
+    ("chat", "record"): ChatRecord, ("message", "body"): Message}
+_DOCUMENTS = {("assistant", "document"), ("squad", "document"), ("tool", "document"), ("session", "variables"),
+              ("session", "private"), ("chat", "private")}
 FORMS = _MESSAGES.keys() | _DOCUMENTS
 """The blobs that have a form in a line, by kind and column."""
-_SECRETIVE = {("assistant", "document"), ("squad", "document"), ("session", "private"), ("chat", "private")}
+_SECRETIVE = {("assistant", "document"), ("squad", "document"), ("tool", "document"), ("session", "private"),
+              ("chat", "private")}
 _UPPER = re.compile("[A-Z]")
 
 
@@ -133,6 +135,8 @@ def _kept(kind: str, name: str, value: Any) -> Any:
             check_assistant(value, "document")
         if (kind, name) == ("squad", "document"):
             check_squad(value, "document")
+        if (kind, name) == ("tool", "document"):
+            check_tool(value, "document")
         return orjson.dumps(value)
     message = _MESSAGES.get((kind, name))
     if message is None or not isinstance(value, dict):

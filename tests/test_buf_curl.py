@@ -108,4 +108,5 @@ async def test_reflection_lists_the_services(at, service):
     assert listed.out.split() == [
         "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
         *(f"parley.v1.{noun}Service" for noun in
-          ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "Model", "Response", "Session", "Squad", "Tool"))]
+          ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "History", "Model", "Response",
+           "Session", "Squad", "Tool", "Usage"))]

@@ -249,7 +249,7 @@ async def test_answer_that_was_cut_short_is_incomplete_and_says_why(lab, reason,
 async def test_usage_is_estimated_where_the_provider_tells_none(lab):
     outcome = await lab.engine(delta("12345"), STOP).run(lab.turn("123456789"))
 
-    assert outcome.usage == Usage(6, 2)  # "You are Ada." and the input: 21 characters; the answer: 5
+    assert outcome.usage == Usage(6, 2, estimated=True)  # "You are Ada." and the input: 21 characters; the answer: 5
 
 
 async def test_cost_is_by_the_price_table_and_exactly_the_sum_of_its_parts(lab):

@@ -34,8 +34,8 @@ READ = {
     "parts of the Responses interface": ([{"role": "user", "content": [{"type": "input_text", "text": "a"}]}],
                                          [user([{"type": "input_text", "text": "a"}])]),
     "parts of other kinds stay as they are": (
-        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}],
-        [user([{"type": "image_url", "image_url": {"url": "u"}}])]),
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/u.png"}}]}],
+        [user([{"type": "image_url", "image_url": {"url": "https://a.example/u.png"}}])]),
     "typed message item": ([{"type": "message", "role": "user", "content": "a"}], [user("a")]),
     "name and metadata": ([{"role": "user", "content": "a", "name": "n", "metadata": {"k": [1]}}],
                           [user("a", name="n", metadata=struct_from({"k": [1]}))]),

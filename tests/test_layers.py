@@ -11,12 +11,12 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
-    "access", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages",
+    "access", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages", "parts",
     "summaries", "templates", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
-    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "replay", "response_events",
-    "rounds", "squads", "streams", "tools", "turns")}
+    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
+    "response_events", "rounds", "squads", "streams", "tools", "turns")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 MAY_IMPORT = {
@@ -29,13 +29,16 @@ MAY_IMPORT = {
                      "server.backends.limits", "server.backends.transport"},
     **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend",
               "server.idempotency"}
-       for name in EXCHANGE - {"server.tools"}},
+       for name in EXCHANGE - {"server.tools", "server.knowledge"}},
+    "server.knowledge": {"generated", *PLAIN, "server.backends.posting"},
+    "server.history": {"generated", *PLAIN, "server.storage.database", "server.storage.history", "server.storage.scope",
+                       "server.wire.proto_json"},
     "server.call": {"server.storage.keys"},
     "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},
     "server.wire": {"generated", "server.call", "server.clock", "server.documents", "server.errors", "server.json_values",
                     "server.storage.documents"},
-    "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.idempotency", "server.storage",
-                        "server.wire"},
+    "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.history", "server.idempotency",
+                        "server.storage", "server.wire"},
     "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.storage.keys",
                             "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},

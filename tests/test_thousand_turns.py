@@ -18,6 +18,7 @@ from server.engine import Engine
 from server.exchange import Outcome
 from server.inputs import parse_input
 from server.json_values import from_python
+from server.rounds import Rounds
 from server.storage import threads
 from server.storage.keys import Caller
 from server.storage.store import Store, open_store
@@ -32,7 +33,7 @@ class Talk:
     def __init__(self, store: Store, caller: Caller, assistant_id: str) -> None:
         self.store, self.caller, self.assistant_id = store, caller, assistant_id
         self._turns = Turns(store, Agents(store), now_ms)
-        self._engine = Engine(store, OfflineBackend(), {}, now_ms, 600)
+        self._engine = Engine(store, Rounds(OfflineBackend(), None), {}, now_ms, 600)
 
     async def say(self, text: str, **members: Any) -> Outcome:
         request = CreateChatRequest(input=Value(string_value=text), **members)

@@ -202,7 +202,7 @@ def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEve
         if beginning.new_session:
             insert_session(connection, beginning.new_session)
         elif beginning.chat.HasField("session_id"):
-            _touch_session(connection, beginning.chat)
+            _touch_session(connection, beginning.chat, beginning.record)
         _write(connection, beginning, chat_id, 0, 0)
     # What `started` says is in the record; what is the same in all events is left out.
     kept = [_own_members(one) for one in events if not one.HasField("started")]
@@ -247,12 +247,12 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     if chat.HasField("session_id"):
         thread_id = _touch_session(connection, chat, exchange.record)
         return thread_id, threads.next_seq(connection, thread_id)
-    if previous is None or not _exists(connection, previous.id):
-        # Deleted while this exchange ran: what it said may be gone, and its place may be another chat's by now.
+    if previous is None:
         return chat.id, 0
-    end = threads.next_seq(connection, previous.thread_id)
-    if end == 0:  # deleted while the model ran, its messages with it: no chat would have the context that was answered
+    if not _exists(connection, previous.id):
+        # Deleted while the model ran: what it said may be gone, and its place may be another chat's by now.
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+    end = threads.next_seq(connection, previous.thread_id)
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
     threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)

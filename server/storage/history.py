@@ -39,6 +39,7 @@ class Table(NamedTuple):
 TABLES = {
     "assistant": Table("assistants", ("id",), True),
     "squad": Table("squads", ("id",), True),
+    "tool": Table("tools", ("id",), True),
     "session": Table("sessions", ("id",), True),
     "chat": Table("chats", ("id",), True),
     "fork": Table("forks", ("thread_id",), False),
@@ -53,7 +54,7 @@ def read_rows(connection: sqlite3.Connection, org_id: str, session_id: str | Non
     if session_id is not None:
         sessions, chats = f"{sessions} AND id = :session", f"{chats} AND session_id = :session"
     conditions = {"session": sessions, "chat": chats, "assistant": sessions if session_id is None else "FALSE"}
-    conditions["squad"] = conditions["assistant"]
+    conditions["squad"] = conditions["tool"] = conditions["assistant"]
     within = _THREADS.format(sessions=sessions, chats=chats)
     for kind, table in TABLES.items():
         columns = list(columns_of(connection, kind))

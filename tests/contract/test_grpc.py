@@ -204,8 +204,8 @@ async def test_reflection_lists_every_service(channel):
     answer = await call.read()
 
     assert {one.name for one in answer.list_services_response.service} == {
-        *(f"parley.v1.{noun}Service" for noun in ("AgentChat", "Assistant", "Chat", "Completion", "Conversation",
-                                                  "Model", "Response", "Session", "Squad", "Tool")),
+        *(f"parley.v1.{noun}Service" for noun in ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "History",
+                                                  "Model", "Response", "Session", "Squad", "Tool", "Usage")),
         "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 

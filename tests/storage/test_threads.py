@@ -146,11 +146,15 @@ async def test_chat_deleted_while_its_continuation_was_answered_is_not_found(rec
     assert [recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
 
 
-async def test_chat_deleted_while_answered_can_be_recorded_where_its_thread_lives_on(recorder):
-    _, second = await chain(recorder, "a", "b")
+async def test_end_of_a_chain_deleted_while_its_continuation_was_answered_is_not_found(recorder):
+    """What it said is gone, and its place may be another chat's by now."""
+    first, second = await chain(recorder, "a", "b")
     await recorder.store.chats.delete(recorder.scope, second.id)
 
-    assert await recorder.history(await recorder.say("c", second)) == ["a", "re: a", "b", "re: b", "c", "re: c"]
+    with pytest.raises(NotFound):
+        await recorder.say("c", second)
+
+    assert await recorder.history(first) == ["a", "re: a"]
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
