@@ -87,8 +87,9 @@ class App:
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(interceptors=[CallInterceptor(store.keys)], options=_OPTIONS)
-        self._knowledge = KnowledgeBases(JsonPoster(settings.upstream_allow_hosts))
-        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds, self._knowledge)
+        self._poster = JsonPoster(settings.upstream_allow_hosts)
+        engine = Engine(store, self._providers, settings.prices, clock, settings.model_timeout_seconds,
+                        KnowledgeBases(self._poster))
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)
         self.grpc_port = 0
@@ -112,7 +113,7 @@ class App:
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
         await self._streams.close()
         await self._providers.close()
-        await self._knowledge.close()
+        await self._poster.close()
 
     def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
         store, server = self._store, self._server
