@@ -95,9 +95,9 @@ class App:
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
-        self._knowledge = KnowledgeBases(JsonPoster(settings.upstream_allow_hosts))
+        self._poster = JsonPoster(settings.upstream_allow_hosts)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
-                        self._knowledge)
+                        KnowledgeBases(self._poster))
         self._streams = Streams(engine, store.chats)
         self._register(engine, self._streams, clock)
         self.grpc_port = 0
@@ -122,7 +122,7 @@ class App:
         await self._streams.close()
         await self._tools.close()
         await self._providers.close()
-        await self._knowledge.close()
+        await self._poster.close()
 
     def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
         store, server = self._store, self._server

@@ -3,25 +3,15 @@
 Never fails an exchange: what went wrong is reported on the chat. Other kinds of knowledge base are not asked.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from google.protobuf.struct_pb2 import Value
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_exponential,
-    wait_fixed,
-)
 
 from generated.parley.v1.chat_pb2 import ChatError, ChatKnowledge
 from generated.parley.v1.message_pb2 import Message
-from server.backends.posting import JsonPoster
-from server.errors import InvalidArgument, ServiceError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from server.errors import InvalidArgument, ServiceError, UpstreamError, UpstreamTimeout
 from server.json_values import to_python
 
 log = structlog.get_logger()
@@ -32,9 +22,6 @@ _INTRODUCTION = "What the knowledge base has on this:"
 _MOST_MESSAGES = 100
 _MOST_DOCUMENTS = 50
 _MOST_CHARACTERS = 100_000
-_DEFAULT_TIMEOUT_SECONDS = 20.0
-_RETRYING_SECONDS = 60.0
-_LONGEST_WAIT_SECONDS = 10.0
 
 
 class Known(NamedTuple):
@@ -44,11 +31,19 @@ class Known(NamedTuple):
     report: ChatKnowledge | None = None
 
 
+class Poster(Protocol):
+    """What asks a server; `backends/posting.py` has it."""
+
+    async def post(self, server: Mapping[str, Any], content: Any, field: str) -> Any:
+        """What is answered. Raises ServiceError."""
+        ...
+
+
 class KnowledgeBases:
-    def __init__(self, poster: JsonPoster | None = None, *,
-                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    """Asks through `poster`; without one, nobody is asked."""
+
+    def __init__(self, poster: Poster | None = None) -> None:
         self._poster = poster
-        self._sleep = sleep
 
     async def ask(self, base: dict[str, Any] | None, conversation: Sequence[Message]) -> Known:
         """What an assistant's knowledge base has on a conversation that ends in something the user says."""
@@ -58,7 +53,7 @@ class KnowledgeBases:
         if not conversation or conversation[-1].role != "user":  # a tool's result: the question was asked before
             return Known()
         try:
-            documents = _documents(await self._post(server, _request(conversation)))
+            documents = _documents(await self._poster.post(server, _request(conversation), _FIELD))
         except ServiceError as error:
             log.warning("knowledge_base_failed", reason=error.reason)
             return Known(report=ChatKnowledge(error=_told(error)))
@@ -67,27 +62,6 @@ class KnowledgeBases:
         text = "\n\n".join([_INTRODUCTION, *documents])
         message = Message(role="system", content=Value(string_value=text))
         return Known([message], ChatKnowledge(documents=len(documents)))
-
-    async def close(self) -> None:
-        if self._poster is not None:
-            await self._poster.close()
-
-    async def _post(self, server: dict[str, Any], request: dict[str, Any]) -> Any:
-        assert self._poster is not None
-        plan = server.get("backoffPlan") or {}
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type((UpstreamUnavailable, UpstreamTimeout)),
-            stop=stop_after_attempt(1 + int(plan.get("maxRetries") or 0)) | stop_after_delay(_RETRYING_SECONDS),
-            wait=_wait(plan), sleep=self._sleep, reraise=True)
-        return await retrying(self._poster.post, server["url"], request, server.get("headers") or {},
-                              server.get("timeoutSeconds") or _DEFAULT_TIMEOUT_SECONDS, _FIELD)
-
-
-def _wait(plan: dict[str, Any]) -> Any:
-    base = plan.get("baseDelaySeconds", 1)
-    if plan.get("type") == "exponential":
-        return wait_exponential(multiplier=base, max=_LONGEST_WAIT_SECONDS)
-    return wait_fixed(base)
 
 
 def _request(conversation: Sequence[Message]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from server.messages import TEXT_PARTS
 
 Part = dict[str, Any]
 
-_SCHEMES = ("https://", "http://", "data:")
 _INPUT_NAMES = {"text": "input_text", "output_text": "input_text", "image_url": "input_image", "file": "input_file"}
 
 
@@ -47,8 +46,8 @@ def _check_image(part: Part, field: str) -> None:
         return
     if isinstance(image, dict):
         image, at = image.get("url"), f"{at}.url"
-    if not isinstance(image, str) or not image.startswith(_SCHEMES):
-        raise InvalidArgument.of(at, "must be an http, https or data URL of an image")
+    if not isinstance(image, str) or not image:
+        raise InvalidArgument.of(at, "must be the URL of an image, or a data URL with it")
 
 
 def _check_file(part: Part, field: str) -> None:
@@ -58,5 +57,3 @@ def _check_file(part: Part, field: str) -> None:
         raise InvalidArgument.of(at, f"must have one of {', '.join(names)}")
     if not isinstance(file.get("filename", ""), str):
         raise InvalidArgument.of(f"{at}.filename", "must be a string")
-    if "file_url" in names and file.get("file_url") and not str(file["file_url"]).startswith(_SCHEMES[:2]):
-        raise InvalidArgument.of(f"{at}.file_url", "must be an http or https URL of a file")

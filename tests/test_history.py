@@ -30,6 +30,7 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.app import App
 from server.cli import main
 from server.config import Address, Settings
+from server.errors import NotFound
 from server.history import FORMS
 from server.ids import new_id
 from server.json_values import from_python
@@ -183,17 +184,30 @@ async def test_replaced_messages_of_a_session_are_gone(talk: Talk) -> None:
     assert "marker000002x" not in str(talk.kept())
 
 
-async def test_exchange_whose_previous_chat_is_deleted_while_it_runs_stands_alone(talk: Talk) -> None:
+async def test_exchange_whose_previous_chat_is_deleted_while_it_runs_is_not_found(talk: Talk) -> None:
     first = await talk.chat()
-    previous = await talk.store.chats.find(_scope(talk), first)
-    second = await talk.chat(previous_chat_id=first)
-    await talk.delete(second)
-    await talk.delete(first)
-    third = await talk.chat()
+    second = await talk.store.chats.find(_scope(talk), await talk.chat(previous_chat_id=first))
+    await talk.delete(second.id)
 
-    await talk.store.chats.record(_exchange(await talk.store.chats.find(_scope(talk), third), previous))
+    with pytest.raises(NotFound):
+        await talk.store.chats.record(_exchange(second))
+    third = await talk.chat(previous_chat_id=first)  # in the place of the second
 
-    assert await talk.context(third.replace(third[-4:], "ffff")) == ["late", "answer"]
+    with pytest.raises(NotFound):
+        await talk.store.chats.record(_exchange(second))
+    assert len(await talk.context(third)) == 4
+
+
+async def test_exchange_goes_on_from_a_deleted_chat_whose_words_are_still_needed(talk: Talk) -> None:
+    second = await talk.store.chats.find(_scope(talk), await talk.chat(previous_chat_id=await talk.chat()))
+    await talk.chat(previous_chat_id=second.id)
+    await talk.delete(second.id)
+
+    exchange = _exchange(second)
+    await talk.store.chats.record(exchange)
+
+    assert await talk.context(exchange.chat.id) == ["marker000001x", "You said: marker000001x", "marker000002x",
+                                                    "You said: marker000002x", "late", "answer"]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -292,15 +306,14 @@ def _scope(talk: Talk) -> Scope:
     return Scope(talk.org.id)
 
 
-def _exchange(like: StoredChat, previous: StoredChat) -> Exchange:
+def _exchange(previous: StoredChat) -> Exchange:
     """An exchange that began when `previous` was there, as the engine records it."""
     chat = Chat()
-    chat.CopyFrom(like.chat)
-    chat.id = like.id.replace(like.id[-4:], "ffff")
-    chat.previous_chat_id = previous.id
-    messages = [Message(role=role, content=Value(string_value=text)) for role, text in (("user", "late"),
-                                                                                       ("assistant", "answer"))]
-    return Exchange(chat=chat, key_id="k", said=messages[:1], answered=messages[1:], alternatives=[], previous=previous,
+    chat.CopyFrom(previous.chat)
+    chat.id, chat.previous_chat_id = new_id(), previous.id
+    said, answered = (Message(role=role, content=Value(string_value=text))
+                      for role, text in (("user", "late"), ("assistant", "answer")))
+    return Exchange(chat=chat, key_id="k", said=[said], answered=[answered], alternatives=[], previous=previous,
                     new_session=None, begun=False, private=None, provider="offline", model="offline-1", prompt_tokens=0,
                     completion_tokens=0, record=ChatRecord())
 

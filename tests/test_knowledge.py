@@ -145,11 +145,11 @@ async def waits(seconds: float) -> None:
 
 async def known(knowledge_base: dict[str, Any], allowed: str = "127.0.0.1", said: list[Message] = SAID,
                 sleep: Callable[[float], Any] = waits) -> tuple[list[str], ChatKnowledge | None]:
-    bases = KnowledgeBases(JsonPoster([allowed]), sleep=sleep)
+    poster = JsonPoster([allowed], sleep=sleep)
     try:
-        found = await bases.ask(knowledge_base, said)
+        found = await KnowledgeBases(poster).ask(knowledge_base, said)
     finally:
-        await bases.close()
+        await poster.close()
     return [message.content.string_value for message in found.messages], found.report
 
 

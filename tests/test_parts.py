@@ -94,12 +94,12 @@ async def test_items_have_the_names_of_the_responses_interface(http: httpx.Async
     ("text", "input[0].content[1]"),
     ({"type": "text"}, "input[0].content[1].text"),
     ({"type": "image_url"}, "input[0].content[1].image_url"),
-    ({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}, "input[0].content[1].image_url.url"),
+    ({"type": "image_url", "image_url": {"url": ""}}, "input[0].content[1].image_url.url"),
     ({"type": "input_image", "image_url": {}}, "input[0].content[1].image_url.url"),
     ({"type": "input_image"}, "input[0].content[1].image_url"),
     ({"type": "file", "file": {"filename": "a"}}, "input[0].content[1].file"),
     ({"type": "file", "file": {"file_id": "f", "filename": 1}}, "input[0].content[1].file.filename"),
-    ({"type": "input_file", "file_url": "ftp://a"}, "input[0].content[1].file_url"),
+    ({"type": "input_file", "file_url": 1}, "input[0].content[1]"),
 ], ids=str)
 async def test_malformed_part_is_named(http: httpx.AsyncClient, org: Org, part: Any, field: str) -> None:
     body = {"assistantId": org.assistant_id, "input": said([TEXT, part])}

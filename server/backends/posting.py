@@ -1,14 +1,22 @@
-"""JSON sent to a URL of an assistant's own, under the operator's allow-list: one try, no redirect, a bounded answer.
+"""JSON sent to a server of an assistant's own, under the operator's allow-list: no redirect, a bounded answer, and retries.
 
-Does not retry and does not know what is asked.
+Does not know what is asked.
 """
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
@@ -22,20 +30,39 @@ _OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding"
                    "upgrade", "trailer", "expect"})
 
 
+_DEFAULT_TIMEOUT_SECONDS = 20.0
+_RETRYING_SECONDS = 60.0
+_LONGEST_WAIT_SECONDS = 10.0
+
+
 class JsonPoster:
     """Posts JSON and reads JSON. Connections are kept until `close`."""
 
-    def __init__(self, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, allowed_hosts: Iterable[str] = (), *,
+                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._allowed = AllowedHosts(allowed_hosts)
+        self._sleep = sleep
         self._client: Any = None
         self._making = asyncio.Lock()
 
-    async def post(self, url: str, content: Any, headers: Mapping[str, Any], timeout_seconds: float, field: str) -> Any:
-        """What is answered.
+    async def post(self, server: Mapping[str, Any], content: Any, field: str) -> Any:
+        """What the server, a checked {url, headers, timeoutSeconds, backoffPlan}, answers; asked again as its plan says.
 
-        Raises InvalidArgument naming `field` for a URL or header that may not be sent, UpstreamError for any other failure;
-        UpstreamUnavailable and UpstreamTimeout when another try may help.
+        Raises InvalidArgument naming the member of `field` that may not be sent, UpstreamError for any other failure.
         """
+        plan = server.get("backoffPlan") or {}
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((UpstreamUnavailable, UpstreamTimeout)),
+            stop=stop_after_attempt(1 + int(plan.get("maxRetries") or 0)) | stop_after_delay(_RETRYING_SECONDS),
+            wait=_wait(plan), sleep=self._sleep, reraise=True)
+        return await retrying(self._post, server["url"], content, server.get("headers") or {},
+                              server.get("timeoutSeconds") or _DEFAULT_TIMEOUT_SECONDS, field)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _post(self, url: str, content: Any, headers: Mapping[str, Any], timeout_seconds: float, field: str) -> Any:
         checked = self._allowed.check_url(url, f"{field}.url")
         where = checked.origin_and_path + (f"?{checked.query}" if checked.query else "")
         sent = {**_checked(headers, f"{field}.headers"), "content-type": "application/json"}
@@ -53,16 +80,19 @@ class JsonPoster:
             raise UpstreamUnavailable("it could not be reached") from None
         return _read(answer.status_code, answer.content)
 
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-
     async def _make(self) -> Any:
         """The client, made in a thread on first use: the imports would hold up the event loop."""
         async with self._making:
             if self._client is None:
                 self._client = await asyncio.to_thread(_client, self._allowed)
         return self._client
+
+
+def _wait(plan: Mapping[str, Any]) -> Any:
+    base = plan.get("baseDelaySeconds", 1)
+    if plan.get("type") == "exponential":
+        return wait_exponential(multiplier=base, max=_LONGEST_WAIT_SECONDS)
+    return wait_fixed(base)
 
 
 def _client(allowed: AllowedHosts) -> Any:

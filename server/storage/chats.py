@@ -249,8 +249,7 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
         return thread_id, threads.next_seq(connection, thread_id)
     if previous is None:
         return chat.id, 0
-    if not _exists(connection, previous.id):
-        # Deleted while the model ran: what it said may be gone, and its place may be another chat's by now.
+    if not _is_there(connection, previous):
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     end = threads.next_seq(connection, previous.thread_id)
     if previous.session_id is None and end == previous.last_seq + 1:
@@ -259,8 +258,12 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     return chat.id, 0
 
 
-def _exists(connection: sqlite3.Connection, chat_id: str) -> bool:
-    return connection.execute("SELECT 1 FROM chats WHERE id = ?", [chat_id]).fetchone() is not None
+def _is_there(connection: sqlite3.Connection, chat: StoredChat) -> bool:
+    """Whether what a chat said is still there: it may be deleted while the model answers, and another be in its place."""
+    if connection.execute("SELECT 1 FROM chats WHERE id = ?", [chat.id]).fetchone():
+        return True
+    last = threads.between(connection, chat.thread_id, chat.last_seq, chat.last_seq)
+    return bool(last) and bool(last[0].id) and last[0].id == chat.record.message_id
 
 
 def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
