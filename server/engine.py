@@ -5,13 +5,13 @@ protocol.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Backend, ModelRequest, Usage
+from server.backends.backend import Backend, ModelEvent, ModelRequest, Usage
 from server.clock import Clock, timestamp
 from server.config import Price
 from server.costs import costs_of
@@ -22,6 +22,7 @@ from server.messages import text_of
 from server.storage.chats import Exchange
 from server.storage.store import Store
 from server.templates import variables_of
+from server.transports import Transports, forwarded
 
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
@@ -33,12 +34,13 @@ Tell = Callable[[dict[str, Any]], None]
 
 class Engine:
     def __init__(self, store: Store, backend: Backend, prices: Mapping[str, Price], clock: Clock,
-                 model_timeout_seconds: float) -> None:
+                 model_timeout_seconds: float, transports: Transports) -> None:
         self._store = store
         self._backend = backend
         self._prices = prices
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
+        self._transports = transports
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -66,7 +68,7 @@ class Engine:
         answers, outcome = run.answers, run.outcome
         error: ChatError | None = None
         try:
-            async with aclosing(self._backend.generate(run.request)) as events:
+            async with aclosing(self._events(run)) as events:
                 async for event in events:
                     told = run.take(event)
                     if told and tell:
@@ -80,7 +82,8 @@ class Engine:
             outcome.error, outcome.chat.status = failure, "incomplete"
             error = ChatError(code=failure.error_code, message=failure.message)
         except asyncio.CancelledError:
-            if answers.begun or run.begun:
+            # What answers a row of the outbox is run again instead: nobody would get the half of it.
+            if (answers.begun or run.begun) and not run.turn.settles:
                 error = gone()
                 outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
                 if seal:
@@ -90,6 +93,10 @@ class Engine:
         if seal:
             seal()
         await self._commit(run, error)
+
+    def _events(self, run: Run) -> AsyncIterator[ModelEvent]:
+        """What the model sends; where no model is wanted, the input."""
+        return forwarded(run.said) if run.forwards else self._backend.generate(run.request)
 
     async def _history(self, turn: Turn) -> list[Message]:
         if turn.session is not None:
@@ -142,14 +149,17 @@ class Engine:
         began = said[0].time - said[0].seconds_from_start * 1000 if said else now
         answered = [_stamp(message, now, began) for message in run.answers.messages(outcome.message_id)]
         outcome.finish_reasons = run.answers.finish_reasons()
-        if outcome.usage == Usage(0, 0):
+        if outcome.usage == Usage(0, 0) and not run.forwards:
             outcome.usage = _estimate(run.request, answered)
         chat = outcome.chat
         chat.updated_at.CopyFrom(timestamp(now))
-        chat.costs.extend(costs_of(self._prices, run.request.provider, run.request.model, outcome.usage))
+        costs = costs_of(self._prices, run.request.provider, run.request.model, outcome.usage)
+        chat.costs.extend(cost for cost in costs if cost.type != "model" or not run.forwards)
         chat.cost = sum(part.cost for part in chat.costs)
         if error is not None:
             chat.error.CopyFrom(error)
+        if run.turn.carriage:
+            run.deliveries = self._transports.carry(chat, run.turn.carriage, answered)
         await self._store.chats.record(self.stored(run, answered))
         chat.output.extend(present(message) for message in answered)
 
@@ -165,6 +175,7 @@ class Engine:
             alternatives=list(answered[1:]), previous=turn.previous, new_session=turn.new_session, begun=run.begun,
             private=turn.agent.private, provider=run.request.provider, model=run.request.model,
             prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
+            deliveries=run.deliveries, settles=turn.settles,
             record=outcome.record(turn, [] if over else run.said, run.answers.pieces if over else []))
 
 

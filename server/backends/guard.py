@@ -46,14 +46,14 @@ class AllowedHosts:
         """Whether `address`, to which `host` resolved, may be connected to: it is public, or the host is listed."""
         return self.has(host, port) or is_public(address)
 
-    def check_url(self, url: str) -> ModelUrl:
-        """Return an assistant's own model URL when its host is listed.
+    def check_url(self, url: str, field: str = "model.url") -> ModelUrl:
+        """Return an assistant's own URL when its host is listed.
 
-        Raises InvalidArgument naming `model.url` for one that is not, and for anything but plain http and https.
+        Raises InvalidArgument naming `field` for one that is not, and for anything but plain http and https.
         """
-        parts, host, port = _split(url)
+        parts, host, port = _split(url, field)
         if not self.has(host, port):
-            raise InvalidArgument.of("model.url", f"names a host that the operator has not listed in {SETTING}")
+            raise InvalidArgument.of(field, f"names a host that the operator has not listed in {SETTING}")
         name = f"[{host}]" if ":" in host else host
         return ModelUrl(f"{parts.scheme}://{name}:{port}{parts.path}", parts.query)
 
@@ -73,21 +73,21 @@ def _is_global(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
-def _split(url: str) -> tuple[SplitResult, str, int]:
+def _split(url: str, field: str) -> tuple[SplitResult, str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _bad_url() from None
+        raise _bad_url(field) from None
     if parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc or not _is_host(host):
-        raise _bad_url()
+        raise _bad_url(field)
     if not url.isprintable() or not _PATH.fullmatch(parts.path) or not _QUERY.fullmatch(parts.query):
-        raise _bad_url()
+        raise _bad_url(field)
     return parts, _normal(host), port or _DEFAULT_PORTS[parts.scheme]
 
 
-def _bad_url() -> InvalidArgument:
-    return InvalidArgument.of("model.url", "must be an http or https URL without user name and password")
+def _bad_url(field: str) -> InvalidArgument:
+    return InvalidArgument.of(field, "must be an http or https URL without user name and password")
 
 
 def _is_host(host: str) -> bool:

@@ -43,6 +43,17 @@ def provider_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | No
     )
 
 
+def webhook_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None) -> httpx2.AsyncClient:
+    """The same for servers that are told things: every header is sent, of any answer only the beginning is read."""
+    return httpx2.AsyncClient(
+        transport=WebhookTransport(allowed, limits, resolve or resolve_host),
+        timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
+        headers={"user-agent": "parley"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
 async def resolve_host(host: str, port: int) -> list[str]:
     """Ask the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -116,18 +127,31 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         """Send one request; its own headers stay as they are, because the SDKs read them back."""
         with _httpx_errors():
             response = await self._pool.handle_async_request(_sent(request))
-        headers = response.headers
         if response.status >= 300:
-            body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
-            headers = [(name, value) for name, value in headers if name.lower() != b"content-encoding"]
-        else:
-            await _check_not_compressed(response)
-            body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
-        return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
+            return self._beginning(response)
+        await _check_not_compressed(response)
+        body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
+        return httpx2.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+
+    def _beginning(self, response: httpcore2.Response) -> httpx2.Response:
+        """An answer of which little matters, as it was sent: compressed bytes stay what they are."""
+        body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
+        headers = [(name, value) for name, value in response.headers if name.lower() != b"content-encoding"]
+        return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
+
+
+class WebhookTransport(ProviderTransport):
+    """The same for requests of our own making, whose headers are all meant to be sent."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request."""
+        with _httpx_errors():
+            response = await self._pool.handle_async_request(_sent(request, every_header=True))
+        return self._beginning(response)
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -172,9 +196,10 @@ def _httpx_errors() -> Iterator[None]:
         raise getattr(httpx2, type(error).__name__)(type(error).__name__) from error
 
 
-def _sent(request: httpx2.Request) -> httpcore2.Request:
+def _sent(request: httpx2.Request, *, every_header: bool = False) -> httpcore2.Request:
     # A dict: of one header under two spellings (the environment's, then ours) the last is sent.
-    headers = {name.lower(): value for name, value in request.headers.raw if name.lower() in _SENT_HEADERS}
+    headers = {name.lower(): value for name, value in request.headers.raw
+               if every_header or name.lower() in _SENT_HEADERS}
     headers[b"accept-encoding"] = b"identity"  # a compressed body defeats every byte count
     return httpcore2.Request(
         request.method,

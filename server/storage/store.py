@@ -10,6 +10,7 @@ from server.storage.chats import Chats
 from server.storage.database import Database
 from server.storage.keys import Keys
 from server.storage.migrations import migrate
+from server.storage.outbox import Outbox
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
 
@@ -22,6 +23,7 @@ class Store:
     squads: Squads
     sessions: Sessions
     chats: Chats
+    outbox: Outbox
 
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
@@ -35,8 +37,9 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     database.check()
     database.migrate(migrate)
     secret = key_secret.encode() if key_secret else _kept_secret(folder / "key-secret")
+    outbox = Outbox(database, clock)
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Sessions(database, clock), Chats(database))
+                 Sessions(database, clock, outbox), Chats(database, outbox), outbox)
 
 
 def _kept_secret(path: Path) -> bytes:
