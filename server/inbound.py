@@ -27,7 +27,7 @@ class Received(NamedTuple):
     text: str
 
     def delivery(self, org_id: str) -> Delivery:
-        return Delivery(org_id=org_id, kind=KIND, lane=f"{KIND}:{org_id}:{self.number}", body=orjson.dumps(self))
+        return Delivery(org_id=org_id, kind=KIND, lane=f"{KIND}:{org_id}:{self.number}", body=orjson.dumps([*self]))
 
 
 class Inbound:
