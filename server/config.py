@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     public_url: str | None = None
     """Where the HTTP port is reached from outside; None means as each request says. Twilio signs it."""
     delivery_attempts: int = Field(default=15, ge=1, le=100)
-    """How often a message or an event is tried. The pauses double from the first on: 15 attempts take five hours."""
+    """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
     delivery_most_seconds: float = Field(default=3600, ge=0)
     drain_seconds: float = Field(default=2, ge=0)

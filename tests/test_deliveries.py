@@ -143,6 +143,18 @@ async def test_delivery_is_dead_with_its_reason_and_the_lane_goes_on(
         assert store.database.read.execute("SELECT target FROM outbox").fetchone() == (b"{}",)
 
 
+async def test_dead_delivery_is_kept_a_week_or_as_long_as_its_chat(store: Store, org_id: str, clock: Clock) -> None:
+    sink = Scripted(*[NotDelivered("no", again=False)] * 3)
+    await put(store, org_id, b"event")
+    await put(store, org_id, b"message", chat_id="chat")
+    async with delivering(store, sink, clock):
+        await rows(store, 2)
+        clock.now += 8 * 86_400_000
+        await put(store, org_id, b"later")
+
+        assert [body for body, *_ in await rows(store, 2)] == [b"message", b"later"]
+
+
 async def test_text_of_an_unexpected_exception_is_kept_nowhere(store: Store, org_id: str, clock: Clock) -> None:
     sink = Scripted(*[ValueError("SECRET")] * 3)
     await put(store, org_id, b"1")

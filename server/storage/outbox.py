@@ -1,8 +1,8 @@
 """The outbox: what is to be delivered elsewhere, written in the same transaction as what it is about.
 
 A lane is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is delivered is
-gone; one that cannot be is dead, and kept with its last reason. Sends nothing (`deliveries.py` does), and is read by no
-caller: rows hold what was said and to whom.
+gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week. Sends nothing
+(`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
 """
 
 from __future__ import annotations
@@ -173,6 +173,9 @@ class Outbox:
             connection.execute(f"{bury} chat_id = ? AND state = 'waiting'",
                                ["an earlier part of the message was not sent", waiting.chat_id])
             _tell(connection, waiting.chat_id, "failed", f"The message was not sent: {reason}.")
+        # What was told of a chat must not outlive the chat's deletion for long.
+        connection.execute("DELETE FROM outbox WHERE state = 'dead' AND chat_id IS NULL AND created_at < ?",
+                           [self._clock() - _REMEMBERED_MS])
         self._advance(connection, waiting.lane)
 
     def _advance(self, connection: sqlite3.Connection, lane: str) -> None:
