@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from gateway.launcher import Gateway
 from server.dev import first_start
 from server.storage.store import open_store
+from tests.processes import free_address
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 20
@@ -44,9 +44,7 @@ class Killable:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = int(free_address().rpartition(":")[2])
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(

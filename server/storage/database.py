@@ -92,8 +92,15 @@ class Database:
             raise _unusable(self._path)
 
     def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
-        """Run migrations, before anything else uses the database."""
-        apply(self._writer)
+        """Run migrations, before anything else uses the database. Raises DatabaseError when another keeps it locked."""
+        try:
+            # At once a writer, so that a process that starts at the same moment is waited for and not met half-way.
+            self._writer.execute("BEGIN IMMEDIATE")
+            apply(self._writer)
+            self._writer.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            raise DatabaseError(f"{self._path} cannot be brought up to date: another process keeps it locked") from error
 
     def vacuum(self) -> None:
         """Write the whole file anew, while nobody else writes.
