@@ -32,17 +32,24 @@ from generated.parley.v1 import (
     squad_service_pb2_grpc,
     tool_service_pb2,
     tool_service_pb2_grpc,
+    transport_service_pb2,
+    transport_service_pb2_grpc,
     usage_service_pb2,
     usage_service_pb2_grpc,
 )
+from server import inbound
 from server.agents import Agents
+from server.backends.guard import AllowedHosts
 from server.backends.posting import JsonPoster
 from server.backends.providers import Providers
 from server.clock import Clock, now_ms
 from server.config import Settings
+from server.deliveries import Deliveries, Patience, Sink
 from server.engine import Engine
+from server.events import ServerEvents
 from server.history import History
 from server.idempotency import Idempotency
+from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
 from server.rounds import Rounds
@@ -57,11 +64,18 @@ from server.services.responses import ResponseService
 from server.services.sessions import SessionService
 from server.services.squads import SquadService
 from server.services.tools import ToolService
+from server.services.transports import TransportService
 from server.services.usage import UsageService
+from server.sinks import webhooks
+from server.sinks.post import Poster
+from server.sinks.twilio import TwilioMessages
+from server.sinks.webhooks import Webhooks
 from server.storage.store import Store
 from server.streams import Streams
 from server.tools import ToolRunner
+from server.transports import Transports
 from server.turns import Turns
+from server.twilio import SMS, TwilioAccount
 
 # Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
 _MOST_BYTES = 8 * 1024 * 1024
@@ -74,7 +88,7 @@ _OPTIONS = [
 ]
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
              conversation_service_pb2, history_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2,
-             squad_service_pb2, tool_service_pb2, usage_service_pb2)
+             squad_service_pb2, tool_service_pb2, transport_service_pb2, usage_service_pb2)
 
 
 class ListenError(Exception):
@@ -95,11 +109,18 @@ class App:
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
-        self._poster = JsonPoster(settings.upstream_allow_hosts)
+        self._asking = JsonPoster(settings.upstream_allow_hosts)
+        self._account = TwilioAccount.of(settings)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
-                        KnowledgeBases(self._poster))
+                        Transports(self._account), KnowledgeBases(self._asking))
+        agents = Agents(store)
+        turns = Turns(store, agents, clock)
         self._streams = Streams(engine, store.chats)
-        self._register(engine, self._streams, clock)
+        allowed = AllowedHosts(settings.upstream_allow_hosts)
+        store.outbox.compose = ServerEvents(allowed, clock).compose
+        self._poster = Poster(allowed)
+        self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
+        self._register(engine, self._streams, agents, turns, clock)
         self.grpc_port = 0
 
     async def start(self) -> None:
@@ -109,6 +130,7 @@ class App:
         except RuntimeError:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._streams.recover()
+        self._deliveries.start()
         await self._server.start()
         await self._health.set("", HealthCheckResponse.SERVING)
 
@@ -119,15 +141,22 @@ class App:
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
+        await self._deliveries.close()
         await self._streams.close()
         await self._tools.close()
-        await self._providers.close()
         await self._poster.close()
+        await self._providers.close()
+        await self._asking.close()
 
-    def _register(self, engine: Engine, streams: Streams, clock: Clock) -> None:
+    def _delivering(self, allowed: AllowedHosts, answering: Inbound, clock: Clock) -> Deliveries:
+        settings = self._settings
+        patience = Patience(settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds)
+        sinks: dict[str, Sink] = {webhooks.KIND: Webhooks(self._poster, allowed, clock),
+                                  SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
+        return Deliveries(self._store.outbox, sinks, patience, clock)
+
+    def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
         store, server = self._store, self._server
-        agents = Agents(store)
-        turns = Turns(store, agents, clock)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
@@ -146,6 +175,8 @@ class App:
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)
+        transport_service_pb2_grpc.add_TransportServiceServicer_to_server(
+            TransportService(self._account, self._settings.public_url, store.sessions, store.outbox), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = [service.full_name for module in _SERVICES for service in

@@ -30,7 +30,7 @@ def current_call() -> Call:
 
 
 def current_caller() -> Caller:
-    """Who makes it. Every method of ours needs a key, so there is one."""
+    """Who makes it. Every method of ours that asks needs a key, so there is one."""
     caller = _current.get().caller
     assert caller is not None
     return caller

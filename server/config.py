@@ -33,6 +33,14 @@ class Address(BaseModel):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class TwilioNumber(BaseModel):
+    """A number of the operator's Twilio account; a bare string is the number alone."""
+
+    number: str = Field(pattern=r"^\+[1-9][0-9]{1,14}$")
+    org_id: str | None = Field(default=None, alias="orgId")
+    """The one org that may use it; None means every org."""
+
+
 class Settings(BaseSettings):
     """Everything an operator can set. The environment is read first; options of the command win."""
 
@@ -57,12 +65,30 @@ class Settings(BaseSettings):
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
     """Secret of the key digests; None means the one kept in `data`."""
+    twilio_account_sid: str | None = None
+    twilio_auth_token: str | None = Field(default=None, repr=False)
+    twilio_url: str = "https://api.twilio.com"
+    twilio_numbers: dict[str, TwilioNumber] = Field(default_factory=dict)
+    """The E.164 number of each phoneNumberId, or {number, orgId}, as a JSON object."""
+    public_url: str | None = None
+    """Where the HTTP port is reached from outside; None means as each request says. Twilio signs it."""
+    delivery_attempts: int = Field(default=15, ge=1, le=100)
+    """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three hours."""
+    delivery_base_seconds: float = Field(default=1, ge=0)
+    delivery_most_seconds: float = Field(default=3600, ge=0)
     grace_seconds: float = Field(default=10, ge=0)
 
     @field_validator("http", "grpc", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
         return Address.parse(value) if isinstance(value, str) else value
+
+    @field_validator("twilio_numbers", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: {"number": number} if isinstance(number, str) else number for name, number in value.items()}
 
     @field_validator("upstream_allow_hosts", mode="before")
     @classmethod

@@ -92,7 +92,7 @@ def without_server_members(document: Document) -> Document:
 
 
 def mask_secrets(document: Document) -> Document:
-    """Return a copy to show, in which the secrets of every `credentials` have at most their last four characters."""
+    """Return a copy to show: secrets of every `credentials` and `server` have at most their last four characters."""
     shown = _copy(document)
     for secret in _secrets_in(shown):
         secret.holder[secret.name] = _mask(secret.value)
@@ -304,11 +304,14 @@ class _Secret(NamedTuple):
 
 
 def _secrets_in(document: Any, at: str = "") -> Iterator[_Secret]:
-    """Yield the secrets of every `credentials`, at any depth: squads and tools have assistants inside them."""
+    """Yield the secrets of every `credentials` and `server`, at any depth: squads and tools have assistants inside them."""
     for name, value in _members_of(document):
         if name == "credentials":
             yield from _secrets_of(value, _child(at, name))
-        elif name not in _FREE and isinstance(value, dict | list):
+            continue
+        if name == "server" and isinstance(value, dict) and isinstance(value.get("secret"), str) and value["secret"]:
+            yield _Secret(f"{_child(at, name)}.secret", "server", value, "secret", value["secret"])
+        if name not in _FREE and isinstance(value, dict | list):
             yield from _secrets_in(value, _child(at, name))
 
 

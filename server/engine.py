@@ -5,14 +5,14 @@ protocol.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import ModelRequest, Usage
+from server.backends.backend import ModelEvent, ModelRequest, Usage
 from server.clock import Clock, timestamp
 from server.config import Price
 from server.context import Context
@@ -27,6 +27,7 @@ from server.rounds import Rounds
 from server.storage.chats import Exchange
 from server.storage.store import Store
 from server.summaries import summary_of, summary_request
+from server.transports import Transports, forwarded
 
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
@@ -38,13 +39,15 @@ Tell = Callable[[dict[str, Any]], None]
 
 class Engine:
     def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
-                 model_timeout_seconds: float, knowledge: KnowledgeBases | None = None) -> None:
+                 model_timeout_seconds: float, transports: Transports | None = None,
+                 knowledge: KnowledgeBases | None = None) -> None:
         self._store = store
         self._rounds = rounds
         self._prices = prices
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
         self._knowledge = knowledge or KnowledgeBases()
+        self._transports = transports or Transports(None)
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -83,7 +86,7 @@ class Engine:
         run.streamed = tell is not None
         error: ChatError | None = None
         try:
-            async with aclosing(self._rounds.generate(run.context, outcome.message_id)) as events:
+            async with aclosing(self._events(run)) as events:
                 async for event in events:
                     if isinstance(event, RoundOver):
                         self._stamp_now(run, event.messages)
@@ -100,7 +103,8 @@ class Engine:
             code = failure.error_code if isinstance(failure, UpstreamError) else failure.reason.lower()
             error = ChatError(code=code, message=failure.message)
         except asyncio.CancelledError:
-            if answers.begun or run.begun:
+            # What answers a row of the outbox is run again instead: nobody would get the half of it.
+            if (answers.begun or run.begun) and not run.turn.settles:
                 error = gone()
                 outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
                 if seal:
@@ -110,6 +114,10 @@ class Engine:
         if seal:
             seal()
         await self.commit(run, error)
+
+    def _events(self, run: Run) -> AsyncIterator[ModelEvent | RoundOver]:
+        """What the model sends; where no model is wanted, the input."""
+        return forwarded(run.said) if run.forwards else self._rounds.generate(run.context, run.outcome.message_id)
 
     async def _history(self, turn: Turn) -> list[Message]:
         if turn.session is not None:
@@ -141,7 +149,7 @@ class Engine:
         answered, alternatives = run.answers.messages(), run.answers.alternatives()
         self._stamp_now(run, [*answered, *alternatives])
         outcome.finish_reasons = run.answers.finish_reasons()
-        if outcome.usage == Usage(0, 0):
+        if outcome.usage == Usage(0, 0) and not run.forwards:
             outcome.usage = _estimate(run.request, [*answered, *alternatives])
             run.spent = {(run.request.provider, run.request.model): outcome.usage}
         chat = outcome.chat
@@ -152,6 +160,8 @@ class Engine:
             chat.error.CopyFrom(error)
         if run.turn.summarises:
             answered = [summary_of(answered[-1])]
+        if run.turn.carriage:
+            run.deliveries = self._transports.carry(chat, run.turn.carriage, answered)
         if run.turn.keeps:
             await self._store.chats.record(self.stored(run, answered, alternatives))
         chat.output.extend(present(message) for message in (*answered, *alternatives))
@@ -169,6 +179,7 @@ class Engine:
             new_session=turn.new_session, begun=run.begun, private=turn.agent.private,
             provider=run.request.provider, model=run.request.model,
             prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
+            deliveries=run.deliveries, settles=turn.settles,
             record=outcome.record(turn, [] if over else run.said, run.answers.pieces if over and run.streamed else [],
                                   run.context.state))
 

@@ -19,6 +19,7 @@ from server.ids import new_id
 from server.messages import text_of
 from server.storage.chats import StoredChat
 from server.storage.keys import Caller
+from server.storage.outbox import Delivery
 from server.storage.sessions import NewSession, StoredSession
 
 if TYPE_CHECKING:
@@ -47,6 +48,17 @@ class Options:
     reasoning_effort: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """How the output of an exchange is carried to a person: by text message."""
+
+    phone_number_id: str
+    """What it leaves from."""
+    number: str
+    forwards: bool = False
+    """Whether the input itself is carried, and no model is called."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One exchange that is to be run."""
@@ -63,6 +75,9 @@ class Turn:
     previous: StoredChat | None = None
     new_session: NewSession | None = None
     """A session to be made with the exchange, in the same commit."""
+    carriage: Carriage | None = None
+    settles: str | None = None
+    """The row of the outbox that the exchange answers, gone in the same commit."""
     name: str | None = None
     stream: bool | None = None
     options: Options = field(default_factory=Options)
@@ -159,6 +174,7 @@ class Run:
         """Tokens by provider and model: members of a squad may have different ones."""
         self.streamed = False
         """Whether its pieces are told, and so have to be told again as they were."""
+        self.deliveries: Sequence[Delivery] = ()
         self.begun = False
         """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
 
@@ -166,6 +182,11 @@ class Run:
     def request(self) -> ModelRequest:
         """What the model was asked last."""
         return self.context.request
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the input is the output, and no model is called."""
+        return self.turn.carriage is not None and self.turn.carriage.forwards
 
     def take(self, event: ModelEvent | RoundOver) -> dict[str, Any] | None:
         """Note what the model sent; the members of the event that tells it, if it is told."""

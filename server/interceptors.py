@@ -14,7 +14,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from server.access import PUBLISHABLE_METHODS
+from server.access import KEYLESS_METHODS, PUBLISHABLE_METHODS
 from server.call import Call, enter
 from server.errors import Internal, InvalidArgument, PermissionDenied, ServiceError, Unauthenticated, Violation, shortened
 from server.idempotency import Idempotency
@@ -75,8 +75,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
         return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
 
-    def _admit(self, call: Call) -> Caller:
-        """Who calls. Raises Unauthenticated or PermissionDenied."""
+    def _admit(self, call: Call) -> Caller | None:
+        """Who calls; None at a method that takes no key. Raises Unauthenticated or PermissionDenied."""
+        if call.method.removeprefix(_OURS) in KEYLESS_METHODS:
+            return None
         caller = self._caller(call.metadata)
         if caller is None:
             raise Unauthenticated(_NO_KEY)

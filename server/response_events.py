@@ -59,6 +59,8 @@ def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, tempe
 def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Response:
     """The same Response once the exchange is over."""
     response.status = "failed" if chat.error.code and chat.error.code not in ENDED else chat.status
+    if chat.HasField("transport"):
+        response.transport.CopyFrom(chat.transport)
     if response.status == "completed":
         response.completed_at = chat.updated_at.seconds
     elif response.status in ("incomplete", "cancelled"):

@@ -3,18 +3,20 @@
 Reads the store and writes nothing.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import Struct, Value
 
+from generated.parley.v1.chat_service_pb2 import ChatTransport
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
 from server.agents import Agent, Agents
 from server.clock import Clock, timestamp
-from server.errors import FailedPrecondition, InvalidArgument
-from server.exchange import Options, Turn
+from server.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from server.exchange import Carriage, Options, Turn
 from server.ids import new_id
 from server.inputs import body_id
 from server.json_values import to_python
@@ -23,7 +25,9 @@ from server.storage.keys import Caller
 from server.storage.sessions import NewSession, StoredSession
 from server.storage.store import Store
 from server.templates import render, variables_of
+from server.transports import forwarded_text
 
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 DEFAULT_EXPIRATION_SECONDS = 86_400
 
 
@@ -48,13 +52,18 @@ class Turns:
             "caller": caller, "input": request.input, "said": said, "instructions": instructions,
             "options": options or Options(), "stream": request.stream, "request": asked,
             "name": request.name if request.HasField("name") else None}
+        transport = _transport(caller, request)
+        if transport is not None and previous_id is not None:
+            raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {previous_field}")
         if request.HasField("session_id"):
             session = await self.session(caller, body_id(request.session_id, "sessionId"))
-            return Turn(agent=await self.agent_of(caller, session), session=session, **common)
+            return Turn(agent=await self.agent_of(caller, session), session=session,
+                        carriage=_carriage(session.session, transport, said), **common)
         if conversation_id is not None:
             session = await self.session(caller, body_id(conversation_id, "conversation"))
             named = await self._agents.named(caller, request) or agent
-            return Turn(agent=named or await self.agent_of(caller, session), session=session, **common)
+            return Turn(agent=named or await self.agent_of(caller, session), session=session,
+                        carriage=_carriage(session.session, transport, said), **common)
         if previous_id is not None:
             previous = await self._store.chats.find(caller.scope, body_id(previous_id, previous_field))
             if not previous.is_over:
@@ -65,7 +74,34 @@ class Turns:
         if answerer is None:
             raise InvalidArgument.of("assistantId", "must name who answers (or send assistant, squadId, squad, sessionId or "
                                                     "previousChatId)", rule="required")
-        return Turn(agent=answerer, new_session=self._carried(caller, answerer, request), **common)
+        if transport is None:
+            return Turn(agent=answerer, **common)
+        session, new_session = self._carried(caller, answerer, transport)
+        return Turn(agent=answerer, session=session, new_session=new_session,
+                    carriage=_carriage((session or new_session).session, transport, said), **common)
+
+    async def of_message(self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str,
+                         settles: str) -> Turn:
+        """The turn of what a person sent to a number: in their session, or in a new one like the last, when that is over.
+
+        Raises NotFound when they had none.
+        """
+        found = self._store.sessions.carried(org_id, phone_number_ids, number)
+        if not found:
+            raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+        key_id, stored = next((one for one in found if self._is_open(one.stored)), found[0])
+        last = stored.session
+        caller = Caller(org_id, key_id, "api")
+        goes_on = self._is_open(stored)
+        agent = await self._agents.again(caller, last, stored.private, stored.state if goes_on else None)
+        said = Value(string_value=text)
+        common: dict[str, Any] = {
+            "caller": caller, "agent": agent, "input": said, "said": [Message(role="user", content=said)], "stream": False,
+            "carriage": Carriage(last.phone_number_id, number), "settles": settles}
+        if goes_on:
+            return Turn(session=stored, **common)
+        return Turn(new_session=self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
+                                                 customer=last.customer), **common)
 
     async def _going_on(self, caller: Caller, request: Any, previous: StoredChat) -> Agent:
         """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
@@ -97,22 +133,68 @@ class Turns:
                           **{"status": "active", "expiration_seconds": DEFAULT_EXPIRATION_SECONDS, **members})
         agent.describe(session)
         customer = to_python(session.customer) if session.HasField("customer") else None
-        variables = variables_of(agent.variable_values, now, customer)
+        carried = session.HasField("phone_number_id")
+        transport = {"conversationType": "chat", "phoneNumberId": session.phone_number_id} if carried else None
+        variables = variables_of(agent.variable_values, now, customer, transport)
         first = agent.settings.first_message
         if opens and first and not messages:
             messages = [Message(role="assistant", content=Value(string_value=render(first, variables)))]
         session.messages.extend(stamped(messages, now))
         return NewSession(session, caller.key_id, variables, agent.private, agent.settings.agent_type)
 
-    def _carried(self, caller: Caller, agent: Agent, request: Any) -> NewSession | None:
-        """The session that a transport with a number and a customer makes."""
-        transport = request.transport
-        if not request.HasField("transport"):
-            return None
+    def _carried(self, caller: Caller, agent: Agent,
+                 transport: ChatTransport) -> tuple[StoredSession | None, NewSession | None]:
+        """The session of a number and a customer: the one they have with who answers, or a new one."""
         if not (transport.HasField("phone_number_id") and transport.HasField("customer")):
             raise InvalidArgument.of("transport", "needs phoneNumberId and customer, or a sessionId beside it")
-        return self.new_session(caller, agent, opens=False, phone_number_id=transport.phone_number_id,
-                                customer=transport.customer)
+        number = _number(transport.customer, "transport.customer.number")
+        for _, stored in self._store.sessions.carried(caller.org_id, [transport.phone_number_id], number):
+            if self._is_open(stored) and _is_with(stored, agent):
+                return stored, None
+        return None, self.new_session(caller, agent, opens=False, phone_number_id=transport.phone_number_id,
+                                      customer=transport.customer)
+
+    def _is_open(self, stored: StoredSession) -> bool:
+        return stored.is_open and not stored.has_expired(self._clock())
+
+
+def _transport(caller: Caller, request: Any) -> ChatTransport | None:
+    if not request.HasField("transport"):
+        return None
+    if caller.is_publishable:
+        raise PermissionDenied("a publishable key cannot send messages: whoever reads it out of a page could; use another")
+    return request.transport
+
+
+def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[Message]) -> Carriage | None:
+    """How the output in a session is carried, when a transport was asked for."""
+    if transport is None:
+        return None
+    if not (session.HasField("phone_number_id") and session.HasField("customer")):
+        raise InvalidArgument.of("transport", "needs a session with phoneNumberId and customer, which this one has not")
+    forwards = (transport.HasField("use_llm_generated_message_for_outbound")
+                and not transport.use_llm_generated_message_for_outbound)
+    if forwards and not forwarded_text(said).strip():
+        raise InvalidArgument.of("input", "must have a text, which is what is to be forwarded")
+    return Carriage(session.phone_number_id, _number(session.customer, "customer.number"), forwards)
+
+
+def _number(customer: Struct, field: str) -> str:
+    """The number of a customer, in E.164 unless the customer says that it is not."""
+    given = to_python(customer)
+    number = given.get("number")
+    if not isinstance(number, str) or not number:
+        raise InvalidArgument.of(field, "is required: the number that the message goes to")
+    if given.get("numberE164CheckEnabled", True) and not _E164.fullmatch(number):
+        raise InvalidArgument.of(field, "must be an E.164 number, such as +14155550100")
+    return number
+
+
+def _is_with(stored: StoredSession, agent: Agent) -> bool:
+    """Whether it is this agent that answers in a session."""
+    session = stored.session
+    return ((session.assistant_id, session.squad_id, stored.private)
+            == (agent.assistant_id or "", agent.squad_id or "", agent.private))
 
 
 def stamped(messages: Sequence[Message], now: int) -> Sequence[Message]:

@@ -3,10 +3,12 @@
 Every test makes orgs of its own in it, so that none sees another's records.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -25,6 +27,7 @@ from server.storage.store import Store, open_store
 
 # As `parley serve` logs: structlog's default prints every local variable of a traceback, which can take seconds.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,25 @@ async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the REST paths, through Envoy, without a key."""
     async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as client:
         yield client
+
+
+async def delivered_until(store: Store, probe: Callable[[], T | None]) -> T:
+    """What `probe` finds, once it finds something; it looks again after each attempt to deliver from the outbox."""
+    happened, wake = asyncio.Event(), store.outbox.wake
+
+    def woken() -> None:
+        happened.set()
+        wake()
+
+    store.outbox.wake = woken
+    try:
+        async with asyncio.timeout(20):
+            while (found := probe()) is None:
+                await happened.wait()
+                happened.clear()
+            return found
+    finally:
+        store.outbox.wake = wake
 
 
 class running:

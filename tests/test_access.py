@@ -13,11 +13,13 @@ from google.protobuf.struct_pb2 import Struct
 from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.session_pb2 import Session
-from server.access import PUBLISHABLE_METHODS
+from server.access import KEYLESS_METHODS, PUBLISHABLE_METHODS
 from server.ids import hex_of, new_id
 from server.json_values import from_python, struct_from
-from tests.descriptors import METHODS
+from tests.descriptors import METHODS as ALL_METHODS
 
+METHODS = [method for method in ALL_METHODS if str(method) not in KEYLESS_METHODS]
+"""The methods that need a key; test_transports.py has what the others need."""
 NAMES = {str(method): method for method in METHODS}
 EMPTY, GARBAGE = b"", b"\xff\xff\xff\xff"
 
@@ -168,7 +170,7 @@ NOUNS = {
     "ToolService": "tool",
 }
 """What the id in a member of a request names; `id` itself names what the service is of."""
-OF_THE_CALLER = {"user_id", "customer_id", "phone_number_id", "item_id"}
+OF_THE_CALLER = {"user_id", "customer_id", "phone_number_id", "item_id", "org_id"}
 """Ids that name nothing here, or only something inside of what another id names."""
 LISTS = [method for method in METHODS if method.request.__name__.startswith("List")
          and method.name not in ("ListMessages", "ListInputItems", "ListItems")]

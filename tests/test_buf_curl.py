@@ -109,4 +109,4 @@ async def test_reflection_lists_the_services(at, service):
         "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
         *(f"parley.v1.{noun}Service" for noun in
           ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "History", "Model", "Response",
-           "Session", "Squad", "Tool", "Usage"))]
+           "Session", "Squad", "Tool", "Transport", "Usage"))]

@@ -12,11 +12,11 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages", "parts",
-    "summaries", "templates", "validation")}
+    "summaries", "templates", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
-    "response_events", "rounds", "squads", "streams", "tools", "turns")}
+    "response_events", "rounds", "squads", "streams", "tools", "transports", "turns")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 MAY_IMPORT = {
@@ -31,6 +31,12 @@ MAY_IMPORT = {
               "server.idempotency"}
        for name in EXCHANGE - {"server.tools", "server.knowledge"}},
     "server.knowledge": {"generated", *PLAIN, "server.backends.posting"},
+    "server.deliveries": {*PLAIN, "server.storage.outbox"},
+    "server.events": {"generated", *PLAIN, "server.backends.guard", "server.replay", "server.sinks.webhooks",
+                      "server.storage", "server.wire.proto_json"},
+    "server.inbound": {*PLAIN, *EXCHANGE, "server.deliveries", "server.storage.outbox"},
+    "server.sinks": {*PLAIN, "server.backends.calls", "server.backends.guard", "server.backends.limits",
+                     "server.backends.transport", "server.deliveries", "server.storage.outbox"},
     "server.history": {"generated", *PLAIN, "server.storage.database", "server.storage.history", "server.storage.scope",
                        "server.wire.proto_json"},
     "server.call": {"server.storage.keys"},
@@ -38,7 +44,7 @@ MAY_IMPORT = {
     "server.wire": {"generated", "server.call", "server.clock", "server.documents", "server.errors", "server.json_values",
                     "server.storage.documents"},
     "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.history", "server.idempotency",
-                        "server.storage", "server.wire"},
+                        "server.inbound", "server.storage", "server.wire"},
     "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.storage.keys",
                             "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},
@@ -68,6 +74,8 @@ CATCH_ALL = {
     "server.storage.database": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
     "server.storage.idempotency": "lets the claim go, and raises again",
+    "server.deliveries": "a task of its own, whose row must not be tried without end",
+    "server.events": "what happened is recorded even when it cannot be told",
     "server.streams": "an exchange in a task of its own: nobody else would hear of it",
 }
 MOST_LINES = 400

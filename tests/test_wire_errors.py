@@ -39,6 +39,7 @@ SERVICES = {
     "SquadService": "assistants", "AgentChatService": "agents", "ResponseService": "responses",
     "CompletionService": "completions", "ConversationService": "responses", "ModelService": "responses",
     "ToolService": "assistants", "HistoryService": "assistants", "UsageService": "assistants",
+    "TransportService": "assistants",
 }
 ROLE = InvalidArgument.of("messages[0].role", "must be one of user, assistant", rule="in")
 TWO = InvalidArgument("name too long; input is required",

@@ -71,6 +71,14 @@ class Upstream:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self.prefix}"
 
+    async def arrived(self, count: int) -> list[Request]:
+        """The first requests, once there are that many."""
+        async with asyncio.timeout(20):
+            while len(self.requests) < count:
+                self.received.clear()
+                await self.received.wait()
+        return self.requests[:count]
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
         return self

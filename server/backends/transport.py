@@ -56,6 +56,17 @@ def tool_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None =
     )
 
 
+def webhook_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None) -> httpx2.AsyncClient:
+    """The same for servers that are told things: every header is sent, of any answer only the beginning is read."""
+    return httpx2.AsyncClient(
+        transport=WebhookTransport(allowed, limits, resolve or resolve_host),
+        timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
+        headers={"user-agent": "parley"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
 async def resolve_host(host: str, port: int) -> list[str]:
     """Ask the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -132,18 +143,31 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         """Send one request; its own headers stay as they are, because the SDKs read them back."""
         with _httpx_errors():
             response = await self._pool.handle_async_request(_sent(request, self._sends))
-        headers = response.headers
         if response.status >= 300:
-            body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
-            headers = [(name, value) for name, value in headers if name.lower() != b"content-encoding"]
-        else:
-            await _check_not_compressed(response)
-            body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
-        return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
+            return self._beginning(response)
+        await _check_not_compressed(response)
+        body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
+        return httpx2.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+
+    def _beginning(self, response: httpcore2.Response) -> httpx2.Response:
+        """An answer of which little matters, as it was sent: compressed bytes stay what they are."""
+        body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
+        headers = [(name, value) for name, value in response.headers if name.lower() != b"content-encoding"]
+        return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
+
+
+class WebhookTransport(ProviderTransport):
+    """The same for requests of our own making, whose headers are all meant to be sent."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request."""
+        with _httpx_errors():
+            response = await self._pool.handle_async_request(_sent(request, None))
+        return self._beginning(response)
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -20,6 +20,7 @@ from server.storage import threads
 from server.storage.database import Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
+from server.storage.outbox import Delivery, Outbox
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session
 from server.storage.usage import keep_numbers
@@ -88,21 +89,29 @@ class Exchange:
     """What is kept beside the chat."""
     begun: bool = False
     """Whether its beginning was kept before."""
+    deliveries: Sequence[Delivery] = ()
+    """What the answer is to be carried by."""
+    settles: str | None = None
+    """The row of the outbox that it answers; gone in the same commit."""
 
 
 class Chats:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     async def record(self, exchange: Exchange) -> None:
         """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         making("chat", exchange.chat.id)
-        await self._database.write(lambda connection: _insert(connection, exchange))
+        await self._database.write(lambda connection: _insert(connection, self._outbox, exchange))
+        self._outbox.wake()
 
     async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
         """Keep what happened in an exchange that runs; the first time together with its beginning."""
         making("chat", chat_id)
-        await self._database.write(lambda connection: _keep(connection, chat_id, events, beginning))
+        await self._database.write(lambda connection: _keep(connection, self._outbox, chat_id, events, beginning))
+        if beginning:
+            self._outbox.wake()
 
     async def unfinished(self) -> list[Unfinished]:
         """The chats that are in progress on disk; for a server that starts, those it cannot finish."""
@@ -149,9 +158,18 @@ class Chats:
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
-        chat = await self.get(scope, chat_id)
-        await self._database.write(lambda connection: _delete(connection, chat.id), erases=True)
+        stored = await self.find(scope, chat_id)
+        said = await self.said(stored)
+        chat = await self.whole(stored)
+        await self._database.write(lambda connection: self._delete(connection, chat, said, stored.private), erases=True)
+        self._outbox.wake()
         return chat
+
+    def _delete(self, connection: sqlite3.Connection, chat: Chat, said: list[Message],
+                private: dict[str, Any] | None) -> None:
+        _delete(connection, chat.id)
+        self._outbox.forget(connection, [chat.id])
+        self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
 
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
@@ -182,25 +200,41 @@ def _from_row(row: tuple) -> StoredChat:
                       Chat.FromString(body))
 
 
-def _insert(connection: sqlite3.Connection, exchange: Exchange) -> None:
+def _insert(connection: sqlite3.Connection, outbox: Outbox, exchange: Exchange) -> None:
     """Write an exchange that is over, in place of its beginning when that was kept."""
     chat = exchange.chat
     if exchange.begun:
         _end(connection, chat.id)
     elif exchange.new_session:
-        insert_session(connection, exchange.new_session)
+        insert_session(connection, outbox, exchange.new_session)
+    if exchange.settles:
+        outbox.settle(connection, exchange.settles)
     thread_id, first_seq = _place(connection, exchange)
     output_seq = first_seq + len(exchange.said)
     chat.output.extend(exchange.alternatives)
     _write(connection, exchange, thread_id, first_seq, output_seq)
     del chat.output[:]
     threads.append(connection, thread_id, first_seq, [*exchange.said, *exchange.answered])
+    outbox.put(connection, exchange.deliveries)
+    outbox.announce(connection, "chat.created", _alone(chat, exchange.said, [*exchange.answered, *exchange.alternatives]),
+                    exchange.private)
 
 
-def _keep(connection: sqlite3.Connection, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
+def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Chat:
+    """The chat as lists show it: with its own input only, so that telling of it costs no more than it does."""
+    alone = Chat()
+    alone.CopyFrom(chat)
+    del alone.messages[:], alone.output[:]
+    alone.messages.extend(said)
+    alone.output.extend(output)
+    return alone
+
+
+def _keep(connection: sqlite3.Connection, outbox: Outbox, chat_id: str, events: Sequence[ChatEvent],
+          beginning: Exchange | None) -> None:
     if beginning:
         if beginning.new_session:
-            insert_session(connection, beginning.new_session)
+            insert_session(connection, outbox, beginning.new_session)
         elif beginning.chat.HasField("session_id"):
             _touch_session(connection, beginning.chat, beginning.record)
         _write(connection, beginning, chat_id, 0, 0)

@@ -27,6 +27,8 @@ _ERASE_BUSY_MS = 100
 _ERASE_AGAIN_SECONDS = 1.0
 
 T = TypeVar("T")
+Connection = sqlite3.Connection
+"""What works are given."""
 
 also: ContextVar[Callable[[sqlite3.Connection], None] | None] = ContextVar("also", default=None)
 """What every write of a task does besides, in the same transaction."""

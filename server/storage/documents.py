@@ -120,3 +120,14 @@ class Documents:
 def _name(content: dict[str, Any]) -> str | None:
     name = content.get("name")
     return name if isinstance(name, str) else None
+
+
+def version_in(connection: sqlite3.Connection, table: str, org_id: str, document_id: str | None) -> int | None:
+    """The version of a document, inside the caller's transaction; None when there is no such document."""
+    row = connection.execute(f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()
+    return row[0] if row else None
+
+
+def content_in(connection: sqlite3.Connection, table: str, document_id: str | None) -> bytes:
+    """The JSON of a document that is there, inside the caller's transaction."""
+    return connection.execute(f"SELECT document FROM {table} WHERE id = ?", [document_id]).fetchone()[0]

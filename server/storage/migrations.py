@@ -177,3 +177,44 @@ CREATE TABLE messages (
     PRIMARY KEY (thread_id, seq)
 ) WITHOUT ROWID
 """
+
+
+@migrations()
+def outbox(db: Database) -> None:
+    """What is to be delivered elsewhere, and which deliveries to us were received."""
+    for statement in _OUTBOX.split(";"):
+        db.execute(statement)
+
+
+# `state` is waiting, recorded or dead. `due_at` is set for the first row that waits in a lane, and for no other.
+_OUTBOX = """
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    org_id TEXT NOT NULL REFERENCES orgs(id),
+    kind TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    chat_id TEXT,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at INTEGER,
+    reason TEXT,
+    created_at INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    target BLOB NOT NULL
+);
+CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_lanes ON outbox (lane, seq) WHERE state = 'waiting';
+CREATE INDEX outbox_by_chat ON outbox (chat_id) WHERE chat_id IS NOT NULL;
+
+CREATE TABLE receipts (
+    org_id TEXT NOT NULL,
+    receipt TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    PRIMARY KEY (org_id, receipt)
+) WITHOUT ROWID;
+CREATE INDEX receipts_by_time ON receipts (received_at);
+
+CREATE INDEX sessions_by_number ON sessions (org_id, phone_number_id, customer_number, created_at)
+    WHERE phone_number_id IS NOT NULL
+"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,11 +22,13 @@ from server.storage import threads
 from server.storage.database import Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
+from server.storage.outbox import Outbox
 from server.storage.scope import Scope
 from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 _MOST_AGENT_CHATS = 10_000
+_MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
             "phone_number_id": "phone_number_id", "number": "customer_number", "user_id": "user_id",
             "agent_type": "agent_type"}
@@ -43,8 +45,20 @@ class StoredSession:
     state: ConversationState | None
     """Who of a squad is active, and what tools have found."""
 
+    @property
+    def is_open(self) -> bool:
+        return self.session.status == "active"
+
     def has_expired(self, now: int) -> bool:
         return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
+
+
+class Carried(NamedTuple):
+    """A session that a person's number takes part in."""
+
+    key_id: str
+    """The key that made it."""
+    stored: StoredSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +75,15 @@ class NewSession:
 
 
 class Sessions:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, outbox: Outbox) -> None:
         self._database = database
         self._clock = clock
+        self._outbox = outbox
 
     async def create(self, new: NewSession) -> None:
         """Put a new session and its messages on disk."""
         making("session", new.session.id)
-        await self._database.write(lambda connection: insert_session(connection, new))
+        await self._write(lambda connection: insert_session(connection, self._outbox, new))
 
     async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
         """Raises NotFound for an absent session, another caller's, or None (an id that could not be read)."""
@@ -78,6 +93,15 @@ class Sessions:
         if row is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
         return _from_row(row)
+
+    def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
+        """The latest sessions of these numbers, ours and the customer's, the newest first."""
+        rows = self._database.read.execute(
+            f"SELECT key_id, {_COLUMNS} FROM sessions WHERE org_id = ? "
+            f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
+            "ORDER BY created_at DESC, id DESC LIMIT ?",
+            [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall()
+        return [Carried(row[0], _from_row(row[1:])) for row in rows]
 
     async def history(self, stored: StoredSession) -> list[Message]:
         """Everything said in a session, oldest first."""
@@ -107,23 +131,35 @@ class Sessions:
                      messages: Sequence[Message] | None) -> Session:
         """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
-        await self._database.write(lambda connection: _update(connection, session.id, self._clock(), change, messages),
-                                   erases=messages is not None)
+        await self._write(lambda connection: self._told(
+            connection, _update(connection, session.id, self._clock(), change, messages)), erases=messages is not None)
         return await self.get(scope, session.id)
 
     async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
         """Add to what was said. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
-        await self._database.write(lambda connection: _append(connection, session.id, self._clock(), messages))
+        await self._write(lambda connection: self._told(
+            connection, _append(connection, session.id, self._clock(), messages)))
 
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
+        private = (await self.find(scope, session_id)).private
         session = await self.get(scope, session_id)
-        await self._database.write(lambda connection: _delete(connection, session.id), erases=True)
+        await self._write(lambda connection: _delete(connection, self._outbox, session, private), erases=True)
         return session
 
+    async def _write(self, work: Callable[[sqlite3.Connection], None], *, erases: bool = False) -> None:
+        await self._database.write(work, erases=erases)
+        self._outbox.wake()
 
-def insert_session(connection: sqlite3.Connection, new: NewSession) -> None:
+    def _told(self, connection: sqlite3.Connection, session_id: str) -> None:
+        """Announce that a session was updated."""
+        row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
+        stored = _from_row(row)
+        self._outbox.announce(connection, "session.updated", _with_costs(connection, stored.session), stored.private)
+
+
+def insert_session(connection: sqlite3.Connection, outbox: Outbox, new: NewSession) -> None:
     """Write the rows of a new session, inside the caller's transaction."""
     session = new.session
     body = Session()
@@ -140,10 +176,11 @@ def insert_session(connection: sqlite3.Connection, new: NewSession) -> None:
          session.id, orjson.dumps(new.variables), orjson.dumps(new.private) if new.private else None,
          body.SerializeToString()])
     threads.append(connection, session.id, 0, session.messages)
+    outbox.announce(connection, "session.created", body, new.private)
 
 
 def _update(connection: sqlite3.Connection, session_id: str, now: int, change: Callable[[Session], None],
-            messages: Sequence[Message] | None) -> None:
+            messages: Sequence[Message] | None) -> str:
     row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
@@ -160,28 +197,35 @@ def _update(connection: sqlite3.Connection, session_id: str, now: int, change: C
     if messages is not None:
         threads.append(connection, thread_id, 0, messages)
         threads.discard(connection, stored.thread_id)
+    return session_id
 
 
-def _append(connection: sqlite3.Connection, session_id: str, now: int, messages: Sequence[Message]) -> None:
+def _append(connection: sqlite3.Connection, session_id: str, now: int, messages: Sequence[Message]) -> str:
     row = connection.execute(
         "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? RETURNING thread_id", [now, session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     threads.append(connection, row[0], threads.next_seq(connection, row[0]), messages)
+    return session_id
 
 
-def _delete(connection: sqlite3.Connection, session_id: str) -> None:
-    row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session_id]).fetchone()
+def _delete(connection: sqlite3.Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
+    row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session.id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    keep_numbers(connection, "session_id = ?", [session_id])
-    connection.execute("DELETE FROM chat_events WHERE chat_id IN (SELECT id FROM chats WHERE session_id = ?)", [session_id])
-    gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING id, thread_id", [session_id]).fetchall()
-    forget(connection, "session", session_id)
+    keep_numbers(connection, "session_id = ?", [session.id])
+    connection.execute("DELETE FROM chat_events WHERE chat_id IN (SELECT id FROM chats WHERE session_id = ?)", [session.id])
+    gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING id, thread_id", [session.id]).fetchall()
+    forget(connection, "session", session.id)
     for chat_id, _ in gone:
         forget(connection, "chat", chat_id)
     for thread_id in {row[0], *(thread_id for _, thread_id in gone)}:
         threads.discard(connection, thread_id)
+    outbox.forget(connection, [chat_id for chat_id, _ in gone])
+    alone = Session()
+    alone.CopyFrom(session)
+    del alone.messages[:]
+    outbox.announce(connection, "session.deleted", alone, private)
 
 
 def _from_row(row: tuple) -> StoredSession:

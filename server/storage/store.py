@@ -12,6 +12,7 @@ from server.storage.database import Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
 from server.storage.migrations import migrate
+from server.storage.outbox import Outbox
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
 from server.storage.tools import Tools
@@ -29,6 +30,7 @@ class Store:
     chats: Chats
     idempotency: IdempotencyKeys
     usage: Usage
+    outbox: Outbox
 
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
@@ -49,9 +51,10 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     except BaseException:
         database.close()
         raise
+    outbox = Outbox(database, clock)
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Tools(database, clock), Sessions(database, clock), Chats(database), IdempotencyKeys(database, clock),
-                 Usage(database))
+                 Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
+                 IdempotencyKeys(database, clock), Usage(database), outbox)
 
 
 def _kept_secret(path: Path) -> bytes:

@@ -47,6 +47,8 @@ def _response(response: Response) -> dict[str, Any]:
     json = to_json(response, nulls=True)
     json["output"] = [_item(item) for item in response.output]
     json["reasoning"] = {**_REASONING, **(json["reasoning"] or {})}
+    if json["transport"] is None:  # ours, not the public schema's: there only where a transport was asked for
+        del json["transport"]
     return json
 
 

@@ -205,7 +205,7 @@ async def test_reflection_lists_every_service(channel):
 
     assert {one.name for one in answer.list_services_response.service} == {
         *(f"parley.v1.{noun}Service" for noun in ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "History",
-                                                  "Model", "Response", "Session", "Squad", "Tool", "Usage")),
+                                                  "Model", "Response", "Session", "Squad", "Tool", "Transport", "Usage")),
         "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 

@@ -256,16 +256,18 @@ class JsonSchema(_message.Message):
     def __init__(self, type: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., items: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., properties: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., description: _Optional[str] = ..., pattern: _Optional[str] = ..., format: _Optional[str] = ..., required: _Optional[_Iterable[str]] = ..., enum: _Optional[_Iterable[_Union[_struct_pb2.Value, _Mapping]]] = ..., title: _Optional[str] = ...) -> None: ...
 
 class WebhookServer(_message.Message):
-    __slots__ = ("url", "timeout_seconds", "headers", "backoff_plan")
+    __slots__ = ("url", "timeout_seconds", "headers", "backoff_plan", "secret")
     URL_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_PLAN_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     url: str
     timeout_seconds: float
     headers: _struct_pb2.Struct
     backoff_plan: BackoffPlan
-    def __init__(self, url: _Optional[str] = ..., timeout_seconds: _Optional[float] = ..., headers: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., backoff_plan: _Optional[_Union[BackoffPlan, _Mapping]] = ...) -> None: ...
+    secret: str
+    def __init__(self, url: _Optional[str] = ..., timeout_seconds: _Optional[float] = ..., headers: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., backoff_plan: _Optional[_Union[BackoffPlan, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class BackoffPlan(_message.Message):
     __slots__ = ("type", "max_retries", "base_delay_seconds")

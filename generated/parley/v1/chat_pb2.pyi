@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Chat(_message.Message):
-    __slots__ = ("id", "org_id", "created_at", "updated_at", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "input", "stream", "previous_chat_id", "messages", "output", "costs", "cost", "status", "error", "knowledge")
+    __slots__ = ("id", "org_id", "created_at", "updated_at", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "input", "stream", "previous_chat_id", "messages", "output", "costs", "cost", "status", "error", "transport", "knowledge")
     ID_FIELD_NUMBER: _ClassVar[int]
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Chat(_message.Message):
     COST_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     KNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     org_id: str
@@ -54,8 +55,9 @@ class Chat(_message.Message):
     cost: float
     status: str
     error: ChatError
+    transport: ChatDelivery
     knowledge: ChatKnowledge
-    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., status: _Optional[str] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ..., knowledge: _Optional[_Union[ChatKnowledge, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., status: _Optional[str] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ..., transport: _Optional[_Union[ChatDelivery, _Mapping]] = ..., knowledge: _Optional[_Union[ChatKnowledge, _Mapping]] = ...) -> None: ...
 
 class ChatKnowledge(_message.Message):
     __slots__ = ("documents", "error")
@@ -64,6 +66,16 @@ class ChatKnowledge(_message.Message):
     documents: int
     error: ChatError
     def __init__(self, documents: _Optional[int] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ...) -> None: ...
+
+class ChatDelivery(_message.Message):
+    __slots__ = ("type", "status", "message")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    status: str
+    message: str
+    def __init__(self, type: _Optional[str] = ..., status: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ChatError(_message.Message):
     __slots__ = ("code", "message")

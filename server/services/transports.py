@@ -1,0 +1,66 @@
+"""What carriers post to us. Authenticated by the carrier's signature, not by a key."""
+
+import hmac
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+from google.api.httpbody_pb2 import HttpBody
+
+from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
+from generated.parley.v1.transport_service_pb2_grpc import TransportServiceServicer
+from server.call import current_call
+from server.errors import InvalidArgument, NotFound, PermissionDenied
+from server.ids import parse_id
+from server.inbound import Received
+from server.storage.outbox import Outbox
+from server.storage.sessions import Sessions
+from server.twilio import TwilioAccount
+
+_NOTHING = HttpBody(content_type="text/xml", data=b"<Response/>")
+_MOST_FIELDS = 500
+
+log = structlog.get_logger()
+
+
+class TransportService(TransportServiceServicer):
+    def __init__(self, account: TwilioAccount | None, public_url: str | None, sessions: Sessions, outbox: Outbox) -> None:
+        self._account = account
+        self._public_url = public_url
+        self._sessions = sessions
+        self._outbox = outbox
+
+    async def ReceiveTwilioMessage(self, request: ReceiveTwilioMessageRequest, context: Any) -> HttpBody:
+        account, form = self._checked(request)
+        org_id = parse_id(request.org_id) or ""
+        sid, to, number, text = (form.get(name, "") for name in ("MessageSid", "To", "From", "Body"))
+        if not (sid and to and number):
+            raise InvalidArgument("the form must have MessageSid, To and From")
+        ids = account.ids_of(to, org_id)
+        if not self._sessions.carried(org_id, ids, number):
+            log.warning("inbound_message_without_session", org=org_id)
+            raise NotFound("there is no session with this number", reason="SESSION_NOT_FOUND")
+        if text := text.replace("\0", "").strip():
+            await self._outbox.receive(Received(ids, number, text).delivery(org_id), sid)
+        return _NOTHING
+
+    def _checked(self, request: ReceiveTwilioMessageRequest) -> tuple[TwilioAccount, dict[str, str]]:
+        """The form, if it is signed. Raises PermissionDenied."""
+        try:
+            form = parse_qsl(request.body.data.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            form = []
+        given = current_call().metadata.get("x-twilio-signature", "")
+        expected = self._account.signature(self._url(request), form) if self._account else ""
+        if not self._account or not hmac.compare_digest(expected.encode(), given.encode()):
+            raise PermissionDenied("the request is not signed by Twilio for this URL", reason="WRONG_SIGNATURE")
+        return self._account, dict(form)
+
+    def _url(self, request: ReceiveTwilioMessageRequest) -> str:
+        """The URL that was asked for, as who sent the request knows it."""
+        call = current_call()
+        path = call.http_path or f"/transport/twilio/{request.org_id}"
+        if self._public_url:
+            return self._public_url.rstrip("/") + path
+        metadata = call.metadata
+        return f"{metadata.get('x-forwarded-proto', 'http')}://{metadata.get('x-parley-host', '')}{path}"

@@ -1,0 +1,58 @@
+"""Webhooks: JSON posted to a server that an assistant names, signed with its secret. Chooses neither body nor receiver."""
+
+import hashlib
+import hmac
+import re
+from typing import Any
+
+from server.backends.guard import AllowedHosts
+from server.clock import Clock
+from server.deliveries import NotDelivered
+from server.errors import InvalidArgument
+from server.sinks.post import Poster
+from server.storage.outbox import Waiting
+
+KIND = "webhook"
+SIGNATURE = "x-parley-signature"
+
+_SECONDS = 20.0
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\x20-\x7e]*")
+_OURS = frozenset({"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "trailer", "upgrade",
+                   "expect", "accept-encoding", "user-agent"})
+
+
+class Webhooks:
+    """The sink. `target` is {url, secret, timeoutSeconds, headers}."""
+
+    def __init__(self, poster: Poster, allowed: AllowedHosts, clock: Clock) -> None:
+        self._poster = poster
+        self._allowed = allowed
+        self._clock = clock
+
+    async def send(self, waiting: Waiting) -> None:
+        target = waiting.target
+        try:
+            self._allowed.check_url(target["url"], "server.url")
+        except InvalidArgument:  # listed once, and no longer
+            raise NotDelivered("the operator has not listed the host of the server", again=False) from None
+        headers = {**_own_headers(target.get("headers")), "content-type": "application/json", "user-agent": "parley",
+                   "x-parley-delivery": waiting.id}
+        if secret := target.get("secret"):
+            headers[SIGNATURE] = signature(secret, self._clock() // 1000, waiting.body)
+        await self._poster.post("the server", target["url"], waiting.body, headers, target.get("timeoutSeconds") or _SECONDS)
+
+
+def signature(secret: str, seconds: int, body: bytes) -> str:
+    """`t=<seconds since the epoch>,v1=<hex HMAC-SHA-256 of "<t>.<body>">`."""
+    digest = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={seconds},v1={digest}"
+
+
+def _own_headers(headers: Any) -> dict[str, str]:
+    """The assistant's own headers; those that are ours to set, or cannot be sent, are left out."""
+    if not isinstance(headers, dict):
+        return {}
+    return {name.lower(): value for name, value in headers.items()
+            if isinstance(value, str) and _NAME.fullmatch(name) and _VALUE.fullmatch(value)
+            and name.lower() not in _OURS and not name.lower().startswith("x-parley-")}

@@ -1,0 +1,199 @@
+"""The outbox: what is to be delivered elsewhere, written in the same transaction as what it is about.
+
+A lane is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is delivered is
+gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week. Sends nothing
+(`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from generated.parley.v1.chat_pb2 import Chat
+from server.clock import Clock
+from server.errors import Aborted
+from server.ids import new_id
+from server.storage.database import Database
+
+_COLUMNS = "seq, id, org_id, kind, lane, chat_id, attempts, body, target"
+_REMEMBERED_MS = 7 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Something to be delivered."""
+
+    org_id: str
+    kind: str
+    """Which sink takes it."""
+    lane: str
+    body: bytes
+    target: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Where it goes and how, with whatever secret that takes; forgotten with the last attempt."""
+    chat_id: str | None = None
+    """The chat that says how its delivery stands, and whose deletion ends it."""
+    recorded: bool = False
+    """Kept, and never sent: there is nobody to send it."""
+    id: str = field(default_factory=new_id)
+    """What the receiver can tell a repetition by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery that is due."""
+
+    seq: int
+    id: str
+    org_id: str
+    kind: str
+    lane: str
+    chat_id: str | None
+    attempts: int
+    """How many were begun before."""
+    body: bytes = field(repr=False)
+    target: dict[str, Any] = field(repr=False)
+
+
+Compose = Callable[[sqlite3.Connection, str, Any, "dict[str, Any] | None"], Iterable[Delivery]]
+"""What is to be delivered about a change: its kind, the Chat or Session, and what its `body` has masked."""
+
+
+def _nothing(*_: Any) -> Iterable[Delivery]:
+    return ()
+
+
+class Outbox:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self.compose: Compose = _nothing
+        """Set by whoever delivers; without it nobody is told of changes. Called on the writer's thread."""
+        self.news = asyncio.Event()
+        """Set when something may be due."""
+
+    def announce(self, connection: sqlite3.Connection, kind: str, record: Any, private: dict[str, Any] | None) -> None:
+        """Put what is to be delivered about a change, inside the caller's transaction."""
+        self.put(connection, self.compose(connection, kind, record, private))
+
+    def put(self, connection: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
+        """Write deliveries, inside the caller's transaction. `wake` is to follow the commit."""
+        for one in deliveries:
+            now = self._clock()
+            connection.execute(
+                "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, "
+                "CASE WHEN ?6 = 'waiting' AND NOT EXISTS (SELECT 1 FROM outbox WHERE lane = ?4 AND state = 'waiting') "
+                "THEN ?7 END, ?7, ?8, ?9)",
+                [one.id, one.org_id, one.kind, one.lane, one.chat_id, "recorded" if one.recorded else "waiting", now,
+                 one.body, orjson.dumps(one.target)])
+
+    def wake(self) -> None:
+        """Say that something was put. What is put without a word is found within a second."""
+        self.news.set()
+
+    async def receive(self, delivery: Delivery, receipt: str) -> bool:
+        """Put a delivery, unless its org has had one of the same receipt within a week; whether it was put."""
+        now = self._clock()
+
+        def work(connection: sqlite3.Connection) -> bool:
+            connection.execute("DELETE FROM receipts WHERE received_at < ?", [now - _REMEMBERED_MS])
+            fresh = connection.execute("INSERT OR IGNORE INTO receipts (org_id, receipt, received_at) VALUES (?, ?, ?)",
+                                       [delivery.org_id, receipt, now]).rowcount == 1
+            if fresh:
+                self.put(connection, [delivery])
+            return fresh
+
+        fresh = await self._database.write(work)
+        self.wake()
+        return fresh
+
+    def due(self, limit: int, busy: Collection[int], full: Collection[str]) -> list[Waiting]:
+        """What is due now, longest due first, without the rows that are busy and the orgs that have enough of them."""
+        rows = self._database.read.execute(
+            f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? AND seq NOT IN ({_marks(busy)}) "
+            f"AND org_id NOT IN ({_marks(full)}) ORDER BY due_at, seq LIMIT ?",
+            [self._clock(), *busy, *full, limit]).fetchall()
+        return [Waiting(*row[:-1], orjson.loads(row[-1])) for row in rows]
+
+    def next_due(self) -> int | None:
+        """When the first row that is not due yet will be."""
+        return self._database.read.execute(
+            "SELECT min(due_at) FROM outbox WHERE due_at > ?", [self._clock()]).fetchone()[0]
+
+    async def begin(self, waiting: Waiting) -> bool:
+        """Count an attempt, before it is made; False when the row is gone."""
+        return await self._database.write(lambda connection: connection.execute(
+            "UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", [waiting.seq]).rowcount == 1)
+
+    async def delivered(self, waiting: Waiting) -> None:
+        """Take a row away, and say so on its chat when it was the last of it."""
+        await self._database.write(lambda connection: self._delivered(connection, waiting))
+
+    async def again(self, waiting: Waiting, due_at: int, reason: str) -> None:
+        """Let a row wait until `due_at`; its lane waits with it."""
+        await self._database.write(lambda connection: connection.execute(
+            "UPDATE outbox SET due_at = ?, reason = ? WHERE seq = ?", [due_at, reason, waiting.seq]) and None)
+
+    async def bury(self, waiting: Waiting, reason: str) -> None:
+        """Give a row up, and what else there is of its chat; the lane goes on."""
+        await self._database.write(lambda connection: self._bury(connection, waiting, reason))
+
+    def settle(self, connection: sqlite3.Connection, row_id: str) -> None:
+        """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that before."""
+        row = connection.execute("DELETE FROM outbox WHERE id = ? RETURNING lane", [row_id]).fetchone()
+        if row is None:
+            raise Aborted("this was answered before")
+        self._advance(connection, row[0])
+
+    def forget(self, connection: sqlite3.Connection, chat_ids: Collection[str]) -> None:
+        """Take away what there is of chats that are deleted, sent or not."""
+        for chat_id in chat_ids:
+            lanes = connection.execute("DELETE FROM outbox WHERE chat_id = ? RETURNING lane", [chat_id]).fetchall()
+            for lane in {lane for (lane,) in lanes}:
+                self._advance(connection, lane)
+
+    def _delivered(self, connection: sqlite3.Connection, waiting: Waiting) -> None:
+        gone = connection.execute("DELETE FROM outbox WHERE seq = ?", [waiting.seq]).rowcount
+        self._advance(connection, waiting.lane)
+        left = waiting.chat_id and connection.execute(
+            "SELECT 1 FROM outbox WHERE chat_id = ? AND state = 'waiting'", [waiting.chat_id]).fetchone()
+        if gone and waiting.chat_id and not left:
+            _tell(connection, waiting.chat_id, "sent", "The message was handed to the carrier.")
+
+    def _bury(self, connection: sqlite3.Connection, waiting: Waiting, reason: str) -> None:
+        bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = x'7b7d', reason = ? WHERE "  # target: {}
+        gone = connection.execute(f"{bury} seq = ?", [reason, waiting.seq]).rowcount
+        if gone and waiting.chat_id:
+            connection.execute(f"{bury} chat_id = ? AND state = 'waiting'",
+                               ["an earlier part of the message was not sent", waiting.chat_id])
+            _tell(connection, waiting.chat_id, "failed", f"The message was not sent: {reason}.")
+        # What was told of a chat must not outlive the chat's deletion for long.
+        connection.execute("DELETE FROM outbox WHERE state = 'dead' AND chat_id IS NULL AND created_at < ?",
+                           [self._clock() - _REMEMBERED_MS])
+        self._advance(connection, waiting.lane)
+
+    def _advance(self, connection: sqlite3.Connection, lane: str) -> None:
+        """Make the first row of a lane due, if it is not."""
+        connection.execute(
+            "UPDATE outbox SET due_at = ?2 WHERE due_at IS NULL "
+            "AND seq = (SELECT min(seq) FROM outbox WHERE lane = ?1 AND state = 'waiting')", [lane, self._clock()])
+
+
+def _tell(connection: sqlite3.Connection, chat_id: str, status: str, message: str) -> None:
+    """Say on a chat how its delivery stands."""
+    row = connection.execute("SELECT body FROM chats WHERE id = ?", [chat_id]).fetchone()
+    if row is None:
+        return
+    chat = Chat.FromString(row[0])
+    chat.transport.status, chat.transport.message = status, message
+    connection.execute("UPDATE chats SET body = ? WHERE id = ?", [chat.SerializeToString(), chat_id])
+
+
+def _marks(values: Collection[Any]) -> str:
+    return ", ".join("?" * len(values))
