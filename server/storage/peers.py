@@ -13,7 +13,7 @@ class Peers(Protocol):
     """What a server knows of its peers. Every name is a short ASCII string, such as `turn:<session id>` or `chat:<id>`."""
 
     async def try_lock(self, name: str) -> bool:
-        """Take a lock that no server holds, this one included; False when it is held. It ends with the process, at the latest."""
+        """Take a lock that no server holds, this one included; False when it is held. It ends with the process anyway."""
         ...
 
     async def unlock(self, name: str) -> None:
