@@ -66,6 +66,7 @@ from server.services.squads import SquadService
 from server.services.tools import ToolService
 from server.services.transports import TransportService
 from server.services.usage import UsageService
+from server.session_turns import SessionTurns
 from server.sinks import webhooks
 from server.sinks.post import Poster
 from server.sinks.twilio import TwilioMessages
@@ -112,7 +113,7 @@ class App:
         self._asking = JsonPoster(settings.upstream_allow_hosts)
         self._account = TwilioAccount.of(settings)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
-                        Transports(self._account), KnowledgeBases(self._asking))
+                        Transports(self._account), KnowledgeBases(self._asking), SessionTurns(settings.turn_wait_seconds))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
         self._streams = Streams(engine, store.chats)

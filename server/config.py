@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     provider_urls: dict[str, str] = Field(default_factory=dict)
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
     model_timeout_seconds: float = Field(default=600, gt=0)
+    turn_wait_seconds: float = Field(default=30, ge=0)
+    """How long an exchange waits for those before it in its session."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)

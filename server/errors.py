@@ -9,6 +9,7 @@
     ├── FailedPrecondition   400  right request, wrong state
     ├── Aborted              409  two callers in each other's way
     │   ├── IdempotencyKeyInUse   the first request with the key still runs
+    │   ├── SessionBusy           the session's exchanges before this one took too long
     │   └── AnswerLost            it was carried out, and what it was answered is not known
     ├── ResourceExhausted    429  try again later
     ├── StorageUnavailable   503  nothing was written
@@ -114,6 +115,16 @@ class IdempotencyKeyInUse(Aborted):
 
     def __init__(self) -> None:
         super().__init__("a request with this Idempotency-Key is still running; try again when it is over")
+
+
+class SessionBusy(Aborted):
+    """An exchange waited for those before it in its session, in vain: nothing of it has run."""
+
+    reason = "SESSION_BUSY"
+
+    def __init__(self, waited_seconds: float) -> None:
+        super().__init__(f"the session is still busy with an earlier message after {waited_seconds:g} s; try again when "
+                         "that is answered", retry_after=1)
 
 
 class AnswerLost(Aborted):

@@ -180,6 +180,11 @@ class Stream:
 
     async def _drive(self) -> None:
         """The exchange from its first token to its terminal event."""
+        async with self._run.held:
+            await self._until_kept()
+        self._end()
+
+    async def _until_kept(self) -> None:
         try:
             await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
             self._kept = True
@@ -197,7 +202,6 @@ class Stream:
         self._seal()
         self._happened.set()
         await asyncio.wait([self._keeping])
-        self._end()
 
     async def _break(self, failure: Exception | None) -> None:
         """Something here is wrong: log it, and keep what there is as failed."""

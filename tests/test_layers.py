@@ -16,7 +16,7 @@ PLAIN = {f"server.{name}" for name in (
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
-    "response_events", "rounds", "squads", "streams", "tools", "transports", "turns")}
+    "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 MAY_IMPORT = {
