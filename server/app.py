@@ -3,6 +3,8 @@
 `parley serve` (`cli.py`) puts Envoy in front of it; tests start it as it is.
 """
 
+import asyncio
+
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
@@ -74,6 +76,7 @@ from server.sinks.webhooks import Webhooks
 from server.storage.store import Store
 from server.streams import Streams
 from server.tools import ToolRunner
+from server.traffic import Traffic
 from server.transports import Transports
 from server.turns import Turns
 from server.twilio import SMS, TwilioAccount
@@ -107,7 +110,8 @@ class App:
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
-        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
+        self._traffic = Traffic()
+        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self._traffic)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
         self._asking = JsonPoster(settings.upstream_allow_hosts)
@@ -136,12 +140,19 @@ class App:
         await self._health.set("", HealthCheckResponse.SERVING)
 
     async def drain(self) -> None:
-        """Say that no new calls are wanted. Calls are still served until `stop`."""
+        """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard it.
+
+        Where nobody has called for that long, nobody is waited for: a server that is not used stops at once.
+        """
         await self._health.enter_graceful_shutdown()
+        if self._traffic.within(self._settings.drain_seconds):
+            await asyncio.sleep(self._settings.drain_seconds)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
-        await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
+        """Let calls and what runs in the background end for `grace_seconds`, cancel the rest (what they generated is kept),
+        close the providers."""
+        grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
+        await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
         await self._deliveries.close()
         await self._streams.close()
         await self._tools.close()

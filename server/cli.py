@@ -246,9 +246,10 @@ async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
 
 
 async def _drain(app: App, gateway: Gateway, settings: Settings) -> None:
-    """Envoy first, so that nothing new arrives; then the server."""
-    await gateway.stop(settings.grace_seconds)
+    """Both say that they go away, and serve on for a while; then Envoy ends, so that nothing new comes; then the server."""
+    await gateway.retire()
     await app.drain()
+    await gateway.stop(settings.grace_seconds)
     await app.stop()
 
 

@@ -21,6 +21,7 @@ from server.idempotency import Idempotency
 from server.ids import new_id
 from server.json_values import MAX_DEPTH, nests_too_deeply
 from server.storage.keys import Caller, Keys
+from server.traffic import Traffic
 from server.validation import check, nul_in
 from server.wire.errors import door_of, header_of, http_status
 
@@ -37,8 +38,9 @@ _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every method of ours; health and reflection pass as they are."""
 
-    def __init__(self, keys: Keys, idempotency: Idempotency) -> None:
+    def __init__(self, keys: Keys, idempotency: Idempotency, traffic: Traffic) -> None:
         self._keys = keys
+        self._traffic = traffic
         self._idempotency = idempotency
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
 
@@ -59,6 +61,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         serve, parse = handler.unary_stream or handler.unary_unary, handler.request_deserializer
 
         async def guarded(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
+            with self._traffic:
+                return await answered(raw, context)
+
+        async def answered(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
             call = _call_of(method, context)
             context.set_trailing_metadata((("x-request-id", call.request_id),))
             try:

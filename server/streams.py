@@ -51,6 +51,11 @@ class Streams:
         for unfinished in await self._chats.unfinished():
             await self._chats.record(replay.broken_off(unfinished, STOPPED))
 
+    async def finish(self, within_seconds: float) -> None:
+        """Wait for what runs, for so long."""
+        if running := [stream.running for stream in self._live.values()]:
+            await asyncio.wait(running, timeout=within_seconds)
+
     async def close(self) -> None:
         """Stop what runs; what there is of it is kept."""
         for stream in list(self._live.values()):
@@ -86,7 +91,7 @@ class Stream:
         self._happened = asyncio.Event()
         self._failure: ServiceError | None = None
         self._run: Run | None = None
-        self._running: asyncio.Task[None] | None = None
+        self.running: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Stream":
@@ -96,7 +101,7 @@ class Stream:
         if self._background:
             self._start()
         self._keeping = asyncio.create_task(self._keep())
-        self._running = asyncio.create_task(self._drive())
+        self.running = asyncio.create_task(self._drive())
         try:
             with self._listening() as news:
                 while not self._told and not self._over:
@@ -144,12 +149,12 @@ class Stream:
 
     async def cancel(self, why: ChatError) -> None:
         """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
-        if self._running is None or self._over:
+        if self.running is None or self._over:
             return
         if not self._sealed:
             self._why = why
             self._stop()
-        await asyncio.wait([self._running])
+        await asyncio.wait([self.running])
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """All that happened so far, then what happened since the last batch: one event, or all that queued up meanwhile.
@@ -279,7 +284,7 @@ class Stream:
 
     def _stop(self) -> None:
         self._cancelled = True
-        self._running.cancel()
+        self.running.cancel()
 
     def _tell(self, batch: list[ChatEvent]) -> None:
         self._told += batch

@@ -42,6 +42,7 @@ class Serving:
         self.grpc = grpc or free_address()
         self.lines: list[str] = []
         where = {"data": data, "http": self.http, "grpc": self.grpc}
+        environment = {"PARLEY_DRAIN_SECONDS": 0, **environment}  # nobody else asks for its health
         if by_environment:
             self._arguments = []
             self._environment = {**environment, **{f"PARLEY_{name.upper()}": value for name, value in where.items()}}
