@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -171,7 +171,8 @@ def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> No
     async def run(store: Store) -> dict[str, int]:
         history, first, counts = History(store.database), 1, Counter(imported=0, skipped=0)
         with file.open("rb") as lines:
-            deque(history.read(lines), maxlen=0)
+            async for _ in history.read(lines):
+                pass
             org_id = await store.keys.org_of(org)
             lines.seek(0)
             while batch := list(itertools.islice(lines, MOST_LINES)):

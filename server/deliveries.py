@@ -92,8 +92,8 @@ class Deliveries:
         while True:
             self._outbox.news.clear()
             try:
-                self._begin_what_is_due()
-                rest = self._until_due()
+                await self._begin_what_is_due()
+                rest = await self._until_due()
             except Exception as failure:  # a task of its own: nobody else would hear of it
                 log.error("outbox cannot be read", exc_info=failure)
                 rest = _LONGEST_REST
@@ -101,12 +101,12 @@ class Deliveries:
                 async with asyncio.timeout(rest):
                     await self._outbox.news.wait()
 
-    def _begin_what_is_due(self) -> None:
+    async def _begin_what_is_due(self) -> None:
         while True:
             orgs = Counter(one.org_id for one in self._busy.values())
             full = [org for org, count in orgs.items() if count >= _MOST_PER_ORG]
             room = min(_MOST - len(self._busy), _MOST_PER_ORG)
-            found = self._outbox.due(room, [one.seq for one in self._busy.values()], full) if room > 0 else []
+            found = await self._outbox.due(room, [one.seq for one in self._busy.values()], full) if room > 0 else []
             for waiting in found:
                 if orgs[waiting.org_id] < _MOST_PER_ORG:
                     orgs[waiting.org_id] += 1
@@ -123,8 +123,8 @@ class Deliveries:
         del self._busy[task]
         self._outbox.wake()
 
-    def _until_due(self) -> float:
-        due_at = self._outbox.next_due()
+    async def _until_due(self) -> float:
+        due_at = await self._outbox.next_due()
         return _LONGEST_REST if due_at is None else min(_LONGEST_REST, max(0, due_at - self._clock()) / 1000)
 
     async def _attempt(self, waiting: Waiting) -> None:

@@ -68,12 +68,13 @@ class History:
 
         Raises InvalidArgument or FailedPrecondition naming the line.
         """
-        rows = [row for row in self.read(lines, first) if row is not None]
+        rows = [row async for row in self.read(lines, first) if row is not None]
         return await self._database.write(lambda connection: _write(connection, org_id, rows))
 
-    def read(self, lines: Iterable[str | bytes], first: int = 1) -> Iterator[tuple[int, str, Row] | None]:
+    async def read(self, lines: Iterable[str | bytes], first: int = 1) -> AsyncIterator[tuple[int, str, Row] | None]:
         """Number, kind and row of each line; None for the header. Raises InvalidArgument naming the line."""
-        columns = {kind: columns_of(self._database.read, kind) for kind in TABLES}
+        columns = await self._database.read(
+            lambda connection: {kind: columns_of(connection, kind) for kind in TABLES})
         for number, line in enumerate(lines, first):
             yield _of_line(number, lambda line=line: _row(line, columns))
 

@@ -68,7 +68,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call = _call_of(method, context)
             context.set_trailing_metadata((("x-request-id", call.request_id),))
             try:
-                enter(replace(call, caller=self._admit(call)))
+                enter(replace(call, caller=await self._admit(call)))
                 request = _parsed(parse, raw)
                 check(request)
                 return await serve(request, context)
@@ -81,18 +81,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
         return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
 
-    def _admit(self, call: Call) -> Caller | None:
+    async def _admit(self, call: Call) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated or PermissionDenied."""
         if call.method.removeprefix(_OURS) in KEYLESS_METHODS:
             return None
-        caller = self._caller(call.metadata)
+        caller = await self._caller(call.metadata)
         if caller is None:
             raise Unauthenticated(_NO_KEY)
         if caller.is_publishable and call.method.removeprefix(_OURS) not in PUBLISHABLE_METHODS:
             raise PermissionDenied("a publishable key cannot do this; use a secret key")
         return caller
 
-    def _caller(self, metadata: Mapping[str, str]) -> Caller | None:
+    async def _caller(self, metadata: Mapping[str, str]) -> Caller | None:
         authorization = metadata.get("authorization")
         if authorization is None:
             key = metadata.get("x-api-key", "")
@@ -100,7 +100,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             scheme, _, key = authorization.partition(" ")
             if scheme.lower() != "bearer":
                 return None
-        return self._keys.caller(key.strip()) if key else None
+        return await self._keys.caller(key.strip()) if key else None
 
 
 def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:

@@ -78,7 +78,7 @@ class Turns:
                                                     "previousChatId)", rule="required")
         if transport is None:
             return Turn(agent=answerer, **common)
-        session, new_session = self._carried(caller, answerer, transport)
+        session, new_session = await self._carried(caller, answerer, transport)
         return Turn(agent=answerer, session=session, new_session=new_session, renew=self._joined_again,
                     carriage=_carriage((session or new_session).session, transport, said), **common)
 
@@ -88,7 +88,7 @@ class Turns:
 
         Raises NotFound when they had none.
         """
-        found = self._store.sessions.carried(org_id, phone_number_ids, number)
+        found = await self._store.sessions.carried(org_id, phone_number_ids, number)
         if not found:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
         key_id, stored = next((one for one in found if self._is_open(one.stored)), found[0])
@@ -152,13 +152,13 @@ class Turns:
         session.messages.extend(stamped(messages, now))
         return NewSession(session, caller.key_id, variables, agent.private, agent.settings.agent_type)
 
-    def _carried(self, caller: Caller, agent: Agent,
-                 transport: ChatTransport) -> tuple[StoredSession | None, NewSession | None]:
+    async def _carried(self, caller: Caller, agent: Agent,
+                       transport: ChatTransport) -> tuple[StoredSession | None, NewSession | None]:
         """The session of a number and a customer: the one they have with who answers, or a new one."""
         if not (transport.HasField("phone_number_id") and transport.HasField("customer")):
             raise InvalidArgument.of("transport", "needs phoneNumberId and customer, or a sessionId beside it")
         number = _number(transport.customer, "transport.customer.number")
-        for _, stored in self._store.sessions.carried(caller.org_id, [transport.phone_number_id], number):
+        for _, stored in await self._store.sessions.carried(caller.org_id, [transport.phone_number_id], number):
             if self._is_open(stored) and _is_with(stored, agent):
                 return stored, None
         return None, self.new_session(caller, agent, opens=False, phone_number_id=transport.phone_number_id,

@@ -5,8 +5,9 @@ Every test makes orgs of its own in it, so that none sees another's records.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from inspect import isawaitable
 from pathlib import Path
 from typing import TypeVar
 
@@ -96,7 +97,7 @@ async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def delivered_until(store: Store, probe: Callable[[], T | None]) -> T:
+async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | None] | None]) -> T:
     """What `probe` finds, once it finds something; it looks again after each attempt to deliver from the outbox."""
     happened, wake = asyncio.Event(), store.outbox.wake
 
@@ -107,10 +108,12 @@ async def delivered_until(store: Store, probe: Callable[[], T | None]) -> T:
     store.outbox.wake = woken
     try:
         async with asyncio.timeout(20):
-            while (found := probe()) is None:
+            while True:
+                found = probe()
+                if (found := await found if isawaitable(found) else found) is not None:
+                    return found
                 await happened.wait()
                 happened.clear()
-            return found
     finally:
         store.outbox.wake = wake
 

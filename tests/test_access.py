@@ -216,7 +216,7 @@ async def records(service, channel, org, key):
 
 
 def rows(service):
-    return [service.store.database.read.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return [service.store.database.reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("chats", "messages", "sessions", "assistants", "squads", "tools", "forks")]
 
 
@@ -332,5 +332,6 @@ async def test_answer_of_a_chat_completion_is_of_the_caller_alone(channel, servi
     answer = await call(channel, method, theirs.SerializeToString(), bearer(other_org.api))
 
     assert answer.code is grpc.StatusCode.NOT_FOUND
-    history = await service.store.sessions.get(service.store.keys.caller(org.api).scope, session_id)
+    caller = await service.store.keys.caller(org.api)
+    history = await service.store.sessions.get(caller.scope, session_id)
     assert len(history.messages) == 2

@@ -89,7 +89,7 @@ async def put(store: Store, org_id: str, *bodies: bytes, lane: str = "lane", **m
 async def rows(store: Store, until: int) -> list[tuple]:
     """What is in the outbox, once `until` rows are left and none of them waits."""
     def found() -> list[tuple] | None:
-        rows = store.database.read.execute("SELECT body, state, attempts, reason FROM outbox ORDER BY seq").fetchall()
+        rows = store.database.reader.execute("SELECT body, state, attempts, reason FROM outbox ORDER BY seq").fetchall()
         return rows if len(rows) == until and all(state != "waiting" for _, state, _, _ in rows) else None
 
     return await delivered_until(store, found)
@@ -140,7 +140,7 @@ async def test_delivery_is_dead_with_its_reason_and_the_lane_goes_on(
         await sink.has_tried(attempts + 1)
 
         assert await rows(store, 1) == [(b"1", "dead", attempts, "it was busy")]
-        assert store.database.read.execute("SELECT target FROM outbox").fetchone() == (b"{}",)
+        assert store.database.reader.execute("SELECT target FROM outbox").fetchone() == (b"{}",)
 
 
 async def test_dead_delivery_is_kept_a_week_or_as_long_as_its_chat(store: Store, org_id: str, clock: Clock) -> None:

@@ -84,7 +84,7 @@ class Lab:
 
     async def open(self):
         self.key = await self.store.keys.create("acme", "api")
-        self.caller = self.store.keys.caller(self.key.key)
+        self.caller = await self.store.keys.caller(self.key.key)
         return self
 
     def engine(self, *script):
@@ -103,7 +103,7 @@ class Lab:
 
     @property
     def chats(self):
-        return self.store.database.read.execute("SELECT id, status FROM chats ORDER BY id").fetchall()
+        return self.store.database.reader.execute("SELECT id, status FROM chats ORDER BY id").fetchall()
 
     async def kept(self):
         """The only chat on disk."""
@@ -427,7 +427,7 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
 
     assert (during[1], [event.delta.text for event in unfinished.events]) == ("in_progress", ["Hel"])
     assert lab.chats == [(during[0], "completed")]
-    assert lab.store.database.read.execute("SELECT count(*) FROM chat_events").fetchone() == (0,)
+    assert lab.store.database.reader.execute("SELECT count(*) FROM chat_events").fetchone() == (0,)
 
 
 async def test_server_that_was_killed_completes_what_it_had_told(lab):
@@ -435,8 +435,8 @@ async def test_server_that_was_killed_completes_what_it_had_told(lab):
         batches = stream.batches()
         while "delta" not in kinds(await anext(batches)):
             pass
-        copy = lab.store.database.read.execute("SELECT * FROM chats").fetchall()
-        events = lab.store.database.read.execute("SELECT * FROM chat_events").fetchall()
+        copy = lab.store.database.reader.execute("SELECT * FROM chats").fetchall()
+        events = lab.store.database.reader.execute("SELECT * FROM chat_events").fetchall()
         await stream.cancel(STOPPED)
     await lab.store.database.write(lambda connection: _put_back(connection, copy, events))
 
@@ -510,7 +510,7 @@ async def test_bug_after_the_first_token_is_told_without_its_text(lab):
 
 async def test_answer_that_cannot_be_recorded_has_failed(lab):
     async def fill_the_disk():
-        pages = lab.store.database.read.execute("PRAGMA page_count").fetchone()[0]
+        pages = lab.store.database.reader.execute("PRAGMA page_count").fetchone()[0]
         lab.store.database._writer.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(ResourceExhausted):

@@ -92,7 +92,7 @@ class Talk:
 
     def kept(self) -> dict[str, list[tuple]]:
         """Every row of every table that has anything said in it."""
-        read = self.store.database.read
+        read = self.store.database.reader
         tables = [name for (name,) in read.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = {table: read.execute(f'SELECT * FROM "{table}"').fetchall() for table in tables}
         return {table: found for table in tables if (found := [row for row in rows[table] if MARK in str(row)])}
@@ -102,7 +102,7 @@ class Talk:
         return [path.name for path in sorted(self.folder.glob("parley.db*")) if MARK.encode() in path.read_bytes()]
 
     def threads(self) -> tuple[int, int]:
-        read = self.store.database.read
+        read = self.store.database.reader
         return tuple(read.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "forks"))
 
 
@@ -287,7 +287,7 @@ async def _conversations(talk: Talk, chance: random.Random) -> tuple[list[str], 
 
 async def _needed(talk: Talk, contexts: dict[str, list[str]], in_sessions: dict[str, list[str]]) -> set[str]:
     """What the chats and sessions that are left show, each of which must show what it always did."""
-    read, needed = talk.store.database.read, set()
+    read, needed = talk.store.database.reader, set()
     for (chat,) in read.execute("SELECT id FROM chats").fetchall():
         assert await talk.context(chat) == contexts[chat]
         needed.update(contexts[chat])
@@ -298,7 +298,7 @@ async def _needed(talk: Talk, contexts: dict[str, list[str]], in_sessions: dict[
 
 
 async def _stored(talk: Talk) -> list[tuple[str, str]]:
-    rows = talk.store.database.read.execute("SELECT body, thread_id FROM messages").fetchall()
+    rows = talk.store.database.reader.execute("SELECT body, thread_id FROM messages").fetchall()
     return [(text_of(Message.FromString(body)), thread_id) for body, thread_id in rows]
 
 
@@ -624,7 +624,7 @@ async def test_publishable_key_may_neither_export_nor_import(org: Org, history: 
 
 def test_every_column_is_in_an_export(talk: Talk) -> None:
     """A new column of bytes has to be given a form in `server/history.py`."""
-    read = talk.store.database.read
+    read = talk.store.database.reader
     blobs = {(kind, name) for kind in TABLES for name, (type_, _) in columns_of(read, kind).items() if type_ == "BLOB"}
 
     assert blobs == FORMS

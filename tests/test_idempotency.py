@@ -419,7 +419,7 @@ async def test_expired_keys_are_swept_when_new_ones_are_written(tmp_path):
         now[0] += KEPT_MS
         await store.idempotency.claim(scope, "new", b"")
 
-        assert store.database.read.execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
+        assert store.database.reader.execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
 
 
 async def test_deleted_chat_takes_its_kept_answer_along(service, org, http):

@@ -149,7 +149,7 @@ async def test_chat_is_the_same_from_us_and_from_envoy(service, org, http, milli
     await service.store.chats.record(Exchange(
         chat=chat, key_id="key", said=list(full.messages), answered=full.output[:1], alternatives=full.output[1:],
         previous=None, new_session=None, private=None, provider="p", model="m", prompt_tokens=1, completion_tokens=1))
-    key = service.store.keys.caller(org.api)
+    key = await service.store.keys.caller(org.api)
 
     answer = await http.get(f"/chat/{chat.id}", headers=org.bearer)
 

@@ -61,7 +61,7 @@ class Talk:
 
     def bytes_used(self) -> int:
         """The size of the file once the log is in it."""
-        return self.store.database.read.execute(
+        return self.store.database.reader.execute(
             "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()").fetchone()[0]
 
 
@@ -133,7 +133,7 @@ async def test_a_thousand_turns_cost_what_a_session_does_and_take_linear_space(
 
 async def test_turns_of_a_long_chain_keep_only_what_was_said(talk: Talk) -> None:
     await talk.chain(40)
-    read = talk.store.database.read
+    read = talk.store.database.reader
 
     stored = [size for (size,) in read.execute("SELECT length(body) + length(record) FROM chats ORDER BY created_at, id")]
 

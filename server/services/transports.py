@@ -37,7 +37,7 @@ class TransportService(TransportServiceServicer):
         if not (sid and to and number):
             raise InvalidArgument("the form must have MessageSid, To and From")
         ids = account.ids_of(to, org_id)
-        if not self._sessions.carried(org_id, ids, number):
+        if not await self._sessions.carried(org_id, ids, number):
             log.warning("inbound_message_without_session", org=org_id)
             raise NotFound("there is no session with this number", reason="SESSION_NOT_FOUND")
         if text := text.replace("\0", "").strip():

@@ -115,28 +115,27 @@ class Chats:
 
     async def unfinished(self) -> list[Unfinished]:
         """The chats that are in progress on disk; for a server that starts, those it cannot finish."""
-        rows = self._database.read.execute(
-            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats WHERE status = 'in_progress'")
-        return [await self._unfinished(row) for row in rows.fetchall()]
+        rows = await self._database.read(lambda connection: connection.execute(
+            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats WHERE status = 'in_progress'"
+        ).fetchall())
+        return [await self._unfinished(row) for row in rows]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
         condition, parameters = scope.where()
-        row = self._database.read.execute(
-            f"SELECT {_COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]).fetchone()
+        row = await self._database.read(lambda connection: connection.execute(
+            f"SELECT {_COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]).fetchone())
         if row is None:
             raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
         return _from_row(row)
 
     async def history(self, stored: StoredChat) -> list[Message]:
         """The context that a chat leaves: everything said up to its output."""
-        return threads.read(self._database.read, stored.thread_id, stored.last_seq)
+        return await self._database.read(lambda connection: threads.read(connection, stored.thread_id, stored.last_seq))
 
     async def said(self, stored: StoredChat) -> list[Message]:
         """The input of a chat."""
-        if not stored.is_over:
-            return list(stored.record.said)
-        return threads.between(self._database.read, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+        return await self._database.read(lambda connection: _said(connection, stored))
 
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
         """The chat with its whole context. Raises NotFound."""
@@ -144,17 +143,19 @@ class Chats:
 
     async def whole(self, stored: StoredChat) -> Chat:
         """A chat with its whole context."""
-        if not stored.is_over:
-            return self._with_messages(stored, await self.said(stored))
-        return self._with_messages(stored, threads.read(self._database.read, stored.thread_id, stored.output_seq - 1))
+        return await self._database.read(lambda connection: _with_messages(connection, stored, _context(connection, stored)))
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
         """One page of chats, each with its own input only."""
         listing = listing_of(request, scope, _FILTERS)
-        read = self._database.read
-        page = [_from_row(row) for row in read.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
-        total = read.execute(*listing.count("chats")).fetchone()[0]
-        return [self._with_messages(stored, await self.said(stored)) for stored in page], listing.metadata(total)
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Chat], int]:
+            page = [_from_row(row) for row in connection.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
+            total = connection.execute(*listing.count("chats")).fetchone()[0]
+            return [_with_messages(connection, stored, _said(connection, stored)) for stored in page], total
+
+        chats, total = await self._database.read(work)
+        return chats, listing.metadata(total)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
@@ -173,8 +174,8 @@ class Chats:
 
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
-        batches = self._database.read.execute(
-            "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall()
+        batches = await self._database.read(lambda connection: connection.execute(
+            "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall())
         chat = Chat.FromString(body)
         previous = None
         if chat.HasField("previous_chat_id"):
@@ -184,20 +185,33 @@ class Chats:
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
             previous, [event for (batch,) in batches for event in ChatEventBatch.FromString(batch).events])
 
-    def _with_messages(self, stored: StoredChat, context: list[Message]) -> Chat:
-        chat = stored.chat
-        alternatives = list(chat.output)
-        del chat.output[:]
-        chat.messages.extend(context)
-        chat.output.extend(threads.between(self._database.read, stored.thread_id, stored.output_seq, stored.last_seq))
-        chat.output.extend(alternatives)
-        return chat
-
 
 def _from_row(row: tuple) -> StoredChat:
     *places, private, record, body = row
     return StoredChat(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
                       Chat.FromString(body))
+
+
+def _said(connection: sqlite3.Connection, stored: StoredChat) -> list[Message]:
+    if not stored.is_over:
+        return list(stored.record.said)
+    return threads.between(connection, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+
+
+def _context(connection: sqlite3.Connection, stored: StoredChat) -> list[Message]:
+    if not stored.is_over:
+        return _said(connection, stored)
+    return threads.read(connection, stored.thread_id, stored.output_seq - 1)
+
+
+def _with_messages(connection: sqlite3.Connection, stored: StoredChat, context: list[Message]) -> Chat:
+    chat = stored.chat
+    alternatives = list(chat.output)
+    del chat.output[:]
+    chat.messages.extend(context)
+    chat.output.extend(threads.between(connection, stored.thread_id, stored.output_seq, stored.last_seq))
+    chat.output.extend(alternatives)
+    return chat
 
 
 def _insert(connection: sqlite3.Connection, outbox: Outbox, exchange: Exchange) -> None:

@@ -46,7 +46,7 @@ class _Write(NamedTuple):
 
 
 class Database:
-    """One SQLite file. `read` is for the event loop's thread; `write` may be awaited by any task."""
+    """One SQLite file. Reads run in the event loop's thread, writes in the writer's."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,9 +60,13 @@ class Database:
         self._thread.start()
 
     @property
-    def read(self) -> sqlite3.Connection:
-        """The connection for reads under 100 µs, which cost less here than a hop to another thread."""
+    def reader(self) -> sqlite3.Connection:
+        """The connection that `read` uses."""
         return self._reader
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads, and for less than 100 µs: here and now, which costs less than a hop to a thread."""
+        return work(self._reader)
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.

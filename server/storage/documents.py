@@ -55,24 +55,26 @@ class Documents:
 
     async def get(self, org_id: str, document_id: str | None) -> Document:
         """Raises NotFound for an absent document, another org's, or None (an id that could not be read)."""
-        row = self._database.read.execute(
-            f"SELECT version FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()
-        if row is None:
+        found = await self._database.read(lambda connection: self._read(connection, org_id, document_id))
+        if found is None:
             raise self._not_found()
-        parsed = self._parsed.get((document_id, row[0]))
-        return parsed if parsed else self._parse(document_id, row[0])
+        return found
 
     async def find(self, org_id: str, name: str) -> Document | None:
         """The oldest document of this name."""
-        row = self._database.read.execute(
+        row = await self._database.read(lambda connection: connection.execute(
             f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT 1",
-            [org_id, name]).fetchone()
+            [org_id, name]).fetchone())
         return await self.get(org_id, row[0]) if row else None
 
     async def list(self, org_id: str, request: AnyMessage) -> list[Document]:
         listing = listing_of(request, Scope(org_id), {"id": "id"})
-        rows = self._database.read.execute(*listing.select("id", self._table)).fetchall()
-        return [await self.get(org_id, row[0]) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> list[Document]:
+            rows = connection.execute(*listing.select("id, version", self._table)).fetchall()
+            return [found for row in rows if (found := self._parsed_or_read(connection, org_id, *row))]
+
+        return await self._database.read(work)
 
     async def replace(self, document: Document, content: dict[str, Any]) -> Document:
         """Store a new version. Raises NotFound when the document is gone, or was changed since it was read."""
@@ -103,12 +105,22 @@ class Documents:
 
         await self._database.write(work)
 
-    def _parse(self, document_id: str | None, version: int) -> Document:
-        row = self._database.read.execute(
-            f"SELECT id, org_id, created_at, updated_at, version, document FROM {self._table} WHERE id = ?",
-            [document_id]).fetchone()
+    def _read(self, connection: sqlite3.Connection, org_id: str, document_id: str | None) -> Document | None:
+        version = version_in(connection, self._table, org_id, document_id)
+        return self._parsed_or_read(connection, org_id, document_id, version) if version is not None else None
+
+    def _parsed_or_read(self, connection: sqlite3.Connection, org_id: str, document_id: str | None, version: int
+                        ) -> Document | None:
+        """A document that is there; None when it is not any more."""
+        if parsed := self._parsed.get((document_id, version)):
+            return parsed
+        row = connection.execute(
+            f"SELECT id, org_id, created_at, updated_at, version, document FROM {self._table} WHERE id = ? AND org_id = ?",
+            [document_id, org_id]).fetchone()
+        if row is None:
+            return None
         parsed = Document(*row[:5], orjson.loads(row[5]))
-        self._parsed[parsed.id, version] = parsed
+        self._parsed[parsed.id, parsed.version] = parsed
         if len(self._parsed) > _CACHED:
             self._parsed.popitem(last=False)
         return parsed

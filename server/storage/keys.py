@@ -55,10 +55,11 @@ class Keys:
         # Callers show the same few keys again and again, and OpenSSL takes 30 µs and more to set up an HMAC.
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
-    def caller(self, key: str) -> Caller | None:
+    async def caller(self, key: str) -> Caller | None:
         """Who shows `key`; None when it is unknown or revoked."""
-        row = self._database.read.execute(
-            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL", [self._digest(key)]).fetchone()
+        digest = self._digest(key)
+        row = await self._database.read(lambda connection: connection.execute(
+            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
         return Caller(*row) if row else None
 
     async def create(self, org_name: str, kind: str) -> NewKey:
@@ -77,9 +78,9 @@ class Keys:
         return await self._database.write(work)
 
     async def list(self) -> list[dict[str, Any]]:
-        rows = self._database.read.execute(
+        rows = await self._database.read(lambda connection: connection.execute(
             "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at "
-            "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id").fetchall()
+            "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id").fetchall())
         names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -97,7 +98,8 @@ class Keys:
 
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""
-        row = self._database.read.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()
+        row = await self._database.read(
+            lambda connection: connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone())
         if row is None:
             raise NotFound(f"org {name} does not exist; `parley keys create --org {name}` makes it")
         return row[0]

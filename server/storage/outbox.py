@@ -113,18 +113,18 @@ class Outbox:
         self.wake()
         return fresh
 
-    def due(self, limit: int, busy: Collection[int], full: Collection[str]) -> list[Waiting]:
+    async def due(self, limit: int, busy: Collection[int], full: Collection[str]) -> list[Waiting]:
         """What is due now, longest due first, without the rows that are busy and the orgs that have enough of them."""
-        rows = self._database.read.execute(
+        rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? AND seq NOT IN ({_marks(busy)}) "
             f"AND org_id NOT IN ({_marks(full)}) ORDER BY due_at, seq LIMIT ?",
-            [self._clock(), *busy, *full, limit]).fetchall()
+            [self._clock(), *busy, *full, limit]).fetchall())
         return [Waiting(*row[:-1], orjson.loads(row[-1])) for row in rows]
 
-    def next_due(self) -> int | None:
+    async def next_due(self) -> int | None:
         """When the first row that is not due yet will be."""
-        return self._database.read.execute(
-            "SELECT min(due_at) FROM outbox WHERE due_at > ?", [self._clock()]).fetchone()[0]
+        return await self._database.read(lambda connection: connection.execute(
+            "SELECT min(due_at) FROM outbox WHERE due_at > ?", [self._clock()]).fetchone()[0])
 
     async def begin(self, waiting: Waiting) -> bool:
         """Count an attempt, before it is made; False when the row is gone."""

@@ -88,44 +88,49 @@ class Sessions:
     async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
         """Raises NotFound for an absent session, another caller's, or None (an id that could not be read)."""
         condition, parameters = scope.where()
-        row = self._database.read.execute(
-            f"SELECT {_COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone()
+        row = await self._database.read(lambda connection: connection.execute(
+            f"SELECT {_COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone())
         if row is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
         return _from_row(row)
 
-    def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
+    async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
         """The latest sessions of these numbers, ours and the customer's, the newest first."""
-        rows = self._database.read.execute(
+        rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT key_id, {_COLUMNS} FROM sessions WHERE org_id = ? "
             f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
             "ORDER BY created_at DESC, id DESC LIMIT ?",
-            [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall()
+            [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall())
         return [Carried(row[0], _from_row(row[1:])) for row in rows]
 
     async def history(self, stored: StoredSession) -> list[Message]:
         """Everything said in a session, oldest first."""
-        return threads.read(self._database.read, stored.thread_id)
+        return await self._database.read(lambda connection: threads.read(connection, stored.thread_id))
 
     async def get(self, scope: Scope, session_id: str | None) -> Session:
         """The session with its messages and costs. Raises NotFound."""
         stored = await self.find(scope, session_id)
         stored.session.messages.extend(await self.history(stored))
-        return _with_costs(self._database.read, stored.session)
+        return await self._database.read(lambda connection: _with_costs(connection, stored.session))
 
     async def of_agents(self, scope: Scope, request: ListAgentChatsRequest) -> list[Session]:
         """The sessions that have an agent, without messages and costs. Its list is documented without pages."""
         listing = listing_of(request, scope, _FILTERS, limit=_MOST_AGENT_CHATS)
-        rows = self._database.read.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
+        rows = await self._database.read(
+            lambda connection: connection.execute(*listing.select(_COLUMNS, "sessions")).fetchall())
         return [_from_row(row).session for row in rows]
 
     async def list(self, scope: Scope, request: ListSessionsRequest) -> tuple[list[Session], PaginationMeta]:
         """One page of sessions, without their messages."""
         listing = listing_of(request, scope, _FILTERS)
-        read = self._database.read
-        rows = read.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
-        total = read.execute(*listing.count("sessions")).fetchone()[0]
-        return [_with_costs(read, _from_row(row).session) for row in rows], listing.metadata(total)
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Session], int]:
+            rows = connection.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
+            total = connection.execute(*listing.count("sessions")).fetchone()[0]
+            return [_with_costs(connection, _from_row(row).session) for row in rows], total
+
+        sessions, total = await self._database.read(work)
+        return sessions, listing.metadata(total)
 
     async def update(self, scope: Scope, session_id: str | None, change: Callable[[Session], None],
                      messages: Sequence[Message] | None) -> Session:

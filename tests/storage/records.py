@@ -91,8 +91,8 @@ class Recorder:
         return texts(await self.store.chats.history(chat))
 
     def rows(self, table: str) -> int:
-        return self.store.database.read.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return self.store.database.reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
     def threads(self) -> int:
         """How many threads hold messages."""
-        return self.store.database.read.execute("SELECT count(DISTINCT thread_id) FROM messages").fetchone()[0]
+        return self.store.database.reader.execute("SELECT count(DISTINCT thread_id) FROM messages").fetchone()[0]

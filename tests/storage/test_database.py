@@ -44,7 +44,7 @@ def insert(number, text="x"):
 
 
 def numbers(database):
-    return [row[0] for row in database.read.execute("SELECT n FROM said ORDER BY n")]
+    return [row[0] for row in database.reader.execute("SELECT n FROM said ORDER BY n")]
 
 
 def raising(error, after):
@@ -112,7 +112,7 @@ async def test_writes_are_done_in_the_order_in_which_they_came(database):
 
 async def test_stray_write_on_the_reading_connection_is_refused(database):
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        database.read.execute("INSERT INTO said VALUES (1, 'x')")
+        database.reader.execute("INSERT INTO said VALUES (1, 'x')")
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ async def test_writer_goes_on_after_a_failure(database):
 
 
 async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(database):
-    pages = database.read.execute("PRAGMA page_count").fetchone()[0]
+    pages = database.reader.execute("PRAGMA page_count").fetchone()[0]
     await database.write(insert(1))
     database._writer.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -357,7 +357,7 @@ async def test_write_after_close_is_refused(database):
 
 def test_acknowledged_means_on_disk(database):
     pragmas = {name: [connection.execute(f"PRAGMA {name}").fetchone()[0] for connection in
-                      (database._writer, database.read)]
+                      (database._writer, database.reader)]
                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")}
 
     assert pragmas == {"journal_mode": ["wal", "wal"], "synchronous": [2, 2], "foreign_keys": [1, 1],
@@ -406,7 +406,7 @@ def test_undamaged_file_is_opened_again_as_it_was(tmp_path):
 
     store = open_store(tmp_path)
 
-    assert store.database.read.execute("SELECT count(*) FROM messages").fetchone() == (500,)
+    assert store.database.reader.execute("SELECT count(*) FROM messages").fetchone() == (500,)
     store.close()
 
 

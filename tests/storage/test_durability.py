@@ -20,7 +20,7 @@ async def main():
     database = Database(Path(sys.argv[1]))
     database.migrate(lambda connection: connection.execute(
         "CREATE TABLE IF NOT EXISTS said (n INTEGER PRIMARY KEY, text TEXT NOT NULL)"))
-    number = 1 + database.read.execute("SELECT coalesce(max(n), 0) FROM said").fetchone()[0]
+    number = 1 + database.reader.execute("SELECT coalesce(max(n), 0) FROM said").fetchone()[0]
     async def say(n):
         await database.write(lambda connection: connection.execute("INSERT INTO said VALUES (?, ?)", [n, "x" * 700]))
         print(n, flush=True)

@@ -14,7 +14,7 @@ PREFIXES = {"api": "api_", "secret": "sk_live_", "publishable": "pk_live_"}
 async def test_key_says_who_calls(store, kind):
     made = await store.keys.create("acme", kind)
 
-    assert store.keys.caller(made.key) == Caller(made.org_id, made.id, kind)
+    assert await store.keys.caller(made.key) == Caller(made.org_id, made.id, kind)
     assert made.key.startswith(PREFIXES[kind])
 
 
@@ -29,7 +29,7 @@ async def test_keys_of_one_org_name_are_of_one_org(store):
 async def test_publishable_key_sees_what_it_made_others_what_their_org_has(store):
     made = [await store.keys.create("acme", kind) for kind in KINDS]
 
-    assert [store.keys.caller(key.key).scope for key in made] == [
+    assert [(await store.keys.caller(key.key)).scope for key in made] == [
         Scope(key.org_id, key.id if key.kind == "publishable" else None) for key in made]
 
 
@@ -41,7 +41,7 @@ STRANGE = {"empty": "", "sql": "' OR '1'='1", "union": "x' UNION SELECT org_id, 
 async def test_strange_key_is_nobodys(store, key):
     await store.keys.create("acme", "api")
 
-    assert store.keys.caller(key) is None
+    assert await store.keys.caller(key) is None
 
 
 NOT_QUITE = {"case": str.upper, "one character less": lambda key: key[:-1], "blank": lambda key: key + " ",
@@ -52,7 +52,7 @@ NOT_QUITE = {"case": str.upper, "one character less": lambda key: key[:-1], "bla
 async def test_key_must_be_shown_exactly(store, change):
     made = await store.keys.create("acme", "api")
 
-    assert store.keys.caller(change(made.key)) is None
+    assert await store.keys.caller(change(made.key)) is None
 
 
 async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
@@ -60,8 +60,8 @@ async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
 
     await store.keys.revoke(gone.id)
 
-    assert store.keys.caller(gone.key) is None
-    assert store.keys.caller(stays.key).key_id == stays.id
+    assert await store.keys.caller(gone.key) is None
+    assert (await store.keys.caller(stays.key)).key_id == stays.id
 
 
 async def test_revoking_twice_keeps_the_first_time(store, clock):
@@ -109,7 +109,7 @@ async def test_keys_are_known_after_a_restart_and_only_under_the_same_secret(sto
 
     same, other = open_store(tmp_path), open_store(tmp_path, key_secret="another secret of the operator")
 
-    assert same.keys.caller(made.key).key_id == made.id
-    assert other.keys.caller(made.key) is None
+    assert (await same.keys.caller(made.key)).key_id == made.id
+    assert await other.keys.caller(made.key) is None
     same.close()
     other.close()

@@ -272,8 +272,8 @@ async def test_replacing_messages_with_none_leaves_no_old_message_when_no_chat_n
 
 async def test_storage_grows_with_what_was_said_not_with_its_square(tmp_path, clock):
     def size():
-        store.database.read.execute("PRAGMA wal_checkpoint")
-        return store.database.read.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        store.database.reader.execute("PRAGMA wal_checkpoint")
+        return store.database.reader.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
                                            ).fetchone()[0]
 
     store = open_store(tmp_path / "long", clock=clock)
