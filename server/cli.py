@@ -191,7 +191,7 @@ def vacuum(data: Path | None, as_json: bool) -> None:
     """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving."""
 
     async def run(store: Store) -> None:
-        store.database.vacuum()
+        await store.database.vacuum()
 
     _with_store(data, run)
     _print({"vacuumed": True}, as_json, "vacuumed")

@@ -230,7 +230,7 @@ async def test_deletions_in_any_order_keep_what_is_needed_and_leave_nothing(talk
 
     assert talk.kept() == {}
     assert talk.threads() == (0, 0)
-    talk.store.database.vacuum()
+    await talk.store.database.vacuum()
     assert talk.in_files() == []
 
 

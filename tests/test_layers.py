@@ -19,6 +19,8 @@ EXCHANGE = {f"server.{name}" for name in (
     "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
+ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite")}
+
 MAY_IMPORT = {
     "generated": set(),
     **{name: {"generated", *PLAIN} for name in PLAIN},
@@ -54,14 +56,15 @@ MAY_IMPORT = {
 }
 """What each layer may import beside itself."""
 MUST_NOT_IMPORT = {
-    "server.services": {"server.storage.database", "server.storage.migrations", "server.storage.store"},
+    "server.services": {*ENGINES, "server.storage.store"},
     "server.app": {"server.cli", "server.dev"},
-    **{name: {"server.storage.database", "server.storage.migrations"} for name in EXCHANGE},
+    **{name: ENGINES for name in EXCHANGE},
 }
 """Exceptions to what the table allows."""
 
 ONLY_IN = {
     "sqlite3": "server.storage", "sqlite_utils": "server.storage",
+    "psycopg": "server.storage", "psycopg_pool": "server.storage", "greenlet": "server.storage",
     "openai": "server.backends", "anthropic": "server.backends", "httpcore2": "server.backends",
     "httpx": "gateway", "envoy": "gateway", "yaml": "gateway",
     "liquid": "server.templates", "protovalidate": "server.validation", "uuid_utils": "server.ids",
@@ -71,7 +74,9 @@ ONLY_IN = {
 """Packages that one layer has to itself."""
 CATCH_ALL = {
     "server.interceptors": "the one place that turns every exception into a status",
-    "server.storage.database": "one write must not take the writer thread with it",
+    "server.storage.postgres": "rolls back, and raises again",
+    "server.storage.postgres_connection": "hands it to whoever waits in a greenlet",
+    "server.storage.sqlite": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
     "server.storage.idempotency": "lets the claim go, and raises again",
     "server.deliveries": "a task of its own, whose row must not be tried without end",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from server.clock import Clock
 from server.errors import NotFound
 from server.ids import new_id
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.scope import Scope
 
 _PREFIXES = {"api": "api_", "secret": "sk_live_", "publishable": "pk_live_"}
@@ -67,7 +66,7 @@ class Keys:
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> NewKey:
+        def work(connection: Connection) -> NewKey:
             org_id = _org(connection, org_name, now)
             key_id = new_id()
             connection.execute(
@@ -88,7 +87,7 @@ class Keys:
         """Make a key useless at once. Raises NotFound."""
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             changed = connection.execute(
                 "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", [now, key_id]).rowcount
             if not changed:
@@ -113,6 +112,7 @@ class Keys:
         return hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 
-def _org(connection: sqlite3.Connection, name: str, now: int) -> str:
-    connection.execute("INSERT OR IGNORE INTO orgs (id, name, created_at) VALUES (?, ?, ?)", [new_id(), name, now])
+def _org(connection: Connection, name: str, now: int) -> str:
+    connection.execute("INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                       [new_id(), name, now])
     return connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()[0]

@@ -1,19 +1,22 @@
-"""The store: every noun's storage over one database. Opens and closes; holds no SQL."""
+"""The store: every noun's storage over one database. Opens and closes; holds no SQL but that of the key secret."""
 
 import os
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.clock import Clock, now_ms
+from server.storage import migrations, postgres_migrations
 from server.storage.assistants import Assistants
 from server.storage.chats import Chats
-from server.storage.database import Database, DatabaseError
+from server.storage.database import Connection, Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
-from server.storage.migrations import migrate
 from server.storage.outbox import Outbox
 from server.storage.sessions import Sessions
+from server.storage.sqlite import SqliteDatabase
 from server.storage.squads import Squads
 from server.storage.tools import Tools
 from server.storage.usage import Usage
@@ -32,9 +35,31 @@ class Store:
     usage: Usage
     outbox: Outbox
 
+    @classmethod
+    def of(cls, database: Database, key_secret: bytes, clock: Clock) -> "Store":
+        outbox = Outbox(database, clock)
+        return cls(database, Keys(database, key_secret, clock), Assistants(database, clock), Squads(database, clock),
+                   Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
+                   IdempotencyKeys(database, clock), Usage(database), outbox)
+
+    async def aclose(self) -> None:
+        """Finish the writes that wait, then close the database."""
+        await self.database.aclose()
+
     def close(self) -> None:
-        """Finish the writes that wait, then close the file."""
+        """The same at once, for SQLite."""
         self.database.close()
+
+
+@asynccontextmanager
+async def opened(folder: Path, url: str | None = None, key_secret: str | None = None, connections: int = 10
+                 ) -> AsyncIterator[Store]:
+    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it cannot be used."""
+    store = open_store(folder, key_secret) if url is None else await connect_store(url, key_secret, connections)
+    try:
+        yield store
+    finally:
+        await store.aclose()
 
 
 def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms) -> Store:
@@ -43,18 +68,40 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
-    database = Database(folder / "parley.db")
+    database = SqliteDatabase(folder / "parley.db")
     try:
         database.check()
-        database.migrate(migrate)
-        secret = key_secret.encode() if key_secret else _kept_secret(folder / "key-secret")
+        database.migrate(migrations.migrate)
+        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / "key-secret"), clock)
     except BaseException:
         database.close()
         raise
-    outbox = Outbox(database, clock)
-    return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
-                 IdempotencyKeys(database, clock), Usage(database), outbox)
+
+
+async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms) -> Store:
+    """The PostgreSQL store at `url`. Raises DatabaseError when it cannot be reached or used."""
+    try:
+        from server.storage.postgres import PostgresDatabase
+    except ImportError:
+        raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
+    database = await PostgresDatabase.connect(url, connections)
+    try:
+        await database.migrate(postgres_migrations.migrate)
+        secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
+        return Store.of(database, secret, clock)
+    except BaseException:
+        await database.aclose()
+        raise
+
+
+def _shared_secret(connection: Connection) -> bytes:
+    """The secret of the key digests, made on first use; in the database, since every server needs the same one."""
+    connection.lock("key secret")
+    row = connection.execute("SELECT secret FROM key_secret").fetchone()
+    if row is None:
+        row = (secrets.token_bytes(32),)
+        connection.execute("INSERT INTO key_secret (secret) VALUES (?)", row)
+    return row[0]
 
 
 def _kept_secret(path: Path) -> bytes:

@@ -1,12 +1,17 @@
-"""A store of its own for every test: a real SQLite file in tmp_path, a clock that stands still until it is moved."""
+"""A store of its own for every test, on each engine: a SQLite file in tmp_path, a new PostgreSQL database.
 
-from collections.abc import Iterator
-from pathlib import Path
+The clock stands still until it is moved.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from server.storage.store import Store, open_store
-from tests.storage.records import Recorder, StandingClock
+from server.storage.store import Store
+from tests.postgres import Postgres
+from tests.storage.records import Place, PostgresPlace, Recorder, SqlitePlace, StandingClock
+
+ENGINES = ("sqlite", "postgres")
 
 
 @pytest.fixture
@@ -14,13 +19,35 @@ def clock() -> StandingClock:
     return StandingClock()
 
 
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: StandingClock) -> Iterator[Store]:
-    store = open_store(tmp_path, clock=clock)
-    yield store
-    store.close()
+async def place(engine: str, request: pytest.FixtureRequest, clock: StandingClock) -> AsyncIterator[Place]:
+    if engine == "sqlite":
+        place = SqlitePlace(clock, request.getfixturevalue("tmp_path"))
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty(server.common)
+        place = PostgresPlace(clock, server.common)
+    yield place
+    await place.close()
+
+
+@pytest.fixture
+async def store(place: Place) -> Store:
+    return await place.open()
 
 
 @pytest.fixture
 async def recorder(store: Store, clock: StandingClock) -> Recorder:
     return await Recorder.of_new_org(store, clock)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()

@@ -8,13 +8,14 @@ import threading
 import pytest
 
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted, StorageUnavailable
-from server.storage.database import Database, DatabaseError, storage_error
+from server.storage.database import DatabaseError
+from server.storage.sqlite import SqliteDatabase, storage_error
 from server.storage.store import open_store
 
 
 @pytest.fixture
 def database(tmp_path):
-    database = Database(tmp_path / "test.db")
+    database = SqliteDatabase(tmp_path / "test.db")
     database.migrate(lambda connection: connection.execute("CREATE TABLE said (n INTEGER PRIMARY KEY, text TEXT NOT NULL)"))
     yield database
     database.close()
@@ -338,7 +339,7 @@ async def test_close_finishes_the_writes_that_wait(database, tmp_path):
 
     assert (await asyncio.gather(*writes))[1:] == [*range(20)]
     await asyncio.to_thread(closing.join)
-    reopened = Database(tmp_path / "test.db")
+    reopened = SqliteDatabase(tmp_path / "test.db")
     assert numbers(reopened) == [*range(20)]
     reopened.close()
 

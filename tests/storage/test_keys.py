@@ -95,7 +95,8 @@ async def test_list_shows_keys_without_their_text(store):
     assert made.key not in str(listed)
 
 
-async def test_file_holds_no_key(store, tmp_path):
+async def test_file_holds_no_key(tmp_path):
+    store = open_store(tmp_path)
     made = await store.keys.create("acme", "secret")
     store.close()
 
@@ -103,13 +104,11 @@ async def test_file_holds_no_key(store, tmp_path):
     assert made.key.removeprefix("sk_live_").encode() not in (tmp_path / "parley.db").read_bytes()
 
 
-async def test_keys_are_known_after_a_restart_and_only_under_the_same_secret(store, tmp_path):
+async def test_keys_are_known_after_a_restart_and_only_under_the_same_secret(store, place):
     made = await store.keys.create("acme", "api")
-    store.close()
+    await store.aclose()
 
-    same, other = open_store(tmp_path), open_store(tmp_path, key_secret="another secret of the operator")
+    same, other = await place.open(), await place.open(key_secret="another secret of the operator")
 
     assert (await same.keys.caller(made.key)).key_id == made.id
     assert await other.keys.caller(made.key) is None
-    same.close()
-    other.close()
