@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.clock import Clock, now_ms
-from server.storage import migrations, postgres_migrations
+from server.storage import postgres_migrations
 from server.storage.assistants import Assistants
+from server.storage.backups import DATABASE, SECRET
 from server.storage.chats import Chats
 from server.storage.database import Connection, Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
@@ -19,6 +20,7 @@ from server.storage.sessions import Sessions
 from server.storage.sqlite import SqliteDatabase
 from server.storage.squads import Squads
 from server.storage.tools import Tools
+from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
 
 
@@ -68,11 +70,12 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
-    database = SqliteDatabase(folder / "parley.db")
+    path = folder / DATABASE
+    database = SqliteDatabase(path)
     try:
         database.check()
-        database.migrate(migrations.migrate)
-        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / "key-secret"), clock)
+        bring_up_to_date(database, path)
+        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / SECRET), clock)
     except BaseException:
         database.close()
         raise
