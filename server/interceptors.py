@@ -16,7 +16,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from server.access import KEYLESS_METHODS, PUBLISHABLE_METHODS
+from server.access import admits, needs_key
 from server.call import Call, enter
 from server.errors import (
     DeadlineExceeded,
@@ -107,7 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _authenticated(self, call: Call) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated."""
-        if call.method.removeprefix(_OURS) in KEYLESS_METHODS:
+        if not needs_key(call.method):
             return None
         caller = self._caller(call.metadata)
         if caller is None:
@@ -127,7 +127,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 def _check_access(call: Call, caller: Caller | None) -> None:
     """Raises PermissionDenied."""
-    if caller is not None and caller.is_publishable and call.method.removeprefix(_OURS) not in PUBLISHABLE_METHODS:
+    if caller is not None and not admits(call.method, publishable=caller.is_publishable):
         raise PermissionDenied("a publishable key cannot do this; use a secret key")
 
 
