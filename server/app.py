@@ -56,6 +56,7 @@ from server.idempotency import Idempotency
 from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
+from server.limits import Limits
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -91,6 +92,10 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second server on the port would take half of the calls unseen
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", -1),
+    # Likewise more than Envoy's 60 KB of headers, so that what is too large is always its 431: between these two sizes
+    # gRPC refuses some calls by chance.
+    ("grpc.max_metadata_size", 96 * 1024),
+    ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
@@ -117,7 +122,9 @@ class App:
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._traffic = Traffic()
-        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self._traffic)
+        self.limits = Limits(settings)
+        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, self._traffic,
+                                      settings.call_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         allowed = AllowedHosts(settings.upstream_allow_hosts)
         self._tools = ToolRunner(allowed, clock)

@@ -23,6 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from gateway.launcher import Gateway, GatewayError
 from server.app import App, ListenError
+from server.clock import now_ms, parse_rfc3339
 from server.config import Settings
 from server.console import data_option, fail, json_option, settings_of, show
 from server.dev import first_start
@@ -72,11 +73,23 @@ def keys() -> None:
 @data_option
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.option("--kind", type=click.Choice(KINDS), required=True)
+@click.option("--expires", metavar="TIME", help="When it ends, RFC 3339: a day or a time. [never]")
 @json_option
-def create_key(data: Path | None, org: str, kind: str, as_json: bool) -> None:
+def create_key(data: Path | None, org: str, kind: str, expires: str | None, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
-    made = _with_store(data, lambda store: store.keys.create(org, kind))
-    show({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
+    ends = {} if expires is None else {"expiresAt": _later(expires)}
+    made = _with_store(data, lambda store: store.keys.create(org, kind, ends.get("expiresAt")))
+    show({"id": made.id, "org": made.org_id, "kind": made.kind, **ends, "key": made.key}, as_json, made.key)
+
+
+def _later(text: str) -> int:
+    try:
+        moment = parse_rfc3339(text)
+    except ValueError:
+        fail(f"--expires: {text!r} is no time; write it like 2030-12-31 or 2030-12-31T12:00:00Z")
+    if moment <= now_ms():
+        fail(f"--expires: {text} is past")
+    return moment
 
 
 @keys.command("list")
@@ -85,8 +98,14 @@ def create_key(data: Path | None, org: str, kind: str, as_json: bool) -> None:
 def list_keys(data: Path | None, as_json: bool) -> None:
     """List the keys, without their text."""
     found = _with_store(data, lambda store: store.keys.list())
-    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{'  revoked' if key['revokedAt'] else ''}" for key in found]
+    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{_ended(key)}" for key in found]
     show(found, as_json, "\n".join(lines))
+
+
+def _ended(key: dict[str, Any]) -> str:
+    if key["revokedAt"]:
+        return "  revoked"
+    return "  expired" if key["expiresAt"] and key["expiresAt"] <= now_ms() else ""
 
 
 @keys.command("revoke")

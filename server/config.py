@@ -82,6 +82,20 @@ class Settings(BaseSettings):
     """How long a server that is in use and is to stop still takes calls, once its health says that it goes away."""
     grace_seconds: float = Field(default=10, ge=0)
     """How long it then lets calls end that have begun."""
+    limits: bool = True
+    """False takes away every limit on requests and calls below, as measurements want it."""
+    key_requests_per_minute: float = Field(default=60_000, gt=0)
+    key_burst: int | None = Field(default=None, ge=1)
+    """How many of these may come at once; None means a minute's."""
+    org_requests_per_minute: float = Field(default=120_000, gt=0)
+    org_burst: int | None = Field(default=None, ge=1)
+    key_calls: int = Field(default=2_000, ge=1)
+    """How many calls may be under way at once, streams included."""
+    org_calls: int = Field(default=4_000, ge=1)
+    server_calls: int = Field(default=8_000, ge=1)
+    """Of all orgs, for all workers together. Less than Envoy passes on, so that the refusal is the server's."""
+    call_seconds: float = Field(default=900, gt=0)
+    """How long a call may take that is no stream; more than a model call may."""
 
     @field_validator("http", "grpc", mode="before")
     @classmethod

@@ -55,14 +55,15 @@ class Keys:
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
     async def caller(self, key: str) -> Caller | None:
-        """Who shows `key`; None when it is unknown or revoked."""
-        digest = self._digest(key)
+        """Who shows `key`; None when it is unknown, revoked or expired."""
+        digest, now = self._digest(key), self._clock()
         row = await self._database.read(lambda connection: connection.execute(
-            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
+            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL "
+            "AND (expires_at IS NULL OR expires_at > ?)", [digest, now]).fetchone())
         return Caller(*row) if row else None
 
-    async def create(self, org_name: str, kind: str) -> NewKey:
-        """Make a key, and the org when it is new."""
+    async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
+        """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then on."""
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
         now = self._clock()
 
@@ -70,17 +71,17 @@ class Keys:
             org_id = _org(connection, org_name, now)
             key_id = new_id()
             connection.execute(
-                "INSERT INTO keys (id, org_id, kind, digest, created_at) VALUES (?, ?, ?, ?, ?)",
-                [key_id, org_id, kind, self._digest(text), now])
+                "INSERT INTO keys (id, org_id, kind, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+                [key_id, org_id, kind, self._digest(text), now, expires_at])
             return NewKey(key_id, org_id, kind, text)
 
         return await self._database.write(work)
 
     async def list(self) -> list[dict[str, Any]]:
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at "
+            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at, expires_at "
             "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id").fetchall())
-        names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt")
+        names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt", "expiresAt")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     async def revoke(self, key_id: str) -> None:
