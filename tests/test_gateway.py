@@ -362,6 +362,7 @@ async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
     ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, POST"), ("/session/s1", "DELETE, GET, PATCH"),
     ("/assistant", "GET, POST"), ("/assistant/a1", "DELETE, GET, PATCH"), ("/squad", "GET, POST"),
     ("/squad/q1", "DELETE, GET, PATCH"), ("/tool", "GET, POST"), ("/tool/t1", "DELETE, GET, PATCH"),
+    ("/openapi.json", "GET"),
 ])
 @pytest.mark.parametrize("headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}],
                          ids=["no key", "secret key", "x-api-key"])

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
-    "access", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages", "parts",
-    "summaries", "templates", "traffic", "twilio", "validation")}
+    "access", "acted_on", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages",
+    "parts", "summaries", "templates", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
