@@ -7,8 +7,6 @@ A path that is two doors' is one operation here, which says what holds at which:
 import re
 from typing import Any, NamedTuple
 
-from server.access import KEYLESS_METHODS, PUBLISHABLE_METHODS
-
 from . import errors, forms
 from .forms import Schema
 from .schemas import Schemas
@@ -42,7 +40,7 @@ class Binding(NamedTuple):
 
     @property
     def keyed(self) -> bool:
-        return self.name not in KEYLESS_METHODS
+        return self.method.access != "ACCESS_NO_KEY"
 
 
 class Operations:
@@ -110,7 +108,7 @@ class Operations:
             text = f"**At the {binding.door} door**: {text}"
         if not binding.keyed:
             return f"{text}\n\nTakes no key."
-        publishable = binding.name in PUBLISHABLE_METHODS
+        publishable = binding.method.access == "ACCESS_ANY_KEY"
         return text + ("\n\nPublishable keys may call it." if publishable
                        else "\n\nNeeds an `api` or a `secret` key; a publishable one is answered 403.")
 

@@ -31,6 +31,8 @@ class Method(NamedTuple):
     name: str
     proto: MethodDescriptorProto
     comment: str
+    access: str
+    """Who may call it, such as ACCESS_ANY_KEY."""
 
     @property
     def request(self) -> str:
@@ -71,14 +73,22 @@ class Source:
     def rules(self, what: FieldDescriptorProto | DescriptorProto) -> Any:
         """The FieldRules of a field, or the MessageRules of a message; empty ones when it has none."""
         kind = "Field" if isinstance(what, FieldDescriptorProto) else "Message"
+        return self._option(what, kind, f"buf.validate.{kind.lower()}")
+
+    def access(self, method: MethodDescriptorProto) -> str:
+        """The name of what a method says of who may call it."""
+        access = self._pool.FindEnumTypeByName(f"{PACKAGE}.Access")
+        return access.values_by_number[self._option(method, "Method", f"{PACKAGE}.access")].name
+
+    def _option(self, what: Any, kind: str, name: str) -> Any:
         options = GetMessageClass(self._pool.FindMessageTypeByName(f"google.protobuf.{kind}Options"))
-        extension = self._pool.FindExtensionByName(f"buf.validate.{kind.lower()}")
-        return options.FromString(what.options.SerializeToString()).Extensions[extension]
+        return options.FromString(what.options.SerializeToString()).Extensions[self._pool.FindExtensionByName(name)]
 
     def _read(self, file: FileDescriptorProto) -> None:
         self.comments |= dict(_comments(file))
         self.messages |= {message.name: message for message in file.message_type}
-        self.methods += [Method(service.name, method.name, method, self.comments.get(f"{service.name}.{method.name}", ""))
+        self.methods += [Method(service.name, method.name, method, self.comments.get(f"{service.name}.{method.name}", ""),
+                                self.access(method))
                          for service in file.service for method in service.method]
 
 
