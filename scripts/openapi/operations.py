@@ -35,10 +35,6 @@ class Binding(NamedTuple):
     """Which of the method's paths it is, from 0."""
 
     @property
-    def name(self) -> str:
-        return f"{self.method.service}/{self.method.name}"
-
-    @property
     def keyed(self) -> bool:
         return self.method.access != "ACCESS_NO_KEY"
 

@@ -181,7 +181,7 @@ async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(s
     """And nothing is done: not read, not written, no model called."""
     org = await slow.new_org()
     await spend(slow, org.publishable, 2)
-    before = slow.store.database.read.execute("SELECT count(*) FROM chats").fetchone()
+    before = slow.store.database.reader.execute("SELECT count(*) FROM chats").fetchone()
 
     async with http_client(slow) as http:
         headers = {"authorization": f"Bearer {org.publishable}"}
@@ -190,7 +190,7 @@ async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(s
                    await http.get("/session", headers=headers)]
 
     assert [answer.status_code for answer in answers] == [429] * 3
-    assert slow.store.database.read.execute("SELECT count(*) FROM chats").fetchone() == before
+    assert slow.store.database.reader.execute("SELECT count(*) FROM chats").fetchone() == before
 
 
 async def test_request_refused_for_what_it_is_counts(slow):

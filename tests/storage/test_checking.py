@@ -10,6 +10,12 @@ from server.storage.database import DatabaseError
 from server.storage.stats import stats
 from server.storage.store import open_store
 
+
+@pytest.fixture
+def engine() -> str:
+    """Files are SQLite's alone."""
+    return "sqlite"
+
 BROKEN = {
     "message missing": ("DELETE FROM messages WHERE seq = 1 AND thread_id = (SELECT min(thread_id) FROM chats)",
                         "lacks messages"),
@@ -48,7 +54,7 @@ async def test_database_in_use_is_sound(used):
 
 
 async def test_database_is_sound_after_deletions(used, store, recorder):
-    chats = store.database.read.execute("SELECT id FROM chats ORDER BY id").fetchall()
+    chats = store.database.reader.execute("SELECT id FROM chats ORDER BY id").fetchall()
     await store.chats.delete(recorder.scope, chats[0][0])
 
     assert findings(used) == []

@@ -68,12 +68,12 @@ async def test_key_is_nobodys_from_the_moment_on_at_which_it_expires(store, cloc
     ends, stays = await store.keys.create("acme", "api", clock.now + 1_000), await store.keys.create("acme", "api")
 
     clock.now += 999
-    before = store.keys.caller(ends.key)
+    before = await store.keys.caller(ends.key)
     clock.now += 1
 
     assert before.key_id == ends.id
-    assert store.keys.caller(ends.key) is None
-    assert store.keys.caller(stays.key).key_id == stays.id
+    assert await store.keys.caller(ends.key) is None
+    assert await store.keys.caller(stays.key).key_id == stays.id
     assert [key["expiresAt"] for key in await store.keys.list()] == [clock.now, None]
 
 
