@@ -58,6 +58,10 @@ class Serving:
     def ready_line(self) -> str:
         return f"ready http={self.url} grpc={self.grpc}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def __aenter__(self) -> "Serving":
         self._process = await _start("parley", "serve", *self._arguments, **self._environment)
         self._err = asyncio.create_task(self._process.stderr.read())
