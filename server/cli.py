@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -33,7 +35,7 @@ from server.history import MOST_LINES, History
 from server.ids import parse_id
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
-from server.storage.store import Store, open_store
+from server.storage.store import Store, opened
 
 T = TypeVar("T")
 
@@ -41,7 +43,17 @@ T = TypeVar("T")
 click.UsageError.show = click.ClickException.show
 
 _data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
+_database = click.option("--database", metavar="URL", help="postgresql://…, instead of the SQLite file in --data.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _where(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where the data is; the command gets the settings."""
+    @functools.wraps(command)
+    def with_settings(data: Path | None, database: str | None, **options: Any) -> None:
+        command(_settings(data=data, database=database), **options)
+
+    return _data(_database(with_settings))
 
 
 @click.group()
@@ -58,15 +70,13 @@ def main() -> None:
 @_data
 @click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
 @click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
-@click.option("--database", metavar="URL", help="A database URL instead of the SQLite file in --data.")
+@_database
 @click.option("--workers", metavar="N", help="Server processes. [1]")
 def serve(**options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
     settings = _settings(**options)
     if settings.workers != 1:
         _fail("--workers: one server process is all that this version runs")
-    if settings.database is not None:
-        _fail("--database: this version keeps its data in the SQLite file in --data")
     uvloop.run(_serve(settings))
 
 
@@ -76,33 +86,33 @@ def keys() -> None:
 
 
 @keys.command("create")
-@_data
+@_where
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.option("--kind", type=click.Choice(KINDS), required=True)
 @_json
-def create_key(data: Path | None, org: str, kind: str, as_json: bool) -> None:
+def create_key(settings: Settings, org: str, kind: str, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
-    made = _with_store(data, lambda store: store.keys.create(org, kind))
+    made = _with_store(settings, lambda store: store.keys.create(org, kind))
     _print({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
 
 
 @keys.command("list")
-@_data
+@_where
 @_json
-def list_keys(data: Path | None, as_json: bool) -> None:
+def list_keys(settings: Settings, as_json: bool) -> None:
     """List the keys, without their text."""
-    found = _with_store(data, lambda store: store.keys.list())
+    found = _with_store(settings, lambda store: store.keys.list())
     lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{'  revoked' if key['revokedAt'] else ''}" for key in found]
     _print(found, as_json, "\n".join(lines))
 
 
 @keys.command("revoke")
-@_data
+@_where
 @click.argument("key_id")
 @_json
-def revoke_key(data: Path | None, key_id: str, as_json: bool) -> None:
+def revoke_key(settings: Settings, key_id: str, as_json: bool) -> None:
     """Make a key useless at once."""
-    _with_store(data, lambda store: store.keys.revoke(key_id))
+    _with_store(settings, lambda store: store.keys.revoke(key_id))
     _print({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
 
 
@@ -112,11 +122,11 @@ def assistants() -> None:
 
 
 @assistants.command("apply")
-@_data
+@_where
 @click.option("--org", default="dev", show_default=True, help="Name of the org.")
 @click.argument("file", type=click.File("rb"))
 @_json
-def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> None:
+def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> None:
     """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
     try:
         document = orjson.loads(file.read())
@@ -132,16 +142,16 @@ def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> No
             return await store.assistants.replace(found, content)
         return await store.assistants.create(org_id, content)
 
-    stored = _with_store(data, apply)
+    stored = _with_store(settings, apply)
     _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
 
 
 @main.command("export")
-@_data
+@_where
 @click.option("--org", required=True, help="Name of the org.")
 @click.option("--session", metavar="ID", help="Only this session with its exchanges.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
-def export_history(data: Path | None, org: str, session: str | None, file: Path) -> None:
+def export_history(settings: Settings, org: str, session: str | None, file: Path) -> None:
     """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as JSON Lines.
 
     FILE can be read by its owner only.
@@ -154,15 +164,15 @@ def export_history(data: Path | None, org: str, session: str | None, file: Path)
                 async for lines in batches:
                     target.write("".join(f"{line}\n" for line in lines).encode())
 
-    _with_store(data, run)
+    _with_store(settings, run)
 
 
 @main.command("import")
-@_data
+@_where
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @_json
-def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> None:
+def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
     """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
 
     Every line is read before the first is written.
@@ -180,20 +190,23 @@ def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> No
                 first += len(batch)
         return counts
 
-    counts = _with_store(data, run)
+    counts = _with_store(settings, run)
     _print(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
 
 
 @main.command()
-@_data
+@_where
 @_json
-def vacuum(data: Path | None, as_json: bool) -> None:
-    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving."""
+def vacuum(settings: Settings, as_json: bool) -> None:
+    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving.
+
+    PostgreSQL gives the room of deleted rows free again, and overwrites them when it is used.
+    """
 
     async def run(store: Store) -> None:
         await store.database.vacuum()
 
-    _with_store(data, run)
+    _with_store(settings, run)
     _print({"vacuumed": True}, as_json, "vacuumed")
 
 
@@ -202,18 +215,18 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
-        store = open_store(settings.data, settings.key_secret)
-    except DatabaseError as error:
+        await _serve_store(settings, stopping)
+    except (DatabaseError, ListenError, GatewayError) as error:
         _fail(str(error))
-    with contextlib.closing(store):
+
+
+async def _serve_store(settings: Settings, stopping: asyncio.Event) -> None:
+    async with _opened(settings) as store:
         made = await first_start(store, settings.data)
         if made:
             click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
             click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
-        try:
-            await _run(settings, store, stopping)
-        except (ListenError, GatewayError) as error:
-            _fail(str(error))
+        await _run(settings, store, stopping)
 
 
 async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
@@ -265,11 +278,13 @@ def _settings(**options: Any) -> Settings:
         _fail(str(error))
 
 
-def _with_store(data: Path | None, use: Any) -> Any:
-    settings = _settings(data=data)
+def _opened(settings: Settings) -> AbstractAsyncContextManager[Store]:
+    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections)
 
+
+def _with_store(settings: Settings, use: Any) -> Any:
     async def run() -> Any:
-        with contextlib.closing(open_store(settings.data, settings.key_secret)) as store:
+        async with _opened(settings) as store:
             return await use(store)
 
     return _or_fail(run())

@@ -215,9 +215,10 @@ async def records(service, channel, org, key):
     return made | {"assistant": org.assistant_id, "squad": squad.id, "tool": tool.id}
 
 
-def rows(service):
-    return [service.store.database.reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("chats", "messages", "sessions", "assistants", "squads", "tools", "forks")]
+async def rows(service):
+    return await service.store.database.read(lambda connection: [
+        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in ("chats", "messages", "sessions", "assistants", "squads", "tools", "forks")])
 
 
 REFERENCES = {f"{method} {member}": (method, member, noun) for method in METHODS for member, noun in references(method)}
@@ -235,7 +236,7 @@ def test_methods_that_take_an_id_are_among_those_tested():
 @pytest.mark.parametrize(("method", "member", "noun"), REFERENCES.values(), ids=REFERENCES)
 async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, other_org, method, member, noun):
     theirs = (await records(service, channel, other_org, other_org.api))[noun]
-    before = rows(service)
+    before = await rows(service)
 
     async def answer(text):
         request = request_with(method, member, text, org.assistant_id)
@@ -246,7 +247,7 @@ async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, 
     assert {given.code for given in answers} == {grpc.StatusCode.NOT_FOUND}
     assert len(set(answers)) == 1
     assert noun in answers[0].text
-    assert rows(service) == before
+    assert await rows(service) == before
 
 
 OWN = {name: case for name, case in REFERENCES.items()  # GetItem needs an item too
@@ -287,14 +288,14 @@ HIDDEN = {
 
 @pytest.mark.parametrize(("name", "members"), HIDDEN.values(), ids=HIDDEN)
 async def test_assistant_of_another_org_is_as_absent_as_any_in_other_places(channel, service, org, other_org, name, members):
-    before = rows(service)
+    before = await rows(service)
 
     answers = [await call(channel, NAMES[name], NAMES[name].request(**members(text)).SerializeToString(), bearer(org.api))
                for text in (other_org.assistant_id, new_id())]
 
     assert answers[0] == answers[1]
     assert answers[0].code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
-    assert rows(service) == before
+    assert await rows(service) == before
 
 
 async def test_stored_squad_with_an_assistant_of_another_org_has_no_such_member(channel, service, org, other_org):

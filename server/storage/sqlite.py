@@ -37,7 +37,9 @@ class SqliteConnection(sqlite3.Connection):
 
     def columns(self, table: str) -> list[Column]:
         info = self.execute(f"PRAGMA table_info({table})").fetchall()
-        return [Column(name, type_, bool(not_null or key) and default is None)
+        keys = [(name, type_) for _, name, type_, _, _, key in info if key]
+        given = keys if [type_ for _, type_ in keys] == ["INTEGER"] else []  # SQLite gives the next number itself
+        return [Column(name, type_, bool(not_null or key) and default is None and (name, type_) not in given)
                 for _, name, type_, not_null, default, key in info]
 
 
