@@ -7,7 +7,7 @@ Every test makes orgs of its own in it, so that none sees another's records.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
@@ -108,6 +108,11 @@ async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the REST paths, through Envoy, without a key."""
     async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as client:
         yield client
+
+
+async def rows_of(store: Store, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
+    """What is in the store's database, whichever that is."""
+    return await store.database.read(lambda connection: connection.execute(sql, parameters).fetchall())
 
 
 async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | None] | None]) -> T:

@@ -73,8 +73,8 @@ class SqliteDatabase:
         """Run `work`, which only reads, and for less than 100 µs: here and now, which costs less than a hop to a thread."""
         return work(self._reader)
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False) -> T:
-        """Run `work` in a write transaction and return its result once that is on disk.
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, line: str | None = None) -> T:
+        """Run `work` in a write transaction and return its result once that is on disk. All writes are in one line.
 
         What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
         `erases` deletes is then overwritten in the file, and its log is cut off; while a snapshot is open, shortly after it.

@@ -82,6 +82,22 @@ async def test_many_writes_at_once_are_all_kept(database):
     assert await names(database) == made
 
 
+async def test_writes_of_one_line_are_done_in_the_order_in_which_they_were_asked_for(database):
+    order = []
+
+    def work(number):
+        def work(connection):
+            connection.execute("SELECT 1").fetchone()
+            order.append(number)
+            if number == 3:
+                raise NotFound("gone")
+        return work
+
+    await asyncio.gather(*(database.write(work(number), line="one") for number in range(20)), return_exceptions=True)
+
+    assert order == [*range(20)]
+
+
 async def test_caller_that_goes_away_does_not_lose_its_write(database):
     write = asyncio.create_task(database.write(insert("a")))
     await asyncio.sleep(0)
