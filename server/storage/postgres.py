@@ -7,7 +7,6 @@ round trip, COMMIT included. Transactions are READ COMMITTED; whoever reads what
 
 import asyncio
 import contextlib
-import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from server.errors import StorageUnavailable
 from server.storage.database import Connection, with_also
-from server.storage.postgres_connection import Driver, PostgresConnection, bridged, configure
+from server.storage.postgres_connection import Driver, PostgresConnection, bridged, configure, was_ended
 from server.storage.postgres_errors import Lost, Uncertain, did_nothing, is_a_bug, postgres_error, unusable
 
 _ATTEMPTS = 8
@@ -114,7 +113,7 @@ class PostgresDatabase:
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[Driver]:
         driver = await self._pool.getconn()
-        while await _was_ended(driver):
+        while await was_ended(driver):
             await self._pool.putconn(driver)
             driver = await self._pool.getconn()
         try:
@@ -185,20 +184,6 @@ class PostgresSnapshot:
             if is_a_bug(error):
                 raise
             raise postgres_error(error) from None
-
-
-async def _was_ended(driver: Driver) -> bool:
-    """Whether the server closed a connection while it was idle. Asked before anything is sent: nothing is in doubt then."""
-    if not driver.closed and _is_readable(driver):  # an idle one is when it was ended, and hardly ever otherwise
-        with contextlib.suppress(psycopg.OperationalError):
-            await driver.execute("SELECT 1")
-    return driver.closed
-
-
-def _is_readable(driver: Driver) -> bool:
-    poll = select.poll()
-    poll.register(driver, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 async def _commit(driver: Driver, connection: PostgresConnection) -> None:

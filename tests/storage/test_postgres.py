@@ -238,16 +238,6 @@ async def test_lane_of_the_outbox_that_two_servers_write_has_one_row_that_is_due
     assert await recorder.rows("outbox") == 0
 
 
-async def test_revoked_key_is_nobodys_at_every_server(place, store):
-    other = await place.open()
-    made = await store.keys.create("acme", "api")
-    assert (await other.keys.caller(made.key)).key_id == made.id
-
-    await store.keys.revoke(made.id)
-
-    assert await other.keys.caller(made.key) is None
-
-
 async def test_org_is_seen_by_every_server_at_once(place, store, clock):
     other = await place.open()
 
