@@ -49,8 +49,10 @@ class Settings(BaseSettings):
     data: Path = Path("data")
     http: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=8080)
     grpc: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=50051)
-    database: str | None = None
-    """A database URL; None means the SQLite file in `data`."""
+    database: str | None = Field(default=None, repr=False)
+    """A URL postgresql://…; None means the SQLite file in `data`."""
+    database_connections: int = Field(default=10, ge=1, le=1000)
+    """How many connections to PostgreSQL a server has at most."""
     workers: int = Field(default=1, ge=1, le=64)
     reflection: bool = True
     offline_delay_ms: float = Field(default=0, ge=0)
@@ -101,6 +103,13 @@ class Settings(BaseSettings):
     @classmethod
     def _address(cls, value: Any) -> Any:
         return Address.parse(value) if isinstance(value, str) else value
+
+    @field_validator("database")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be a URL postgresql://USER:PASSWORD@HOST:PORT/NAME")
+        return value
 
     @field_validator("twilio_numbers", mode="before")
     @classmethod

@@ -1,5 +1,7 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +17,17 @@ click.UsageError.show = click.ClickException.show
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
+database_option = click.option("--database", metavar="URL", help="postgresql://…, instead of the SQLite file in --data.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def where(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where the data is; the command gets the settings."""
+    @functools.wraps(command)
+    def with_settings(data: Path | None, database: str | None, **options: Any) -> None:
+        command(settings_of(data=data, database=database), **options)
+
+    return data_option(database_option(with_settings))
 
 
 def settings_of(**options: Any) -> Settings:

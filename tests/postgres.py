@@ -5,6 +5,7 @@ import os
 import warnings
 from functools import cached_property
 from pathlib import Path
+from tempfile import mkdtemp
 
 import psycopg
 
@@ -14,11 +15,12 @@ with warnings.catch_warnings():
 
 
 class Postgres:
-    def __init__(self, folder: Path) -> None:
-        self._server = get_server(folder, cleanup_mode="stop")
+    def __init__(self) -> None:
+        # Not below pytest's own folder: started by root, the server is another user, whom every new pytest locks out there.
+        self._server = get_server(Path(mkdtemp(prefix="parley-postgres-")), cleanup_mode="delete")
         self._numbers = itertools.count()
         # What a crash of the machine would lose is nothing that these tests look at; the commits are those of production.
-        for setting in ("fsync = off", "full_page_writes = off"):
+        for setting in ("fsync = off", "full_page_writes = off", "deadlock_timeout = 10"):
             self.run(f"ALTER SYSTEM SET {setting}")
         self.run("SELECT pg_reload_conf()")
 

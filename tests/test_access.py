@@ -296,11 +296,11 @@ def without(answer, text):
     return answer._replace(text=answer.text and answer.text.replace(text, blank), metadata=metadata)
 
 
-def rows(service):
+async def rows(service):
     """How many rows every table has."""
-    read = service.store.database.reader
-    tables = [name for name, in read.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return {table: read.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+    tables = [name for name, in service.store.database.reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return await service.store.database.read(lambda connection: {
+        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables})
 
 
 def test_every_kind_of_record_is_named_somewhere():
@@ -314,7 +314,7 @@ async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, 
     """Byte for byte, with nothing written and no model called; in a list, where ids are filters, nothing is found."""
     own = (await records(service, channel, org, org.api)) | {RECORD_ASSISTANT: assistant}
     theirs = (await records(service, channel, other_org, other_org.api))[record]
-    before, asked = rows(service), len(model.requests)
+    before, asked = await rows(service), len(model.requests)
 
     async def answer(text):
         request = request_with(method, member, text, own)
@@ -335,7 +335,7 @@ async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, 
     else:  # what may be a name as well as an id is a wrong argument to some methods
         wrong = {grpc.StatusCode.INVALID_ARGUMENT} if member == "model" else set()
         assert answers[0].code in {grpc.StatusCode.NOT_FOUND, *wrong}
-    assert (rows(service), len(model.requests)) == (before, asked)
+    assert (await rows(service), len(model.requests)) == (before, asked)
 
 
 OWN = {name: case for name, case in REFERENCES.items()
@@ -388,7 +388,7 @@ FREE = {
 async def test_record_of_another_org_is_as_absent_as_any_in_free_json(channel, service, org, other_org, name, record,
                                                                       members):
     method, theirs = NAMES[name], (await records(service, channel, other_org, other_org.api))[record]
-    before = rows(service)
+    before = await rows(service)
 
     answers = [without(await call(channel, method, method.request(
         input=from_python("hi"), **members(text)).SerializeToString(), bearer(org.api)), text)
@@ -396,7 +396,7 @@ async def test_record_of_another_org_is_as_absent_as_any_in_free_json(channel, s
 
     assert len(set(answers)) == 1, answers
     assert answers[0].code is grpc.StatusCode.NOT_FOUND
-    assert rows(service) == before
+    assert await rows(service) == before
 
 
 async def test_record_of_another_org_that_a_stored_squad_names_is_as_absent_as_any(channel, service, org, other_org):

@@ -104,14 +104,16 @@ class Chats:
     async def record(self, exchange: Exchange) -> None:
         """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         making("chat", exchange.chat.id)
-        await self._database.write(lambda connection: _insert(connection, self._outbox, exchange))
+        await self._database.write(lambda connection: _insert(connection, self._outbox, exchange),
+                                   line=exchange.chat.id)
         self._outbox.wake()
 
     async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
                           state: ConversationState | None = None) -> None:
         """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
-        await self._database.write(lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state))
+        await self._database.write(
+            lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state), line=chat_id)
         if beginning:
             self._outbox.wake()
 

@@ -66,8 +66,10 @@ class Database(Protocol):
         """Run `work`, which only reads, and not for long."""
         ...
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False) -> T:
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, line: str | None = None) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.
+
+        Writes of one `line` are done in the order in which they were asked for.
 
         What `work` raises undoes its changes. What a write that `erases` deletes is overwritten if the engine can do that.
         """

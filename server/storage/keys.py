@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,10 +16,14 @@ from server.clock import Clock
 from server.errors import NotFound
 from server.ids import new_id
 from server.storage.database import Connection, Database
+from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 _PREFIXES = {"api": "api_", "secret": "sk_live_", "publishable": "pk_live_"}
 KINDS = tuple(_PREFIXES)
+_REVOKED = "keys"
+_REMEMBERED_SECONDS = 0.9
+_MOST_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,13 @@ class Caller:
         return Scope(self.org_id, self.key_id if self.is_publishable else None)
 
 
+class _Found(NamedTuple):
+    """Who shows a key that is not revoked, and when that ends."""
+
+    caller: Caller
+    expires_at: int | None
+
+
 class NewKey(NamedTuple):
     """A key just made: the only time its text exists here."""
 
@@ -47,20 +61,43 @@ class NewKey(NamedTuple):
 
 
 class Keys:
-    def __init__(self, database: Database, secret: bytes, clock: Clock) -> None:
+    """`peers` are given where a look at the database takes longer than remembering what it said: a revoked key is then
+    useless everywhere as soon as they have told one another, and after a second at the latest."""
+
+    def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers | None = None) -> None:
         self._database = database
         self._secret = secret
         self._clock = clock
+        self._peers = peers
+        self._known: dict[bytes, tuple[_Found, float]] = {}
+        """Who showed a key, and until when that may be believed."""
+        self._revoked: asyncio.Event | None = None
+        self._listening = ExitStack()
         # Callers show the same few keys again and again, and OpenSSL takes 30 µs and more to set up an HMAC.
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
     async def caller(self, key: str) -> Caller | None:
         """Who shows `key`; None when it is unknown, revoked or expired."""
-        digest, now = self._digest(key), self._clock()
+        digest = self._digest(key)
+        found = await self._find(digest) if self._peers is None else await self._remembered(digest, self._peers)
+        if found is None or (found.expires_at is not None and found.expires_at <= self._clock()):
+            return None
+        return found.caller
+
+    async def _remembered(self, digest: bytes, peers: Peers) -> _Found | None:
+        self._forget_if_revoked(peers)
+        found, until = self._known.get(digest, (None, 0.0))
+        now = time.monotonic()
+        if found is None or now >= until:
+            self._known.pop(digest, None)
+            if found := await self._find(digest):
+                self._known[digest] = found, now + _REMEMBERED_SECONDS
+        return found
+
+    async def _find(self, digest: bytes) -> _Found | None:
         row = await self._database.read(lambda connection: connection.execute(
-            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL "
-            "AND (expires_at IS NULL OR expires_at > ?)", [digest, now]).fetchone())
-        return Caller(*row) if row else None
+            "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
+        return _Found(Caller(*row[:3]), row[3]) if row else None
 
     async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
         """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then on."""
@@ -95,6 +132,9 @@ class Keys:
                 raise NotFound(f"key {key_id} does not exist; `parley keys list` shows those that do")
 
         await self._database.write(work)
+        if self._peers:
+            self._known.clear()
+            self._peers.tell(_REVOKED)
 
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""
@@ -108,6 +148,13 @@ class Keys:
         """The id of an org, made when it is new."""
         now = self._clock()
         return await self._database.write(lambda connection: _org(connection, name, now))
+
+    def _forget_if_revoked(self, peers: Peers) -> None:
+        if self._revoked is None:
+            self._revoked = self._listening.enter_context(peers.listen(_REVOKED))
+        if self._revoked.is_set() or len(self._known) >= _MOST_KNOWN:
+            self._revoked.clear()
+            self._known.clear()
 
     def _computed_digest(self, key: str) -> bytes:
         return hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from server.errors import StorageUnavailable
 from server.storage.database import Connection, with_also
-from server.storage.postgres_connection import Driver, PostgresConnection, bridged, configure
+from server.storage.postgres_connection import Driver, PostgresConnection, bridged, configure, was_ended
 from server.storage.postgres_errors import Lost, Uncertain, did_nothing, is_a_bug, postgres_error, unusable
 
 _ATTEMPTS = 8
@@ -36,6 +36,8 @@ class PostgresDatabase:
         self._again = AsyncRetrying(retry=retry_if_exception(did_nothing), stop=stop_after_attempt(_ATTEMPTS),
                                     wait=wait_random(0, 0.05), reraise=True)
         self._writing: set[asyncio.Task[Any]] = set()
+        self._lines: dict[str | None, asyncio.Task[Any]] = {}
+        """The last write of each line."""
         self._closed = False
 
     @classmethod
@@ -60,13 +62,16 @@ class PostgresDatabase:
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._told(self._run(self._read, work))
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False) -> T:
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, line: str | None = None) -> T:
         """What was deleted stays in the files until VACUUM, as PostgreSQL has it, and in its log until that is recycled."""
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
-        task = asyncio.create_task(self._told(self._run(self._write, with_also(work))))
+        task = asyncio.create_task(self._after(self._lines.get(line), with_also(work)))
         self._writing.add(task)
         task.add_done_callback(self._written)
+        if line is not None:
+            self._lines[line] = task
+            task.add_done_callback(lambda task: self._lines.get(line) is task and self._lines.pop(line))
         return await asyncio.shield(task)  # a caller that goes away does not undo its write, as with SQLite
 
     @contextlib.asynccontextmanager
@@ -108,10 +113,18 @@ class PostgresDatabase:
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[Driver]:
         driver = await self._pool.getconn()
+        while await was_ended(driver):
+            await self._pool.putconn(driver)
+            driver = await self._pool.getconn()
         try:
             yield driver
         finally:
             await self._pool.putconn(driver)
+
+    async def _after(self, earlier: asyncio.Task[Any] | None, work: Callable[[Connection], T]) -> T:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        return await self._told(self._run(self._write, work))
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         async with self._driver() as driver:

@@ -3,8 +3,10 @@
 Statements whose result nobody has asked for yet are kept back, and sent together. Opens and ends nothing.
 """
 
+import contextlib
 import itertools
 import re
+import select
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -136,6 +138,20 @@ async def configure(driver: Driver) -> None:
     driver.adapters.register_dumper(int, Int8BinaryDumper)
     driver.adapters.register_loader("numeric", _WholeLoader)  # sums of bigint
     await driver.execute(_SESSION)
+
+
+async def was_ended(driver: Driver) -> bool:
+    """Whether the server closed a connection while it was idle. Asked before anything is sent: nothing is in doubt then."""
+    if not driver.closed and _is_readable(driver):  # an idle one is when it was ended, and hardly ever otherwise
+        with contextlib.suppress(psycopg.OperationalError):
+            await driver.execute("SELECT 1")
+    return driver.closed
+
+
+def _is_readable(driver: Driver) -> bool:
+    poll = select.poll()
+    poll.register(driver, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _WholeLoader(NumericBinaryLoader):

@@ -56,10 +56,10 @@ def unusable(url: str, error: Exception) -> DatabaseError:
         return DatabaseError("the database URL cannot be read; it is postgresql://USER:PASSWORD@HOST:PORT/NAME")
     where = f"{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"  # never the password
     state = _state(error)
-    if state.startswith("28"):
+    if "authentication failed" in str(error):  # while connecting there is no SQLSTATE
         return DatabaseError(f"PostgreSQL at {where} does not let this user in; check the user and the password in the URL")
-    if state == "3D000":
-        return DatabaseError(f"PostgreSQL at {where} has no such database; make it first")
+    if "does not exist" in str(error) and not state:
+        return DatabaseError(f"PostgreSQL at {where} has no such database or user; make it first")
     if state:
         return DatabaseError(f"PostgreSQL at {where} cannot be brought up to date (SQLSTATE {state}); the user of the URL "
                              "must be allowed to make tables in it")

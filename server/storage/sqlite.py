@@ -40,7 +40,9 @@ class SqliteConnection(sqlite3.Connection):
 
     def columns(self, table: str) -> list[Column]:
         info = self.execute(f"PRAGMA table_info({table})").fetchall()
-        return [Column(name, type_, bool(not_null or key) and default is None)
+        keys = [(name, type_) for _, name, type_, _, _, key in info if key]
+        given = keys if [type_ for _, type_ in keys] == ["INTEGER"] else []  # SQLite gives the next number itself
+        return [Column(name, type_, bool(not_null or key) and default is None and (name, type_) not in given)
                 for _, name, type_, not_null, default, key in info]
 
 
@@ -82,8 +84,8 @@ class SqliteDatabase:
         """Run `work`, which only reads, and for less than 100 µs: here and now, which costs less than a hop to a thread."""
         return work(self._reader)
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False) -> T:
-        """Run `work` in a write transaction and return its result once that is on disk.
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, line: str | None = None) -> T:
+        """Run `work` in a write transaction and return its result once that is on disk. All writes are in one line.
 
         What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
         `erases` deletes is then overwritten in the file, and its log is cut off; while a snapshot is open, shortly after it.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.clock import Clock, now_ms
 from server.storage import postgres_migrations
@@ -23,6 +24,9 @@ from server.storage.tools import Tools
 from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
 
+if TYPE_CHECKING:  # an extra
+    from server.storage.postgres_peers import PostgresPeers
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -36,16 +40,19 @@ class Store:
     idempotency: IdempotencyKeys
     usage: Usage
     outbox: Outbox
+    peers: "PostgresPeers | None" = None
 
     @classmethod
-    def of(cls, database: Database, key_secret: bytes, clock: Clock) -> "Store":
+    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: "PostgresPeers | None" = None) -> "Store":
         outbox = Outbox(database, clock)
-        return cls(database, Keys(database, key_secret, clock), Assistants(database, clock), Squads(database, clock),
+        return cls(database, Keys(database, key_secret, clock, peers), Assistants(database, clock), Squads(database, clock),
                    Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
-                   IdempotencyKeys(database, clock), Usage(database), outbox)
+                   IdempotencyKeys(database, clock), Usage(database), outbox, peers)
 
     async def aclose(self) -> None:
         """Finish the writes that wait, then close the database."""
+        if self.peers:
+            await self.peers.aclose()
         await self.database.aclose()
 
     def close(self) -> None:
@@ -85,13 +92,14 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
     """The PostgreSQL store at `url`. Raises DatabaseError when it cannot be reached or used."""
     try:
         from server.storage.postgres import PostgresDatabase
+        from server.storage.postgres_peers import PostgresPeers
     except ImportError:
         raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
     database = await PostgresDatabase.connect(url, connections)
     try:
         await database.migrate(postgres_migrations.migrate)
         secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
-        return Store.of(database, secret, clock)
+        return Store.of(database, secret, clock, PostgresPeers(url))
     except BaseException:
         await database.aclose()
         raise

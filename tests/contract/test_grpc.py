@@ -167,8 +167,8 @@ async def test_terminal_event_comes_after_the_commit(channel, service, org):
     """What the last event tells is on disk by then, in the very moment it is received."""
     stub = ChatServiceStub(channel)
     async for event in stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata):
-        found = service.store.database.reader.execute(
-            "SELECT count(*) FROM chats WHERE id = ?", [event.chat_id]).fetchone()[0]
+        found = await service.store.database.read(lambda connection, chat_id=event.chat_id: connection.execute(
+            "SELECT count(*) FROM chats WHERE id = ?", [chat_id]).fetchone()[0])
         if event.WhichOneof("event") == "completed":
             assert found == 1
 

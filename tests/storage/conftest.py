@@ -3,12 +3,11 @@
 The clock stands still until it is moved.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from server.storage.store import Store
-from tests.postgres import Postgres
 from tests.storage.records import Place, PostgresPlace, Recorder, SqlitePlace, StandingClock
 
 ENGINES = ("sqlite", "postgres")
@@ -44,10 +43,3 @@ async def store(place: Place) -> Store:
 @pytest.fixture
 async def recorder(store: Store, clock: StandingClock) -> Recorder:
     return await Recorder.of_new_org(store, clock)
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.stop()

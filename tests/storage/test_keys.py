@@ -73,7 +73,7 @@ async def test_key_is_nobodys_from_the_moment_on_at_which_it_expires(store, cloc
 
     assert before.key_id == ends.id
     assert await store.keys.caller(ends.key) is None
-    assert await store.keys.caller(stays.key).key_id == stays.id
+    assert (await store.keys.caller(stays.key)).key_id == stays.id
     assert [key["expiresAt"] for key in await store.keys.list()] == [clock.now, None]
 
 
