@@ -9,10 +9,12 @@ from server.clock import Clock, now_ms
 from server.storage.assistants import Assistants
 from server.storage.chats import Chats
 from server.storage.database import Database, DatabaseError
+from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
 from server.storage.migrations import migrate
 from server.storage.outbox import Outbox
+from server.storage.peers import Peers
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
 from server.storage.tools import Tools
@@ -31,10 +33,12 @@ class Store:
     idempotency: IdempotencyKeys
     usage: Usage
     outbox: Outbox
+    peers: Peers
 
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
         self.database.close()
+        self.peers.close()
 
 
 def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms) -> Store:
@@ -51,10 +55,10 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     except BaseException:
         database.close()
         raise
-    outbox = Outbox(database, clock)
+    outbox, peers = Outbox(database, clock), FilePeers(folder / "run" / "peers")
     return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
                  Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
-                 IdempotencyKeys(database, clock), Usage(database), outbox)
+                 IdempotencyKeys(database, clock, peers), Usage(database), outbox, peers)
 
 
 def _kept_secret(path: Path) -> bytes:
