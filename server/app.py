@@ -4,8 +4,10 @@
 """
 
 import asyncio
+from functools import partial
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -81,6 +83,8 @@ from server.transports import Transports
 from server.turns import Turns
 from server.twilio import SMS, TwilioAccount
 
+log = structlog.get_logger()
+
 # Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
 _MOST_BYTES = 8 * 1024 * 1024
 _OPTIONS = [
@@ -90,6 +94,8 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
+EDGE = "parley.edge"
+"""The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what is broken."""
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
              conversation_service_pb2, history_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2,
              squad_service_pb2, tool_service_pb2, transport_service_pb2, usage_service_pb2)
@@ -137,8 +143,16 @@ class App:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._streams.recover()
         self._deliveries.start()
+        self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
         await self._server.start()
-        await self._health.set("", HealthCheckResponse.SERVING)
+        for name in ("", EDGE):
+            await self._health.set(name, HealthCheckResponse.SERVING)
+
+    def _writes_work(self, working: bool) -> None:
+        """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why writes fail."""
+        log.error("writes succeed again" if working else "writes fail")
+        state = HealthCheckResponse.SERVING if working else HealthCheckResponse.NOT_SERVING
+        self._telling = asyncio.create_task(self._health.set("", state))
 
     async def drain(self) -> None:
         """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard it.

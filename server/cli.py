@@ -9,14 +9,12 @@ import sys
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 import orjson
 import structlog
 import uvloop
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -26,23 +24,18 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from gateway.launcher import Gateway, GatewayError
 from server.app import App, ListenError
 from server.config import Settings
+from server.console import data_option, fail, json_option, settings_of, show
 from server.dev import first_start
 from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
 from server.errors import ServiceError
 from server.history import MOST_LINES, History
 from server.ids import parse_id
+from server.operations import back_up, check, db, restore
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
 from server.storage.store import Store, open_store
 
 T = TypeVar("T")
-
-# A wrong command line is told in one line, as everything else: without click's usage text before it.
-click.UsageError.show = click.ClickException.show
-
-_data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 @click.group()
 @click.version_option(package_name="parley")
@@ -55,18 +48,18 @@ def main() -> None:
 
 
 @main.command()
-@_data
+@data_option
 @click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
 @click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
 @click.option("--database", metavar="URL", help="A database URL instead of the SQLite file in --data.")
 @click.option("--workers", metavar="N", help="Server processes. [1]")
 def serve(**options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
-    settings = _settings(**options)
+    settings = settings_of(**options)
     if settings.workers != 1:
-        _fail("--workers: one server process is all that this version runs")
+        fail("--workers: one server process is all that this version runs")
     if settings.database is not None:
-        _fail("--database: this version keeps its data in the SQLite file in --data")
+        fail("--database: this version keeps its data in the SQLite file in --data")
     uvloop.run(_serve(settings))
 
 
@@ -76,34 +69,34 @@ def keys() -> None:
 
 
 @keys.command("create")
-@_data
+@data_option
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.option("--kind", type=click.Choice(KINDS), required=True)
-@_json
+@json_option
 def create_key(data: Path | None, org: str, kind: str, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
     made = _with_store(data, lambda store: store.keys.create(org, kind))
-    _print({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
+    show({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
 
 
 @keys.command("list")
-@_data
-@_json
+@data_option
+@json_option
 def list_keys(data: Path | None, as_json: bool) -> None:
     """List the keys, without their text."""
     found = _with_store(data, lambda store: store.keys.list())
     lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{'  revoked' if key['revokedAt'] else ''}" for key in found]
-    _print(found, as_json, "\n".join(lines))
+    show(found, as_json, "\n".join(lines))
 
 
 @keys.command("revoke")
-@_data
+@data_option
 @click.argument("key_id")
-@_json
+@json_option
 def revoke_key(data: Path | None, key_id: str, as_json: bool) -> None:
     """Make a key useless at once."""
     _with_store(data, lambda store: store.keys.revoke(key_id))
-    _print({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
+    show({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
 
 
 @main.group()
@@ -112,16 +105,16 @@ def assistants() -> None:
 
 
 @assistants.command("apply")
-@_data
+@data_option
 @click.option("--org", default="dev", show_default=True, help="Name of the org.")
 @click.argument("file", type=click.File("rb"))
-@_json
+@json_option
 def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> None:
     """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
     try:
         document = orjson.loads(file.read())
     except orjson.JSONDecodeError:
-        _fail(f"{file.name} is not JSON")
+        fail(f"{file.name} is not JSON")
 
     async def apply(store: Store) -> Any:
         check_assistant(document)
@@ -133,11 +126,11 @@ def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> No
         return await store.assistants.create(org_id, content)
 
     stored = _with_store(data, apply)
-    _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
+    show({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
 
 
 @main.command("export")
-@_data
+@data_option
 @click.option("--org", required=True, help="Name of the org.")
 @click.option("--session", metavar="ID", help="Only this session with its exchanges.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
@@ -158,10 +151,10 @@ def export_history(data: Path | None, org: str, session: str | None, file: Path)
 
 
 @main.command("import")
-@_data
+@data_option
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_json
+@json_option
 def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> None:
     """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
 
@@ -181,12 +174,12 @@ def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> No
         return counts
 
     counts = _with_store(data, run)
-    _print(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
+    show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
 
 
 @main.command()
-@_data
-@_json
+@data_option
+@json_option
 def vacuum(data: Path | None, as_json: bool) -> None:
     """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving."""
 
@@ -194,7 +187,11 @@ def vacuum(data: Path | None, as_json: bool) -> None:
         store.database.vacuum()
 
     _with_store(data, run)
-    _print({"vacuumed": True}, as_json, "vacuumed")
+    show({"vacuumed": True}, as_json, "vacuumed")
+
+
+for command in (check, back_up, restore, db):
+    main.add_command(command)
 
 
 async def _serve(settings: Settings) -> None:
@@ -204,7 +201,7 @@ async def _serve(settings: Settings) -> None:
     try:
         store = open_store(settings.data, settings.key_secret)
     except DatabaseError as error:
-        _fail(str(error))
+        fail(str(error))
     with contextlib.closing(store):
         made = await first_start(store, settings.data)
         if made:
@@ -213,14 +210,14 @@ async def _serve(settings: Settings) -> None:
         try:
             await _run(settings, store, stopping)
         except (ListenError, GatewayError) as error:
-            _fail(str(error))
+            fail(str(error))
 
 
 async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
     try:
         app = App(settings, store)
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
     await app.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), upstreams=[(settings.grpc.host, app.grpc_port)],
                       run_dir=settings.data / "run")
@@ -254,20 +251,8 @@ async def _drain(app: App, gateway: Gateway, settings: Settings) -> None:
     await app.stop()
 
 
-def _settings(**options: Any) -> Settings:
-    given = {name: value for name, value in options.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        _fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg'].removeprefix('Value error, ')}")
-    except SettingsError as error:  # a PARLEY_… that must be JSON and is not
-        _fail(str(error))
-
-
 def _with_store(data: Path | None, use: Any) -> Any:
-    settings = _settings(data=data)
+    settings = settings_of(data=data)
 
     async def run() -> Any:
         with contextlib.closing(open_store(settings.data, settings.key_secret)) as store:
@@ -280,7 +265,7 @@ def _or_fail(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except (ServiceError, DatabaseError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @contextlib.contextmanager
@@ -292,14 +277,6 @@ def _written(path: Path) -> Iterator[Any]:
     else:
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             yield file
-
-
-def _print(result: Any, as_json: bool, text: str) -> None:
-    click.echo(orjson.dumps(result) if as_json else text)
-
-
-def _fail(text: str) -> NoReturn:
-    raise click.ClickException(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from server.ids import new_id
-from tests.conftest import Service
+from tests.conftest import Service, running
 from tests.processes import Ended, run
 
 HELPER = {"name": "helper", "model": {"provider": "offline", "model": "offline-1", "temperature": 0.5}, "shelf": 7}
@@ -137,6 +137,38 @@ async def test_id_in_an_applied_file_does_not_replace_that_of_the_server(parley,
     got = (await http.get(f"/assistant/{applied['id']}", headers=org.bearer)).json()
 
     assert (got["id"], got["orgId"]) == (applied["id"], org.id)
+
+
+# The database as a whole
+
+
+async def test_database_is_checked_measured_and_backed_up_while_the_server_serves(parley, service, org, http, tmp_path):
+    body = {"assistantId": org.assistant_id, "input": "Hello"}
+    chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
+    checked, measured, made = await asyncio.gather(
+        parley("check", "--json"), parley("db", "stats", "--json"), parley("backup", tmp_path / "b.db", "--json"))
+    shown = await asyncio.gather(parley("check"), parley("db", "stats"), parley("backup", tmp_path / "c.db"))
+
+    assert printed(checked)["findings"] == []
+    assert printed(measured)["tables"]["chats"]["rows"] > 0
+    assert printed(made) == {"path": str(tmp_path / "b.db"), "bytes": (tmp_path / "b.db").stat().st_size, "keySecret": True}
+    assert [ended.code for ended in shown] == [0, 0, 0]
+    assert "is sound" in shown[0].out and "chats" in shown[1].out and "key secret is included" in shown[2].out
+    assert "in use; stop `parley serve`" in refused(await parley("restore", tmp_path / "b.db", "--replace"))
+    restored = await run("parley", "restore", tmp_path / "b.db", "--data", tmp_path / "other", "--json")
+    assert printed(restored) == {"path": str(tmp_path / "other" / "parley.db"), "keySecret": True, "keptAside": None}
+    async with running(tmp_path / "other") as again:
+        answer = await http.get(f"{again.http_url}/chat/{chat['id']}", headers=org.bearer)
+    assert answer.json() == (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
+
+
+async def test_database_that_is_not_sound_is_one_line_that_names_the_remedy(tmp_path):
+    (tmp_path / "parley.db").write_bytes(b"no database" * 1000)
+    text = refused(await run("parley", "check", "--data", tmp_path))
+    nothing = refused(await run("parley", "check", "--data", tmp_path / "nowhere"))
+
+    assert "is damaged or is not a database; `parley restore FILE --replace`" in text
+    assert "there is no database" in nothing
 
 
 # Errors

@@ -123,7 +123,9 @@ class Upstream(grpc.aio.ServerInterceptor):
                              (squad_service_pb2_grpc, "Squad"), (tool_service_pb2_grpc, "Tool")):
             servicer = getattr(module, f"{noun}ServiceServicer")()
             getattr(module, f"add_{noun}ServiceServicer_to_server")(servicer, self.server)
-        health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), self.server)
+        servicer = health.aio.HealthServicer()
+        await servicer.set("parley.edge", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, self.server)
         reflection.enable_server_reflection([reflection.SERVICE_NAME, "parley.v1.ChatService"], self.server)
         self.port = self.server.add_insecure_port("127.0.0.1:0")
         await self.server.start()

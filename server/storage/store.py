@@ -7,17 +7,18 @@ from pathlib import Path
 
 from server.clock import Clock, now_ms
 from server.storage.assistants import Assistants
+from server.storage.backups import DATABASE, SECRET
 from server.storage.chats import Chats
 from server.storage.database import Database, DatabaseError
 from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
-from server.storage.migrations import migrate
 from server.storage.outbox import Outbox
 from server.storage.peers import Peers
 from server.storage.sessions import Sessions
 from server.storage.squads import Squads
 from server.storage.tools import Tools
+from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
 
 
@@ -47,11 +48,12 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
-    database = Database(folder / "parley.db")
+    path = folder / DATABASE
+    database = Database(path)
     try:
         database.check()
-        database.migrate(migrate)
-        secret = key_secret.encode() if key_secret else _kept_secret(folder / "key-secret")
+        bring_up_to_date(database, path)
+        secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
     except BaseException:
         database.close()
         raise
