@@ -6,6 +6,7 @@ makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PR
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import queue
 import sqlite3
@@ -57,6 +58,7 @@ class Database:
         try:
             self._writer = _connect(path)
             self._reader = _connect(path)
+            self._turn = _WriteTurn(path.with_suffix(".lock"))
         except BaseException:
             os.close(self._held)
             raise
@@ -141,18 +143,21 @@ class Database:
         self._thread.join()
         self._reader.close()
         self._writer.close()
+        self._turn.close()
         os.close(self._held)
 
     def _run(self) -> None:
         closing = False
         while not closing:
-            batch, closing = self._next_batch()
-            if batch:
-                self._commit(batch)
+            first = self._first()
+            with self._turn:
+                batch, closing = self._batch(first)
+                if batch:
+                    self._commit(batch)
 
-    def _next_batch(self) -> tuple[list[_Write], bool]:
+    def _batch(self, item: _Write | None) -> tuple[list[_Write], bool]:
+        """The write to begin with and all that wait behind it, and whether the database is closing."""
         batch: list[_Write] = []
-        item = self._first()
         while item is not None:
             batch.append(item)
             if len(batch) == _MOST_PER_COMMIT:
@@ -249,6 +254,25 @@ def _both(first: Callable[[sqlite3.Connection], None], work: Callable[[sqlite3.C
         return work(connection)
 
     return both
+
+
+class _WriteTurn:
+    """`with turn:` while this process writes: others wait in the kernel's queue, first come, first served.
+
+    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._file)
 
 
 class Snapshot:
