@@ -148,16 +148,15 @@ class Database:
 
     def _run(self) -> None:
         closing = False
-        while not closing:
-            first = self._first()
+        while not closing and (first := self._first()) is not None:
             with self._turn:
                 batch, closing = self._batch(first)
-                if batch:
-                    self._commit(batch)
+                self._commit(batch)
 
-    def _batch(self, item: _Write | None) -> tuple[list[_Write], bool]:
+    def _batch(self, first: _Write) -> tuple[list[_Write], bool]:
         """The write to begin with and all that wait behind it, and whether the database is closing."""
         batch: list[_Write] = []
+        item: _Write | None = first
         while item is not None:
             batch.append(item)
             if len(batch) == _MOST_PER_COMMIT:
@@ -259,20 +258,27 @@ def _both(first: Callable[[sqlite3.Connection], None], work: Callable[[sqlite3.C
 class _WriteTurn:
     """`with turn:` while this process writes: others wait in the kernel's queue, first come, first served.
 
-    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve.
+    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That is what is
+    left when the file for it cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._path = path
+        self._file: int | None = None
 
     def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
 
 class Snapshot:

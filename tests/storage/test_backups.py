@@ -118,7 +118,7 @@ async def test_restored_elsewhere_the_keys_and_the_chats_are_known(store, record
     assert files(tmp_path / "other") == {"parley.db", "key-secret"}
     assert (tmp_path / "other" / "key-secret").stat().st_mode & 0o777 == 0o600
     again = open_store(tmp_path / "other")
-    assert again.keys.caller(recorder.key.key).key_id == recorder.key.id
+    assert (await again.keys.caller(recorder.key.key)).key_id == recorder.key.id
     assert count(tmp_path / "other" / "parley.db", "chats") == 3
     assert findings(tmp_path / "other" / "parley.db") == []
     again.close()
@@ -157,7 +157,7 @@ async def test_damaged_database_is_replaced_and_its_log_is_not_taken_for_the_new
 
     assert done.kept_aside.read_bytes() == b"damage" * 1000
     again = open_store(tmp_path)
-    assert again.keys.caller(recorder.key.key) is not None
+    assert await again.keys.caller(recorder.key.key) is not None
     again.close()
 
 
@@ -227,7 +227,7 @@ async def test_copy_is_kept_before_a_database_is_migrated(store, recorder, tmp_p
         count(kept, "more")
     assert restore(kept, tmp_path, replace=True).has_secret is False
     again = open_store(tmp_path)
-    assert again.keys.caller(recorder.key.key) is not None
+    assert await again.keys.caller(recorder.key.key) is not None
     again.close()
 
 

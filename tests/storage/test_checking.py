@@ -48,7 +48,7 @@ async def test_database_in_use_is_sound(used):
 
 
 async def test_database_is_sound_after_deletions(used, store, recorder):
-    chats = store.database.read.execute("SELECT id FROM chats ORDER BY id").fetchall()
+    chats = store.database.reader.execute("SELECT id FROM chats ORDER BY id").fetchall()
     await store.chats.delete(recorder.scope, chats[0][0])
 
     assert findings(used) == []
