@@ -131,10 +131,11 @@ class App:
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
-                        Transports(self._account), KnowledgeBases(self._asking), SessionTurns(settings.turn_wait_seconds))
+                        Transports(self._account), KnowledgeBases(self._asking),
+                        SessionTurns(store.peers, settings.turn_wait_seconds))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats)
+        self._streams = Streams(engine, store.chats, store.peers)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
@@ -186,7 +187,7 @@ class App:
         patience = Patience(settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds)
         sinks: dict[str, Sink] = {webhooks.KIND: Webhooks(self._poster, allowed, clock),
                                   SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
-        return Deliveries(self._store.outbox, sinks, patience, clock)
+        return Deliveries(self._store.outbox, sinks, patience, clock, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
         store, server = self._store, self._server

@@ -49,7 +49,7 @@ class Engine:
         self._model_timeout_seconds = model_timeout_seconds
         self._knowledge = knowledge or KnowledgeBases()
         self._transports = transports or Transports(None)
-        self._session_turns = session_turns or SessionTurns()
+        self._session_turns = session_turns or SessionTurns(store.peers)
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.

@@ -74,7 +74,7 @@ class Idempotency:
             hold(claim)
             return await self._run(claim, handler, request, context)
         finally:
-            self._keys.release(claim)
+            await self._keys.release(claim)
 
     async def _run(self, claim: Claim, handler: grpc.RpcMethodHandler, request: Message,
                    context: grpc.aio.ServicerContext) -> Any:

@@ -525,7 +525,7 @@ async def test_work_that_is_undone_does_not_mark_its_claim(tmp_path):
 
         with pytest.raises(ValueError):
             await store.database.write(work)
-        store.idempotency.release(claim)
+        await store.idempotency.release(claim)
 
         assert (await store.idempotency.claim(scope, "k1", b"")).record is None
 

@@ -16,7 +16,7 @@ PLAIN = {f"server.{name}" for name in (
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
-    "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns")}
+    "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite")}
@@ -33,7 +33,7 @@ MAY_IMPORT = {
               "server.idempotency"}
        for name in EXCHANGE - {"server.tools", "server.knowledge"}},
     "server.knowledge": {"generated", *PLAIN, "server.backends.posting"},
-    "server.deliveries": {*PLAIN, "server.storage.outbox"},
+    "server.deliveries": {*PLAIN, "server.storage.outbox", "server.storage.peers"},
     "server.events": {"generated", *PLAIN, "server.backends.guard", "server.replay", "server.sinks.webhooks",
                       "server.storage", "server.wire.proto_json"},
     "server.inbound": {*PLAIN, *EXCHANGE, "server.deliveries", "server.storage.outbox"},

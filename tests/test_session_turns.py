@@ -1,12 +1,14 @@
 """Who waits for whom in a session: first come, first served, and who goes away leaves the queue."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, closing
 
 import pytest
 
 from server.errors import SessionBusy
 from server.session_turns import SessionTurns
+from server.storage.file_peers import FilePeers
 
 
 class Queue:
@@ -43,8 +45,14 @@ class Queue:
 
 
 @pytest.fixture
-def queue() -> Queue:
-    return Queue(SessionTurns())
+def peers(tmp_path) -> Iterator[FilePeers]:
+    with closing(FilePeers(tmp_path)) as peers:
+        yield peers
+
+
+@pytest.fixture
+def queue(peers) -> Queue:
+    return Queue(SessionTurns(peers))
 
 
 async def test_first_come_is_first_served(queue):
@@ -74,8 +82,8 @@ async def test_other_sessions_do_not_wait(queue):
         await queue.end("a")
 
 
-async def test_who_waits_too_long_is_refused_and_out_of_the_queue():
-    turns = SessionTurns(wait_seconds=0)
+async def test_who_waits_too_long_is_refused_and_out_of_the_queue(peers):
+    turns = SessionTurns(peers, wait_seconds=0)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(turns.held("s"))
         with pytest.raises(SessionBusy, match="0 s; try again"):

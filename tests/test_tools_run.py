@@ -271,11 +271,11 @@ async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, 
         call = ChatServiceStub(channel).StreamChat(
             CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
         told = [await call.read() for _ in range(3)]
-        unfinished = [one for one in await service.store.chats.unfinished() if one.chat.id == told[0].chat_id]
+        unfinished = await service.store.chats.unfinished(told[0].chat_id)
         call.cancel()
         await llm.disconnected.wait()
 
-    kept = broken_off(unfinished[0], STOPPED)
+    kept = broken_off(unfinished, STOPPED)
     assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
     assert [text_of(message) for message in kept.answered] == ["", SHIPPED, "It is"]
     assert [message.id for message in kept.answered] == [

@@ -117,12 +117,25 @@ class Chats:
         if beginning:
             self._outbox.wake()
 
-    async def unfinished(self) -> list[Unfinished]:
-        """The chats that are in progress on disk; for a server that starts, those it cannot finish."""
+    async def in_progress(self) -> list[str]:
+        """The chats that are in progress on disk, by whatever server, one that is dead included."""
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats WHERE status = 'in_progress'"
-        ).fetchall())
-        return [await self._unfinished(row) for row in rows]
+            "SELECT id FROM chats WHERE status = 'in_progress'").fetchall())
+        return [chat_id for (chat_id,) in rows]
+
+    async def unfinished(self, chat_id: str) -> Unfinished | None:
+        """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or gone."""
+        row = await self._database.read(lambda connection: connection.execute(
+            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats "
+            "WHERE id = ? AND status = 'in_progress'", [chat_id]).fetchone())
+        return await self._unfinished(row) if row else None
+
+    async def events(self, chat_id: str, start: int) -> list[ChatEvent]:
+        """What was told of a chat in progress, from the event of this number on; empty when it is over."""
+        rows = await self._database.read(lambda connection: connection.execute(
+            "SELECT body FROM chat_events WHERE chat_id = ? AND sequence >= ? ORDER BY sequence",
+            [chat_id, start]).fetchall())
+        return [event for (kept,) in rows for event in ChatEventBatch.FromString(kept).events]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""

@@ -6,6 +6,7 @@ makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PR
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import queue
 import sqlite3
@@ -62,6 +63,7 @@ class SqliteDatabase:
         try:
             self._writer = _connect(path)
             self._reader = _connect(path)
+            self._turn = _WriteTurn(path.with_suffix(".lock"))
         except BaseException:
             os.close(self._held)
             raise
@@ -148,18 +150,20 @@ class SqliteDatabase:
         self._thread.join()
         self._reader.close()
         self._writer.close()
+        self._turn.close()
         os.close(self._held)
 
     def _run(self) -> None:
         closing = False
-        while not closing:
-            batch, closing = self._next_batch()
-            if batch:
+        while not closing and (first := self._first()) is not None:
+            with self._turn:
+                batch, closing = self._batch(first)
                 self._commit(batch)
 
-    def _next_batch(self) -> tuple[list[_Write], bool]:
+    def _batch(self, first: _Write) -> tuple[list[_Write], bool]:
+        """The write to begin with and all that wait behind it, and whether the database is closing."""
         batch: list[_Write] = []
-        item = self._first()
+        item: _Write | None = first
         while item is not None:
             batch.append(item)
             if len(batch) == _MOST_PER_COMMIT:
@@ -247,6 +251,32 @@ class SqliteDatabase:
         if self._writer.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 self._writer.execute("ROLLBACK")
+
+
+class _WriteTurn:
+    """`with turn:` while this process writes: others wait in the kernel's queue, first come, first served.
+
+    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That is what is
+    left when the file for it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
 
 
 class SqliteSnapshot:

@@ -14,9 +14,11 @@ from server.storage.assistants import Assistants
 from server.storage.backups import DATABASE, SECRET
 from server.storage.chats import Chats
 from server.storage.database import Connection, Database, DatabaseError
+from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
 from server.storage.outbox import Outbox
+from server.storage.peers import Peers
 from server.storage.sessions import Sessions
 from server.storage.sqlite import SqliteDatabase
 from server.storage.squads import Squads
@@ -25,7 +27,7 @@ from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
 
 if TYPE_CHECKING:  # an extra
-    from server.storage.postgres_peers import PostgresPeers
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +42,25 @@ class Store:
     idempotency: IdempotencyKeys
     usage: Usage
     outbox: Outbox
-    peers: "PostgresPeers | None" = None
+    peers: Peers
 
     @classmethod
-    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: "PostgresPeers | None" = None) -> "Store":
+    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers, *, remembers_keys: bool) -> "Store":
         outbox = Outbox(database, clock)
-        return cls(database, Keys(database, key_secret, clock, peers), Assistants(database, clock), Squads(database, clock),
-                   Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
-                   IdempotencyKeys(database, clock), Usage(database), outbox, peers)
+        return cls(database, Keys(database, key_secret, clock, peers if remembers_keys else None),
+                   Assistants(database, clock), Squads(database, clock), Tools(database, clock),
+                   Sessions(database, clock, outbox), Chats(database, outbox), IdempotencyKeys(database, clock, peers),
+                   Usage(database), outbox, peers)
 
     async def aclose(self) -> None:
         """Finish the writes that wait, then close the database."""
-        if self.peers:
-            await self.peers.aclose()
+        await self.peers.aclose()
         await self.database.aclose()
 
     def close(self) -> None:
         """The same at once, for SQLite."""
         self.database.close()
+        self.peers.close()
 
 
 @asynccontextmanager
@@ -82,7 +85,8 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     try:
         database.check()
         bring_up_to_date(database, path)
-        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / SECRET), clock)
+        secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
+        return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"), remembers_keys=False)
     except BaseException:
         database.close()
         raise
@@ -99,7 +103,7 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
     try:
         await database.migrate(postgres_migrations.migrate)
         secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
-        return Store.of(database, secret, clock, PostgresPeers(url))
+        return Store.of(database, secret, clock, PostgresPeers(url), remembers_keys=True)
     except BaseException:
         await database.aclose()
         raise
