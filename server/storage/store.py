@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from server.clock import Clock, now_ms
 from server.storage import postgres_migrations
@@ -25,9 +24,6 @@ from server.storage.squads import Squads
 from server.storage.tools import Tools
 from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
-
-if TYPE_CHECKING:  # an extra
-    pass
 
 
 @dataclass(frozen=True, slots=True)
