@@ -177,7 +177,9 @@ def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..
 
 def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return Call(metadata.get("x-request-id") or new_id(), method, metadata)
+    given = metadata.get("x-request-id", "")
+    # It is sent back, and metadata that is no text would break the answer off.
+    return Call(given if given.isascii() and given.isprintable() and given else new_id(), method, metadata)
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:

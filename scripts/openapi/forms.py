@@ -81,7 +81,8 @@ COMPONENTS: dict[str, Schema] = {
                        content={"anyOf": [ref("Content"), _NULL]}, **(_SAID | {"tool_calls": {
                            "type": "array", "minItems": 1, "items": ref("ToolCall")}}))},
         ]},
-    "ToolCall": _object("id function", id=_STRING, type=_STRING, function=_object("name", name=_STRING)),
+    "ToolCall": _object("id function", id=_STRING, type=_NULLABLE, function=_object(
+        "name", name=_STRING, arguments={**_NULLABLE, "description": "JSON, as the model wrote it."})),
     "InputFunctionCall": _object("type call_id name", type=_type("function_call"), call_id=_STRING, name=_STRING,
                                  arguments={"type": ["string", "null"], "description": "JSON, as the model wrote it."}),
     "InputFunctionCallOutput": _object("type call_id output", type=_type("function_call_output"), call_id=_STRING,

@@ -134,7 +134,11 @@ class Operations:
         if bindings[0].method.name == "ReceiveTwilioMessage":
             return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
         schemas = _marked([(one.door, self._sent(one)) for one in bindings])
-        return {"required": True, "content": {"application/json": {"schema": schemas}}}
+        return {"required": any(map(self._needs_body, bindings)), "content": {"application/json": {"schema": schemas}}}
+
+    def _needs_body(self, binding: Binding) -> bool:
+        """No body is an empty one."""
+        return binding.path.body != "*" or self._schemas.needs_members(binding.method.request)
 
     def _sent(self, binding: Binding) -> Schema:
         request, body = binding.method.request, binding.path.body

@@ -25,6 +25,9 @@ _WELL_KNOWN: dict[str, Schema] = {
 _KEYWORDS = {
     "min_len": "minLength", "max_len": "maxLength", "min_items": "minItems", "max_items": "maxItems", "const": "const",
     "gte": "minimum", "lte": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_TIMES = re.compile("(created|updated)_at_(gt|lt|ge|le)")
+"""The filters of lists that are times; Timestamp cannot be in a query."""
 _ROLE = re.compile(r"^(Output only|Required|Optional)\. ")
 _ACTED_ON: dict[str, Members] = {
     "Assistant": ASSISTANT, "AssistantModel": ASSISTANT["model"], "AssistantTool": TOOL, "Squad": SQUAD, "Tool": TOOL}
@@ -65,6 +68,11 @@ class Schemas:
 
     def description(self, message: str, field: FieldDescriptorProto) -> str:
         return _ROLE.sub("", self._source.comments.get(f"{message}.{field.name}", ""))
+
+    def needs_members(self, name: str) -> bool:
+        """Whether an empty object is refused, of a message that was made a schema."""
+        made = self._made[name]
+        return "required" in made or any("anyOf" in rule for rule in made.get("allOf", ()))
 
     def is_required(self, message: str, field: FieldDescriptorProto) -> bool:
         """Whether a request must have it."""
@@ -117,14 +125,14 @@ class Schemas:
 
     def _may_be_null(self, message: str, field: FieldDescriptorProto, kind: str) -> bool:
         if kind in ("request", "document"):  # null counts as absent
-            return (not self.is_required(message, field) and not field.type_name.endswith("protobuf.Value")
+            return (not self.is_required(message, field) and not _is_any(field)
                     and not self._source.comments.get(f"{message}.{field.name}", "").startswith("Output only."))
         return (kind == "answer" and message in forms.NULLS and field.name not in forms.NULLS[message]
                 and _has_presence(field))
 
     def _typed(self, message: str, field: FieldDescriptorProto, kind: str) -> Schema:
         item = forms.VALUES.get(f"{message}.{field.name}") if kind != "answer" else None
-        item = item or self._item(field, kind)
+        item = item or (_TIME if _TIMES.fullmatch(field.name) else self._item(field, kind))
         limits = self._limits(field) if kind != "answer" else {}
         if field.label != _TYPES.LABEL_REPEATED:
             return {**item, **limits}
@@ -170,6 +178,11 @@ class Schemas:
                 "description": "The members to replace, each as a whole, and as null those to remove. The document that "
                                f"comes of it must be a whole {name}."}
         return patches
+
+
+def _is_any(field: FieldDescriptorProto) -> bool:
+    """Whether it may be any JSON, null as such among it."""
+    return field.type_name.endswith("protobuf.Value") and field.label != _TYPES.LABEL_REPEATED
 
 
 def _has_presence(field: FieldDescriptorProto) -> bool:
