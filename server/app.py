@@ -56,6 +56,7 @@ from server.idempotency import Idempotency
 from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
+from server.retention import Retention
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -124,6 +125,7 @@ class App:
         agents = Agents(store)
         turns = Turns(store, agents, clock)
         self._streams = Streams(engine, store.chats)
+        self._retention = Retention(store, settings.retention_days, clock)
         allowed = AllowedHosts(settings.upstream_allow_hosts)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
@@ -139,6 +141,7 @@ class App:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._streams.recover()
         self._deliveries.start()
+        self._retention.start()
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
         await self._server.start()
         for name in ("", EDGE):
@@ -157,6 +160,7 @@ class App:
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
         await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
+        await self._retention.close()
         await self._deliveries.close()
         await self._streams.close()
         await self._tools.close()

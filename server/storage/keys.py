@@ -95,6 +95,9 @@ class Keys:
 
         await self._database.write(work)
 
+    def org_ids(self) -> list[str]:
+        return [org_id for (org_id,) in self._database.read.execute("SELECT id FROM orgs")]
+
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""
         row = self._database.read.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()
