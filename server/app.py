@@ -57,6 +57,7 @@ from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
 from server.limits import Limits
+from server.retention import Retention
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -136,6 +137,7 @@ class App:
         agents = Agents(store)
         turns = Turns(store, agents, clock)
         self._streams = Streams(engine, store.chats, store.peers)
+        self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
@@ -150,6 +152,7 @@ class App:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._streams.recover()
         self._deliveries.start()
+        self._retention.start()
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
         await self._server.start()
         for name in ("", EDGE):
@@ -175,6 +178,7 @@ class App:
         close the providers."""
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
+        await self._retention.close()
         await self._deliveries.close()
         await self._streams.close()
         await self._tools.close()

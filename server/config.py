@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
     delivery_most_seconds: float = Field(default=3600, ge=0)
+    retention_days: float | None = Field(default=None, gt=0)
+    """Days after which expired sessions, and chats outside of sessions, are deleted; None means never."""
     drain_seconds: float = Field(default=2, ge=0)
     """How long a server that is in use and is to stop still takes calls, once its health says that it goes away."""
     grace_seconds: float = Field(default=10, ge=0)

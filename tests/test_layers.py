@@ -41,6 +41,7 @@ MAY_IMPORT = {
                      "server.deliveries", "server.storage.outbox"},
     "server.history": {"generated", *PLAIN, "server.storage.database", "server.storage.history", "server.storage.scope",
                        "server.wire.proto_json"},
+    "server.retention": {*PLAIN, "server.storage.scope", "server.storage.store"},
     "server.call": {"server.storage.keys"},
     "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},
     "server.wire": {"generated", "server.call", "server.clock", "server.documents", "server.errors", "server.json_values",

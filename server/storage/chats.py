@@ -191,6 +191,12 @@ class Chats:
         self._outbox.forget(connection, [chat.id])
         self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
 
+    async def alone_before(self, org_id: str, until: int, limit: int) -> list[str]:
+        """Chats outside of sessions that are over and were made before `until`, oldest first."""
+        return await self._database.read(lambda connection: [chat_id for (chat_id,) in connection.execute(
+            "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> 'in_progress' "
+            "ORDER BY created_at LIMIT ?", [org_id, until, limit])])
+
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
         rows = await self._database.read(lambda connection: connection.execute(

@@ -21,6 +21,7 @@ from server.storage.scope import Scope
 
 KEPT_MS = 24 * 60 * 60 * 1000
 _MOST_SWEPT = 4  # an answer may be megabytes: a sweep must not hold up the write it comes with
+_MOST_AT_ONCE = 20
 
 
 @dataclass(slots=True)
@@ -111,6 +112,11 @@ class IdempotencyKeys:
         await self._database.write(lambda connection: connection.execute(
             "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None)
 
+    async def sweep(self) -> int:
+        """Delete some of what has expired; how many."""
+        until = self._clock() - KEPT_MS
+        return await self._database.write(lambda connection: _sweep_some(connection, until, _MOST_AT_ONCE))
+
     async def release(self, claim: Claim) -> None:
         """The call is over. What it put on record is all that counts from here on."""
         if claim.id in self._alive:
@@ -160,6 +166,10 @@ def _sweep(connection: Connection, owner: tuple[str, str, str], until: int) -> N
     """Delete what has expired: what is in this call's way, and a few others."""
     connection.execute(
         "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?", [*owner, until])
-    connection.execute(
+    _sweep_some(connection, until, _MOST_SWEPT)
+
+
+def _sweep_some(connection: Connection, until: int, most: int) -> int:
+    return connection.execute(
         "DELETE FROM idempotency_keys WHERE claim_id IN "
-        "(SELECT claim_id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, _MOST_SWEPT])
+        "(SELECT claim_id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, most]).rowcount

@@ -136,6 +136,10 @@ class Keys:
             self._known.clear()
             self._peers.tell(_REVOKED)
 
+    async def org_ids(self) -> list[str]:
+        return await self._database.read(
+            lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")])
+
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""
         row = await self._database.read(
