@@ -121,7 +121,7 @@ class App:
                         Transports(self._account), KnowledgeBases(self._asking))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats)
+        self._streams = Streams(engine, store.chats, self.limits.call_of)
         allowed = AllowedHosts(settings.upstream_allow_hosts)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)

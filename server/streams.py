@@ -4,8 +4,8 @@ Runs them through the engine; knows no door's wire form and no SQL.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -18,6 +18,7 @@ from server.errors import Internal, ServiceError
 from server.exchange import Outcome, Run, Turn
 from server.idempotency import Recorded, on_record
 from server.storage.chats import Chats
+from server.storage.keys import Caller
 
 log = structlog.get_logger()
 
@@ -26,11 +27,16 @@ _BROKEN = ChatError(code="internal_error", message="The server could not finish 
 
 
 class Streams:
-    """The streamed exchanges that run in this server."""
+    """The streamed exchanges that run in this server.
 
-    def __init__(self, engine: Engine, chats: Chats) -> None:
+    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
+    """
+
+    def __init__(self, engine: Engine, chats: Chats,
+                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext()) -> None:
         self._engine = engine
         self._chats = chats
+        self._counted = counted
         self._live: dict[str, Stream] = {}
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
@@ -40,7 +46,8 @@ class Streams:
         """
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
-        return Stream(self._engine, self._chats, self._live, turn, background=background)
+        counted = self._counted(turn.caller) if background else nullcontext()
+        return Stream(self._engine, self._chats, self._live, turn, counted, background=background)
 
     def live(self, chat_id: str) -> "Stream | None":
         """The exchange of this chat, while it runs."""
@@ -63,7 +70,9 @@ class Stream:
     Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, live: dict[str, "Stream"], turn: Turn, *, background: bool) -> None:
+    def __init__(self, engine: Engine, chats: Chats, live: dict[str, "Stream"], turn: Turn,
+                 counted: AbstractContextManager[None], *, background: bool) -> None:
+        self._counted = counted
         self._engine = engine
         self._chats = chats
         self._live = live
@@ -90,13 +99,17 @@ class Stream:
         self._keeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Stream":
-        """Begin, and wait for the first event. Raises as `Engine.run`."""
-        self._run = await self._engine.begin(self._turn)
+        """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
+        with ExitStack() as counting:
+            counting.enter_context(self._counted)
+            self._run = await self._engine.begin(self._turn)
+            over = counting.pop_all()
         self._live[self.chat_id] = self
         if self._background:
             self._start()
         self._keeping = asyncio.create_task(self._keep())
         self._running = asyncio.create_task(self._drive())
+        self._running.add_done_callback(lambda _: over.close())
         try:
             with self._listening() as news:
                 while not self._told and not self._over:
