@@ -136,7 +136,7 @@ class App:
                         SessionTurns(store.peers, settings.turn_wait_seconds))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats, store.peers)
+        self._streams = Streams(engine, store.chats, store.peers, self.limits.call_of)
         self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)

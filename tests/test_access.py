@@ -15,6 +15,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.struct_pb2 import Struct
 
+from gateway.checker import DESCRIPTOR, read_descriptor
 from generated.parley.v1.access_pb2 import (
     ACCESS_ANY_KEY,
     ACCESS_NO_KEY,
@@ -39,6 +40,7 @@ from server.access import access_to
 from server.clock import now_ms
 from server.ids import hex_of, new_id
 from server.json_values import from_python, struct_from
+from tests.contract.doors import http_client
 from tests.descriptors import METHODS
 from tests.upstream import OpenAIUpstream, openai_text
 
@@ -165,6 +167,23 @@ async def test_nothing_is_done_for_a_caller_without_a_valid_key(channel, keys, m
 
     assert {answer.code for answer in answers.values()} == {grpc.StatusCode.UNAUTHENTICATED}, answers
     assert len(set(answers.values())) == 1
+    assert all("Bearer <key>" in answer.text for answer in answers.values())
+
+
+BINDINGS = {f"{binding.verb} {binding.template}": binding for binding in read_descriptor(DESCRIPTOR)[1]
+            if access_to(f"/{binding.service}/{binding.method}") != ACCESS_NO_KEY}
+
+
+@pytest.mark.parametrize("binding", BINDINGS.values(), ids=BINDINGS)
+async def test_nothing_is_done_over_http_for_a_caller_without_a_valid_key(service, keys, binding):
+    """Whichever door the key leads to."""
+    answers = {}
+    async with http_client(service) as http:
+        for name, metadata in INVALID.items():
+            headers = {header: value.strip() for header, value in shown(metadata, keys)}  # the client sends no blanks there
+            answers[name] = await http.request(binding.verb, binding.path, headers=headers, content=b"{}")
+
+    assert {answer.status_code for answer in answers.values()} == {401}, answers
     assert all("Bearer <key>" in answer.text for answer in answers.values())
 
 

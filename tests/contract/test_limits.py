@@ -274,14 +274,20 @@ async def until_admitted(call):
                 assert error.status == 429
 
 
-@pytest.fixture(params=["grpc", "rest"])
-async def at_narrow(request, narrow):
-    org = await narrow.new_org()
-    async with door_to(request.param, narrow, org) as door:
-        yield door, org
+@pytest.fixture
+async def quiet(narrow):
+    """That service, once nothing is under way any more."""
+    yield narrow
     async with asyncio.timeout(10):
         while narrow.app.limits.under_way:  # noqa: ASYNC110 (calls that end are no event)
             await asyncio.sleep(0)
+
+
+@pytest.fixture(params=["grpc", "rest"])
+async def at_narrow(request, quiet):
+    org = await quiet.new_org()
+    async with door_to(request.param, quiet, org) as door:
+        yield door, org
 
 
 async def test_key_has_so_many_streams_at_a_time(at_narrow):
@@ -311,6 +317,19 @@ async def test_org_has_so_many_streams_at_a_time(at_narrow, narrow):
 
     assert refused.value.text.startswith("3 calls of this key or org")
     await until_admitted(door.list_sessions)
+
+
+async def test_what_runs_in_the_background_counts_until_it_is_over(quiet):
+    """Beside the call that begins it: two calls at a time are one of them and no more."""
+    org = await quiet.new_org()
+    asking = {"model": "demo", "input": LONG, "background": True}
+    async with http_client(quiet) as http:
+        begun, refused = [await http.post("/v1/responses", json=asking, headers=org.bearer) for _ in range(2)]
+        await http.post(f"/v1/responses/{begun.json()['id']}/cancel", headers=org.bearer)
+        again = await http.post("/v1/responses", json={**asking, "input": "x"}, headers=org.bearer)
+
+    assert [answer.status_code for answer in (begun, refused, again)] == [200, 429, 200]
+    assert refused.json()["error"]["code"] == "too_many_calls"
 
 
 async def test_server_has_so_many_calls_at_a_time(at_narrow, narrow):
