@@ -19,6 +19,8 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TaskID
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -35,7 +37,8 @@ from server.history import MOST_LINES, History
 from server.ids import parse_id
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
-from server.storage.store import Store, opened
+from server.storage.moving import move
+from server.storage.store import SQLITE_FILE, Store, opened
 
 T = TypeVar("T")
 
@@ -208,6 +211,48 @@ def vacuum(settings: Settings, as_json: bool) -> None:
 
     _with_store(settings, run)
     _print({"vacuumed": True}, as_json, "vacuumed")
+
+
+@main.command("migrate-store")
+@click.argument("source")
+@click.argument("target")
+@_json
+def migrate_store(source: str, target: str, as_json: bool) -> None:
+    """Move everything from SOURCE, sqlite:FOLDER, to TARGET, postgresql://…, an empty database.
+
+    Stop the servers first. When it broke off, run it again: it goes on where it was.
+    """
+    kind, _, folder = source.partition(":")
+    if kind != "sqlite" or not folder:
+        _fail("SOURCE must be sqlite:FOLDER, the folder that `parley serve --data` had")
+    settings = _settings(data=Path(folder.removesuffix(SQLITE_FILE) or "."), database=target)
+
+    async def run() -> dict[str, int]:
+        with _progress(shown=not as_json) as told:
+            return await move(settings.data, target, told, with_secret=settings.key_secret is None)
+
+    counts = _or_fail(run())
+    _print({"moved": counts}, as_json, f"moved {sum(counts.values())} rows in {len(counts)} tables; every count is the same")
+
+
+@contextlib.contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each table."""
+    bars: dict[str, TaskID] = {}
+    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True),
+                        disable=not shown)
+
+    def told(table: str, moved: int, count: int) -> None:
+        progress.start()  # not before: an error is to be the only line
+        if table not in bars:
+            bars[table] = progress.add_task(table)
+        progress.update(bars[table], completed=moved, total=count)
+
+    try:
+        yield told
+    finally:
+        if bars:
+            progress.stop()
 
 
 async def _serve(settings: Settings) -> None:

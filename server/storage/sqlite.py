@@ -9,7 +9,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -208,6 +208,18 @@ class SqliteDatabase:
         if self._writer.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 self._writer.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[SqliteConnection]:
+    """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
+    connection = _connect(path)
+    with contextlib.closing(connection):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise DatabaseError(f"{path} is locked by another process") from error
+        yield connection
 
 
 class SqliteSnapshot:

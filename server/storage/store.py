@@ -23,7 +23,11 @@ from server.storage.tools import Tools
 from server.storage.usage import Usage
 
 if TYPE_CHECKING:  # an extra
+    from server.storage.postgres import PostgresDatabase
     from server.storage.postgres_peers import PostgresPeers
+
+SQLITE_FILE = "parley.db"
+SECRET_FILE = "key-secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,11 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
-    database = SqliteDatabase(folder / "parley.db")
+    database = SqliteDatabase(folder / SQLITE_FILE)
     try:
         database.check()
         database.migrate(migrations.migrate)
-        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / "key-secret"), clock)
+        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / SECRET_FILE), clock)
     except BaseException:
         database.close()
         raise
@@ -87,19 +91,31 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
 
 async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms) -> Store:
     """The PostgreSQL store at `url`. Raises DatabaseError when it cannot be reached or used."""
+    database = await connect_database(url, connections)
+    try:
+        if await database.read(postgres_migrations.is_moving):
+            raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
+        secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
+        from server.storage.postgres_peers import PostgresPeers
+        return Store.of(database, secret, clock, PostgresPeers(url))
+    except BaseException:
+        await database.aclose()
+        raise
+
+
+async def connect_database(url: str, connections: int) -> "PostgresDatabase":
+    """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or used."""
     try:
         from server.storage.postgres import PostgresDatabase
-        from server.storage.postgres_peers import PostgresPeers
     except ImportError:
         raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
     database = await PostgresDatabase.connect(url, connections)
     try:
         await database.migrate(postgres_migrations.migrate)
-        secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
-        return Store.of(database, secret, clock, PostgresPeers(url))
     except BaseException:
         await database.aclose()
         raise
+    return database
 
 
 def _shared_secret(connection: Connection) -> bytes:
