@@ -32,7 +32,7 @@ from server.documents import check_assistant, mask_secrets, restore_secrets, wit
 from server.errors import ServiceError
 from server.history import MOST_LINES, History
 from server.ids import parse_id
-from server.operations import back_up, check, db, restore
+from server.operations import back_up, check, db, migrate_store, restore
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
 from server.storage.store import Store, opened
@@ -211,7 +211,7 @@ def vacuum(settings: Settings, as_json: bool) -> None:
     show({"vacuumed": True}, as_json, "vacuumed")
 
 
-for command in (check, back_up, restore, db):
+for command in (check, back_up, restore, db, migrate_store):
     main.add_command(command)
 
 

@@ -5,6 +5,8 @@ Keys are led by the org's id wherever a row has one, so that a sharded PostgreSQ
 
 from server.storage.database import Connection, DatabaseError
 
+MOVING = "parley_moving"
+"""The table that is there while a store is moved into the database."""
 _LOCK = "parley migrations"
 
 
@@ -21,6 +23,10 @@ def migrate(connection: Connection) -> None:
             if statement.strip():
                 connection.execute(statement)
         connection.execute("INSERT INTO parley_migrations (number, name) VALUES (?, ?)", [number, name])
+
+
+def is_moving(connection: Connection) -> bool:
+    return connection.execute("SELECT to_regclass(?) IS NOT NULL", [MOVING]).fetchone()[0]
 
 
 _FIRST = """

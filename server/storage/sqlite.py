@@ -11,7 +11,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -277,6 +277,18 @@ class _WriteTurn:
     def close(self) -> None:
         if self._file is not None:
             os.close(self._file)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[SqliteConnection]:
+    """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
+    connection = _connect(path)
+    with contextlib.closing(connection):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise DatabaseError(f"{path} is locked by another process") from error
+        yield connection
 
 
 class SqliteSnapshot:

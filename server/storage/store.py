@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.clock import Clock, now_ms
 from server.storage import postgres_migrations
@@ -24,6 +25,9 @@ from server.storage.squads import Squads
 from server.storage.tools import Tools
 from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
+
+if TYPE_CHECKING:  # an extra
+    from server.storage.postgres import PostgresDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,31 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
 
 async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms) -> Store:
     """The PostgreSQL store at `url`. Raises DatabaseError when it cannot be reached or used."""
+    database = await connect_database(url, connections)
+    try:
+        if await database.read(postgres_migrations.is_moving):
+            raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
+        secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
+        from server.storage.postgres_peers import PostgresPeers
+        return Store.of(database, secret, clock, PostgresPeers(url), remembers_keys=True)
+    except BaseException:
+        await database.aclose()
+        raise
+
+
+async def connect_database(url: str, connections: int) -> "PostgresDatabase":
+    """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or used."""
     try:
         from server.storage.postgres import PostgresDatabase
-        from server.storage.postgres_peers import PostgresPeers
     except ImportError:
         raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
     database = await PostgresDatabase.connect(url, connections)
     try:
         await database.migrate(postgres_migrations.migrate)
-        secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
-        return Store.of(database, secret, clock, PostgresPeers(url), remembers_keys=True)
     except BaseException:
         await database.aclose()
         raise
+    return database
 
 
 def _shared_secret(connection: Connection) -> bytes:
