@@ -111,6 +111,20 @@ class ListenError(Exception):
     """The address cannot be listened on; the text says which."""
 
 
+class _Methods:
+    """What services are added to: the server, without what generated code registers a second time, method by method.
+
+    grpc.aio waits for a call of every registered method anew with every call that comes in, which takes longer with every
+    method; for calls that the generic handlers take it waits once.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """Nothing to do: the generic handler of the service has them."""
+
+
 class App:
     """One gRPC server over one store."""
 
@@ -194,7 +208,7 @@ class App:
         return Deliveries(self._store.outbox, sinks, patience, clock, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
-        store, server = self._store, self._server
+        store, server = self._store, _Methods(self._server)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(

@@ -6,7 +6,6 @@ The only place that catches every exception, and the only one that turns errors 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -85,7 +84,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 standing.check()
             with self._limits.call_of(caller):
                 _check_access(call, caller)
-                enter(replace(call, caller=caller))
+                enter(Call(call.request_id, method, call.metadata, caller))
                 request = _parsed(parse, raw)
                 check(request)
                 answer = await serve(request, announcing)

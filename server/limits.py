@@ -9,7 +9,6 @@ one that is full is as good as none.
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -83,19 +82,16 @@ class Limits:
         self._keys = _buckets(settings.key_requests_per_minute, settings.key_burst, workers)
         self._orgs = _buckets(settings.org_requests_per_minute, settings.org_burst, workers)
         most = (settings.key_calls, settings.org_calls, settings.server_calls)
-        self._most_of_key, self._most_of_org, self._most = (
+        self._most_of_key, self._most_of_org, most_of_all = (
             math.ceil(calls / workers) if settings.limits else math.inf for calls in most)
-        self._calls: Counter[str] = Counter()
+        self._calls: dict[str, int] = {}
+        self.call = _UnderWay(self._calls, ((_ALL, most_of_all),))
+        """To be entered for a call. Raises Overloaded when the server has too many."""
 
     @property
     def under_way(self) -> int:
         """How many calls are being served."""
-        return self._calls[_ALL]
-
-    @property
-    def call(self) -> "_UnderWay":
-        """To be entered for a call. Raises Overloaded when the server has too many."""
-        return _UnderWay(self._calls, {_ALL: self._most})
+        return self._calls.get(_ALL, 0)
 
     def take(self, caller: Caller | None) -> Standing | None:
         """Take a token of the caller's key and one of its org, or none; tells of the tighter one.
@@ -109,37 +105,41 @@ class Limits:
         if not of_key and not of_org:
             self._keys.take(caller.key_id, now)
             self._orgs.take(caller.org_id, now)
-        return min(self._keys.standing(caller.key_id, now, of_key), self._orgs.standing(caller.org_id, now, of_org),
-                   key=lambda standing: (-standing.wait, standing.remaining))
+        key, org = self._keys.standing(caller.key_id, now, of_key), self._orgs.standing(caller.org_id, now, of_org)
+        return key if (-key.wait, key.remaining) <= (-org.wait, org.remaining) else org
 
     def call_of(self, caller: Caller | None) -> "_UnderWay":
         """To be entered for a call of this caller. Raises RateLimited when its key or its org has too many."""
         if caller is None:
-            return _UnderWay(self._calls, {})
-        return _UnderWay(self._calls, {caller.key_id: self._most_of_key, caller.org_id: self._most_of_org})
+            return _UnderWay(self._calls, ())
+        return _UnderWay(self._calls, ((caller.key_id, self._most_of_key), (caller.org_id, self._most_of_org)))
 
 
 class _UnderWay:
     """A call that counts under some names, each with the most that it may have."""
 
-    __slots__ = ("_calls", "_most")
+    __slots__ = ("_calls", "_names")
 
-    def __init__(self, calls: Counter[str], most: dict[str, float]) -> None:
+    def __init__(self, calls: dict[str, int], names: tuple[tuple[str, float], ...]) -> None:
         self._calls = calls
-        self._most = most
+        self._names = names
 
     def __enter__(self) -> None:
-        for name, most in self._most.items():
-            if self._calls[name] >= most:
+        calls = self._calls
+        for name, most in self._names:
+            if calls.get(name, 0) >= most:
                 raise _too_many(name, most)
-        for name in self._most:
-            self._calls[name] += 1
+        for name, _ in self._names:
+            calls[name] = calls.get(name, 0) + 1
 
     def __exit__(self, *_: object) -> None:
-        for name in self._most:
-            self._calls[name] -= 1
-            if not self._calls[name]:
-                del self._calls[name]
+        calls = self._calls
+        for name, _ in self._names:
+            left = calls[name] - 1
+            if left:
+                calls[name] = left
+            else:
+                del calls[name]
 
 
 def _too_many(name: str, most: float) -> ResourceExhausted:
