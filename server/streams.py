@@ -48,8 +48,11 @@ class Streams:
 
     async def recover(self) -> None:
         """Complete what a server that was killed could not finish: kept as incomplete, with all that was told."""
-        for unfinished in await self._chats.unfinished():
-            await self._chats.record(replay.broken_off(unfinished, STOPPED))
+        try:
+            for unfinished in await self._chats.unfinished():
+                await self._chats.record(replay.broken_off(unfinished, STOPPED))
+        except ServiceError as error:  # a disk that takes no writes can still be read
+            log.error("exchanges_not_completed", reason=error.reason)
 
     async def close(self) -> None:
         """Stop what runs; what there is of it is kept."""
