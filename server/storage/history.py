@@ -170,7 +170,7 @@ def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
             raise InvalidArgument.of(name, f"must be {_EXPECTED[type_]}")
 
 
-_EXPECTED = {"TEXT": "a string", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
+_EXPECTED = {"TEXT": "a string without NUL", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
 
 
 def _fits(value: Any, type_: str) -> bool:
@@ -178,4 +178,6 @@ def _fits(value: Any, type_: str) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
     if type_ == "REAL":
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str if type_ == "TEXT" else bytes)
+    if type_ == "TEXT":
+        return isinstance(value, str) and "\0" not in value  # which PostgreSQL cannot keep
+    return isinstance(value, bytes)

@@ -74,7 +74,7 @@ class Outbox:
         self._database = database
         self._clock = clock
         self.compose: Compose = _nothing
-        """Set by whoever delivers; without it nobody is told of changes. Called on the writer's thread."""
+        """Set by whoever delivers; without it nobody is told of changes."""
         self.news = asyncio.Event()
         """Set when something may be due."""
 

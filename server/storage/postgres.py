@@ -83,6 +83,7 @@ class PostgresDatabase:
             raise postgres_error(error) from None
         try:
             await configure(driver)
+            await driver.execute("SET idle_in_transaction_session_timeout = 0")  # who reads an export may be slow
             await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield PostgresSnapshot(driver)
         finally:

@@ -7,7 +7,7 @@ import psycopg
 import psycopg.conninfo
 from psycopg_pool import PoolTimeout
 
-from server.errors import FailedPrecondition, ResourceExhausted, ServiceError, StorageUnavailable
+from server.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, ServiceError, StorageUnavailable
 from server.storage.database import DatabaseError
 
 _CONFLICTS = frozenset({"40001", "40P01"})
@@ -42,6 +42,8 @@ def postgres_error(error: Exception) -> ServiceError:
         return ResourceExhausted("the disk is full; nothing was written", reason="DISK_FULL")
     if state == "25006":
         return FailedPrecondition("the database is read-only; nothing was written", reason="READ_ONLY")
+    if state == "54000":
+        return InvalidArgument("a number or a name is too long to be looked up: the database takes 2600 bytes; shorten it")
     if state in _BUSY or state in _CONFLICTS or isinstance(error, PoolTimeout):
         return StorageUnavailable("the database is busy; nothing was written, try again", retry_after=1)
     if isinstance(error, psycopg.OperationalError):

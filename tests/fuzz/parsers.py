@@ -353,5 +353,6 @@ def _history() -> tuple[history.History, dict[str, list[str]]]:
     folder = Path(tempfile.mkdtemp(prefix="parley-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = open_store(folder)
+    atexit.register(store.close)
     columns = {kind: list(history.columns_of(store.database.reader, kind)) for kind in history.TABLES}
     return history.History(store.database), columns

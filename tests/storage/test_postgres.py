@@ -1,11 +1,12 @@
 """PostgreSQL: lost connections, transactions in one another's way, several servers, and what operators are told."""
 
 import asyncio
+import secrets
 
 import psycopg
 import pytest
 
-from server.errors import FailedPrecondition, IdempotencyKeyInUse, ResourceExhausted, StorageUnavailable
+from server.errors import FailedPrecondition, IdempotencyKeyInUse, InvalidArgument, ResourceExhausted, StorageUnavailable
 from server.ids import new_id
 from server.storage.database import DatabaseError
 from server.storage.idempotency import Claim
@@ -128,6 +129,13 @@ def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_postgresql(error
 
     assert (type(told), told.reason, told.retry_after) == (kind, reason, retry_after)
     assert "secret" not in told.message
+
+
+async def test_number_that_no_index_takes_is_refused(recorder):
+    with pytest.raises(InvalidArgument, match="too long"):
+        await recorder.open_session(phone_number_id=secrets.token_urlsafe(6000))
+
+    assert await recorder.rows("sessions") == 0
 
 
 def test_parameters_are_numbered_as_postgresql_has_them():
