@@ -210,7 +210,8 @@ PLACES = {
     "chat assistant": ("/chat", lambda free: {"input": "x", "assistant": {"own": free}}),
     "chat overrides": ("/chat", lambda free: {**ANSWERED, "assistantOverrides": {"variableValues": {"own": free}}}),
     "chat squad": ("/chat", lambda free: {"input": "x", "squad": {"members": [{"assistant": {"own": free}}]}}),
-    "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {"own": free}}}),
+    "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {
+        "number": "+14155550100", "own": free}}}),
     **{f"response {member}": ("/chat/responses", lambda free, member=member: {**PLAIN, member: {"own": free}})
        for member in ("metadata", "text", "reasoning", "stream_options", "assistantOverrides")},
     "response tools": ("/chat/responses", lambda free: {**PLAIN, "tools": [{"type": "function", "name": "f", "own": free}]}),
@@ -446,3 +447,21 @@ async def test_request_id_that_is_no_text_is_passed_over(http, org):
                                                  (b"x-request-id", b"\xe9")])
 
     assert answer.status_code == 200
+
+
+# --- what is not as it should be is not passed over -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "member", "field"), [
+    ("/chat", {"assistantOverrides": {"variableValues": "a"}}, "assistantOverrides.variableValues"),
+    ("/session", {"assistantOverrides": {"variableValues": [1]}}, "assistantOverrides.variableValues"),
+    ("/v1/responses", {"conversation": {}}, "conversation"),
+    ("/v1/responses", {"conversation": {"id": None}}, "conversation"),
+])
+async def test_free_member_of_another_form_is_named(http, org, path, member, field):
+    sent = {"input": "a"} if path != "/session" else {}
+
+    answer = await http.post(path, json={**sent, "assistantId": org.assistant_id, **member}, headers=org.bearer)
+
+    assert answer.status_code == 400
+    assert field in answer.text
