@@ -442,6 +442,13 @@ async def test_header_of_a_name_that_grpc_does_not_take_is_passed_over(http, org
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/session", "/chat", "/v1/models"])
+async def test_content_type_of_grpc_web_makes_no_call_of_what_is_none(http, org, path):
+    answer = await http.get(path, headers={**org.bearer, "content-type": "application/grpc-web"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+
+
 async def test_request_id_that_is_no_text_is_passed_over(http, org):
     answer = await http.get("/session", headers=[(b"authorization", org.bearer["authorization"].encode()),
                                                  (b"x-request-id", b"\xe9")])
