@@ -1,10 +1,12 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import orjson
+import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -37,3 +39,11 @@ def show(result: Any, as_json: bool, text: str) -> None:
 
 def fail(text: str) -> NoReturn:
     raise click.ClickException(text)
+
+
+def log_as_json() -> None:
+    """Log to the standard error, a line of JSON for each."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True)

@@ -42,8 +42,11 @@ class Store:
         self.peers.close()
 
 
-def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms) -> Store:
-    """The SQLite store in `folder`, made when it is new. Raises DatabaseError when the file cannot be used."""
+def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False) -> Store:
+    """The SQLite store in `folder`, made when it is new. Raises DatabaseError when the file cannot be used.
+
+    `checked` says that another process has just looked whether the file is sound.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,7 +54,8 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     path = folder / DATABASE
     database = Database(path)
     try:
-        database.check()
+        if not checked:
+            database.check()
         bring_up_to_date(database, path)
         secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
     except BaseException:
