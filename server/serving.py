@@ -104,8 +104,11 @@ async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) 
         await restarting.wait()
         restarting.clear()
         if isinstance(servers, Workers):
-            await servers.restart(gateway)
-            log.info("workers_restarted")
+            try:
+                await servers.restart(gateway)
+                log.info("workers_restarted")
+            except GatewayError as error:
+                log.error("restart_broke_off", reason=str(error))
         else:
             log.warning("not restarted: only with two --workers or more does one serve while another starts")
 

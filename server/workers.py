@@ -95,9 +95,9 @@ class Workers:
             try:
                 await worker.spawn()
                 await worker.serve()
-            except WorkerError as error:
+            except (WorkerError, OSError) as error:
                 log.error("worker_does_not_start", port=worker.port, reason=str(error))
-                worker.is_to_end = False
+                worker.is_to_end = False  # and so it is tried again, after a pause
             since = time.monotonic()
 
 
