@@ -22,7 +22,8 @@ from tests.processes import free_address
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 20
-WORDS = " ".join(f"word{number}" for number in range(40))
+WORDS = " ".join(f"word{number}" for number in range(500))
+"""So many that the answer is never over before the kill, however late that comes."""
 SERVE = """
 import asyncio, sys
 from pathlib import Path
