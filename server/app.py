@@ -56,6 +56,8 @@ from server.idempotency import Idempotency
 from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
+from server.limits import Limits
+from server.retention import Retention
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -91,6 +93,10 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second server on the port would take half of the calls unseen
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", -1),
+    # Likewise more than Envoy's 60 KB of headers, so that what is too large is always its 431: between these two sizes
+    # gRPC refuses some calls by chance.
+    ("grpc.max_metadata_size", 96 * 1024),
+    ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
@@ -105,6 +111,20 @@ class ListenError(Exception):
     """The address cannot be listened on; the text says which."""
 
 
+class _Methods:
+    """What services are added to: the server, without what generated code registers a second time, method by method.
+
+    grpc.aio waits for a call of every registered method anew with every call that comes in, which takes longer with every
+    method; for calls that the generic handlers take it waits once.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """Nothing to do: the generic handler of the service has them."""
+
+
 class App:
     """One gRPC server over one store."""
 
@@ -117,7 +137,9 @@ class App:
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._traffic = Traffic()
-        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self._traffic)
+        self.limits = Limits(settings)
+        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, self._traffic,
+                                      settings.call_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         allowed = AllowedHosts(settings.upstream_allow_hosts)
         self._tools = ToolRunner(allowed, clock)
@@ -128,7 +150,8 @@ class App:
                         SessionTurns(store.peers, settings.turn_wait_seconds))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats, store.peers)
+        self._streams = Streams(engine, store.chats, store.peers, self.limits.call_of)
+        self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
@@ -143,6 +166,7 @@ class App:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._streams.recover()
         self._deliveries.start()
+        self._retention.start()
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
         await self._server.start()
         for name in ("", EDGE):
@@ -172,6 +196,7 @@ class App:
         close the providers."""
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
+        await self._retention.close()
         await self._deliveries.close()
         await self._streams.close()
         await self._tools.close()
@@ -187,7 +212,7 @@ class App:
         return Deliveries(self._store.outbox, sinks, patience, clock, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
-        store, server = self._store, self._server
+        store, server = self._store, _Methods(self._server)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(

@@ -19,16 +19,28 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 # An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from server.console import data_option, fail, json_option, log_as_json, settings_of, show
+from server.clock import now_ms, parse_rfc3339
+from server.config import Settings
+from server.console import (
+    data_option,
+    database_option,
+    fail,
+    json_option,
+    log_as_json,
+    opened_store,
+    settings_of,
+    show,
+    where,
+)
 from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
 from server.errors import ServiceError
 from server.history import MOST_LINES, History
 from server.ids import parse_id
-from server.operations import back_up, check, db, restore
+from server.operations import back_up, check, db, migrate_store, restore
 from server.serving import serve as serve_until_stopped
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
-from server.storage.store import Store, open_store
+from server.storage.store import Store
 
 T = TypeVar("T")
 
@@ -43,13 +55,11 @@ def main() -> None:
 @data_option
 @click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
 @click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
-@click.option("--database", metavar="URL", help="A database URL instead of the SQLite file in --data.")
+@database_option
 @click.option("--workers", metavar="N", help="Server processes. [1]")
 def serve(**options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
     settings = settings_of(**options)
-    if settings.database is not None:
-        fail("--database: this version keeps its data in the SQLite file in --data")
     uvloop.run(serve_until_stopped(settings))
 
 
@@ -59,33 +69,51 @@ def keys() -> None:
 
 
 @keys.command("create")
-@data_option
+@where
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.option("--kind", type=click.Choice(KINDS), required=True)
+@click.option("--expires", metavar="TIME", help="When it ends, RFC 3339: a day or a time. [never]")
 @json_option
-def create_key(data: Path | None, org: str, kind: str, as_json: bool) -> None:
+def create_key(settings: Settings, org: str, kind: str, expires: str | None, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
-    made = _with_store(data, lambda store: store.keys.create(org, kind))
-    show({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
+    ends = {} if expires is None else {"expiresAt": _later(expires)}
+    made = _with_store(settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")))
+    show({"id": made.id, "org": made.org_id, "kind": made.kind, **ends, "key": made.key}, as_json, made.key)
+
+
+def _later(text: str) -> int:
+    try:
+        moment = parse_rfc3339(text)
+    except ValueError:
+        fail(f"--expires: {text!r} is no time; write it like 2030-12-31 or 2030-12-31T12:00:00Z")
+    if moment <= now_ms():
+        fail(f"--expires: {text} is past")
+    return moment
 
 
 @keys.command("list")
-@data_option
+@where
 @json_option
-def list_keys(data: Path | None, as_json: bool) -> None:
+def list_keys(settings: Settings, as_json: bool) -> None:
     """List the keys, without their text."""
-    found = _with_store(data, lambda store: store.keys.list())
-    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{'  revoked' if key['revokedAt'] else ''}" for key in found]
+    found = _with_store(settings, lambda store: store.keys.list())
+    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{_ended(key)}" for key in found]
     show(found, as_json, "\n".join(lines))
 
 
+def _ended(key: dict[str, Any]) -> str:
+    if key["revokedAt"]:
+        return "  revoked"
+    return "  expired" if key["expiresAt"] and key["expiresAt"] <= now_ms() else ""
+
+
 @keys.command("revoke")
-@data_option
+@where
 @click.argument("key_id")
 @json_option
-def revoke_key(data: Path | None, key_id: str, as_json: bool) -> None:
+def revoke_key(settings: Settings, key_id: str, as_json: bool) -> None:
     """Make a key useless at once."""
-    _with_store(data, lambda store: store.keys.revoke(key_id))
+    _with_store(settings, lambda store: store.keys.revoke(key_id))
     show({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
 
 
@@ -95,11 +123,11 @@ def assistants() -> None:
 
 
 @assistants.command("apply")
-@data_option
+@where
 @click.option("--org", default="dev", show_default=True, help="Name of the org.")
 @click.argument("file", type=click.File("rb"))
 @json_option
-def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> None:
+def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> None:
     """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
     try:
         document = orjson.loads(file.read())
@@ -115,16 +143,16 @@ def apply_assistant(data: Path | None, org: str, file: Any, as_json: bool) -> No
             return await store.assistants.replace(found, content)
         return await store.assistants.create(org_id, content)
 
-    stored = _with_store(data, apply)
+    stored = _with_store(settings, apply)
     show({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
 
 
 @main.command("export")
-@data_option
+@where
 @click.option("--org", required=True, help="Name of the org.")
 @click.option("--session", metavar="ID", help="Only this session with its exchanges.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
-def export_history(data: Path | None, org: str, session: str | None, file: Path) -> None:
+def export_history(settings: Settings, org: str, session: str | None, file: Path) -> None:
     """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as JSON Lines.
 
     FILE can be read by its owner only.
@@ -137,15 +165,15 @@ def export_history(data: Path | None, org: str, session: str | None, file: Path)
                 async for lines in batches:
                     target.write("".join(f"{line}\n" for line in lines).encode())
 
-    _with_store(data, run)
+    _with_store(settings, run)
 
 
 @main.command("import")
-@data_option
+@where
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
-def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> None:
+def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
     """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
 
     Every line is read before the first is written.
@@ -163,32 +191,34 @@ def import_history(data: Path | None, org: str, file: Path, as_json: bool) -> No
                 first += len(batch)
         return counts
 
-    counts = _with_store(data, run)
+    counts = _with_store(settings, run)
     show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
 
 
 @main.command()
-@data_option
+@where
 @json_option
-def vacuum(data: Path | None, as_json: bool) -> None:
-    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving."""
+def vacuum(settings: Settings, as_json: bool) -> None:
+    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving.
+
+    PostgreSQL gives the room of deleted rows free again, and overwrites them when it is used.
+    """
 
     async def run(store: Store) -> None:
-        store.database.vacuum()
+        await store.database.vacuum()
 
-    _with_store(data, run)
+    _with_store(settings, run)
     show({"vacuumed": True}, as_json, "vacuumed")
 
 
-for command in (check, back_up, restore, db):
+for command in (check, back_up, restore, db, migrate_store):
     main.add_command(command)
 
 
-def _with_store(data: Path | None, use: Any) -> Any:
-    settings = settings_of(data=data)
 
+def _with_store(settings: Settings, use: Any) -> Any:
     async def run() -> Any:
-        with contextlib.closing(open_store(settings.data, settings.key_secret)) as store:
+        async with opened_store(settings) as store:
             return await use(store)
 
     return _or_fail(run())

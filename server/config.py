@@ -49,8 +49,10 @@ class Settings(BaseSettings):
     data: Path = Path("data")
     http: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=8080)
     grpc: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=50051)
-    database: str | None = None
-    """A database URL; None means the SQLite file in `data`."""
+    database: str | None = Field(default=None, repr=False)
+    """A URL postgresql://…; None means the SQLite file in `data`."""
+    database_connections: int = Field(default=10, ge=1, le=1000)
+    """How many connections to PostgreSQL a server has at most."""
     workers: int = Field(default=1, ge=1, le=64)
     reflection: bool = True
     offline_delay_ms: float = Field(default=0, ge=0)
@@ -78,15 +80,38 @@ class Settings(BaseSettings):
     """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
     delivery_most_seconds: float = Field(default=3600, ge=0)
+    retention_days: float | None = Field(default=None, gt=0)
+    """Days after which expired sessions, and chats outside of sessions, are deleted; None means never."""
     drain_seconds: float = Field(default=2, ge=0)
     """How long a server that is in use and is to stop still takes calls, once its health says that it goes away."""
     grace_seconds: float = Field(default=10, ge=0)
     """How long it then lets calls end that have begun."""
+    limits: bool = True
+    """False takes away every limit on requests and calls below, as measurements want it."""
+    key_requests_per_minute: float = Field(default=60_000, gt=0)
+    key_burst: int | None = Field(default=None, ge=1)
+    """How many of these may come at once; None means a minute's."""
+    org_requests_per_minute: float = Field(default=120_000, gt=0)
+    org_burst: int | None = Field(default=None, ge=1)
+    key_calls: int = Field(default=2_000, ge=1)
+    """How many calls may be under way at once, streams included."""
+    org_calls: int = Field(default=4_000, ge=1)
+    server_calls: int = Field(default=8_000, ge=1)
+    """Of all orgs, for all workers together. Less than Envoy passes on, so that the refusal is the server's."""
+    call_seconds: float = Field(default=900, gt=0)
+    """How long a call may take that is no stream; more than a model call may."""
 
     @field_validator("http", "grpc", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
         return Address.parse(value) if isinstance(value, str) else value
+
+    @field_validator("database")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be a URL postgresql://USER:PASSWORD@HOST:PORT/NAME")
+        return value
 
     @field_validator("twilio_numbers", mode="before")
     @classmethod

@@ -1,6 +1,9 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
+import functools
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,13 +14,24 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from server.config import Settings
+from server.storage.store import Store, opened
 
 # A wrong command line is told in one line, as everything else: without click's usage text before it.
 click.UsageError.show = click.ClickException.show
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
+database_option = click.option("--database", metavar="URL", help="postgresql://…, instead of the SQLite file in --data.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def where(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where the data is; the command gets the settings."""
+    @functools.wraps(command)
+    def with_settings(data: Path | None, database: str | None, **options: Any) -> None:
+        command(settings_of(data=data, database=database), **options)
+
+    return data_option(database_option(with_settings))
 
 
 def settings_of(**options: Any) -> Settings:
@@ -31,6 +45,11 @@ def settings_of(**options: Any) -> Settings:
         fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg'].removeprefix('Value error, ')}")
     except SettingsError as error:  # a PARLEY_… that must be JSON and is not
         fail(str(error))
+
+
+def opened_store(settings: Settings, *, checked: bool = False) -> AbstractAsyncContextManager[Store]:
+    """The store that the settings name; `checked` as `open_store` has it."""
+    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections, checked=checked)
 
 
 def show(result: Any, as_json: bool, text: str) -> None:

@@ -30,8 +30,13 @@ async def first_start(store: Store, folder: Path) -> dict[str, Any] | None:
     org_id = keys["api"].org_id
     assistant = await store.assistants.create(org_id, DEMO)
     made = {"org": org_id, **{kind: key.key for kind, key in keys.items()}, "assistantId": assistant.id}
+    _write(folder, made)
+    return made
+
+
+def _write(folder: Path, made: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dev-keys.json"
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(orjson.dumps(made, option=orjson.OPT_INDENT_2) + b"\n")
-    return made

@@ -12,6 +12,9 @@
     │   ├── SessionBusy           the session's exchanges before this one took too long
     │   └── AnswerLost            it was carried out, and what it was answered is not known
     ├── ResourceExhausted    429  try again later
+    │   ├── RateLimited           this key or org asks for more than it may
+    │   └── Overloaded            the server is asked for more than it can
+    ├── DeadlineExceeded     504  it took too long here
     ├── StorageUnavailable   503  nothing was written
     ├── Internal             500  a bug here
     └── UpstreamError        502, 503, 504 or 429  the model provider failed
@@ -142,7 +145,21 @@ class AnswerLost(Aborted):
 class ResourceExhausted(ServiceError):
     code = StatusCode.RESOURCE_EXHAUSTED
     http_status = 429
-    reason = "RATE_LIMITED"
+    reason = "RESOURCE_EXHAUSTED"
+
+
+class RateLimited(ResourceExhausted):
+    reason = "RATE_LIMIT_EXCEEDED"
+
+
+class Overloaded(ResourceExhausted):
+    reason = "OVERLOADED"
+
+
+class DeadlineExceeded(ServiceError):
+    code = StatusCode.DEADLINE_EXCEEDED
+    http_status = 504
+    reason = "DEADLINE_EXCEEDED"
 
 
 class StorageUnavailable(ServiceError):

@@ -54,7 +54,7 @@ class Server:
 
 
 class ServerEvents:
-    """Composes the events. `compose` is called inside write transactions, on the writer's thread."""
+    """Composes the events. `compose` is called inside write transactions."""
 
     def __init__(self, allowed: AllowedHosts, clock: Clock) -> None:
         self._allowed = allowed

@@ -161,10 +161,11 @@ def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:
             if not isinstance(item[name], str):
                 raise InvalidArgument.of(f"{field}.{name}", "must be a string")
             setattr(message, name, checked_text(item[name], f"{field}.{name}"))
-    if item.get("tool_calls"):
-        calls = _tool_calls(item["tool_calls"], f"{field}.tool_calls")
+    if item.get("tool_calls") is not None and (calls := _tool_calls(item["tool_calls"], f"{field}.tool_calls")):
         message.tool_calls.CopyFrom(checked_value(calls, f"{field}.tool_calls"))
-    if isinstance(item.get("metadata"), dict):
+    if item.get("metadata") is not None:
+        if not isinstance(item["metadata"], dict):
+            raise InvalidArgument.of(f"{field}.metadata", "must be an object")
         message.metadata.CopyFrom(checked_value(item["metadata"], f"{field}.metadata").struct_value)
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidArgument.of(f"{field}.tool_call_id", "must name the tool call that the message answers")
@@ -195,6 +196,10 @@ def _tool_calls(calls: Any, field: str) -> list[Any]:
             raise InvalidArgument.of(f"{field}[{index}].function.name", "must be a string")
         if not isinstance(call.get("id"), str):
             raise InvalidArgument.of(f"{field}[{index}].id", "must be a string")
+        if not isinstance(call.get("type"), str | None):
+            raise InvalidArgument.of(f"{field}[{index}].type", "must be a string: function")
+        if not isinstance(function.get("arguments"), str | None):
+            raise InvalidArgument.of(f"{field}[{index}].function.arguments", "must be a string: the arguments as JSON")
     return calls
 
 
@@ -202,7 +207,9 @@ def _function_call(item: dict[str, Any], field: str) -> Message:
     for name in ("call_id", "name"):
         if not isinstance(item.get(name), str):
             raise InvalidArgument.of(f"{field}.{name}", "must be a string")
-    function = {"name": item["name"], "arguments": str(item.get("arguments") or "{}")}
+    if not isinstance(item.get("arguments"), str | None):
+        raise InvalidArgument.of(f"{field}.arguments", "must be a string: the arguments as JSON")
+    function = {"name": item["name"], "arguments": item.get("arguments") or "{}"}
     message = Message(role="assistant")
     message.tool_calls.CopyFrom(checked_value([{"id": item["call_id"], "type": "function", "function": function}], field))
     return message

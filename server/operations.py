@@ -1,10 +1,11 @@
-"""The commands on the SQLite file as a whole: check, backup, restore, db stats. The work is done in `storage`.
+"""The commands on a database as a whole: check, backup, restore, db stats, migrate-store. The work is done in `storage`.
 
-None of them brings the database up to date, and all but restore can be run while a server serves.
+Only migrate-store brings the database up to date; all but restore and migrate-store can be run while a server serves.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import Progress
+from rich.progress import MofNCompleteColumn, Progress, TaskID
 from rich.table import Table
 
 from server.console import data_option, fail, json_option, settings_of, show
 from server.errors import ServiceError
 from server.storage import backups, checking, stats
 from server.storage.database import DatabaseError
+from server.storage.moving import move
 
 _file = click.Path(path_type=Path, dir_okay=False)
 _replace = click.option("--replace", is_flag=True, help="Put it in the place of the one that is there.")
@@ -96,6 +98,49 @@ def show_stats(data: Path | None, as_json: bool) -> None:
     for name, one in found["tables"].items():
         table.add_row(name, str(one["rows"]), decimal(one["bytes"]), _date(one.get("oldest")), _date(one.get("newest")))
     Console().print(table)
+
+
+@click.command("migrate-store")
+@click.argument("source")
+@click.argument("target")
+@json_option
+def migrate_store(source: str, target: str, as_json: bool) -> None:
+    """Move everything from SOURCE, sqlite:FOLDER, to TARGET, postgresql://…, an empty database.
+
+    Stop the servers first. When it broke off, run it again: it goes on where it was.
+    """
+    kind, _, folder = source.partition(":")
+    if kind != "sqlite" or not folder:
+        fail("SOURCE must be sqlite:FOLDER, the folder that `parley serve --data` had")
+    settings = settings_of(data=Path(folder.removesuffix(backups.DATABASE) or "."), database=target)
+
+    async def run() -> dict[str, int]:
+        with _bars(shown=not as_json) as told:
+            return await move(settings.data, target, told, with_secret=settings.key_secret is None)
+
+    with _told():
+        counts = asyncio.run(run())
+    show({"moved": counts}, as_json, f"moved {sum(counts.values())} rows in {len(counts)} tables; every count is the same")
+
+
+@contextlib.contextmanager
+def _bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each table."""
+    bars: dict[str, TaskID] = {}
+    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True),
+                        disable=not shown)
+
+    def told(table: str, moved: int, count: int) -> None:
+        progress.start()  # not before: an error is to be the only line
+        if table not in bars:
+            bars[table] = progress.add_task(table)
+        progress.update(bars[table], completed=moved, total=count)
+
+    try:
+        yield told
+    finally:
+        if bars:
+            progress.stop()
 
 
 @contextlib.contextmanager

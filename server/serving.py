@@ -4,7 +4,6 @@ Says on the standard output what an operator must know, and raises what they did
 """
 
 import asyncio
-import contextlib
 import signal
 from typing import Protocol
 
@@ -14,10 +13,10 @@ import structlog
 
 from gateway.launcher import Gateway, GatewayError
 from server.config import Settings
-from server.console import fail
+from server.console import fail, opened_store
 from server.dev import first_start
 from server.storage.database import DatabaseError
-from server.storage.store import Store, open_store
+from server.storage.store import Store
 from server.workers import WorkerError, Workers
 
 log = structlog.get_logger()
@@ -49,17 +48,21 @@ async def serve(settings: Settings) -> None:
             await _serve_alone(settings, stopping, restarting)
         else:
             await _serve_with_workers(settings, stopping, restarting)
-    except (DatabaseError, GatewayError, WorkerError, ValueError) as error:
+    except (DatabaseError, GatewayError, WorkerError) as error:
         fail(str(error))
 
 
 async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
     from server.app import App, ListenError  # half of the start: workers do it for themselves, this process then need not
 
-    with contextlib.closing(open_store(settings.data, settings.key_secret)) as store:
+    async with opened_store(settings) as store:
         await _greet(settings, store)
         try:
-            await _run(settings, App(settings, store), stopping, restarting)
+            app = App(settings, store)
+        except ValueError as error:
+            fail(str(error))
+        try:
+            await _run(settings, app, stopping, restarting)
         except ListenError as error:
             fail(str(error))
 
@@ -68,7 +71,7 @@ async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, resta
     workers = Workers(settings)
     try:
         await workers.spawn()  # they load their code while the database is made ready for them
-        with contextlib.closing(open_store(settings.data, settings.key_secret)) as store:
+        async with opened_store(settings) as store:
             await _greet(settings, store)
         await _run(settings, workers, stopping, restarting)
     finally:

@@ -6,8 +6,8 @@ Runs them through the engine; knows no door's wire form and no SQL.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ from server.exchange import Happening, Outcome, Run, Turn
 from server.idempotency import Recorded, on_record
 from server.replay import Replay
 from server.storage.chats import Chats, StoredChat
+from server.storage.keys import Caller
 from server.storage.peers import Peers
 from server.storage.scope import Scope
 from server.watching import LOOKS_AGAIN_AFTER, Watching, call_for, cancellation_of, lock_of, news_of
@@ -34,12 +35,17 @@ _BROKEN = ChatError(code="internal_error", message="The server could not finish 
 
 
 class Streams:
-    """The streamed exchanges that run in this server."""
+    """The streamed exchanges that run in this server.
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers) -> None:
+    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
+    """
+
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers,
+                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext()) -> None:
         self._engine = engine
         self._chats = chats
         self._peers = peers
+        self._counted = counted
         self._live: dict[str, Stream] = {}
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
@@ -49,7 +55,8 @@ class Streams:
         """
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
-        return Stream(self._engine, self._chats, self._peers, self._live, turn, background=background)
+        counted = self._counted(turn.caller) if background else nullcontext()
+        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, background=background)
 
     async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
         """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
@@ -84,8 +91,11 @@ class Streams:
 
     async def recover(self) -> None:
         """Complete what servers that were killed could not finish: kept as incomplete, with all that was told."""
-        for chat_id in await self._chats.in_progress():
-            await self._recover(chat_id)
+        try:
+            for chat_id in await self._chats.in_progress():
+                await self._recover(chat_id)
+        except ServiceError as error:  # a disk that takes no writes can still be read
+            log.error("exchanges_not_completed", reason=error.reason)
 
     async def _recover(self, chat_id: str) -> None:
         """Complete a chat in progress if nobody runs it: whoever does so holds its lock until the chat is over."""
@@ -114,8 +124,9 @@ class Stream:
     Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[str, "Stream"], turn: Turn, *,
-                 background: bool) -> None:
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[str, "Stream"], turn: Turn,
+                 counted: AbstractContextManager[None], *, background: bool) -> None:
+        self._counted = counted
         self._engine = engine
         self._chats = chats
         self._peers = peers
@@ -145,18 +156,22 @@ class Stream:
         self._heeding: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Stream":
-        """Begin, and wait for the first event. Raises as `Engine.run`."""
-        self._run = await self._engine.begin(self._turn)
-        async with self._run.held as held:
-            await self._peers.try_lock(lock_of(self.chat_id))
-            held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
-            self._run.held = held.pop_all()
+        """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
+        with ExitStack() as counting:
+            counting.enter_context(self._counted)
+            self._run = await self._engine.begin(self._turn)
+            async with self._run.held as held:
+                await self._peers.try_lock(lock_of(self.chat_id))
+                held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
+                self._run.held = held.pop_all()
+            over = counting.pop_all()
         self._live[self.chat_id] = self
         if self._background:
             self._start()
         self._keeping = asyncio.create_task(self._keep())
         self._heeding = asyncio.create_task(self._heed())
         self.running = asyncio.create_task(self._drive())
+        self.running.add_done_callback(lambda _: over.close())
         try:
             with self._listening() as news:
                 while not self._told and not self._over:

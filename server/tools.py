@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+import orjson
 import structlog
 
 from server.backends.guard import AllowedHosts
@@ -270,8 +271,8 @@ def _escaped(value: Any) -> Any:
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
+        arguments = orjson.loads(call.arguments or "{}")  # strict: NaN and lone surrogates could not be sent on
+    except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
         raise _Failed("invalid_arguments", "its arguments are not a JSON object")

@@ -15,9 +15,8 @@ import uvloop
 
 from server.app import App, ListenError
 from server.config import Settings
-from server.console import log_as_json
+from server.console import log_as_json, opened_store
 from server.storage.database import DatabaseError
-from server.storage.store import open_store
 
 _MOST_BYTES = 1 << 20
 """Of a line, which has all settings."""
@@ -32,15 +31,25 @@ async def _main() -> int:
         return 0
     settings = Settings(**orjson.loads(given))
     try:
-        store = open_store(settings.data, settings.key_secret, checked=True)
-    except DatabaseError as error:
-        return _refuse(error)
-    with contextlib.closing(store):
-        try:
-            app = App(settings, store)
+        async with opened_store(settings, checked=True) as store:
+            try:
+                app = App(settings, store)
+            except ValueError as error:
+                return _refuse(error)
             await app.start()
-        except (ListenError, ValueError) as error:
-            return _refuse(error)
+            await _serve(app, commands, stopping)
+    except (DatabaseError, ListenError) as error:
+        return _refuse(error)
+    return 0
+
+
+def _refuse(error: Exception) -> int:
+    _answer(error=str(error))
+    return 1
+
+
+async def _serve(app: App, commands: asyncio.StreamReader, stopping: asyncio.Event) -> None:
+    try:
         _answer(ready=app.grpc_port)
         serving = asyncio.create_task(_obey(commands, app))
         asked = asyncio.create_task(stopping.wait())
@@ -48,8 +57,8 @@ async def _main() -> int:
         if not serving.done():
             serving.cancel()
             await app.drain(always=True)
+    finally:
         await app.stop()
-    return 0
 
 
 async def _obey(commands: asyncio.StreamReader, app: App) -> None:
@@ -63,11 +72,6 @@ async def _standard_input() -> asyncio.StreamReader:
     reader = asyncio.StreamReader(limit=_MOST_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     return reader
-
-
-def _refuse(error: Exception) -> int:
-    _answer(error=str(error))
-    return 1
 
 
 def _answer(**members: Any) -> None:

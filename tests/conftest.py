@@ -1,11 +1,13 @@
 """One running service for the whole test session: real SQLite file, real gRPC server, real Envoy, free ports.
 
+With PARLEY_TEST_ENGINE=postgres its store is a database of a real PostgreSQL server.
+
 Every test makes orgs of its own in it, so that none sees another's records.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
@@ -24,7 +26,8 @@ from server.clock import Clock, now_ms
 from server.config import Address, Settings
 from server.dev import DEMO
 from server.ids import new_id
-from server.storage.store import Store, open_store
+from server.storage.store import Store, connect_store, open_store
+from tests.postgres import Postgres
 
 # As `parley serve` logs: structlog's default prints every local variable of a traceback, which can take seconds.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
@@ -59,6 +62,7 @@ class Service:
     grpc_address: str
     http_url: str
     settings: Settings
+    app: App | None = None
 
     async def new_org(self) -> Org:
         name = f"org-{new_id()}"
@@ -69,9 +73,19 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    async with running(tmp_path_factory.mktemp("parley"), upstream_allow_hosts="127.0.0.1") as started:
+async def service(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
+    on_postgres = os.environ.get("PARLEY_TEST_ENGINE") == "postgres"
+    database = request.getfixturevalue("postgres").new_database() if on_postgres else None
+    async with running(tmp_path_factory.mktemp("parley"), database=database, upstream_allow_hosts="127.0.0.1") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, for the tests of this process that need one."""
+    server = Postgres()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -95,6 +109,11 @@ async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the REST paths, through Envoy, without a key."""
     async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as client:
         yield client
+
+
+async def rows_of(store: Store, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
+    """What is in the store's database, whichever that is."""
+    return await store.database.read(lambda connection: connection.execute(sql, parameters).fetchall())
 
 
 async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | None] | None]) -> T:
@@ -128,7 +147,8 @@ class running:
 
     async def __aenter__(self) -> Service:
         settings = self._settings
-        self._store = open_store(settings.data, clock=self._clock)
+        self._store = (await connect_store(settings.database, clock=self._clock) if settings.database
+                       else open_store(settings.data, clock=self._clock))
         self.app = App(settings, self._store, self._clock)
         await self.app.start()
         self.gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", self.app.grpc_port)],
@@ -136,9 +156,9 @@ class running:
         await self.gateway.start()
         await self.gateway.ready()
         return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
-                       settings)
+                       settings, self.app)
 
     async def __aexit__(self, *_: object) -> None:
         await self.gateway.stop(0)
         await self.app.stop(0)
-        self._store.close()
+        await self._store.aclose()

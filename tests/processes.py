@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,17 @@ async def run(command: str, *arguments: object, **environment: object) -> Ended:
     finally:
         await _kill(process)
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+@asynccontextmanager
+async def running(command: str, *arguments: object, **environment: object) -> AsyncIterator[Process]:
+    """A command of the virtual environment that runs; killed at the end if it still does."""
+    process = await _start(command, *arguments, **environment)
+    try:
+        yield process
+    finally:
+        await _kill(process)
+        await process.communicate()
 
 
 class Serving:
@@ -57,6 +69,10 @@ class Serving:
     @property
     def ready_line(self) -> str:
         return f"ready http={self.url} grpc={self.grpc}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     async def __aenter__(self) -> "Serving":
         self._process = await _start("parley", "serve", *self._arguments, **self._environment)
@@ -90,10 +106,6 @@ class Serving:
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     async def logged(self, event: str) -> None:
         """Wait until this event is in its log."""

@@ -104,6 +104,13 @@ async def test_key_revoked_while_the_server_serves_opens_nothing_any_more(parley
     assert [key["revokedAt"] is not None for key in listed if key["id"] == made["id"]] == [True]
 
 
+async def test_key_that_expires_says_when(parley, org_name, http):
+    made = printed(await parley("keys", "create", "--org", org_name, "--kind", "api", "--expires", "2999-12-31", "--json"))
+
+    assert made["expiresAt"] == 32_503_593_600_000
+    assert await status_of(http, made["key"]) == 200
+
+
 # Assistants
 
 
@@ -179,6 +186,8 @@ async def test_wrong_command_is_one_line_that_names_what_is_wrong(parley, org, t
     commands = {
         "'wizard' is not one of": ["keys", "create", "--org", org.name, "--kind", "wizard"],
         "--org": ["keys", "create", "--kind", "api"],
+        "2001-01-01 is past": ["keys", "create", "--org", org.name, "--kind", "api", "--expires", "2001-01-01"],
+        "'soon' is no time": ["keys", "create", "--org", org.name, "--kind", "api", "--expires", "soon"],
         f"key {unknown} does not exist": ["keys", "revoke", unknown],
         "KEY_ID": ["keys", "revoke"],
         "nowhere.json": ["assistants", "apply", tmp_path / "nowhere.json"],

@@ -9,8 +9,8 @@ import pytest
 
 from server.deliveries import Deliveries, NotDelivered, Patience
 from server.storage.outbox import Delivery, Waiting
-from server.storage.store import Store, open_store
-from tests.conftest import delivered_until
+from server.storage.store import Store, connect_store, open_store
+from tests.conftest import delivered_until, rows_of
 
 KIND = "test"
 AT_ONCE = Patience(attempts=3, base_seconds=0, most_seconds=0)
@@ -58,11 +58,16 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    store = open_store(tmp_path, clock=clock)
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+    if request.param == "sqlite":
+        store = open_store(tmp_path, clock=clock)
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty(server.common)
+        store = await connect_store(server.common, clock=clock)
     yield store
-    store.close()
+    await store.aclose()
 
 
 @pytest.fixture
@@ -88,8 +93,8 @@ async def put(store: Store, org_id: str, *bodies: bytes, lane: str = "lane", **m
 
 async def rows(store: Store, until: int) -> list[tuple]:
     """What is in the outbox, once `until` rows are left and none of them waits."""
-    def found() -> list[tuple] | None:
-        rows = store.database.reader.execute("SELECT body, state, attempts, reason FROM outbox ORDER BY seq").fetchall()
+    async def found() -> list[tuple] | None:
+        rows = await rows_of(store, "SELECT body, state, attempts, reason FROM outbox ORDER BY seq")
         return rows if len(rows) == until and all(state != "waiting" for _, state, _, _ in rows) else None
 
     return await delivered_until(store, found)
@@ -140,7 +145,7 @@ async def test_delivery_is_dead_with_its_reason_and_the_lane_goes_on(
         await sink.has_tried(attempts + 1)
 
         assert await rows(store, 1) == [(b"1", "dead", attempts, "it was busy")]
-        assert store.database.reader.execute("SELECT target FROM outbox").fetchone() == (b"{}",)
+        assert await rows_of(store, "SELECT target FROM outbox") == [(b"{}",)]
 
 
 async def test_dead_delivery_is_kept_a_week_or_as_long_as_its_chat(store: Store, org_id: str, clock: Clock) -> None:

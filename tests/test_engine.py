@@ -29,9 +29,10 @@ from server.errors import (
 from server.exchange import Options, Turn
 from server.json_values import to_python
 from server.rounds import Rounds
-from server.storage.store import open_store
+from server.storage.store import connect_store, open_store
 from server.streams import STOPPED, Streams
 from server.turns import Turns
+from tests.conftest import rows_of
 
 ASSISTANT = {"model": {"provider": "scripted", "model": "scripted-1", "temperature": 0.5, "maxTokens": 50,
                        "messages": [{"role": "system", "content": "You are {{who}}."}]}}
@@ -74,15 +75,15 @@ class Scripted:
 class Lab:
     """An engine over a real store, for one caller."""
 
-    def __init__(self, folder):
-        self.store = open_store(folder, clock=self.now)
+    def __init__(self):
         self.prices = {"scripted/scripted-1": Price(input=1, output=2)}
         self.time = 1_700_000_000_000
 
     def now(self):
         return self.time
 
-    async def open(self):
+    async def open(self, store):
+        self.store = store
         self.key = await self.store.keys.create("acme", "api")
         self.caller = await self.store.keys.caller(self.key.key)
         return self
@@ -101,21 +102,33 @@ class Lab:
         return Turn(caller=self.caller, input=Value(string_value=text),
                     said=[Message(role="user", content=Value(string_value=text))], **members)
 
-    @property
-    def chats(self):
-        return self.store.database.reader.execute("SELECT id, status FROM chats ORDER BY id").fetchall()
+    async def chats(self):
+        return await rows_of(self.store, "SELECT id, status FROM chats ORDER BY id")
 
     async def kept(self):
         """The only chat on disk."""
-        [(chat_id, _)] = self.chats
+        [(chat_id, _)] = await self.chats()
         return await self.store.chats.get(self.caller.scope, chat_id)
 
 
 @pytest.fixture
-async def lab(tmp_path):
-    lab = await Lab(tmp_path).open()
-    yield lab
-    lab.store.close()
+async def sqlite_lab(tmp_path):
+    lab = Lab()
+    yield await lab.open(open_store(tmp_path, clock=lab.now))
+    await lab.store.aclose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def lab(request, tmp_path):
+    lab = Lab()
+    if request.param == "sqlite":
+        store = open_store(tmp_path, clock=lab.now)
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty(server.common)
+        store = await connect_store(server.common, clock=lab.now)
+    yield await lab.open(store)
+    await store.aclose()
 
 
 def output(chat):
@@ -316,7 +329,7 @@ async def test_failure_before_the_first_token_is_raised_and_nothing_is_kept(lab,
         async with lab.streams(*before, error).start(lab.turn()):
             pytest.fail("a stream that has nothing to tell has begun")
 
-    assert lab.chats == []
+    assert await lab.chats() == []
     assert lab.backend.closed.is_set()
 
 
@@ -354,7 +367,7 @@ async def test_model_that_says_nothing_at_all_has_failed(lab):
     with pytest.raises(UpstreamIncomplete):
         await lab.engine().run(lab.turn())
 
-    assert lab.chats == []
+    assert await lab.chats() == []
 
 
 async def test_incomplete_chat_can_be_continued(lab):
@@ -401,11 +414,11 @@ async def test_empty_answer_is_started_and_completed(lab):
 
 
 @pytest.mark.parametrize("ending", [STOP, UpstreamError("it broke")], ids=["completed", "failed"])
-async def test_last_event_is_told_when_the_chat_is_on_disk(lab, tmp_path, ending):
+async def test_last_event_is_told_when_the_chat_is_on_disk(sqlite_lab, tmp_path, ending):
     other = sqlite3.connect(tmp_path / "parley.db")
     rows = []
 
-    async with lab.streams(delta("Hi"), ending).start(lab.turn()) as stream:
+    async with sqlite_lab.streams(delta("Hi"), ending).start(sqlite_lab.turn()) as stream:
         async for batch in stream.batches():
             for event in batch:
                 if event.WhichOneof("event") in ("completed", "failed"):
@@ -420,14 +433,14 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
 
     async with lab.streams(delta("Hel"), more, delta("lo"), STOP).start(lab.turn()) as stream:
         await anext(stream.batches())
-        [during] = lab.chats
+        [during] = await lab.chats()
         unfinished = await lab.store.chats.unfinished(during[0])
         more.set()
         await told(stream)
 
     assert (during[1], [event.delta.text for event in unfinished.events]) == ("in_progress", ["Hel"])
-    assert lab.chats == [(during[0], "completed")]
-    assert lab.store.database.reader.execute("SELECT count(*) FROM chat_events").fetchone() == (0,)
+    assert await lab.chats() == [(during[0], "completed")]
+    assert await rows_of(lab.store, "SELECT 1 FROM chat_events") == []
 
 
 async def test_server_that_was_killed_completes_what_it_had_told(lab):
@@ -435,8 +448,8 @@ async def test_server_that_was_killed_completes_what_it_had_told(lab):
         batches = stream.batches()
         while "delta" not in kinds(await anext(batches)):
             pass
-        copy = lab.store.database.reader.execute("SELECT * FROM chats").fetchall()
-        events = lab.store.database.reader.execute("SELECT * FROM chat_events").fetchall()
+        copy = await rows_of(lab.store, "SELECT * FROM chats")
+        events = await rows_of(lab.store, "SELECT * FROM chat_events")
         await stream.cancel(STOPPED)
     await lab.store.database.write(lambda connection: _put_back(connection, copy, events))
 
@@ -508,31 +521,32 @@ async def test_bug_after_the_first_token_is_told_without_its_text(lab):
     assert [log["event"] for log in logs] == ["exchange broke"]
 
 
-async def test_answer_that_cannot_be_recorded_has_failed(lab):
+async def test_answer_that_cannot_be_recorded_has_failed(sqlite_lab):
     async def fill_the_disk():
-        pages = lab.store.database.reader.execute("PRAGMA page_count").fetchone()[0]
-        lab.store.database._writer.execute(f"PRAGMA max_page_count = {pages}")
+        pages = sqlite_lab.store.database.reader.execute("PRAGMA page_count").fetchone()[0]
+        sqlite_lab.store.database._writer.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(ResourceExhausted):
-        async with lab.streams(delta("x" * 100_000), fill_the_disk, STOP).start(lab.turn()):
+        async with sqlite_lab.streams(delta("x" * 100_000), fill_the_disk, STOP).start(sqlite_lab.turn()):
             pytest.fail("nothing of it is on disk")
 
-    assert lab.chats == []
+    assert await sqlite_lab.chats() == []
 
 
-async def test_session_deleted_under_a_stream_has_failed(lab):
-    new = Turns(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
-    await lab.store.sessions.create(new)
-    session = await lab.store.sessions.find(lab.caller.scope, new.session.id)
+async def test_session_deleted_under_a_stream_has_failed(sqlite_lab):
+    """Before anything is kept, which is a matter of time on PostgreSQL."""
+    new = Turns(sqlite_lab.store, None, sqlite_lab.now).new_session(sqlite_lab.caller, sqlite_lab.turn().agent)
+    await sqlite_lab.store.sessions.create(new)
+    session = await sqlite_lab.store.sessions.find(sqlite_lab.caller.scope, new.session.id)
 
     async def delete():
-        await lab.store.sessions.delete(lab.caller.scope, new.session.id)
+        await sqlite_lab.store.sessions.delete(sqlite_lab.caller.scope, new.session.id)
 
     with pytest.raises(NotFound):
-        async with lab.streams(delta("Hi"), delete, STOP).start(lab.turn(session=session)):
+        async with sqlite_lab.streams(delta("Hi"), delete, STOP).start(sqlite_lab.turn(session=session)):
             pytest.fail("nothing of it is on disk")
 
-    assert lab.chats == []
+    assert await sqlite_lab.chats() == []
 
 
 # --- callers that go away ---------------------------------------------------------------------------------------------
@@ -556,7 +570,7 @@ async def test_caller_that_leaves_a_stream_stops_the_model_and_leaves_what_there
 
 async def test_what_a_caller_left_can_be_continued(lab):
     await gone_after_the_first_delta(lab, lab.turn("one"))
-    [(chat_id, _)] = lab.chats
+    [(chat_id, _)] = await lab.chats()
     previous = await lab.store.chats.find(lab.caller.scope, chat_id)
 
     await lab.engine(delta("lo"), STOP).run(lab.turn("two", previous=previous))
@@ -583,7 +597,7 @@ async def test_cancelled_before_the_first_token_keeps_nothing(lab):
     with pytest.raises(asyncio.CancelledError):
         await running
     assert lab.backend.closed.is_set()
-    assert lab.chats == []
+    assert await lab.chats() == []
 
 
 async def test_caller_that_leaves_before_the_first_event_stops_the_model(lab):
@@ -599,7 +613,7 @@ async def test_caller_that_leaves_before_the_first_event_stops_the_model(lab):
     with pytest.raises(asyncio.CancelledError):
         await entering
     assert lab.backend.closed.is_set()
-    assert lab.chats == []
+    assert await lab.chats() == []
 
 
 async def test_cancelled_twice_still_keeps_what_there_is(lab):
@@ -611,15 +625,17 @@ async def test_cancelled_twice_still_keeps_what_there_is(lab):
 
     with pytest.raises(asyncio.CancelledError):
         await running
-    await lab.store.database.write(lambda connection: None)
+    async with asyncio.timeout(20):
+        while not await lab.chats():
+            pass
     assert (await lab.kept()).status == "incomplete"
 
 
-async def test_what_cannot_be_kept_of_a_stream_that_was_left_is_in_the_log(lab):
+async def test_what_cannot_be_kept_of_a_stream_that_was_left_is_in_the_log(sqlite_lab):
     with capture_logs() as logs:
-        async with lab.streams(delta("Hel"), asyncio.Event()).start(lab.turn()) as stream:
+        async with sqlite_lab.streams(delta("Hel"), asyncio.Event()).start(sqlite_lab.turn()) as stream:
             await anext(stream.batches())
-            lab.store.database._writer.execute("PRAGMA query_only = ON")
+            sqlite_lab.store.database._writer.execute("PRAGMA query_only = ON")
 
     assert [log["event"] for log in logs] == ["what was left of an exchange could not be kept"]
 
@@ -637,9 +653,9 @@ async def test_exception_in_the_reader_stops_the_model(lab):
 async def test_leaving_after_the_end_changes_nothing(lab):
     async with lab.streams(delta("Hi"), STOP).start(lab.turn()) as stream:
         await told(stream)
-        before = lab.chats
+        before = await lab.chats()
 
-    assert lab.chats == before
+    assert await lab.chats() == before
 
 
 async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
@@ -660,4 +676,4 @@ async def test_hundred_streams_at_once_are_each_kept_whole(lab):
     chats = await asyncio.gather(*(one(number) for number in range(100)))
 
     assert [output(chat) for chat in chats] == [[f"{number}!"] for number in range(100)]
-    assert len(lab.chats) == 100
+    assert len(await lab.chats()) == 100

@@ -230,7 +230,7 @@ async def test_deletions_in_any_order_keep_what_is_needed_and_leave_nothing(talk
 
     assert talk.kept() == {}
     assert talk.threads() == (0, 0)
-    talk.store.database.vacuum()
+    await talk.store.database.vacuum()
     assert talk.in_files() == []
 
 
@@ -510,7 +510,8 @@ async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient,
     (lambda line: _with(line, body={"role": 1}), "line 2: body does not have the members of a Message"),
     (lambda line: _with(line, body={"role": "user", "content": _deep(60)}), "line 2: body does not have"),
     (lambda line: _with(line, more=1), "line 2: more is not a member"),
-], ids=["json", "kind", "version", "negative", "text", "id", "body", "deep", "unknown"])
+    (lambda line: _with(line, threadId="\0"), "line 2: thread_id must be a string without NUL"),
+], ids=["json", "kind", "version", "negative", "text", "id", "body", "deep", "unknown", "nul"])
 async def test_line_that_cannot_be_read_is_named(talk: Talk, change, problem: str) -> None:
     await talk.chat()
     stub = HistoryServiceStub(talk.channel)

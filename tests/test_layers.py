@@ -11,13 +11,15 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
-    "access", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages", "parts",
-    "summaries", "templates", "traffic", "twilio", "validation")}
+    "access", "acted_on", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages",
+    "parts", "summaries", "templates", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
     "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
+
+ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite")}
 
 MAY_IMPORT = {
     "generated": set(),
@@ -39,19 +41,21 @@ MAY_IMPORT = {
                      "server.deliveries", "server.storage.outbox"},
     "server.history": {"generated", *PLAIN, "server.storage.database", "server.storage.history", "server.storage.scope",
                        "server.wire.proto_json"},
+    "server.retention": {*PLAIN, "server.storage.scope", "server.storage.store"},
     "server.call": {"server.storage.keys"},
     "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},
     "server.wire": {"generated", "server.call", "server.clock", "server.documents", "server.errors", "server.json_values",
                     "server.storage.documents"},
     "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.history", "server.idempotency",
                         "server.inbound", "server.storage", "server.wire"},
-    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.storage.keys",
+    "server.limits": {*PLAIN, "server.storage.keys"},
+    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.limits", "server.storage.keys",
                             "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},
     "server.app": {"generated", "server"},
-    "server.console": {*PLAIN},
+    "server.console": {*PLAIN, "server.storage.store"},
     "server.operations": {*PLAIN, "server.console", "server.storage"},
-    "server.worker": {"server.app", "server.config", "server.console", "server.storage.database", "server.storage.store"},
+    "server.worker": {"server.app", "server.config", "server.console", "server.storage.database"},
     "server.workers": {"server.config", "gateway.launcher"},
     "server.serving": {"server", "gateway"},
     "server.cli": {"server"},
@@ -59,14 +63,15 @@ MAY_IMPORT = {
 }
 """What each layer may import beside itself."""
 MUST_NOT_IMPORT = {
-    "server.services": {"server.storage.database", "server.storage.migrations", "server.storage.store"},
+    "server.services": {*ENGINES, "server.storage.store"},
     "server.app": {"server.cli", "server.dev", "server.serving", "server.worker"},
-    **{name: {"server.storage.database", "server.storage.migrations"} for name in EXCHANGE},
+    **{name: ENGINES for name in EXCHANGE},
 }
 """Exceptions to what the table allows."""
 
 ONLY_IN = {
     "sqlite3": "server.storage", "sqlite_utils": "server.storage",
+    "psycopg": "server.storage", "psycopg_pool": "server.storage", "greenlet": "server.storage",
     "openai": "server.backends", "anthropic": "server.backends", "httpcore2": "server.backends",
     "httpx": "gateway", "envoy": "gateway", "yaml": "gateway",
     "click": ("server.cli", "server.console", "server.operations", "server.serving"),
@@ -77,7 +82,9 @@ ONLY_IN = {
 """Packages that one layer has to itself, or a few."""
 CATCH_ALL = {
     "server.interceptors": "the one place that turns every exception into a status",
-    "server.storage.database": "one write must not take the writer thread with it",
+    "server.storage.postgres": "rolls back, and raises again",
+    "server.storage.postgres_connection": "hands it to whoever waits in a greenlet",
+    "server.storage.sqlite": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
     "server.storage.idempotency": "lets the claim go, and raises again",
     "server.deliveries": "a task of its own, whose row must not be tried without end",

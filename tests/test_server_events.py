@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from tests.conftest import Org, Service, delivered_until, running
+from tests.conftest import Org, Service, delivered_until, rows_of, running
 from tests.upstream import STALL, Answer, Request, Upstream, failure, rate_limited
 
 TAKEN = Answer()
@@ -154,8 +154,11 @@ async def test_server_that_fails_is_told_again_under_the_same_id(http: httpx.Asy
 async def reason(service: Service, org: Org) -> str:
     """Why the org's only delivery is dead, once it is."""
     query = "SELECT reason FROM outbox WHERE org_id = ? AND state = 'dead'"
-    read = service.store.database.reader
-    return (await delivered_until(service.store, lambda: read.execute(query, [org.id]).fetchone()))[0]
+
+    async def found() -> str | None:
+        return next((reason for (reason,) in await rows_of(service.store, query, [org.id])), None)
+
+    return await delivered_until(service.store, found)
 
 
 @pytest.mark.parametrize(("answer", "expected"), [
@@ -176,7 +179,7 @@ async def test_only_hosts_that_the_operator_lists_are_told(http: httpx.AsyncClie
     for url in ("http://localhost:9/", "http://169.254.169.254/latest", "file:///etc/passwd", "http://user@127.0.0.1:9/"):
         await create(http, org, "/chat", {"assistant": {"server": {"url": url}}, "input": "Hello"})
 
-    assert service.store.database.reader.execute("SELECT 1 FROM outbox WHERE org_id = ?", [org.id]).fetchone() is None
+    assert await rows_of(service.store, "SELECT 1 FROM outbox WHERE org_id = ?", [org.id]) == []
 
 
 @pytest.mark.parametrize(("listed", "expected"), [

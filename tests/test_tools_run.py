@@ -415,6 +415,8 @@ async def test_dollar_is_the_answer_in_expressions_alone():
 @pytest.mark.parametrize(("tool", "arguments", "failure"), [
     pytest.param({}, "[1]", "invalid_arguments", id="arguments are no object"),
     pytest.param({}, "{", "invalid_arguments", id="arguments are no JSON"),
+    pytest.param({}, '{"number": "\\ud800"}', "invalid_arguments", id="arguments that no request can hold"),
+    pytest.param({}, '{"number": NaN}', "invalid_arguments", id="arguments with a number that is none"),
     pytest.param({"method": "TRACE"}, "{}", "not_allowed", id="method"),
     pytest.param({"headers": {"a\r\nb": "c"}}, "{}", "not_allowed", id="header name"),
     pytest.param({"headers": {"a": "{{number}}"}}, '{"number": "b\\r\\nc: d"}', "not_allowed", id="header value"),

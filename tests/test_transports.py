@@ -16,12 +16,11 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
 from generated.parley.v1.transport_service_pb2_grpc import TransportServiceStub
-from server.access import KEYLESS_METHODS
 from server.config import TwilioNumber
 from server.ids import new_id
 from server.transports import MOST_CHARACTERS, parts_of
 from server.twilio import TwilioAccount
-from tests.conftest import Org, Service, delivered_until, running
+from tests.conftest import Org, Service, delivered_until, rows_of, running
 from tests.upstream import Answer, Request, Upstream, failure, openai_text, rate_limited
 
 SID, TOKEN = "AC0123456789", "the account's token"
@@ -99,9 +98,11 @@ def body(org: Org, text: Any = "Hello", *, phone: str = "phone-1", number: str =
 
 async def settled(service: Service, rest: httpx.AsyncClient, chat_id: str) -> dict[str, Any]:
     """What a chat says of its transport, once none of its messages waits."""
-    read = service.store.database.reader
-    query = "SELECT 1 FROM outbox WHERE chat_id = ? AND state = 'waiting'"
-    await delivered_until(service.store, lambda: None if read.execute(query, [chat_id]).fetchone() else True)
+    async def found() -> bool | None:
+        waiting = "SELECT 1 FROM outbox WHERE chat_id = ? AND state = 'waiting'"
+        return None if await rows_of(service.store, waiting, [chat_id]) else True
+
+    await delivered_until(service.store, found)
     return (await rest.get(f"/chat/{chat_id}")).json()["transport"]
 
 
@@ -160,9 +161,8 @@ async def test_what_cannot_be_sent_is_recorded_and_said_so(post: Post, carrying:
 
         assert chat["transport"]["status"] == "recorded"
         assert "will not be sent" in chat["transport"]["message"]
-    found = carrying.store.database.reader.execute(
-        "SELECT state, chat_id IS NOT NULL FROM outbox WHERE org_id = ?", [sender.id]).fetchall()
-    assert found == [("recorded", 1)] * 2
+    found = await rows_of(carrying.store, "SELECT state, chat_id IS NOT NULL FROM outbox WHERE org_id = ?", [sender.id])
+    assert found == [("recorded", True)] * 2
     assert twilio.requests == []
 
 
@@ -178,9 +178,9 @@ async def test_deleted_chat_takes_its_message_with_it(rest: httpx.AsyncClient, c
     await rest.delete(f"/chat/{chat['id']}")
     outbox = "SELECT chat_id FROM outbox WHERE org_id = ?"
 
-    assert carrying.store.database.reader.execute(outbox, [sender.id]).fetchall() == [(kept["id"],)]
+    assert await rows_of(carrying.store, outbox, [sender.id]) == [(kept["id"],)]
     await rest.delete(f"/session/{kept['sessionId']}")
-    assert carrying.store.database.reader.execute(outbox, [sender.id]).fetchall() == []
+    assert await rows_of(carrying.store, outbox, [sender.id]) == []
 
 
 async def test_responses_form_says_it_too(rest: httpx.AsyncClient, twilio: Twilio, sender: Org) -> None:
@@ -403,10 +403,6 @@ async def test_wrong_method_and_unknown_carrier(http: httpx.AsyncClient, org: Or
 
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert unknown.status_code == 404
-
-
-def test_methods_without_a_key_are_these() -> None:
-    assert frozenset({"TransportService/ReceiveTwilioMessage"}) == KEYLESS_METHODS
 
 
 def test_signature_is_the_one_twilio_documents() -> None:

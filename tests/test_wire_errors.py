@@ -13,11 +13,14 @@ from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceStub
 from server.call import Call
 from server.errors import (
     Aborted,
+    DeadlineExceeded,
     FailedPrecondition,
     Internal,
     InvalidArgument,
     NotFound,
+    Overloaded,
     PermissionDenied,
+    RateLimited,
     ResourceExhausted,
     ServiceError,
     StorageUnavailable,
@@ -103,6 +106,9 @@ STATUSES = {
     FailedPrecondition: (400, "Bad Request", "invalid_request_error"),
     Aborted: (409, "Conflict", "conflict_error"),
     ResourceExhausted: (429, "Too Many Requests", "rate_limit_error"),
+    RateLimited: (429, "Too Many Requests", "rate_limit_error"),
+    Overloaded: (429, "Too Many Requests", "rate_limit_error"),
+    DeadlineExceeded: (504, "Gateway Timeout", "server_error"),
     StorageUnavailable: (503, "Service Unavailable", "server_error"),
     UpstreamError: (502, "Bad Gateway", "server_error"),
     UpstreamUnavailable: (503, "Service Unavailable", "server_error"),
@@ -128,7 +134,8 @@ def test_every_error_is_in_a_table_here():
 
     tested = {*STATUSES, InvalidArgument, Internal, ServiceError}
     assert {kind.__name__ for kind in kinds(ServiceError)} - {kind.__name__ for kind in tested} <= {
-        "UpstreamIncomplete", "IdempotencyKeyReused", "IdempotencyKeyInUse", "AnswerLost"}  # test_idempotency.py
+        "UpstreamIncomplete", "IdempotencyKeyReused", "IdempotencyKeyInUse", "AnswerLost",
+        "SessionBusy"}  # test_idempotency.py
 
 
 def test_bug_is_told_without_its_text():

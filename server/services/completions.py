@@ -145,7 +145,7 @@ def _plain(message: ChatCompletionInputMessage) -> dict[str, Any]:
 
 
 def _options(request: CreateChatCompletionRequest) -> Options:
-    stop = to_python(request.stop) if request.HasField("stop") else []
+    stop = to_python(request.stop) or []
     newer = _given(request, "max_completion_tokens")
     return Options(
         temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),

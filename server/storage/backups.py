@@ -15,8 +15,9 @@ from typing import NamedTuple
 from server.clock import now_ms
 from server.errors import FailedPrecondition, ResourceExhausted, ServiceError
 from server.storage import folder
-from server.storage.database import DatabaseError, storage_error
+from server.storage.database import DatabaseError
 from server.storage.migrations import applied, unknown
+from server.storage.sqlite import storage_error
 
 DATABASE = "parley.db"
 SECRET = "key-secret"

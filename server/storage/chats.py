@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +16,12 @@ from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
 from server.errors import NotFound
 from server.storage import threads
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.outbox import Delivery, Outbox
 from server.storage.scope import Scope
-from server.storage.sessions import NewSession, insert_session
+from server.storage.sessions import NewSession, insert_session, lock_session
 from server.storage.usage import keep_numbers
 
 _COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
@@ -105,14 +104,16 @@ class Chats:
     async def record(self, exchange: Exchange) -> None:
         """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         making("chat", exchange.chat.id)
-        await self._database.write(lambda connection: _insert(connection, self._outbox, exchange))
+        await self._database.write(lambda connection: _insert(connection, self._outbox, exchange),
+                                   line=exchange.chat.id)
         self._outbox.wake()
 
     async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
                           state: ConversationState | None = None) -> None:
         """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
-        await self._database.write(lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state))
+        await self._database.write(
+            lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state), line=chat_id)
         if beginning:
             self._outbox.wake()
 
@@ -165,7 +166,7 @@ class Chats:
         """One page of chats, each with its own input only."""
         listing = listing_of(request, scope, _FILTERS)
 
-        def work(connection: sqlite3.Connection) -> tuple[list[Chat], int]:
+        def work(connection: Connection) -> tuple[list[Chat], int]:
             page = [_from_row(row) for row in connection.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
             total = connection.execute(*listing.count("chats")).fetchone()[0]
             return [_with_messages(connection, stored, _said(connection, stored)) for stored in page], total
@@ -182,11 +183,19 @@ class Chats:
         self._outbox.wake()
         return chat
 
-    def _delete(self, connection: sqlite3.Connection, chat: Chat, said: list[Message],
+    def _delete(self, connection: Connection, chat: Chat, said: list[Message],
                 private: dict[str, Any] | None) -> None:
+        if chat.HasField("session_id"):
+            lock_session(connection, chat.session_id)
         _delete(connection, chat.id)
         self._outbox.forget(connection, [chat.id])
         self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
+
+    async def alone_before(self, org_id: str, until: int, limit: int) -> list[str]:
+        """Chats outside of sessions that are over and were made before `until`, oldest first."""
+        return await self._database.read(lambda connection: [chat_id for (chat_id,) in connection.execute(
+            "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> 'in_progress' "
+            "ORDER BY created_at LIMIT ?", [org_id, until, limit])])
 
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
@@ -210,19 +219,19 @@ def _from_row(row: tuple) -> StoredChat:
                       Chat.FromString(body))
 
 
-def _said(connection: sqlite3.Connection, stored: StoredChat) -> list[Message]:
+def _said(connection: Connection, stored: StoredChat) -> list[Message]:
     if not stored.is_over:
         return list(stored.record.said)
     return threads.between(connection, stored.thread_id, stored.first_seq, stored.output_seq - 1)
 
 
-def _context(connection: sqlite3.Connection, stored: StoredChat) -> list[Message]:
+def _context(connection: Connection, stored: StoredChat) -> list[Message]:
     if not stored.is_over:
         return _said(connection, stored)
     return threads.read(connection, stored.thread_id, stored.output_seq - 1)
 
 
-def _with_messages(connection: sqlite3.Connection, stored: StoredChat, context: list[Message]) -> Chat:
+def _with_messages(connection: Connection, stored: StoredChat, context: list[Message]) -> Chat:
     chat = stored.chat
     alternatives = list(chat.output)
     del chat.output[:]
@@ -232,7 +241,7 @@ def _with_messages(connection: sqlite3.Connection, stored: StoredChat, context: 
     return chat
 
 
-def _insert(connection: sqlite3.Connection, outbox: Outbox, exchange: Exchange) -> None:
+def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> None:
     """Write an exchange that is over, in place of its beginning when that was kept."""
     chat = exchange.chat
     if exchange.begun:
@@ -262,7 +271,7 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
     return alone
 
 
-def _keep(connection: sqlite3.Connection, outbox: Outbox, chat_id: str, events: Sequence[ChatEvent],
+def _keep(connection: Connection, outbox: Outbox, chat_id: str, events: Sequence[ChatEvent],
           beginning: Exchange | None, state: ConversationState | None) -> None:
     if beginning:
         if beginning.new_session:
@@ -286,14 +295,14 @@ def _own_members(event: ChatEvent) -> ChatEvent:
     return kept
 
 
-def _end(connection: sqlite3.Connection, chat_id: str) -> None:
+def _end(connection: Connection, chat_id: str) -> None:
     """Take away the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
     connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
     if not connection.execute("DELETE FROM chats WHERE id = ?", [chat_id]).rowcount:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
 
-def _write(connection: sqlite3.Connection, exchange: Exchange, thread_id: str, first_seq: int, output_seq: int) -> None:
+def _write(connection: Connection, exchange: Exchange, thread_id: str, first_seq: int, output_seq: int) -> None:
     chat = exchange.chat
     connection.execute(
         "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
@@ -304,10 +313,10 @@ def _write(connection: sqlite3.Connection, exchange: Exchange, thread_id: str, f
          ms_of(chat.updated_at), thread_id, first_seq, output_seq, output_seq + len(exchange.answered) - 1,
          exchange.provider, exchange.model, exchange.prompt_tokens, exchange.completion_tokens, chat.cost,
          orjson.dumps(exchange.private) if exchange.private else None, exchange.record.SerializeToString(),
-         chat.SerializeToString(), any(part.estimated for part in chat.costs)])
+         chat.SerializeToString(), int(any(part.estimated for part in chat.costs))])
 
 
-def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int]:
+def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
     """The thread that an exchange joins, and its first place there."""
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
@@ -315,6 +324,7 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
         return thread_id, threads.next_seq(connection, thread_id)
     if previous is None:
         return chat.id, 0
+    threads.lock(connection, previous.thread_id)
     if not _is_there(connection, previous):
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     end = threads.next_seq(connection, previous.thread_id)
@@ -324,7 +334,7 @@ def _place(connection: sqlite3.Connection, exchange: Exchange) -> tuple[str, int
     return chat.id, 0
 
 
-def _is_there(connection: sqlite3.Connection, chat: StoredChat) -> bool:
+def _is_there(connection: Connection, chat: StoredChat) -> bool:
     """Whether what a chat said is still there: it may be deleted while the model answers, and another be in its place."""
     if connection.execute("SELECT 1 FROM chats WHERE id = ?", [chat.id]).fetchone():
         return True
@@ -332,11 +342,12 @@ def _is_there(connection: sqlite3.Connection, chat: StoredChat) -> bool:
     return bool(last) and bool(last[0].id) and last[0].id == chat.record.message_id
 
 
-def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecord) -> str:
+def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> str:
     """Mark the session of a chat as written now, with what the chat changed in it; its thread."""
     state = record.state.SerializeToString() if record.HasField("state") else None
     row = connection.execute(
-        "UPDATE sessions SET updated_at = max(updated_at, ?), state = coalesce(?, state) WHERE id = ? AND org_id = ? "
+        "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END, "
+        "state = coalesce(?2, state) WHERE id = ?3 AND org_id = ?4 "
         "RETURNING thread_id",
         [ms_of(chat.updated_at), state, chat.session_id, chat.org_id]).fetchone()
     if row is None:
@@ -344,7 +355,7 @@ def _touch_session(connection: sqlite3.Connection, chat: Chat, record: ChatRecor
     return row[0]
 
 
-def _delete(connection: sqlite3.Connection, chat_id: str) -> None:
+def _delete(connection: Connection, chat_id: str) -> None:
     forget(connection, "chat", chat_id)
     keep_numbers(connection, "id = ?", [chat_id])
     connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from google.protobuf.message import Message as AnyMessage
 from server.clock import Clock
 from server.errors import NotFound
 from server.ids import new_id
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
@@ -70,7 +69,7 @@ class Documents:
     async def list(self, org_id: str, request: AnyMessage) -> list[Document]:
         listing = listing_of(request, Scope(org_id), {"id": "id"})
 
-        def work(connection: sqlite3.Connection) -> list[Document]:
+        def work(connection: Connection) -> list[Document]:
             rows = connection.execute(*listing.select("id, version", self._table)).fetchall()
             return [found for row in rows if (found := self._parsed_or_read(connection, org_id, *row))]
 
@@ -81,7 +80,7 @@ class Documents:
         now = max(self._clock(), document.updated_at)
         changed = Document(document.id, document.org_id, document.created_at, now, document.version + 1, content)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             done = connection.execute(
                 f"UPDATE {self._table} SET name = ?, updated_at = ?, version = ?, document = ? "
                 "WHERE id = ? AND org_id = ? AND version = ?",
@@ -96,7 +95,7 @@ class Documents:
     async def delete(self, org_id: str, document_id: str) -> None:
         """Raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             done = connection.execute(
                 f"DELETE FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).rowcount
             if not done:
@@ -105,11 +104,11 @@ class Documents:
 
         await self._database.write(work)
 
-    def _read(self, connection: sqlite3.Connection, org_id: str, document_id: str | None) -> Document | None:
+    def _read(self, connection: Connection, org_id: str, document_id: str | None) -> Document | None:
         version = version_in(connection, self._table, org_id, document_id)
         return self._parsed_or_read(connection, org_id, document_id, version) if version is not None else None
 
-    def _parsed_or_read(self, connection: sqlite3.Connection, org_id: str, document_id: str | None, version: int
+    def _parsed_or_read(self, connection: Connection, org_id: str, document_id: str | None, version: int
                         ) -> Document | None:
         """A document that is there; None when it is not any more."""
         if parsed := self._parsed.get((document_id, version)):
@@ -134,12 +133,12 @@ def _name(content: dict[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def version_in(connection: sqlite3.Connection, table: str, org_id: str, document_id: str | None) -> int | None:
+def version_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> int | None:
     """The version of a document, inside the caller's transaction; None when there is no such document."""
     row = connection.execute(f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()
     return row[0] if row else None
 
 
-def content_in(connection: sqlite3.Connection, table: str, document_id: str | None) -> bytes:
+def content_in(connection: Connection, table: str, document_id: str | None) -> bytes:
     """The JSON of a document that is there, inside the caller's transaction."""
     return connection.execute(f"SELECT document FROM {table} WHERE id = ?", [document_id]).fetchone()[0]

@@ -80,6 +80,9 @@ class FilePeers:
             if not self._listening[topic]:
                 del self._listening[topic]
 
+    async def aclose(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let everything go. May be called twice."""
         if self._closed:

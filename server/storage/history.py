@@ -6,13 +6,13 @@ Rows come from callers: whatever they say, nothing of another org's is touched, 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
 from server.errors import FailedPrecondition, InvalidArgument
 from server.storage import threads
+from server.storage.database import Connection
 from server.storage.scope import Scope
 
 Row = dict[str, Any]
@@ -48,32 +48,32 @@ TABLES = {
 """By the kind of their rows, in the order in which those are written: messages that nothing needs would be deleted."""
 
 
-def read_rows(connection: sqlite3.Connection, org_id: str, session_id: str | None) -> Iterator[tuple[str, Row]]:
+def read_rows(connection: Connection, org_id: str, session_id: str | None) -> Iterator[tuple[str, Row]]:
     """Kind and row, of all that an org or one of its sessions has. Exchanges in progress are left out."""
-    sessions, chats = "org_id = :org", "org_id = :org AND status <> 'in_progress'"
+    sessions, chats = "org_id = ?1", "org_id = ?1 AND status <> 'in_progress'"
     if session_id is not None:
-        sessions, chats = f"{sessions} AND id = :session", f"{chats} AND session_id = :session"
-    conditions = {"session": sessions, "chat": chats, "assistant": sessions if session_id is None else "FALSE"}
-    conditions["squad"] = conditions["tool"] = conditions["assistant"]
+        sessions, chats = f"{sessions} AND id = ?2", f"{chats} AND session_id = ?2"
+    conditions = {"session": sessions, "chat": chats}
     within = _THREADS.format(sessions=sessions, chats=chats)
     for kind, table in TABLES.items():
+        if session_id is not None and kind in ("assistant", "squad", "tool"):
+            continue
         columns = list(columns_of(connection, kind))
-        condition = conditions.get(kind, "thread_id IN (SELECT id FROM thread)")
+        condition = conditions.get(kind, sessions if table.is_owned else "thread_id IN (SELECT id FROM thread)")
         rows = connection.execute(
             f"{'' if table.is_owned else within}SELECT {', '.join(columns)} FROM {table.name} WHERE {condition} "
-            f"ORDER BY {', '.join(table.key)}", {"org": org_id, "session": session_id})
+            f"ORDER BY {', '.join(table.key)}", [org_id] if session_id is None else [org_id, session_id])
         for row in rows:
             yield kind, dict(zip(columns, row, strict=True))
 
 
-def columns_of(connection: sqlite3.Connection, kind: str) -> dict[str, tuple[str, bool]]:
+def columns_of(connection: Connection, kind: str) -> dict[str, tuple[str, bool]]:
     """The columns of a row: the type, and whether a row must have it."""
-    info = connection.execute(f"PRAGMA table_info({TABLES[kind].name})").fetchall()
-    return {name: (type_, bool(not_null or key) and default is None)
-            for _, name, type_, not_null, default, key in info if name not in ("org_id", "version")}
+    return {column.name: (column.type, column.is_required) for column in connection.columns(TABLES[kind].name)
+            if column.name not in ("org_id", "version")}
 
 
-def has_session(connection: sqlite3.Connection, scope: Scope, session_id: str | None) -> bool:
+def has_session(connection: Connection, scope: Scope, session_id: str | None) -> bool:
     condition, parameters = scope.where()
     return connection.execute(
         f"SELECT 1 FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone() is not None
@@ -82,7 +82,7 @@ def has_session(connection: sqlite3.Connection, scope: Scope, session_id: str | 
 class Writer:
     """Puts rows into an org, inside the caller's transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, org_id: str) -> None:
+    def __init__(self, connection: Connection, org_id: str) -> None:
         self._connection = connection
         self._org_id = org_id
         self._threads: set[str] = set()
@@ -115,16 +115,17 @@ class Writer:
             threads.discard(self._connection, thread_id)
 
     def _known(self, table: Table, row: Row) -> Mapping[str, Any] | None:
-        cursor = self._connection.execute(
-            f"SELECT * FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in table.key)}",
-            [row[name] for name in table.key])
-        found = cursor.fetchone()
-        return found and dict(zip([column[0] for column in cursor.description], found, strict=True))
+        columns = ["org_id"] if table.is_owned else list(row)
+        found = self._connection.execute(
+            f"SELECT {', '.join(columns)} FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in table.key)}",
+            [row[name] for name in table.key]).fetchone()
+        return found and dict(zip(columns, found, strict=True))
 
     def _check_thread(self, thread_id: str) -> None:
         if thread_id in self._threads:
             return
         self._threads.add(thread_id)
+        threads.lock(self._connection, thread_id)
         owners = self._connection.execute(_OWNERS, [thread_id]).fetchall()
         if any(owner != self._org_id for (owner,) in owners):
             raise _taken()
@@ -169,7 +170,7 @@ def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
             raise InvalidArgument.of(name, f"must be {_EXPECTED[type_]}")
 
 
-_EXPECTED = {"TEXT": "a string", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
+_EXPECTED = {"TEXT": "a string without NUL", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
 
 
 def _fits(value: Any, type_: str) -> bool:
@@ -177,4 +178,6 @@ def _fits(value: Any, type_: str) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
     if type_ == "REAL":
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str if type_ == "TEXT" else bytes)
+    if type_ == "TEXT":
+        return isinstance(value, str) and "\0" not in value  # which PostgreSQL cannot keep
+    return isinstance(value, bytes)

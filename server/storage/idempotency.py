@@ -9,19 +9,19 @@ which then holds the claim's lock.
 
 from __future__ import annotations
 
-import sqlite3
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from server.clock import Clock
 from server.errors import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
 from server.ids import new_id
-from server.storage.database import Database, also
+from server.storage.database import Connection, Database, also
 from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 KEPT_MS = 24 * 60 * 60 * 1000
 _MOST_SWEPT = 4  # an answer may be megabytes: a sweep must not hold up the write it comes with
+_MOST_AT_ONCE = 20
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Claim:
     making: str = ""
     """What this call is putting on record."""
 
-    def mark(self, connection: sqlite3.Connection) -> None:
+    def mark(self, connection: Connection) -> None:
         """Say that this call has put something on record, in the transaction that does so.
 
         Raises AnswerLost when an earlier call did: nothing is done twice.
@@ -68,7 +68,7 @@ def making(noun: str, record_id: str) -> None:
         claim.making = f"{noun} {record_id}"
 
 
-def forget(connection: sqlite3.Connection, noun: str, record_id: str) -> None:
+def forget(connection: Connection, noun: str, record_id: str) -> None:
     """Delete the answers that show a record which is being deleted. Their keys stay used."""
     connection.execute("UPDATE idempotency_keys SET answer = NULL WHERE record = ?", [f"{noun} {record_id}"])
 
@@ -112,6 +112,11 @@ class IdempotencyKeys:
         await self._database.write(lambda connection: connection.execute(
             "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None)
 
+    async def sweep(self) -> int:
+        """Delete some of what has expired; how many."""
+        until = self._clock() - KEPT_MS
+        return await self._database.write(lambda connection: _sweep_some(connection, until, _MOST_AT_ONCE))
+
     async def release(self, claim: Claim) -> None:
         """The call is over. What it put on record is all that counts from here on."""
         if claim.id in self._alive:
@@ -127,8 +132,10 @@ class IdempotencyKeys:
         await self._peers.unlock(_lock_of(row[0]))
         return row[0]
 
-    def _claim(self, connection: sqlite3.Connection, claim: Claim, owner: tuple[str, str, str], fingerprint: bytes,
+    def _claim(self, connection: Connection, claim: Claim, owner: tuple[str, str, str], fingerprint: bytes,
                now: int, dead: str | None) -> None:
+        connection.lock(f"idempotency:{' '.join(owner)}")  # or two calls might both find the key unused
+        claim.record = claim.answer = None
         _sweep(connection, owner, now - KEPT_MS)
         row = connection.execute(
             "SELECT claim_id, boot_id, fingerprint, record, answer FROM idempotency_keys "
@@ -144,8 +151,10 @@ class IdempotencyKeys:
                 return
         # None known, or one whose call ended without an answer: this call goes on from what that put on record.
         connection.execute(
-            "INSERT OR REPLACE INTO idempotency_keys "
-            "(org_id, key_id, key, claim_id, boot_id, fingerprint, record, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO idempotency_keys "
+            "(org_id, key_id, key, claim_id, boot_id, fingerprint, record, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (org_id, key_id, key) DO UPDATE SET claim_id = excluded.claim_id, boot_id = excluded.boot_id, "
+            "fingerprint = excluded.fingerprint, record = excluded.record, created_at = excluded.created_at, answer = NULL",
             [*owner, claim.id, self._boot_id, fingerprint, claim.record, now])
 
 
@@ -153,10 +162,14 @@ def _lock_of(claim_id: str) -> str:
     return f"claim:{claim_id}"
 
 
-def _sweep(connection: sqlite3.Connection, owner: tuple[str, str, str], until: int) -> None:
+def _sweep(connection: Connection, owner: tuple[str, str, str], until: int) -> None:
     """Delete what has expired: what is in this call's way, and a few others."""
     connection.execute(
         "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?", [*owner, until])
-    connection.execute(
-        "DELETE FROM idempotency_keys WHERE rowid IN "
-        "(SELECT rowid FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, _MOST_SWEPT])
+    _sweep_some(connection, until, _MOST_SWEPT)
+
+
+def _sweep_some(connection: Connection, until: int, most: int) -> int:
+    return connection.execute(
+        "DELETE FROM idempotency_keys WHERE claim_id IN "
+        "(SELECT claim_id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, most]).rowcount

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
-import sqlite3
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,11 +15,15 @@ from typing import Any, NamedTuple
 from server.clock import Clock
 from server.errors import NotFound
 from server.ids import new_id
-from server.storage.database import Database
+from server.storage.database import Connection, Database
+from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 _PREFIXES = {"api": "api_", "secret": "sk_live_", "publishable": "pk_live_"}
 KINDS = tuple(_PREFIXES)
+_REVOKED = "keys"
+_REMEMBERED_SECONDS = 0.9
+_MOST_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,13 @@ class Caller:
         return Scope(self.org_id, self.key_id if self.is_publishable else None)
 
 
+class _Found(NamedTuple):
+    """Who shows a key that is not revoked, and when that ends."""
+
+    caller: Caller
+    expires_at: int | None
+
+
 class NewKey(NamedTuple):
     """A key just made: the only time its text exists here."""
 
@@ -48,53 +61,84 @@ class NewKey(NamedTuple):
 
 
 class Keys:
-    def __init__(self, database: Database, secret: bytes, clock: Clock) -> None:
+    """`peers` are given where a look at the database takes longer than remembering what it said: a revoked key is then
+    useless everywhere as soon as they have told one another, and after a second at the latest."""
+
+    def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers | None = None) -> None:
         self._database = database
         self._secret = secret
         self._clock = clock
+        self._peers = peers
+        self._known: dict[bytes, tuple[_Found, float]] = {}
+        """Who showed a key, and until when that may be believed."""
+        self._revoked: asyncio.Event | None = None
+        self._listening = ExitStack()
         # Callers show the same few keys again and again, and OpenSSL takes 30 µs and more to set up an HMAC.
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
     async def caller(self, key: str) -> Caller | None:
-        """Who shows `key`; None when it is unknown or revoked."""
+        """Who shows `key`; None when it is unknown, revoked or expired."""
         digest = self._digest(key)
-        row = await self._database.read(lambda connection: connection.execute(
-            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
-        return Caller(*row) if row else None
+        found = await self._find(digest) if self._peers is None else await self._remembered(digest, self._peers)
+        if found is None or (found.expires_at is not None and found.expires_at <= self._clock()):
+            return None
+        return found.caller
 
-    async def create(self, org_name: str, kind: str) -> NewKey:
-        """Make a key, and the org when it is new."""
+    async def _remembered(self, digest: bytes, peers: Peers) -> _Found | None:
+        self._forget_if_revoked(peers)
+        found, until = self._known.get(digest, (None, 0.0))
+        now = time.monotonic()
+        if found is None or now >= until:
+            self._known.pop(digest, None)
+            if found := await self._find(digest):
+                self._known[digest] = found, now + _REMEMBERED_SECONDS
+        return found
+
+    async def _find(self, digest: bytes) -> _Found | None:
+        row = await self._database.read(lambda connection: connection.execute(
+            "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
+        return _Found(Caller(*row[:3]), row[3]) if row else None
+
+    async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
+        """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then on."""
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> NewKey:
+        def work(connection: Connection) -> NewKey:
             org_id = _org(connection, org_name, now)
             key_id = new_id()
             connection.execute(
-                "INSERT INTO keys (id, org_id, kind, digest, created_at) VALUES (?, ?, ?, ?, ?)",
-                [key_id, org_id, kind, self._digest(text), now])
+                "INSERT INTO keys (id, org_id, kind, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+                [key_id, org_id, kind, self._digest(text), now, expires_at])
             return NewKey(key_id, org_id, kind, text)
 
         return await self._database.write(work)
 
     async def list(self) -> list[dict[str, Any]]:
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at "
+            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at, expires_at "
             "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id").fetchall())
-        names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt")
+        names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt", "expiresAt")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     async def revoke(self, key_id: str) -> None:
         """Make a key useless at once. Raises NotFound."""
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             changed = connection.execute(
                 "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", [now, key_id]).rowcount
             if not changed:
                 raise NotFound(f"key {key_id} does not exist; `parley keys list` shows those that do")
 
         await self._database.write(work)
+        if self._peers:
+            self._known.clear()
+            self._peers.tell(_REVOKED)
+
+    async def org_ids(self) -> list[str]:
+        return await self._database.read(
+            lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")])
 
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""
@@ -109,10 +153,18 @@ class Keys:
         now = self._clock()
         return await self._database.write(lambda connection: _org(connection, name, now))
 
+    def _forget_if_revoked(self, peers: Peers) -> None:
+        if self._revoked is None:
+            self._revoked = self._listening.enter_context(peers.listen(_REVOKED))
+        if self._revoked.is_set() or len(self._known) >= _MOST_KNOWN:
+            self._revoked.clear()
+            self._known.clear()
+
     def _computed_digest(self, key: str) -> bytes:
         return hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 
-def _org(connection: sqlite3.Connection, name: str, now: int) -> str:
-    connection.execute("INSERT OR IGNORE INTO orgs (id, name, created_at) VALUES (?, ?, ?)", [new_id(), name, now])
+def _org(connection: Connection, name: str, now: int) -> str:
+    connection.execute("INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                       [new_id(), name, now])
     return connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()[0]

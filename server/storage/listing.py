@@ -65,7 +65,7 @@ def _condition(name: str, json_name: str, value: Any, columns: Mapping[str, str]
         return f"{stem} {_COMPARISONS[suffix]} ?", [_time(json_name, value)]
     if suffix == "any" and stem in columns:
         ids = [_id_or_text(part) for part in _parts(value)]
-        return f"{columns[stem]} IN ({', '.join('?' * len(ids))})", ids
+        return (f"{columns[stem]} IN ({', '.join('?' * len(ids))})" if ids else "FALSE"), ids
     if name in columns:
         return f"{columns[name]} = ?", [_id_or_text(value)]
     return "", []

@@ -236,3 +236,9 @@ CREATE INDEX receipts_by_time ON receipts (received_at);
 CREATE INDEX sessions_by_number ON sessions (org_id, phone_number_id, customer_number, created_at)
     WHERE phone_number_id IS NOT NULL
 """
+
+
+@migrations()
+def key_expiry(db: Database) -> None:
+    """When a key ends by itself."""
+    db.execute("ALTER TABLE keys ADD COLUMN expires_at INTEGER")

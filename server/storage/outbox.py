@@ -8,7 +8,6 @@ gone; one that cannot be is dead, and kept with its last reason: as long as its 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +18,12 @@ from generated.parley.v1.chat_pb2 import Chat
 from server.clock import Clock
 from server.errors import Aborted
 from server.ids import new_id
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 
 _COLUMNS = "seq, id, org_id, kind, lane, chat_id, attempts, body, target"
 _REMEMBERED_MS = 7 * 86_400_000
+_NO_TARGET = b"{}"
+_SWEPT_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Waiting:
     target: dict[str, Any] = field(repr=False)
 
 
-Compose = Callable[[sqlite3.Connection, str, Any, "dict[str, Any] | None"], Iterable[Delivery]]
+Compose = Callable[[Connection, str, Any, "dict[str, Any] | None"], Iterable[Delivery]]
 """What is to be delivered about a change: its kind, the Chat or Session, and what its `body` has masked."""
 
 
@@ -73,18 +74,19 @@ class Outbox:
         self._database = database
         self._clock = clock
         self.compose: Compose = _nothing
-        """Set by whoever delivers; without it nobody is told of changes. Called on the writer's thread."""
+        """Set by whoever delivers; without it nobody is told of changes."""
         self.news = asyncio.Event()
         """Set when something may be due."""
 
-    def announce(self, connection: sqlite3.Connection, kind: str, record: Any, private: dict[str, Any] | None) -> None:
+    def announce(self, connection: Connection, kind: str, record: Any, private: dict[str, Any] | None) -> None:
         """Put what is to be delivered about a change, inside the caller's transaction."""
         self.put(connection, self.compose(connection, kind, record, private))
 
-    def put(self, connection: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
+    def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> None:
         """Write deliveries, inside the caller's transaction. `wake` is to follow the commit."""
         for one in deliveries:
             now = self._clock()
+            connection.lock(f"lane:{one.lane}")  # or two might both find it empty
             connection.execute(
                 "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, "
@@ -101,10 +103,10 @@ class Outbox:
         """Put a delivery, unless its org has had one of the same receipt within a week; whether it was put."""
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             connection.execute("DELETE FROM receipts WHERE received_at < ?", [now - _REMEMBERED_MS])
-            fresh = connection.execute("INSERT OR IGNORE INTO receipts (org_id, receipt, received_at) VALUES (?, ?, ?)",
-                                       [delivery.org_id, receipt, now]).rowcount == 1
+            fresh = connection.execute("INSERT INTO receipts (org_id, receipt, received_at) VALUES (?, ?, ?) "
+                                       "ON CONFLICT DO NOTHING", [delivery.org_id, receipt, now]).rowcount == 1
             if fresh:
                 self.put(connection, [delivery])
             return fresh
@@ -116,9 +118,8 @@ class Outbox:
     async def due(self, limit: int, busy: Collection[int], full: Collection[str]) -> list[Waiting]:
         """What is due now, longest due first, without the rows that are busy and the orgs that have enough of them."""
         rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? AND seq NOT IN ({_marks(busy)}) "
-            f"AND org_id NOT IN ({_marks(full)}) ORDER BY due_at, seq LIMIT ?",
-            [self._clock(), *busy, *full, limit]).fetchall())
+            f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ?{_but('seq', busy)}{_but('org_id', full)} "
+            "ORDER BY due_at, seq LIMIT ?", [self._clock(), *busy, *full, limit]).fetchall())
         return [Waiting(*row[:-1], orjson.loads(row[-1])) for row in rows]
 
     async def next_due(self) -> int | None:
@@ -144,21 +145,36 @@ class Outbox:
         """Give a row up, and what else there is of its chat; the lane goes on."""
         await self._database.write(lambda connection: self._bury(connection, waiting, reason))
 
-    def settle(self, connection: sqlite3.Connection, row_id: str) -> None:
+    async def sweep(self) -> int:
+        """Delete some of what is remembered no longer; how many rows."""
+        until = self._clock() - _REMEMBERED_MS
+
+        def work(connection: Connection) -> int:
+            dead = connection.execute(
+                "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE state = 'dead' AND chat_id IS NULL "
+                "AND created_at < ? LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
+            return dead + connection.execute(
+                "DELETE FROM receipts WHERE (org_id, receipt) IN (SELECT org_id, receipt FROM receipts "
+                "WHERE received_at < ? ORDER BY received_at LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
+
+        return await self._database.write(work)
+
+    def settle(self, connection: Connection, row_id: str) -> None:
         """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that before."""
         row = connection.execute("DELETE FROM outbox WHERE id = ? RETURNING lane", [row_id]).fetchone()
         if row is None:
             raise Aborted("this was answered before")
         self._advance(connection, row[0])
 
-    def forget(self, connection: sqlite3.Connection, chat_ids: Collection[str]) -> None:
+    def forget(self, connection: Connection, chat_ids: Collection[str]) -> None:
         """Take away what there is of chats that are deleted, sent or not."""
         for chat_id in chat_ids:
             lanes = connection.execute("DELETE FROM outbox WHERE chat_id = ? RETURNING lane", [chat_id]).fetchall()
             for lane in {lane for (lane,) in lanes}:
                 self._advance(connection, lane)
 
-    def _delivered(self, connection: sqlite3.Connection, waiting: Waiting) -> None:
+    def _delivered(self, connection: Connection, waiting: Waiting) -> None:
+        connection.lock(f"lane:{waiting.lane}")
         gone = connection.execute("DELETE FROM outbox WHERE seq = ?", [waiting.seq]).rowcount
         self._advance(connection, waiting.lane)
         left = waiting.chat_id and connection.execute(
@@ -166,26 +182,28 @@ class Outbox:
         if gone and waiting.chat_id and not left:
             _tell(connection, waiting.chat_id, "sent", "The message was handed to the carrier.")
 
-    def _bury(self, connection: sqlite3.Connection, waiting: Waiting, reason: str) -> None:
-        bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = x'7b7d', reason = ? WHERE "  # target: {}
-        gone = connection.execute(f"{bury} seq = ?", [reason, waiting.seq]).rowcount
+    def _bury(self, connection: Connection, waiting: Waiting, reason: str) -> None:
+        bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE "
+        connection.lock(f"lane:{waiting.lane}")
+        gone = connection.execute(f"{bury} seq = ?", [_NO_TARGET, reason, waiting.seq]).rowcount
         if gone and waiting.chat_id:
             connection.execute(f"{bury} chat_id = ? AND state = 'waiting'",
-                               ["an earlier part of the message was not sent", waiting.chat_id])
+                               [_NO_TARGET, "an earlier part of the message was not sent", waiting.chat_id])
             _tell(connection, waiting.chat_id, "failed", f"The message was not sent: {reason}.")
         # What was told of a chat must not outlive the chat's deletion for long.
         connection.execute("DELETE FROM outbox WHERE state = 'dead' AND chat_id IS NULL AND created_at < ?",
                            [self._clock() - _REMEMBERED_MS])
         self._advance(connection, waiting.lane)
 
-    def _advance(self, connection: sqlite3.Connection, lane: str) -> None:
+    def _advance(self, connection: Connection, lane: str) -> None:
         """Make the first row of a lane due, if it is not."""
+        connection.lock(f"lane:{lane}")
         connection.execute(
             "UPDATE outbox SET due_at = ?2 WHERE due_at IS NULL "
             "AND seq = (SELECT min(seq) FROM outbox WHERE lane = ?1 AND state = 'waiting')", [lane, self._clock()])
 
 
-def _tell(connection: sqlite3.Connection, chat_id: str, status: str, message: str) -> None:
+def _tell(connection: Connection, chat_id: str, status: str, message: str) -> None:
     """Say on a chat how its delivery stands."""
     row = connection.execute("SELECT body FROM chats WHERE id = ?", [chat_id]).fetchone()
     if row is None:
@@ -195,5 +213,6 @@ def _tell(connection: sqlite3.Connection, chat_id: str, status: str, message: st
     connection.execute("UPDATE chats SET body = ? WHERE id = ?", [chat.SerializeToString(), chat_id])
 
 
-def _marks(values: Collection[Any]) -> str:
-    return ", ".join("?" * len(values))
+def _but(column: str, values: Collection[Any]) -> str:
+    """The condition that a column has none of these values."""
+    return f" AND {column} NOT IN ({', '.join('?' * len(values))})" if values else ""

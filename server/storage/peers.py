@@ -24,8 +24,8 @@ class Peers(Protocol):
         """Say a word to every server, this one included. May be lost: whoever waits for it also looks now and then."""
         ...
 
-    def close(self) -> None:
-        """Let everything go."""
+    async def aclose(self) -> None:
+        """Let everything go. May be called twice."""
         ...
 
     def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from server.clock import Clock, ms_of, timestamp
 from server.errors import NotFound
 from server.ids import new_id
 from server.storage import threads
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.outbox import Outbox
@@ -27,6 +26,7 @@ from server.storage.scope import Scope
 from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
+_ENDED = "updated_at + expiration_seconds * 1000 < ?"
 _MOST_AGENT_CHATS = 10_000
 _MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
@@ -96,6 +96,8 @@ class Sessions:
 
     async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
         """The latest sessions of these numbers, ours and the customer's, the newest first."""
+        if not phone_number_ids:
+            return []
         rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT key_id, {_COLUMNS} FROM sessions WHERE org_id = ? "
             f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
@@ -124,7 +126,7 @@ class Sessions:
         """One page of sessions, without their messages."""
         listing = listing_of(request, scope, _FILTERS)
 
-        def work(connection: sqlite3.Connection) -> tuple[list[Session], int]:
+        def work(connection: Connection) -> tuple[list[Session], int]:
             rows = connection.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
             total = connection.execute(*listing.count("sessions")).fetchone()[0]
             return [_with_costs(connection, _from_row(row).session) for row in rows], total
@@ -153,18 +155,39 @@ class Sessions:
         await self._write(lambda connection: _delete(connection, self._outbox, session, private), erases=True)
         return session
 
-    async def _write(self, work: Callable[[sqlite3.Connection], None], *, erases: bool = False) -> None:
+    async def expired(self, org_id: str, until: int, limit: int) -> list[str]:
+        """Sessions that expired before `until`, longest made first."""
+        return await self._database.read(lambda connection: [session_id for (session_id,) in connection.execute(
+            f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
+            [org_id, until, until, limit])])
+
+    async def delete_expired(self, session_ids: Sequence[str], until: int) -> int:
+        """Delete sessions as their owner would; how many were still there, and not in use again since."""
+
+        def work(connection: Connection) -> int:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM sessions WHERE id IN ({', '.join('?' * len(session_ids))}) AND {_ENDED}",
+                [*session_ids, until]).fetchall()
+            for stored in map(_from_row, rows):
+                _delete(connection, self._outbox, _with_costs(connection, stored.session), stored.private)
+            return len(rows)
+
+        deleted = await self._database.write(work, erases=True)
+        self._outbox.wake()
+        return deleted
+
+    async def _write(self, work: Callable[[Connection], None], *, erases: bool = False) -> None:
         await self._database.write(work, erases=erases)
         self._outbox.wake()
 
-    def _told(self, connection: sqlite3.Connection, session_id: str) -> None:
+    def _told(self, connection: Connection, session_id: str) -> None:
         """Announce that a session was updated."""
         row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
         stored = _from_row(row)
         self._outbox.announce(connection, "session.updated", _with_costs(connection, stored.session), stored.private)
 
 
-def insert_session(connection: sqlite3.Connection, outbox: Outbox, new: NewSession) -> None:
+def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> None:
     """Write the rows of a new session, inside the caller's transaction."""
     session = new.session
     body = Session()
@@ -184,8 +207,14 @@ def insert_session(connection: sqlite3.Connection, outbox: Outbox, new: NewSessi
     outbox.announce(connection, "session.created", body, new.private)
 
 
-def _update(connection: sqlite3.Connection, session_id: str, now: int, change: Callable[[Session], None],
+def lock_session(connection: Connection, session_id: str) -> None:
+    """Let nobody else patch a session, or delete it or one of its chats, until the transaction ends."""
+    connection.lock(f"session:{session_id}")
+
+
+def _update(connection: Connection, session_id: str, now: int, change: Callable[[Session], None],
             messages: Sequence[Message] | None) -> str:
+    lock_session(connection, session_id)
     row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
@@ -195,8 +224,8 @@ def _update(connection: sqlite3.Connection, session_id: str, now: int, change: C
     # What is said anew goes to a new thread: the chats of this session keep their places in the old one.
     thread_id = stored.thread_id if messages is None else new_id()
     connection.execute(
-        "UPDATE sessions SET name = ?, status = ?, expiration_seconds = ?, updated_at = max(updated_at, ?), "
-        "thread_id = ?, body = ? WHERE id = ?",
+        "UPDATE sessions SET name = ?1, status = ?2, expiration_seconds = ?3, "
+        "updated_at = CASE WHEN updated_at > ?4 THEN updated_at ELSE ?4 END, thread_id = ?5, body = ?6 WHERE id = ?7",
         [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
          session.SerializeToString(), session_id])
     if messages is not None:
@@ -205,16 +234,18 @@ def _update(connection: sqlite3.Connection, session_id: str, now: int, change: C
     return session_id
 
 
-def _append(connection: sqlite3.Connection, session_id: str, now: int, messages: Sequence[Message]) -> str:
+def _append(connection: Connection, session_id: str, now: int, messages: Sequence[Message]) -> str:
     row = connection.execute(
-        "UPDATE sessions SET updated_at = max(updated_at, ?) WHERE id = ? RETURNING thread_id", [now, session_id]).fetchone()
+        "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END WHERE id = ?2 "
+        "RETURNING thread_id", [now, session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     threads.append(connection, row[0], threads.next_seq(connection, row[0]), messages)
     return session_id
 
 
-def _delete(connection: sqlite3.Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
+def _delete(connection: Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
+    lock_session(connection, session.id)
     row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session.id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
@@ -224,7 +255,7 @@ def _delete(connection: sqlite3.Connection, outbox: Outbox, session: Session, pr
     forget(connection, "session", session.id)
     for chat_id, _ in gone:
         forget(connection, "chat", chat_id)
-    for thread_id in {row[0], *(thread_id for _, thread_id in gone)}:
+    for thread_id in sorted({row[0], *(thread_id for _, thread_id in gone)}):
         threads.discard(connection, thread_id)
     outbox.forget(connection, [chat_id for chat_id, _ in gone])
     alone = Session()
@@ -248,7 +279,7 @@ def _from_row(row: tuple) -> StoredSession:
                          ConversationState.FromString(state) if state else None)
 
 
-def _with_costs(connection: sqlite3.Connection, session: Session) -> Session:
+def _with_costs(connection: Connection, session: Session) -> Session:
     rows = connection.execute(
         "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
         "WHERE session_id = ? GROUP BY provider, model ORDER BY provider, model", [session.id])

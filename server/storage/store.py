@@ -1,25 +1,33 @@
-"""The store: every noun's storage over one database. Opens and closes; holds no SQL."""
+"""The store: every noun's storage over one database. Opens and closes; holds no SQL but that of the key secret."""
 
 import os
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.clock import Clock, now_ms
+from server.storage import postgres_migrations
 from server.storage.assistants import Assistants
 from server.storage.backups import DATABASE, SECRET
 from server.storage.chats import Chats
-from server.storage.database import Database, DatabaseError
+from server.storage.database import Connection, Database, DatabaseError
 from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
 from server.storage.outbox import Outbox
 from server.storage.peers import Peers
 from server.storage.sessions import Sessions
+from server.storage.sqlite import SqliteDatabase
 from server.storage.squads import Squads
 from server.storage.tools import Tools
 from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
+
+if TYPE_CHECKING:  # an extra
+    from server.storage.postgres import PostgresDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +44,35 @@ class Store:
     outbox: Outbox
     peers: Peers
 
+    @classmethod
+    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers, *, remembers_keys: bool) -> "Store":
+        outbox = Outbox(database, clock)
+        return cls(database, Keys(database, key_secret, clock, peers if remembers_keys else None),
+                   Assistants(database, clock), Squads(database, clock), Tools(database, clock),
+                   Sessions(database, clock, outbox), Chats(database, outbox), IdempotencyKeys(database, clock, peers),
+                   Usage(database), outbox, peers)
+
+    async def aclose(self) -> None:
+        """Finish the writes that wait, then close the database."""
+        await self.peers.aclose()
+        await self.database.aclose()
+
     def close(self) -> None:
-        """Finish the writes that wait, then close the file."""
+        """The same at once, for SQLite."""
         self.database.close()
         self.peers.close()
+
+
+@asynccontextmanager
+async def opened(folder: Path, url: str | None = None, key_secret: str | None = None, connections: int = 10, *,
+                 checked: bool = False) -> AsyncIterator[Store]:
+    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it cannot be used."""
+    store = (open_store(folder, key_secret, checked=checked) if url is None
+             else await connect_store(url, key_secret, connections))
+    try:
+        yield store
+    finally:
+        await store.aclose()
 
 
 def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False) -> Store:
@@ -52,19 +85,55 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     except OSError as error:
         raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
     path = folder / DATABASE
-    database = Database(path)
+    database = SqliteDatabase(path)
     try:
         if not checked:
             database.check()
         bring_up_to_date(database, path)
         secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
+        return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"), remembers_keys=False)
     except BaseException:
         database.close()
         raise
-    outbox, peers = Outbox(database, clock), FilePeers(folder / "run" / "peers")
-    return Store(database, Keys(database, secret, clock), Assistants(database, clock), Squads(database, clock),
-                 Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
-                 IdempotencyKeys(database, clock, peers), Usage(database), outbox, peers)
+
+
+async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms) -> Store:
+    """The PostgreSQL store at `url`. Raises DatabaseError when it cannot be reached or used."""
+    database = await connect_database(url, connections)
+    try:
+        if await database.read(postgres_migrations.is_moving):
+            raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
+        secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
+        from server.storage.postgres_peers import PostgresPeers
+        return Store.of(database, secret, clock, PostgresPeers(url), remembers_keys=True)
+    except BaseException:
+        await database.aclose()
+        raise
+
+
+async def connect_database(url: str, connections: int) -> "PostgresDatabase":
+    """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or used."""
+    try:
+        from server.storage.postgres import PostgresDatabase
+    except ImportError:
+        raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
+    database = await PostgresDatabase.connect(url, connections)
+    try:
+        await database.migrate(postgres_migrations.migrate)
+    except BaseException:
+        await database.aclose()
+        raise
+    return database
+
+
+def _shared_secret(connection: Connection) -> bytes:
+    """The secret of the key digests, made on first use; in the database, since every server needs the same one."""
+    connection.lock("key secret")
+    row = connection.execute("SELECT secret FROM key_secret").fetchone()
+    if row is None:
+        row = (secrets.token_bytes(32),)
+        connection.execute("INSERT INTO key_secret (secret) VALUES (?)", row)
+    return row[0]
 
 
 def _kept_secret(path: Path) -> bytes:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from server.errors import ServiceError
 from server.storage.backups import drop_copies, keep_copy, reading
-from server.storage.database import Database, DatabaseError
+from server.storage.database import DatabaseError
 from server.storage.migrations import applied, migrate, pending, unknown
+from server.storage.sqlite import SqliteDatabase
 
 
-def bring_up_to_date(database: Database, path: Path) -> None:
+def bring_up_to_date(database: SqliteDatabase, path: Path) -> None:
     """Apply what migrations are missing, after a copy was kept of a database that has had some before.
 
     Raises DatabaseError when a newer program made it, or when it cannot be copied or written.

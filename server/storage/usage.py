@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection
 from typing import Any
 
 from generated.parley.v1.usage_service_pb2 import UsageRow
-from server.storage.database import Database
+from server.clock import timestamp
+from server.storage.database import Connection, Database
 
+_DAY_MS = 86_400_000
 _GROUPS = {
-    "day": ("day", "strftime('%Y-%m-%d', created_at / 1000, 'unixepoch')"),
+    "day": ("day", f"created_at / {_DAY_MS}"),
     "assistant": ("assistant_id", "assistant_id"),
     "key": ("key_id", "key_id"),
 }
@@ -30,7 +31,7 @@ class Usage:
         return [_row(names, row) for row in rows if row[len(names)]]  # the row of everything is there for nothing, too
 
 
-def keep_numbers(connection: sqlite3.Connection, condition: str, parameters: list[Any]) -> None:
+def keep_numbers(connection: Connection, condition: str, parameters: list[Any]) -> None:
     """Keep what the chats under `condition`, which are about to be deleted, used: deleting does not change a bill."""
     connection.execute(f"INSERT INTO deleted_usage ({_NUMBERS}) SELECT {_NUMBERS} FROM chats "
                        f"WHERE status <> 'in_progress' AND {condition}", parameters)
@@ -44,12 +45,16 @@ def _query(org_id: str, start: int | None, end: int | None, group_by: Collection
     sql = (f"SELECT {''.join(f'{group}, ' for group in groups)}count(*), sum(prompt_tokens), sum(completion_tokens), "
            f"sum(cost), sum(estimated) "
            f"FROM (SELECT {_NUMBERS} FROM chats WHERE {condition} AND status <> 'in_progress' "
-           f"UNION ALL SELECT {_NUMBERS} FROM deleted_usage WHERE {condition}) ")
-    by = ", ".join(str(place) for place in range(1, len(groups) + 1))
-    return sql + (f"GROUP BY {by} ORDER BY {by}" if groups else ""), parameters * 2
+           f"UNION ALL SELECT {_NUMBERS} FROM deleted_usage WHERE {condition}) AS used ")
+    places = [str(place) for place in range(1, len(groups) + 1)]
+    order = ", ".join(f"{place} NULLS FIRST" for place in places)  # the engines differ in where they put them
+    return sql + (f"GROUP BY {', '.join(places)} ORDER BY {order}" if groups else ""), parameters * 2
 
 
 def _row(names: list[str], row: tuple[Any, ...]) -> UsageRow:
     chats, prompt_tokens, completion_tokens, cost, estimated = row[len(names):]
+    groups = dict(zip(names, row, strict=False))
+    if "day" in groups:
+        groups["day"] = timestamp(groups["day"] * _DAY_MS).ToDatetime().date().isoformat()
     return UsageRow(chats=chats, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
-                    estimated_chats=estimated, **dict(zip(names, row, strict=False)))
+                    estimated_chats=estimated, **groups)

@@ -1,12 +1,16 @@
-"""A store of its own for every test: a real SQLite file in tmp_path, a clock that stands still until it is moved."""
+"""A store of its own for every test, on each engine: a SQLite file in tmp_path, a new PostgreSQL database.
 
-from collections.abc import Iterator
-from pathlib import Path
+The clock stands still until it is moved.
+"""
+
+from collections.abc import AsyncIterator
 
 import pytest
 
-from server.storage.store import Store, open_store
-from tests.storage.records import Recorder, StandingClock
+from server.storage.store import Store
+from tests.storage.records import Place, PostgresPlace, Recorder, SqlitePlace, StandingClock
+
+ENGINES = ("sqlite", "postgres")
 
 
 @pytest.fixture
@@ -14,11 +18,26 @@ def clock() -> StandingClock:
     return StandingClock()
 
 
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: StandingClock) -> Iterator[Store]:
-    store = open_store(tmp_path, clock=clock)
-    yield store
-    store.close()
+async def place(engine: str, request: pytest.FixtureRequest, clock: StandingClock) -> AsyncIterator[Place]:
+    if engine == "sqlite":
+        place = SqlitePlace(clock, request.getfixturevalue("tmp_path"))
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty(server.common)
+        place = PostgresPlace(clock, server.common)
+    yield place
+    await place.close()
+
+
+@pytest.fixture
+async def store(place: Place) -> Store:
+    return await place.open()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.struct_pb2 import Value
@@ -16,7 +17,7 @@ from server.storage.chats import Exchange, StoredChat
 from server.storage.keys import NewKey
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, StoredSession
-from server.storage.store import Store
+from server.storage.store import Store, connect_store, open_store
 
 
 class StandingClock:
@@ -27,6 +28,44 @@ class StandingClock:
 
     def __call__(self) -> int:
         return self.now
+
+
+class Place:
+    """Where a test keeps its data, and opens stores."""
+
+    def __init__(self, clock: StandingClock) -> None:
+        self._clock = clock
+        self._stores: list[Store] = []
+
+    async def open(self, key_secret: str | None = None) -> Store:
+        """A store over that data; closed at the end of the test if the test does not."""
+        self._stores.append(await self._open(key_secret))
+        return self._stores[-1]
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.aclose()
+
+    async def _open(self, key_secret: str | None) -> Store:
+        raise NotImplementedError
+
+
+class SqlitePlace(Place):
+    def __init__(self, clock: StandingClock, folder: Path) -> None:
+        super().__init__(clock)
+        self._folder = folder
+
+    async def _open(self, key_secret: str | None) -> Store:
+        return open_store(self._folder, key_secret, self._clock)
+
+
+class PostgresPlace(Place):
+    def __init__(self, clock: StandingClock, url: str) -> None:
+        super().__init__(clock)
+        self.url = url
+
+    async def _open(self, key_secret: str | None) -> Store:
+        return await connect_store(self.url, key_secret, clock=self._clock)
 
 
 def message(role: str, text: str) -> Message:
@@ -90,9 +129,12 @@ class Recorder:
         """The context that a chat leaves."""
         return texts(await self.store.chats.history(chat))
 
-    def rows(self, table: str) -> int:
-        return self.store.database.reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    async def rows(self, table: str) -> int:
+        return await self._number(f"SELECT count(*) FROM {table}")
 
-    def threads(self) -> int:
+    async def threads(self) -> int:
         """How many threads hold messages."""
-        return self.store.database.reader.execute("SELECT count(DISTINCT thread_id) FROM messages").fetchone()[0]
+        return await self._number("SELECT count(DISTINCT thread_id) FROM messages")
+
+    async def _number(self, sql: str) -> int:
+        return await self.store.database.read(lambda connection: connection.execute(sql).fetchone()[0])

@@ -17,6 +17,12 @@ from server.storage.store import open_store
 from tests.storage.records import Recorder
 
 
+@pytest.fixture
+def engine() -> str:
+    """Files are SQLite's alone."""
+    return "sqlite"
+
+
 def files(folder):
     return {path.name for path in folder.iterdir()}
 

@@ -8,7 +8,6 @@ from server.errors import NotFound
 from server.ids import new_id
 from server.json_values import from_python, struct_from
 from server.storage.scope import Scope
-from server.storage.store import open_store
 from tests.storage.records import Recorder, texts
 
 
@@ -58,15 +57,14 @@ async def test_what_callers_must_not_see_is_kept_beside_the_chat(recorder):
     assert "sk-upstream" not in str(await recorder.store.chats.get(recorder.scope, stored.id))
 
 
-async def test_chat_is_there_after_a_restart(recorder, store, tmp_path):
+async def test_chat_is_there_after_a_restart(recorder, store, place):
     stored = await recorder.say("a")
     before = await store.chats.get(recorder.scope, stored.id)
-    store.close()
+    await store.aclose()
 
-    reopened = open_store(tmp_path)
+    reopened = await place.open()
 
     assert await reopened.chats.get(recorder.scope, stored.id) == before
-    reopened.close()
 
 
 async def test_delete_returns_the_chat_as_it_was(recorder):
@@ -103,7 +101,7 @@ async def test_same_id_twice_is_refused_and_leaves_the_first_as_it_was(recorder)
         await recorder.store.chats.record(recorder.exchange("b", id=stored.id))
 
     assert await recorder.store.chats.get(recorder.scope, stored.id) == before
-    assert recorder.rows("messages") == 2
+    assert await recorder.rows("messages") == 2
 
 
 # --- who sees it ------------------------------------------------------------------------------------------------------
@@ -118,7 +116,7 @@ async def test_absent_chat_is_not_found(recorder, chat_id):
     for method in (recorder.store.chats.find, recorder.store.chats.get, recorder.store.chats.delete):
         with pytest.raises(NotFound, match=r"^chat not found$"):
             await method(recorder.scope, chat_id)
-    assert recorder.rows("chats") == 1
+    assert await recorder.rows("chats") == 1
 
 
 async def test_chat_of_another_org_is_not_found_and_not_listed(recorder, store, clock):
@@ -129,7 +127,7 @@ async def test_chat_of_another_org_is_not_found_and_not_listed(recorder, store, 
         with pytest.raises(NotFound, match=r"^chat not found$"):
             await method(stranger.scope, stored.id)
     chats, metadata = await store.chats.list(stranger.scope, ListChatsRequest(id=stored.id))
-    assert (chats, metadata.total_items, recorder.rows("chats")) == ([], 0, 1)
+    assert (chats, metadata.total_items, await recorder.rows("chats")) == ([], 0, 1)
 
 
 async def test_publishable_key_sees_what_it_made_and_nothing_else_of_its_org(store, clock):
@@ -152,4 +150,4 @@ async def test_session_of_another_org_takes_no_exchange(recorder, store, clock):
     with pytest.raises(NotFound):
         await store.chats.record(stranger.exchange("a", session_id=session.session.id))
 
-    assert (recorder.rows("chats"), recorder.rows("messages")) == (0, 0)
+    assert (await recorder.rows("chats"), await recorder.rows("messages")) == (0, 0)

@@ -10,6 +10,12 @@ from server.storage.database import DatabaseError
 from server.storage.stats import stats
 from server.storage.store import open_store
 
+
+@pytest.fixture
+def engine() -> str:
+    """Files are SQLite's alone."""
+    return "sqlite"
+
 BROKEN = {
     "message missing": ("DELETE FROM messages WHERE seq = 1 AND thread_id = (SELECT min(thread_id) FROM chats)",
                         "lacks messages"),

@@ -9,13 +9,14 @@ import threading
 import pytest
 
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted, StorageUnavailable
-from server.storage.database import Database, DatabaseError, storage_error
+from server.storage.database import DatabaseError
+from server.storage.sqlite import SqliteDatabase, storage_error
 from server.storage.store import open_store
 
 
 @pytest.fixture
 def database(tmp_path):
-    database = Database(tmp_path / "test.db")
+    database = SqliteDatabase(tmp_path / "test.db")
     database.migrate(lambda connection: connection.execute("CREATE TABLE said (n INTEGER PRIMARY KEY, text TEXT NOT NULL)"))
     yield database
     database.close()
@@ -187,7 +188,7 @@ async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(data
 
 
 async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it_does_again(database, monkeypatch):
-    monkeypatch.setattr("server.storage.database._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("server.storage.sqlite._AGAIN_SECONDS", 0.01)
     told: queue.Queue[bool] = queue.Queue()
     database.watch = told.put
     database._writer.execute("PRAGMA max_page_count = 2")
@@ -368,7 +369,7 @@ async def test_close_finishes_the_writes_that_wait(database, tmp_path):
 
     assert (await asyncio.gather(*writes))[1:] == [*range(20)]
     await asyncio.to_thread(closing.join)
-    reopened = Database(tmp_path / "test.db")
+    reopened = SqliteDatabase(tmp_path / "test.db")
     assert numbers(reopened) == [*range(20)]
     reopened.close()
 

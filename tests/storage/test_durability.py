@@ -14,10 +14,10 @@ ROUNDS = 15
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from server.storage.database import Database
+from server.storage.sqlite import SqliteDatabase
 
 async def main():
-    database = Database(Path(sys.argv[1]))
+    database = SqliteDatabase(Path(sys.argv[1]))
     database.migrate(lambda connection: connection.execute(
         "CREATE TABLE IF NOT EXISTS said (n INTEGER PRIMARY KEY, text TEXT NOT NULL)"))
     number = 1 + database.reader.execute("SELECT coalesce(max(n), 0) FROM said").fetchone()[0]

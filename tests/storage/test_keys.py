@@ -64,6 +64,19 @@ async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
     assert (await store.keys.caller(stays.key)).key_id == stays.id
 
 
+async def test_key_is_nobodys_from_the_moment_on_at_which_it_expires(store, clock):
+    ends, stays = await store.keys.create("acme", "api", clock.now + 1_000), await store.keys.create("acme", "api")
+
+    clock.now += 999
+    before = await store.keys.caller(ends.key)
+    clock.now += 1
+
+    assert before.key_id == ends.id
+    assert await store.keys.caller(ends.key) is None
+    assert (await store.keys.caller(stays.key)).key_id == stays.id
+    assert [key["expiresAt"] for key in await store.keys.list()] == [clock.now, None]
+
+
 async def test_revoking_twice_keeps_the_first_time(store, clock):
     made = await store.keys.create("acme", "api")
     await store.keys.revoke(made.id)
@@ -95,7 +108,8 @@ async def test_list_shows_keys_without_their_text(store):
     assert made.key not in str(listed)
 
 
-async def test_file_holds_no_key(store, tmp_path):
+async def test_file_holds_no_key(tmp_path):
+    store = open_store(tmp_path)
     made = await store.keys.create("acme", "secret")
     store.close()
 
@@ -103,13 +117,11 @@ async def test_file_holds_no_key(store, tmp_path):
     assert made.key.removeprefix("sk_live_").encode() not in (tmp_path / "parley.db").read_bytes()
 
 
-async def test_keys_are_known_after_a_restart_and_only_under_the_same_secret(store, tmp_path):
+async def test_keys_are_known_after_a_restart_and_only_under_the_same_secret(store, place):
     made = await store.keys.create("acme", "api")
-    store.close()
+    await store.aclose()
 
-    same, other = open_store(tmp_path), open_store(tmp_path, key_secret="another secret of the operator")
+    same, other = await place.open(), await place.open(key_secret="another secret of the operator")
 
     assert (await same.keys.caller(made.key)).key_id == made.id
     assert await other.keys.caller(made.key) is None
-    same.close()
-    other.close()

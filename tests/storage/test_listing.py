@@ -93,7 +93,7 @@ async def test_sql_in_a_filter_matches_nothing_and_does_nothing(recorder, chats,
     for name in ("id", "id_any", "assistant_id", "session_id", "squad_id", "previous_chat_id"):
         assert (await listed(recorder, **{name: text}))[0] == []
 
-    assert recorder.rows("chats") == 5
+    assert await recorder.rows("chats") == 5
 
 
 async def test_filters_are_all_to_hold(recorder, chats):

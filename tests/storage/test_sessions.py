@@ -113,7 +113,7 @@ async def test_absent_session_is_not_found(recorder, session_id):
                 lambda scope, found: sessions.update(scope, found, lambda _: None, None)):
         with pytest.raises(NotFound, match=r"^session not found$"):
             await act(recorder.scope, session_id)
-    assert recorder.rows("sessions") == 1
+    assert await recorder.rows("sessions") == 1
 
 
 async def test_session_of_another_org_or_another_publishable_key_is_not_found(recorder, store, clock):

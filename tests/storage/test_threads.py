@@ -22,7 +22,7 @@ async def test_linear_chain_stays_one_thread(recorder):
 
     assert {chat.thread_id for chat in chats} == {chats[0].id}
     assert await recorder.history(chats[-1]) == ["a", "re: a", "b", "re: b", "c", "re: c"]
-    assert (recorder.rows("messages"), recorder.rows("forks")) == (6, 0)
+    assert (await recorder.rows("messages"), await recorder.rows("forks")) == (6, 0)
 
 
 async def test_each_chat_keeps_the_context_it_was_answered_in(recorder):
@@ -34,14 +34,14 @@ async def test_each_chat_keeps_the_context_it_was_answered_in(recorder):
 
 async def test_continuing_a_chat_twice_forks_and_copies_nothing(recorder):
     first, second = await chain(recorder, "a", "b")
-    before = recorder.rows("messages")
+    before = await recorder.rows("messages")
 
     other = await recorder.say("other b", first)
 
     assert other.thread_id == other.id
     assert await recorder.history(other) == ["a", "re: a", "other b", "re: other b"]
     assert await recorder.history(second) == ["a", "re: a", "b", "re: b"]
-    assert (recorder.rows("messages"), recorder.rows("forks")) == (before + 2, 1)
+    assert (await recorder.rows("messages"), await recorder.rows("forks")) == (before + 2, 1)
 
 
 async def test_forks_of_forks_read_their_whole_ancestry(recorder):
@@ -75,7 +75,7 @@ async def test_forty_callers_continuing_the_same_chat_at_once_see_one_another_no
     for number, exchange in enumerate(exchanges):
         stored = await recorder.store.chats.find(recorder.scope, exchange.chat.id)
         assert await recorder.history(stored) == ["a", "re: a", f"b{number}", f"re: b{number}"]
-    assert recorder.rows("messages") == 2 + 40 * 2
+    assert await recorder.rows("messages") == 2 + 40 * 2
 
 
 @pytest.mark.parametrize("deleted", [0, 1, 2], ids=["first", "middle", "last"])
@@ -125,7 +125,7 @@ async def test_deleting_everything_leaves_no_row(recorder, order):
     for number in order:
         await recorder.store.chats.delete(recorder.scope, chats[number].id)
 
-    assert [recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
+    assert [await recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
 
 
 async def test_deleting_a_chat_twice_is_not_found(recorder):
@@ -143,7 +143,7 @@ async def test_chat_deleted_while_its_continuation_was_answered_is_not_found(rec
     with pytest.raises(NotFound):
         await recorder.say("b", previous)
 
-    assert [recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
+    assert [await recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
 
 
 async def test_end_of_a_chain_deleted_while_its_continuation_was_answered_is_not_found(recorder):
@@ -167,7 +167,7 @@ async def test_session_is_one_thread_and_its_exchanges_go_to_its_end(recorder):
         await recorder.say(text, session=session)
 
     assert texts(await recorder.store.sessions.history(session)) == ["hello", "a", "re: a", "b", "re: b"]
-    assert recorder.threads() == 1
+    assert await recorder.threads() == 1
 
 
 async def test_many_exchanges_of_a_session_at_once_are_all_in_it_each_in_one_piece(recorder):
@@ -199,7 +199,7 @@ async def test_deleting_a_session_deletes_its_chats_and_every_message(recorder):
 
     with pytest.raises(NotFound):
         await recorder.store.chats.get(recorder.scope, chat.id)
-    assert [recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [0, 0, 0, 0]
+    assert [await recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [0, 0, 0, 0]
 
 
 async def test_deleting_a_session_keeps_what_a_fork_outside_it_needs(recorder):
@@ -212,7 +212,7 @@ async def test_deleting_a_session_keeps_what_a_fork_outside_it_needs(recorder):
 
     assert await recorder.history(outside) == ["hello", "a", "re: a", "b", "re: b"]
     await recorder.store.chats.delete(recorder.scope, outside.id)
-    assert [recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
+    assert [await recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
 
 
 async def test_continuing_a_chat_of_a_session_by_id_does_not_write_into_the_session(recorder):
@@ -231,7 +231,7 @@ async def test_session_deleted_while_its_exchange_was_answered_is_not_found(reco
     with pytest.raises(NotFound):
         await recorder.say("a", session=session)
 
-    assert [recorder.rows(table) for table in ("chats", "messages")] == [0, 0]
+    assert [await recorder.rows(table) for table in ("chats", "messages")] == [0, 0]
 
 
 async def test_replacing_the_messages_of_a_session_keeps_the_context_of_its_chats(recorder):
@@ -256,7 +256,7 @@ async def test_deleting_a_session_whose_messages_were_replaced_leaves_no_row(rec
         await recorder.store.sessions.update(recorder.scope, session.session.id, lambda _: None, [message("user", text)])
     await recorder.store.sessions.delete(recorder.scope, session.session.id)
 
-    assert [recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [0, 0, 0, 0]
+    assert [await recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [0, 0, 0, 0]
 
 
 async def test_replacing_messages_with_none_leaves_no_old_message_when_no_chat_needs_them(recorder):
@@ -264,7 +264,7 @@ async def test_replacing_messages_with_none_leaves_no_old_message_when_no_chat_n
 
     await recorder.store.sessions.update(recorder.scope, session.session.id, lambda _: None, [])
 
-    assert recorder.rows("messages") == 0
+    assert await recorder.rows("messages") == 0
 
 
 # --- size -------------------------------------------------------------------------------------------------------------

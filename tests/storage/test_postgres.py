@@ -1,0 +1,256 @@
+"""PostgreSQL: lost connections, transactions in one another's way, several servers, and what operators are told."""
+
+import asyncio
+import secrets
+
+import psycopg
+import pytest
+
+from server.errors import FailedPrecondition, IdempotencyKeyInUse, InvalidArgument, ResourceExhausted, StorageUnavailable
+from server.ids import new_id
+from server.storage.database import DatabaseError
+from server.storage.idempotency import Claim
+from server.storage.postgres_connection import translated, wait_for
+from server.storage.postgres_errors import postgres_error
+from server.storage.store import connect_store
+from tests.storage.records import PostgresPlace, Recorder, texts
+
+from .test_engines import insert, names
+
+
+@pytest.fixture
+def engine():
+    return "postgres"
+
+
+@pytest.fixture
+def database(store):
+    return store.database
+
+
+def cut_off(postgres, place):
+    """End every connection that the store has."""
+    postgres.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                 "AND datname = current_database() AND pid <> pg_backend_pid()", place.url)
+
+
+async def test_connections_that_were_lost_are_made_again(postgres, place, database):
+    await asyncio.gather(*(database.write(insert(f"{number}")) for number in range(8)))
+    cut_off(postgres, place)
+
+    assert len(await names(database)) == 8
+    cut_off(postgres, place)
+    assert await database.write(insert("a")) == "a"
+
+
+async def test_write_whose_connection_is_lost_before_its_commit_is_done_again(postgres, place, database):
+    attempts = []
+
+    def work(connection):
+        insert("a")(connection)
+        connection.execute("SELECT 1").fetchone()
+        attempts.append(1)
+        if len(attempts) == 1:
+            cut_off(postgres, place)
+
+    await database.write(lambda connection: work(connection) or connection.execute("SELECT 1").fetchone())
+
+    assert (len(attempts), await names(database)) == (2, ["a"])
+
+
+async def test_write_whose_connection_is_lost_at_its_commit_is_not_acknowledged(postgres, place, database):
+    postgres.run("CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS "
+                 "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'", place.url)
+    postgres.run("CREATE CONSTRAINT TRIGGER cut_off AFTER INSERT ON orgs DEFERRABLE INITIALLY DEFERRED "
+                 "FOR EACH ROW EXECUTE FUNCTION cut_off()", place.url)
+    try:
+        with pytest.raises(StorageUnavailable, match="it may or may not be"):
+            await database.write(insert("a"))
+    finally:
+        postgres.run("DROP FUNCTION cut_off CASCADE", place.url)
+    assert await database.write(insert("b")) == "b"
+
+
+async def test_deadlock_is_run_again(database):
+    both = asyncio.Barrier(2)
+    attempts = []
+
+    def work(first, second):
+        def work(connection):
+            connection.lock(first)
+            connection.execute("SELECT 1").fetchone()
+            attempts.append(first)
+            if attempts.count(first) == 1:
+                wait_for(both.wait())
+            connection.lock(second)
+            insert(first)(connection)
+        return work
+
+    await asyncio.gather(database.write(work("a", "b")), database.write(work("b", "a")))
+
+    assert (sorted(set(attempts)), len(attempts)) == (["a", "b"], 3)
+    assert await names(database) == ["a", "b"]
+
+
+async def test_more_callers_than_connections_wait_for_one_another(place, clock):
+    store = await connect_store(place.url, connections=1, clock=clock)
+
+    assert len(await asyncio.gather(*(store.database.write(insert(f"{number}")) for number in range(20)))) == 20
+    await store.aclose()
+
+
+async def test_read_only_database_is_told_and_can_be_read(postgres, place, database):
+    await database.write(insert("a"))
+    name = place.url.partition("@/")[2].partition("?")[0]
+    postgres.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    try:
+        cut_off(postgres, place)
+        with pytest.raises(FailedPrecondition) as error:
+            await database.write(insert("b"))
+    finally:
+        postgres.run(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+    assert (error.value.reason, await names(database)) == ("READ_ONLY", ["a"])
+    cut_off(postgres, place)
+
+
+ERRORS = {
+    "full": (psycopg.errors.DiskFull, ResourceExhausted, "DISK_FULL", None),
+    "too many connections": (psycopg.errors.TooManyConnections, StorageUnavailable, "STORAGE_UNAVAILABLE", 1),
+    "locked": (psycopg.errors.LockNotAvailable, StorageUnavailable, "STORAGE_UNAVAILABLE", 1),
+    "lost": (psycopg.OperationalError, StorageUnavailable, "STORAGE_UNAVAILABLE", 1),
+    "constraint": (psycopg.errors.UniqueViolation, StorageUnavailable, "STORAGE_UNAVAILABLE", None),
+}
+
+
+@pytest.mark.parametrize(("error", "kind", "reason", "retry_after"), ERRORS.values(), ids=ERRORS)
+def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_postgresql(error, kind, reason, retry_after):
+    told = postgres_error(error("Key (name)=(secret) already exists"))
+
+    assert (type(told), told.reason, told.retry_after) == (kind, reason, retry_after)
+    assert "secret" not in told.message
+
+
+async def test_number_that_no_index_takes_is_refused(recorder):
+    with pytest.raises(InvalidArgument, match="too long"):
+        await recorder.open_session(phone_number_id=secrets.token_urlsafe(6000))
+
+    assert await recorder.rows("sessions") == 0
+
+
+def test_parameters_are_numbered_as_postgresql_has_them():
+    assert translated("a = ? AND b = ?") == "a = $1 AND b = $2"
+    assert translated("a = ?2 AND b = ?1 AND c = ?2") == "a = $2 AND b = $1 AND c = $2"
+
+
+# --- opening ------------------------------------------------------------------------------------------------------------
+
+
+async def test_servers_that_start_at_once_make_one_schema_and_one_secret(postgres, clock):
+    place = PostgresPlace(clock, postgres.new_database())
+
+    stores = await asyncio.gather(*(place.open() for _ in range(4)))
+
+    made = await stores[0].keys.create("acme", "api")
+    assert [(await store.keys.caller(made.key)).key_id for store in stores] == [made.id] * 4
+    assert postgres.run("SELECT count(*) FROM parley_migrations", place.url) == [(1,)]
+    await place.close()
+
+
+async def test_database_of_a_newer_version_is_refused(postgres, place, store):
+    postgres.run("INSERT INTO parley_migrations (number, name) VALUES (1000, 'later')", place.url)
+    try:
+        with pytest.raises(DatabaseError, match="newer version"):
+            await place.open()
+    finally:
+        postgres.run("DELETE FROM parley_migrations WHERE number = 1000", place.url)
+
+
+UNUSABLE = {
+    "not a url": ("postgresql://ho st:port/x", "cannot be read"),
+    "nobody there": ("postgresql://me:hunter2@127.0.0.1:1/parley", r"127\.0\.0\.1:1/parley cannot be reached"),
+    "no such database": (None, "has no such database"),
+}
+
+
+@pytest.mark.parametrize(("url", "told"), UNUSABLE.values(), ids=UNUSABLE)
+async def test_database_that_cannot_be_used_is_refused_with_a_remedy(postgres, url, told):
+    with pytest.raises(DatabaseError, match=told) as error:
+        await connect_store(url or postgres.url("nobody_made_it"))
+
+    assert "hunter2" not in str(error.value)
+
+
+# --- two servers on one database ----------------------------------------------------------------------------------------
+
+
+async def test_exchanges_that_two_servers_put_into_one_session_are_all_in_it_each_in_one_piece(place, recorder):
+    stores = [recorder.store, await place.open()]
+    session = await recorder.open_session()
+
+    await asyncio.gather(*(stores[number % 2].chats.record(recorder.exchange(f"{number}", session_id=session.session.id))
+                           for number in range(30)))
+
+    said = texts(await recorder.store.sessions.history(session))
+    assert sorted(said[::2], key=int) == [str(number) for number in range(30)]
+    assert said[1::2] == [f"re: {text}" for text in said[::2]]
+
+
+async def test_chats_that_two_servers_continue_at_once_fork(place, recorder):
+    stores = [recorder.store, await place.open()]
+    first = await recorder.say("a")
+    exchanges = [recorder.exchange(f"b{number}", first) for number in range(20)]
+
+    await asyncio.gather(*(stores[number % 2].chats.record(one) for number, one in enumerate(exchanges)))
+
+    for number, exchange in enumerate(exchanges):
+        stored = await stores[0].chats.find(recorder.scope, exchange.chat.id)
+        assert await recorder.history(stored) == ["a", "re: a", f"b{number}", f"re: b{number}"]
+    assert await recorder.rows("messages") == 2 + 20 * 2
+
+
+async def test_chat_continued_at_one_server_while_another_deletes_it_loses_nothing_that_is_needed(place, recorder):
+    stores = [recorder.store, await place.open()]
+    for _ in range(10):
+        first = await recorder.say("a")
+        exchange = recorder.exchange("b", first)
+        results = await asyncio.gather(stores[0].chats.record(exchange), stores[1].chats.delete(recorder.scope, first.id),
+                                       return_exceptions=True)
+        if results[0] is None:
+            stored = await stores[1].chats.find(recorder.scope, exchange.chat.id)
+            assert await recorder.history(stored) == ["a", "re: a", "b", "re: b"]
+            await stores[1].chats.delete(recorder.scope, stored.id)
+
+    assert [await recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
+
+
+async def test_idempotency_key_that_two_servers_are_sent_at_once_is_claimed_by_one_of_them(place, recorder):
+    stores = [recorder.store, await place.open()]
+
+    claims = await asyncio.gather(*(store.idempotency.claim(recorder.scope, "key", b"print") for store in stores),
+                                  return_exceptions=True)
+
+    assert await recorder.rows("idempotency_keys") == 1
+    assert {type(claim) for claim in claims} == {Claim, IdempotencyKeyInUse}
+
+
+async def test_lane_of_the_outbox_that_two_servers_write_has_one_row_that_is_due(place, recorder):
+    from server.storage.outbox import Delivery
+    stores = [recorder.store, await place.open()]
+    deliveries = [Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=new_id().encode()) for _ in range(20)]
+
+    await asyncio.gather(*(stores[number % 2].database.write(
+        lambda connection, one=one: stores[0].outbox.put(connection, [one])) for number, one in enumerate(deliveries)))
+
+    for left in range(20, 0, -1):
+        [waiting] = await stores[left % 2].outbox.due(64, [], [])
+        await stores[left % 2].outbox.delivered(waiting)
+    assert await recorder.rows("outbox") == 0
+
+
+async def test_org_is_seen_by_every_server_at_once(place, store, clock):
+    other = await place.open()
+
+    here, there = await asyncio.gather(Recorder.of_new_org(store, clock, "acme"), Recorder.of_new_org(other, clock, "acme"))
+
+    assert here.key.org_id == there.key.org_id

@@ -1,0 +1,144 @@
+"""Servers that share a PostgreSQL database: their locks, what they tell one another, and lost connections."""
+
+import asyncio
+
+import pytest
+
+from server.errors import StorageUnavailable
+from server.storage.postgres_peers import PostgresPeers
+from tests.storage.test_postgres import cut_off
+
+
+@pytest.fixture
+def engine():
+    return "postgres"
+
+
+@pytest.fixture
+async def peers(place):
+    """Two servers."""
+    both = [PostgresPeers(place.url), PostgresPeers(place.url)]
+    yield both
+    for one in both:
+        await one.aclose()
+
+
+async def heard(event):
+    async with asyncio.timeout(20):
+        await event.wait()
+    event.clear()
+
+
+async def test_lock_is_one_servers_until_it_lets_go(peers):
+    here, there = peers
+
+    assert [await here.try_lock("a"), await here.try_lock("a"), await there.try_lock("a"), await there.try_lock("b")] == [
+        True, False, False, True]
+    await here.unlock("a")
+    assert await there.try_lock("a")
+
+
+async def test_lock_that_many_try_at_once_is_taken_by_one(peers):
+    assert sum(await asyncio.gather(*(peers[number % 2].try_lock("a") for number in range(20)))) == 1
+
+
+async def test_letting_go_of_what_one_does_not_hold_does_nothing(peers):
+    here, there = peers
+    assert await here.try_lock("a")
+
+    await there.unlock("a")
+
+    assert not await there.try_lock("a")
+
+
+async def test_locks_end_with_their_server(peers, place):
+    gone = PostgresPeers(place.url)
+    assert await gone.try_lock("a")
+
+    await gone.aclose()
+
+    assert await peers[0].try_lock("a")
+
+
+async def test_word_is_heard_by_every_server(peers):
+    here, there = peers
+    with here.listen("a") as first, there.listen("a") as second, there.listen("b") as other:
+        for event in (first, second, other):
+            await heard(event)  # they listen now, and had to look
+
+        here.tell("a")
+
+        await asyncio.gather(heard(first), heard(second))
+        assert not other.is_set()
+
+
+async def test_locks_are_taken_again_and_words_heard_after_the_connections_were_lost(peers, place, postgres):
+    here, there = peers
+    with there.listen("a") as event:
+        await heard(event)
+        assert await here.try_lock("a")
+        cut_off(postgres, place)
+
+        await heard(event)  # what was said meanwhile was not heard: time to look
+        assert not await here.try_lock("a")
+        assert await here.try_lock("b")
+        assert not await there.try_lock("a")
+        here.tell("a")
+        await heard(event)
+
+
+async def test_lock_that_another_server_took_meanwhile_is_lost(peers, place, postgres):
+    here, there = peers
+    assert await here.try_lock("a")
+    cut_off(postgres, place)
+
+    assert await there.try_lock("a")
+    assert await here.try_lock("b")
+    await here.unlock("a")
+    assert not await here.try_lock("a")
+
+
+async def test_database_that_is_not_there_is_told():
+    peers = PostgresPeers("postgresql://127.0.0.1:1/nobody")
+
+    with pytest.raises(StorageUnavailable, match="cannot be reached"):
+        await peers.try_lock("a")
+    with pytest.raises(StorageUnavailable, match="cannot be reached"):
+        await peers.try_lock("a")
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_key_is_looked_up_once_in_a_while_and_not_believed_after_a_word(place, store):
+    other = await place.open()
+    made = [await store.keys.create("acme", "api") for _ in range(2)]
+    reads = []
+    read = other.database.read
+    other.database.read = lambda work: reads.append(1) or read(work)
+    with other.peers.listen("keys") as event:
+        await heard(event)
+        await other.keys.caller("nobody's")
+        for _ in range(5):
+            assert (await other.keys.caller(made[0].key)).key_id == made[0].id
+        looks = len(reads)
+
+        await store.keys.revoke(made[0].id)
+        await heard(event)
+
+        assert await other.keys.caller(made[0].key) is None
+        assert await other.keys.caller(made[1].key)
+        assert looks <= 3
+
+
+async def test_revoked_key_dies_within_a_second_even_when_no_word_is_heard(place, store, monkeypatch):
+    other = await place.open()
+    made = await store.keys.create("acme", "api")
+    store.peers.tell = lambda topic: None
+    now = 0.0
+    monkeypatch.setattr("server.storage.keys.time.monotonic", lambda: now)
+    assert await other.keys.caller(made.key)
+    await store.keys.revoke(made.id)
+    now = 1.0
+
+    assert await other.keys.caller(made.key) is None
