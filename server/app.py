@@ -178,13 +178,17 @@ class App:
         state = HealthCheckResponse.SERVING if working else HealthCheckResponse.NOT_SERVING
         self._telling = asyncio.create_task(self._health.set("", state))
 
-    async def drain(self) -> None:
+    @property
+    def ports(self) -> list[int]:
+        return [self.grpc_port]
+
+    async def drain(self, *, always: bool = False) -> None:
         """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard it.
 
-        Where nobody has called for that long, nobody is waited for: a server that is not used stops at once.
+        Where nobody has called for that long nobody is waited for, unless `always`: a server that is not used stops at once.
         """
         await self._health.enter_graceful_shutdown()
-        if self._traffic.within(self._settings.drain_seconds):
+        if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
