@@ -173,14 +173,16 @@ def read_descriptor(path: Path) -> tuple[set[str], list[Binding]]:
     services = {f"{file.package}.{service.name}": service for file in files.file for service in file.service}
     return set(services), [Binding(name, method.name, verb, template)
                            for name, service in services.items() for method in service.method
-                           for verb, template in http_rules(method)]
+                           for verb, template, _ in http_rules(method)]
 
 
-def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[str, str]]:
+def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[str, str, str]]:
+    """Verb, template and body of every google.api.http rule of a method."""
     if method.options.HasExtension(annotations_pb2.http):
         rule = method.options.Extensions[annotations_pb2.http]
         for one in (rule, *rule.additional_bindings):
-            yield from ((verb.upper(), getattr(one, verb)) for verb in VERBS if one.WhichOneof("pattern") == verb)
+            yield from ((verb.upper(), getattr(one, verb), one.body) for verb in VERBS
+                        if one.WhichOneof("pattern") == verb)
 
 
 def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,15 @@ class Gateway:
             await asyncio.wait([self._relay])
         return code
 
+    async def retire(self) -> None:
+        """Say at /healthz that no new calls are wanted, and serve on until `stop`, even with no healthy server any more."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(httpx.HTTPError):
+                async with self._admin_client() as admin:
+                    await admin.post("/healthcheck/fail")
+                    # Servers that say the same of themselves are still to be asked.
+                    await admin.post("/runtime_modify?upstream.healthy_panic_threshold=100")
+
     async def stop(self, drain_seconds: float = 10) -> None:
         """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and twice."""
         self._release()
@@ -129,11 +138,14 @@ class Gateway:
             self._scratch = None
 
     async def _drain(self) -> None:
-        transport = httpx.AsyncHTTPTransport(uds=str(self._admin), verify=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as admin:
+        async with self._admin_client() as admin:
             await admin.post("/drain_listeners?graceful&skip_exit")
             while await self._busy(admin):  # noqa: ASYNC110 (a counter in another process has no event)
                 await asyncio.sleep(POLL_SECONDS)
+
+    def _admin_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(self._admin), verify=False),
+                                 base_url="http://admin")
 
     async def _busy(self, admin: httpx.AsyncClient) -> bool:
         return not (await admin.get("/stats?filter=^http.edge.downstream_rq_active$")).text.endswith(": 0\n")

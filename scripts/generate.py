@@ -1,4 +1,4 @@
-"""Generate generated/ from proto/: message modules, .pyi, gRPC stubs, and the descriptor that Envoy and the tests read.
+"""Generate generated/ from proto/: message modules, .pyi, gRPC stubs, the descriptor that Envoy reads, openapi.json.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on sys.path (there a
 folder named grpc would shadow the real package); google.* and grpc.* come from their own wheels. `buf/validate` is in no
@@ -9,6 +9,7 @@ Does not format or lint Python; `--check` writes nothing and also runs `buf lint
 import argparse
 import filecmp
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import google.api
 import grpc_tools
+import openapi
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
@@ -60,6 +62,8 @@ def generate(target: Path, scratch: Path) -> None:
     run(f"--descriptor_set_in={everything}", f"--grpc_python_out={target}", *services)
     run(f"--descriptor_set_in={everything}", "--include_imports", f"--descriptor_set_out={target / 'parley.binpb'}",
         *sources)
+    written = json.dumps(openapi.document(everything.read_bytes()), indent=1, ensure_ascii=False)
+    (target / "openapi.json").write_text(written + "\n")
     for module in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         module.write_text(IMPORT.sub(r"\1 generated.\2", module.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:

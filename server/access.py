@@ -1,24 +1,28 @@
-"""Which methods a publishable key may call; every other method needs an `api` or a `secret` key.
+"""Who may call a method: what the proto says of it (`option (parley.v1.access)`). Nothing is listed here.
 
 A publishable key creates chats and sessions, runs exchanges at any door, and reads or continues by id what it created
-itself (`storage/scope.py` sees to that). What is not listed here, a method that is new included, it may not call.
+itself; `storage/scope.py` sees to that.
 """
 
-KEYLESS_METHODS = frozenset({"TransportService/ReceiveTwilioMessage"})
-"""The methods that take no key, because they check who calls by themselves."""
+from functools import cache
 
-PUBLISHABLE_METHODS = frozenset({
-    "ChatService/CreateChat", "ChatService/StreamChat", "ChatService/PostChat", "ChatService/GetChat",
-    "ChatService/WatchChat",
-    "ResponseService/CreateResponse", "ResponseService/StreamResponse", "ResponseService/PostResponse",
-    "ResponseService/GetResponse", "ResponseService/WatchResponse", "ResponseService/FetchResponse",
-    "ResponseService/CancelResponse", "ResponseService/PostCancelResponse", "ResponseService/ListInputItems",
-    "ResponseService/CompactResponse",
-    "ConversationService/CreateConversation", "ConversationService/GetConversation", "ConversationService/CreateItems",
-    "ConversationService/ListItems", "ConversationService/GetItem",
-    "CompletionService/CreateChatCompletion", "CompletionService/StreamChatCompletion",
-    "CompletionService/PostChatCompletion",
-    "AgentChatService/CreateAgentChat", "AgentChatService/GetAgentChat", "AgentChatService/CreateMessage",
-    "AgentChatService/StreamMessage", "AgentChatService/ListMessages",
-    "SessionService/CreateSession", "SessionService/GetSession",
-})
+from google.protobuf import descriptor_pool
+
+from generated.parley.v1.access_pb2 import ACCESS_ANY_KEY, ACCESS_NO_KEY, ACCESS_ORG_KEY, Access, access
+
+
+@cache
+def access_to(method: str) -> "Access.ValueType":
+    """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is served."""
+    service, _, name = method.removeprefix("/").partition("/")
+    declared = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    return declared.GetOptions().Extensions[access]
+
+
+def needs_key(method: str) -> bool:
+    return access_to(method) != ACCESS_NO_KEY
+
+
+def admits(method: str, *, publishable: bool) -> bool:
+    """Whether a key of this kind may call the method. Where nothing is declared no key may."""
+    return access_to(method) in ((ACCESS_ANY_KEY,) if publishable else (ACCESS_ANY_KEY, ACCESS_ORG_KEY))

@@ -3,7 +3,11 @@
 `parley serve` (`cli.py`) puts Envoy in front of it; tests start it as it is.
 """
 
+import asyncio
+from functools import partial
+
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -52,6 +56,8 @@ from server.idempotency import Idempotency
 from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
+from server.limits import Limits
+from server.retention import Retention
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -66,6 +72,7 @@ from server.services.squads import SquadService
 from server.services.tools import ToolService
 from server.services.transports import TransportService
 from server.services.usage import UsageService
+from server.session_turns import SessionTurns
 from server.sinks import webhooks
 from server.sinks.post import Poster
 from server.sinks.twilio import TwilioMessages
@@ -73,9 +80,12 @@ from server.sinks.webhooks import Webhooks
 from server.storage.store import Store
 from server.streams import Streams
 from server.tools import ToolRunner
+from server.traffic import Traffic
 from server.transports import Transports
 from server.turns import Turns
 from server.twilio import SMS, TwilioAccount
+
+log = structlog.get_logger()
 
 # Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
 _MOST_BYTES = 8 * 1024 * 1024
@@ -83,9 +93,15 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second server on the port would take half of the calls unseen
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", -1),
+    # Likewise more than Envoy's 60 KB of headers, so that what is too large is always its 431: between these two sizes
+    # gRPC refuses some calls by chance.
+    ("grpc.max_metadata_size", 96 * 1024),
+    ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
+EDGE = "parley.edge"
+"""The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what is broken."""
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
              conversation_service_pb2, history_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2,
              squad_service_pb2, tool_service_pb2, transport_service_pb2, usage_service_pb2)
@@ -93,6 +109,20 @@ _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, co
 
 class ListenError(Exception):
     """The address cannot be listened on; the text says which."""
+
+
+class _Methods:
+    """What services are added to: the server, without what generated code registers a second time, method by method.
+
+    grpc.aio waits for a call of every registered method anew with every call that comes in, which takes longer with every
+    method; for calls that the generic handlers take it waits once.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """Nothing to do: the generic handler of the service has them."""
 
 
 class App:
@@ -106,17 +136,22 @@ class App:
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
             allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
-        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
+        self._traffic = Traffic()
+        self.limits = Limits(settings)
+        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, self._traffic,
+                                      settings.call_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
-        self._asking = JsonPoster(settings.upstream_allow_hosts)
+        allowed = AllowedHosts(settings.upstream_allow_hosts)
+        self._tools = ToolRunner(allowed, clock)
+        self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
-                        Transports(self._account), KnowledgeBases(self._asking))
+                        Transports(self._account), KnowledgeBases(self._asking),
+                        SessionTurns(store.peers, settings.turn_wait_seconds))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats)
-        allowed = AllowedHosts(settings.upstream_allow_hosts)
+        self._streams = Streams(engine, store.chats, store.peers, self.limits.call_of)
+        self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
@@ -131,16 +166,33 @@ class App:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._streams.recover()
         self._deliveries.start()
+        self._retention.start()
+        self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
         await self._server.start()
-        await self._health.set("", HealthCheckResponse.SERVING)
+        for name in ("", EDGE):
+            await self._health.set(name, HealthCheckResponse.SERVING)
+
+    def _writes_work(self, working: bool) -> None:
+        """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why writes fail."""
+        log.error("writes succeed again" if working else "writes fail")
+        state = HealthCheckResponse.SERVING if working else HealthCheckResponse.NOT_SERVING
+        self._telling = asyncio.create_task(self._health.set("", state))
 
     async def drain(self) -> None:
-        """Say that no new calls are wanted. Calls are still served until `stop`."""
+        """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard it.
+
+        Where nobody has called for that long, nobody is waited for: a server that is not used stops at once.
+        """
         await self._health.enter_graceful_shutdown()
+        if self._traffic.within(self._settings.drain_seconds):
+            await asyncio.sleep(self._settings.drain_seconds)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Let calls end for `grace_seconds`, cancel the rest (what they generated is kept), close the providers."""
-        await self._server.stop(self._settings.grace_seconds if grace_seconds is None else grace_seconds)
+        """Let calls and what runs in the background end for `grace_seconds`, cancel the rest (what they generated is kept),
+        close the providers."""
+        grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
+        await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
+        await self._retention.close()
         await self._deliveries.close()
         await self._streams.close()
         await self._tools.close()
@@ -153,10 +205,10 @@ class App:
         patience = Patience(settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds)
         sinks: dict[str, Sink] = {webhooks.KIND: Webhooks(self._poster, allowed, clock),
                                   SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
-        return Deliveries(self._store.outbox, sinks, patience, clock)
+        return Deliveries(self._store.outbox, sinks, patience, clock, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
-        store, server = self._store, self._server
+        store, server = self._store, _Methods(self._server)
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(

@@ -2,25 +2,20 @@
 
 import asyncio
 import contextlib
-import functools
 import itertools
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 import orjson
 import structlog
 import uvloop
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TaskID
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -29,35 +24,20 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from gateway.launcher import Gateway, GatewayError
 from server.app import App, ListenError
+from server.clock import now_ms, parse_rfc3339
 from server.config import Settings
+from server.console import data_option, database_option, fail, json_option, settings_of, show, where
 from server.dev import first_start
 from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
 from server.errors import ServiceError
 from server.history import MOST_LINES, History
 from server.ids import parse_id
+from server.operations import back_up, check, db, migrate_store, restore
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
-from server.storage.moving import move
-from server.storage.store import SQLITE_FILE, Store, opened
+from server.storage.store import Store, opened
 
 T = TypeVar("T")
-
-# A wrong command line is told in one line, as everything else: without click's usage text before it.
-click.UsageError.show = click.ClickException.show
-
-_data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
-_database = click.option("--database", metavar="URL", help="postgresql://…, instead of the SQLite file in --data.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _where(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say where the data is; the command gets the settings."""
-    @functools.wraps(command)
-    def with_settings(data: Path | None, database: str | None, **options: Any) -> None:
-        command(_settings(data=data, database=database), **options)
-
-    return _data(_database(with_settings))
-
 
 @click.group()
 @click.version_option(package_name="parley")
@@ -70,16 +50,16 @@ def main() -> None:
 
 
 @main.command()
-@_data
+@data_option
 @click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
 @click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
-@_database
+@database_option
 @click.option("--workers", metavar="N", help="Server processes. [1]")
 def serve(**options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
-    settings = _settings(**options)
+    settings = settings_of(**options)
     if settings.workers != 1:
-        _fail("--workers: one server process is all that this version runs")
+        fail("--workers: one server process is all that this version runs")
     uvloop.run(_serve(settings))
 
 
@@ -89,34 +69,52 @@ def keys() -> None:
 
 
 @keys.command("create")
-@_where
+@where
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.option("--kind", type=click.Choice(KINDS), required=True)
-@_json
-def create_key(settings: Settings, org: str, kind: str, as_json: bool) -> None:
+@click.option("--expires", metavar="TIME", help="When it ends, RFC 3339: a day or a time. [never]")
+@json_option
+def create_key(settings: Settings, org: str, kind: str, expires: str | None, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
-    made = _with_store(settings, lambda store: store.keys.create(org, kind))
-    _print({"id": made.id, "org": made.org_id, "kind": made.kind, "key": made.key}, as_json, made.key)
+    ends = {} if expires is None else {"expiresAt": _later(expires)}
+    made = _with_store(settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")))
+    show({"id": made.id, "org": made.org_id, "kind": made.kind, **ends, "key": made.key}, as_json, made.key)
+
+
+def _later(text: str) -> int:
+    try:
+        moment = parse_rfc3339(text)
+    except ValueError:
+        fail(f"--expires: {text!r} is no time; write it like 2030-12-31 or 2030-12-31T12:00:00Z")
+    if moment <= now_ms():
+        fail(f"--expires: {text} is past")
+    return moment
 
 
 @keys.command("list")
-@_where
-@_json
+@where
+@json_option
 def list_keys(settings: Settings, as_json: bool) -> None:
     """List the keys, without their text."""
     found = _with_store(settings, lambda store: store.keys.list())
-    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{'  revoked' if key['revokedAt'] else ''}" for key in found]
-    _print(found, as_json, "\n".join(lines))
+    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{_ended(key)}" for key in found]
+    show(found, as_json, "\n".join(lines))
+
+
+def _ended(key: dict[str, Any]) -> str:
+    if key["revokedAt"]:
+        return "  revoked"
+    return "  expired" if key["expiresAt"] and key["expiresAt"] <= now_ms() else ""
 
 
 @keys.command("revoke")
-@_where
+@where
 @click.argument("key_id")
-@_json
+@json_option
 def revoke_key(settings: Settings, key_id: str, as_json: bool) -> None:
     """Make a key useless at once."""
     _with_store(settings, lambda store: store.keys.revoke(key_id))
-    _print({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
+    show({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
 
 
 @main.group()
@@ -125,16 +123,16 @@ def assistants() -> None:
 
 
 @assistants.command("apply")
-@_where
+@where
 @click.option("--org", default="dev", show_default=True, help="Name of the org.")
 @click.argument("file", type=click.File("rb"))
-@_json
+@json_option
 def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> None:
     """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
     try:
         document = orjson.loads(file.read())
     except orjson.JSONDecodeError:
-        _fail(f"{file.name} is not JSON")
+        fail(f"{file.name} is not JSON")
 
     async def apply(store: Store) -> Any:
         check_assistant(document)
@@ -146,11 +144,11 @@ def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> N
         return await store.assistants.create(org_id, content)
 
     stored = _with_store(settings, apply)
-    _print({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
+    show({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
 
 
 @main.command("export")
-@_where
+@where
 @click.option("--org", required=True, help="Name of the org.")
 @click.option("--session", metavar="ID", help="Only this session with its exchanges.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
@@ -171,10 +169,10 @@ def export_history(settings: Settings, org: str, session: str | None, file: Path
 
 
 @main.command("import")
-@_where
+@where
 @click.option("--org", required=True, help="Name of the org; made when it is new.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_json
+@json_option
 def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
     """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
 
@@ -194,12 +192,12 @@ def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> N
         return counts
 
     counts = _with_store(settings, run)
-    _print(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
+    show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
 
 
 @main.command()
-@_where
-@_json
+@where
+@json_option
 def vacuum(settings: Settings, as_json: bool) -> None:
     """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving.
 
@@ -210,49 +208,11 @@ def vacuum(settings: Settings, as_json: bool) -> None:
         await store.database.vacuum()
 
     _with_store(settings, run)
-    _print({"vacuumed": True}, as_json, "vacuumed")
+    show({"vacuumed": True}, as_json, "vacuumed")
 
 
-@main.command("migrate-store")
-@click.argument("source")
-@click.argument("target")
-@_json
-def migrate_store(source: str, target: str, as_json: bool) -> None:
-    """Move everything from SOURCE, sqlite:FOLDER, to TARGET, postgresql://…, an empty database.
-
-    Stop the servers first. When it broke off, run it again: it goes on where it was.
-    """
-    kind, _, folder = source.partition(":")
-    if kind != "sqlite" or not folder:
-        _fail("SOURCE must be sqlite:FOLDER, the folder that `parley serve --data` had")
-    settings = _settings(data=Path(folder.removesuffix(SQLITE_FILE) or "."), database=target)
-
-    async def run() -> dict[str, int]:
-        with _progress(shown=not as_json) as told:
-            return await move(settings.data, target, told, with_secret=settings.key_secret is None)
-
-    counts = _or_fail(run())
-    _print({"moved": counts}, as_json, f"moved {sum(counts.values())} rows in {len(counts)} tables; every count is the same")
-
-
-@contextlib.contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each table."""
-    bars: dict[str, TaskID] = {}
-    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True),
-                        disable=not shown)
-
-    def told(table: str, moved: int, count: int) -> None:
-        progress.start()  # not before: an error is to be the only line
-        if table not in bars:
-            bars[table] = progress.add_task(table)
-        progress.update(bars[table], completed=moved, total=count)
-
-    try:
-        yield told
-    finally:
-        if bars:
-            progress.stop()
+for command in (check, back_up, restore, db, migrate_store):
+    main.add_command(command)
 
 
 async def _serve(settings: Settings) -> None:
@@ -262,7 +222,7 @@ async def _serve(settings: Settings) -> None:
     try:
         await _serve_store(settings, stopping)
     except (DatabaseError, ListenError, GatewayError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 async def _serve_store(settings: Settings, stopping: asyncio.Event) -> None:
@@ -278,7 +238,7 @@ async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> Non
     try:
         app = App(settings, store)
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
     await app.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), upstreams=[(settings.grpc.host, app.grpc_port)],
                       run_dir=settings.data / "run")
@@ -305,22 +265,11 @@ async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
 
 
 async def _drain(app: App, gateway: Gateway, settings: Settings) -> None:
-    """Envoy first, so that nothing new arrives; then the server."""
-    await gateway.stop(settings.grace_seconds)
+    """Both say that they go away, and serve on for a while; then Envoy ends, so that nothing new comes; then the server."""
+    await gateway.retire()
     await app.drain()
+    await gateway.stop(settings.grace_seconds)
     await app.stop()
-
-
-def _settings(**options: Any) -> Settings:
-    given = {name: value for name, value in options.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        _fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg'].removeprefix('Value error, ')}")
-    except SettingsError as error:  # a PARLEY_… that must be JSON and is not
-        _fail(str(error))
 
 
 def _opened(settings: Settings) -> AbstractAsyncContextManager[Store]:
@@ -339,7 +288,7 @@ def _or_fail(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except (ServiceError, DatabaseError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @contextlib.contextmanager
@@ -351,14 +300,6 @@ def _written(path: Path) -> Iterator[Any]:
     else:
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             yield file
-
-
-def _print(result: Any, as_json: bool, text: str) -> None:
-    click.echo(orjson.dumps(result) if as_json else text)
-
-
-def _fail(text: str) -> NoReturn:
-    raise click.ClickException(text)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ def ms_of(stamp: Timestamp) -> int:
 
 def rfc3339(stamp: Timestamp) -> str:
     """As documented, and as Envoy prints it: `2024-01-15T10:30:00Z`, with milliseconds where there are any."""
-    seconds = datetime.fromtimestamp(stamp.seconds, UTC)
+    seconds = datetime.fromtimestamp(stamp.seconds, UTC).isoformat()[:19]  # strftime takes ten times as long
     fraction = f".{stamp.nanos // 1_000_000:03d}" if stamp.nanos else ""
-    return f"{seconds:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    return f"{seconds}{fraction}Z"
 
 
 def parse_rfc3339(text: str) -> int:

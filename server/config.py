@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     provider_urls: dict[str, str] = Field(default_factory=dict)
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
     model_timeout_seconds: float = Field(default=600, gt=0)
+    turn_wait_seconds: float = Field(default=30, ge=0)
+    """How long an exchange waits for those before it in its session."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
@@ -78,7 +80,26 @@ class Settings(BaseSettings):
     """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
     delivery_most_seconds: float = Field(default=3600, ge=0)
+    retention_days: float | None = Field(default=None, gt=0)
+    """Days after which expired sessions, and chats outside of sessions, are deleted; None means never."""
+    drain_seconds: float = Field(default=2, ge=0)
+    """How long a server that is in use and is to stop still takes calls, once its health says that it goes away."""
     grace_seconds: float = Field(default=10, ge=0)
+    """How long it then lets calls end that have begun."""
+    limits: bool = True
+    """False takes away every limit on requests and calls below, as measurements want it."""
+    key_requests_per_minute: float = Field(default=60_000, gt=0)
+    key_burst: int | None = Field(default=None, ge=1)
+    """How many of these may come at once; None means a minute's."""
+    org_requests_per_minute: float = Field(default=120_000, gt=0)
+    org_burst: int | None = Field(default=None, ge=1)
+    key_calls: int = Field(default=2_000, ge=1)
+    """How many calls may be under way at once, streams included."""
+    org_calls: int = Field(default=4_000, ge=1)
+    server_calls: int = Field(default=8_000, ge=1)
+    """Of all orgs, for all workers together. Less than Envoy passes on, so that the refusal is the server's."""
+    call_seconds: float = Field(default=900, gt=0)
+    """How long a call may take that is no stream; more than a model call may."""
 
     @field_validator("http", "grpc", mode="before")
     @classmethod

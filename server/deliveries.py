@@ -17,11 +17,14 @@ from tenacity import RetryCallState, stop_after_attempt, wait_exponential_jitter
 from server.clock import Clock
 from server.errors import ServiceError
 from server.storage.outbox import Outbox, Waiting
+from server.storage.peers import Peers
 
 _MOST = 64
 _MOST_PER_ORG = 16
 _LONGEST_REST = 1.0
 _LONGEST_ASKED = 86_400.0
+_LOCK = "deliveries"
+_NEWS = "outbox"
 
 log = structlog.get_logger()
 
@@ -67,15 +70,18 @@ class Patience:
 
 
 class Deliveries:
-    """The loop that delivers, and the deliveries that are under way."""
+    """The loop that delivers, in one server of a database at a time, and the deliveries that are under way."""
 
-    def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, clock: Clock) -> None:
+    def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, clock: Clock, peers: Peers) -> None:
         self._outbox = outbox
+        self._peers = peers
         self._sinks = sinks
         self._patience = patience
         self._clock = clock
         self._busy: dict[asyncio.Task[None], Waiting] = {}
         self._loop: asyncio.Task[None] | None = None
+        self._delivers = False
+        """Whether it is this server that delivers, of all on its database."""
 
     def start(self) -> None:
         """Begin to deliver, also what an earlier server left."""
@@ -87,19 +93,34 @@ class Deliveries:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._delivers:
+            await self._peers.unlock(_LOCK)
 
     async def _run(self) -> None:
-        while True:
-            self._outbox.news.clear()
-            try:
-                await self._begin_what_is_due()
-                rest = await self._until_due()
-            except Exception as failure:  # a task of its own: nobody else would hear of it
-                log.error("outbox cannot be read", exc_info=failure)
-                rest = _LONGEST_REST
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await self._outbox.news.wait()
+        with contextlib.ExitStack() as listening:
+            while True:
+                try:
+                    rest = await self._look(listening)
+                except Exception as failure:  # a task of its own: nobody else would hear of it
+                    log.error("outbox cannot be read", exc_info=failure)
+                    rest = _LONGEST_REST
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest):
+                        await self._outbox.news.wait()
+                        if not self._delivers:
+                            self._peers.tell(_NEWS)
+
+    async def _look(self, listening: contextlib.ExitStack) -> float:
+        """Begin what is due, if it is this server that delivers; in how many seconds to look again without a word."""
+        if not self._delivers:
+            self._delivers = await self._peers.try_lock(_LOCK)
+            if self._delivers:
+                self._outbox.news = listening.enter_context(self._peers.listen(_NEWS))
+        self._outbox.news.clear()
+        if not self._delivers:
+            return _LONGEST_REST
+        await self._begin_what_is_due()
+        return await self._until_due()
 
     async def _begin_what_is_due(self) -> None:
         while True:

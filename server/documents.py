@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from generated.parley.v1.assistant_pb2 import Assistant
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
+from server.acted_on import ASSISTANT, SQUAD, TOOL, Members
 from server.errors import InvalidArgument, Violation
 from server.json_values import MAX_DEPTH, struct_from, to_python
 from server.validation import join, refuse, violations_of
@@ -26,22 +27,6 @@ Document = dict[str, Any]
 
 SERVER_MEMBERS = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 MAX_BYTES = 1024 * 1024
-
-# Which members are checked. None: the whole member; a dict: these members of it.
-_Members = dict[str, Any]
-# What a chat acts on.
-_TOOL: _Members = dict.fromkeys(("type", "function", "name", "description", "method", "url", "body", "headers",
-                                 "timeoutSeconds", "backoffPlan", "server"))
-_ASSISTANT: _Members = {
-    **dict.fromkeys(("name", "firstMessage", "firstMessageMode", "server", "metadata", "credentials",
-                     "chatSystemInstructionMode")),
-    "model": {
-        **dict.fromkeys(("provider", "model", "messages", "systemPrompt", "toolIds", "temperature", "maxTokens",
-                         "thinking", "knowledgeBase", "url")),
-        "tools": _TOOL,
-    },
-}
-_SQUAD: _Members = dict.fromkeys(("name", "members", "membersOverrides"))
 
 # Free members of the caller's own: what stands there comes back as sent, whatever it is called.
 _FREE = frozenset({"metadata", "variableValues"})
@@ -62,7 +47,7 @@ def check_squad(document: Document, at: str = "") -> None:
     """Raise InvalidArgument, naming every field, when a chat could not act on the squad or on an assistant in it."""
     violations = _json_violations(document, at)
     if not violations:
-        violations = _schema_violations(document, Squad(), _SQUAD, at)
+        violations = _schema_violations(document, Squad(), SQUAD, at)
         for path, assistant in (*_own_assistants(document, at), *_overrides(document, at)):
             violations += _assistant_violations(assistant, path)
     refuse(violations)
@@ -70,7 +55,7 @@ def check_squad(document: Document, at: str = "") -> None:
 
 def check_tool(document: Document, at: str = "") -> None:
     """Raise InvalidArgument, naming every field, when a chat could not act on the tool."""
-    refuse(_json_violations(document, at) or _schema_violations(document, Tool(), _TOOL, at))
+    refuse(_json_violations(document, at) or _schema_violations(document, Tool(), TOOL, at))
 
 
 def tool_ids(document: Document) -> list[str]:
@@ -168,7 +153,7 @@ def tool_document(message: Tool) -> Document:
 
 
 def _assistant_violations(document: Document, at: str) -> list[Violation]:
-    return _json_violations(document, at) or _schema_violations(document, Assistant(), _ASSISTANT, at)
+    return _json_violations(document, at) or _schema_violations(document, Assistant(), ASSISTANT, at)
 
 
 def _own_assistants(squad: Document, at: str) -> Iterator[tuple[str, Document]]:
@@ -200,7 +185,7 @@ def _json_violations(document: Document, at: str) -> list[Violation]:
     return [Violation(at, f"must be at most {MAX_BYTES} bytes of JSON", "size")] if size > MAX_BYTES else []
 
 
-def _schema_violations(document: Document, message: Message, members: _Members, at: str) -> list[Violation]:
+def _schema_violations(document: Document, message: Message, members: Members, at: str) -> list[Violation]:
     """Return the members of the wrong type, then the rules broken by the others.
 
     A mistyped member counts as absent, so rules about it or about what it is in say nothing.
@@ -216,7 +201,7 @@ def _is_within(field: str, outer: str) -> bool:
     return field == outer or field.startswith((f"{outer}.", f"{outer}["))
 
 
-def _well_typed(document: Document, descriptor: Descriptor, members: _Members | None, at: str,
+def _well_typed(document: Document, descriptor: Descriptor, members: Members | None, at: str,
                 mistyped: list[Violation]) -> Document:
     """Return the members of the document that the descriptor knows and whose types fit; the others join `mistyped`.
 
@@ -238,7 +223,7 @@ def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
     return {field.json_name: field for field in descriptor.fields}
 
 
-def _well_typed_member(value: Any, field: FieldDescriptor, members: _Members | None, at: str,
+def _well_typed_member(value: Any, field: FieldDescriptor, members: Members | None, at: str,
                        mistyped: list[Violation]) -> Any:
     if not field.is_repeated:
         return _well_typed_item(value, field, members, at, mistyped)
@@ -250,7 +235,7 @@ def _well_typed_member(value: Any, field: FieldDescriptor, members: _Members | N
     return items if field.message_type or len(mistyped) == before else None
 
 
-def _well_typed_item(value: Any, field: FieldDescriptor, members: _Members | None, at: str,
+def _well_typed_item(value: Any, field: FieldDescriptor, members: Members | None, at: str,
                      mistyped: list[Violation]) -> Any:
     expected, fits = _expectation(field)
     if not fits(value):

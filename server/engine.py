@@ -6,7 +6,7 @@ protocol.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from server.ids import new_id
 from server.knowledge import KnowledgeBases
 from server.messages import text_of
 from server.rounds import Rounds
+from server.session_turns import SessionTurns
 from server.storage.chats import Exchange
 from server.storage.store import Store
 from server.summaries import summary_of, summary_request
@@ -40,7 +41,7 @@ Tell = Callable[[dict[str, Any]], None]
 class Engine:
     def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
                  model_timeout_seconds: float, transports: Transports | None = None,
-                 knowledge: KnowledgeBases | None = None) -> None:
+                 knowledge: KnowledgeBases | None = None, session_turns: SessionTurns | None = None) -> None:
         self._store = store
         self._rounds = rounds
         self._prices = prices
@@ -48,22 +49,31 @@ class Engine:
         self._model_timeout_seconds = model_timeout_seconds
         self._knowledge = knowledge or KnowledgeBases()
         self._transports = transports or Transports(None)
+        self._session_turns = session_turns or SessionTurns(store.peers)
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
 
-        Raises UpstreamError when the model failed before its first token, and then nothing is on record. When the caller
-        goes away the model call is cancelled and what was generated is kept. What this call has put on record before, under
-        its Idempotency-Key, is not run again.
+        Raises UpstreamError when the model failed before its first token, and SessionBusy when earlier exchanges of the
+        session took too long; then nothing is on record. When the caller goes away the model call is cancelled and what was
+        generated is kept. What this call has put on record before, under its Idempotency-Key, is not run again.
         """
         if on_record():
             return (await recorded(self._store.chats, turn.caller.scope)).outcome
         run = await self.begin(turn)
-        await self.drive(run, None, None)
+        async with run.held:
+            await self.drive(run, None, None)
         return run.outcome
 
     async def begin(self, turn: Turn) -> Run:
-        """Load what the model is to read."""
+        """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes `held`."""
+        async with AsyncExitStack() as held:
+            if turn.session is not None:
+                await held.enter_async_context(self._session_turns.held(turn.session.session.id))
+                turn = await turn.renew(turn) if turn.renew else turn
+            return await self._load(turn, held)
+
+    async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:
         history = await self._history(turn)
         if turn.summarises:
             turn = replace(turn, said=[summary_request([*history, *turn.said])])
@@ -74,7 +84,7 @@ class Engine:
         if known.report is not None:
             chat.knowledge.CopyFrom(known.report)
         context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds)
-        return Run(turn, chat, history, said, context)
+        return Run(turn, chat, history, said, context, held.pop_all())
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
                     gone: Callable[[], ChatError] = lambda: GONE) -> None:

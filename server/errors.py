@@ -9,8 +9,12 @@
     ├── FailedPrecondition   400  right request, wrong state
     ├── Aborted              409  two callers in each other's way
     │   ├── IdempotencyKeyInUse   the first request with the key still runs
+    │   ├── SessionBusy           the session's exchanges before this one took too long
     │   └── AnswerLost            it was carried out, and what it was answered is not known
     ├── ResourceExhausted    429  try again later
+    │   ├── RateLimited           this key or org asks for more than it may
+    │   └── Overloaded            the server is asked for more than it can
+    ├── DeadlineExceeded     504  it took too long here
     ├── StorageUnavailable   503  nothing was written
     ├── Internal             500  a bug here
     └── UpstreamError        502, 503, 504 or 429  the model provider failed
@@ -116,6 +120,16 @@ class IdempotencyKeyInUse(Aborted):
         super().__init__("a request with this Idempotency-Key is still running; try again when it is over")
 
 
+class SessionBusy(Aborted):
+    """An exchange waited for those before it in its session, in vain: nothing of it has run."""
+
+    reason = "SESSION_BUSY"
+
+    def __init__(self, waited_seconds: float) -> None:
+        super().__init__(f"the session is still busy with an earlier message after {waited_seconds:g} s; try again when "
+                         "that is answered", retry_after=1)
+
+
 class AnswerLost(Aborted):
     """What a request did is on record; its answer was never whole, was too long to keep, or was deleted."""
 
@@ -131,7 +145,21 @@ class AnswerLost(Aborted):
 class ResourceExhausted(ServiceError):
     code = StatusCode.RESOURCE_EXHAUSTED
     http_status = 429
-    reason = "RATE_LIMITED"
+    reason = "RESOURCE_EXHAUSTED"
+
+
+class RateLimited(ResourceExhausted):
+    reason = "RATE_LIMIT_EXCEEDED"
+
+
+class Overloaded(ResourceExhausted):
+    reason = "OVERLOADED"
+
+
+class DeadlineExceeded(ServiceError):
+    code = StatusCode.DEADLINE_EXCEEDED
+    http_status = 504
+    reason = "DEADLINE_EXCEEDED"
 
 
 class StorageUnavailable(ServiceError):

@@ -1,7 +1,7 @@
 """One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -72,6 +72,8 @@ class Turn:
     instructions: Sequence[Message] = ()
     """Said before everything else, in this exchange only; not part of the record."""
     session: StoredSession | None = None
+    renew: Callable[["Turn"], Awaitable["Turn"]] | None = None
+    """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn was made."""
     previous: StoredChat | None = None
     new_session: NewSession | None = None
     """A session to be made with the exchange, in the same commit."""
@@ -164,8 +166,10 @@ class Run:
     """One exchange on its way: from the turn to what is on disk."""
 
     def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: list[Message],
-                 context: "Context") -> None:
+                 context: "Context", held: AsyncExitStack) -> None:
         self.turn = turn
+        self.held = held
+        """What others wait for until the exchange is on record; whoever drives it closes this."""
         self.said = said
         self.context = context
         self.outcome = Outcome(_public(chat, history, said), context.request.model)

@@ -26,7 +26,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from generated.parley.v1.idempotency_pb2 import KeptAnswer, KeptError
-from server.access import KEYLESS_METHODS
+from server.access import needs_key
 from server.call import Call, current_call, current_caller
 from server.errors import AnswerLost, InvalidArgument, ServiceError, Violation
 from server.replay import Replay, presented
@@ -52,7 +52,7 @@ class Idempotency:
 
     def around(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         """The handler of `/package.Service/Method` with this around it; as it is when HTTP does not post to it."""
-        if not is_posted(method) or method.removeprefix("/parley.v1.") in KEYLESS_METHODS:
+        if not is_posted(method) or not needs_key(method):
             return handler
         serve, serialize = _serve_of(handler), handler.response_serializer
 
@@ -74,7 +74,7 @@ class Idempotency:
             hold(claim)
             return await self._run(claim, handler, request, context)
         finally:
-            self._keys.release(claim)
+            await self._keys.release(claim)
 
     async def _run(self, claim: Claim, handler: grpc.RpcMethodHandler, request: Message,
                    context: grpc.aio.ServicerContext) -> Any:

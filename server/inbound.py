@@ -11,7 +11,7 @@ import orjson
 
 from server.deliveries import NotDelivered
 from server.engine import Engine
-from server.errors import Aborted, NotFound, ServiceError
+from server.errors import Aborted, NotFound, ServiceError, SessionBusy
 from server.storage.outbox import Delivery, Waiting
 from server.turns import Turns
 
@@ -42,6 +42,8 @@ class Inbound:
         try:
             turn = await self._turns.of_message(waiting.org_id, *received, settles=waiting.id)
             await self._engine.run(turn)
+        except SessionBusy as error:
+            raise NotDelivered(error.reason.lower(), again=True) from None
         except Aborted:
             return  # answered before
         except NotFound:

@@ -70,17 +70,35 @@ def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) ->
 
 
 def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
-    """`choice` in the form of chat completions; None for a hosted tool, which is never offered. Raises InvalidArgument."""
+    """`choice` in the form of chat completions; None for a hosted tool, which is never offered. Raises InvalidArgument.
+
+    Tools that alone are allowed come out as {type: allowed_tools, mode, names}.
+    """
     if choice is None or choice in ("none", "auto", "required"):
         return choice
     if not isinstance(choice, dict):
         raise InvalidArgument.of(field, "must be none, auto, required, or an object that names a function")
+    if choice.get("type") == "allowed_tools":
+        return _allowed_tools(choice, field)
     if choice.get("type") != "function":
         return None
     name = choice["function"].get("name") if isinstance(choice.get("function"), dict) else choice.get("name")
     if not isinstance(name, str):
         raise InvalidArgument.of(field, "must name a function")
     return {"type": "function", "function": {"name": name}}
+
+
+def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
+    """Of either interface: completions have one more object around mode and tools."""
+    given = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
+    mode, tools = given.get("mode", "auto"), given.get("tools")
+    if mode not in ("auto", "required"):
+        raise InvalidArgument.of(f"{field}.mode", "must be auto or required")
+    if not isinstance(tools, list):
+        raise InvalidArgument.of(f"{field}.tools", "must be an array of tools, each with its type and its name")
+    chosen = [parse_tool_choice(tool, f"{field}.tools[{index}]") for index, tool in enumerate(tools)]
+    names = [one["function"]["name"] for one in chosen if isinstance(one, dict) and "function" in one]
+    return {"type": "allowed_tools", "mode": mode, "names": names}
 
 
 def checked_text(text: str, field: str) -> str:
@@ -143,10 +161,11 @@ def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:
             if not isinstance(item[name], str):
                 raise InvalidArgument.of(f"{field}.{name}", "must be a string")
             setattr(message, name, checked_text(item[name], f"{field}.{name}"))
-    if item.get("tool_calls"):
-        calls = _tool_calls(item["tool_calls"], f"{field}.tool_calls")
+    if item.get("tool_calls") is not None and (calls := _tool_calls(item["tool_calls"], f"{field}.tool_calls")):
         message.tool_calls.CopyFrom(checked_value(calls, f"{field}.tool_calls"))
-    if isinstance(item.get("metadata"), dict):
+    if item.get("metadata") is not None:
+        if not isinstance(item["metadata"], dict):
+            raise InvalidArgument.of(f"{field}.metadata", "must be an object")
         message.metadata.CopyFrom(checked_value(item["metadata"], f"{field}.metadata").struct_value)
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidArgument.of(f"{field}.tool_call_id", "must name the tool call that the message answers")
@@ -177,6 +196,10 @@ def _tool_calls(calls: Any, field: str) -> list[Any]:
             raise InvalidArgument.of(f"{field}[{index}].function.name", "must be a string")
         if not isinstance(call.get("id"), str):
             raise InvalidArgument.of(f"{field}[{index}].id", "must be a string")
+        if not isinstance(call.get("type"), str | None):
+            raise InvalidArgument.of(f"{field}[{index}].type", "must be a string: function")
+        if not isinstance(function.get("arguments"), str | None):
+            raise InvalidArgument.of(f"{field}[{index}].function.arguments", "must be a string: the arguments as JSON")
     return calls
 
 
@@ -184,7 +207,9 @@ def _function_call(item: dict[str, Any], field: str) -> Message:
     for name in ("call_id", "name"):
         if not isinstance(item.get(name), str):
             raise InvalidArgument.of(f"{field}.{name}", "must be a string")
-    function = {"name": item["name"], "arguments": str(item.get("arguments") or "{}")}
+    if not isinstance(item.get("arguments"), str | None):
+        raise InvalidArgument.of(f"{field}.arguments", "must be a string: the arguments as JSON")
+    function = {"name": item["name"], "arguments": item.get("arguments") or "{}"}
     message = Message(role="assistant")
     message.tool_calls.CopyFrom(checked_value([{"id": item["call_id"], "type": "function", "function": function}], field))
     return message

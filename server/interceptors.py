@@ -1,10 +1,11 @@
-"""What happens around every call: request id, key → caller, key kind, parsing, rules, error → status.
+"""What happens around every call: request id, key → caller, limits, key kind, parsing, rules, error → status.
 
 The only place that catches every exception, and the only one that turns errors into statuses. Runs no exchange.
 """
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -14,13 +15,24 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from server.access import KEYLESS_METHODS, PUBLISHABLE_METHODS
+from server.access import admits, needs_key
 from server.call import Call, enter
-from server.errors import Internal, InvalidArgument, PermissionDenied, ServiceError, Unauthenticated, Violation, shortened
+from server.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    PermissionDenied,
+    ServiceError,
+    Unauthenticated,
+    Violation,
+    shortened,
+)
 from server.idempotency import Idempotency
 from server.ids import new_id
 from server.json_values import MAX_DEPTH, nests_too_deeply
+from server.limits import Limits
 from server.storage.keys import Caller, Keys
+from server.traffic import Traffic
 from server.validation import check, nul_in
 from server.wire.errors import door_of, header_of, http_status
 
@@ -31,15 +43,20 @@ _MOST_BYTES = 5_000
 """Of an error's text and details, which clients take 8 KB of when written in base64."""
 _PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item_id")
 """Members that HTTP has in the path: what is no id there is absent, and not wrong."""
+_LONGEST_KEY = 256
+"""Characters. What is longer is no key of ours, and is not worth a digest, which is then remembered."""
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every method of ours; health and reflection pass as they are."""
 
-    def __init__(self, keys: Keys, idempotency: Idempotency) -> None:
+    def __init__(self, keys: Keys, idempotency: Idempotency, limits: Limits, traffic: Traffic, call_seconds: float) -> None:
         self._keys = keys
+        self._traffic = traffic
         self._idempotency = idempotency
+        self._limits = limits
+        self._call_seconds = call_seconds
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
 
     async def intercept_service(self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
@@ -57,33 +74,45 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """The handler with everything around it. It parses for itself: gRPC would answer a bad request with UNKNOWN."""
         handler = self._idempotency.around(method, handler)
         serve, parse = handler.unary_stream or handler.unary_unary, handler.request_deserializer
+        serve = serve if handler.unary_stream else _within(self._call_seconds, serve)
 
-        async def guarded(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
-            call = _call_of(method, context)
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
-            try:
-                enter(replace(call, caller=await self._admit(call)))
+        async def admitted(call: Call, raw: bytes, announcing: Announcing) -> Any:
+            """What a key may ask for is decided before anything is read of what it asks."""
+            caller = await self._authenticated(call)
+            if standing := self._limits.take(caller):
+                announcing.headers = standing.headers
+                standing.check()
+            with self._limits.call_of(caller):
+                _check_access(call, caller)
+                enter(Call(call.request_id, method, call.metadata, caller))
                 request = _parsed(parse, raw)
                 check(request)
-                return await serve(request, context)
+                answer = await serve(request, announcing)
+                await announcing.announce()
+                return answer
+
+        async def guarded(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
+            call, announcing = _call_of(method, context), Announcing(context)
+            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            try:
+                with self._traffic, self._limits.call:
+                    return await admitted(call, raw, announcing)
             except ServiceError as error:
-                await _refuse(context, call, error)
+                await _refuse(context, call, error, announcing.headers)
             except Exception as error:  # the outermost: nothing of it may reach the caller
                 log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
-                await _refuse(context, call, Internal())
+                await _refuse(context, call, Internal(), announcing.headers)
 
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
         return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
 
-    async def _admit(self, call: Call) -> Caller | None:
-        """Who calls; None at a method that takes no key. Raises Unauthenticated or PermissionDenied."""
-        if call.method.removeprefix(_OURS) in KEYLESS_METHODS:
+    async def _authenticated(self, call: Call) -> Caller | None:
+        """Who calls; None at a method that takes no key. Raises Unauthenticated."""
+        if not needs_key(call.method):
             return None
         caller = await self._caller(call.metadata)
         if caller is None:
             raise Unauthenticated(_NO_KEY)
-        if caller.is_publishable and call.method.removeprefix(_OURS) not in PUBLISHABLE_METHODS:
-            raise PermissionDenied("a publishable key cannot do this; use a secret key")
         return caller
 
     async def _caller(self, metadata: Mapping[str, str]) -> Caller | None:
@@ -94,12 +123,62 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             scheme, _, key = authorization.partition(" ")
             if scheme.lower() != "bearer":
                 return None
-        return await self._keys.caller(key.strip()) if key else None
+        return await self._keys.caller(key.strip()) if key and len(key) <= _LONGEST_KEY else None
+
+
+def _check_access(call: Call, caller: Caller | None) -> None:
+    """Raises PermissionDenied."""
+    if caller is not None and not admits(call.method, publishable=caller.is_publishable):
+        raise PermissionDenied("a publishable key cannot do this; use a secret key")
+
+
+class Announcing:
+    """The context of a call, which sends `headers` ahead of the first message, and with a service's own in one piece."""
+
+    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+        self._context = context
+        self.headers: tuple[tuple[str, str], ...] = ()
+        """What is not sent yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        headers, self.headers = self.headers, ()
+        await self._context.send_initial_metadata((*metadata, *headers))
+
+    async def announce(self) -> None:
+        if self.headers:
+            await self.send_initial_metadata(())
+
+    async def write(self, message: Any) -> None:
+        await self.announce()
+        self.write = self._context.write  # from now on there is nothing in between
+        await self._context.write(message)
+
+
+def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The same, which raises DeadlineExceeded when time is up."""
+
+    async def bounded(*arguments: Any) -> Any:
+        bound = asyncio.timeout(seconds)
+        try:
+            async with bound:
+                return await serve(*arguments)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise DeadlineExceeded(f"the call took longer than {seconds:g} s, and was broken off; ask for less at once, or "
+                                   "for a stream") from None
+
+    return bounded
 
 
 def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return Call(metadata.get("x-request-id") or new_id(), method, metadata)
+    given = metadata.get("x-request-id", "")
+    # It is sent back, and metadata that is no text would break the answer off.
+    return Call(given if given.isascii() and given.isprintable() and given else new_id(), method, metadata)
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
@@ -121,10 +200,12 @@ def _unreadable(message: str) -> InvalidArgument:
     return InvalidArgument(message, violations=(Violation("", message, "json_invalid"),))
 
 
-async def _refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError) -> None:
-    trailing: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id)]
+async def _refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError,
+                  headers: tuple[tuple[str, str], ...]) -> None:
+    trailing: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id), *headers]
     if error.retry_after is not None:
-        trailing.append(("retry-after", str(max(1, round(error.retry_after)))))
+        trailing += [("retry-after", str(max(1, math.ceil(error.retry_after)))),
+                     ("retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000))))]
     if call.http_path is None:
         details = _fitting_details(error)
         message = details.message

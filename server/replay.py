@@ -19,6 +19,7 @@ from server.exchange import ENDED, Outcome, present, round_told
 from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 
+DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
 _NOT_FAILED = ("", *ENDED)
 
 _CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -73,9 +74,10 @@ class Replay:
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """Everything, at once."""
-        yield self._events()
+        yield self.events()
 
-    def _events(self) -> list[ChatEvent]:
+    def events(self) -> list[ChatEvent]:
+        """All of them."""
         outcome = self.outcome
         events = [started(self.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
         for members in _deltas(self.chat.output, self.record.pieces or _whole(self.chat.output)):
@@ -97,6 +99,8 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     chat.error.CopyFrom(why)
     chat.cost = 0
     del record.said[:]
+    if unfinished.state is not None:
+        record.state.CopyFrom(unfinished.state)
     record.pieces.extend(answers.pieces)
     return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered, alternatives=alternatives,
                     previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,

@@ -4,8 +4,10 @@ Runs them through the engine; knows no door's wire form and no SQL.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -13,24 +15,37 @@ import structlog
 from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server import replay
-from server.engine import GONE, Engine
-from server.errors import Internal, ServiceError
-from server.exchange import Outcome, Run, Turn
+from server.engine import CANCELLED, GONE, Engine
+from server.errors import Internal, NotFound, ServiceError
+from server.exchange import Happening, Outcome, Run, Turn
 from server.idempotency import Recorded, on_record
-from server.storage.chats import Chats
+from server.replay import Replay
+from server.storage.chats import Chats, StoredChat
+from server.storage.keys import Caller
+from server.storage.peers import Peers
+from server.storage.scope import Scope
+from server.watching import LOOKS_AGAIN_AFTER, Watching, call_for, cancellation_of, lock_of, news_of
 
 log = structlog.get_logger()
 
 STOPPED = ChatError(code="server_stopped", message="The server stopped before the answer was complete.")
+_ASKS_AGAIN_AFTER = 0.2
+_CANCELLED_WITHIN = 10.0
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
 
 
 class Streams:
-    """The streamed exchanges that run in this server."""
+    """The streamed exchanges that run in this server.
 
-    def __init__(self, engine: Engine, chats: Chats) -> None:
+    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
+    """
+
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers,
+                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext()) -> None:
         self._engine = engine
         self._chats = chats
+        self._peers = peers
+        self._counted = counted
         self._live: dict[str, Stream] = {}
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
@@ -40,16 +55,59 @@ class Streams:
         """
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
-        return Stream(self._engine, self._chats, self._live, turn, background=background)
+        counted = self._counted(turn.caller) if background else nullcontext()
+        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, background=background)
 
-    def live(self, chat_id: str) -> "Stream | None":
-        """The exchange of this chat, while it runs."""
-        return self._live.get(chat_id)
+    async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
+        """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
+        if live := self._live.get(stored.id):
+            return live
+        chat = replay.presented(await self._chats.whole(stored))
+        if stored.is_over:
+            return Replay(chat, stored.record)
+        return Watching(self._chats, self._peers, scope, stored, chat, self._recover)
+
+    async def cancel(self, scope: Scope, chat_id: str) -> None:
+        """Cancel the exchange of a chat on request, wherever it runs, and wait for its end."""
+        if live := self._live.get(chat_id):
+            await live.cancel(CANCELLED)
+            return
+        with contextlib.suppress(NotFound, TimeoutError):
+            async with asyncio.timeout(_CANCELLED_WITHIN):
+                await self._cancel_elsewhere(scope, chat_id)
+
+    async def _cancel_elsewhere(self, scope: Scope, chat_id: str) -> None:
+        async with AsyncExitStack() as asking:
+            news = asking.enter_context(self._peers.listen(news_of(chat_id)))
+            if await self._peers.try_lock(cancellation_of(chat_id)):  # else another asks for the same
+                asking.push_async_callback(self._peers.unlock, cancellation_of(chat_id))
+            while not (await self._chats.find(scope, chat_id)).is_over:
+                news.clear()
+                self._peers.tell(call_for(chat_id))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_ASKS_AGAIN_AFTER):
+                        await news.wait()
+                await self._recover(chat_id)
 
     async def recover(self) -> None:
-        """Complete what a server that was killed could not finish: kept as incomplete, with all that was told."""
-        for unfinished in await self._chats.unfinished():
-            await self._chats.record(replay.broken_off(unfinished, STOPPED))
+        """Complete what servers that were killed could not finish: kept as incomplete, with all that was told."""
+        for chat_id in await self._chats.in_progress():
+            await self._recover(chat_id)
+
+    async def _recover(self, chat_id: str) -> None:
+        """Complete a chat in progress if nobody runs it: whoever does so holds its lock until the chat is over."""
+        if await self._peers.try_lock(lock_of(chat_id)):
+            try:
+                if unfinished := await self._chats.unfinished(chat_id):
+                    with contextlib.suppress(NotFound):  # deleted meanwhile
+                        await self._chats.record(replay.broken_off(unfinished, STOPPED))
+            finally:
+                await self._peers.unlock(lock_of(chat_id))
+
+    async def finish(self, within_seconds: float) -> None:
+        """Wait for what runs, for so long."""
+        if running := [stream.running for stream in self._live.values()]:
+            await asyncio.wait(running, timeout=within_seconds)
 
     async def close(self) -> None:
         """Stop what runs; what there is of it is kept."""
@@ -63,9 +121,12 @@ class Stream:
     Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, live: dict[str, "Stream"], turn: Turn, *, background: bool) -> None:
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[str, "Stream"], turn: Turn,
+                 counted: AbstractContextManager[None], *, background: bool) -> None:
+        self._counted = counted
         self._engine = engine
         self._chats = chats
+        self._peers = peers
         self._live = live
         self._turn = turn
         self._background = background
@@ -83,20 +144,31 @@ class Stream:
         self._attached = 1
         """How many read it; told by the readers, as a generator that is left would be noticed too late."""
         self._news: set[asyncio.Event] = set()
+        self._read_elsewhere_until = 0.0
         self._happened = asyncio.Event()
         self._failure: ServiceError | None = None
         self._run: Run | None = None
-        self._running: asyncio.Task[None] | None = None
+        self.running: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._heeding: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Stream":
-        """Begin, and wait for the first event. Raises as `Engine.run`."""
-        self._run = await self._engine.begin(self._turn)
+        """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
+        with ExitStack() as counting:
+            counting.enter_context(self._counted)
+            self._run = await self._engine.begin(self._turn)
+            async with self._run.held as held:
+                await self._peers.try_lock(lock_of(self.chat_id))
+                held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
+                self._run.held = held.pop_all()
+            over = counting.pop_all()
         self._live[self.chat_id] = self
         if self._background:
             self._start()
         self._keeping = asyncio.create_task(self._keep())
-        self._running = asyncio.create_task(self._drive())
+        self._heeding = asyncio.create_task(self._heed())
+        self.running = asyncio.create_task(self._drive())
+        self.running.add_done_callback(lambda _: over.close())
         try:
             with self._listening() as news:
                 while not self._told and not self._over:
@@ -144,12 +216,12 @@ class Stream:
 
     async def cancel(self, why: ChatError) -> None:
         """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
-        if self._running is None or self._over:
+        if self.running is None or self._over:
             return
         if not self._sealed:
             self._why = why
             self._stop()
-        await asyncio.wait([self._running])
+        await asyncio.wait([self.running])
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """All that happened so far, then what happened since the last batch: one event, or all that queued up meanwhile.
@@ -181,6 +253,14 @@ class Stream:
     async def _drive(self) -> None:
         """The exchange from its first token to its terminal event."""
         try:
+            async with self._run.held:
+                await self._until_kept()
+        finally:
+            self._heeding.cancel()
+            self._end()
+
+    async def _until_kept(self) -> None:
+        try:
             await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
             self._kept = True
         except asyncio.CancelledError:
@@ -197,7 +277,6 @@ class Stream:
         self._seal()
         self._happened.set()
         await asyncio.wait([self._keeping])
-        self._end()
 
     async def _break(self, failure: Exception | None) -> None:
         """Something here is wrong: log it, and keep what there is as failed."""
@@ -262,9 +341,10 @@ class Stream:
             batch, self._waiting = self._waiting, []
             beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
+            state = self._run.context.state
             try:
                 if self._turn.keeps:
-                    await self._chats.keep_events(self.chat_id, batch, beginning)
+                    await self._chats.keep_events(self.chat_id, batch, beginning, state)
             except ServiceError as failure:
                 self._failure = failure
                 if not self._sealed:
@@ -273,11 +353,25 @@ class Stream:
             self._kept = True
             self._tell(batch)
 
+    async def _heed(self) -> None:
+        """Notice that other servers' callers read this, or want it cancelled."""
+        with self._peers.listen(call_for(self.chat_id)) as called:
+            while True:
+                await called.wait()
+                called.clear()
+                self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
+                if await self._peers.try_lock(cancellation_of(self.chat_id)):
+                    await self._peers.unlock(cancellation_of(self.chat_id))
+                else:
+                    await self.cancel(CANCELLED)
+
     def _stop(self) -> None:
         self._cancelled = True
-        self._running.cancel()
+        self.running.cancel()
 
     def _tell(self, batch: list[ChatEvent]) -> None:
         self._told += batch
         for news in self._news:
             news.set()
+        if time.monotonic() < self._read_elsewhere_until:
+            self._peers.tell(news_of(self.chat_id))

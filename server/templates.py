@@ -42,18 +42,20 @@ def render(text: str, variables: Mapping[str, Any]) -> str:
 
 def variables_of(values: Mapping[str, Any], now_ms: int, customer: Any = None, transport: Any = None) -> dict[str, Any]:
     """The caller's `variableValues` beside the built-in variables, which are in UTC; the caller's win."""
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    built_in = {
+    return {**_of_minute(now_ms // 60_000), "customer": customer or {}, "transport": transport or {}, **values}
+
+
+@lru_cache(maxsize=2)
+def _of_minute(minute: int) -> dict[str, str]:
+    now = datetime.fromtimestamp(minute * 60, UTC)
+    return {
         "now": f"{now:%b} {now.day}, {now.year}, {now:%I:%M %p} UTC",
         "date": f"{now:%b} {now.day}, {now.year}",
         "time": f"{now:%I:%M %p}",
         "month": f"{now:%B}",
         "day": str(now.day),
         "year": str(now.year),
-        "customer": customer or {},
-        "transport": transport or {},
     }
-    return {**built_in, **values}
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ Reads the store and writes nothing.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -57,12 +58,13 @@ class Turns:
             raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {previous_field}")
         if request.HasField("session_id"):
             session = await self.session(caller, body_id(request.session_id, "sessionId"))
-            return Turn(agent=await self.agent_of(caller, session), session=session,
+            return Turn(agent=await self.agent_of(caller, session), session=session, renew=self.renewed,
                         carriage=_carriage(session.session, transport, said), **common)
         if conversation_id is not None:
             session = await self.session(caller, body_id(conversation_id, "conversation"))
             named = await self._agents.named(caller, request) or agent
             return Turn(agent=named or await self.agent_of(caller, session), session=session,
+                        renew=self._joined_again if named else self.renewed,
                         carriage=_carriage(session.session, transport, said), **common)
         if previous_id is not None:
             previous = await self._store.chats.find(caller.scope, body_id(previous_id, previous_field))
@@ -77,7 +79,7 @@ class Turns:
         if transport is None:
             return Turn(agent=answerer, **common)
         session, new_session = await self._carried(caller, answerer, transport)
-        return Turn(agent=answerer, session=session, new_session=new_session,
+        return Turn(agent=answerer, session=session, new_session=new_session, renew=self._joined_again,
                     carriage=_carriage((session or new_session).session, transport, said), **common)
 
     async def of_message(self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str,
@@ -99,7 +101,7 @@ class Turns:
             "caller": caller, "agent": agent, "input": said, "said": [Message(role="user", content=said)], "stream": False,
             "carriage": Carriage(last.phone_number_id, number), "settles": settles}
         if goes_on:
-            return Turn(session=stored, **common)
+            return Turn(session=stored, renew=self.renewed, **common)
         return Turn(new_session=self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
                                                  customer=last.customer), **common)
 
@@ -120,6 +122,14 @@ class Turns:
         if stored.has_expired(self._clock()):
             raise FailedPrecondition("the session has expired; begin a new one", reason="SESSION_EXPIRED")
         return stored
+
+    async def renewed(self, turn: Turn) -> Turn:
+        """A turn in a session that says who answers, with both as they are now. Raises as `session` and `agent_of`."""
+        turn = await self._joined_again(turn)
+        return replace(turn, agent=await self.agent_of(turn.caller, turn.session))
+
+    async def _joined_again(self, turn: Turn) -> Turn:
+        return replace(turn, session=await self.session(turn.caller, turn.session.session.id))
 
     async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
         """Who answers in a session."""

@@ -15,7 +15,11 @@ _validator = protovalidate.Validator()
 
 def check(request: Message) -> None:
     """Raises InvalidArgument that names every offending field as the caller writes it."""
-    refuse(violations_of(request))
+    try:
+        found = violations_of(request)
+    except ValueError:  # protovalidate reads the bytes again, and members that the proto does not have more strictly
+        raise InvalidArgument("the request cannot be read: a member that is not in its proto is malformed") from None
+    refuse(found)
 
 
 def violations_of(message: Message, at: str = "") -> list[Violation]:

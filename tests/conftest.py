@@ -62,6 +62,7 @@ class Service:
     grpc_address: str
     http_url: str
     settings: Settings
+    app: App | None = None
 
     async def new_org(self) -> Org:
         name = f"org-{new_id()}"
@@ -155,7 +156,7 @@ class running:
         await self.gateway.start()
         await self.gateway.ready()
         return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
-                       settings)
+                       settings, self.app)
 
     async def __aexit__(self, *_: object) -> None:
         await self.gateway.stop(0)

@@ -54,6 +54,7 @@ class Serving:
         self.grpc = grpc or free_address()
         self.lines: list[str] = []
         where = {"data": data, "http": self.http, "grpc": self.grpc}
+        environment = {"PARLEY_DRAIN_SECONDS": 0, **environment}  # nobody else asks for its health
         if by_environment:
             self._arguments = []
             self._environment = {**environment, **{f"PARLEY_{name.upper()}": value for name, value in where.items()}}
@@ -68,6 +69,10 @@ class Serving:
     @property
     def ready_line(self) -> str:
         return f"ready http={self.url} grpc={self.grpc}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     async def __aenter__(self) -> "Serving":
         self._process = await _start("parley", "serve", *self._arguments, **self._environment)

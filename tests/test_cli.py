@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from server.ids import new_id
-from tests.conftest import Service
+from tests.conftest import Service, running
 from tests.processes import Ended, run
 
 HELPER = {"name": "helper", "model": {"provider": "offline", "model": "offline-1", "temperature": 0.5}, "shelf": 7}
@@ -104,6 +104,13 @@ async def test_key_revoked_while_the_server_serves_opens_nothing_any_more(parley
     assert [key["revokedAt"] is not None for key in listed if key["id"] == made["id"]] == [True]
 
 
+async def test_key_that_expires_says_when(parley, org_name, http):
+    made = printed(await parley("keys", "create", "--org", org_name, "--kind", "api", "--expires", "2999-12-31", "--json"))
+
+    assert made["expiresAt"] == 32_503_593_600_000
+    assert await status_of(http, made["key"]) == 200
+
+
 # Assistants
 
 
@@ -139,6 +146,38 @@ async def test_id_in_an_applied_file_does_not_replace_that_of_the_server(parley,
     assert (got["id"], got["orgId"]) == (applied["id"], org.id)
 
 
+# The database as a whole
+
+
+async def test_database_is_checked_measured_and_backed_up_while_the_server_serves(parley, service, org, http, tmp_path):
+    body = {"assistantId": org.assistant_id, "input": "Hello"}
+    chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
+    checked, measured, made = await asyncio.gather(
+        parley("check", "--json"), parley("db", "stats", "--json"), parley("backup", tmp_path / "b.db", "--json"))
+    shown = await asyncio.gather(parley("check"), parley("db", "stats"), parley("backup", tmp_path / "c.db"))
+
+    assert printed(checked)["findings"] == []
+    assert printed(measured)["tables"]["chats"]["rows"] > 0
+    assert printed(made) == {"path": str(tmp_path / "b.db"), "bytes": (tmp_path / "b.db").stat().st_size, "keySecret": True}
+    assert [ended.code for ended in shown] == [0, 0, 0]
+    assert "is sound" in shown[0].out and "chats" in shown[1].out and "key secret is included" in shown[2].out
+    assert "in use; stop `parley serve`" in refused(await parley("restore", tmp_path / "b.db", "--replace"))
+    restored = await run("parley", "restore", tmp_path / "b.db", "--data", tmp_path / "other", "--json")
+    assert printed(restored) == {"path": str(tmp_path / "other" / "parley.db"), "keySecret": True, "keptAside": None}
+    async with running(tmp_path / "other") as again:
+        answer = await http.get(f"{again.http_url}/chat/{chat['id']}", headers=org.bearer)
+    assert answer.json() == (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
+
+
+async def test_database_that_is_not_sound_is_one_line_that_names_the_remedy(tmp_path):
+    (tmp_path / "parley.db").write_bytes(b"no database" * 1000)
+    text = refused(await run("parley", "check", "--data", tmp_path))
+    nothing = refused(await run("parley", "check", "--data", tmp_path / "nowhere"))
+
+    assert "is damaged or is not a database; `parley restore FILE --replace`" in text
+    assert "there is no database" in nothing
+
+
 # Errors
 
 
@@ -147,6 +186,8 @@ async def test_wrong_command_is_one_line_that_names_what_is_wrong(parley, org, t
     commands = {
         "'wizard' is not one of": ["keys", "create", "--org", org.name, "--kind", "wizard"],
         "--org": ["keys", "create", "--kind", "api"],
+        "2001-01-01 is past": ["keys", "create", "--org", org.name, "--kind", "api", "--expires", "2001-01-01"],
+        "'soon' is no time": ["keys", "create", "--org", org.name, "--kind", "api", "--expires", "soon"],
         f"key {unknown} does not exist": ["keys", "revoke", unknown],
         "KEY_ID": ["keys", "revoke"],
         "nowhere.json": ["assistants", "apply", tmp_path / "nowhere.json"],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -77,7 +77,7 @@ async def org_id(store: Store) -> str:
 
 @asynccontextmanager
 async def delivering(store: Store, sink: Scripted, clock: Clock, patience: Patience = AT_ONCE) -> AsyncIterator[None]:
-    deliveries = Deliveries(store.outbox, {KIND: sink}, patience, clock)
+    deliveries = Deliveries(store.outbox, {KIND: sink}, patience, clock, store.peers)
     deliveries.start()
     try:
         yield
@@ -236,3 +236,24 @@ def test_pauses_double_up_to_the_most() -> None:
 
     assert all(2 ** number <= pause <= 2 ** number + 1 for number, pause in enumerate(pauses[:5]))
     assert pauses[-1] == 60
+
+
+async def test_of_two_servers_one_delivers_and_the_other_takes_over(store: Store, org_id: str, clock: Clock,
+                                                                    tmp_path: Path) -> None:
+    with closing(open_store(tmp_path, clock=clock)) as second:
+        sinks = Scripted(), Scripted()
+        async with AsyncExitStack() as one:
+            await one.enter_async_context(delivering(store, sinks[0], clock))
+            await put(store, org_id, b"0")
+            await sinks[0].has_tried(1)
+            async with delivering(second, sinks[1], clock):
+                for number in range(1, 20):
+                    await put([store, second][number % 2], org_id, b"%d" % number)
+                await sinks[0].has_tried(20)
+                before = list(sinks[1].tried)
+                await one.aclose()
+                await put(store, org_id, b"20")
+                await sinks[1].has_tried(1)
+
+    assert sinks[0].tried == [b"%d" % number for number in range(20)]
+    assert (before, sinks[1].tried) == ([], [b"20"])

@@ -93,7 +93,7 @@ class Lab:
         return Engine(self.store, Rounds(self.backend, None), self.prices, self.now, 30)
 
     def streams(self, *script):
-        return Streams(self.engine(*script), self.store.chats)
+        return Streams(self.engine(*script), self.store.chats, self.store.peers)
 
     def turn(self, text="hello", **members):
         settings = AssistantSettings.of(ASSISTANT)
@@ -434,7 +434,7 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
     async with lab.streams(delta("Hel"), more, delta("lo"), STOP).start(lab.turn()) as stream:
         await anext(stream.batches())
         [during] = await lab.chats()
-        [unfinished] = await lab.store.chats.unfinished()
+        unfinished = await lab.store.chats.unfinished(during[0])
         more.set()
         await told(stream)
 
@@ -457,7 +457,7 @@ async def test_server_that_was_killed_completes_what_it_had_told(lab):
 
     kept = await lab.kept()
     assert (kept.status, kept.error.code, output(kept)) == ("incomplete", "server_stopped", ["Hel"])
-    assert await lab.store.chats.unfinished() == []
+    assert await lab.store.chats.in_progress() == []
 
 
 def _put_back(connection, chats, events):
@@ -670,7 +670,7 @@ async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
 async def test_hundred_streams_at_once_are_each_kept_whole(lab):
     async def one(number):
         engine = Engine(lab.store, Rounds(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30)
-        async with Streams(engine, lab.store.chats).start(lab.turn(f"{number}?")) as stream:
+        async with Streams(engine, lab.store.chats, lab.store.peers).start(lab.turn(f"{number}?")) as stream:
             return (await told(stream))[-1].completed
 
     chats = await asyncio.gather(*(one(number) for number in range(100)))

@@ -123,7 +123,9 @@ class Upstream(grpc.aio.ServerInterceptor):
                              (squad_service_pb2_grpc, "Squad"), (tool_service_pb2_grpc, "Tool")):
             servicer = getattr(module, f"{noun}ServiceServicer")()
             getattr(module, f"add_{noun}ServiceServicer_to_server")(servicer, self.server)
-        health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), self.server)
+        servicer = health.aio.HealthServicer()
+        await servicer.set("parley.edge", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, self.server)
         reflection.enable_server_reflection([reflection.SERVICE_NAME, "parley.v1.ChatService"], self.server)
         self.port = self.server.add_insecure_port("127.0.0.1:0")
         await self.server.start()
@@ -246,7 +248,7 @@ def agents_error(status: int, error: str, message: str) -> dict:
 
 
 def openai_error(status: int, error: str, message: str) -> dict:
-    types = {404: "not_found_error", 500: "server_error", 503: "server_error", 504: "server_error"}
+    types = {404: "not_found_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error", 504: "server_error"}
     kind = types.get(status, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
@@ -360,6 +362,7 @@ async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
     ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, POST"), ("/session/s1", "DELETE, GET, PATCH"),
     ("/assistant", "GET, POST"), ("/assistant/a1", "DELETE, GET, PATCH"), ("/squad", "GET, POST"),
     ("/squad/q1", "DELETE, GET, PATCH"), ("/tool", "GET, POST"), ("/tool/t1", "DELETE, GET, PATCH"),
+    ("/openapi.json", "GET"),
 ])
 @pytest.mark.parametrize("headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}],
                          ids=["no key", "secret key", "x-api-key"])
@@ -659,6 +662,33 @@ async def test_slow_server_is_504(upstream, tmp_path):
 
     expected = assistants_error(504, "Gateway Timeout", "the service did not answer; try again")
     assert (answer.status_code, answer.json()) == (504, expected)
+
+
+async def test_more_calls_than_the_circuit_breaker_passes_are_429_in_the_shape_of_the_door(upstream, tmp_path):
+    narrow = tmp_path / "envoy.yaml"
+    narrow.write_text(CONFIG.read_text().replace("max_requests: 10000", "max_requests: 1"))
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path, config=narrow)
+    await gateway.start()
+    await gateway.ready()
+    said = "the service has as many calls under way as it takes; try again"
+    upstream.chats.entered.clear()
+    upstream.chats.go_on.clear()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+            async with http.stream("POST", "/chat", json={"input": "x", "stream": True}):
+                await upstream.chats.entered.wait()
+                for path, headers, shape in (door.values for door in DOORS):
+                    answer = await http.post(path, headers=headers, json={})
+                    assert (answer.status_code, answer.json()) == (429, shape(429, "Too Many Requests", said))
+                    assert answer.headers["retry-after"] == "1"
+                async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.http_port}") as channel:
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await chats(channel).ListChats(chat_service_pb2.ListChatsRequest())
+                upstream.chats.go_on.set()
+    finally:
+        await gateway.stop(1)
+
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, said)
 
 
 # The launcher

@@ -113,13 +113,22 @@ REFUSED = {
     "tool with an empty call": ([{"role": "tool", "content": "a", "tool_call_id": ""}], "input[0].tool_call_id"),
     "tool call id that is no string": ([{"role": "tool", "content": "a", "tool_call_id": 1}], "input[0].tool_call_id"),
     "tool calls that are no array": (message(role="assistant", tool_calls={"id": "1"}), "input[1].tool_calls"),
+    "tool calls that are an empty text": (message(tool_calls=""), "input[1].tool_calls"),
+    "metadata that is no object": (message(metadata="a"), "input[1].metadata"),
     "tool call that is a string": (message(role="assistant", tool_calls=["f"]), "input[1].tool_calls[0].function.name"),
+    "tool call with a type that is no string": (
+        message(role="assistant", tool_calls=[{**CALL, "type": 1}]), "input[1].tool_calls[0].type"),
+    "tool call with arguments that are no text": (
+        message(role="assistant", tool_calls=[{**CALL, "function": {"name": "f", "arguments": {"a": 1}}}]),
+        "input[1].tool_calls[0].function.arguments"),
     "tool call without a name": (message(role="assistant", tool_calls=[CALL, {"id": "2", "function": {}}]),
                                  "input[1].tool_calls[1].function.name"),
     "tool call without an id": (message(role="assistant", tool_calls=[{"function": {"name": "f"}}]),
                                 "input[1].tool_calls[0].id"),
     "function call item without call_id": ([{"type": "function_call", "name": "f"}], "input[0].call_id"),
     "function call item without name": ([{"type": "function_call", "call_id": "1"}], "input[0].name"),
+    "function call item with arguments that are no text": (
+        [{"type": "function_call", "call_id": "1", "name": "f", "arguments": {"a": 1}}], "input[0].arguments"),
     "output item without call_id": ([{"type": "function_call_output", "output": "a"}], "input[0].call_id"),
     "output item without output": ([{"type": "function_call_output", "call_id": "1"}], "input[0].output"),
     "output item with a number": ([{"type": "function_call_output", "call_id": "1", "output": 1}], "input[0].output"),

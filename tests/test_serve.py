@@ -241,6 +241,37 @@ async def test_stop_lets_a_stream_end_cuts_one_that_takes_too_long_and_keeps_bot
     assert kept[long.chat_id]["output"][0]["content"].startswith(long.text)
 
 
+async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(tmp_path):
+    async with Serving(tmp_path, PARLEY_DRAIN_SECONDS=2) as parley, client_of(parley) as client:
+        statuses, ends = [(await client.post("/chat", json=asking(parley, "one"))).status_code], []
+        stopping = asyncio.create_task(parley.stop())
+        while (await client.get("/healthz")).status_code == 200:
+            pass
+        async with grpc.aio.insecure_channel(parley.grpc) as channel:
+            health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+        while not ends:
+            try:
+                statuses.append((await client.post("/chat", json=asking(parley, "one more"))).status_code)
+            except httpx.TransportError as end:
+                ends.append(end)
+        stopped = await stopping
+
+    assert stopped == (0, "", "")
+    assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (set(statuses), len(statuses) > 2) == ({200}, True)
+
+
+async def test_stop_lets_what_runs_in_the_background_end(tmp_path):
+    async with Serving(tmp_path, PARLEY_OFFLINE_DELAY_MS=50) as parley, client_of(parley) as client:
+        begun = (await client.post("/v1/responses", json=asking(parley, "one two three", background=True))).json()
+        stopped = await parley.stop()
+    async with Serving(tmp_path) as again, client_of(again) as client:
+        kept = (await client.get(f"/v1/responses/{begun['id']}")).json()
+
+    assert stopped == (0, "", "")
+    assert (begun["status"], kept["status"]) == ("in_progress", "completed")
+
+
 async def test_options_win_over_the_environment(first, tmp_path):
     said = await refused("--http", first.http, "--grpc", free_address(), data=tmp_path,
                          PARLEY_HTTP="nonsense", PARLEY_DATA="/proc")

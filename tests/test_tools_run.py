@@ -8,7 +8,7 @@ import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.backends.guard import SETTING
+from server.backends.guard import SETTING, AllowedHosts
 from server.json_values import from_python
 from server.messages import text_of
 from server.replay import broken_off
@@ -271,11 +271,11 @@ async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, 
         call = ChatServiceStub(channel).StreamChat(
             CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
         told = [await call.read() for _ in range(3)]
-        unfinished = [one for one in await service.store.chats.unfinished() if one.chat.id == told[0].chat_id]
+        unfinished = await service.store.chats.unfinished(told[0].chat_id)
         call.cancel()
         await llm.disconnected.wait()
 
-    kept = broken_off(unfinished[0], STOPPED)
+    kept = broken_off(unfinished, STOPPED)
     assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
     assert [text_of(message) for message in kept.answered] == ["", SHIPPED, "It is"]
     assert [message.id for message in kept.answered] == [
@@ -345,7 +345,7 @@ async def test_failed_tool_of_a_response_is_an_item_that_failed(http, org):
 
 
 async def run(tool: dict[str, Any], arguments: str = "{}", *, allowed: tuple[str, ...] = ("127.0.0.1",), **options: Any):
-    runner = ToolRunner(allowed, lambda: 0, **options)
+    runner = ToolRunner(AllowedHosts(allowed), lambda: 0, **options)
     try:
         return await runner.run(tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {})
     finally:
@@ -415,6 +415,8 @@ async def test_dollar_is_the_answer_in_expressions_alone():
 @pytest.mark.parametrize(("tool", "arguments", "failure"), [
     pytest.param({}, "[1]", "invalid_arguments", id="arguments are no object"),
     pytest.param({}, "{", "invalid_arguments", id="arguments are no JSON"),
+    pytest.param({}, '{"number": "\\ud800"}', "invalid_arguments", id="arguments that no request can hold"),
+    pytest.param({}, '{"number": NaN}', "invalid_arguments", id="arguments with a number that is none"),
     pytest.param({"method": "TRACE"}, "{}", "not_allowed", id="method"),
     pytest.param({"headers": {"a\r\nb": "c"}}, "{}", "not_allowed", id="header name"),
     pytest.param({"headers": {"a": "{{number}}"}}, '{"number": "b\\r\\nc: d"}', "not_allowed", id="header value"),
@@ -443,7 +445,7 @@ async def test_webhook_that_gives_no_result(answer, failure):
 
 async def test_cookies_of_one_call_are_not_sent_with_the_next():
     async with Upstream(ok("{}", **{"set-cookie": "a=b"})) as shop:
-        runner = ToolRunner(["127.0.0.1"], lambda: 0)
+        runner = ToolRunner(AllowedHosts(["127.0.0.1"]), lambda: 0)
         for _ in range(2):
             await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {})
         await runner.close()

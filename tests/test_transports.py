@@ -16,7 +16,6 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
 from generated.parley.v1.transport_service_pb2_grpc import TransportServiceStub
-from server.access import KEYLESS_METHODS
 from server.config import TwilioNumber
 from server.ids import new_id
 from server.transports import MOST_CHARACTERS, parts_of
@@ -404,10 +403,6 @@ async def test_wrong_method_and_unknown_carrier(http: httpx.AsyncClient, org: Or
 
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert unknown.status_code == 404
-
-
-def test_methods_without_a_key_are_these() -> None:
-    assert frozenset({"TransportService/ReceiveTwilioMessage"}) == KEYLESS_METHODS
 
 
 def test_signature_is_the_one_twilio_documents() -> None:

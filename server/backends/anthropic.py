@@ -10,6 +10,7 @@ import base64
 import json
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import anthropic
@@ -22,7 +23,7 @@ from server.backends.backend import Finish, FinishReason, ModelEvent, ModelReque
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
-from server.backends.providers import Endpoint
+from server.backends.providers import MOST_CLIENTS, Endpoint
 from server.errors import InvalidArgument
 from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
 
@@ -54,6 +55,7 @@ class AnthropicBackend:
         self._http = http
         self._limits = limits or Limits()
         self._sleep = sleep
+        self._client = lru_cache(maxsize=MOST_CLIENTS)(self._new_client)
 
     async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """As `Backend.generate` promises."""
@@ -62,7 +64,9 @@ class AnthropicBackend:
         call = Call(request, anthropic, self._limits, sleep=self._sleep)
 
         async def send() -> Any:
-            response = await client.messages.with_raw_response.create(**body)
+            # As extra_body, which the client sends as it is: it would walk through every message otherwise.
+            response = await client.messages.with_raw_response.create(
+                model=request.model, max_tokens=body["max_tokens"], messages=[], stream=True, extra_body=body)
             # Plain dicts: the typed events assume a server that keeps to the schema.
             return await response.parse(to=anthropic.AsyncStream[object])
 
@@ -81,11 +85,11 @@ class AnthropicBackend:
     async def close(self) -> None:
         """Nothing of its own to release."""
 
-    def _client(self, endpoint: Endpoint) -> anthropic.AsyncAnthropic:
+    def _new_client(self, endpoint: Endpoint) -> anthropic.AsyncAnthropic:
         return anthropic.AsyncAnthropic(
             api_key=endpoint.api_key,
             base_url=endpoint.base_url.removesuffix("/v1"),  # the client adds it
-            default_query=endpoint.query,
+            default_query=dict(endpoint.query),
             # Explicit, or ANTHROPIC_CUSTOM_HEADERS of the environment could replace it.
             default_headers={"Authorization": f"Bearer {endpoint.api_key}"},
             http_client=self._http,

@@ -9,6 +9,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -20,7 +21,7 @@ from server.backends.backend import Finish, FinishReason, ModelEvent, ModelReque
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
-from server.backends.providers import Endpoint
+from server.backends.providers import MOST_CLIENTS, Endpoint
 from server.errors import InvalidArgument, UpstreamIncomplete
 from server.messages import parts_of, text_of, tool_calls_of
 
@@ -49,6 +50,7 @@ class OpenAIBackend:
         self._http = http
         self._limits = limits or Limits()
         self._sleep = sleep
+        self._client = lru_cache(maxsize=MOST_CLIENTS)(self._new_client)
 
     async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """As `Backend.generate` promises."""
@@ -76,11 +78,11 @@ class OpenAIBackend:
                 return END
             raise
 
-    def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
+    def _new_client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
             api_key=endpoint.api_key,
             base_url=endpoint.base_url,
-            default_query=endpoint.query,
+            default_query=dict(endpoint.query),
             # Explicit, or OPENAI_CUSTOM_HEADERS of the environment could replace it.
             default_headers={"Authorization": f"Bearer {endpoint.api_key}"},
             http_client=self._http,
@@ -93,7 +95,9 @@ async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -
     body = request_body(request)
 
     async def send() -> Any:
-        response = await client.chat.completions.with_raw_response.create(**body)
+        # As extra_body, which the client sends as it is: it would walk through every message otherwise.
+        response = await client.chat.completions.with_raw_response.create(
+            model=request.model, messages=[], stream=True, extra_body=body)
         # Plain dicts: the typed chunks assume a server that keeps to the schema.
         return response.parse(to=openai.AsyncStream[object])
 

@@ -48,6 +48,9 @@ KEYS_SETTING = "PARLEY_PROVIDER_KEYS"
 URLS_SETTING = "PARLEY_PROVIDER_URLS"
 NO_KEY = "none"
 """What a server of one's own is sent when nobody gave a key for it."""
+MOST_CLIENTS = 256
+"""How many clients of one SDK are kept, one for each endpoint. Making one takes as long as using it, and its first call asks
+a thread for the platform it runs on."""
 
 _ENDINGS = ("/chat/completions", "/v1/messages")
 
@@ -58,7 +61,7 @@ class Endpoint:
 
     base_url: str
     api_key: str = field(repr=False)
-    query: dict[str, str] = field(default_factory=dict, repr=False)
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class Providers:
@@ -141,7 +144,7 @@ class Endpoints:
         key = _checked_key(request.api_key)
         if request.url:
             url = self.allowed.check_url(request.url)
-            return Endpoint(base_of(url.origin_and_path), key or NO_KEY, dict(parse_qsl(url.query)))
+            return Endpoint(base_of(url.origin_and_path), key or NO_KEY, tuple(parse_qsl(url.query)))
         base_url = self._base_urls.get(request.provider) or BASE_URLS.get(request.provider)
         if not base_url:
             raise InvalidArgument.of(

@@ -96,8 +96,8 @@ class AgentChatService(AgentChatServiceServicer):
         caller = current_caller()
         session = await self._turns.session(caller, parse_id(request.chat_id))
         said = Value(string_value=checked_text(request.content, "content"))
-        return Turn(caller=caller, agent=await self._turns.agent_of(caller, session), session=session, input=said,
-                    said=[Message(role="user", content=said)], stream=stream)
+        return Turn(caller=caller, agent=await self._turns.agent_of(caller, session), session=session,
+                    renew=self._turns.renewed, input=said, said=[Message(role="user", content=said)], stream=stream)
 
 
 def _check(request: CreateAgentChatRequest) -> None:

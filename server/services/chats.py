@@ -20,7 +20,7 @@ from server.engine import Engine
 from server.exchange import Turn
 from server.ids import parse_id
 from server.inputs import parse_input
-from server.replay import Replay, presented
+from server.replay import presented
 from server.storage.chats import Chats
 from server.streams import Streams
 from server.turns import Turns
@@ -47,8 +47,8 @@ class ChatService(ChatServiceServicer):
                 raise stream.error
 
     async def WatchChat(self, request: WatchChatRequest, context: grpc.aio.ServicerContext) -> None:
-        stored = await self._chats.find(current_caller().scope, parse_id(request.id))
-        watched = self._streams.live(stored.id) or Replay(presented(await self._chats.whole(stored)), stored.record)
+        scope = current_caller().scope
+        watched = await self._streams.happening(scope, await self._chats.find(scope, parse_id(request.id)))
         async with watched.reading():
             async for batch in watched.batches():
                 for event in batch:

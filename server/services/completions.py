@@ -1,5 +1,6 @@
 """The completions door (seed 002): OpenAI-compatible chat completions of one agent, with sessions."""
 
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -78,7 +79,11 @@ class CompletionService(CompletionServiceServicer):
         _check(request, agent)
         said = _messages(request)
         session = await self._session(caller, request, agent)
-        return Turn(caller=caller, agent=agent, input=_input(request), said=said, session=session,
+
+        async def renew(turn: Turn) -> Turn:
+            return replace(turn, session=await self._session(caller, request, agent))
+
+        return Turn(caller=caller, agent=agent, input=_input(request), said=said, session=session, renew=renew,
                     new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
                     stream=request.stream, options=_options(request))
 
@@ -140,7 +145,7 @@ def _plain(message: ChatCompletionInputMessage) -> dict[str, Any]:
 
 
 def _options(request: CreateChatCompletionRequest) -> Options:
-    stop = to_python(request.stop) if request.HasField("stop") else []
+    stop = to_python(request.stop) or []
     newer = _given(request, "max_completion_tokens")
     return Options(
         temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),

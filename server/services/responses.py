@@ -24,7 +24,7 @@ from generated.parley.v1.response_service_pb2 import (
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
 from server.agents import Agent, Agents, model_not_found
 from server.call import current_call, current_caller
-from server.engine import CANCELLED, Engine
+from server.engine import Engine
 from server.errors import InvalidArgument, Violation
 from server.exchange import Happening, Options, Turn
 from server.idempotency import Recorded
@@ -32,7 +32,6 @@ from server.ids import hex_of, parse_id
 from server.inputs import parse_input, parse_tool_choice, parse_tools
 from server.items import items_of, page_of
 from server.json_values import to_python
-from server.replay import Replay, presented
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.storage.chats import Chats
 from server.storage.keys import Caller
@@ -89,15 +88,13 @@ class ResponseService(ResponseServiceServicer):
     async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.response_id))
-        if live := self._streams.live(stored.id):
-            await live.cancel(CANCELLED)
+        await self._streams.cancel(scope, stored.id)
         await self._chats.delete(scope, stored.id)
         return DeletedResponse(id=f"resp_{hex_of(stored.id)}", object="response", deleted=True)
 
     async def CancelResponse(self, request: CancelResponseRequest, context: Any) -> Response:
-        stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
-        if live := self._streams.live(stored.id):
-            await live.cancel(CANCELLED)
+        scope = current_caller().scope
+        await self._streams.cancel(scope, (await self._chats.find(scope, parse_id(request.response_id))).id)
         return _response_of(await self._happening(request.response_id))
 
     async def PostCancelResponse(self, request: CancelResponseRequest, context: Any) -> HttpBody:
@@ -122,8 +119,8 @@ class ResponseService(ResponseServiceServicer):
 
     async def _happening(self, response_id: str) -> Happening:
         """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
-        stored = await self._chats.find(current_caller().scope, parse_id(response_id))
-        return self._streams.live(stored.id) or Replay(presented(await self._chats.whole(stored)), stored.record)
+        scope = current_caller().scope
+        return await self._streams.happening(scope, await self._chats.find(scope, parse_id(response_id)))
 
     async def StreamResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext) -> None:
         request.stream = True

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, PaginationMeta
-from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ChatRecord
+from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ChatRecord, ConversationState
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
@@ -60,6 +60,8 @@ class Unfinished:
     record: ChatRecord
     previous: StoredChat | None
     events: list[ChatEvent]
+    state: ConversationState | None
+    """What the next exchange goes on from, after those events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +108,34 @@ class Chats:
                                    line=exchange.chat.id)
         self._outbox.wake()
 
-    async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
-        """Keep what happened in an exchange that runs; the first time together with its beginning."""
+    async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
+                          state: ConversationState | None = None) -> None:
+        """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
-        await self._database.write(lambda connection: _keep(connection, self._outbox, chat_id, events, beginning),
-                                   line=chat_id)
+        await self._database.write(
+            lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state), line=chat_id)
         if beginning:
             self._outbox.wake()
 
-    async def unfinished(self) -> list[Unfinished]:
-        """The chats that are in progress on disk; for a server that starts, those it cannot finish."""
+    async def in_progress(self) -> list[str]:
+        """The chats that are in progress on disk, by whatever server, one that is dead included."""
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats WHERE status = 'in_progress'"
-        ).fetchall())
-        return [await self._unfinished(row) for row in rows]
+            "SELECT id FROM chats WHERE status = 'in_progress'").fetchall())
+        return [chat_id for (chat_id,) in rows]
+
+    async def unfinished(self, chat_id: str) -> Unfinished | None:
+        """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or gone."""
+        row = await self._database.read(lambda connection: connection.execute(
+            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats "
+            "WHERE id = ? AND status = 'in_progress'", [chat_id]).fetchone())
+        return await self._unfinished(row) if row else None
+
+    async def events(self, chat_id: str, start: int) -> list[ChatEvent]:
+        """What was told of a chat in progress, from the event of this number on; empty when it is over."""
+        rows = await self._database.read(lambda connection: connection.execute(
+            "SELECT body FROM chat_events WHERE chat_id = ? AND sequence >= ? ORDER BY sequence",
+            [chat_id, start]).fetchall())
+        return [event for (kept,) in rows for event in ChatEventBatch.FromString(kept).events]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
@@ -175,10 +191,17 @@ class Chats:
         self._outbox.forget(connection, [chat.id])
         self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
 
+    async def alone_before(self, org_id: str, until: int, limit: int) -> list[str]:
+        """Chats outside of sessions that are over and were made before `until`, oldest first."""
+        return await self._database.read(lambda connection: [chat_id for (chat_id,) in connection.execute(
+            "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> 'in_progress' "
+            "ORDER BY created_at LIMIT ?", [org_id, until, limit])])
+
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
-        batches = await self._database.read(lambda connection: connection.execute(
+        rows = await self._database.read(lambda connection: connection.execute(
             "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall())
+        batches = [ChatEventBatch.FromString(kept) for (kept,) in rows]
         chat = Chat.FromString(body)
         previous = None
         if chat.HasField("previous_chat_id"):
@@ -186,7 +209,8 @@ class Chats:
                 previous = await self.find(Scope(org_id), chat.previous_chat_id)
         return Unfinished(
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
-            previous, [event for (batch,) in batches for event in ChatEventBatch.FromString(batch).events])
+            previous, [event for batch in batches for event in batch.events],
+            batches[-1].state if batches and batches[-1].HasField("state") else None)
 
 
 def _from_row(row: tuple) -> StoredChat:
@@ -248,7 +272,7 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
 
 
 def _keep(connection: Connection, outbox: Outbox, chat_id: str, events: Sequence[ChatEvent],
-          beginning: Exchange | None) -> None:
+          beginning: Exchange | None, state: ConversationState | None) -> None:
     if beginning:
         if beginning.new_session:
             insert_session(connection, outbox, beginning.new_session)
@@ -259,7 +283,7 @@ def _keep(connection: Connection, outbox: Outbox, chat_id: str, events: Sequence
     kept = [_own_members(one) for one in events if not one.HasField("started")]
     if kept:
         connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
-                           [chat_id, kept[0].sequence, ChatEventBatch(events=kept).SerializeToString()])
+                           [chat_id, kept[0].sequence, ChatEventBatch(events=kept, state=state).SerializeToString()])
 
 
 def _own_members(event: ChatEvent) -> ChatEvent:

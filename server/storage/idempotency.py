@@ -3,8 +3,8 @@
 A call that runs under a key holds a claim. Whatever it writes marks the claim in the same transaction, so that after a
 crash it is known whether the work was done. Keeps answers as bytes; does not run, render or compare anything.
 
-A claim is alive while the call that holds it runs in this process. As with the chats that `Streams.recover` completes,
-one process serves a database: the claims of every other boot are dead.
+A claim is alive while the call that holds it runs: in this process, which knows, or in another one on the same database,
+which then holds the claim's lock.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from server.clock import Clock
 from server.errors import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
 from server.ids import new_id
 from server.storage.database import Connection, Database, also
+from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 KEPT_MS = 24 * 60 * 60 * 1000
 _MOST_SWEPT = 4  # an answer may be megabytes: a sweep must not hold up the write it comes with
+_MOST_AT_ONCE = 20
 
 
 @dataclass(slots=True)
@@ -72,9 +74,10 @@ def forget(connection: Connection, noun: str, record_id: str) -> None:
 
 
 class IdempotencyKeys:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, peers: Peers) -> None:
         self._database = database
         self._clock = clock
+        self._peers = peers
         self._boot_id = new_id()
         self._alive: set[str] = set()
         """Entered before the row is written, and read by the writer's thread."""
@@ -86,12 +89,13 @@ class IdempotencyKeys:
         """
         claim = Claim(new_id())
         owner = scope.org_id, scope.key_id or "", key
-        now = self._clock()
+        now, dead = self._clock(), await self._dead_elsewhere(owner)
+        await self._peers.try_lock(_lock_of(claim.id))
         self._alive.add(claim.id)
         try:
-            await self._database.write(lambda connection: self._claim(connection, claim, owner, fingerprint, now))
+            await self._database.write(lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead))
         except BaseException:
-            self.release(claim)
+            await self.release(claim)
             raise
         return claim
 
@@ -108,12 +112,28 @@ class IdempotencyKeys:
         await self._database.write(lambda connection: connection.execute(
             "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None)
 
-    def release(self, claim: Claim) -> None:
+    async def sweep(self) -> int:
+        """Delete some of what has expired; how many."""
+        until = self._clock() - KEPT_MS
+        return await self._database.write(lambda connection: _sweep_some(connection, until, _MOST_AT_ONCE))
+
+    async def release(self, claim: Claim) -> None:
         """The call is over. What it put on record is all that counts from here on."""
-        self._alive.discard(claim.id)
+        if claim.id in self._alive:
+            self._alive.remove(claim.id)
+            await self._peers.unlock(_lock_of(claim.id))
+
+    async def _dead_elsewhere(self, owner: tuple[str, str, str]) -> str | None:
+        """The claim on a key that another process has made and does not hold any more."""
+        row = await self._database.read(lambda connection: connection.execute(
+            "SELECT claim_id, boot_id FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone())
+        if row is None or row[1] == self._boot_id or not await self._peers.try_lock(_lock_of(row[0])):
+            return None
+        await self._peers.unlock(_lock_of(row[0]))
+        return row[0]
 
     def _claim(self, connection: Connection, claim: Claim, owner: tuple[str, str, str], fingerprint: bytes,
-               now: int) -> None:
+               now: int, dead: str | None) -> None:
         connection.lock(f"idempotency:{' '.join(owner)}")  # or two calls might both find the key unused
         claim.record = claim.answer = None
         _sweep(connection, owner, now - KEPT_MS)
@@ -122,7 +142,7 @@ class IdempotencyKeys:
             "WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone()
         if row is not None:
             claim_id, boot_id, known, claim.record, claim.answer = row
-            alive = boot_id == self._boot_id and claim_id in self._alive
+            alive = claim_id in self._alive if boot_id == self._boot_id else claim_id != dead
             if known != fingerprint and (alive or claim.record is not None):
                 raise IdempotencyKeyReused
             if alive and claim.answer is None:
@@ -138,10 +158,18 @@ class IdempotencyKeys:
             [*owner, claim.id, self._boot_id, fingerprint, claim.record, now])
 
 
+def _lock_of(claim_id: str) -> str:
+    return f"claim:{claim_id}"
+
+
 def _sweep(connection: Connection, owner: tuple[str, str, str], until: int) -> None:
     """Delete what has expired: what is in this call's way, and a few others."""
     connection.execute(
         "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?", [*owner, until])
-    connection.execute(
+    _sweep_some(connection, until, _MOST_SWEPT)
+
+
+def _sweep_some(connection: Connection, until: int, most: int) -> int:
+    return connection.execute(
         "DELETE FROM idempotency_keys WHERE claim_id IN "
-        "(SELECT claim_id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, _MOST_SWEPT])
+        "(SELECT claim_id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, most]).rowcount

@@ -44,6 +44,13 @@ class Caller:
         return Scope(self.org_id, self.key_id if self.is_publishable else None)
 
 
+class _Found(NamedTuple):
+    """Who shows a key that is not revoked, and when that ends."""
+
+    caller: Caller
+    expires_at: int | None
+
+
 class NewKey(NamedTuple):
     """A key just made: the only time its text exists here."""
 
@@ -62,7 +69,7 @@ class Keys:
         self._secret = secret
         self._clock = clock
         self._peers = peers
-        self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._known: dict[bytes, tuple[_Found, float]] = {}
         """Who showed a key, and until when that may be believed."""
         self._revoked: asyncio.Event | None = None
         self._listening = ExitStack()
@@ -70,26 +77,30 @@ class Keys:
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
     async def caller(self, key: str) -> Caller | None:
-        """Who shows `key`; None when it is unknown or revoked."""
+        """Who shows `key`; None when it is unknown, revoked or expired."""
         digest = self._digest(key)
-        if self._peers is None:
-            return await self._find(digest)
-        self._forget_if_revoked(self._peers)
-        caller, until = self._known.get(digest, (None, 0.0))
+        found = await self._find(digest) if self._peers is None else await self._remembered(digest, self._peers)
+        if found is None or (found.expires_at is not None and found.expires_at <= self._clock()):
+            return None
+        return found.caller
+
+    async def _remembered(self, digest: bytes, peers: Peers) -> _Found | None:
+        self._forget_if_revoked(peers)
+        found, until = self._known.get(digest, (None, 0.0))
         now = time.monotonic()
-        if caller is None or now >= until:
+        if found is None or now >= until:
             self._known.pop(digest, None)
-            if caller := await self._find(digest):
-                self._known[digest] = caller, now + _REMEMBERED_SECONDS
-        return caller
+            if found := await self._find(digest):
+                self._known[digest] = found, now + _REMEMBERED_SECONDS
+        return found
 
-    async def _find(self, digest: bytes) -> Caller | None:
+    async def _find(self, digest: bytes) -> _Found | None:
         row = await self._database.read(lambda connection: connection.execute(
-            "SELECT org_id, id, kind FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
-        return Caller(*row) if row else None
+            "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
+        return _Found(Caller(*row[:3]), row[3]) if row else None
 
-    async def create(self, org_name: str, kind: str) -> NewKey:
-        """Make a key, and the org when it is new."""
+    async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
+        """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then on."""
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
         now = self._clock()
 
@@ -97,17 +108,17 @@ class Keys:
             org_id = _org(connection, org_name, now)
             key_id = new_id()
             connection.execute(
-                "INSERT INTO keys (id, org_id, kind, digest, created_at) VALUES (?, ?, ?, ?, ?)",
-                [key_id, org_id, kind, self._digest(text), now])
+                "INSERT INTO keys (id, org_id, kind, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+                [key_id, org_id, kind, self._digest(text), now, expires_at])
             return NewKey(key_id, org_id, kind, text)
 
         return await self._database.write(work)
 
     async def list(self) -> list[dict[str, Any]]:
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at "
+            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at, expires_at "
             "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id").fetchall())
-        names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt")
+        names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt", "expiresAt")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     async def revoke(self, key_id: str) -> None:
@@ -124,6 +135,10 @@ class Keys:
         if self._peers:
             self._known.clear()
             self._peers.tell(_REVOKED)
+
+    async def org_ids(self) -> list[str]:
+        return await self._database.read(
+            lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")])
 
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""

@@ -4,6 +4,7 @@ A table has the columns that SQL filters or orders by; the rest of a record is i
 """
 
 import sqlite3
+from contextlib import closing
 
 from sqlite_utils import Database, Migrations
 
@@ -13,6 +14,23 @@ migrations = Migrations("parley")
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date."""
     migrations.apply(Database(connection))
+
+
+def applied(connection: sqlite3.Connection) -> list[str]:
+    """The migrations that a database has had, this program's or not; none for an empty one."""
+    return [migration.name for migration in migrations.applied(Database(connection))]
+
+
+def pending(connection: sqlite3.Connection) -> list[str]:
+    """The migrations that a database is still to have."""
+    return [migration.name for migration in migrations.pending(Database(connection))]
+
+
+def unknown(connection: sqlite3.Connection) -> list[str]:
+    """The migrations that a newer program made."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        known = pending(empty)
+    return [name for name in applied(connection) if name not in known]
 
 
 @migrations()
@@ -218,3 +236,9 @@ CREATE INDEX receipts_by_time ON receipts (received_at);
 CREATE INDEX sessions_by_number ON sessions (org_id, phone_number_id, customer_number, created_at)
     WHERE phone_number_id IS NOT NULL
 """
+
+
+@migrations()
+def key_expiry(db: Database) -> None:
+    """When a key ends by itself."""
+    db.execute("ALTER TABLE keys ADD COLUMN expires_at INTEGER")

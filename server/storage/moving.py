@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from server.storage import postgres_migrations
+from server.storage.backups import DATABASE, SECRET
 from server.storage.database import Connection, Database, DatabaseError
 from server.storage.sqlite import SqliteConnection, held
-from server.storage.store import SECRET_FILE, SQLITE_FILE, connect_database, open_store
+from server.storage.store import connect_database, open_store
 
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 4 << 20
@@ -36,13 +37,13 @@ async def move(folder: Path, url: str, told: Told, *, with_secret: bool) -> dict
 
     Nobody can write to the source meanwhile. Raises DatabaseError when the target holds anything else, or counts differ.
     """
-    if not (folder / SQLITE_FILE).exists():
-        raise DatabaseError(f"{folder} has no {SQLITE_FILE}; name the folder that `parley serve --data` had")
+    if not (folder / DATABASE).exists():
+        raise DatabaseError(f"{folder} has no {DATABASE}; name the folder that `parley serve --data` had")
     open_store(folder).close()  # undamaged, and up to date
-    secret = (folder / SECRET_FILE).read_bytes() if with_secret else None
+    secret = (folder / SECRET).read_bytes() if with_secret else None
     target = await connect_database(url, 1)
     try:
-        with held(folder / SQLITE_FILE) as source:
+        with held(folder / DATABASE) as source:
             return await _Move(source, target, told).run(secret)
     finally:
         await target.aclose()

@@ -23,6 +23,7 @@ from server.storage.database import Connection, Database
 _COLUMNS = "seq, id, org_id, kind, lane, chat_id, attempts, body, target"
 _REMEMBERED_MS = 7 * 86_400_000
 _NO_TARGET = b"{}"
+_SWEPT_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,20 @@ class Outbox:
     async def bury(self, waiting: Waiting, reason: str) -> None:
         """Give a row up, and what else there is of its chat; the lane goes on."""
         await self._database.write(lambda connection: self._bury(connection, waiting, reason))
+
+    async def sweep(self) -> int:
+        """Delete some of what is remembered no longer; how many rows."""
+        until = self._clock() - _REMEMBERED_MS
+
+        def work(connection: Connection) -> int:
+            dead = connection.execute(
+                "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE state = 'dead' AND chat_id IS NULL "
+                "AND created_at < ? LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
+            return dead + connection.execute(
+                "DELETE FROM receipts WHERE (org_id, receipt) IN (SELECT org_id, receipt FROM receipts "
+                "WHERE received_at < ? ORDER BY received_at LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
+
+        return await self._database.write(work)
 
     def settle(self, connection: Connection, row_id: str) -> None:
         """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that before."""

@@ -24,6 +24,10 @@ class Peers(Protocol):
         """Say a word to every server, this one included. May be lost: whoever waits for it also looks now and then."""
         ...
 
+    async def aclose(self) -> None:
+        """Let everything go. May be called twice."""
+        ...
+
     def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set whenever the word is said, by whatever server."""
         ...

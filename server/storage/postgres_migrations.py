@@ -43,6 +43,7 @@ CREATE TABLE keys (
     digest bytea NOT NULL UNIQUE,
     created_at bigint NOT NULL,
     revoked_at bigint,
+    expires_at bigint,
     PRIMARY KEY (org_id, id)
 );
 

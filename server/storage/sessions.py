@@ -26,6 +26,7 @@ from server.storage.scope import Scope
 from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
+_ENDED = "updated_at + expiration_seconds * 1000 < ?"
 _MOST_AGENT_CHATS = 10_000
 _MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
@@ -153,6 +154,27 @@ class Sessions:
         session = await self.get(scope, session_id)
         await self._write(lambda connection: _delete(connection, self._outbox, session, private), erases=True)
         return session
+
+    async def expired(self, org_id: str, until: int, limit: int) -> list[str]:
+        """Sessions that expired before `until`, longest made first."""
+        return await self._database.read(lambda connection: [session_id for (session_id,) in connection.execute(
+            f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
+            [org_id, until, until, limit])])
+
+    async def delete_expired(self, session_ids: Sequence[str], until: int) -> int:
+        """Delete sessions as their owner would; how many were still there, and not in use again since."""
+
+        def work(connection: Connection) -> int:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM sessions WHERE id IN ({', '.join('?' * len(session_ids))}) AND {_ENDED}",
+                [*session_ids, until]).fetchall()
+            for stored in map(_from_row, rows):
+                _delete(connection, self._outbox, _with_costs(connection, stored.session), stored.private)
+            return len(rows)
+
+        deleted = await self._database.write(work, erases=True)
+        self._outbox.wake()
+        return deleted
 
     async def _write(self, work: Callable[[Connection], None], *, erases: bool = False) -> None:
         await self._database.write(work, erases=erases)

@@ -6,15 +6,19 @@ makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PR
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from server.errors import FailedPrecondition, ResourceExhausted, ServiceError, StorageUnavailable
+from server.storage import folder
 from server.storage.database import Column, Connection, DatabaseError, with_also
 
 _MOST_PER_COMMIT = 256
@@ -24,7 +28,7 @@ _OF_THE_FILE = frozenset({
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY})
 _ERASE_BUSY_MS = 100
-_ERASE_AGAIN_SECONDS = 1.0
+_AGAIN_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -55,12 +59,21 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer = _connect(path)
-        self._reader = _connect(path)
+        self._held = _shared(path)
+        try:
+            self._writer = _connect(path)
+            self._reader = _connect(path)
+            self._turn = _WriteTurn(path.with_suffix(".lock"))
+        except BaseException:
+            os.close(self._held)
+            raise
         self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._closed = False
         self._unerased = False
+        self._failing = False
+        self.watch: Callable[[bool], None] = _nobody
+        """Told in the writer's thread when writes begin to fail because of the disk, and when they succeed again."""
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -102,7 +115,7 @@ class SqliteDatabase:
             raise _unusable(self._path)
 
     def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
-        """Run migrations, before anything else uses the database. Raises DatabaseError when another keeps it locked."""
+        """Run migrations, before anything else uses the database. Raises DatabaseError when it cannot be written."""
         try:
             # At once a writer, so that a process that starts at the same moment is waited for and not met half-way.
             self._writer.execute("BEGIN IMMEDIATE")
@@ -110,7 +123,9 @@ class SqliteDatabase:
             self._writer.execute("COMMIT")
         except sqlite3.OperationalError as error:
             self._roll_back()
-            raise DatabaseError(f"{self._path} cannot be brought up to date: another process keeps it locked") from error
+            if not _concerns_the_file(error):
+                raise
+            raise DatabaseError(f"{self._path} cannot be brought up to date: {storage_error(error).message}") from error
 
     async def vacuum(self) -> None:
         """Write the whole file anew, while nobody else writes.
@@ -135,17 +150,20 @@ class SqliteDatabase:
         self._thread.join()
         self._reader.close()
         self._writer.close()
+        self._turn.close()
+        os.close(self._held)
 
     def _run(self) -> None:
         closing = False
-        while not closing:
-            batch, closing = self._next_batch()
-            if batch:
+        while not closing and (first := self._first()) is not None:
+            with self._turn:
+                batch, closing = self._batch(first)
                 self._commit(batch)
 
-    def _next_batch(self) -> tuple[list[_Write], bool]:
+    def _batch(self, first: _Write) -> tuple[list[_Write], bool]:
+        """The write to begin with and all that wait behind it, and whether the database is closing."""
         batch: list[_Write] = []
-        item = self._first()
+        item: _Write | None = first
         while item is not None:
             batch.append(item)
             if len(batch) == _MOST_PER_COMMIT:
@@ -157,13 +175,41 @@ class SqliteDatabase:
         return batch, True
 
     def _first(self) -> _Write | None:
-        """Wait for a write, and meanwhile for a chance to erase."""
-        while self._unerased:
+        """Wait for a write, and meanwhile for a chance to erase, or for the disk to take writes again."""
+        while self._unerased or self._failing:
             try:
-                return self._queue.get(timeout=_ERASE_AGAIN_SECONDS)
+                return self._queue.get(timeout=_AGAIN_SECONDS)
             except queue.Empty:
-                self._erase()
+                if self._unerased:
+                    self._erase()
+                if self._failing:
+                    self._probe()
         return self._queue.get()
+
+    def _probe(self) -> None:
+        """Write a page as it is: who is told that writes fail sends none, so their success would never be noticed."""
+        version = "PRAGMA user_version"
+        with contextlib.suppress(sqlite3.Error):
+            self._committed([lambda: self._writer.execute(f"{version} = {self._writer.execute(version).fetchone()[0]}")])
+
+    def _committed(self, works: list[Callable[[], T]]) -> list[T]:
+        """What works return, once it is on disk. Raises sqlite3.Error when nothing was written."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            results = [work() for work in works]
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._now(failing=self._failing or _is_of_the_disk(error))
+            raise
+        self._now(failing=False)
+        return results
+
+    def _now(self, *, failing: bool) -> None:
+        if failing != self._failing:
+            self._failing = failing
+            with contextlib.suppress(RuntimeError):  # the loop of whoever watched is gone
+                self.watch(not failing)
 
     def _erase(self) -> None:
         """Cut off the log, which has the deleted text until other writes come over it."""
@@ -175,11 +221,8 @@ class SqliteDatabase:
 
     def _commit(self, batch: list[_Write]) -> None:
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            results = [self._attempt(write) for write in batch]
-            self._writer.execute("COMMIT")
+            results = self._committed([partial(self._attempt, write) for write in batch])
         except sqlite3.Error as error:
-            self._roll_back()
             refusal = storage_error(error)
             results = [(None, refusal)] * len(batch)
         if any(write.erases for write in batch):
@@ -208,6 +251,32 @@ class SqliteDatabase:
         if self._writer.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 self._writer.execute("ROLLBACK")
+
+
+class _WriteTurn:
+    """`with turn:` while this process writes: others wait in the kernel's queue, first come, first served.
+
+    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That is what is
+    left when the file for it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
 
 
 @contextlib.contextmanager
@@ -255,6 +324,19 @@ class SqliteSnapshot:
         self._connection.close()
 
 
+def _nobody(_: bool) -> None:
+    """Watches nothing."""
+
+
+def _shared(path: Path) -> int:
+    try:
+        return folder.share(path.parent)
+    except FailedPrecondition as error:
+        raise DatabaseError(error.message) from None
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be opened: {error.strerror}") from None
+
+
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
     for future, result, error in answers:
         if future.done():
@@ -288,12 +370,20 @@ def _unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return DatabaseError(f"{path} cannot be opened and written; check who may write to it and to its folder")
-    return DatabaseError(f"{path} is damaged or is not a database; restore it from a backup, or move it away to begin anew")
+    return DatabaseError(f"{path} is damaged or is not a database; restore it from a backup by "
+                         "`parley restore FILE --replace`, or move it away to begin anew")
 
 
 def _concerns_the_file(error: sqlite3.Error) -> bool:
     """Whether every write of a commit fails with this one; others are one write's own, such as wrong SQL."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
+
+
+def _is_of_the_disk(error: sqlite3.Error) -> bool:
+    """Whether other writes will fail too, and not because of a lock or of who may write."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in _OF_THE_FILE - {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT,
+                                   sqlite3.SQLITE_READONLY}
 
 
 def storage_error(error: sqlite3.Error) -> ServiceError:

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server.clock import Clock, now_ms
-from server.storage import migrations, postgres_migrations
+from server.storage import postgres_migrations
 from server.storage.assistants import Assistants
+from server.storage.backups import DATABASE, SECRET
 from server.storage.chats import Chats
 from server.storage.database import Connection, Database, DatabaseError
+from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
 from server.storage.outbox import Outbox
+from server.storage.peers import Peers
 from server.storage.sessions import Sessions
 from server.storage.sqlite import SqliteDatabase
 from server.storage.squads import Squads
 from server.storage.tools import Tools
+from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
 
 if TYPE_CHECKING:  # an extra
     from server.storage.postgres import PostgresDatabase
-    from server.storage.postgres_peers import PostgresPeers
-
-SQLITE_FILE = "parley.db"
-SECRET_FILE = "key-secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +42,25 @@ class Store:
     idempotency: IdempotencyKeys
     usage: Usage
     outbox: Outbox
-    peers: "PostgresPeers | None" = None
+    peers: Peers
 
     @classmethod
-    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: "PostgresPeers | None" = None) -> "Store":
+    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers, *, remembers_keys: bool) -> "Store":
         outbox = Outbox(database, clock)
-        return cls(database, Keys(database, key_secret, clock, peers), Assistants(database, clock), Squads(database, clock),
-                   Tools(database, clock), Sessions(database, clock, outbox), Chats(database, outbox),
-                   IdempotencyKeys(database, clock), Usage(database), outbox, peers)
+        return cls(database, Keys(database, key_secret, clock, peers if remembers_keys else None),
+                   Assistants(database, clock), Squads(database, clock), Tools(database, clock),
+                   Sessions(database, clock, outbox), Chats(database, outbox), IdempotencyKeys(database, clock, peers),
+                   Usage(database), outbox, peers)
 
     async def aclose(self) -> None:
         """Finish the writes that wait, then close the database."""
-        if self.peers:
-            await self.peers.aclose()
+        await self.peers.aclose()
         await self.database.aclose()
 
     def close(self) -> None:
         """The same at once, for SQLite."""
         self.database.close()
+        self.peers.close()
 
 
 @asynccontextmanager
@@ -79,11 +80,13 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
-    database = SqliteDatabase(folder / SQLITE_FILE)
+    path = folder / DATABASE
+    database = SqliteDatabase(path)
     try:
         database.check()
-        database.migrate(migrations.migrate)
-        return Store.of(database, key_secret.encode() if key_secret else _kept_secret(folder / SECRET_FILE), clock)
+        bring_up_to_date(database, path)
+        secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
+        return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"), remembers_keys=False)
     except BaseException:
         database.close()
         raise
@@ -97,7 +100,7 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
             raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
         secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
         from server.storage.postgres_peers import PostgresPeers
-        return Store.of(database, secret, clock, PostgresPeers(url))
+        return Store.of(database, secret, clock, PostgresPeers(url), remembers_keys=True)
     except BaseException:
         await database.aclose()
         raise

@@ -87,6 +87,7 @@ async def test_whole_conversation_is_read(door, org):
 @pytest.mark.parametrize(("options", "text", "reason"), [
     pytest.param({"stop": "three"}, "You said: one two ", "stop", id="stop string"),
     pytest.param({"stop": ["four", "two"]}, "You said: one ", "stop", id="stop array"),
+    pytest.param({"stop": None}, "You said: one two three four", "stop", id="stop null, as the public schema has it"),
     pytest.param({"stop": ["nine"]}, "You said: one two three four", "stop", id="stop that does not occur"),
     pytest.param({"max_tokens": 3}, "You said: one", "length", id="max_tokens"),
     pytest.param({"max_completion_tokens": 3, "max_tokens": 1}, "You said: one", "length", id="max_completion_tokens"),

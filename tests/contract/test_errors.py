@@ -210,7 +210,8 @@ PLACES = {
     "chat assistant": ("/chat", lambda free: {"input": "x", "assistant": {"own": free}}),
     "chat overrides": ("/chat", lambda free: {**ANSWERED, "assistantOverrides": {"variableValues": {"own": free}}}),
     "chat squad": ("/chat", lambda free: {"input": "x", "squad": {"members": [{"assistant": {"own": free}}]}}),
-    "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {"own": free}}}),
+    "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {
+        "number": "+14155550100", "own": free}}}),
     **{f"response {member}": ("/chat/responses", lambda free, member=member: {**PLAIN, member: {"own": free}})
        for member in ("metadata", "text", "reasoning", "stream_options", "assistantOverrides")},
     "response tools": ("/chat/responses", lambda free: {**PLAIN, "tools": [{"type": "function", "name": "f", "own": free}]}),
@@ -429,3 +430,20 @@ async def test_request_id_of_the_caller_is_kept(http, org, entry):
         answer = await entry.post(http, org, content, **{"x-request-id": "mine-1"})
 
         assert answer.headers["x-request-id"] == "mine-1"
+
+
+# --- headers that gRPC does not know ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x'a", "x#", "x!", "x|a", "x~", "x`a", "x$%&*+^"])
+async def test_header_of_a_name_that_grpc_does_not_take_is_passed_over(http, org, name):
+    answer = await http.get("/session", headers={**org.bearer, name: "a"})
+
+    assert answer.status_code == 200
+
+
+async def test_request_id_that_is_no_text_is_passed_over(http, org):
+    answer = await http.get("/session", headers=[(b"authorization", org.bearer["authorization"].encode()),
+                                                 (b"x-request-id", b"\xe9")])
+
+    assert answer.status_code == 200

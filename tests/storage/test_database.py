@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import queue
 import sqlite3
 import threading
 
@@ -184,6 +185,35 @@ async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(data
     assert numbers(database) == [1]
     database._writer.execute("PRAGMA max_page_count = 100000")
     assert await database.write(insert(5, "x" * 100_000)) == 5
+
+
+async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it_does_again(database, monkeypatch):
+    monkeypatch.setattr("server.storage.sqlite._AGAIN_SECONDS", 0.01)
+    told: queue.Queue[bool] = queue.Queue()
+    database.watch = told.put
+    database._writer.execute("PRAGMA max_page_count = 2")
+
+    with pytest.raises(ResourceExhausted):
+        await database.write(insert(1, "x" * 100_000))
+
+    assert await asyncio.to_thread(told.get, timeout=20) is False
+    assert await asyncio.to_thread(told.get, timeout=20) is True  # nobody wrote since: a page of its own was enough
+    assert told.empty()
+
+
+async def test_failures_that_are_not_the_disks_are_told_to_their_callers_only(database):
+    told = []
+    database.watch = told.append
+    database._writer.execute("PRAGMA query_only = ON")
+    with pytest.raises(FailedPrecondition):
+        await database.write(insert(1))
+    database._writer.execute("PRAGMA query_only = OFF")
+    with pytest.raises(ZeroDivisionError):
+        await database.write(raising(ZeroDivisionError(), after=insert(1)))
+
+    await database.write(insert(2))
+
+    assert told == []
 
 
 async def test_read_only_file_is_told(database):
@@ -395,7 +425,7 @@ def test_damaged_file_is_refused_with_a_remedy(tmp_path, damage):
     damage(with_rows(tmp_path))
     threads = threading.active_count()
 
-    with pytest.raises(DatabaseError, match=r"parley\.db is damaged or is not a database; restore it from a backup"):
+    with pytest.raises(DatabaseError, match=r"parley\.db is damaged or is not a database; .*parley restore FILE"):
         open_store(tmp_path)
 
     gc.collect()  # a connection left open would warn

@@ -64,6 +64,19 @@ async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
     assert (await store.keys.caller(stays.key)).key_id == stays.id
 
 
+async def test_key_is_nobodys_from_the_moment_on_at_which_it_expires(store, clock):
+    ends, stays = await store.keys.create("acme", "api", clock.now + 1_000), await store.keys.create("acme", "api")
+
+    clock.now += 999
+    before = await store.keys.caller(ends.key)
+    clock.now += 1
+
+    assert before.key_id == ends.id
+    assert await store.keys.caller(ends.key) is None
+    assert (await store.keys.caller(stays.key)).key_id == stays.id
+    assert [key["expiresAt"] for key in await store.keys.list()] == [clock.now, None]
+
+
 async def test_revoking_twice_keeps_the_first_time(store, clock):
     made = await store.keys.create("acme", "api")
     await store.keys.revoke(made.id)

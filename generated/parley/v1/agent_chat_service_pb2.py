@@ -26,51 +26,66 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 from generated.parley.v1 import agent_chat_pb2 as parley_dot_v1_dot_agent__chat__pb2
 from generated.parley.v1 import chat_pb2 as parley_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"parley/v1/agent_chat_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1aparley/v1/agent_chat.proto\x1a\x14parley/v1/chat.proto\"\xca\x01\n\x16\x43reateAgentChatRequest\x12\x19\n\x08\x61gent_id\x18\x01 \x01(\tR\x07\x61gentId\x12&\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02H\x00R\x06userId\x88\x01\x01\x12\x33\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12,\n\x05input\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05inputB\n\n\x08_user_id\"t\n\x15ListAgentChatsRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tH\x00R\x06userId\x88\x01\x01\x12\"\n\nagent_type\x18\x02 \x01(\tH\x01R\tagentType\x88\x01\x01\x42\n\n\x08_user_idB\r\n\x0b_agent_type\"D\n\x16ListAgentChatsResponse\x12*\n\x05\x63hats\x18\x01 \x03(\x0b\x32\x14.parley.v1.AgentChatR\x05\x63hats\".\n\x13GetAgentChatRequest\x12\x17\n\x07\x63hat_id\x18\x01 \x01(\tR\x06\x63hatId\"1\n\x16\x44\x65leteAgentChatRequest\x12\x17\n\x07\x63hat_id\x18\x01 \x01(\tR\x06\x63hatId\"\x81\x01\n\x14\x43reateMessageRequest\x12\x17\n\x07\x63hat_id\x18\x01 \x01(\tR\x06\x63hatId\x12!\n\x07\x63ontent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07\x63ontent\x12$\n\x04role\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\n\x04userH\x00R\x04role\x88\x01\x01\x42\x07\n\x05_role\".\n\x13ListMessagesRequest\x12\x17\n\x07\x63hat_id\x18\x01 \x01(\tR\x06\x63hatId\"K\n\x14ListMessagesResponse\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x17.parley.v1.AgentMessageR\x08messages2\xd3\x05\n\x10\x41gentChatService\x12\\\n\x0f\x43reateAgentChat\x12!.parley.v1.CreateAgentChatRequest\x1a\x14.parley.v1.AgentChat\"\x10\x82\xd3\xe4\x93\x02\n\"\x05/chat:\x01*\x12\x64\n\x0eListAgentChats\x12 .parley.v1.ListAgentChatsRequest\x1a!.parley.v1.ListAgentChatsResponse\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/chat\x12i\n\x0cGetAgentChat\x12\x1e.parley.v1.GetAgentChatRequest\x1a .parley.v1.AgentChatWithMessages\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/chat/{chat_id}\x12\x65\n\x0f\x44\x65leteAgentChat\x12!.parley.v1.DeleteAgentChatRequest\x1a\x16.google.protobuf.Empty\"\x17\x82\xd3\xe4\x93\x02\x11*\x0f/chat/{chat_id}\x12m\n\rCreateMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x17.parley.v1.AgentMessage\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/chat/{chat_id}/message:\x01*\x12p\n\x0cListMessages\x12\x1e.parley.v1.ListMessagesRequest\x1a\x1f.parley.v1.ListMessagesResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/chat/{chat_id}/message\x12H\n\rStreamMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x14.parley.v1.ChatEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"parley/v1/agent_chat_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x1aparley/v1/agent_chat.proto\x1a\x14parley/v1/chat.proto\"\xd4\x01\n\x16\x43reateAgentChatRequest\x12\x1f\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x07\x61gentId\x12*\n\x07user_id\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x02\x88\xb5\x18\x01H\x00R\x06userId\x88\x01\x01\x12\x33\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12,\n\x05input\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05inputB\n\n\x08_user_id\"z\n\x15ListAgentChatsRequest\x12\"\n\x07user_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00R\x06userId\x88\x01\x01\x12\"\n\nagent_type\x18\x02 \x01(\tH\x01R\tagentType\x88\x01\x01\x42\n\n\x08_user_idB\r\n\x0b_agent_type\"D\n\x16ListAgentChatsResponse\x12*\n\x05\x63hats\x18\x01 \x03(\x0b\x32\x14.parley.v1.AgentChatR\x05\x63hats\"4\n\x13GetAgentChatRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"7\n\x16\x44\x65leteAgentChatRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"\x87\x01\n\x14\x43reateMessageRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\x12!\n\x07\x63ontent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07\x63ontent\x12$\n\x04role\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\n\x04userH\x00R\x04role\x88\x01\x01\x42\x07\n\x05_role\"4\n\x13ListMessagesRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"K\n\x14ListMessagesResponse\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x17.parley.v1.AgentMessageR\x08messages2\xf1\x05\n\x10\x41gentChatService\x12`\n\x0f\x43reateAgentChat\x12!.parley.v1.CreateAgentChatRequest\x1a\x14.parley.v1.AgentChat\"\x14\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\n\"\x05/chat:\x01*\x12h\n\x0eListAgentChats\x12 .parley.v1.ListAgentChatsRequest\x1a!.parley.v1.ListAgentChatsResponse\"\x11\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x07\x12\x05/chat\x12m\n\x0cGetAgentChat\x12\x1e.parley.v1.GetAgentChatRequest\x1a .parley.v1.AgentChatWithMessages\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/chat/{chat_id}\x12i\n\x0f\x44\x65leteAgentChat\x12!.parley.v1.DeleteAgentChatRequest\x1a\x16.google.protobuf.Empty\"\x1b\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x11*\x0f/chat/{chat_id}\x12q\n\rCreateMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x17.parley.v1.AgentMessage\"&\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/chat/{chat_id}/message:\x01*\x12t\n\x0cListMessages\x12\x1e.parley.v1.ListMessagesRequest\x1a\x1f.parley.v1.ListMessagesResponse\"#\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/chat/{chat_id}/message\x12N\n\rStreamMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x14.parley.v1.ChatEvent\"\x04\x88\xb5\x18\x02\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.agent_chat_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATEAGENTCHATREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_CREATEAGENTCHATREQUEST'].fields_by_name['agent_id']._serialized_options = b'\210\265\030\003'
   _globals['_CREATEAGENTCHATREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_CREATEAGENTCHATREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_CREATEAGENTCHATREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\030\200\002\210\265\030\001'
+  _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['user_id']._serialized_options = b'\210\265\030\001'
+  _globals['_GETAGENTCHATREQUEST'].fields_by_name['chat_id']._loaded_options = None
+  _globals['_GETAGENTCHATREQUEST'].fields_by_name['chat_id']._serialized_options = b'\210\265\030\006'
+  _globals['_DELETEAGENTCHATREQUEST'].fields_by_name['chat_id']._loaded_options = None
+  _globals['_DELETEAGENTCHATREQUEST'].fields_by_name['chat_id']._serialized_options = b'\210\265\030\006'
+  _globals['_CREATEMESSAGEREQUEST'].fields_by_name['chat_id']._loaded_options = None
+  _globals['_CREATEMESSAGEREQUEST'].fields_by_name['chat_id']._serialized_options = b'\210\265\030\006'
   _globals['_CREATEMESSAGEREQUEST'].fields_by_name['content']._loaded_options = None
   _globals['_CREATEMESSAGEREQUEST'].fields_by_name['content']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_CREATEMESSAGEREQUEST'].fields_by_name['role']._loaded_options = None
   _globals['_CREATEMESSAGEREQUEST'].fields_by_name['role']._serialized_options = b'\272H\010r\006\n\004user'
+  _globals['_LISTMESSAGESREQUEST'].fields_by_name['chat_id']._loaded_options = None
+  _globals['_LISTMESSAGESREQUEST'].fields_by_name['chat_id']._serialized_options = b'\210\265\030\006'
   _globals['_AGENTCHATSERVICE'].methods_by_name['CreateAgentChat']._loaded_options = None
-  _globals['_AGENTCHATSERVICE'].methods_by_name['CreateAgentChat']._serialized_options = b'\202\323\344\223\002\n\"\005/chat:\001*'
+  _globals['_AGENTCHATSERVICE'].methods_by_name['CreateAgentChat']._serialized_options = b'\210\265\030\002\202\323\344\223\002\n\"\005/chat:\001*'
   _globals['_AGENTCHATSERVICE'].methods_by_name['ListAgentChats']._loaded_options = None
-  _globals['_AGENTCHATSERVICE'].methods_by_name['ListAgentChats']._serialized_options = b'\202\323\344\223\002\007\022\005/chat'
+  _globals['_AGENTCHATSERVICE'].methods_by_name['ListAgentChats']._serialized_options = b'\210\265\030\001\202\323\344\223\002\007\022\005/chat'
   _globals['_AGENTCHATSERVICE'].methods_by_name['GetAgentChat']._loaded_options = None
-  _globals['_AGENTCHATSERVICE'].methods_by_name['GetAgentChat']._serialized_options = b'\202\323\344\223\002\021\022\017/chat/{chat_id}'
+  _globals['_AGENTCHATSERVICE'].methods_by_name['GetAgentChat']._serialized_options = b'\210\265\030\002\202\323\344\223\002\021\022\017/chat/{chat_id}'
   _globals['_AGENTCHATSERVICE'].methods_by_name['DeleteAgentChat']._loaded_options = None
-  _globals['_AGENTCHATSERVICE'].methods_by_name['DeleteAgentChat']._serialized_options = b'\202\323\344\223\002\021*\017/chat/{chat_id}'
+  _globals['_AGENTCHATSERVICE'].methods_by_name['DeleteAgentChat']._serialized_options = b'\210\265\030\001\202\323\344\223\002\021*\017/chat/{chat_id}'
   _globals['_AGENTCHATSERVICE'].methods_by_name['CreateMessage']._loaded_options = None
-  _globals['_AGENTCHATSERVICE'].methods_by_name['CreateMessage']._serialized_options = b'\202\323\344\223\002\034\"\027/chat/{chat_id}/message:\001*'
+  _globals['_AGENTCHATSERVICE'].methods_by_name['CreateMessage']._serialized_options = b'\210\265\030\002\202\323\344\223\002\034\"\027/chat/{chat_id}/message:\001*'
   _globals['_AGENTCHATSERVICE'].methods_by_name['ListMessages']._loaded_options = None
-  _globals['_AGENTCHATSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\202\323\344\223\002\031\022\027/chat/{chat_id}/message'
-  _globals['_CREATEAGENTCHATREQUEST']._serialized_start=218
-  _globals['_CREATEAGENTCHATREQUEST']._serialized_end=420
-  _globals['_LISTAGENTCHATSREQUEST']._serialized_start=422
-  _globals['_LISTAGENTCHATSREQUEST']._serialized_end=538
-  _globals['_LISTAGENTCHATSRESPONSE']._serialized_start=540
-  _globals['_LISTAGENTCHATSRESPONSE']._serialized_end=608
-  _globals['_GETAGENTCHATREQUEST']._serialized_start=610
-  _globals['_GETAGENTCHATREQUEST']._serialized_end=656
-  _globals['_DELETEAGENTCHATREQUEST']._serialized_start=658
-  _globals['_DELETEAGENTCHATREQUEST']._serialized_end=707
-  _globals['_CREATEMESSAGEREQUEST']._serialized_start=710
-  _globals['_CREATEMESSAGEREQUEST']._serialized_end=839
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=841
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=887
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=889
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=964
-  _globals['_AGENTCHATSERVICE']._serialized_start=967
-  _globals['_AGENTCHATSERVICE']._serialized_end=1690
+  _globals['_AGENTCHATSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\210\265\030\002\202\323\344\223\002\031\022\027/chat/{chat_id}/message'
+  _globals['_AGENTCHATSERVICE'].methods_by_name['StreamMessage']._loaded_options = None
+  _globals['_AGENTCHATSERVICE'].methods_by_name['StreamMessage']._serialized_options = b'\210\265\030\002'
+  _globals['_CREATEAGENTCHATREQUEST']._serialized_start=242
+  _globals['_CREATEAGENTCHATREQUEST']._serialized_end=454
+  _globals['_LISTAGENTCHATSREQUEST']._serialized_start=456
+  _globals['_LISTAGENTCHATSREQUEST']._serialized_end=578
+  _globals['_LISTAGENTCHATSRESPONSE']._serialized_start=580
+  _globals['_LISTAGENTCHATSRESPONSE']._serialized_end=648
+  _globals['_GETAGENTCHATREQUEST']._serialized_start=650
+  _globals['_GETAGENTCHATREQUEST']._serialized_end=702
+  _globals['_DELETEAGENTCHATREQUEST']._serialized_start=704
+  _globals['_DELETEAGENTCHATREQUEST']._serialized_end=759
+  _globals['_CREATEMESSAGEREQUEST']._serialized_start=762
+  _globals['_CREATEMESSAGEREQUEST']._serialized_end=897
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=899
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=951
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=953
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1028
+  _globals['_AGENTCHATSERVICE']._serialized_start=1031
+  _globals['_AGENTCHATSERVICE']._serialized_end=1784
 # @@protoc_insertion_point(module_scope)

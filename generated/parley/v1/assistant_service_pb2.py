@@ -26,10 +26,11 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 from generated.parley.v1 import assistant_pb2 as parley_dot_v1_dot_assistant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parley/v1/assistant_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19parley/v1/assistant.proto\"\xb0\x02\n\x16\x43reateAssistantRequest\x12\x32\n\tassistant\x18\x01 \x01(\x0b\x32\x14.parley.v1.AssistantR\tassistant\x12\x33\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n\x1b\x61ssistant.typed_or_document\x12[send the assistant as the JSON body, or over gRPC as either assistant or document, not both\x1a)has(this.assistant) != has(this.document)\"%\n\x13GetAssistantRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"\xad\x04\n\x15ListAssistantsRequest\x12\x32\n\x05limit\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05limit\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x02 \x01(\tH\x01R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\x04 \x01(\tH\x03R\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x05 \x01(\tH\x04R\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x06 \x01(\tH\x05R\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\x07 \x01(\tH\x06R\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x08 \x01(\tH\x07R\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\t \x01(\tH\x08R\x0bupdatedAtLe\x88\x01\x01\x42\x08\n\x06_limitB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_le\"N\n\x16ListAssistantsResponse\x12\x34\n\nassistants\x18\x01 \x03(\x0b\x32\x14.parley.v1.AssistantR\nassistants\"_\n\x16UpdateAssistantRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x35\n\x05patch\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x05patch\"(\n\x16\x44\x65leteAssistantRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id2\x8b\x07\n\x10\x41ssistantService\x12J\n\x0f\x43reateAssistant\x12!.parley.v1.CreateAssistantRequest\x1a\x14.parley.v1.Assistant\x12\x66\n\rPostAssistant\x12!.parley.v1.CreateAssistantRequest\x1a\x14.google.api.HttpBody\"\x1c\x82\xd3\xe4\x93\x02\x16\"\n/assistant:\x08\x64ocument\x12U\n\x0eListAssistants\x12 .parley.v1.ListAssistantsRequest\x1a!.parley.v1.ListAssistantsResponse\x12]\n\x0f\x46\x65tchAssistants\x12 .parley.v1.ListAssistantsRequest\x1a\x14.google.api.HttpBody\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/assistant\x12\x44\n\x0cGetAssistant\x12\x1e.parley.v1.GetAssistantRequest\x1a\x14.parley.v1.Assistant\x12_\n\x0e\x46\x65tchAssistant\x12\x1e.parley.v1.GetAssistantRequest\x1a\x14.google.api.HttpBody\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/assistant/{id}\x12J\n\x0fUpdateAssistant\x12!.parley.v1.UpdateAssistantRequest\x1a\x14.parley.v1.Assistant\x12i\n\x0ePatchAssistant\x12!.parley.v1.UpdateAssistantRequest\x1a\x14.google.api.HttpBody\"\x1e\x82\xd3\xe4\x93\x02\x18\x32\x0f/assistant/{id}:\x05patch\x12J\n\x0f\x44\x65leteAssistant\x12!.parley.v1.DeleteAssistantRequest\x1a\x14.parley.v1.Assistant\x12\x63\n\x0fRemoveAssistant\x12!.parley.v1.DeleteAssistantRequest\x1a\x14.google.api.HttpBody\"\x17\x82\xd3\xe4\x93\x02\x11*\x0f/assistant/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parley/v1/assistant_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x19parley/v1/assistant.proto\"\xb0\x02\n\x16\x43reateAssistantRequest\x12\x32\n\tassistant\x18\x01 \x01(\x0b\x32\x14.parley.v1.AssistantR\tassistant\x12\x33\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n\x1b\x61ssistant.typed_or_document\x12[send the assistant as the JSON body, or over gRPC as either assistant or document, not both\x1a)has(this.assistant) != has(this.document)\"+\n\x13GetAssistantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x02id\"\xad\x04\n\x15ListAssistantsRequest\x12\x32\n\x05limit\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05limit\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x02 \x01(\tH\x01R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\x04 \x01(\tH\x03R\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x05 \x01(\tH\x04R\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x06 \x01(\tH\x05R\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\x07 \x01(\tH\x06R\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x08 \x01(\tH\x07R\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\t \x01(\tH\x08R\x0bupdatedAtLe\x88\x01\x01\x42\x08\n\x06_limitB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_le\"N\n\x16ListAssistantsResponse\x12\x34\n\nassistants\x18\x01 \x03(\x0b\x32\x14.parley.v1.AssistantR\nassistants\"e\n\x16UpdateAssistantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x02id\x12\x35\n\x05patch\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x05patch\".\n\x16\x44\x65leteAssistantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x02id2\xbd\x07\n\x10\x41ssistantService\x12P\n\x0f\x43reateAssistant\x12!.parley.v1.CreateAssistantRequest\x1a\x14.parley.v1.Assistant\"\x04\x88\xb5\x18\x01\x12j\n\rPostAssistant\x12!.parley.v1.CreateAssistantRequest\x1a\x14.google.api.HttpBody\" \x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x16\"\n/assistant:\x08\x64ocument\x12[\n\x0eListAssistants\x12 .parley.v1.ListAssistantsRequest\x1a!.parley.v1.ListAssistantsResponse\"\x04\x88\xb5\x18\x01\x12\x61\n\x0f\x46\x65tchAssistants\x12 .parley.v1.ListAssistantsRequest\x1a\x14.google.api.HttpBody\"\x16\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/assistant\x12J\n\x0cGetAssistant\x12\x1e.parley.v1.GetAssistantRequest\x1a\x14.parley.v1.Assistant\"\x04\x88\xb5\x18\x01\x12\x63\n\x0e\x46\x65tchAssistant\x12\x1e.parley.v1.GetAssistantRequest\x1a\x14.google.api.HttpBody\"\x1b\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/assistant/{id}\x12P\n\x0fUpdateAssistant\x12!.parley.v1.UpdateAssistantRequest\x1a\x14.parley.v1.Assistant\"\x04\x88\xb5\x18\x01\x12m\n\x0ePatchAssistant\x12!.parley.v1.UpdateAssistantRequest\x1a\x14.google.api.HttpBody\"\"\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x18\x32\x0f/assistant/{id}:\x05patch\x12P\n\x0f\x44\x65leteAssistant\x12!.parley.v1.DeleteAssistantRequest\x1a\x14.parley.v1.Assistant\"\x04\x88\xb5\x18\x01\x12g\n\x0fRemoveAssistant\x12!.parley.v1.DeleteAssistantRequest\x1a\x14.google.api.HttpBody\"\x1b\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x11*\x0f/assistant/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,32 +39,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEASSISTANTREQUEST']._loaded_options = None
   _globals['_CREATEASSISTANTREQUEST']._serialized_options = b'\272H\250\001\032\245\001\n\033assistant.typed_or_document\022[send the assistant as the JSON body, or over gRPC as either assistant or document, not both\032)has(this.assistant) != has(this.document)'
+  _globals['_GETASSISTANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETASSISTANTREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\003'
   _globals['_LISTASSISTANTSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTASSISTANTSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000@\217@)\000\000\000\000\000\000\000\000'
+  _globals['_UPDATEASSISTANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEASSISTANTREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\003'
   _globals['_UPDATEASSISTANTREQUEST'].fields_by_name['patch']._loaded_options = None
   _globals['_UPDATEASSISTANTREQUEST'].fields_by_name['patch']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETEASSISTANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEASSISTANTREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\003'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['CreateAssistant']._loaded_options = None
+  _globals['_ASSISTANTSERVICE'].methods_by_name['CreateAssistant']._serialized_options = b'\210\265\030\001'
   _globals['_ASSISTANTSERVICE'].methods_by_name['PostAssistant']._loaded_options = None
-  _globals['_ASSISTANTSERVICE'].methods_by_name['PostAssistant']._serialized_options = b'\202\323\344\223\002\026\"\n/assistant:\010document'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['PostAssistant']._serialized_options = b'\210\265\030\001\202\323\344\223\002\026\"\n/assistant:\010document'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['ListAssistants']._loaded_options = None
+  _globals['_ASSISTANTSERVICE'].methods_by_name['ListAssistants']._serialized_options = b'\210\265\030\001'
   _globals['_ASSISTANTSERVICE'].methods_by_name['FetchAssistants']._loaded_options = None
-  _globals['_ASSISTANTSERVICE'].methods_by_name['FetchAssistants']._serialized_options = b'\202\323\344\223\002\014\022\n/assistant'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['FetchAssistants']._serialized_options = b'\210\265\030\001\202\323\344\223\002\014\022\n/assistant'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['GetAssistant']._loaded_options = None
+  _globals['_ASSISTANTSERVICE'].methods_by_name['GetAssistant']._serialized_options = b'\210\265\030\001'
   _globals['_ASSISTANTSERVICE'].methods_by_name['FetchAssistant']._loaded_options = None
-  _globals['_ASSISTANTSERVICE'].methods_by_name['FetchAssistant']._serialized_options = b'\202\323\344\223\002\021\022\017/assistant/{id}'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['FetchAssistant']._serialized_options = b'\210\265\030\001\202\323\344\223\002\021\022\017/assistant/{id}'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['UpdateAssistant']._loaded_options = None
+  _globals['_ASSISTANTSERVICE'].methods_by_name['UpdateAssistant']._serialized_options = b'\210\265\030\001'
   _globals['_ASSISTANTSERVICE'].methods_by_name['PatchAssistant']._loaded_options = None
-  _globals['_ASSISTANTSERVICE'].methods_by_name['PatchAssistant']._serialized_options = b'\202\323\344\223\002\0302\017/assistant/{id}:\005patch'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['PatchAssistant']._serialized_options = b'\210\265\030\001\202\323\344\223\002\0302\017/assistant/{id}:\005patch'
+  _globals['_ASSISTANTSERVICE'].methods_by_name['DeleteAssistant']._loaded_options = None
+  _globals['_ASSISTANTSERVICE'].methods_by_name['DeleteAssistant']._serialized_options = b'\210\265\030\001'
   _globals['_ASSISTANTSERVICE'].methods_by_name['RemoveAssistant']._loaded_options = None
-  _globals['_ASSISTANTSERVICE'].methods_by_name['RemoveAssistant']._serialized_options = b'\202\323\344\223\002\021*\017/assistant/{id}'
-  _globals['_CREATEASSISTANTREQUEST']._serialized_start=192
-  _globals['_CREATEASSISTANTREQUEST']._serialized_end=496
-  _globals['_GETASSISTANTREQUEST']._serialized_start=498
-  _globals['_GETASSISTANTREQUEST']._serialized_end=535
-  _globals['_LISTASSISTANTSREQUEST']._serialized_start=538
-  _globals['_LISTASSISTANTSREQUEST']._serialized_end=1095
-  _globals['_LISTASSISTANTSRESPONSE']._serialized_start=1097
-  _globals['_LISTASSISTANTSRESPONSE']._serialized_end=1175
-  _globals['_UPDATEASSISTANTREQUEST']._serialized_start=1177
-  _globals['_UPDATEASSISTANTREQUEST']._serialized_end=1272
-  _globals['_DELETEASSISTANTREQUEST']._serialized_start=1274
-  _globals['_DELETEASSISTANTREQUEST']._serialized_end=1314
-  _globals['_ASSISTANTSERVICE']._serialized_start=1317
-  _globals['_ASSISTANTSERVICE']._serialized_end=2224
+  _globals['_ASSISTANTSERVICE'].methods_by_name['RemoveAssistant']._serialized_options = b'\210\265\030\001\202\323\344\223\002\021*\017/assistant/{id}'
+  _globals['_CREATEASSISTANTREQUEST']._serialized_start=216
+  _globals['_CREATEASSISTANTREQUEST']._serialized_end=520
+  _globals['_GETASSISTANTREQUEST']._serialized_start=522
+  _globals['_GETASSISTANTREQUEST']._serialized_end=565
+  _globals['_LISTASSISTANTSREQUEST']._serialized_start=568
+  _globals['_LISTASSISTANTSREQUEST']._serialized_end=1125
+  _globals['_LISTASSISTANTSRESPONSE']._serialized_start=1127
+  _globals['_LISTASSISTANTSRESPONSE']._serialized_end=1205
+  _globals['_UPDATEASSISTANTREQUEST']._serialized_start=1207
+  _globals['_UPDATEASSISTANTREQUEST']._serialized_end=1308
+  _globals['_DELETEASSISTANTREQUEST']._serialized_start=1310
+  _globals['_DELETEASSISTANTREQUEST']._serialized_end=1356
+  _globals['_ASSISTANTSERVICE']._serialized_start=1359
+  _globals['_ASSISTANTSERVICE']._serialized_end=2316
 # @@protoc_insertion_point(module_scope)

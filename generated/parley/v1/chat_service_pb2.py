@@ -26,10 +26,11 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 from generated.parley.v1 import chat_pb2 as parley_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cparley/v1/chat_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x14parley/v1/chat.proto\"\xc3\x0b\n\x11\x43reateChatRequest\x12\x34\n\x05input\x18\x01 \x01(\x0b\x32\x16.google.protobuf.ValueB\x06\xbaH\x03\xc8\x01\x01R\x05input\x12&\n\x0c\x61ssistant_id\x18\x02 \x01(\tH\x00R\x0b\x61ssistantId\x88\x01\x01\x12\x35\n\tassistant\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\tassistant\x12H\n\x13\x61ssistant_overrides\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x12\x61ssistantOverrides\x12\x1e\n\x08squad_id\x18\x05 \x01(\tH\x01R\x07squadId\x88\x01\x01\x12-\n\x05squad\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructR\x05squad\x12 \n\x04name\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18(H\x02R\x04name\x88\x01\x01\x12\"\n\nsession_id\x18\x08 \x01(\tH\x03R\tsessionId\x88\x01\x01\x12\x1b\n\x06stream\x18\t \x01(\x08H\x04R\x06stream\x88\x01\x01\x12-\n\x10previous_chat_id\x18\n \x01(\tH\x05R\x0epreviousChatId\x88\x01\x01\x12\x36\n\ttransport\x18\x0b \x01(\x0b\x32\x18.parley.v1.ChatTransportR\ttransport:\xdf\x06\xbaH\xdb\x06\x1a\x98\x01\n\x18\x63hat.session_or_previous\x12\x45sessionId and previousChatId are mutually exclusive: send one of them\x1a\x35!(has(this.session_id) && has(this.previous_chat_id))\x1a\xdf\x01\n\x19\x63hat.session_or_assistant\x12MassistantId cannot be sent with sessionId: a session belongs to one assistant\x1as!(has(this.session_id) && (has(this.assistant_id) || has(this.assistant) || has(this.squad_id) || has(this.squad)))\x1a\xdd\x01\n\x12\x63hat.one_assistant\x12RassistantId, assistant, squadId and squad are mutually exclusive: send one of them\x1as[has(this.assistant_id), has(this.assistant), has(this.squad_id), has(this.squad)].filter(given, given).size() <= 1\x1a\xfb\x01\n\x19\x63hat.session_or_transport\x12\x65transport.phoneNumberId and transport.customer cannot be sent with sessionId: the session has its own\x1aw!(has(this.session_id) && has(this.transport) && (has(this.transport.phone_number_id) || has(this.transport.customer)))B\x0f\n\r_assistant_idB\x0b\n\t_squad_idB\x07\n\x05_nameB\r\n\x0b_session_idB\t\n\x07_streamB\x13\n\x11_previous_chat_id\"\xbd\x02\n\rChatTransport\x12*\n\x04type\x18\x01 \x01(\tB\x11\xbaH\x0er\x0c\n\ntwilio.smsH\x00R\x04type\x88\x01\x01\x12+\n\x0fphone_number_id\x18\x02 \x01(\tH\x01R\rphoneNumberId\x88\x01\x01\x12\x33\n\x08\x63ustomer\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x63ustomer\x12V\n&use_llm_generated_message_for_outbound\x18\x04 \x01(\x08H\x02R!useLLMGeneratedMessageForOutbound\x88\x01\x01\x42\x07\n\x05_typeB\x12\n\x10_phone_number_idB)\n\'_use_llm_generated_message_for_outbound\"\xc8\x08\n\x10ListChatsRequest\x12\x13\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1a\n\x06id_any\x18\x02 \x01(\tH\x01R\x05idAny\x88\x01\x01\x12&\n\x0c\x61ssistant_id\x18\x03 \x01(\tH\x02R\x0b\x61ssistantId\x88\x01\x01\x12-\n\x10\x61ssistant_id_any\x18\x04 \x01(\tH\x03R\x0e\x61ssistantIdAny\x88\x01\x01\x12\x1e\n\x08squad_id\x18\x05 \x01(\tH\x04R\x07squadId\x88\x01\x01\x12\"\n\nsession_id\x18\x06 \x01(\tH\x05R\tsessionId\x88\x01\x01\x12-\n\x10previous_chat_id\x18\x07 \x01(\tH\x06R\x0epreviousChatId\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x08 \x01(\tH\x07R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\t \x01(\tH\x08R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\n \x01(\tH\tR\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x0b \x01(\tH\nR\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x0c \x01(\tH\x0bR\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\r \x01(\tH\x0cR\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x0e \x01(\tH\rR\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\x0f \x01(\tH\x0eR\x0bupdatedAtLe\x88\x01\x01\x12\x30\n\x04page\x18\x10 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x65\xcd\xcd\x41)\x00\x00\x00\x00\x00\x00\xf0?H\x0fR\x04page\x88\x01\x01\x12\x32\n\x05limit\x18\x11 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x10R\x05limit\x88\x01\x01\x12\x34\n\nsort_order\x18\x12 \x01(\tB\x10\xbaH\rr\x0bR\x03\x41SCR\x04\x44\x45SCH\x11R\tsortOrder\x88\x01\x01\x12.\n\x07sort_by\x18\x13 \x01(\tB\x10\xbaH\rr\x0bR\tcreatedAtH\x12R\x06sortBy\x88\x01\x01\x42\x05\n\x03_idB\t\n\x07_id_anyB\x0f\n\r_assistant_idB\x13\n\x11_assistant_id_anyB\x0b\n\t_squad_idB\r\n\x0b_session_idB\x13\n\x11_previous_chat_idB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_leB\x07\n\x05_pageB\x08\n\x06_limitB\r\n\x0b_sort_orderB\n\n\x08_sort_by\"u\n\x11ListChatsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x0f.parley.v1.ChatR\x07results\x12\x35\n\x08metadata\x18\x02 \x01(\x0b\x32\x19.parley.v1.PaginationMetaR\x08metadata\" \n\x0eGetChatRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"G\n\x10WatchChatRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n\x05\x61\x66ter\x18\x02 \x01(\rH\x00R\x05\x61\x66ter\x88\x01\x01\x42\x08\n\x06_after\"#\n\x11\x44\x65leteChatRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id2\x97\x04\n\x0b\x43hatService\x12;\n\nCreateChat\x12\x1c.parley.v1.CreateChatRequest\x1a\x0f.parley.v1.Chat\x12\x42\n\nStreamChat\x12\x1c.parley.v1.CreateChatRequest\x1a\x14.parley.v1.ChatEvent0\x01\x12@\n\tWatchChat\x12\x1b.parley.v1.WatchChatRequest\x1a\x14.parley.v1.ChatEvent0\x01\x12R\n\x08PostChat\x12\x1c.parley.v1.CreateChatRequest\x1a\x14.google.api.HttpBody\"\x10\x82\xd3\xe4\x93\x02\n\"\x05/chat:\x01*0\x01\x12U\n\tListChats\x12\x1b.parley.v1.ListChatsRequest\x1a\x1c.parley.v1.ListChatsResponse\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/chat\x12I\n\x07GetChat\x12\x19.parley.v1.GetChatRequest\x1a\x0f.parley.v1.Chat\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/chat/{id}\x12O\n\nDeleteChat\x12\x1c.parley.v1.DeleteChatRequest\x1a\x0f.parley.v1.Chat\"\x12\x82\xd3\xe4\x93\x02\x0c*\n/chat/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cparley/v1/chat_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x14parley/v1/chat.proto\"\xdb\x0b\n\x11\x43reateChatRequest\x12\x34\n\x05input\x18\x01 \x01(\x0b\x32\x16.google.protobuf.ValueB\x06\xbaH\x03\xc8\x01\x01R\x05input\x12,\n\x0c\x61ssistant_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x03H\x00R\x0b\x61ssistantId\x88\x01\x01\x12\x35\n\tassistant\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\tassistant\x12H\n\x13\x61ssistant_overrides\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x12\x61ssistantOverrides\x12$\n\x08squad_id\x18\x05 \x01(\tB\x04\x88\xb5\x18\x04H\x01R\x07squadId\x88\x01\x01\x12-\n\x05squad\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructR\x05squad\x12 \n\x04name\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18(H\x02R\x04name\x88\x01\x01\x12(\n\nsession_id\x18\x08 \x01(\tB\x04\x88\xb5\x18\x06H\x03R\tsessionId\x88\x01\x01\x12\x1b\n\x06stream\x18\t \x01(\x08H\x04R\x06stream\x88\x01\x01\x12\x33\n\x10previous_chat_id\x18\n \x01(\tB\x04\x88\xb5\x18\x07H\x05R\x0epreviousChatId\x88\x01\x01\x12\x36\n\ttransport\x18\x0b \x01(\x0b\x32\x18.parley.v1.ChatTransportR\ttransport:\xdf\x06\xbaH\xdb\x06\x1a\x98\x01\n\x18\x63hat.session_or_previous\x12\x45sessionId and previousChatId are mutually exclusive: send one of them\x1a\x35!(has(this.session_id) && has(this.previous_chat_id))\x1a\xdf\x01\n\x19\x63hat.session_or_assistant\x12MassistantId cannot be sent with sessionId: a session belongs to one assistant\x1as!(has(this.session_id) && (has(this.assistant_id) || has(this.assistant) || has(this.squad_id) || has(this.squad)))\x1a\xdd\x01\n\x12\x63hat.one_assistant\x12RassistantId, assistant, squadId and squad are mutually exclusive: send one of them\x1as[has(this.assistant_id), has(this.assistant), has(this.squad_id), has(this.squad)].filter(given, given).size() <= 1\x1a\xfb\x01\n\x19\x63hat.session_or_transport\x12\x65transport.phoneNumberId and transport.customer cannot be sent with sessionId: the session has its own\x1aw!(has(this.session_id) && has(this.transport) && (has(this.transport.phone_number_id) || has(this.transport.customer)))B\x0f\n\r_assistant_idB\x0b\n\t_squad_idB\x07\n\x05_nameB\r\n\x0b_session_idB\t\n\x07_streamB\x13\n\x11_previous_chat_id\"\xc3\x02\n\rChatTransport\x12*\n\x04type\x18\x01 \x01(\tB\x11\xbaH\x0er\x0c\n\ntwilio.smsH\x00R\x04type\x88\x01\x01\x12\x31\n\x0fphone_number_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x01R\rphoneNumberId\x88\x01\x01\x12\x33\n\x08\x63ustomer\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x63ustomer\x12V\n&use_llm_generated_message_for_outbound\x18\x04 \x01(\x08H\x02R!useLLMGeneratedMessageForOutbound\x88\x01\x01\x42\x07\n\x05_typeB\x12\n\x10_phone_number_idB)\n\'_use_llm_generated_message_for_outbound\"\xf2\x08\n\x10ListChatsRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x07H\x00R\x02id\x88\x01\x01\x12 \n\x06id_any\x18\x02 \x01(\tB\x04\x88\xb5\x18\x07H\x01R\x05idAny\x88\x01\x01\x12,\n\x0c\x61ssistant_id\x18\x03 \x01(\tB\x04\x88\xb5\x18\x03H\x02R\x0b\x61ssistantId\x88\x01\x01\x12\x33\n\x10\x61ssistant_id_any\x18\x04 \x01(\tB\x04\x88\xb5\x18\x03H\x03R\x0e\x61ssistantIdAny\x88\x01\x01\x12$\n\x08squad_id\x18\x05 \x01(\tB\x04\x88\xb5\x18\x04H\x04R\x07squadId\x88\x01\x01\x12(\n\nsession_id\x18\x06 \x01(\tB\x04\x88\xb5\x18\x06H\x05R\tsessionId\x88\x01\x01\x12\x33\n\x10previous_chat_id\x18\x07 \x01(\tB\x04\x88\xb5\x18\x07H\x06R\x0epreviousChatId\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x08 \x01(\tH\x07R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\t \x01(\tH\x08R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\n \x01(\tH\tR\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x0b \x01(\tH\nR\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x0c \x01(\tH\x0bR\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\r \x01(\tH\x0cR\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x0e \x01(\tH\rR\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\x0f \x01(\tH\x0eR\x0bupdatedAtLe\x88\x01\x01\x12\x30\n\x04page\x18\x10 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x65\xcd\xcd\x41)\x00\x00\x00\x00\x00\x00\xf0?H\x0fR\x04page\x88\x01\x01\x12\x32\n\x05limit\x18\x11 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x10R\x05limit\x88\x01\x01\x12\x34\n\nsort_order\x18\x12 \x01(\tB\x10\xbaH\rr\x0bR\x03\x41SCR\x04\x44\x45SCH\x11R\tsortOrder\x88\x01\x01\x12.\n\x07sort_by\x18\x13 \x01(\tB\x10\xbaH\rr\x0bR\tcreatedAtH\x12R\x06sortBy\x88\x01\x01\x42\x05\n\x03_idB\t\n\x07_id_anyB\x0f\n\r_assistant_idB\x13\n\x11_assistant_id_anyB\x0b\n\t_squad_idB\r\n\x0b_session_idB\x13\n\x11_previous_chat_idB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_leB\x07\n\x05_pageB\x08\n\x06_limitB\r\n\x0b_sort_orderB\n\n\x08_sort_by\"u\n\x11ListChatsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x0f.parley.v1.ChatR\x07results\x12\x35\n\x08metadata\x18\x02 \x01(\x0b\x32\x19.parley.v1.PaginationMetaR\x08metadata\"&\n\x0eGetChatRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x07R\x02id\"M\n\x10WatchChatRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x07R\x02id\x12\x19\n\x05\x61\x66ter\x18\x02 \x01(\rH\x00R\x05\x61\x66ter\x88\x01\x01\x42\x08\n\x06_after\")\n\x11\x44\x65leteChatRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x07R\x02id2\xb9\x04\n\x0b\x43hatService\x12\x41\n\nCreateChat\x12\x1c.parley.v1.CreateChatRequest\x1a\x0f.parley.v1.Chat\"\x04\x88\xb5\x18\x02\x12H\n\nStreamChat\x12\x1c.parley.v1.CreateChatRequest\x1a\x14.parley.v1.ChatEvent\"\x04\x88\xb5\x18\x02\x30\x01\x12\x46\n\tWatchChat\x12\x1b.parley.v1.WatchChatRequest\x1a\x14.parley.v1.ChatEvent\"\x04\x88\xb5\x18\x02\x30\x01\x12V\n\x08PostChat\x12\x1c.parley.v1.CreateChatRequest\x1a\x14.google.api.HttpBody\"\x14\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\n\"\x05/chat:\x01*0\x01\x12Y\n\tListChats\x12\x1b.parley.v1.ListChatsRequest\x1a\x1c.parley.v1.ListChatsResponse\"\x11\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x07\x12\x05/chat\x12M\n\x07GetChat\x12\x19.parley.v1.GetChatRequest\x1a\x0f.parley.v1.Chat\"\x16\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/chat/{id}\x12S\n\nDeleteChat\x12\x1c.parley.v1.DeleteChatRequest\x1a\x0f.parley.v1.Chat\"\x16\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x0c*\n/chat/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,12 +39,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATECHATREQUEST'].fields_by_name['input']._loaded_options = None
   _globals['_CREATECHATREQUEST'].fields_by_name['input']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CREATECHATREQUEST'].fields_by_name['assistant_id']._loaded_options = None
+  _globals['_CREATECHATREQUEST'].fields_by_name['assistant_id']._serialized_options = b'\210\265\030\003'
+  _globals['_CREATECHATREQUEST'].fields_by_name['squad_id']._loaded_options = None
+  _globals['_CREATECHATREQUEST'].fields_by_name['squad_id']._serialized_options = b'\210\265\030\004'
   _globals['_CREATECHATREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CREATECHATREQUEST'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030('
+  _globals['_CREATECHATREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_CREATECHATREQUEST'].fields_by_name['session_id']._serialized_options = b'\210\265\030\006'
+  _globals['_CREATECHATREQUEST'].fields_by_name['previous_chat_id']._loaded_options = None
+  _globals['_CREATECHATREQUEST'].fields_by_name['previous_chat_id']._serialized_options = b'\210\265\030\007'
   _globals['_CREATECHATREQUEST']._loaded_options = None
   _globals['_CREATECHATREQUEST']._serialized_options = b'\272H\333\006\032\230\001\n\030chat.session_or_previous\022EsessionId and previousChatId are mutually exclusive: send one of them\0325!(has(this.session_id) && has(this.previous_chat_id))\032\337\001\n\031chat.session_or_assistant\022MassistantId cannot be sent with sessionId: a session belongs to one assistant\032s!(has(this.session_id) && (has(this.assistant_id) || has(this.assistant) || has(this.squad_id) || has(this.squad)))\032\335\001\n\022chat.one_assistant\022RassistantId, assistant, squadId and squad are mutually exclusive: send one of them\032s[has(this.assistant_id), has(this.assistant), has(this.squad_id), has(this.squad)].filter(given, given).size() <= 1\032\373\001\n\031chat.session_or_transport\022etransport.phoneNumberId and transport.customer cannot be sent with sessionId: the session has its own\032w!(has(this.session_id) && has(this.transport) && (has(this.transport.phone_number_id) || has(this.transport.customer)))'
   _globals['_CHATTRANSPORT'].fields_by_name['type']._loaded_options = None
   _globals['_CHATTRANSPORT'].fields_by_name['type']._serialized_options = b'\272H\016r\014\n\ntwilio.sms'
+  _globals['_CHATTRANSPORT'].fields_by_name['phone_number_id']._loaded_options = None
+  _globals['_CHATTRANSPORT'].fields_by_name['phone_number_id']._serialized_options = b'\210\265\030\001'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\007'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['id_any']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['id_any']._serialized_options = b'\210\265\030\007'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['assistant_id']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['assistant_id']._serialized_options = b'\210\265\030\003'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['assistant_id_any']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['assistant_id_any']._serialized_options = b'\210\265\030\003'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['squad_id']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['squad_id']._serialized_options = b'\210\265\030\004'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['session_id']._serialized_options = b'\210\265\030\006'
+  _globals['_LISTCHATSREQUEST'].fields_by_name['previous_chat_id']._loaded_options = None
+  _globals['_LISTCHATSREQUEST'].fields_by_name['previous_chat_id']._serialized_options = b'\210\265\030\007'
   _globals['_LISTCHATSREQUEST'].fields_by_name['page']._loaded_options = None
   _globals['_LISTCHATSREQUEST'].fields_by_name['page']._serialized_options = b'\272H\024\022\022\031\000\000\000\000e\315\315A)\000\000\000\000\000\000\360?'
   _globals['_LISTCHATSREQUEST'].fields_by_name['limit']._loaded_options = None
@@ -52,28 +77,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCHATSREQUEST'].fields_by_name['sort_order']._serialized_options = b'\272H\rr\013R\003ASCR\004DESC'
   _globals['_LISTCHATSREQUEST'].fields_by_name['sort_by']._loaded_options = None
   _globals['_LISTCHATSREQUEST'].fields_by_name['sort_by']._serialized_options = b'\272H\rr\013R\tcreatedAt'
+  _globals['_GETCHATREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETCHATREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\007'
+  _globals['_WATCHCHATREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_WATCHCHATREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\007'
+  _globals['_DELETECHATREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETECHATREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\007'
+  _globals['_CHATSERVICE'].methods_by_name['CreateChat']._loaded_options = None
+  _globals['_CHATSERVICE'].methods_by_name['CreateChat']._serialized_options = b'\210\265\030\002'
+  _globals['_CHATSERVICE'].methods_by_name['StreamChat']._loaded_options = None
+  _globals['_CHATSERVICE'].methods_by_name['StreamChat']._serialized_options = b'\210\265\030\002'
+  _globals['_CHATSERVICE'].methods_by_name['WatchChat']._loaded_options = None
+  _globals['_CHATSERVICE'].methods_by_name['WatchChat']._serialized_options = b'\210\265\030\002'
   _globals['_CHATSERVICE'].methods_by_name['PostChat']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['PostChat']._serialized_options = b'\202\323\344\223\002\n\"\005/chat:\001*'
+  _globals['_CHATSERVICE'].methods_by_name['PostChat']._serialized_options = b'\210\265\030\002\202\323\344\223\002\n\"\005/chat:\001*'
   _globals['_CHATSERVICE'].methods_by_name['ListChats']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['ListChats']._serialized_options = b'\202\323\344\223\002\007\022\005/chat'
+  _globals['_CHATSERVICE'].methods_by_name['ListChats']._serialized_options = b'\210\265\030\001\202\323\344\223\002\007\022\005/chat'
   _globals['_CHATSERVICE'].methods_by_name['GetChat']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['GetChat']._serialized_options = b'\202\323\344\223\002\014\022\n/chat/{id}'
+  _globals['_CHATSERVICE'].methods_by_name['GetChat']._serialized_options = b'\210\265\030\002\202\323\344\223\002\014\022\n/chat/{id}'
   _globals['_CHATSERVICE'].methods_by_name['DeleteChat']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['DeleteChat']._serialized_options = b'\202\323\344\223\002\014*\n/chat/{id}'
-  _globals['_CREATECHATREQUEST']._serialized_start=182
-  _globals['_CREATECHATREQUEST']._serialized_end=1657
-  _globals['_CHATTRANSPORT']._serialized_start=1660
-  _globals['_CHATTRANSPORT']._serialized_end=1977
-  _globals['_LISTCHATSREQUEST']._serialized_start=1980
-  _globals['_LISTCHATSREQUEST']._serialized_end=3076
-  _globals['_LISTCHATSRESPONSE']._serialized_start=3078
-  _globals['_LISTCHATSRESPONSE']._serialized_end=3195
-  _globals['_GETCHATREQUEST']._serialized_start=3197
-  _globals['_GETCHATREQUEST']._serialized_end=3229
-  _globals['_WATCHCHATREQUEST']._serialized_start=3231
-  _globals['_WATCHCHATREQUEST']._serialized_end=3302
-  _globals['_DELETECHATREQUEST']._serialized_start=3304
-  _globals['_DELETECHATREQUEST']._serialized_end=3339
-  _globals['_CHATSERVICE']._serialized_start=3342
-  _globals['_CHATSERVICE']._serialized_end=3877
+  _globals['_CHATSERVICE'].methods_by_name['DeleteChat']._serialized_options = b'\210\265\030\001\202\323\344\223\002\014*\n/chat/{id}'
+  _globals['_CREATECHATREQUEST']._serialized_start=206
+  _globals['_CREATECHATREQUEST']._serialized_end=1705
+  _globals['_CHATTRANSPORT']._serialized_start=1708
+  _globals['_CHATTRANSPORT']._serialized_end=2031
+  _globals['_LISTCHATSREQUEST']._serialized_start=2034
+  _globals['_LISTCHATSREQUEST']._serialized_end=3172
+  _globals['_LISTCHATSRESPONSE']._serialized_start=3174
+  _globals['_LISTCHATSRESPONSE']._serialized_end=3291
+  _globals['_GETCHATREQUEST']._serialized_start=3293
+  _globals['_GETCHATREQUEST']._serialized_end=3331
+  _globals['_WATCHCHATREQUEST']._serialized_start=3333
+  _globals['_WATCHCHATREQUEST']._serialized_end=3410
+  _globals['_DELETECHATREQUEST']._serialized_start=3412
+  _globals['_DELETECHATREQUEST']._serialized_end=3453
+  _globals['_CHATSERVICE']._serialized_start=3456
+  _globals['_CHATSERVICE']._serialized_end=4025
 # @@protoc_insertion_point(module_scope)

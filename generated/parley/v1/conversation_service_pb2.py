@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 from generated.parley.v1 import conversation_pb2 as parley_dot_v1_dot_conversation__pb2
 from generated.parley.v1 import item_pb2 as parley_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$parley/v1/conversation_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1cparley/v1/conversation.proto\x1a\x14parley/v1/item.proto\"\x89\x01\n\x19\x43reateConversationRequest\x12\x37\n\x05items\x18\x01 \x03(\x0b\x32\x17.google.protobuf.StructB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x05items\x12\x33\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\"B\n\x16GetConversationRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\"\x82\x01\n\x19UpdateConversationRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\x12;\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x08metadata\"E\n\x19\x44\x65leteConversationRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\"W\n\x13\x44\x65letedConversation\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x64\x65leted\x18\x03 \x01(\x08R\x07\x64\x65leted\"\x93\x01\n\x12\x43reateItemsRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\x12\x39\n\x05items\x18\x02 \x03(\x0b\x32\x17.google.protobuf.StructB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14R\x05items\x12\x18\n\x07include\x18\x03 \x03(\tR\x07include\"\xe2\x01\n\x10ListItemsRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\x12\x19\n\x05\x61\x66ter\x18\x02 \x01(\tH\x00R\x05\x61\x66ter\x88\x01\x01\x12$\n\x05limit\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01R\x05limit\x88\x01\x01\x12+\n\x05order\x18\x04 \x01(\tB\x10\xbaH\rr\x0bR\x03\x61scR\x04\x64\x65scH\x02R\x05order\x88\x01\x01\x12\x18\n\x07include\x18\x05 \x03(\tR\x07includeB\x08\n\x06_afterB\x08\n\x06_limitB\x08\n\x06_order\"n\n\x0eGetItemRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\x12\x18\n\x07item_id\x18\x02 \x01(\tR\x07item_id\x12\x18\n\x07include\x18\x03 \x03(\tR\x07include\"W\n\x11\x44\x65leteItemRequest\x12(\n\x0f\x63onversation_id\x18\x01 \x01(\tR\x0f\x63onversation_id\x12\x18\n\x07item_id\x18\x02 \x01(\tR\x07item_id2\xfe\x07\n\x13\x43onversationService\x12q\n\x12\x43reateConversation\x12$.parley.v1.CreateConversationRequest\x1a\x17.parley.v1.Conversation\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/conversations:\x01*\x12z\n\x0fGetConversation\x12!.parley.v1.GetConversationRequest\x1a\x17.parley.v1.Conversation\"+\x82\xd3\xe4\x93\x02%\x12#/v1/conversations/{conversation_id}\x12\x83\x01\n\x12UpdateConversation\x12$.parley.v1.UpdateConversationRequest\x1a\x17.parley.v1.Conversation\".\x82\xd3\xe4\x93\x02(\"#/v1/conversations/{conversation_id}:\x01*\x12\x87\x01\n\x12\x44\x65leteConversation\x12$.parley.v1.DeleteConversationRequest\x1a\x1e.parley.v1.DeletedConversation\"+\x82\xd3\xe4\x93\x02%*#/v1/conversations/{conversation_id}\x12w\n\x0b\x43reateItems\x12\x1d.parley.v1.CreateItemsRequest\x1a\x13.parley.v1.ItemList\"4\x82\xd3\xe4\x93\x02.\")/v1/conversations/{conversation_id}/items:\x01*\x12p\n\tListItems\x12\x1b.parley.v1.ListItemsRequest\x1a\x13.parley.v1.ItemList\"1\x82\xd3\xe4\x93\x02+\x12)/v1/conversations/{conversation_id}/items\x12z\n\x07GetItem\x12\x19.parley.v1.GetItemRequest\x1a\x17.google.protobuf.Struct\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v1/conversations/{conversation_id}/items/{item_id}\x12\x80\x01\n\nDeleteItem\x12\x1c.parley.v1.DeleteItemRequest\x1a\x17.parley.v1.Conversation\";\x82\xd3\xe4\x93\x02\x35*3/v1/conversations/{conversation_id}/items/{item_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$parley/v1/conversation_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x1cparley/v1/conversation.proto\x1a\x14parley/v1/item.proto\"\x89\x01\n\x19\x43reateConversationRequest\x12\x37\n\x05items\x18\x01 \x03(\x0b\x32\x17.google.protobuf.StructB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x05items\x12\x33\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\"H\n\x16GetConversationRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\"\x88\x01\n\x19UpdateConversationRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\x12;\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x08metadata\"K\n\x19\x44\x65leteConversationRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\"W\n\x13\x44\x65letedConversation\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x64\x65leted\x18\x03 \x01(\x08R\x07\x64\x65leted\"\x99\x01\n\x12\x43reateItemsRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\x12\x39\n\x05items\x18\x02 \x03(\x0b\x32\x17.google.protobuf.StructB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14R\x05items\x12\x18\n\x07include\x18\x03 \x03(\tR\x07include\"\xee\x01\n\x10ListItemsRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\x12\x1f\n\x05\x61\x66ter\x18\x02 \x01(\tB\x04\x88\xb5\x18\x08H\x00R\x05\x61\x66ter\x88\x01\x01\x12$\n\x05limit\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01R\x05limit\x88\x01\x01\x12+\n\x05order\x18\x04 \x01(\tB\x10\xbaH\rr\x0bR\x03\x61scR\x04\x64\x65scH\x02R\x05order\x88\x01\x01\x12\x18\n\x07include\x18\x05 \x03(\tR\x07includeB\x08\n\x06_afterB\x08\n\x06_limitB\x08\n\x06_order\"z\n\x0eGetItemRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\x12\x1e\n\x07item_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x08R\x07item_id\x12\x18\n\x07include\x18\x03 \x03(\tR\x07include\"c\n\x11\x44\x65leteItemRequest\x12.\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x0f\x63onversation_id\x12\x1e\n\x07item_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x08R\x07item_id2\x9e\x08\n\x13\x43onversationService\x12u\n\x12\x43reateConversation\x12$.parley.v1.CreateConversationRequest\x1a\x17.parley.v1.Conversation\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\"\x11/v1/conversations:\x01*\x12~\n\x0fGetConversation\x12!.parley.v1.GetConversationRequest\x1a\x17.parley.v1.Conversation\"/\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02%\x12#/v1/conversations/{conversation_id}\x12\x87\x01\n\x12UpdateConversation\x12$.parley.v1.UpdateConversationRequest\x1a\x17.parley.v1.Conversation\"2\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02(\"#/v1/conversations/{conversation_id}:\x01*\x12\x8b\x01\n\x12\x44\x65leteConversation\x12$.parley.v1.DeleteConversationRequest\x1a\x1e.parley.v1.DeletedConversation\"/\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02%*#/v1/conversations/{conversation_id}\x12{\n\x0b\x43reateItems\x12\x1d.parley.v1.CreateItemsRequest\x1a\x13.parley.v1.ItemList\"8\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02.\")/v1/conversations/{conversation_id}/items:\x01*\x12t\n\tListItems\x12\x1b.parley.v1.ListItemsRequest\x1a\x13.parley.v1.ItemList\"5\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02+\x12)/v1/conversations/{conversation_id}/items\x12~\n\x07GetItem\x12\x19.parley.v1.GetItemRequest\x1a\x17.google.protobuf.Struct\"?\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x35\x12\x33/v1/conversations/{conversation_id}/items/{item_id}\x12\x84\x01\n\nDeleteItem\x12\x1c.parley.v1.DeleteItemRequest\x1a\x17.parley.v1.Conversation\"?\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x35*3/v1/conversations/{conversation_id}/items/{item_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,48 +39,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATECONVERSATIONREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_CREATECONVERSATIONREQUEST'].fields_by_name['items']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_GETCONVERSATIONREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_GETCONVERSATIONREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
+  _globals['_UPDATECONVERSATIONREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_UPDATECONVERSATIONREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
   _globals['_UPDATECONVERSATIONREQUEST'].fields_by_name['metadata']._loaded_options = None
   _globals['_UPDATECONVERSATIONREQUEST'].fields_by_name['metadata']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETECONVERSATIONREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_DELETECONVERSATIONREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
+  _globals['_CREATEITEMSREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_CREATEITEMSREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
   _globals['_CREATEITEMSREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_CREATEITEMSREQUEST'].fields_by_name['items']._serialized_options = b'\272H\007\222\001\004\010\001\020\024'
+  _globals['_LISTITEMSREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_LISTITEMSREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
+  _globals['_LISTITEMSREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_LISTITEMSREQUEST'].fields_by_name['after']._serialized_options = b'\210\265\030\010'
   _globals['_LISTITEMSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTITEMSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\006\032\004\030d(\001'
   _globals['_LISTITEMSREQUEST'].fields_by_name['order']._loaded_options = None
   _globals['_LISTITEMSREQUEST'].fields_by_name['order']._serialized_options = b'\272H\rr\013R\003ascR\004desc'
+  _globals['_GETITEMREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_GETITEMREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
+  _globals['_GETITEMREQUEST'].fields_by_name['item_id']._loaded_options = None
+  _globals['_GETITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\210\265\030\010'
+  _globals['_DELETEITEMREQUEST'].fields_by_name['conversation_id']._loaded_options = None
+  _globals['_DELETEITEMREQUEST'].fields_by_name['conversation_id']._serialized_options = b'\210\265\030\006'
+  _globals['_DELETEITEMREQUEST'].fields_by_name['item_id']._loaded_options = None
+  _globals['_DELETEITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\210\265\030\010'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['CreateConversation']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['CreateConversation']._serialized_options = b'\202\323\344\223\002\026\"\021/v1/conversations:\001*'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['CreateConversation']._serialized_options = b'\210\265\030\002\202\323\344\223\002\026\"\021/v1/conversations:\001*'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['GetConversation']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetConversation']._serialized_options = b'\202\323\344\223\002%\022#/v1/conversations/{conversation_id}'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetConversation']._serialized_options = b'\210\265\030\002\202\323\344\223\002%\022#/v1/conversations/{conversation_id}'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._serialized_options = b'\202\323\344\223\002(\"#/v1/conversations/{conversation_id}:\001*'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._serialized_options = b'\210\265\030\001\202\323\344\223\002(\"#/v1/conversations/{conversation_id}:\001*'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteConversation']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteConversation']._serialized_options = b'\202\323\344\223\002%*#/v1/conversations/{conversation_id}'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteConversation']._serialized_options = b'\210\265\030\001\202\323\344\223\002%*#/v1/conversations/{conversation_id}'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['CreateItems']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['CreateItems']._serialized_options = b'\202\323\344\223\002.\")/v1/conversations/{conversation_id}/items:\001*'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['CreateItems']._serialized_options = b'\210\265\030\002\202\323\344\223\002.\")/v1/conversations/{conversation_id}/items:\001*'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['ListItems']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['ListItems']._serialized_options = b'\202\323\344\223\002+\022)/v1/conversations/{conversation_id}/items'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['ListItems']._serialized_options = b'\210\265\030\002\202\323\344\223\002+\022)/v1/conversations/{conversation_id}/items'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['GetItem']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetItem']._serialized_options = b'\202\323\344\223\0025\0223/v1/conversations/{conversation_id}/items/{item_id}'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetItem']._serialized_options = b'\210\265\030\002\202\323\344\223\0025\0223/v1/conversations/{conversation_id}/items/{item_id}'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteItem']._loaded_options = None
-  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteItem']._serialized_options = b'\202\323\344\223\0025*3/v1/conversations/{conversation_id}/items/{item_id}'
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=193
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=330
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=332
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=398
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=401
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=531
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=533
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=602
-  _globals['_DELETEDCONVERSATION']._serialized_start=604
-  _globals['_DELETEDCONVERSATION']._serialized_end=691
-  _globals['_CREATEITEMSREQUEST']._serialized_start=694
-  _globals['_CREATEITEMSREQUEST']._serialized_end=841
-  _globals['_LISTITEMSREQUEST']._serialized_start=844
-  _globals['_LISTITEMSREQUEST']._serialized_end=1070
-  _globals['_GETITEMREQUEST']._serialized_start=1072
-  _globals['_GETITEMREQUEST']._serialized_end=1182
-  _globals['_DELETEITEMREQUEST']._serialized_start=1184
-  _globals['_DELETEITEMREQUEST']._serialized_end=1271
-  _globals['_CONVERSATIONSERVICE']._serialized_start=1274
-  _globals['_CONVERSATIONSERVICE']._serialized_end=2296
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteItem']._serialized_options = b'\210\265\030\001\202\323\344\223\0025*3/v1/conversations/{conversation_id}/items/{item_id}'
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=217
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=354
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=356
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=428
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=431
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=567
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=569
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=644
+  _globals['_DELETEDCONVERSATION']._serialized_start=646
+  _globals['_DELETEDCONVERSATION']._serialized_end=733
+  _globals['_CREATEITEMSREQUEST']._serialized_start=736
+  _globals['_CREATEITEMSREQUEST']._serialized_end=889
+  _globals['_LISTITEMSREQUEST']._serialized_start=892
+  _globals['_LISTITEMSREQUEST']._serialized_end=1130
+  _globals['_GETITEMREQUEST']._serialized_start=1132
+  _globals['_GETITEMREQUEST']._serialized_end=1254
+  _globals['_DELETEITEMREQUEST']._serialized_start=1256
+  _globals['_DELETEITEMREQUEST']._serialized_end=1355
+  _globals['_CONVERSATIONSERVICE']._serialized_start=1358
+  _globals['_CONVERSATIONSERVICE']._serialized_end=2412
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 from generated.buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
+from generated.parley.v1 import access_pb2 as _access_pb2
 from generated.parley.v1 import conversation_pb2 as _conversation_pb2
 from generated.parley.v1 import item_pb2 as _item_pb2
 from google.protobuf.internal import containers as _containers

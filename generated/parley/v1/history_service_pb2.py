@@ -23,25 +23,32 @@ _sym_db = _symbol_database.Default()
 
 
 from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fparley/v1/history_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\"I\n\x14\x45xportHistoryRequest\x12\"\n\nsession_id\x18\x01 \x01(\tH\x00R\tsessionId\x88\x01\x01\x42\r\n\x0b_session_id\"-\n\x15\x45xportHistoryResponse\x12\x14\n\x05lines\x18\x01 \x03(\tR\x05lines\"9\n\x14ImportHistoryRequest\x12!\n\x05lines\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90NR\x05lines\"M\n\x15ImportHistoryResponse\x12\x1a\n\x08imported\x18\x01 \x01(\rR\x08imported\x12\x18\n\x07skipped\x18\x02 \x01(\rR\x07skipped2\xba\x01\n\x0eHistoryService\x12T\n\rExportHistory\x12\x1f.parley.v1.ExportHistoryRequest\x1a .parley.v1.ExportHistoryResponse0\x01\x12R\n\rImportHistory\x12\x1f.parley.v1.ImportHistoryRequest\x1a .parley.v1.ImportHistoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fparley/v1/history_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16parley/v1/access.proto\"O\n\x14\x45xportHistoryRequest\x12(\n\nsession_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06H\x00R\tsessionId\x88\x01\x01\x42\r\n\x0b_session_id\"-\n\x15\x45xportHistoryResponse\x12\x14\n\x05lines\x18\x01 \x03(\tR\x05lines\"9\n\x14ImportHistoryRequest\x12!\n\x05lines\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90NR\x05lines\"M\n\x15ImportHistoryResponse\x12\x1a\n\x08imported\x18\x01 \x01(\rR\x08imported\x12\x18\n\x07skipped\x18\x02 \x01(\rR\x07skipped2\xc6\x01\n\x0eHistoryService\x12Z\n\rExportHistory\x12\x1f.parley.v1.ExportHistoryRequest\x1a .parley.v1.ExportHistoryResponse\"\x04\x88\xb5\x18\x01\x30\x01\x12X\n\rImportHistory\x12\x1f.parley.v1.ImportHistoryRequest\x1a .parley.v1.ImportHistoryResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.history_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EXPORTHISTORYREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_EXPORTHISTORYREQUEST'].fields_by_name['session_id']._serialized_options = b'\210\265\030\006'
   _globals['_IMPORTHISTORYREQUEST'].fields_by_name['lines']._loaded_options = None
   _globals['_IMPORTHISTORYREQUEST'].fields_by_name['lines']._serialized_options = b'\272H\010\222\001\005\010\001\020\220N'
-  _globals['_EXPORTHISTORYREQUEST']._serialized_start=75
-  _globals['_EXPORTHISTORYREQUEST']._serialized_end=148
-  _globals['_EXPORTHISTORYRESPONSE']._serialized_start=150
-  _globals['_EXPORTHISTORYRESPONSE']._serialized_end=195
-  _globals['_IMPORTHISTORYREQUEST']._serialized_start=197
-  _globals['_IMPORTHISTORYREQUEST']._serialized_end=254
-  _globals['_IMPORTHISTORYRESPONSE']._serialized_start=256
-  _globals['_IMPORTHISTORYRESPONSE']._serialized_end=333
-  _globals['_HISTORYSERVICE']._serialized_start=336
-  _globals['_HISTORYSERVICE']._serialized_end=522
+  _globals['_HISTORYSERVICE'].methods_by_name['ExportHistory']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['ExportHistory']._serialized_options = b'\210\265\030\001'
+  _globals['_HISTORYSERVICE'].methods_by_name['ImportHistory']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['ImportHistory']._serialized_options = b'\210\265\030\001'
+  _globals['_EXPORTHISTORYREQUEST']._serialized_start=99
+  _globals['_EXPORTHISTORYREQUEST']._serialized_end=178
+  _globals['_EXPORTHISTORYRESPONSE']._serialized_start=180
+  _globals['_EXPORTHISTORYRESPONSE']._serialized_end=225
+  _globals['_IMPORTHISTORYREQUEST']._serialized_start=227
+  _globals['_IMPORTHISTORYREQUEST']._serialized_end=284
+  _globals['_IMPORTHISTORYRESPONSE']._serialized_start=286
+  _globals['_IMPORTHISTORYRESPONSE']._serialized_end=363
+  _globals['_HISTORYSERVICE']._serialized_start=366
+  _globals['_HISTORYSERVICE']._serialized_end=564
 # @@protoc_insertion_point(module_scope)

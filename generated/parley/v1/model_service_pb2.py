@@ -23,27 +23,30 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/model_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\"\x87\x01\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x1a\n\x08owned_by\x18\x04 \x01(\tR\x08owned_by\x12\x17\n\x04name\x18\x05 \x01(\tH\x00R\x04name\x88\x01\x01\x42\x07\n\x05_name\"\x13\n\x11ListModelsRequest\"R\n\x12ListModelsResponse\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12$\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x10.parley.v1.ModelR\x04\x64\x61ta\"\'\n\x0fGetModelRequest\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model2\xc3\x01\n\x0cModelService\x12]\n\nListModels\x12\x1c.parley.v1.ListModelsRequest\x1a\x1d.parley.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12T\n\x08GetModel\x12\x1a.parley.v1.GetModelRequest\x1a\x10.parley.v1.Model\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/models/{model}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/model_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x16parley/v1/access.proto\"\x87\x01\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x1a\n\x08owned_by\x18\x04 \x01(\tR\x08owned_by\x12\x17\n\x04name\x18\x05 \x01(\tH\x00R\x04name\x88\x01\x01\x42\x07\n\x05_name\"\x13\n\x11ListModelsRequest\"R\n\x12ListModelsResponse\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12$\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x10.parley.v1.ModelR\x04\x64\x61ta\"-\n\x0fGetModelRequest\x12\x1a\n\x05model\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x05model2\xcb\x01\n\x0cModelService\x12\x61\n\nListModels\x12\x1c.parley.v1.ListModelsRequest\x1a\x1d.parley.v1.ListModelsResponse\"\x16\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12X\n\x08GetModel\x12\x1a.parley.v1.GetModelRequest\x1a\x10.parley.v1.Model\"\x1e\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/models/{model}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETMODELREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_GETMODELREQUEST'].fields_by_name['model']._serialized_options = b'\210\265\030\003'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/models'
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\210\265\030\001\202\323\344\223\002\014\022\n/v1/models'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\024\022\022/v1/models/{model}'
-  _globals['_MODEL']._serialized_start=75
-  _globals['_MODEL']._serialized_end=210
-  _globals['_LISTMODELSREQUEST']._serialized_start=212
-  _globals['_LISTMODELSREQUEST']._serialized_end=231
-  _globals['_LISTMODELSRESPONSE']._serialized_start=233
-  _globals['_LISTMODELSRESPONSE']._serialized_end=315
-  _globals['_GETMODELREQUEST']._serialized_start=317
-  _globals['_GETMODELREQUEST']._serialized_end=356
-  _globals['_MODELSERVICE']._serialized_start=359
-  _globals['_MODELSERVICE']._serialized_end=554
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\210\265\030\001\202\323\344\223\002\024\022\022/v1/models/{model}'
+  _globals['_MODEL']._serialized_start=99
+  _globals['_MODEL']._serialized_end=234
+  _globals['_LISTMODELSREQUEST']._serialized_start=236
+  _globals['_LISTMODELSREQUEST']._serialized_end=255
+  _globals['_LISTMODELSRESPONSE']._serialized_start=257
+  _globals['_LISTMODELSRESPONSE']._serialized_end=339
+  _globals['_GETMODELREQUEST']._serialized_start=341
+  _globals['_GETMODELREQUEST']._serialized_end=386
+  _globals['_MODELSERVICE']._serialized_start=389
+  _globals['_MODELSERVICE']._serialized_end=592
 # @@protoc_insertion_point(module_scope)

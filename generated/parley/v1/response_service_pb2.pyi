@@ -2,6 +2,7 @@ from generated.buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
+from generated.parley.v1 import access_pb2 as _access_pb2
 from generated.parley.v1 import chat_service_pb2 as _chat_service_pb2
 from generated.parley.v1 import item_pb2 as _item_pb2
 from generated.parley.v1 import response_pb2 as _response_pb2

@@ -26,10 +26,11 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 from generated.parley.v1 import squad_pb2 as parley_dot_v1_dot_squad__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/squad_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x15parley/v1/squad.proto\"\x90\x02\n\x12\x43reateSquadRequest\x12&\n\x05squad\x18\x01 \x01(\x0b\x32\x10.parley.v1.SquadR\x05squad\x12\x33\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument:\x9c\x01\xbaH\x98\x01\x1a\x95\x01\n\x17squad.typed_or_document\x12Ssend the squad as the JSON body, or over gRPC as either squad or document, not both\x1a%has(this.squad) != has(this.document)\"!\n\x0fGetSquadRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"\xd0\x04\n\x11ListSquadsRequest\x12\x32\n\x05limit\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05limit\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x02 \x01(\tH\x01R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\x04 \x01(\tH\x03R\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x05 \x01(\tH\x04R\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x06 \x01(\tH\x05R\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\x07 \x01(\tH\x06R\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x08 \x01(\tH\x07R\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\t \x01(\tH\x08R\x0bupdatedAtLe\x88\x01\x01\x12\x1a\n\x06id_any\x18\n \x01(\tH\tR\x05idAny\x88\x01\x01\x42\x08\n\x06_limitB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_leB\t\n\x07_id_any\">\n\x12ListSquadsResponse\x12(\n\x06squads\x18\x01 \x03(\x0b\x32\x10.parley.v1.SquadR\x06squads\"[\n\x12UpdateSquadRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x35\n\x05patch\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x05patch\"$\n\x12\x44\x65leteSquadRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id2\x8f\x06\n\x0cSquadService\x12>\n\x0b\x43reateSquad\x12\x1d.parley.v1.CreateSquadRequest\x1a\x10.parley.v1.Squad\x12Z\n\tPostSquad\x12\x1d.parley.v1.CreateSquadRequest\x1a\x14.google.api.HttpBody\"\x18\x82\xd3\xe4\x93\x02\x12\"\x06/squad:\x08\x64ocument\x12I\n\nListSquads\x12\x1c.parley.v1.ListSquadsRequest\x1a\x1d.parley.v1.ListSquadsResponse\x12Q\n\x0b\x46\x65tchSquads\x12\x1c.parley.v1.ListSquadsRequest\x1a\x14.google.api.HttpBody\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/squad\x12\x38\n\x08GetSquad\x12\x1a.parley.v1.GetSquadRequest\x1a\x10.parley.v1.Squad\x12S\n\nFetchSquad\x12\x1a.parley.v1.GetSquadRequest\x1a\x14.google.api.HttpBody\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/squad/{id}\x12>\n\x0bUpdateSquad\x12\x1d.parley.v1.UpdateSquadRequest\x1a\x10.parley.v1.Squad\x12]\n\nPatchSquad\x12\x1d.parley.v1.UpdateSquadRequest\x1a\x14.google.api.HttpBody\"\x1a\x82\xd3\xe4\x93\x02\x14\x32\x0b/squad/{id}:\x05patch\x12>\n\x0b\x44\x65leteSquad\x12\x1d.parley.v1.DeleteSquadRequest\x1a\x10.parley.v1.Squad\x12W\n\x0bRemoveSquad\x12\x1d.parley.v1.DeleteSquadRequest\x1a\x14.google.api.HttpBody\"\x13\x82\xd3\xe4\x93\x02\r*\x0b/squad/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/squad_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x15parley/v1/squad.proto\"\x90\x02\n\x12\x43reateSquadRequest\x12&\n\x05squad\x18\x01 \x01(\x0b\x32\x10.parley.v1.SquadR\x05squad\x12\x33\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument:\x9c\x01\xbaH\x98\x01\x1a\x95\x01\n\x17squad.typed_or_document\x12Ssend the squad as the JSON body, or over gRPC as either squad or document, not both\x1a%has(this.squad) != has(this.document)\"\'\n\x0fGetSquadRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x04R\x02id\"\xd6\x04\n\x11ListSquadsRequest\x12\x32\n\x05limit\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05limit\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x02 \x01(\tH\x01R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\x04 \x01(\tH\x03R\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x05 \x01(\tH\x04R\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x06 \x01(\tH\x05R\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\x07 \x01(\tH\x06R\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x08 \x01(\tH\x07R\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\t \x01(\tH\x08R\x0bupdatedAtLe\x88\x01\x01\x12 \n\x06id_any\x18\n \x01(\tB\x04\x88\xb5\x18\x04H\tR\x05idAny\x88\x01\x01\x42\x08\n\x06_limitB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_leB\t\n\x07_id_any\">\n\x12ListSquadsResponse\x12(\n\x06squads\x18\x01 \x03(\x0b\x32\x10.parley.v1.SquadR\x06squads\"a\n\x12UpdateSquadRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x04R\x02id\x12\x35\n\x05patch\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x05patch\"*\n\x12\x44\x65leteSquadRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x04R\x02id2\xc1\x06\n\x0cSquadService\x12\x44\n\x0b\x43reateSquad\x12\x1d.parley.v1.CreateSquadRequest\x1a\x10.parley.v1.Squad\"\x04\x88\xb5\x18\x01\x12^\n\tPostSquad\x12\x1d.parley.v1.CreateSquadRequest\x1a\x14.google.api.HttpBody\"\x1c\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x12\"\x06/squad:\x08\x64ocument\x12O\n\nListSquads\x12\x1c.parley.v1.ListSquadsRequest\x1a\x1d.parley.v1.ListSquadsResponse\"\x04\x88\xb5\x18\x01\x12U\n\x0b\x46\x65tchSquads\x12\x1c.parley.v1.ListSquadsRequest\x1a\x14.google.api.HttpBody\"\x12\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x08\x12\x06/squad\x12>\n\x08GetSquad\x12\x1a.parley.v1.GetSquadRequest\x1a\x10.parley.v1.Squad\"\x04\x88\xb5\x18\x01\x12W\n\nFetchSquad\x12\x1a.parley.v1.GetSquadRequest\x1a\x14.google.api.HttpBody\"\x17\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\r\x12\x0b/squad/{id}\x12\x44\n\x0bUpdateSquad\x12\x1d.parley.v1.UpdateSquadRequest\x1a\x10.parley.v1.Squad\"\x04\x88\xb5\x18\x01\x12\x61\n\nPatchSquad\x12\x1d.parley.v1.UpdateSquadRequest\x1a\x14.google.api.HttpBody\"\x1e\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x14\x32\x0b/squad/{id}:\x05patch\x12\x44\n\x0b\x44\x65leteSquad\x12\x1d.parley.v1.DeleteSquadRequest\x1a\x10.parley.v1.Squad\"\x04\x88\xb5\x18\x01\x12[\n\x0bRemoveSquad\x12\x1d.parley.v1.DeleteSquadRequest\x1a\x14.google.api.HttpBody\"\x17\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\r*\x0b/squad/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,32 +39,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATESQUADREQUEST']._loaded_options = None
   _globals['_CREATESQUADREQUEST']._serialized_options = b'\272H\230\001\032\225\001\n\027squad.typed_or_document\022Ssend the squad as the JSON body, or over gRPC as either squad or document, not both\032%has(this.squad) != has(this.document)'
+  _globals['_GETSQUADREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETSQUADREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\004'
   _globals['_LISTSQUADSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTSQUADSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000@\217@)\000\000\000\000\000\000\000\000'
+  _globals['_LISTSQUADSREQUEST'].fields_by_name['id_any']._loaded_options = None
+  _globals['_LISTSQUADSREQUEST'].fields_by_name['id_any']._serialized_options = b'\210\265\030\004'
+  _globals['_UPDATESQUADREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATESQUADREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\004'
   _globals['_UPDATESQUADREQUEST'].fields_by_name['patch']._loaded_options = None
   _globals['_UPDATESQUADREQUEST'].fields_by_name['patch']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETESQUADREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETESQUADREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\004'
+  _globals['_SQUADSERVICE'].methods_by_name['CreateSquad']._loaded_options = None
+  _globals['_SQUADSERVICE'].methods_by_name['CreateSquad']._serialized_options = b'\210\265\030\001'
   _globals['_SQUADSERVICE'].methods_by_name['PostSquad']._loaded_options = None
-  _globals['_SQUADSERVICE'].methods_by_name['PostSquad']._serialized_options = b'\202\323\344\223\002\022\"\006/squad:\010document'
+  _globals['_SQUADSERVICE'].methods_by_name['PostSquad']._serialized_options = b'\210\265\030\001\202\323\344\223\002\022\"\006/squad:\010document'
+  _globals['_SQUADSERVICE'].methods_by_name['ListSquads']._loaded_options = None
+  _globals['_SQUADSERVICE'].methods_by_name['ListSquads']._serialized_options = b'\210\265\030\001'
   _globals['_SQUADSERVICE'].methods_by_name['FetchSquads']._loaded_options = None
-  _globals['_SQUADSERVICE'].methods_by_name['FetchSquads']._serialized_options = b'\202\323\344\223\002\010\022\006/squad'
+  _globals['_SQUADSERVICE'].methods_by_name['FetchSquads']._serialized_options = b'\210\265\030\001\202\323\344\223\002\010\022\006/squad'
+  _globals['_SQUADSERVICE'].methods_by_name['GetSquad']._loaded_options = None
+  _globals['_SQUADSERVICE'].methods_by_name['GetSquad']._serialized_options = b'\210\265\030\001'
   _globals['_SQUADSERVICE'].methods_by_name['FetchSquad']._loaded_options = None
-  _globals['_SQUADSERVICE'].methods_by_name['FetchSquad']._serialized_options = b'\202\323\344\223\002\r\022\013/squad/{id}'
+  _globals['_SQUADSERVICE'].methods_by_name['FetchSquad']._serialized_options = b'\210\265\030\001\202\323\344\223\002\r\022\013/squad/{id}'
+  _globals['_SQUADSERVICE'].methods_by_name['UpdateSquad']._loaded_options = None
+  _globals['_SQUADSERVICE'].methods_by_name['UpdateSquad']._serialized_options = b'\210\265\030\001'
   _globals['_SQUADSERVICE'].methods_by_name['PatchSquad']._loaded_options = None
-  _globals['_SQUADSERVICE'].methods_by_name['PatchSquad']._serialized_options = b'\202\323\344\223\002\0242\013/squad/{id}:\005patch'
+  _globals['_SQUADSERVICE'].methods_by_name['PatchSquad']._serialized_options = b'\210\265\030\001\202\323\344\223\002\0242\013/squad/{id}:\005patch'
+  _globals['_SQUADSERVICE'].methods_by_name['DeleteSquad']._loaded_options = None
+  _globals['_SQUADSERVICE'].methods_by_name['DeleteSquad']._serialized_options = b'\210\265\030\001'
   _globals['_SQUADSERVICE'].methods_by_name['RemoveSquad']._loaded_options = None
-  _globals['_SQUADSERVICE'].methods_by_name['RemoveSquad']._serialized_options = b'\202\323\344\223\002\r*\013/squad/{id}'
-  _globals['_CREATESQUADREQUEST']._serialized_start=184
-  _globals['_CREATESQUADREQUEST']._serialized_end=456
-  _globals['_GETSQUADREQUEST']._serialized_start=458
-  _globals['_GETSQUADREQUEST']._serialized_end=491
-  _globals['_LISTSQUADSREQUEST']._serialized_start=494
-  _globals['_LISTSQUADSREQUEST']._serialized_end=1086
-  _globals['_LISTSQUADSRESPONSE']._serialized_start=1088
-  _globals['_LISTSQUADSRESPONSE']._serialized_end=1150
-  _globals['_UPDATESQUADREQUEST']._serialized_start=1152
-  _globals['_UPDATESQUADREQUEST']._serialized_end=1243
-  _globals['_DELETESQUADREQUEST']._serialized_start=1245
-  _globals['_DELETESQUADREQUEST']._serialized_end=1281
-  _globals['_SQUADSERVICE']._serialized_start=1284
-  _globals['_SQUADSERVICE']._serialized_end=2067
+  _globals['_SQUADSERVICE'].methods_by_name['RemoveSquad']._serialized_options = b'\210\265\030\001\202\323\344\223\002\r*\013/squad/{id}'
+  _globals['_CREATESQUADREQUEST']._serialized_start=208
+  _globals['_CREATESQUADREQUEST']._serialized_end=480
+  _globals['_GETSQUADREQUEST']._serialized_start=482
+  _globals['_GETSQUADREQUEST']._serialized_end=521
+  _globals['_LISTSQUADSREQUEST']._serialized_start=524
+  _globals['_LISTSQUADSREQUEST']._serialized_end=1122
+  _globals['_LISTSQUADSRESPONSE']._serialized_start=1124
+  _globals['_LISTSQUADSRESPONSE']._serialized_end=1186
+  _globals['_UPDATESQUADREQUEST']._serialized_start=1188
+  _globals['_UPDATESQUADREQUEST']._serialized_end=1285
+  _globals['_DELETESQUADREQUEST']._serialized_start=1287
+  _globals['_DELETESQUADREQUEST']._serialized_end=1329
+  _globals['_SQUADSERVICE']._serialized_start=1332
+  _globals['_SQUADSERVICE']._serialized_end=2165
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ from generated.buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
+from generated.parley.v1 import access_pb2 as _access_pb2
 from generated.parley.v1 import squad_pb2 as _squad_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

@@ -26,10 +26,11 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 from generated.parley.v1 import tool_pb2 as parley_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cparley/v1/tool_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x14parley/v1/tool.proto\"\x88\x02\n\x11\x43reateToolRequest\x12#\n\x04tool\x18\x01 \x01(\x0b\x32\x0f.parley.v1.ToolR\x04tool\x12\x33\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument:\x98\x01\xbaH\x94\x01\x1a\x91\x01\n\x16tool.typed_or_document\x12Qsend the tool as the JSON body, or over gRPC as either tool or document, not both\x1a$has(this.tool) != has(this.document)\" \n\x0eGetToolRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"\xcf\x04\n\x10ListToolsRequest\x12\x32\n\x05limit\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05limit\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x02 \x01(\tH\x01R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\x04 \x01(\tH\x03R\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x05 \x01(\tH\x04R\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x06 \x01(\tH\x05R\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\x07 \x01(\tH\x06R\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x08 \x01(\tH\x07R\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\t \x01(\tH\x08R\x0bupdatedAtLe\x88\x01\x01\x12\x1a\n\x06id_any\x18\n \x01(\tH\tR\x05idAny\x88\x01\x01\x42\x08\n\x06_limitB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_leB\t\n\x07_id_any\":\n\x11ListToolsResponse\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x0f.parley.v1.ToolR\x05tools\"Z\n\x11UpdateToolRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x35\n\x05patch\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x05patch\"#\n\x11\x44\x65leteToolRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id2\xf0\x05\n\x0bToolService\x12;\n\nCreateTool\x12\x1c.parley.v1.CreateToolRequest\x1a\x0f.parley.v1.Tool\x12W\n\x08PostTool\x12\x1c.parley.v1.CreateToolRequest\x1a\x14.google.api.HttpBody\"\x17\x82\xd3\xe4\x93\x02\x11\"\x05/tool:\x08\x64ocument\x12\x46\n\tListTools\x12\x1b.parley.v1.ListToolsRequest\x1a\x1c.parley.v1.ListToolsResponse\x12N\n\nFetchTools\x12\x1b.parley.v1.ListToolsRequest\x1a\x14.google.api.HttpBody\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/tool\x12\x35\n\x07GetTool\x12\x19.parley.v1.GetToolRequest\x1a\x0f.parley.v1.Tool\x12P\n\tFetchTool\x12\x19.parley.v1.GetToolRequest\x1a\x14.google.api.HttpBody\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/tool/{id}\x12;\n\nUpdateTool\x12\x1c.parley.v1.UpdateToolRequest\x1a\x0f.parley.v1.Tool\x12Z\n\tPatchTool\x12\x1c.parley.v1.UpdateToolRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\x32\n/tool/{id}:\x05patch\x12;\n\nDeleteTool\x12\x1c.parley.v1.DeleteToolRequest\x1a\x0f.parley.v1.Tool\x12T\n\nRemoveTool\x12\x1c.parley.v1.DeleteToolRequest\x1a\x14.google.api.HttpBody\"\x12\x82\xd3\xe4\x93\x02\x0c*\n/tool/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cparley/v1/tool_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x14parley/v1/tool.proto\"\x88\x02\n\x11\x43reateToolRequest\x12#\n\x04tool\x18\x01 \x01(\x0b\x32\x0f.parley.v1.ToolR\x04tool\x12\x33\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument:\x98\x01\xbaH\x94\x01\x1a\x91\x01\n\x16tool.typed_or_document\x12Qsend the tool as the JSON body, or over gRPC as either tool or document, not both\x1a$has(this.tool) != has(this.document)\"&\n\x0eGetToolRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x05R\x02id\"\xd5\x04\n\x10ListToolsRequest\x12\x32\n\x05limit\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05limit\x88\x01\x01\x12\'\n\rcreated_at_gt\x18\x02 \x01(\tH\x01R\x0b\x63reatedAtGt\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\'\n\rcreated_at_ge\x18\x04 \x01(\tH\x03R\x0b\x63reatedAtGe\x88\x01\x01\x12\'\n\rcreated_at_le\x18\x05 \x01(\tH\x04R\x0b\x63reatedAtLe\x88\x01\x01\x12\'\n\rupdated_at_gt\x18\x06 \x01(\tH\x05R\x0bupdatedAtGt\x88\x01\x01\x12\'\n\rupdated_at_lt\x18\x07 \x01(\tH\x06R\x0bupdatedAtLt\x88\x01\x01\x12\'\n\rupdated_at_ge\x18\x08 \x01(\tH\x07R\x0bupdatedAtGe\x88\x01\x01\x12\'\n\rupdated_at_le\x18\t \x01(\tH\x08R\x0bupdatedAtLe\x88\x01\x01\x12 \n\x06id_any\x18\n \x01(\tB\x04\x88\xb5\x18\x05H\tR\x05idAny\x88\x01\x01\x42\x08\n\x06_limitB\x10\n\x0e_created_at_gtB\x10\n\x0e_created_at_ltB\x10\n\x0e_created_at_geB\x10\n\x0e_created_at_leB\x10\n\x0e_updated_at_gtB\x10\n\x0e_updated_at_ltB\x10\n\x0e_updated_at_geB\x10\n\x0e_updated_at_leB\t\n\x07_id_any\":\n\x11ListToolsResponse\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x0f.parley.v1.ToolR\x05tools\"`\n\x11UpdateToolRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x05R\x02id\x12\x35\n\x05patch\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01R\x05patch\")\n\x11\x44\x65leteToolRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x05R\x02id2\xa2\x06\n\x0bToolService\x12\x41\n\nCreateTool\x12\x1c.parley.v1.CreateToolRequest\x1a\x0f.parley.v1.Tool\"\x04\x88\xb5\x18\x01\x12[\n\x08PostTool\x12\x1c.parley.v1.CreateToolRequest\x1a\x14.google.api.HttpBody\"\x1b\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x11\"\x05/tool:\x08\x64ocument\x12L\n\tListTools\x12\x1b.parley.v1.ListToolsRequest\x1a\x1c.parley.v1.ListToolsResponse\"\x04\x88\xb5\x18\x01\x12R\n\nFetchTools\x12\x1b.parley.v1.ListToolsRequest\x1a\x14.google.api.HttpBody\"\x11\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x07\x12\x05/tool\x12;\n\x07GetTool\x12\x19.parley.v1.GetToolRequest\x1a\x0f.parley.v1.Tool\"\x04\x88\xb5\x18\x01\x12T\n\tFetchTool\x12\x19.parley.v1.GetToolRequest\x1a\x14.google.api.HttpBody\"\x16\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/tool/{id}\x12\x41\n\nUpdateTool\x12\x1c.parley.v1.UpdateToolRequest\x1a\x0f.parley.v1.Tool\"\x04\x88\xb5\x18\x01\x12^\n\tPatchTool\x12\x1c.parley.v1.UpdateToolRequest\x1a\x14.google.api.HttpBody\"\x1d\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x13\x32\n/tool/{id}:\x05patch\x12\x41\n\nDeleteTool\x12\x1c.parley.v1.DeleteToolRequest\x1a\x0f.parley.v1.Tool\"\x04\x88\xb5\x18\x01\x12X\n\nRemoveTool\x12\x1c.parley.v1.DeleteToolRequest\x1a\x14.google.api.HttpBody\"\x16\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x0c*\n/tool/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,32 +39,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATETOOLREQUEST']._loaded_options = None
   _globals['_CREATETOOLREQUEST']._serialized_options = b'\272H\224\001\032\221\001\n\026tool.typed_or_document\022Qsend the tool as the JSON body, or over gRPC as either tool or document, not both\032$has(this.tool) != has(this.document)'
+  _globals['_GETTOOLREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETTOOLREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\005'
   _globals['_LISTTOOLSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTTOOLSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000@\217@)\000\000\000\000\000\000\000\000'
+  _globals['_LISTTOOLSREQUEST'].fields_by_name['id_any']._loaded_options = None
+  _globals['_LISTTOOLSREQUEST'].fields_by_name['id_any']._serialized_options = b'\210\265\030\005'
+  _globals['_UPDATETOOLREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATETOOLREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\005'
   _globals['_UPDATETOOLREQUEST'].fields_by_name['patch']._loaded_options = None
   _globals['_UPDATETOOLREQUEST'].fields_by_name['patch']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETETOOLREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETETOOLREQUEST'].fields_by_name['id']._serialized_options = b'\210\265\030\005'
+  _globals['_TOOLSERVICE'].methods_by_name['CreateTool']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['CreateTool']._serialized_options = b'\210\265\030\001'
   _globals['_TOOLSERVICE'].methods_by_name['PostTool']._loaded_options = None
-  _globals['_TOOLSERVICE'].methods_by_name['PostTool']._serialized_options = b'\202\323\344\223\002\021\"\005/tool:\010document'
+  _globals['_TOOLSERVICE'].methods_by_name['PostTool']._serialized_options = b'\210\265\030\001\202\323\344\223\002\021\"\005/tool:\010document'
+  _globals['_TOOLSERVICE'].methods_by_name['ListTools']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['ListTools']._serialized_options = b'\210\265\030\001'
   _globals['_TOOLSERVICE'].methods_by_name['FetchTools']._loaded_options = None
-  _globals['_TOOLSERVICE'].methods_by_name['FetchTools']._serialized_options = b'\202\323\344\223\002\007\022\005/tool'
+  _globals['_TOOLSERVICE'].methods_by_name['FetchTools']._serialized_options = b'\210\265\030\001\202\323\344\223\002\007\022\005/tool'
+  _globals['_TOOLSERVICE'].methods_by_name['GetTool']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['GetTool']._serialized_options = b'\210\265\030\001'
   _globals['_TOOLSERVICE'].methods_by_name['FetchTool']._loaded_options = None
-  _globals['_TOOLSERVICE'].methods_by_name['FetchTool']._serialized_options = b'\202\323\344\223\002\014\022\n/tool/{id}'
+  _globals['_TOOLSERVICE'].methods_by_name['FetchTool']._serialized_options = b'\210\265\030\001\202\323\344\223\002\014\022\n/tool/{id}'
+  _globals['_TOOLSERVICE'].methods_by_name['UpdateTool']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['UpdateTool']._serialized_options = b'\210\265\030\001'
   _globals['_TOOLSERVICE'].methods_by_name['PatchTool']._loaded_options = None
-  _globals['_TOOLSERVICE'].methods_by_name['PatchTool']._serialized_options = b'\202\323\344\223\002\0232\n/tool/{id}:\005patch'
+  _globals['_TOOLSERVICE'].methods_by_name['PatchTool']._serialized_options = b'\210\265\030\001\202\323\344\223\002\0232\n/tool/{id}:\005patch'
+  _globals['_TOOLSERVICE'].methods_by_name['DeleteTool']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['DeleteTool']._serialized_options = b'\210\265\030\001'
   _globals['_TOOLSERVICE'].methods_by_name['RemoveTool']._loaded_options = None
-  _globals['_TOOLSERVICE'].methods_by_name['RemoveTool']._serialized_options = b'\202\323\344\223\002\014*\n/tool/{id}'
-  _globals['_CREATETOOLREQUEST']._serialized_start=182
-  _globals['_CREATETOOLREQUEST']._serialized_end=446
-  _globals['_GETTOOLREQUEST']._serialized_start=448
-  _globals['_GETTOOLREQUEST']._serialized_end=480
-  _globals['_LISTTOOLSREQUEST']._serialized_start=483
-  _globals['_LISTTOOLSREQUEST']._serialized_end=1074
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=1076
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=1134
-  _globals['_UPDATETOOLREQUEST']._serialized_start=1136
-  _globals['_UPDATETOOLREQUEST']._serialized_end=1226
-  _globals['_DELETETOOLREQUEST']._serialized_start=1228
-  _globals['_DELETETOOLREQUEST']._serialized_end=1263
-  _globals['_TOOLSERVICE']._serialized_start=1266
-  _globals['_TOOLSERVICE']._serialized_end=2018
+  _globals['_TOOLSERVICE'].methods_by_name['RemoveTool']._serialized_options = b'\210\265\030\001\202\323\344\223\002\014*\n/tool/{id}'
+  _globals['_CREATETOOLREQUEST']._serialized_start=206
+  _globals['_CREATETOOLREQUEST']._serialized_end=470
+  _globals['_GETTOOLREQUEST']._serialized_start=472
+  _globals['_GETTOOLREQUEST']._serialized_end=510
+  _globals['_LISTTOOLSREQUEST']._serialized_start=513
+  _globals['_LISTTOOLSREQUEST']._serialized_end=1110
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=1112
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=1170
+  _globals['_UPDATETOOLREQUEST']._serialized_start=1172
+  _globals['_UPDATETOOLREQUEST']._serialized_end=1268
+  _globals['_DELETETOOLREQUEST']._serialized_start=1270
+  _globals['_DELETETOOLREQUEST']._serialized_end=1311
+  _globals['_TOOLSERVICE']._serialized_start=1314
+  _globals['_TOOLSERVICE']._serialized_end=2116
 # @@protoc_insertion_point(module_scope)

@@ -24,19 +24,22 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parley/v1/transport_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"^\n\x1bReceiveTwilioMessageRequest\x12\x15\n\x06org_id\x18\x01 \x01(\tR\x05orgId\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\x92\x01\n\x10TransportService\x12~\n\x14ReceiveTwilioMessage\x12&.parley.v1.ReceiveTwilioMessageRequest\x1a\x14.google.api.HttpBody\"(\x82\xd3\xe4\x93\x02\"\"\x1a/transport/twilio/{org_id}:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parley/v1/transport_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x16parley/v1/access.proto\"d\n\x1bReceiveTwilioMessageRequest\x12\x1b\n\x06org_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x02R\x05orgId\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\x97\x01\n\x10TransportService\x12\x82\x01\n\x14ReceiveTwilioMessage\x12&.parley.v1.ReceiveTwilioMessageRequest\x1a\x14.google.api.HttpBody\",\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\"\"\x1a/transport/twilio/{org_id}:\x04\x62odyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.transport_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RECEIVETWILIOMESSAGEREQUEST'].fields_by_name['org_id']._loaded_options = None
+  _globals['_RECEIVETWILIOMESSAGEREQUEST'].fields_by_name['org_id']._serialized_options = b'\210\265\030\002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['ReceiveTwilioMessage']._loaded_options = None
-  _globals['_TRANSPORTSERVICE'].methods_by_name['ReceiveTwilioMessage']._serialized_options = b'\202\323\344\223\002\"\"\032/transport/twilio/{org_id}:\004body'
-  _globals['_RECEIVETWILIOMESSAGEREQUEST']._serialized_start=105
-  _globals['_RECEIVETWILIOMESSAGEREQUEST']._serialized_end=199
-  _globals['_TRANSPORTSERVICE']._serialized_start=202
-  _globals['_TRANSPORTSERVICE']._serialized_end=348
+  _globals['_TRANSPORTSERVICE'].methods_by_name['ReceiveTwilioMessage']._serialized_options = b'\210\265\030\003\202\323\344\223\002\"\"\032/transport/twilio/{org_id}:\004body'
+  _globals['_RECEIVETWILIOMESSAGEREQUEST']._serialized_start=129
+  _globals['_RECEIVETWILIOMESSAGEREQUEST']._serialized_end=229
+  _globals['_TRANSPORTSERVICE']._serialized_start=232
+  _globals['_TRANSPORTSERVICE']._serialized_end=383
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,42 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Access(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACCESS_UNSPECIFIED: _ClassVar[Access]
+    ACCESS_ORG_KEY: _ClassVar[Access]
+    ACCESS_ANY_KEY: _ClassVar[Access]
+    ACCESS_NO_KEY: _ClassVar[Access]
+
+class Record(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RECORD_UNSPECIFIED: _ClassVar[Record]
+    RECORD_NONE: _ClassVar[Record]
+    RECORD_ORG: _ClassVar[Record]
+    RECORD_ASSISTANT: _ClassVar[Record]
+    RECORD_SQUAD: _ClassVar[Record]
+    RECORD_TOOL: _ClassVar[Record]
+    RECORD_SESSION: _ClassVar[Record]
+    RECORD_CHAT: _ClassVar[Record]
+    RECORD_ITEM: _ClassVar[Record]
+ACCESS_UNSPECIFIED: Access
+ACCESS_ORG_KEY: Access
+ACCESS_ANY_KEY: Access
+ACCESS_NO_KEY: Access
+RECORD_UNSPECIFIED: Record
+RECORD_NONE: Record
+RECORD_ORG: Record
+RECORD_ASSISTANT: Record
+RECORD_SQUAD: Record
+RECORD_TOOL: Record
+RECORD_SESSION: Record
+RECORD_CHAT: Record
+RECORD_ITEM: Record
+ACCESS_FIELD_NUMBER: _ClassVar[int]
+access: _descriptor.FieldDescriptor
+NAMES_FIELD_NUMBER: _ClassVar[int]
+names: _descriptor.FieldDescriptor

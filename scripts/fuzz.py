@@ -1,0 +1,116 @@
+"""The long fuzz runs: our own parsers under atheris, the HTTP paths under schemathesis, HTTP itself with malformed requests.
+
+Prints what was tried and what came of it, and ends with 1 when there was anything that should not be. What is tried is in
+tests/fuzz; the short forms of it run with all other tests.
+"""
+
+import argparse
+import asyncio
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = {
+    "answers": 5, "documents": 4, "errors": 2, "filters": 7, "forms": 7, "history": 3, "ids": 12, "json_values": 20,
+    "messages": 10, "requests": 16, "templates": 10, "tools": 8, "typed_requests": 4,
+}
+"""How the runs are shared out among the parsers: a run of some takes a hundred times as long as one of others."""
+COUNT = re.compile(r"#(\d+)\s")
+PROGRESS_SECONDS = 5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    parsers = kinds.add_parser("parsers", help="our own parsers, under atheris")
+    parsers.add_argument("runs", type=int, nargs="?", default=10_000_000)
+    parsers.add_argument("--only", choices=PARTS, help="one parser, which then gets all the runs")
+    http = kinds.add_parser("http", help="every path, under schemathesis, through Envoy")
+    http.add_argument("cases", type=int, nargs="?", default=5_000, help="at least so many; passes are made until then")
+    http.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.kind == "parsers":
+        return fuzz_parsers(arguments.runs, arguments.only)
+    return asyncio.run(fuzz_http(arguments.cases, arguments.seed))
+
+
+# --- parsers ----------------------------------------------------------------------------------------------------------
+
+
+def fuzz_parsers(runs: int, only: str | None) -> int:
+    parts = {only: 1} if only else PARTS
+    folder, done, broken = Path(tempfile.mkdtemp(prefix="parley-fuzz-")), 0, []
+    for name, part in parts.items():
+        count, seconds, code = fuzz_parser(name, -(-runs * part // sum(parts.values())), folder / name)
+        done += count
+        broken += [name] * (code != 0)
+        print(f"{name:15} {count:>10,} runs {seconds:>5.0f} s  " + (f"uncaught: see {folder / name}.log" if code else "ok"),
+              flush=True)
+    print(f"{done:,} runs in all, {len(broken)} of {len(parts)} parsers with something uncaught")
+    return 1 if broken else 0
+
+
+def fuzz_parser(name: str, runs: int, folder: Path) -> tuple[int, float, int]:
+    """Run one parser; how many runs, how long, and the exit code. What atheris says goes to a log beside the folder."""
+    folder.mkdir()
+    began, count, progress = time.monotonic(), 0, shown_now_and_then()
+    command = [sys.executable, "-m", "tests.fuzz.long_run", name, str(runs), str(folder)]
+    with folder.with_suffix(".log").open("w") as log, subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        for line in process.stdout:
+            log.write(line)
+            if found := COUNT.match(line):
+                count = int(found[1])
+            progress(f"{name}: {count:,} of {runs:,}")
+    return count, time.monotonic() - began, process.returncode
+
+
+# --- the HTTP paths ---------------------------------------------------------------------------------------------------
+
+
+async def fuzz_http(cases: int, seed: int) -> int:
+    # Loaded here: pytest, schemathesis and the whole server, of which the parsers' runs need nothing.
+    from tests.conftest import running
+    from tests.fuzz import http
+
+    report, progress = http.Report(), shown_now_and_then()
+    with tempfile.TemporaryDirectory(prefix="parley-fuzz-") as folder:
+        async with running(Path(folder)) as service:
+            org = await service.new_org()
+            while report.cases < cases:
+                for door, key in (("agents", org.secret), ("assistants", org.api)):
+                    so_far = report.cases
+                    report.add(await asyncio.to_thread(
+                        http.fuzz, service.http_url, key, door, seed=seed, examples=20,
+                        told=lambda part, so_far=so_far: progress(f"{so_far + part.cases:,} cases")))
+                seed += 1
+    for text in report.unexplained:
+        print(text, end="\n\n")
+    print(f"{report.cases:,} cases; answered " + ", ".join(
+        f"{status} {count:,} times" for status, count in sorted(report.statuses.items())))
+    for reason, count in report.explained.most_common():
+        print(f"{count:>6,} explained: {reason}")
+    print(f"{len(report.unexplained):>6,} unexplained")
+    return 1 if report.unexplained else 0
+
+
+def shown_now_and_then() -> Callable[[str], None]:
+    """Shows a line of progress, in place of the last one, when that is some seconds old."""
+    shown = time.monotonic()
+
+    def show(text: str) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > PROGRESS_SECONDS:
+            shown = time.monotonic()
+            print(f"\r{text} ", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())

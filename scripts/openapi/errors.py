@@ -1,0 +1,95 @@
+"""What every operation may answer that is no success, in the shape of each door. Contract: server/wire/errors.py for the
+server's own, gateway/http_errors.lua and envoy.yaml for Envoy's; tests/test_openapi.py holds real answers against it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .forms import Schema, ref
+
+_INNER: Schema = {
+    "type": "object", "required": ["message", "type", "param", "code"],
+    "properties": {
+        "message": {"type": "string"},
+        "type": {"enum": ["invalid_request_error", "authentication_error", "permission_error", "not_found_error",
+                          "conflict_error", "rate_limit_error", "server_error"]},
+        "param": {"type": ["string", "null"], "description": "The member that is wrong."},
+        "code": {"type": ["string", "null"], "description": "A stable, machine-readable word."}}}
+SCHEMAS: dict[str, Schema] = {
+    "AssistantsError": {
+        "description": "An error at the assistants door.",
+        "type": "object", "required": ["message", "error", "statusCode"],
+        "properties": {
+            "message": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                        "description": "What is wrong; one text for each member that is."},
+            "error": {"type": "string", "description": "The title of the status."}, "statusCode": {"type": "integer"}}},
+    "AgentsError": {
+        "description": "An error at the agents door.",
+        "type": "object", "required": ["error", "message"],
+        "properties": {
+            "error": {"type": "string", "description": "The title of the status."}, "message": {"type": "string"},
+            "retryAfter": {"type": "number", "description": "Seconds to wait."}}},
+    "OpenAIError": {
+        "description": "An error in the form of OpenAI's interfaces.",
+        "type": "object", "required": ["error"], "properties": {"error": _INNER}},
+    "CompletionsError": {
+        "description": "An error at the completions door.",
+        "type": "object", "required": ["detail", "error"],
+        "properties": {"detail": {"type": "string"}, "error": _INNER}},
+    "CompletionsInvalid": {
+        "description": "A request to the completions door that is wrong.",
+        "type": "object", "required": ["detail"],
+        "properties": {"detail": {"type": "array", "items": {
+            "type": "object", "required": ["loc", "msg", "type"],
+            "properties": {"loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                           "msg": {"type": "string"}, "type": {"type": "string"}}}}}},
+}
+_SHAPES = {"assistants": "AssistantsError", "agents": "AgentsError", "openai": "OpenAIError",
+           "completions": "CompletionsError"}
+MEANINGS = {
+    400: "The request is malformed, or its members are wrong.",
+    401: "There is no key, or not one of ours.",
+    403: "A key of this kind may not do this.",
+    404: "What is named is absent, or another org's.",
+    408: "The request did not arrive in time.",
+    409: "It is in the way of another request: one with the same Idempotency-Key runs, or its answer was lost.",
+    413: "The body is larger than 4 MB.",
+    422: "Members of the request are wrong.",
+    429: "Too many requests, here or at the model provider; `retry-after` says when to try again.",
+    431: "The headers are larger than 60 KiB.",
+    500: "A bug here; `x-request-id` names it in the server's log.",
+    502: "The model provider failed.",
+    503: "The service or the model provider is not available; try again.",
+    504: "The service or the model provider did not answer in time.",
+}
+HEADERS: dict[str, Schema] = {
+    "RequestId": {"description": "Names the request in the server's log; the caller's own, when it sent one.",
+                  "required": True, "schema": {"type": "string"}},
+    "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "string"}},
+    "IdempotentReplayed": {"description": "There when the answer is that of an earlier request with the same "
+                                          "Idempotency-Key.", "schema": {"const": "true"}},
+}
+
+
+def statuses(*, keyed: bool, verb: str, names: bool, runs: bool, door: str) -> list[int]:
+    """The statuses of an operation's errors. `names`: it is told an id; `runs`: it calls a model."""
+    always = {400, 429, 431, 500, 503, 504}
+    also = {401: keyed, 403: keyed, 404: names, 408: verb in ("POST", "PATCH"), 409: verb == "POST" and keyed,
+            413: verb in ("POST", "PATCH"), 422: door == "completions", 502: runs}
+    return sorted(always | {status for status, holds in also.items() if holds} | ({403} if not keyed else set()))
+
+
+def response(doors: list[str], status: int) -> tuple[str, dict[str, Any]]:
+    """The name of the shared response of some doors to a status, and the response itself."""
+    shapes = [ref("CompletionsInvalid" if door == "completions" and status == 422 else _SHAPES[door]) for door in doors]
+    headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+    if status in (429, 502, 503, 504):
+        headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
+    name = "Or".join(door.capitalize() for door in doors) + str(status)
+    return name, {"description": MEANINGS[status], "headers": headers, "content": {
+        "application/json": {"schema": shapes[0] if len(shapes) == 1 else {"anyOf": shapes}}}}
+
+
+def responses(used: set[tuple[tuple[str, ...], int]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for doors, status in sorted(used):
+        yield response(list(doors), status)

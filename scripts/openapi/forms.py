@@ -1,0 +1,270 @@
+"""What the protos leave to the code, as JSON Schema: free JSON that is checked, rules written in CEL, and HTTP's own forms.
+
+Each table is keyed by what it speaks of, and the generator refuses a key that is nowhere in the protos. Says nothing that a
+proto says.
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+_UUID = "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
+ID: Schema = {"type": "string", "pattern": f"^((resp|msg|fc|conv|chatcmpl)[_-])?{_UUID}$",
+              "description": "An id: a UUID, bare or with the prefix that the OpenAI forms show, as in resp_<hex>."}
+_STRING: Schema = {"type": "string"}
+_SOME_STRING: Schema = {"type": "string", "minLength": 1}
+_OBJECT: Schema = {"type": "object"}
+_NULL: Schema = {"type": "null"}
+_NULLABLE: Schema = {"type": ["string", "null"]}
+_FUNCTION: dict[str, Schema] = {
+    "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "description": {"type": ["string", "null"]},
+    "parameters": {"type": ["object", "null"], "description": "A JSON schema."}, "strict": {"type": ["boolean", "null"]}}
+_ITEM_TYPES = ["function_call", "function_call_output", "mcp_call", "compaction", "compaction_summary"]
+_TEXT_TYPES = ["text", "input_text", "output_text"]
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(required: str, /, **properties: Schema) -> Schema:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+def _type(*names: str) -> Schema:
+    return {"const": names[0]} if len(names) == 1 else {"enum": list(names)}
+
+
+def given(*names: str) -> Schema:
+    """That all of some members are there; null is absent."""
+    return {"required": list(names), "properties": {name: {"not": _NULL} for name in names}}
+
+
+def _not_both(one: str, *others: str) -> list[Schema]:
+    return [{"not": given(one, other)} for other in others]
+
+
+def _at_most_one(*names: str) -> list[Schema]:
+    return [schema for at, name in enumerate(names) for schema in _not_both(name, *names[at + 1:])]
+
+
+# --- free JSON that is checked ----------------------------------------------------------------------------------------
+
+_SAID: dict[str, Schema] = {
+    "tool_call_id": _NULLABLE, "name": _NULLABLE, "refusal": _NULLABLE, "metadata": {"type": ["object", "null"]},
+    "tool_calls": {"anyOf": [{"type": "array", "items": ref("ToolCall")}, _NULL]}}
+_NO_ITEM: Schema = {"not": {"enum": _ITEM_TYPES}}
+
+COMPONENTS: dict[str, Schema] = {
+    "Id": ID,
+    "Input": {
+        "description": "What is said: a string, or an array of messages and items, 1 at least.",
+        "anyOf": [_STRING, {"type": "array", "minItems": 1, "maxItems": 10000, "items": ref("InputItem")}]},
+    "InputItem": {
+        "description": "A message, or an item of the Responses interface.",
+        "anyOf": [ref("InputMessage"), ref("InputFunctionCall"), ref("InputFunctionCallOutput"), ref("InputMcpCall"),
+                  ref("InputCompaction")]},
+    "InputMessage": {
+        "description": "A message. `content` and `message` are two names of what is said; `content` decides.",
+        "anyOf": [
+            {"description": "Something said.",
+             **_object("role content", type=_NO_ITEM, content=ref("Content"), role=_type(
+                 "system", "user", "assistant", "developer"), **_SAID)},
+            {"description": "The same, under the schema's name for it.", "not": {"required": ["content"]},
+             **_object("role message", type=_NO_ITEM, message=ref("Content"), role=_type(
+                 "system", "user", "assistant", "developer"), **_SAID)},
+            {"description": "What a tool returned.",
+             **_object("role content tool_call_id", type=_NO_ITEM, content=ref("Content"), role=_type("tool"), **(
+                 _SAID | {"tool_call_id": _SOME_STRING}))},
+            {"description": "An assistant's tool calls.",
+             **_object("role tool_calls", type=_NO_ITEM, role=_type("assistant"),
+                       content={"anyOf": [ref("Content"), _NULL]}, **(_SAID | {"tool_calls": {
+                           "type": "array", "minItems": 1, "items": ref("ToolCall")}}))},
+        ]},
+    "ToolCall": _object("id function", id=_STRING, type=_NULLABLE, function=_object(
+        "name", name=_STRING, arguments={**_NULLABLE, "description": "JSON, as the model wrote it."})),
+    "InputFunctionCall": _object("type call_id name", type=_type("function_call"), call_id=_STRING, name=_STRING,
+                                 arguments={"type": ["string", "null"], "description": "JSON, as the model wrote it."}),
+    "InputFunctionCallOutput": _object("type call_id output", type=_type("function_call_output"), call_id=_STRING,
+                                       output=ref("Content")),
+    "InputMcpCall": {
+        "description": "A call that the server ran itself, as an earlier answer had it.",
+        **_object("type id name", type=_type("mcp_call"), id=_STRING, name=_STRING,
+                  arguments={"type": ["string", "null"]}, output={})},
+    "InputCompaction": {
+        "description": "A summary in place of a context, as the compact method answered it.",
+        **_object("type encrypted_content", type=_type("compaction", "compaction_summary"),
+                  encrypted_content={"type": "string", "contentEncoding": "base64"})},
+    "Content": {"description": "A string, or an array of parts.",
+                "anyOf": [_STRING, {"type": "array", "items": ref("ContentPart")}]},
+    "ContentPart": {
+        "description": "Text, an image, a file, or a part of another type, which is kept as sent.",
+        "anyOf": [
+            _object("type text", type=_type(*_TEXT_TYPES), text=_STRING),
+            _object("type image_url", type=_type("image_url", "input_image"), image_url={"anyOf": [
+                _SOME_STRING, _object("url", url=_SOME_STRING)]}),
+            _object("type file_id", type=_type("input_image"), file_id=_STRING, image_url=_NULL),
+            _object("type file", type=_type("file"), file={"anyOf": [
+                _object(name, **{name: _SOME_STRING}, filename=_STRING) for name in ("file_data", "file_id")]}),
+            *(_object(f"type {name}", type=_type("input_file"), **{name: _SOME_STRING}, filename=_STRING)
+              for name in ("file_data", "file_id", "file_url")),
+            _object("type", type={"type": "string", "not": {
+                "enum": [*_TEXT_TYPES, "image_url", "input_image", "file", "input_file"]}}),
+        ]},
+    "FunctionTool": {
+        "description": "A function tool, nested as chat completions have it or flat as the Responses interface has it.",
+        "anyOf": [
+            {"not": {"required": ["function"]}, **_object("name", type={"const": "function"}, **_FUNCTION)},
+            _object("function", type={"const": "function"}, function=_object("name", **_FUNCTION))]},
+    "ToolChoice": {
+        "anyOf": [{"enum": ["none", "auto", "required", None]},
+                  _object("type function", type=_type("function"), function=_object("name", name=_STRING)),
+                  {**_object("type name", type=_type("function"), name=_STRING), "not": {"required": ["function"]}},
+                  {"description": "A hosted tool, which is never called.",
+                   **_object("", type={"not": {"const": "function"}})}]},
+    "AssistantOverrides": {
+        "description": "Replacements for this use; `variableValues` fill the assistant's templates.",
+        **_object("", variableValues=_OBJECT)},
+    "Customer": {
+        "description": "Who the other side is. A message can go only to an E.164 `number`.",
+        **_object("number", number={"type": "string", "pattern": r"^\+[1-9][0-9]{1,14}$"})},
+}
+"""Schemas of ours that have no message."""
+
+VALUES: dict[str, Schema] = {
+    "CreateChatRequest.input": ref("Input"), "CreateResponseRequest.input": ref("Input"),
+    "CompactResponseRequest.input": ref("Input"),
+    "CompactResponseRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
+    "CreateResponseRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
+    "CreateResponseRequest.tool_choice": ref("ToolChoice"), "CreateChatCompletionRequest.tool_choice": ref("ToolChoice"),
+    "CreateResponseRequest.tools": {"anyOf": [ref("FunctionTool"), {
+        "description": "A hosted tool, which is never called.",
+        **_object("type", type={"not": {"const": "function"}})}]},
+    "CreateChatCompletionRequest.tools": ref("FunctionTool"),
+    "CreateResponseRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
+    "CreateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
+    "UpdateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
+    "UpdateSessionRequest.name": {"type": ["string", "null"], "maxLength": 40},
+    "CreateConversationRequest.items": ref("InputItem"), "CreateItemsRequest.items": ref("InputItem"),
+    "ChatCompletionInputMessage.content": {"anyOf": [ref("Content"), _NULL]},
+    "ChatCompletionInputMessage.tool_calls": {"anyOf": [{"type": "array", "items": ref("ToolCall")}, _NULL]},
+    "ChatTransport.customer": ref("Customer"),
+    **{f"{request}.{member}": ref(name) for request in ("CreateChatRequest", "CreateResponseRequest", "CreateSessionRequest")
+       for member, name in (("assistant", "Assistant"), ("squad", "Squad"), ("assistant_overrides", "AssistantOverrides"))},
+    **{f"SquadMember.{member}": ref("Assistant") for member in ("assistant", "assistant_overrides")},
+    "Squad.members_overrides": ref("Assistant"),
+    **{f"{request}.{member}": ref("Id") for request, members in {
+        "CreateChatRequest": "assistant_id squad_id session_id previous_chat_id",
+        "CreateResponseRequest": "assistant_id squad_id session_id previous_chat_id previous_response_id",
+        "CreateSessionRequest": "assistant_id squad_id", "CompactResponseRequest": "assistant_id previous_response_id",
+        "CreateAgentChatRequest": "agent_id"}.items() for member in members.split()},
+    "CreateAssistantRequest.document": ref("Assistant"), "UpdateAssistantRequest.patch": ref("AssistantPatch"),
+    "CreateSquadRequest.document": ref("Squad"), "UpdateSquadRequest.patch": ref("SquadPatch"),
+    "CreateToolRequest.document": ref("Tool"), "UpdateToolRequest.patch": ref("ToolPatch"),
+}
+"""What members of requests and documents hold, where the proto only says Value, Struct or string."""
+
+DOCUMENTS = ("Assistant", "Squad", "Tool")
+"""Messages that are the typed view of a document: what HTTP shows comes back as it was sent."""
+
+NOT_SHOWN = {"CreateAgentChatRequest.input", "CreateChatCompletionRequest.agent_id",
+             *(f"{name}.document" for name in DOCUMENTS)}
+"""Members that HTTP does not have."""
+
+_ANSWERERS = ("assistantId", "assistant", "squadId", "squad")
+_RUNS: list[Schema] = [
+    *_at_most_one(*_ANSWERERS), *_not_both("sessionId", "previousChatId", *_ANSWERERS),
+    *_not_both("transport", "previousChatId"),
+    {"if": given("transport"), "then": {"anyOf": [
+        {**given("sessionId"), "not": {"properties": {"transport": {"anyOf": [
+            given("phoneNumberId"), given("customer")]}}}},
+        {"properties": {"transport": given("phoneNumberId", "customer")}, "not": given("sessionId")}]}},
+]
+
+RULES: dict[str, list[Schema]] = {
+    "CreateChatRequest": [
+        *_RUNS, {"anyOf": [given(name) for name in (*_ANSWERERS, "sessionId", "previousChatId")]}],
+    "CreateResponseRequest": [
+        *_RUNS, *_not_both("previous_response_id", "previousChatId", "sessionId", "transport"),
+        {"anyOf": [given(name) for name in (*_ANSWERERS, "sessionId", "previousChatId", "previous_response_id",
+                                            "conversation", "model")]}],
+    "CompactResponseRequest": [
+        {"anyOf": [given(name) for name in ("model", "assistantId", "previous_response_id")]},
+        {"anyOf": [given("input"), given("previous_response_id")]}],
+    "CreateSessionRequest": _at_most_one(*_ANSWERERS),
+    "CreateChatCompletionRequest": [{"not": {
+        **given("create_session", "store_in_session"), "properties": {"create_session": {"const": True}}}}],
+    "SquadMember": [{"oneOf": [given("assistantId"), given("assistant")]}],
+    "Tool": [{"if": {"properties": {"type": {"const": kind}}}, "then": given(member)}
+             for kind, member in (("function", "function"), ("apiRequest", "url"))],
+}
+"""What must hold between the members of a message."""
+
+CEL: dict[str, Schema | None] = {
+    "assistant.message_content": {"type": ["string", "array", "null"]},
+    "completion.stop": {"anyOf": [_STRING, {"type": "array", "minItems": 1, "items": _STRING}, _NULL]},
+    **dict.fromkeys((
+        "assistant.typed_or_document", "tool.typed_or_document", "squad.typed_or_document", "tool.function",
+        "tool.api_request", "session.one_assistant", "chat.session_or_previous", "chat.session_or_assistant",
+        "chat.one_assistant", "chat.session_or_transport", "squad_member.one_assistant", "response.one_previous",
+        "response.session_or_previous", "response.session_or_assistant", "response.one_assistant",
+        "response.session_or_transport")),
+}
+"""The rules written in CEL, by id: what those of a field say of it; those of a message are in RULES, or HTTP keeps them."""
+
+
+# --- what HTTP prints beside the proto --------------------------------------------------------------------------------
+
+_EMPTY_ARRAY: Schema = {"type": "array"}
+
+NULLS: dict[str, set[str]] = {
+    "Response": {"transport"},
+    "ChatCompletion": {"session_id"},
+    "ChatCompletionMessage": set(),
+    "ChatCompletionChunkChoice": set(),
+}
+"""Messages whose members are all there, as null when unset; but for these members."""
+
+OPTIONAL = {"ResponseItem.content", "ChatCompletionMessage.tool_calls", "ChatCompletionChunkDelta.tool_calls"}
+"""Members that are printed only where there is something in them, although their message has no presence for them."""
+
+ADDED: dict[str, dict[str, Schema]] = {
+    "ChatCompletion": {"service_tier": {"const": "default"}},
+    "ChatCompletionChoice": {"logprobs": _NULL},
+    "ChatCompletionMessage": {"annotations": _EMPTY_ARRAY},
+    "ChatCompletionChunk": {"service_tier": {"const": "default"}},
+    "ChatCompletionChunkChoice": {"logprobs": _NULL},
+    "CompletionUsage": {"prompt_tokens_details": _OBJECT, "completion_tokens_details": _OBJECT},
+}
+"""Members that the forms of OpenAI have and our messages have not."""
+
+FRAMES: dict[str, Schema] = {
+    "ChatFrame": {
+        "description": "One `data:` line of a streamed chat: more text, the tool calls to answer, or an error. There is no "
+                       "`event:` and no `[DONE]`.",
+        "type": "object", "required": ["id"],
+        "properties": {
+            "id": {"type": "string", "description": "Id of the chat."},
+            "sessionId": {"type": "string"},
+            "path": {"type": "string", "description": "Where it belongs in the chat, such as `chat.output[0].content`."},
+            "delta": {"type": "string", "description": "Text to append."},
+            "tool_calls": {"type": "array", "items": ref("ToolCall")},
+            "error": {"type": "object", "properties": {"message": _STRING, "code": _STRING}}}},
+}
+
+STREAMED = {
+    "PostChat": (ref("ChatFrame"), "Lines of `data:`, without `event:` and without `[DONE]`."),
+    "PostResponse": (ref("ResponseStreamEvent"), "`event:` and `data:`, then `data: [DONE]`."),
+    "FetchResponse": (ref("ResponseStreamEvent"), "`event:` and `data:`, then `data: [DONE]`."),
+    "PostChatCompletion": (ref("ChatCompletionChunk"), "Lines of `data:`, then `data: [DONE]`."),
+}
+"""The methods that also answer in server-sent events: what an event's data is, and how they are framed."""
+
+BODIES: dict[str, Schema] = {}
+"""The JSON of methods that answer an HttpBody and have no typed twin."""
+
+OTHER_TYPES = {"ReceiveTwilioMessage": "text/xml"}
+"""The methods that answer in another type than JSON."""
+
+CREATED = {"CreateSession", "PostAssistant", "PostSquad", "PostTool"}
+"""The methods that answer 201."""

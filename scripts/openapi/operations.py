@@ -1,0 +1,233 @@
+"""Methods as operations: parameters, body, answers of each path, and the paths that two doors share.
+
+A path that is two doors' is one operation here, which says what holds at which: whatever is one door's alone has the mark
+`x-parley-door`. Which door a path comes through is read off the routes of envoy.yaml.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from . import errors, forms
+from .forms import Schema
+from .schemas import Schemas
+from .source import Method, Path, Source, paths_of, simple
+
+Operation = dict[str, Any]
+DOOR = "x-parley-door"
+_VARIABLE = re.compile(r"\{[^}]*\}")
+_HTTP_BODY = "google.api.HttpBody"
+_EMPTY = "google.protobuf.Empty"
+_RUN = {"PostChat", "PostResponse", "PostChatCompletion", "CompactResponse", "CreateMessage"}
+"""The methods that call a model."""
+_FORM: Schema = {
+    "type": "object", "required": ["MessageSid", "To", "From"],
+    "properties": {name: {"type": "string"} for name in ("MessageSid", "To", "From", "Body")}}
+_IDEMPOTENCY = {"$ref": "#/components/parameters/IdempotencyKey"}
+
+
+class Binding(NamedTuple):
+    """One path of a method, at one door."""
+
+    method: Method
+    path: Path
+    door: str
+    number: int
+    """Which of the method's paths it is, from 0."""
+
+    @property
+    def keyed(self) -> bool:
+        return self.method.access != "ACCESS_NO_KEY"
+
+
+class Operations:
+    def __init__(self, source: Source, schemas: Schemas) -> None:
+        self._source = source
+        self._schemas = schemas
+        self._used: set[tuple[tuple[str, ...], int]] = set()
+
+    @property
+    def responses(self) -> dict[str, Any]:
+        """The shared responses that operations refer to."""
+        return dict(errors.responses(self._used))
+
+    def paths(self, door_of: Any) -> dict[str, Any]:
+        """The paths object. `door_of` tells the door of a service at a verb and a path."""
+        shared: dict[tuple[str, str], list[Binding]] = {}
+        for method in self._source.methods:
+            for number, path in enumerate(paths_of(method)):
+                binding = Binding(method, path, door_of(method.service, path.verb, path.template), number)
+                shared.setdefault((_VARIABLE.sub("x", path.template), path.verb), []).append(binding)
+        paths: dict[str, Any] = {}
+        for bindings in shared.values():
+            bindings.sort(key=lambda one: one.door != "assistants")  # the door without a mark of its own on keys is first
+            first = bindings[0].path
+            paths.setdefault(self._template(bindings[0]), {})[first.verb.lower()] = self._operation(bindings)
+        return dict(sorted(paths.items()))
+
+    def _operation(self, bindings: list[Binding]) -> Operation:
+        first = bindings[0]
+        operation: Operation = {
+            "operationId": "_or_".join(f"{one.method.name}{one.number + 1 if one.number else ''}" for one in bindings),
+            "tags": [one.door for one in bindings],
+            "summary": " / ".join(dict.fromkeys(_summary(self._text(one)) for one in bindings)),
+            "description": "\n\n".join(self._description(one, shared=len(bindings) > 1) for one in bindings),
+            "parameters": self._parameters(bindings),
+        }
+        if first.path.body:
+            operation["requestBody"] = self._body(bindings)
+        operation["responses"] = self._responses(bindings)
+        if not first.keyed:
+            operation["security"] = []
+        return operation
+
+    def _template(self, binding: Binding) -> str:
+        """The path with the names that JSON has for its variables."""
+        fields = {field.name: field.json_name for field in self._fields(binding)}
+        return _VARIABLE.sub(lambda found: "{" + fields[found[0][1:-1]] + "}", binding.path.template)
+
+    def _fields(self, binding: Binding) -> list[Any]:
+        return list(self._source.messages[binding.method.request].field) if binding.method.request in self._source.messages \
+            else []
+
+    # --- texts --------------------------------------------------------------------------------------------------------
+
+    def _text(self, binding: Binding) -> str:
+        """What the comments say of a method; one that answers an HttpBody says how it differs from its twin."""
+        twin = self._twin(binding.method)
+        own = binding.method.comment if twin is binding.method else f"{twin.comment}\n\n{binding.method.comment}"
+        return "\n\n".join(re.sub(r"\s*An HttpBody because[^.]*\.", "", paragraph)
+                           for paragraph in own.split("\n\n") if not paragraph.startswith("Errors"))
+
+    def _description(self, binding: Binding, *, shared: bool) -> str:
+        text = self._text(binding)
+        if shared:
+            text = f"**At the {binding.door} door**: {text}"
+        if not binding.keyed:
+            return f"{text}\n\nTakes no key."
+        publishable = binding.method.access == "ACCESS_ANY_KEY"
+        return text + ("\n\nPublishable keys may call it." if publishable
+                       else "\n\nNeeds an `api` or a `secret` key; a publishable one is answered 403.")
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
+
+    def _parameters(self, bindings: list[Binding]) -> list[Schema]:
+        first = bindings[0]
+        found = [self._parameter(first, field, "path") for field in self._fields(first)
+                 if field.name in first.path.variables]
+        for binding in bindings:
+            if not binding.path.body:
+                mark = {DOOR: binding.door} if len(bindings) > 1 else {}
+                found += [{**self._parameter(binding, field, "query"), **mark} for field in self._fields(binding)
+                          if field.name not in binding.path.variables]
+        if first.path.verb == "POST" and first.keyed:
+            found.append(_IDEMPOTENCY)
+        return found
+
+    def _parameter(self, binding: Binding, field: Any, place: str) -> Schema:
+        schema = self._schemas.parameter(binding.method.request, field)
+        if place == "path":
+            schema = {**schema, "minLength": 1}
+        return {"name": field.json_name, "in": place, "required": place == "path",
+                "description": self._schemas.description(binding.method.request, field), "schema": schema}
+
+    def _body(self, bindings: list[Binding]) -> Schema:
+        if bindings[0].method.name == "ReceiveTwilioMessage":
+            return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
+        schemas = _marked([(one.door, self._sent(one)) for one in bindings])
+        return {"required": any(map(self._needs_body, bindings)), "content": {"application/json": {"schema": schemas}}}
+
+    def _needs_body(self, binding: Binding) -> bool:
+        """No body is an empty one."""
+        return binding.path.body != "*" or self._schemas.needs_members(binding.method.request)
+
+    def _sent(self, binding: Binding) -> Schema:
+        request, body = binding.method.request, binding.path.body
+        if body != "*":
+            return forms.VALUES[f"{request}.{body}"]
+        sent = self._schemas.request(request, without=tuple(binding.path.variables))
+        if request == "CreateChatCompletionRequest" and not binding.path.variables:
+            return {"allOf": [sent, {"required": ["model"], "properties": {"model": {"type": "string", "minLength": 1}}}]}
+        return sent
+
+    # --- what is answered ---------------------------------------------------------------------------------------------
+
+    def _responses(self, bindings: list[Binding]) -> dict[str, Any]:
+        answers: dict[str, Any] = {}
+        by_status: dict[str, list[Binding]] = {}
+        for one in bindings:
+            by_status.setdefault(_status(one.method), []).append(one)
+        for status, those in by_status.items():
+            answers[status] = self._success(those)
+            if len(those) < len(bindings):
+                answers[status][DOOR] = those[0].door
+        doors = sorted({one.door for one in bindings}, reverse=True)
+        for status in sorted({status for one in bindings for status in self._statuses(one)}):
+            self._used.add((tuple(doors), status))
+            answers[str(status)] = {"$ref": f"#/components/responses/{errors.response(doors, status)[0]}"}
+        return answers
+
+    def _statuses(self, binding: Binding) -> list[int]:
+        path = binding.path
+        return errors.statuses(keyed=binding.keyed, verb=path.verb, door=binding.door,
+                               names=bool(path.variables) or path.verb == "POST", runs=binding.method.name in _RUN)
+
+    def _success(self, bindings: list[Binding]) -> Schema:
+        headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+        if bindings[0].path.verb == "POST" and bindings[0].keyed:
+            headers["idempotent-replayed"] = {"$ref": "#/components/headers/IdempotentReplayed"}
+        found: Schema = {"description": _SUCCESS[_status(bindings[0].method)], "headers": headers}
+        content: Schema = {}
+        shown = [(one.door, shape) for one in bindings if (shape := self._shown(one.method)) is not None]
+        if shown:
+            content["application/json"] = {"schema": _marked(shown)}
+        for one in bindings:
+            if one.method.name in forms.STREAMED:
+                content["text/event-stream"] = self._stream(one.method)
+            if one.method.name in forms.OTHER_TYPES:
+                content[forms.OTHER_TYPES[one.method.name]] = {"schema": {"type": "string"}}
+        return {**found, "content": content} if content else found
+
+    def _shown(self, method: Method) -> Schema | None:
+        """The JSON that a method answers; None when it answers none."""
+        twin = self._twin(method)
+        if twin.answer == _EMPTY or method.name in forms.OTHER_TYPES:
+            return None
+        if twin.answer == _HTTP_BODY:
+            return forms.BODIES[method.name]
+        if method.answer == _HTTP_BODY and twin.name.startswith("List"):  # a bare array
+            (listed,) = self._source.messages[twin.answer].field
+            return {"type": "array", "items": self._schemas.answer(simple(listed.type_name))}
+        return self._schemas.answer(twin.answer)
+
+    def _stream(self, method: Method) -> Schema:
+        event, framing = forms.STREAMED[method.name]
+        if (name := event["$ref"].rpartition("/")[2]) in self._source.messages:
+            self._schemas.answer(name)
+        told = f"Server-sent events. {framing} `x-parley-event` is the schema of the data of one."
+        return {"schema": {"type": "string", "description": told}, "x-parley-event": event}
+
+    def _twin(self, method: Method) -> Method:
+        """The typed method that a method for HTTP is the other form of; itself when it is typed."""
+        if method.answer != _HTTP_BODY:
+            return method
+        return next((one for one in self._source.methods if one.service == method.service and one.request == method.request
+                     and one.answer != _HTTP_BODY and not one.proto.server_streaming), method)
+
+
+_SUCCESS = {"200": "It was done.", "201": "It was made.", "204": "It was done; there is no body."}
+
+
+def _status(method: Method) -> str:
+    return "204" if method.answer == _EMPTY else "201" if method.name in forms.CREATED else "200"
+
+
+def _marked(schemas: list[tuple[str, Schema]]) -> Schema:
+    """One of several doors' schemas, each marked with its door."""
+    if len(schemas) == 1:
+        return schemas[0][1]
+    return {"anyOf": [{**schema, DOOR: door} for door, schema in schemas]}
+
+
+def _summary(text: str) -> str:
+    return re.split(r"(?<=[^.])\.(?:\s|$)", text, maxsplit=1)[0]
+

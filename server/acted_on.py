@@ -1,0 +1,22 @@
+"""Which members of assistants, squads and tools a chat acts on: those are checked, the others are kept as they were sent.
+
+Tables alone, read by `documents.py` and by the generator of the OpenAPI document.
+"""
+
+from typing import Any
+
+Members = dict[str, Any]
+"""None: the whole member; a dict: these members of it."""
+
+TOOL: Members = dict.fromkeys(("type", "function", "name", "description", "method", "url", "body", "headers",
+                               "timeoutSeconds", "backoffPlan", "server"))
+ASSISTANT: Members = {
+    **dict.fromkeys(("name", "firstMessage", "firstMessageMode", "server", "metadata", "credentials",
+                     "chatSystemInstructionMode")),
+    "model": {
+        **dict.fromkeys(("provider", "model", "messages", "systemPrompt", "toolIds", "temperature", "maxTokens",
+                         "thinking", "knowledgeBase", "url")),
+        "tools": TOOL,
+    },
+}
+SQUAD: Members = dict.fromkeys(("name", "members", "membersOverrides"))

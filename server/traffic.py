@@ -1,0 +1,23 @@
+"""Whether anybody calls: what a server that is to stop must know. Counts calls and remembers the last; decides nothing."""
+
+import time
+from math import inf
+
+
+class Traffic:
+    """`with traffic:` around every call."""
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._last = -inf
+
+    def __enter__(self) -> None:
+        self._under_way += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._under_way -= 1
+        self._last = time.monotonic()
+
+    def within(self, seconds: float) -> bool:
+        """Whether a call is under way, or ended in the last `seconds`."""
+        return self._under_way > 0 or time.monotonic() - self._last < seconds

@@ -1,0 +1,118 @@
+"""An exchange that another server runs, read as that puts it on disk. Runs nothing.
+
+Words between the servers say that there is more. They may be lost, so everybody also looks by himself, once a second.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server import replay
+from server.errors import NotFound, ServiceError
+from server.exchange import Outcome
+from server.replay import DELETED, Replay, presented
+from server.storage.chats import Chats, StoredChat
+from server.storage.peers import Peers
+from server.storage.scope import Scope
+
+LOOKS_AGAIN_AFTER = 1.0
+
+
+def news_of(chat_id: str) -> str:
+    """The word that more of a chat is on disk."""
+    return f"chat:{chat_id}"
+
+
+def call_for(chat_id: str) -> str:
+    """The word to whoever runs a chat: that its news are wanted, or that it is to be cancelled."""
+    return f"call:{chat_id}"
+
+
+def lock_of(chat_id: str) -> str:
+    """What is held by whoever runs a chat."""
+    return f"chat:{chat_id}"
+
+
+def cancellation_of(chat_id: str) -> str:
+    """What is held by whoever wants a chat cancelled."""
+    return f"cancel:{chat_id}"
+
+
+class Watching:
+    """Such an exchange, read like a Stream."""
+
+    def __init__(self, chats: Chats, peers: Peers, scope: Scope, stored: StoredChat, chat: Chat,
+                 recover: Callable[[str], Awaitable[None]]) -> None:
+        self._chats = chats
+        self._peers = peers
+        self._scope = scope
+        self._now = Replay(chat, stored.record)
+        """As it stands on disk: when it is over, whole."""
+        self._recover = recover
+        self._place = 0
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._now.outcome
+
+    @property
+    def error(self) -> ServiceError | None:
+        return self._now.error
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        return self._now.request
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Whoever runs it does not depend on who reads it here."""
+        return nullcontext()
+
+    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """All that is on disk, then what comes there. The last batch ends in a terminal event."""
+        chat, outcome = self._now.chat, self.outcome
+        self._place = 1
+        yield [replay.started(chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
+        with self._peers.listen(news_of(chat.id)) as news:
+            while True:
+                news.clear()
+                if events := await self._chats.events(chat.id, self._place):
+                    self._place += len(events)
+                    yield [self._told(event) for event in events]
+                elif rest := await self._ending():
+                    yield rest
+                    return
+                else:
+                    await self._wait(news)
+
+    async def _ending(self) -> list[ChatEvent]:
+        """What is left of it when it is over, else nothing."""
+        chat = self._now.chat
+        try:
+            stored = await self._chats.find(self._scope, chat.id)
+            if not stored.is_over:
+                return []
+            self._now = Replay(presented(await self._chats.whole(stored)), stored.record)
+        except NotFound:
+            chat.status = "failed"
+            chat.error.CopyFrom(DELETED)
+            return [replay.event(chat, self._place, failed=chat)]
+        return self._now.events()[self._place:]
+
+    async def _wait(self, news: asyncio.Event) -> None:
+        """Wait for more. What a dead server has left behind is completed here."""
+        chat_id = self._now.chat.id
+        self._peers.tell(call_for(chat_id))
+        try:
+            async with asyncio.timeout(LOOKS_AGAIN_AFTER):
+                await news.wait()
+        except TimeoutError:
+            await self._recover(chat_id)
+
+    def _told(self, event: ChatEvent) -> ChatEvent:
+        chat = self._now.chat
+        event.chat_id = chat.id
+        if chat.HasField("session_id"):
+            event.session_id = chat.session_id
+        return event

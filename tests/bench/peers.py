@@ -1,0 +1,172 @@
+"""What the service is compared with, each a process of its own: `python -m tests.bench.peers NAME PORT [FOLDER]`.
+
+    echo      a bare grpc.aio server on uvloop: unary and streamed, nothing parsed, nothing kept
+    each      a minimal FastAPI chat on SQLite: a transaction for every request, a write for every chunk
+    merged    the same on one connection: commits of waiting requests are merged, chunks that wait are written in one
+    model     an upstream model that speaks chat completions, for the first token
+
+They do what the service does in as little code as can be: the key looked up, the exchange on disk (WAL, FULL) before the
+answer ends.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+
+PIECES = 64
+
+
+async def echo(port: int, folder: Path) -> None:
+    async def unary(raw: bytes, context: Any) -> bytes:
+        return raw
+
+    async def singly(raw: bytes, context: Any) -> AsyncIterator[bytes]:
+        for _ in range(PIECES):
+            yield raw
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {
+        "Unary": grpc.unary_unary_rpc_method_handler(unary), "Stream": grpc.unary_stream_rpc_method_handler(singly)}),))
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS keys (digest BLOB PRIMARY KEY, org TEXT);
+CREATE TABLE IF NOT EXISTS chats (id TEXT PRIMARY KEY, org TEXT, body TEXT);
+CREATE TABLE IF NOT EXISTS messages (chat TEXT, seq INTEGER, body TEXT, PRIMARY KEY (chat, seq)) WITHOUT ROWID
+"""
+
+
+async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
+    import aiosqlite
+    import uvicorn
+    from fastapi import FastAPI, Header, HTTPException
+    from fastapi.responses import StreamingResponse
+    from pydantic import BaseModel
+
+    class Asking(BaseModel):
+        assistantId: str
+        input: str
+        stream: bool = False
+
+    path, numbers, waiting = folder / "peer.db", itertools.count(), asyncio.Lock()
+    with sqlite3.connect(path) as made:
+        made.executescript(_SCHEMA)
+        made.execute("INSERT INTO keys VALUES (?, 'org')", [hashlib.sha256(b"Bearer bench").digest()])
+    made.close()
+    shared = await aiosqlite.connect(path, isolation_level=None)
+    await shared.execute("PRAGMA synchronous = FULL")
+    app = FastAPI()
+    pending: list[tuple[str, str, asyncio.Future[None]]] = []
+
+    async def commit() -> None:
+        """All that waits, in one transaction."""
+        async with waiting:
+            batch, pending[:] = pending[:], []
+            if not batch:
+                return
+            await shared.execute("BEGIN IMMEDIATE")
+            await shared.executemany("INSERT INTO chats VALUES (?, 'org', ?)", [(one, text) for one, text, _ in batch])
+            await shared.executemany("INSERT INTO messages VALUES (?, ?, ?)", [
+                (one, seq, text) for one, text, _ in batch for seq in (0, 1)])
+            await shared.execute("COMMIT")
+        for _, _, told in batch:
+            told.set_result(None)
+
+    async def keep(chat: str, text: str) -> None:
+        told = asyncio.get_running_loop().create_future()
+        pending.append((chat, text, told))
+        if merged:
+            await commit()
+            await told
+            return
+        async with waiting:
+            batch, pending[:] = pending[:1], pending[1:]
+            one, said, done = batch[0]
+            await shared.execute("BEGIN IMMEDIATE")
+            await shared.execute("INSERT INTO chats VALUES (?, 'org', ?)", (one, said))
+            await shared.executemany("INSERT INTO messages VALUES (?, ?, ?)", [(one, 0, said), (one, 1, said)])
+            await shared.execute("COMMIT")
+        done.set_result(None)
+        await told
+
+    async def caller(authorization: str) -> None:
+        digest = hashlib.sha256(authorization.encode()).digest()
+        async with shared.execute("SELECT org FROM keys WHERE digest = ?", [digest]) as found:
+            if await found.fetchone() is None:
+                raise HTTPException(401)
+
+    async def pieces(chat: str, asking: Asking) -> AsyncIterator[str]:
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+
+        async def say() -> None:
+            for piece in ["You", " said:", *(f" {word}" for word in asking.input.split())]:
+                queue.put_nowait(f'data: {{"id":"{chat}","path":"chat.output[0].content","delta":{json.dumps(piece)}}}\n\n')
+                await asyncio.sleep(0)
+            await keep(chat, asking.input)
+            queue.put_nowait(None)
+
+        saying = asyncio.create_task(say())
+        while (piece := await queue.get()) is not None:
+            ready = [piece]
+            while merged and not queue.empty() and queue._queue[0] is not None:  # type: ignore[attr-defined]
+                ready.append(queue.get_nowait())
+            yield "".join(ready)
+        await saying
+
+    @app.post("/chat", response_model=None)
+    async def post(asking: Asking, authorization: str = Header()) -> Any:
+        await caller(authorization)
+        chat = f"{next(numbers):032x}"
+        if asking.stream:
+            return StreamingResponse(pieces(chat, asking), media_type="text/event-stream")
+        answer = f"You said: {asking.input}"
+        await keep(chat, answer)
+        return {"id": chat, "orgId": "org", "assistantId": asking.assistantId, "status": "completed",
+                "input": [{"role": "user", "message": asking.input}], "output": [{"role": "assistant", "content": answer}]}
+
+    await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False)).serve()
+
+
+async def model(port: int, folder: Path) -> None:
+    """Answers at once with one token, and the rest after the reader had time to see it."""
+
+    def line(delta: dict[str, str], finish: str | None = None) -> bytes:
+        told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        return b"data: " + json.dumps(told).encode() + b"\n\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                for data in (line({"role": "assistant", "content": "Hello"}), line({}, "stop") + b"data: [DONE]\n\n"):
+                    writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+                writer.write(b"0\r\n\r\n")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
+        await server.serve_forever()
+
+
+PEERS = {"echo": echo, "model": model, "each": lambda port, folder: fastapi(port, folder, merged=False),
+         "merged": lambda port, folder: fastapi(port, folder, merged=True)}
+
+if __name__ == "__main__":
+    uvloop.run(PEERS[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))

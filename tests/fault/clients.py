@@ -1,0 +1,152 @@
+"""What callers and machines do: too many connections, slow ones, clocks that jump, restarts under load, long work."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import socket
+import time
+from pathlib import Path
+
+import grpc
+import httpx
+
+from tests.fault.disks import Callers
+from tests.fault.kills import client_of, key_of, on_record
+from tests.fault.server import Server
+from tests.fault.trial import Row, Trial
+from tests.processes import Serving, free_address
+
+_SLOW = 500
+_MOST_FILES = 256
+
+
+async def without_files(trial: Trial) -> None:
+    """More connections than the server may have files: those who are in are served, and everyone once some are gone."""
+    async with Server(trial.folder / "files", ["prlimit", f"--nofile={_MOST_FILES}"]) as server:
+        known = {(await server.chat("before")).id}
+        for _ in range(trial.count):
+            held = [_connected(server.port) for _ in range(_MOST_FILES + 50)]
+            known.add((await server.chat("during")).id)
+            taken = server.files()
+            for connection in held:
+                connection.close()
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as fresh:
+                await asyncio.wait_for(fresh.channel_ready(), 30)
+            known.add((await server.chat("after")).id)
+            wrong = "" if taken >= _MOST_FILES - 5 else f"only {taken} files were taken"
+            trial.tell(lost=await server.missing(known), wrong=wrong)
+
+
+def _connected(port: int) -> socket.socket:
+    connection = socket.socket()
+    connection.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        connection.connect(("127.0.0.1", port))
+    return connection
+
+
+async def slow(trial: Trial) -> None:
+    """500 callers who send a byte now and then, at Envoy's port; everyone else is served as before."""
+    async with Serving(trial.folder / "slow") as parley, client_of(parley) as client:
+        host, port = parley.http.split(":")
+        writers = [(await asyncio.open_connection(host, int(port)))[1] for _ in range(_SLOW)]
+        for writer in writers:
+            writer.write(b"POST /chat HTTP/1.1\r\nhost: x\r\n")
+        for number in range(trial.count):
+            for writer in writers:
+                writer.write(f"x-{number}: y\r\n".encode())
+            began = time.monotonic()
+            answers = await asyncio.gather(*(client.get("/chat") for _ in range(20)))
+            trial.tell(wrong="" if all(answer.status_code == 200 for answer in answers) else "others were refused",
+                       hanging=time.monotonic() - began > 10)
+        for writer in writers:
+            writer.transport.abort()
+
+
+async def clock_jumps(trial: Trial) -> None:
+    """The clock goes a day ahead and back again under load: nothing is refused, nothing is lost, and ids stay apart."""
+    now = trial.folder / "now"
+    now.write_text("+0")
+    wrapped = ["env", f"LD_PRELOAD={_faketime()}"]
+    async with Server(trial.folder / "clock", wrapped, FAKETIME_TIMESTAMP_FILE=now, FAKETIME_CACHE_DURATION=1,
+                      DONT_FAKE_MONOTONIC=1) as server:
+        callers = Callers(server, 8)
+        for number in range(trial.count):
+            now.write_text("+1d" if number % 2 == 0 else "-1d" if number % 4 == 1 else "+0")
+            before = len(callers.acknowledged)
+            await asyncio.sleep(1.5)  # the file is read once a second
+            later = (await server.chat("after the jump")).id
+            callers.acknowledged.add(later)
+            trial.tell(wrong="" if not callers.refused else f"refused by {callers.codes()}",
+                       hanging=len(callers.acknowledged) == before)
+        trial.hanging += await callers.stop()
+        trial.lost += await server.missing(callers.acknowledged)
+        trial.figures["acknowledged"] = len(callers.acknowledged)
+
+
+def _faketime() -> str:
+    return str(next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")))
+
+
+async def restarts(trial: Trial) -> None:
+    """`parley serve` is stopped by SIGTERM and started again under load: what it answered is there, and nobody hangs."""
+    folder, http, grpc_address = trial.folder / "restarts", free_address(), free_address()
+    known: set[str] = set()
+    tasks: list[asyncio.Task[None]] = []
+    refused = [0]
+    for _ in range(trial.count):
+        async with Serving(folder, http=http, grpc=grpc_address) as parley, client_of(parley) as client:
+            lost = len(known - await on_record(client))
+            tasks = [asyncio.create_task(_ask(client, parley, known, refused)) for _ in range(8)]
+            await asyncio.sleep(1 + random.random())
+            ended = await parley.stop(signal.SIGTERM)
+            for task in tasks:
+                task.cancel()
+            _, hanging = await asyncio.wait(tasks, timeout=10)
+            trial.tell(lost=lost, hanging=len(hanging), wrong="" if ended.code == 0 else f"it ended with {ended.code}")
+    async with Serving(folder, http=http, grpc=grpc_address) as parley, client_of(parley) as client:
+        trial.lost += len(known - await on_record(client))
+    trial.figures |= {"acknowledged": len(known), "refused while down": refused[0]}
+
+
+async def _ask(client: httpx.AsyncClient, parley: Serving, known: set[str], refused: list[int]) -> None:
+    body = {"assistantId": key_of(parley, "assistantId"), "input": "one two three"}
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            answer = await client.post("/chat", json=body)
+            if answer.status_code == 200:
+                known.add(answer.json()["id"])
+                continue
+        refused[0] += 1
+        await asyncio.sleep(0.05)
+
+
+async def soak(trial: Trial) -> None:
+    """Thousands of exchanges, streamed and not: memory, files and threads stay what they were after the first quarter."""
+    async with Server(trial.folder / "soak") as server:
+        at_quarter: tuple[int, int, int] | None = None
+        rounds = max(4, trial.count // 100)
+        for number in range(rounds):
+            await asyncio.gather(*((server.stream if one % 2 else server.chat)("one two three four") for one in range(100)))
+            trial.tell(exchanges=100)
+            if number == rounds // 4:
+                at_quarter = server.status("VmRSS"), server.files(), server.status("Threads")
+        memory, files, threads = server.status("VmRSS"), server.files(), server.status("Threads")
+    assert at_quarter
+    growth = memory - at_quarter[0]
+    later = 100 * (rounds - rounds // 4 - 1)
+    trial.tell(hanging=max(0, files - at_quarter[1]) + max(0, threads - at_quarter[2]),
+               wrong="" if growth / later < 4 else f"memory grew by {growth} KiB in {later} exchanges")
+    trial.figures["memory growth, KiB an exchange"] = round(growth / later, 2)
+
+
+ROWS = [
+    Row("more connections than files", "those connected are served, the rest once there is room", without_files, 20, 5, 2,
+        ("prlimit",)),
+    Row("500 slow connections", "others are served", slow, 50, 10),
+    Row("clock jumps by a day, both ways", "nothing refused, nothing lost", clock_jumps, 20, 4, 0, ("faketime",)),
+    Row("restart of `parley serve` under load", "nothing acknowledged is lost, every call ends, exit code 0", restarts,
+        10, 2),
+    Row("soak", "memory, files and threads stay flat", soak, 20_000, 2000),
+]

@@ -1,0 +1,24 @@
+"""What is on record after a fault, compared with what was acknowledged before it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from server.storage.checking import findings
+from tests.fault.trial import Trial
+from tests.fault.writer import Acknowledged
+
+
+def tell(trial: Trial, folder: Path, told: Acknowledged) -> None:
+    """Compare a folder with what its writers were told, and look whether the file is sound."""
+    path = folder / "parley.db"
+    if found := findings(path):
+        trial.tell(wrong=found[0])
+        return
+    with closing(sqlite3.connect(path)) as connection:
+        there = {row[0] for row in connection.execute("SELECT id FROM chats")}
+    trial.tell(lost=len(told.there - there) + len(told.gone & there))
+
+
+def both(first: Acknowledged, second: Acknowledged) -> Acknowledged:
+    return Acknowledged((first.there | second.there) - second.gone, first.gone | second.gone)
