@@ -117,8 +117,9 @@ class App:
         self._health = health.HealthServicer()
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency))
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
-        self._asking = JsonPoster(settings.upstream_allow_hosts)
+        allowed = AllowedHosts(settings.upstream_allow_hosts)
+        self._tools = ToolRunner(allowed, clock)
+        self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
                         Transports(self._account), KnowledgeBases(self._asking))
@@ -126,7 +127,6 @@ class App:
         turns = Turns(store, agents, clock)
         self._streams = Streams(engine, store.chats)
         self._retention = Retention(store, settings.retention_days, clock)
-        allowed = AllowedHosts(settings.upstream_allow_hosts)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
