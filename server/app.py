@@ -128,15 +128,15 @@ class App:
         self.limits = Limits(settings)
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, settings.call_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        self._tools = ToolRunner(settings.upstream_allow_hosts, clock)
-        self._asking = JsonPoster(settings.upstream_allow_hosts)
+        allowed = AllowedHosts(settings.upstream_allow_hosts)
+        self._tools = ToolRunner(allowed, clock)
+        self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
                         Transports(self._account), KnowledgeBases(self._asking))
         agents = Agents(store)
         turns = Turns(store, agents, clock)
         self._streams = Streams(engine, store.chats, self.limits.call_of)
-        allowed = AllowedHosts(settings.upstream_allow_hosts)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)

@@ -98,11 +98,19 @@ class Context:
             offers.setdefault(destination.tool, Offer(destination.function, destination))
         for tool in self._turn.options.tools:
             offers.setdefault(tool["function"]["name"], Offer(tool))
-        return offers
+        if self._allowed is None:
+            return offers
+        return {name: offer for name, offer in offers.items() if name in self._allowed["names"]}
+
+    @property
+    def _allowed(self) -> dict[str, Any] | None:
+        """The choice that allows some tools only."""
+        asked = self._turn.options.tool_choice
+        return asked if isinstance(asked, dict) and asked["type"] == "allowed_tools" else None
 
     def _tool_choice(self, number: int, *, last: bool) -> Any:
         """A tool that had to be called has been called, when there is another round."""
-        asked = self._turn.options.tool_choice
+        asked = self._allowed["mode"] if self._allowed else self._turn.options.tool_choice
         if last:
             return "none" if self.offers else None
         return asked if number == 0 or asked == "none" else None

@@ -70,17 +70,35 @@ def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) ->
 
 
 def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
-    """`choice` in the form of chat completions; None for a hosted tool, which is never offered. Raises InvalidArgument."""
+    """`choice` in the form of chat completions; None for a hosted tool, which is never offered. Raises InvalidArgument.
+
+    Tools that alone are allowed come out as {type: allowed_tools, mode, names}.
+    """
     if choice is None or choice in ("none", "auto", "required"):
         return choice
     if not isinstance(choice, dict):
         raise InvalidArgument.of(field, "must be none, auto, required, or an object that names a function")
+    if choice.get("type") == "allowed_tools":
+        return _allowed_tools(choice, field)
     if choice.get("type") != "function":
         return None
     name = choice["function"].get("name") if isinstance(choice.get("function"), dict) else choice.get("name")
     if not isinstance(name, str):
         raise InvalidArgument.of(field, "must name a function")
     return {"type": "function", "function": {"name": name}}
+
+
+def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
+    """Of either interface: completions have one more object around mode and tools."""
+    given = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
+    mode, tools = given.get("mode", "auto"), given.get("tools")
+    if mode not in ("auto", "required"):
+        raise InvalidArgument.of(f"{field}.mode", "must be auto or required")
+    if not isinstance(tools, list):
+        raise InvalidArgument.of(f"{field}.tools", "must be an array of tools, each with its type and its name")
+    chosen = [parse_tool_choice(tool, f"{field}.tools[{index}]") for index, tool in enumerate(tools)]
+    names = [one["function"]["name"] for one in chosen if isinstance(one, dict) and "function" in one]
+    return {"type": "allowed_tools", "mode": mode, "names": names}
 
 
 def checked_text(text: str, field: str) -> str:

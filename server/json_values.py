@@ -136,3 +136,12 @@ def _double(number: int | float) -> float:
     if not isfinite(double):
         raise ValueError("NaN and infinity are not JSON")
     return double
+
+
+def encodable(text: str) -> str:
+    """The text without lone surrogates, which JSON can escape but UTF-8, and so protobuf, cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text

@@ -97,6 +97,8 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     chat.error.CopyFrom(why)
     chat.cost = 0
     del record.said[:]
+    if unfinished.state is not None:
+        record.state.CopyFrom(unfinished.state)
     record.pieces.extend(answers.pieces)
     return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered, alternatives=alternatives,
                     previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,

@@ -275,9 +275,10 @@ class Stream:
             batch, self._waiting = self._waiting, []
             beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
+            state = self._run.context.state
             try:
                 if self._turn.keeps:
-                    await self._chats.keep_events(self.chat_id, batch, beginning)
+                    await self._chats.keep_events(self.chat_id, batch, beginning, state)
             except ServiceError as failure:
                 self._failure = failure
                 if not self._sealed:

@@ -7,20 +7,19 @@ error here: its result says so, to the model. Decides nothing about rounds (`rou
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_fixed
 
-from server.backends.calls import encodable
-from server.backends.guard import SETTING, AllowedHosts
+from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
+from server.backends.outside import MOST_SECONDS, OURS, Outside, Sleep, can_be_sent, retrying, seconds_of
 from server.clock import Clock
-from server.errors import InvalidArgument, ServiceError, UpstreamError
-from server.json_values import from_python
+from server.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from server.json_values import encodable, from_python
 from server.templates import render
 
 if TYPE_CHECKING:
@@ -28,11 +27,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 128 << 10
 """Of one answer: all of it is told to the model."""
-_MOST_SECONDS = 300.0
-"""For one call, its retries included."""
-_DEFAULT_SECONDS = 20.0
-_MOST_RETRIES = 10
-_MOST_DELAY = 60.0
 _MOST_EXCERPT = 500
 _MOST_VARIABLE = 64 << 10
 
@@ -40,8 +34,6 @@ _LIMITS = Limits(body_bytes=MOST_BYTES, event_bytes=MOST_BYTES, error_bytes=4096
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _IN_BODY = frozenset({"POST", "PUT", "PATCH"})
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NOT_SENT = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade"})
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _DOLLAR = re.compile(r"(?<![\w$])\$(?=[\s.\[|}])")
@@ -87,9 +79,9 @@ class _Request(NamedTuple):
     method: str
     url: str
     headers: dict[str, str]
-    body: dict[str, Any] | None
+    content: bytes | None
     timeout_seconds: float
-    backoff: Mapping[str, Any]
+    backoff: Any
 
 
 class _Failed(Exception):
@@ -121,23 +113,20 @@ def is_run_here(tool: Mapping[str, Any]) -> bool:
 
 
 class ToolRunner:
-    """Runs tools. `allowed_hosts` are PARLEY_UPSTREAM_ALLOW_HOSTS; a host that is not listed is never called."""
+    """Runs tools. A host that `allowed` does not list is never called."""
 
-    def __init__(self, allowed_hosts: Iterable[str], clock: Clock, *, resolve: "Resolve | None" = None,
-                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._allowed = AllowedHosts(allowed_hosts)
+    def __init__(self, allowed: AllowedHosts, clock: Clock, *, resolve: "Resolve | None" = None,
+                 sleep: Sleep = asyncio.sleep) -> None:
+        self._outside = Outside(allowed, _LIMITS, resolve=resolve)
         self._clock = clock
-        self._resolve = resolve
         self._sleep = sleep
-        self._client: Any = None
-        self._making = asyncio.Lock()
 
     async def run(self, tool: Mapping[str, Any], call: ToolCall, variables: Mapping[str, Any],
                   about: Mapping[str, Any]) -> ToolResult:
         """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is. Never raises."""
         try:
             arguments = _arguments(call)
-            async with asyncio.timeout(_MOST_SECONDS):
+            async with asyncio.timeout(MOST_SECONDS):
                 if tool.get("type") == "apiRequest":
                     answer = await self._send(_api_request(tool, arguments, variables))
                 else:
@@ -153,8 +142,7 @@ class ToolRunner:
 
     async def close(self) -> None:
         """Close every connection. Calls in flight fail."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._outside.close()
 
     def _webhook(self, tool: Mapping[str, Any], call: ToolCall, arguments: Any, about: Mapping[str, Any]) -> _Request:
         server = _server(tool)
@@ -164,59 +152,27 @@ class ToolRunner:
         message = {"type": "tool-calls", "timestamp": self._clock(), "toolCallList": [sent],
                    "toolWithToolCallList": [{**known, "toolCall": sent}], **about}
         headers = server.get("headers")
-        return _Request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}),
-                        {"message": message}, _seconds(server), _backoff(server))
+        return _request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}),
+                        {"message": message}, server)
 
     async def _send(self, request: _Request) -> _Answer:
         try:
-            url = self._allowed.check_url(request.url, "url")
+            url = self._outside.allowed.check_url(request.url, "url").text
         except InvalidArgument as refused:
             raise _Failed("not_allowed", f"its URL {refused.violations[0].message}") from None
-        target = f"{url.origin_and_path}?{url.query}" if url.query else url.origin_and_path
-        base = _number(request.backoff.get("baseDelaySeconds"), 1.0, 10.0)
-        retries = int(_number(request.backoff.get("maxRetries"), 0, _MOST_RETRIES))
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.again),
-            stop=stop_after_attempt(1 + retries),
-            wait=wait_exponential(multiplier=base, max=_MOST_DELAY)
-            if request.backoff.get("type") == "exponential" else wait_fixed(base),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return await retrying(self._attempt, request, target)
+        return await retrying(request.backoff, _may_help, self._sleep)(self._attempt, request, url)
 
-    async def _attempt(self, request: _Request, target: str) -> _Answer:
-        client = self._client or await self._connected()
-        import httpx2  # loaded with the client
-
+    async def _attempt(self, request: _Request, url: str) -> _Answer:
         try:
-            async with asyncio.timeout(request.timeout_seconds):
-                response = await client.request(request.method, target, headers=request.headers, json=request.body)
-        except TimeoutError:
-            raise _Failed("timeout", f"it did not answer within {request.timeout_seconds:g} seconds", again=True) from None
-        except ServiceError as refused:
-            raise _refused(refused) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
-            if isinstance(error.__cause__, ServiceError):
-                raise _refused(error.__cause__) from None
-            raise _Failed("unreachable", "it could not be reached", again=True) from None
-        text = _storable(response.content)
-        if not 200 <= response.status_code < 300:
-            raise _Failed("status", f"it answered with status {response.status_code}: {text[:_MOST_EXCERPT]}".rstrip(": "),
-                          again=response.status_code in _AGAIN)
-        return _Answer(dict(response.headers), text)
-
-    async def _connected(self) -> Any:
-        """The client, made on first use in a thread: its imports would hold up the event loop."""
-        async with self._making:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._make_client)
-        return self._client
-
-    def _make_client(self) -> Any:
-        from server.backends.transport import tool_client
-
-        return tool_client(self._allowed, _LIMITS, self._resolve)
+            answer = await self._outside.send(request.method, url, headers=request.headers, content=request.content,
+                                              seconds=request.timeout_seconds)
+        except UpstreamError as error:
+            raise _failed(error) from None
+        text = _storable(answer.body)
+        if not 200 <= answer.status < 300:
+            raise _Failed("status", f"it answered with status {answer.status}: {text[:_MOST_EXCERPT]}".rstrip(": "),
+                          again=answer.status in _AGAIN)
+        return _Answer(answer.headers, text)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -237,8 +193,20 @@ def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: 
     if method not in _IN_BODY:
         query = {name: value for name, value in sent.items() if not re.search(rf"\{{\{{-?\s*{re.escape(name)}\b", template)}
         url, sent = _with_query(url, query), {}
-    return _Request(method, url, _headers(_given_headers(tool.get("headers")), filled),
-                    sent if sent or (tool.get("body") and method in _IN_BODY) else None, _seconds(tool), _backoff(tool))
+    body = sent if sent or (tool.get("body") and method in _IN_BODY) else None
+    return _request(method, url, _headers(_given_headers(tool.get("headers")), filled), body, tool)
+
+
+def _request(method: str, url: str, headers: dict[str, str], body: Any, plan: Mapping[str, Any]) -> _Request:
+    """A request as the `timeoutSeconds` and the `backoffPlan` of a tool or its server say."""
+    content = None
+    if body is not None:
+        headers = {"content-type": "application/json", **headers}
+        try:
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        except ValueError:
+            raise _Failed("invalid_arguments", "its arguments cannot be sent as JSON") from None
+    return _Request(method, url, headers, content, seconds_of(plan), plan.get("backoffPlan"))
 
 
 def _static(tool: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,9 +246,9 @@ def _headers(given: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str
     headers = {}
     for name, value in given.items():
         text = render(value, variables).strip() if isinstance(value, str) else "" if value is None else json.dumps(value)
-        if not (text.isascii() and text.isprintable()) or not _HEADER_NAME.fullmatch(name):
+        if not can_be_sent(name, text):
             raise _Failed("not_allowed", f"its header {name[:40]!r} cannot be sent")
-        if text and name.lower() not in _NOT_SENT:
+        if text and name.lower() not in OURS:
             headers[name.lower()] = text
     return headers
 
@@ -318,21 +286,6 @@ def _properties(schema: Any) -> dict[str, dict[str, Any]]:
 def _server(tool: Mapping[str, Any]) -> dict[str, Any]:
     server = tool.get("server")
     return server if isinstance(server, dict) else {}
-
-
-def _backoff(holder: Mapping[str, Any]) -> dict[str, Any]:
-    plan = holder.get("backoffPlan")
-    return plan if isinstance(plan, dict) else {}
-
-
-def _seconds(holder: Mapping[str, Any]) -> float:
-    return _number(holder.get("timeoutSeconds"), _DEFAULT_SECONDS, _MOST_SECONDS) or _DEFAULT_SECONDS
-
-
-def _number(value: Any, otherwise: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return otherwise
-    return min(max(float(value), 0.0), most)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -377,10 +330,16 @@ def _can_be_kept(value: Any) -> bool:
         return False
 
 
-def _refused(error: ServiceError) -> _Failed:
-    if isinstance(error, UpstreamError) and error.reason == "UPSTREAM_ADDRESS_REFUSED":
-        return _Failed("not_allowed", f"its address is private, and the operator has not listed it in {SETTING}")
-    return _Failed("unreadable", f"it answered with more than {MOST_BYTES} bytes, or in a compressed form")
+def _failed(error: UpstreamError) -> _Failed:
+    if isinstance(error, UpstreamTimeout):
+        return _Failed("timeout", error.message, again=True)
+    if isinstance(error, UpstreamUnavailable):
+        return _Failed("unreachable", error.message, again=True)
+    return _Failed("not_allowed" if error.reason == "UPSTREAM_ADDRESS_REFUSED" else "unreadable", error.message)
+
+
+def _may_help(error: BaseException) -> bool:
+    return isinstance(error, _Failed) and error.again
 
 
 def _text(value: Any) -> str:

@@ -487,12 +487,13 @@ async def test_what_was_on_record_is_told_again_after_a_crash(tmp_path, kind, na
 async def test_what_was_broken_off_by_a_stop_is_named(tmp_path):
     async with running(tmp_path, upstream_allow_hosts="127.0.0.1") as service:
         org = await service.new_org()
-        async with (scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (_, agent),
+        async with (scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (upstream, agent),
                     grpc.aio.insecure_channel(service.grpc_address) as channel):
             sent = await Client(service, "grpc", org).case("chat stream", agent)
             call = begin(channel, sent, {**org.bearer, "idempotency-key": "k1"})
             chat_id = answer_of(sent.to, await call.read()).chat_id
             call.cancel()
+            await upstream.disconnected.wait()
     async with running(tmp_path) as service:
         again = await Client(service, "grpc", org).send(sent, "k1")
 

@@ -13,6 +13,7 @@ from generated.parley.v1.chat_pb2 import ChatError, ChatKnowledge
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
+from server.backends.guard import AllowedHosts
 from server.backends.posting import JsonPoster
 from server.knowledge import CUSTOM, KnowledgeBases
 from tests.conftest import Org
@@ -136,6 +137,7 @@ async def test_chat_without_a_knowledge_base_says_nothing_of_one(http: httpx.Asy
 # --- what a server may do -----------------------------------------------------------------------------------------------
 
 
+UNREAD = "it answered with more than 1048576 bytes, or in a compressed form"
 SAID = [Message(role="user", content=Value(string_value="Hello"))]
 
 
@@ -145,7 +147,7 @@ async def waits(seconds: float) -> None:
 
 async def known(knowledge_base: dict[str, Any], allowed: str = "127.0.0.1", said: list[Message] = SAID,
                 sleep: Callable[[float], Any] = waits) -> tuple[list[str], ChatKnowledge | None]:
-    poster = JsonPoster([allowed], sleep=sleep)
+    poster = JsonPoster(AllowedHosts([allowed]), sleep=sleep)
     try:
         found = await KnowledgeBases(poster).ask(knowledge_base, said)
     finally:
@@ -166,9 +168,9 @@ def error_of(report: ChatKnowledge | None) -> tuple[str, str]:
     (answered({"documents": "x"}), "its answer has neither documents nor a message"),
     (Answer([b"x"] * 3, 302, {"location": "http://127.0.0.1/"}), "it answered with status 302"),
     (failure(404), "it answered with status 404"),
-    (Answer([b"[" + b" " * (1 << 20)], 200, JSON), "its answer is too large or compressed"),
+    (Answer([b"[" + b" " * (1 << 20)], 200, JSON), UNREAD),
     (Answer([CUT], 200, JSON), "it could not be reached"),
-    (Answer([b"{}"], 200, {**JSON, "content-encoding": "gzip"}), "its answer is too large or compressed"),
+    (Answer([b"{}"], 200, {**JSON, "content-encoding": "gzip"}), UNREAD),
 ], ids=["json", "array", "empty", "shape", "text", "redirect", "404", "size", "cut", "compressed"])
 async def test_bad_answer_is_reported(answer: Answer, told: str) -> None:
     async with Upstream(answer) as server:
@@ -214,7 +216,8 @@ async def test_silent_server_is_given_up() -> None:
         messages, report = await known(base(server.base_url, timeoutSeconds=0.05))
 
     assert not messages
-    assert error_of(report) == ("knowledge_base_timeout", "The knowledge base was of no help: it did not answer in time.")
+    assert error_of(report) == ("knowledge_base_timeout", "The knowledge base was of no help: "
+                                                         "it did not answer within 0.05 seconds.")
 
 
 @pytest.mark.parametrize(("plan", "waited"), [

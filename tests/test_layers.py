@@ -25,8 +25,8 @@ MAY_IMPORT = {
     "server.storage": {"generated", "server.clock", "server.errors", "server.ids"},
     "server.backends": {"generated", "server.errors", "server.json_values", "server.messages"},
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
-    "server.tools": {"generated", *PLAIN, "server.backends.calls", "server.backends.guard",
-                     "server.backends.limits", "server.backends.transport"},
+    "server.tools": {"generated", *PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
+                     "server.backends.transport"},
     **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend",
               "server.idempotency"}
        for name in EXCHANGE - {"server.tools", "server.knowledge"}},
@@ -35,8 +35,8 @@ MAY_IMPORT = {
     "server.events": {"generated", *PLAIN, "server.backends.guard", "server.replay", "server.sinks.webhooks",
                       "server.storage", "server.wire.proto_json"},
     "server.inbound": {*PLAIN, *EXCHANGE, "server.deliveries", "server.storage.outbox"},
-    "server.sinks": {*PLAIN, "server.backends.calls", "server.backends.guard", "server.backends.limits",
-                     "server.backends.transport", "server.deliveries", "server.storage.outbox"},
+    "server.sinks": {*PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
+                     "server.deliveries", "server.storage.outbox"},
     "server.history": {"generated", *PLAIN, "server.storage.database", "server.storage.history", "server.storage.scope",
                        "server.wire.proto_json"},
     "server.call": {"server.storage.keys"},

@@ -6,6 +6,7 @@ import math
 
 import orjson
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
@@ -59,7 +60,11 @@ def value(field, depth):
             FieldDescriptor.CPPTYPE_DOUBLE: 0.1 + field.number}.get(field.cpp_type, 7)
 
 
-TOLD = [descriptor for descriptor in MESSAGES if all(field.type != field.TYPE_BYTES for field in descriptor.fields)]
+def has_bytes(descriptor):
+    return any(field.type == field.TYPE_BYTES or field.message_type is HttpBody.DESCRIPTOR for field in descriptor.fields)
+
+
+TOLD = [descriptor for descriptor in MESSAGES if not has_bytes(descriptor)]
 """The messages that are ever JSON: what has bytes is kept for the server itself."""
 EXAMPLES = {f"{descriptor.name} empty": GetMessageClass(descriptor)() for descriptor in TOLD} | {
     f"{descriptor.name} {chosen or 'full'}": populated(descriptor, chosen) for descriptor in TOLD

@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import Org, Service
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", (ROOT / "README.md").read_text().partition("## Talk to it")[2],
-                    re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README.partition("## Talk to it")[2], re.MULTILINE | re.DOTALL)
 SET_UP = BLOCKS[0][1]
 EXAMPLES = BLOCKS[1:]
 
@@ -35,6 +35,13 @@ async def test_example_prints_what_the_readme_says(language: str, example: str, 
     assert promised
     for text in promised:
         assert text in printed
+
+
+def test_everything_that_is_linked_is_there() -> None:
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+
+    assert len(linked) > 30
+    assert [path for path in linked if not (ROOT / path).exists()] == []
 
 
 def _here(text: str, service: Service, dev_keys: Path) -> str:

@@ -8,18 +8,22 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import httpx
 import orjson
 import pytest
 
 from gateway.launcher import Gateway
+from generated.parley.v1.chat_service_pb2 import WatchChatRequest
+from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from server.dev import first_start
 from server.storage.store import open_store
 from tests.processes import free_address
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 20
-WORDS = " ".join(f"word{number}" for number in range(40))
+WORDS = " ".join(f"word{number}" for number in range(500))
+"""So many that the answer is never over before the kill, however late that comes."""
 SERVE = """
 import asyncio, sys
 from pathlib import Path
@@ -130,3 +134,16 @@ async def _cut_and_resume(http: httpx.AsyncClient, killable: Killable, assistant
     kept = await _kept(http, response_id)
     assert kept["output"][0]["content"][0]["text"] == told
     assert kept["incomplete_details"] == {"reason": "server_stopped"}
+    await _watched(killable, http.headers["authorization"], response_id, told)
+
+
+async def _watched(killable: Killable, authorization: str, response_id: str, told: str) -> None:
+    """The same over gRPC, from behind the first event."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{killable.port}") as channel:
+        watching = ChatServiceStub(channel).WatchChat(
+            WatchChatRequest(id=response_id, after=0), metadata=[("authorization", authorization)])
+        events = [event async for event in watching]
+
+    assert [event.sequence for event in events] == list(range(1, 1 + len(events)))
+    assert "".join(event.delta.text for event in events) == told
+    assert (events[-1].completed.status, events[-1].completed.error.code) == ("incomplete", "server_stopped")

@@ -1,20 +1,24 @@
 """Squads: handoffs between members, what goes along, and who is active afterwards; over gRPC and through Envoy."""
 
+import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import grpc
 import pytest
 
 from generated.parley.v1.chat_pb2 import Chat
-from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
+from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
 from server.json_values import from_python, struct_from
 from server.messages import text_of
 from server.squads import Destination, handoffs
+from tests.conftest import running
 from tests.sdk import official_client
-from tests.upstream import OpenAIUpstream, chunk, openai_stream, openai_text
+from tests.upstream import STALL, Answer, OpenAIUpstream, chunk, openai_stream, openai_text, sse
 
 WHO = "What is my name?"
 
@@ -179,6 +183,39 @@ async def test_handoff_streams_and_is_told_again_as_it_was(channel, org):
 
     assert [event.WhichOneof("event") for event in live[:2]] == ["started", "round"]
     assert again == live
+
+
+async def test_member_that_took_over_is_kept_when_the_server_is_killed(tmp_path):
+    begun = asyncio.Event()
+    calls = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "handoff_to_sales", "arguments": "{}"}}]}
+    handing = openai_stream(chunk({"content": "One moment. "}), begun, chunk(calls, finish="tool_calls"))
+    stalling = Answer([*sse(chunk({"content": "Sales here"})), STALL])
+    async with (OpenAIUpstream(handing) as front, OpenAIUpstream([stalling, openai_text("Sales again")]) as upstream):
+        squad = struct_from({"members": [
+            {"assistant": {"name": name, "model": {"provider": "custom-llm", "model": "m", "url": llm.base_url}}}
+            for name, llm in (("Front", front), ("Sales", upstream))]})
+        async with running(tmp_path / "first", upstream_allow_hosts="127.0.0.1") as service:
+            org = await service.new_org()
+            async with grpc.aio.insecure_channel(service.grpc_address) as channel:
+                stream = ChatServiceStub(channel).StreamChat(
+                    CreateChatRequest(squad=squad, input=from_python("To sales!")), metadata=org.metadata)
+                while (event := await stream.read()).delta.text != "Sales here":
+                    if event.delta.text:
+                        begun.set()
+                # What kill -9 would leave now.
+                shutil.copytree(tmp_path / "first", tmp_path / "second", ignore=shutil.ignore_patterns("run"))
+                stream.cancel()
+                await upstream.disconnected.wait()
+        async with (running(tmp_path / "second", upstream_allow_hosts="127.0.0.1") as service,
+                    grpc.aio.insecure_channel(service.grpc_address) as channel):
+            chats = ChatServiceStub(channel)
+            cut = await chats.GetChat(GetChatRequest(id=event.chat_id), metadata=org.metadata)
+            answer = await chats.CreateChat(
+                CreateChatRequest(previous_chat_id=cut.id, input=from_python("Hi")), metadata=org.metadata)
+
+    assert (cut.status, cut.error.code, last(cut)) == ("incomplete", "server_stopped", "Sales here")
+    assert last(answer) == "Sales again"
+    assert len(front.requests) == 1
 
 
 async def test_members_may_have_different_models(http, org):

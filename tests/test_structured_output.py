@@ -2,11 +2,17 @@
 
 from typing import Literal
 
+import grpc
 import openai
 import orjson
 import pytest
 from pydantic import BaseModel
 
+from generated.parley.v1.completion_service_pb2 import CreateChatCompletionRequest
+from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceStub
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
+from server.json_values import from_python, struct_from
 from tests.conftest import Org, Service
 from tests.upstream import OpenAIUpstream, openai_text
 
@@ -59,6 +65,19 @@ async def test_json_object_is_an_object(base: str, org: Org) -> None:
                                                       messages=[{"role": "user", "content": "Any JSON."}])
 
     assert isinstance(orjson.loads(answer.choices[0].message.content), dict)
+
+
+async def test_schema_is_filled_over_grpc(channel: grpc.aio.Channel, org: Org) -> None:
+    schema = {"name": "person", "schema": Person.model_json_schema()}
+    completion = await CompletionServiceStub(channel).CreateChatCompletion(CreateChatCompletionRequest(
+        agent_id=org.assistant_id, messages=[{"role": "user", "content": from_python("Who?")}],
+        response_format=struct_from({"type": "json_schema", "json_schema": schema})), metadata=org.metadata)
+    response = await ResponseServiceStub(channel).CreateResponse(CreateResponseRequest(
+        assistant_id=org.assistant_id, input=from_python("Who?"),
+        text=struct_from({"format": {"type": "json_schema", **schema}})), metadata=org.metadata)
+
+    assert Person.model_validate_json(completion.choices[0].message.content) == FILLED
+    assert Person.model_validate_json(response.output[0].content[0].text) == FILLED
 
 
 async def test_schema_reaches_the_provider(service: Service, org: Org) -> None:

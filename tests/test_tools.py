@@ -61,6 +61,34 @@ async def test_sdk_loop_over_responses_by_previous_response_id(sdk):
     assert second.output_text == ANSWER
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("link", ["previous_response_id", "conversation"])
+@pytest.mark.parametrize("base", ["/v1", "/chat"])
+async def test_sdk_loop_until_the_model_calls_nothing(service, org, base, link, streamed):
+    """The loop of an agent, as the SDK's users write it: run what is called, send the outputs, until there is a text."""
+    async with (official_client(f"{service.http_url}/v1", org.api) as conversations,
+                official_client(f"{service.http_url}{base}", org.api) as client):
+        known = {"conversation": (await conversations.conversations.create()).id} if link == "conversation" else {}
+        said: list[Any] = [{"role": "user", "content": ASKED}]
+        ids = []
+        while said:
+            asked = {"model": "demo", "input": said, "tools": [FLAT], **known}
+            if streamed:
+                async with client.responses.stream(**asked) as stream:
+                    response = await stream.get_final_response()
+            else:
+                response = await client.responses.create(**asked)
+            calls = [item for item in response.output if item.type == "function_call"]
+            ids += [call.call_id for call in calls]
+            said = [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"} for call in calls]
+            known = known if link == "conversation" else {"previous_response_id": response.id}
+        again = await client.responses.create(model="demo", input=ASKED, tools=[FLAT], **known)
+
+    assert response.output_text == ANSWER
+    assert len(ids) == 1
+    assert again.output[0].call_id not in ids
+
+
 async def test_sdk_loop_over_responses_with_items_sent_back(sdk):
     items: list[Any] = [{"role": "user", "content": ASKED}]
     first = await sdk.responses.create(model="demo", input=items, tools=[FLAT])
@@ -128,6 +156,24 @@ async def test_tool_choice_of_a_response(sdk, choice, expected):
     assert [item.type for item in response.output] == expected
     assert response.parallel_tool_calls is False
     assert response.to_dict()["tool_choice"] == choice
+
+
+OTHER = {"name": "book_flight", "parameters": {"type": "object"}}
+
+
+@pytest.mark.parametrize(("mode", "said", "called"), [
+    ("auto", "How is the weather?", []), ("auto", "Book it!", ["book_flight"]), ("required", "Hello!", ["book_flight"])])
+async def test_only_allowed_tools_are_offered(sdk, completions, mode, said, called):
+    response = await sdk.responses.create(
+        model="demo", input=said, tools=[FLAT, {"type": "function", **OTHER, "strict": False}],
+        tool_choice={"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "book_flight"}]})
+    completion = await completions.chat.completions.create(
+        model="", messages=[{"role": "user", "content": said}], tools=[NESTED, {"type": "function", "function": OTHER}],
+        tool_choice={"type": "allowed_tools", "allowed_tools": {
+            "mode": mode, "tools": [{"type": "function", "function": {"name": "book_flight"}}]}})
+
+    assert [item.name for item in response.output if item.type == "function_call"] == called
+    assert [call.function.name for call in completion.choices[0].message.tool_calls or []] == called
 
 
 async def test_hosted_tool_is_echoed_and_not_offered(sdk):

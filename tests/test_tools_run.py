@@ -8,7 +8,7 @@ import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.backends.guard import SETTING
+from server.backends.guard import SETTING, AllowedHosts
 from server.json_values import from_python
 from server.messages import text_of
 from server.replay import broken_off
@@ -345,7 +345,7 @@ async def test_failed_tool_of_a_response_is_an_item_that_failed(http, org):
 
 
 async def run(tool: dict[str, Any], arguments: str = "{}", *, allowed: tuple[str, ...] = ("127.0.0.1",), **options: Any):
-    runner = ToolRunner(allowed, lambda: 0, **options)
+    runner = ToolRunner(AllowedHosts(allowed), lambda: 0, **options)
     try:
         return await runner.run(tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {})
     finally:
@@ -443,7 +443,7 @@ async def test_webhook_that_gives_no_result(answer, failure):
 
 async def test_cookies_of_one_call_are_not_sent_with_the_next():
     async with Upstream(ok("{}", **{"set-cookie": "a=b"})) as shop:
-        runner = ToolRunner(["127.0.0.1"], lambda: 0)
+        runner = ToolRunner(AllowedHosts(["127.0.0.1"]), lambda: 0)
         for _ in range(2):
             await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {})
         await runner.close()

@@ -29,7 +29,7 @@ class Drip:
 
 @dataclass(frozen=True)
 class Answer:
-    """One scripted answer; every piece is written at once, as one chunk. Status 0 sends no head."""
+    """One scripted answer; every piece is written at once, as one chunk; an event is waited for. Status 0 sends no head."""
 
     pieces: Sequence[Any] = ()
     status: int = 200
@@ -123,6 +123,9 @@ class Upstream:
             if piece is STALL or isinstance(piece, Drip):
                 await self._until_gone(piece, reader, writer)
                 return False
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+                continue
             await _write(writer, piece)
         writer.write(b"0\r\n\r\n")
         await writer.drain()
@@ -150,9 +153,10 @@ class AnthropicUpstream(Upstream):
     """A stand-in for a server that speaks Anthropic's messages."""
 
 
-def sse(*events: Any, event_names: bool = False) -> list[bytes]:
-    """Each event as one piece: objects as JSON, strings as they are."""
-    return [_sse(event, event["type"] if event_names else None) for event in events]
+def sse(*events: Any, event_names: bool = False) -> list[Any]:
+    """Each event as one piece: objects as JSON, strings as they are. What is to be waited for stays that."""
+    return [event if isinstance(event, asyncio.Event) else _sse(event, event["type"] if event_names else None)
+            for event in events]
 
 
 def chunk(delta: Mapping[str, Any] | None = None, *, finish: str | None = None, index: int = 0, **more: Any) -> dict:

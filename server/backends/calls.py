@@ -6,10 +6,8 @@ below. Does not know any provider's wire format (`openai.py`, `anthropic.py`) no
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import Any
 
 import httpx2
@@ -18,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from server.backends.backend import ModelRequest
 from server.backends.limits import Limits
+from server.backends.outside import Sleep, retry_after
 from server.errors import (
     InvalidArgument,
     ServiceError,
@@ -27,11 +26,10 @@ from server.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from server.json_values import encodable
 
 END = object()
 """What `Call.receive` returns when the stream is over."""
-
-Sleep = Callable[[float], Awaitable[None]]
 
 _SAFE_CODES = frozenset({
     "content_filter", "content_policy_violation", "context_length_exceeded", "invalid_function_parameters",
@@ -216,38 +214,6 @@ class Call:
         _log.warning(
             "model_call_failed", provider=self._provider, model=self._request.model, reason=error.reason, status=status
         )
-
-
-def encodable(text: str) -> str:
-    """The text without lone surrogates, which JSON can escape but UTF-8, and so protobuf, cannot hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors="replace").decode()
-    return text
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds a provider asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
-    milliseconds = _seconds(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
-    seconds = _seconds(value)
-    if seconds is not None or value is None:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return max(0.0, seconds) if isfinite(seconds) else None
 
 
 def _failure(state: RetryCallState) -> _Failed:

@@ -27,6 +27,10 @@ class ModelUrl(NamedTuple):
     origin_and_path: str
     query: str
 
+    @property
+    def text(self) -> str:
+        return f"{self.origin_and_path}?{self.query}" if self.query else self.origin_and_path
+
 
 class AllowedHosts:
     """The operator's list of `host` or `host:port` entries; IPv6 addresses bare or in brackets.

@@ -35,6 +35,8 @@ class _Said(NamedTuple):
     reason: FinishReason
     tool: str | None = None
     arguments: str = ""
+    number: int = 0
+    """Of the call, counted through the conversation."""
 
     def words(self) -> int:
         return len((self.arguments if self.tool else self.text).split()) + bool(self.tool)
@@ -67,7 +69,7 @@ class OfflineBackend:
 def _choices(request: ModelRequest) -> list[_Said]:
     context = _Context(request.messages)
     if tool := _tool_to_call(request, context):
-        return [_call(tool)] * request.n
+        return [_call(tool, _calls_in(request.messages) + index) for index in range(request.n)]
     schema = _schema(request.response_format)
     if schema is not None:
         text = json.dumps(_Filler(schema).fill(schema), ensure_ascii=False)
@@ -78,10 +80,15 @@ def _choices(request: ModelRequest) -> list[_Said]:
 
 def _pieces(index: int, said: _Said) -> Iterator[ContentDelta | ToolCallDelta]:
     if said.tool:
-        yield ToolCallDelta(choice=index, index=0, id=f"call_offline_{index}", name=said.tool, arguments=said.arguments)
+        yield ToolCallDelta(choice=index, index=0, id=f"call_offline_{said.number}", name=said.tool,
+                            arguments=said.arguments)
         return
     for word in _WORD.findall(said.text) or [said.text]:
         yield ContentDelta(choice=index, text=word)
+
+
+def _calls_in(messages: Sequence[Message]) -> int:
+    return sum(len(tool_calls_of(message)) for message in messages)
 
 
 def _prompt_words(messages: Sequence[Message]) -> int:
@@ -161,10 +168,10 @@ def _name_words(name: str) -> set[str]:
     return {word.lower() for word in _NAME_PART.findall(name) if len(word) > 3}
 
 
-def _call(function: dict[str, Any]) -> _Said:
+def _call(function: dict[str, Any], number: int) -> _Said:
     schema = function.get("parameters") or {}
     arguments = _Filler(schema).fill({"type": "object", **schema})
-    return _Said("", "tool_calls", function["name"], json.dumps(arguments, ensure_ascii=False))
+    return _Said("", "tool_calls", function["name"], json.dumps(arguments, ensure_ascii=False), number)
 
 
 def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:

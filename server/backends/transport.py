@@ -1,4 +1,4 @@
-"""The HTTP client of provider SDKs and of tools: guarded addresses, bounded answers, nothing sent on the side.
+"""The HTTP client of provider SDKs and of `outside.py`: guarded addresses, bounded answers, nothing sent on the side.
 
 Connects only to addresses that `guard.py` permits, after resolving the name once, so a second DNS answer cannot move
 the connection. Does not retry, follow redirects, use proxies, keep cookies or know about deadlines (`calls.py`).
@@ -44,26 +44,16 @@ def provider_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | No
     )
 
 
-def tool_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None) -> httpx2.AsyncClient:
-    """The client for tools, under the same guard; their headers are their own. Whoever makes it closes it."""
+def outside_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None, *,
+                   truncates: bool = False) -> httpx2.AsyncClient:
+    """The client for requests of our own making, under the same guard: every header is sent. Whoever makes it closes it."""
     return httpx2.AsyncClient(
-        transport=ProviderTransport(allowed, limits, resolve or resolve_host, sends=None),
+        transport=ProviderTransport(allowed, limits, resolve or resolve_host, sends=None, truncates=truncates),
         timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
         follow_redirects=False,
         trust_env=False,
         headers={"user-agent": "parley"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one org's must not reach another's tool
-    )
-
-
-def webhook_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None) -> httpx2.AsyncClient:
-    """The same for servers that are told things: every header is sent, of any answer only the beginning is read."""
-    return httpx2.AsyncClient(
-        transport=WebhookTransport(allowed, limits, resolve or resolve_host),
-        timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
-        headers={"user-agent": "parley"},
-        follow_redirects=False,
-        trust_env=False,
     )
 
 
@@ -127,10 +117,11 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
     """Sends requests over guarded connections and bounds what comes back."""
 
     def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve, *,
-                 sends: frozenset[bytes] | None = _SENT_HEADERS) -> None:
-        """`sends` names the headers that leave; None means all."""
+                 sends: frozenset[bytes] | None = _SENT_HEADERS, truncates: bool = False) -> None:
+        """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning is read."""
         self._limits = limits
         self._sends = sends
+        self._truncates = truncates
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             max_connections=None,  # the engine bounds how many calls run
@@ -143,7 +134,7 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         """Send one request; its own headers stay as they are, because the SDKs read them back."""
         with _httpx_errors():
             response = await self._pool.handle_async_request(_sent(request, self._sends))
-        if response.status >= 300:
+        if self._truncates or response.status >= 300:
             return self._beginning(response)
         await _check_not_compressed(response)
         body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
@@ -158,16 +149,6 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
         headers = [(name, value) for name, value in response.headers if name.lower() != b"content-encoding"]
         return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
-
-
-class WebhookTransport(ProviderTransport):
-    """The same for requests of our own making, whose headers are all meant to be sent."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send one request."""
-        with _httpx_errors():
-            response = await self._pool.handle_async_request(_sent(request, None))
-        return self._beginning(response)
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -2,10 +2,10 @@
 
 import hashlib
 import hmac
-import re
 from typing import Any
 
 from server.backends.guard import AllowedHosts
+from server.backends.outside import OURS, can_be_sent, seconds_of
 from server.clock import Clock
 from server.deliveries import NotDelivered
 from server.errors import InvalidArgument
@@ -15,11 +15,7 @@ from server.storage.outbox import Waiting
 KIND = "webhook"
 SIGNATURE = "x-parley-signature"
 
-_SECONDS = 20.0
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_VALUE = re.compile(r"[\x20-\x7e]*")
-_OURS = frozenset({"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "trailer", "upgrade",
-                   "expect", "accept-encoding", "user-agent"})
+_OURS = OURS | {"content-type", "user-agent"}
 
 
 class Webhooks:
@@ -40,7 +36,7 @@ class Webhooks:
                    "x-parley-delivery": waiting.id}
         if secret := target.get("secret"):
             headers[SIGNATURE] = signature(secret, self._clock() // 1000, waiting.body)
-        await self._poster.post("the server", target["url"], waiting.body, headers, target.get("timeoutSeconds") or _SECONDS)
+        await self._poster.post("the server", target["url"], waiting.body, headers, seconds_of(target))
 
 
 def signature(secret: str, seconds: int, body: bytes) -> str:
@@ -54,5 +50,4 @@ def _own_headers(headers: Any) -> dict[str, str]:
     if not isinstance(headers, dict):
         return {}
     return {name.lower(): value for name, value in headers.items()
-            if isinstance(value, str) and _NAME.fullmatch(name) and _VALUE.fullmatch(value)
-            and name.lower() not in _OURS and not name.lower().startswith("x-parley-")}
+            if can_be_sent(name, value) and name.lower() not in _OURS and not name.lower().startswith("x-parley-")}

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, PaginationMeta
-from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ChatRecord
+from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ChatRecord, ConversationState
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
@@ -61,6 +61,8 @@ class Unfinished:
     record: ChatRecord
     previous: StoredChat | None
     events: list[ChatEvent]
+    state: ConversationState | None
+    """What the next exchange goes on from, after those events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,11 @@ class Chats:
         await self._database.write(lambda connection: _insert(connection, self._outbox, exchange))
         self._outbox.wake()
 
-    async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None) -> None:
-        """Keep what happened in an exchange that runs; the first time together with its beginning."""
+    async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
+                          state: ConversationState | None = None) -> None:
+        """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
-        await self._database.write(lambda connection: _keep(connection, self._outbox, chat_id, events, beginning))
+        await self._database.write(lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state))
         if beginning:
             self._outbox.wake()
 
@@ -173,8 +176,8 @@ class Chats:
 
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
-        batches = self._database.read.execute(
-            "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall()
+        batches = [ChatEventBatch.FromString(kept) for (kept,) in self._database.read.execute(
+            "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall()]
         chat = Chat.FromString(body)
         previous = None
         if chat.HasField("previous_chat_id"):
@@ -182,7 +185,8 @@ class Chats:
                 previous = await self.find(Scope(org_id), chat.previous_chat_id)
         return Unfinished(
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
-            previous, [event for (batch,) in batches for event in ChatEventBatch.FromString(batch).events])
+            previous, [event for batch in batches for event in batch.events],
+            batches[-1].state if batches and batches[-1].HasField("state") else None)
 
     def _with_messages(self, stored: StoredChat, context: list[Message]) -> Chat:
         chat = stored.chat
@@ -231,7 +235,7 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
 
 
 def _keep(connection: sqlite3.Connection, outbox: Outbox, chat_id: str, events: Sequence[ChatEvent],
-          beginning: Exchange | None) -> None:
+          beginning: Exchange | None, state: ConversationState | None) -> None:
     if beginning:
         if beginning.new_session:
             insert_session(connection, outbox, beginning.new_session)
@@ -242,7 +246,7 @@ def _keep(connection: sqlite3.Connection, outbox: Outbox, chat_id: str, events: 
     kept = [_own_members(one) for one in events if not one.HasField("started")]
     if kept:
         connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
-                           [chat_id, kept[0].sequence, ChatEventBatch(events=kept).SerializeToString()])
+                           [chat_id, kept[0].sequence, ChatEventBatch(events=kept, state=state).SerializeToString()])
 
 
 def _own_members(event: ChatEvent) -> ChatEvent:

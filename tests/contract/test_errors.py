@@ -210,7 +210,8 @@ PLACES = {
     "chat assistant": ("/chat", lambda free: {"input": "x", "assistant": {"own": free}}),
     "chat overrides": ("/chat", lambda free: {**ANSWERED, "assistantOverrides": {"variableValues": {"own": free}}}),
     "chat squad": ("/chat", lambda free: {"input": "x", "squad": {"members": [{"assistant": {"own": free}}]}}),
-    "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {"own": free}}}),
+    "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {
+        "number": "+14155550100", "own": free}}}),
     **{f"response {member}": ("/chat/responses", lambda free, member=member: {**PLAIN, member: {"own": free}})
        for member in ("metadata", "text", "reasoning", "stream_options", "assistantOverrides")},
     "response tools": ("/chat/responses", lambda free: {**PLAIN, "tools": [{"type": "function", "name": "f", "own": free}]}),
