@@ -97,6 +97,9 @@ _OPTIONS = [
     # gRPC refuses some calls by chance.
     ("grpc.max_metadata_size", 96 * 1024),
     ("grpc.absolute_max_metadata_size", 128 * 1024),
+    # Of calls that wait to be taken; beyond a thousand gRPC would cancel some by chance. Envoy passes on half as many.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
