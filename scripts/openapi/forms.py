@@ -274,9 +274,6 @@ STREAMED = {
 }
 """The methods that also answer in server-sent events: what an event's data is, and how they are framed."""
 
-BODIES: dict[str, Schema] = {}
-"""The JSON of methods that answer an HttpBody and have no typed twin."""
-
 OTHER_TYPES = {"ReceiveTwilioMessage": "text/xml"}
 """The methods that answer in another type than JSON."""
 
