@@ -245,7 +245,8 @@ NULLABLE = {"ChatCompletionChunk.usage", "ChatCompletionChunkDelta.content"}
 
 OPTIONAL = {
     "ResponseItem.content", "ResponseContentPart.annotations", "ResponseContentPart.logprobs",
-    "ResponseStreamEvent.logprobs", "ResponseStreamEvent.param", "ChatCompletionMessage.tool_calls", "ChatCompletionChunkDelta.tool_calls"}
+    "ResponseStreamEvent.logprobs", "ResponseStreamEvent.param", "ChatCompletionMessage.tool_calls",
+    "ChatCompletionChunkDelta.tool_calls"}
 """Members that are printed only where there is something in them, although their message has no presence for them."""
 
 ADDED: dict[str, dict[str, Schema]] = {
