@@ -68,10 +68,16 @@ class Engine:
     async def begin(self, turn: Turn) -> Run:
         """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes `held`."""
         async with AsyncExitStack() as held:
+            if turn.begins is not None:
+                turn = await self._held(turn, turn.begins, held)
             if turn.session is not None:
-                await held.enter_async_context(self._session_turns.held(turn.session.session.id))
-                turn = await turn.renew(turn) if turn.renew else turn
+                turn = await self._held(turn, turn.session.session.id, held)
             return await self._load(turn, held)
+
+    async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
+        """The turn as it is when it has waited."""
+        await held.enter_async_context(self._session_turns.held(name))
+        return await turn.renew(turn) if turn.renew else turn
 
     async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:
         history = await self._history(turn)

@@ -72,6 +72,8 @@ class Turn:
     instructions: Sequence[Message] = ()
     """Said before everything else, in this exchange only; not part of the record."""
     session: StoredSession | None = None
+    begins: str | None = None
+    """What its new session is for, when others may be about to begin one for the same: they wait for one another."""
     renew: Callable[["Turn"], Awaitable["Turn"]] | None = None
     """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn was made."""
     previous: StoredChat | None = None

@@ -6,6 +6,7 @@ Reads the store and writes nothing.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -79,8 +80,11 @@ class Turns:
         if transport is None:
             return Turn(agent=answerer, **common)
         session, new_session = await self._carried(caller, answerer, transport)
-        return Turn(agent=answerer, session=session, new_session=new_session, renew=self._joined_again,
-                    carriage=_carriage((session or new_session).session, transport, said), **common)
+        carriage = _carriage((session or new_session).session, transport, said)
+        if session is not None:
+            return Turn(agent=answerer, session=session, renew=self._joined_again, carriage=carriage, **common)
+        return Turn(agent=answerer, new_session=new_session, begins=_begins(caller, carriage),
+                    renew=partial(self._joined_first, transport), carriage=carriage, **common)
 
     async def of_message(self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str,
                          settles: str) -> Turn:
@@ -102,8 +106,9 @@ class Turns:
             "carriage": Carriage(last.phone_number_id, number), "settles": settles}
         if goes_on:
             return Turn(session=stored, renew=self.renewed, **common)
-        return Turn(new_session=self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
-                                                 customer=last.customer), **common)
+        new_session = self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
+                                       customer=last.customer)
+        return Turn(new_session=new_session, begins=_begins(caller, common["carriage"]), **common)
 
     async def _going_on(self, caller: Caller, request: Any, previous: StoredChat) -> Agent:
         """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
@@ -130,6 +135,13 @@ class Turns:
 
     async def _joined_again(self, turn: Turn) -> Turn:
         return replace(turn, session=await self.session(turn.caller, turn.session.session.id))
+
+    async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:
+        """A turn that was to begin a session, in the one that another has begun meanwhile, if there is one."""
+        session, _ = await self._carried(turn.caller, turn.agent, transport)
+        if session is None:
+            return turn
+        return replace(turn, session=session, new_session=None, renew=self._joined_again)
 
     async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
         """Who answers in a session."""
@@ -187,6 +199,10 @@ def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[
     if forwards and not forwarded_text(said).strip():
         raise InvalidArgument.of("input", "must have a text, which is what is to be forwarded")
     return Carriage(session.phone_number_id, _number(session.customer, "customer.number"), forwards)
+
+
+def _begins(caller: Caller, carriage: Carriage) -> str:
+    return f"{caller.org_id} {carriage.phone_number_id} {carriage.number}"
 
 
 def _number(customer: Struct, field: str) -> str:

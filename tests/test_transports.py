@@ -133,6 +133,12 @@ async def test_same_number_and_customer_go_on_in_their_session(post: Post, twili
     assert sent == ["You said: My name is Ada", "Your name is Ada.", "Your name is Ada."]
 
 
+async def test_first_messages_at_once_begin_one_session(post: Post, sender: Org) -> None:
+    chats = await asyncio.gather(*(post(body(sender, f"Hello {number}")) for number in range(5)))
+
+    assert len({chat["sessionId"] for chat in chats}) == 1
+
+
 async def test_completed_session_and_another_assistants_are_not_reused(rest: httpx.AsyncClient, sender: Org) -> None:
     first = (await rest.post("/chat", json=body(sender))).json()
     other = (await rest.post("/assistant", json={"name": "other"})).json()
