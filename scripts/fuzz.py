@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
-    "answers": 5, "documents": 4, "errors": 2, "filters": 7, "forms": 7, "history": 3, "ids": 12, "json_values": 20,
-    "messages": 10, "requests": 16, "templates": 10, "tools": 8, "typed_requests": 4,
+    "answers": 5, "documents": 4, "errors": 2, "filters": 7, "forms": 7, "history": 3, "ids": 20, "json_values": 6,
+    "messages": 6, "requests": 30, "templates": 5, "tools": 4, "typed_requests": 2,
 }
 """How the runs are shared out among the parsers: a run of some takes a hundred times as long as one of others."""
 COUNT = re.compile(r"#(\d+)\s")
@@ -33,10 +33,15 @@ def main() -> int:
     http = kinds.add_parser("http", help="every path, under schemathesis, through Envoy")
     http.add_argument("cases", type=int, nargs="?", default=5_000, help="at least so many; passes are made until then")
     http.add_argument("--seed", type=int, default=1)
+    raw = kinds.add_parser("raw", help="malformed HTTP, through Envoy")
+    raw.add_argument("requests", type=int, nargs="?", default=10_000)
+    raw.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.kind == "parsers":
         return fuzz_parsers(arguments.runs, arguments.only)
-    return asyncio.run(fuzz_http(arguments.cases, arguments.seed))
+    if arguments.kind == "http":
+        return asyncio.run(fuzz_http(arguments.cases, arguments.seed))
+    return asyncio.run(fuzz_raw(arguments.requests, arguments.seed))
 
 
 # --- parsers ----------------------------------------------------------------------------------------------------------
@@ -91,12 +96,31 @@ async def fuzz_http(cases: int, seed: int) -> int:
                 seed += 1
     for text in report.unexplained:
         print(text, end="\n\n")
-    print(f"{report.cases:,} cases; answered " + ", ".join(
-        f"{status} {count:,} times" for status, count in sorted(report.statuses.items())))
+    print(f"{report.cases:,} cases, by status {dict(sorted(report.statuses.items()))}")
     for reason, count in report.explained.most_common():
         print(f"{count:>6,} explained: {reason}")
     print(f"{len(report.unexplained):>6,} unexplained")
     return 1 if report.unexplained else 0
+
+
+# --- HTTP itself ------------------------------------------------------------------------------------------------------
+
+
+async def fuzz_raw(requests: int, seed: int) -> int:
+    from tests.conftest import running
+    from tests.fuzz import raw
+
+    with tempfile.TemporaryDirectory(prefix="parley-fuzz-") as folder:
+        async with running(Path(folder)) as service:
+            org = await service.new_org()
+            port = int(service.http_url.rpartition(":")[2])
+            report = await raw.send(port, org.api, requests, seed=seed, told=shown_now_and_then())
+            answers = await raw.answers(port, org.api)
+    for status, request in report.wrong:
+        print(status, request)
+    print(f"{requests:,} requests, by status {dict(sorted(report.statuses.items()))} (0: closed, or waited for more)")
+    print(f"{len(report.wrong)} answered as a fault of ours; after them the service {'answers' if answers else 'is gone'}")
+    return 1 if report.wrong or not answers else 0
 
 
 def shown_now_and_then() -> Callable[[str], None]:

@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.documents import check_assistant, check_squad, mask_secrets, merge_patch, tool_ids
-from server.errors import FailedPrecondition, NotFound, PermissionDenied, Violation
+from server.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Violation
 from server.ids import parse_id
 from server.inputs import body_id
 from server.json_values import struct_from, to_python
@@ -157,6 +157,8 @@ class Agents:
         `state` says who of the squad is active in the conversation that the request goes on with.
         """
         overrides = _document(request, "assistant_overrides")
+        if not isinstance((overrides or {}).get("variableValues"), dict | None):
+            raise InvalidArgument.of("assistantOverrides.variableValues", "must be an object")
         if request.HasField("assistant_id"):
             return await self.stored(caller, request.assistant_id, overrides)
         if request.HasField("assistant"):

@@ -91,8 +91,11 @@ class Streams:
 
     async def recover(self) -> None:
         """Complete what servers that were killed could not finish: kept as incomplete, with all that was told."""
-        for chat_id in await self._chats.in_progress():
-            await self._recover(chat_id)
+        try:
+            for chat_id in await self._chats.in_progress():
+                await self._recover(chat_id)
+        except ServiceError as error:  # a disk that takes no writes can still be read
+            log.error("exchanges_not_completed", reason=error.reason)
 
     async def _recover(self, chat_id: str) -> None:
         """Complete a chat in progress if nobody runs it: whoever does so holds its lock until the chat is over."""

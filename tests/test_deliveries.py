@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from server.deliveries import Deliveries, NotDelivered, Patience
 from server.storage.outbox import Delivery, Waiting
+from server.storage.sqlite import SqliteDatabase
 from server.storage.store import Store, connect_store, open_store
 from tests.conftest import delivered_until, rows_of
 
@@ -238,9 +239,16 @@ def test_pauses_double_up_to_the_most() -> None:
     assert pauses[-1] == 60
 
 
+async def at_the_same_place(store: Store, folder: Path, clock: Clock) -> Store:
+    """What another server has."""
+    if isinstance(store.database, SqliteDatabase):
+        return open_store(folder, clock=clock)
+    return await connect_store(store.database.url, clock=clock)
+
+
 async def test_of_two_servers_one_delivers_and_the_other_takes_over(store: Store, org_id: str, clock: Clock,
                                                                     tmp_path: Path) -> None:
-    with closing(open_store(tmp_path, clock=clock)) as second:
+    async with aclosing(await at_the_same_place(store, tmp_path, clock)) as second:
         sinks = Scripted(), Scripted()
         async with AsyncExitStack() as one:
             await one.enter_async_context(delivering(store, sinks[0], clock))

@@ -14,11 +14,15 @@ import orjson
 import pytest
 
 from gateway.launcher import Gateway
-from generated.parley.v1.chat_service_pb2 import WatchChatRequest
+from generated.parley.v1.chat_service_pb2 import GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
+from server.app import App
+from server.clock import now_ms
+from server.config import Address, Settings
 from server.dev import first_start
 from server.storage.store import open_store
 from tests.processes import free_address
+from tests.storage.records import Recorder
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 20
@@ -77,6 +81,24 @@ async def frames(response: httpx.Response) -> AsyncIterator[dict]:
                 yield orjson.loads(line.removeprefix("data: "))
     except httpx.TransportError:
         return
+
+
+async def test_server_that_cannot_write_starts_all_the_same_and_can_be_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    recorder = await Recorder.of_new_org(store, now_ms)
+    exchange = recorder.exchange("cut", status="in_progress")
+    await store.chats.keep_events(exchange.chat.id, [], exchange)
+    store.database._writer.execute("PRAGMA query_only = ON")  # as for a file that is read-only
+    app = App(Settings(data=tmp_path, grpc=Address(host="127.0.0.1", port=0)), store)
+
+    await app.start()
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
+        kept = await ChatServiceStub(channel).GetChat(GetChatRequest(id=exchange.chat.id), timeout=20,
+                                                      metadata=(("authorization", f"Bearer {recorder.key.key}"),))
+    await app.stop(0)
+    store.close()
+    assert kept.status == "in_progress"
 
 
 @pytest.mark.timeout(240)

@@ -35,17 +35,10 @@ def _type(*names: str) -> Schema:
     return {"const": names[0]} if len(names) == 1 else {"enum": list(names)}
 
 
-def given(*names: str) -> Schema:
-    """That all of some members are there; null is absent."""
-    return {"required": list(names), "properties": {name: {"not": _NULL} for name in names}}
-
-
-def _not_both(one: str, *others: str) -> list[Schema]:
-    return [{"not": given(one, other)} for other in others]
-
-
-def _at_most_one(*names: str) -> list[Schema]:
-    return [schema for at, name in enumerate(names) for schema in _not_both(name, *names[at + 1:])]
+def _given(*names: str, without: tuple[str, ...] = (), kind: str = "") -> Schema:
+    """That some members are there, and others are not; null is absent."""
+    members = {**{name: {"not": _NULL} for name in names}, **dict.fromkeys(without, _NULL)}
+    return {**({"type": kind} if kind else {}), **({"required": list(names)} if names else {}), "properties": members}
 
 
 # --- free JSON that is checked ----------------------------------------------------------------------------------------
@@ -124,7 +117,7 @@ COMPONENTS: dict[str, Schema] = {
                    **_object("", type={"not": {"const": "function"}})}]},
     "AssistantOverrides": {
         "description": "Replacements for this use; `variableValues` fill the assistant's templates.",
-        **_object("", variableValues=_OBJECT)},
+        **_object("", variableValues={"type": ["object", "null"]})},
     "Customer": {
         "description": "Who the other side is. A message can go only to an E.164 `number`.",
         **_object("number", number={"type": "string", "pattern": r"^\+[1-9][0-9]{1,14}$"})},
@@ -146,6 +139,7 @@ VALUES: dict[str, Schema] = {
     "UpdateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
     "UpdateSessionRequest.name": {"type": ["string", "null"], "maxLength": 40},
     "CreateConversationRequest.items": ref("InputItem"), "CreateItemsRequest.items": ref("InputItem"),
+    "ChatCompletionInputMessage.role": {"enum": ["user", "assistant", "tool", "system", "developer"]},
     "ChatCompletionInputMessage.content": {"anyOf": [ref("Content"), _NULL]},
     "ChatCompletionInputMessage.tool_calls": {"anyOf": [{"type": "array", "items": ref("ToolCall")}, _NULL]},
     "ChatTransport.customer": ref("Customer"),
@@ -172,31 +166,51 @@ NOT_SHOWN = {"CreateAgentChatRequest.input", "CreateChatCompletionRequest.agent_
 """Members that HTTP does not have."""
 
 _ANSWERERS = ("assistantId", "assistant", "squadId", "squad")
-_RUNS: list[Schema] = [
-    *_at_most_one(*_ANSWERERS), *_not_both("sessionId", "previousChatId", *_ANSWERERS),
-    *_not_both("transport", "previousChatId"),
-    {"if": given("transport"), "then": {"anyOf": [
-        {**given("sessionId"), "not": {"properties": {"transport": {"anyOf": [
-            given("phoneNumberId"), given("customer")]}}}},
-        {"properties": {"transport": given("phoneNumberId", "customer")}, "not": given("sessionId")}]}},
-]
 
+
+def _one_names_who_answers(previous: tuple[str, ...], others: tuple[str, ...] = ()) -> Schema:
+    """Who answers is named, or known: of the session, or of what is continued, which `previous` names."""
+    return {"anyOf": [
+        *(_given(name, without=(*(one for one in _ANSWERERS if one != name), "sessionId")) for name in _ANSWERERS),
+        _given("sessionId", without=(*_ANSWERERS, *previous)),
+        *(_given(name, without=(*_ANSWERERS, "sessionId")) for name in (*previous, *others))]}
+
+
+def _transport(previous: tuple[str, ...]) -> Schema:
+    """A message goes to whom the session says, or to a customer, with whom it makes a session."""
+    return {"anyOf": [
+        _given(without=("transport",)),
+        {"required": ["transport"], "properties": {
+            "transport": _given("phoneNumberId", "customer", kind="object"),
+            **dict.fromkeys(("sessionId", *previous), _NULL)}},
+        {"required": ["transport", "sessionId"], "properties": {
+            "transport": _given(without=("phoneNumberId", "customer"), kind="object"), "sessionId": {"not": _NULL}}}]}
+
+
+_CHAT, _RESPONSE = ("previousChatId",), ("previousChatId", "previous_response_id")
 RULES: dict[str, list[Schema]] = {
-    "CreateChatRequest": [
-        *_RUNS, {"anyOf": [given(name) for name in (*_ANSWERERS, "sessionId", "previousChatId")]}],
+    "CreateChatRequest": [_one_names_who_answers(_CHAT), _transport(_CHAT)],
     "CreateResponseRequest": [
-        *_RUNS, *_not_both("previous_response_id", "previousChatId", "sessionId", "transport"),
-        {"anyOf": [given(name) for name in (*_ANSWERERS, "sessionId", "previousChatId", "previous_response_id",
-                                            "conversation", "model")]}],
+        _one_names_who_answers(_RESPONSE, ("conversation", "model")), _transport(_RESPONSE),
+        {"anyOf": [_given(without=(name,)) for name in _RESPONSE]}],
     "CompactResponseRequest": [
-        {"anyOf": [given(name) for name in ("model", "assistantId", "previous_response_id")]},
-        {"anyOf": [given("input"), given("previous_response_id")]}],
-    "CreateSessionRequest": _at_most_one(*_ANSWERERS),
-    "CreateChatCompletionRequest": [{"not": {
-        **given("create_session", "store_in_session"), "properties": {"create_session": {"const": True}}}}],
-    "SquadMember": [{"oneOf": [given("assistantId"), given("assistant")]}],
-    "Tool": [{"if": {"properties": {"type": {"const": kind}}}, "then": given(member)}
-             for kind, member in (("function", "function"), ("apiRequest", "url"))],
+        {"anyOf": [_given(name) for name in ("model", "assistantId", "previous_response_id")]},
+        {"anyOf": [_given(name) for name in ("input", "previous_response_id")]}],
+    "CreateSessionRequest": [{"anyOf": [
+        _given(without=tuple(one for one in _ANSWERERS if one != name)) for name in _ANSWERERS]}],
+    "CreateChatCompletionRequest": [{"anyOf": [
+        _given(without=("store_in_session",)), {"properties": {"create_session": {"enum": [False, None]}}}]}],
+    "ChatCompletionInputMessage": [{"anyOf": [
+        {**_given("content"), "not": {"properties": {"role": {"const": "tool"}}}},
+        {"required": ["content", "tool_call_id"], "properties": {"content": {"not": _NULL}, "tool_call_id": _SOME_STRING}},
+        {"required": ["tool_calls"], "properties": {
+            "role": {"const": "assistant"}, "content": {}, "tool_calls": {"type": "array", "minItems": 1}}}]}],
+    "SquadMember": [{"anyOf": [
+        _given("assistantId", without=("assistant",)), _given("assistant", without=("assistantId",))]}],
+    "Tool": [{"anyOf": [
+        {"properties": {"type": {"not": {"enum": ["function", "apiRequest"]}}}},
+        {"required": ["function"], "properties": {"type": {"const": "function"}, "function": {"not": _NULL}}},
+        {"required": ["url"], "properties": {"type": {"const": "apiRequest"}, "url": {"not": _NULL}}}]}],
 }
 """What must hold between the members of a message."""
 
@@ -253,10 +267,10 @@ FRAMES: dict[str, Schema] = {
 }
 
 STREAMED = {
-    "PostChat": (ref("ChatFrame"), "Lines of `data:`, without `event:` and without `[DONE]`."),
-    "PostResponse": (ref("ResponseStreamEvent"), "`event:` and `data:`, then `data: [DONE]`."),
-    "FetchResponse": (ref("ResponseStreamEvent"), "`event:` and `data:`, then `data: [DONE]`."),
-    "PostChatCompletion": (ref("ChatCompletionChunk"), "Lines of `data:`, then `data: [DONE]`."),
+    "PostChat": (ref("ChatFrame"), "There are lines of `data:` alone."),
+    "PostResponse": (ref("ResponseStreamEvent"), "Each has an `event`; then comes `data: [DONE]`."),
+    "FetchResponse": (ref("ResponseStreamEvent"), "Each has an `event`; then comes `data: [DONE]`."),
+    "PostChatCompletion": (ref("ChatCompletionChunk"), "There are lines of `data:` alone; the last is `data: [DONE]`."),
 }
 """The methods that also answer in server-sent events: what an event's data is, and how they are framed."""
 

@@ -137,8 +137,10 @@ class Operations:
         return {"required": any(map(self._needs_body, bindings)), "content": {"application/json": {"schema": schemas}}}
 
     def _needs_body(self, binding: Binding) -> bool:
-        """No body is an empty one."""
-        return binding.path.body != "*" or self._schemas.needs_members(binding.method.request)
+        """Whether an empty body, which is what none is, is refused."""
+        sent = self._sent(binding)
+        named = [one["$ref"].rpartition("/")[2] for one in sent.get("allOf", [sent]) if "$ref" in one]
+        return any(map(self._schemas.needs_members, named))
 
     def _sent(self, binding: Binding) -> Schema:
         request, body = binding.method.request, binding.path.body
@@ -203,8 +205,11 @@ class Operations:
         event, framing = forms.STREAMED[method.name]
         if (name := event["$ref"].rpartition("/")[2]) in self._source.messages:
             self._schemas.answer(name)
-        told = f"Server-sent events. {framing} `x-parley-event` is the schema of the data of one."
-        return {"schema": {"type": "string", "description": told}, "x-parley-event": event}
+        data: Schema = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
+        if "[DONE]" in framing:
+            data = {"anyOf": [{"const": "[DONE]"}, data]}
+        return {"schema": {"type": "object", "description": f"One server-sent event of the stream. {framing}",
+                           "required": ["data"], "properties": {"event": {"type": "string"}, "data": data}}}
 
     def _twin(self, method: Method) -> Method:
         """The typed method that a method for HTTP is the other form of; itself when it is typed."""

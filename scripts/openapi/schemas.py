@@ -70,8 +70,10 @@ class Schemas:
         return _ROLE.sub("", self._source.comments.get(f"{message}.{field.name}", ""))
 
     def needs_members(self, name: str) -> bool:
-        """Whether an empty object is refused, of a message that was made a schema."""
-        made = self._made[name]
+        """Whether an empty object is refused, of a document or a request that was asked for."""
+        if name in forms.DOCUMENTS:
+            self.document(name)
+        made = self._made.get(name, {})
         return "required" in made or any("anyOf" in rule for rule in made.get("allOf", ()))
 
     def is_required(self, message: str, field: FieldDescriptorProto) -> bool:
@@ -171,8 +173,10 @@ class Schemas:
         """A merge patch of a document has its members, none of which it must have, and null removes one."""
         patches = {}
         for name in forms.DOCUMENTS:
-            members = {member: _or_null(ref(f"{name}/properties/{member}"))
-                       for member, schema in self._made[name]["properties"].items() if "readOnly" not in schema}
+            made = self._made[name]
+            members = {member: given if member in made.get("required", ()) else _or_null(given)
+                       for member, schema in made["properties"].items() if "readOnly" not in schema
+                       for given in [ref(f"{name}/properties/{member}")]}
             patches[f"{name}Patch"] = {
                 "type": "object", "properties": members,
                 "description": "The members to replace, each as a whole, and as null those to remove. The document that "

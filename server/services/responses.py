@@ -199,9 +199,9 @@ def _behind(request: GetResponseRequest, events: Iterator[ResponseStreamEvent]) 
 
 def _conversation_id(request: CreateResponseRequest) -> str | None:
     """The conversation's id, which is sent bare or in an object."""
-    conversation = to_python(request.conversation) if request.HasField("conversation") else None
+    conversation = to_python(request.conversation)
     identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
-    if identifier is not None and not isinstance(identifier, str):
+    if conversation is not None and not isinstance(identifier, str):
         raise InvalidArgument.of("conversation", "must be the id of a conversation, or an object with it as id")
     return identifier
 

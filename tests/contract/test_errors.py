@@ -442,8 +442,33 @@ async def test_header_of_a_name_that_grpc_does_not_take_is_passed_over(http, org
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/session", "/chat", "/v1/models"])
+async def test_content_type_of_grpc_web_makes_no_call_of_what_is_none(http, org, path):
+    answer = await http.get(path, headers={**org.bearer, "content-type": "application/grpc-web"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+
+
 async def test_request_id_that_is_no_text_is_passed_over(http, org):
     answer = await http.get("/session", headers=[(b"authorization", org.bearer["authorization"].encode()),
                                                  (b"x-request-id", b"\xe9")])
 
     assert answer.status_code == 200
+
+
+# --- what is not as it should be is not passed over -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "member", "field"), [
+    ("/chat", {"assistantOverrides": {"variableValues": "a"}}, "assistantOverrides.variableValues"),
+    ("/session", {"assistantOverrides": {"variableValues": [1]}}, "assistantOverrides.variableValues"),
+    ("/v1/responses", {"conversation": {}}, "conversation"),
+    ("/v1/responses", {"conversation": {"id": None}}, "conversation"),
+])
+async def test_free_member_of_another_form_is_named(http, org, path, member, field):
+    sent = {"input": "a"} if path != "/session" else {}
+
+    answer = await http.post(path, json={**sent, "assistantId": org.assistant_id, **member}, headers=org.bearer)
+
+    assert answer.status_code == 400
+    assert field in answer.text

@@ -143,7 +143,7 @@ async def on_record(client: httpx.AsyncClient) -> set[str]:
 ROWS = [
     Row("kill -9 while writing (store)", "nothing acknowledged is lost, the file is sound", of_a_writer, 1000, 100, 8),
     Row("kill -9 of `parley serve` under load", "nothing acknowledged is lost, no caller is left hanging", of_the_server,
-        40, 5),
+        30, 5),
     Row("kill -9 at the Nth write or sync", "nothing acknowledged is lost, the file is sound", at_a_syscall, 200, 20, 2,
         ("strace",)),
 ]

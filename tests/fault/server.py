@@ -4,6 +4,8 @@ Run as `python -m tests.fault.server FOLDER`: makes the development keys, serves
 """
 
 import asyncio
+import ctypes
+import gc
 import os
 import signal
 import sys
@@ -67,6 +69,12 @@ class Server:
         async for _ in self.chats.StreamChat(request, metadata=self.metadata, timeout=SECONDS):
             pass
 
+    async def begin(self, text: str) -> str:
+        """Begin a streamed chat, read what it says first, and leave it running."""
+        request = CreateChatRequest(assistant_id=self.assistant_id, input=Value(string_value=text))
+        self._begun = self.chats.StreamChat(request, metadata=self.metadata, timeout=SECONDS)
+        return (await self._begun.read()).chat_id
+
     async def find(self, chat_id: str) -> Chat | None:
         try:
             return await self.chats.GetChat(GetChatRequest(id=chat_id), metadata=self.metadata, timeout=SECONDS)
@@ -100,14 +108,25 @@ class Server:
         return False
 
     def status(self, name: str) -> int:
-        """A number of /proc: VmRSS, in KiB, or Threads."""
+        """A number of /proc, such as Threads."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1])
         raise KeyError(name)
 
+    async def memory(self) -> int:
+        """What it holds, in KiB: what the allocator has free, and would use again, is given back first."""
+        os.kill(self.pid, signal.SIGUSR1)
+        await self.serves()
+        return self.status("VmRSS")
+
     def files(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def _give_back() -> None:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _serve(folder: Path) -> None:
@@ -121,12 +140,15 @@ async def _serve(folder: Path) -> None:
     await first_start(store, folder)
     app = App(settings, store)
     await app.start()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _give_back)
     print(app.grpc_port, os.getpid(), flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    import structlog
     import uvloop
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # nobody reads the standard output any more
     uvloop.run(_serve(Path(sys.argv[1])))

@@ -5,6 +5,7 @@ Exits non-zero when anything was lost, left hanging, or not as promised. What a 
 
 import argparse
 import asyncio
+import os
 import platform
 import shutil
 import tempfile
@@ -30,7 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/fault", description="Break what can break, and count what is lost.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts")
     parser.add_argument("--only", metavar="ROW", action="append", help="only rows whose name has this in it")
-    parser.add_argument("--report", metavar="FILE", type=Path, help="write the table as JSON")
+    parser.add_argument("--report", metavar="FILE", type=Path,
+                        help="write the table as JSON; rows of an earlier one that were not run stay")
     options = parser.parse_args()
     rows = [row for row in ROWS if not options.only or any(part.lower() in row.name.lower() for part in options.only)]
     if not rows:
@@ -38,7 +40,7 @@ def main() -> int:
     results = _run(rows, quick=options.quick)
     Console(width=140).print(_table(results))
     if options.report:
-        options.report.write_bytes(orjson.dumps(_report(results), option=orjson.OPT_INDENT_2) + b"\n")
+        _write(options.report, results)
     return 0 if all(result["held"] or "skipped" in result for result in results) else 1
 
 
@@ -49,13 +51,15 @@ def _run(rows: list[Row], *, quick: bool) -> list[dict[str, Any]]:
 
 
 def _result(row: Row, count: int, bar: Progress) -> dict[str, Any]:
-    result: dict[str, Any] = {"row": row.name, "promise": row.promise}
+    result: dict[str, Any] = {"row": row.name, "promise": row.promise,
+                              "made": datetime.now(UTC).isoformat(timespec="seconds")}
     if lacks := row.lacks():
         bar.console.print(f"skipped: {row.name}: needs {lacks}")
         return {**result, "skipped": f"needs {lacks}"}
     task = bar.add_task(row.name, total=count)
     folder = Path(tempfile.mkdtemp(prefix="parley-fault-"))
     trial, began = Trial(folder, count, lambda: bar.advance(task)), time.monotonic()
+    bar.console.print(f"{datetime.now(UTC):%H:%M:%S} {row.name}")
     try:
         asyncio.run(row.work(trial))
     except Exception as error:  # the other rows are still to be run, and this one did not hold
@@ -80,6 +84,10 @@ def _table(results: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _report(results: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}", "rows": results}
+def _write(report: Path, results: list[dict[str, Any]]) -> None:
+    before = orjson.loads(report.read_bytes())["rows"] if report.exists() else []
+    by_name = {result["row"]: result for result in [*before, *results]}
+    rows = [by_name[row.name] for row in ROWS if row.name in by_name]
+    machine = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
+               "cores": os.cpu_count()}
+    report.write_bytes(orjson.dumps({**machine, "rows": rows}, option=orjson.OPT_INDENT_2) + b"\n")

@@ -108,11 +108,11 @@ async def breaking(trial: Trial) -> None:
         at_first = 0
         for number in range(trial.count):
             if number == trial.count // 2 >= len(names):  # until then caches fill
-                at_first = server.status("VmRSS")
+                at_first = await server.memory()
             name = names[number % len(names)]
             async with _asking(server, BREAKING[name]()) as asking:
                 await _break(trial, name, asking)
-        growth = server.status("VmRSS") - at_first if at_first else 0
+        growth = await server.memory() - at_first if at_first else 0
         trial.figures["memory growth, MiB"] = round(growth / 1024, 1)
         if growth > _MOST_GROWTH_KIB:
             trial.wrong.append(f"memory grew by {growth} KiB")
@@ -179,6 +179,6 @@ ROWS = [
     Row("provider refuses (429, 500, 503, 408 with Retry-After)", "at most 3 attempts, within the deadline", refusing,
         200, 40, 8),
     Row("provider breaks off, stalls, drips, sends garbage or bombs",
-        "incomplete, said in the stream; connection closed, memory flat", breaking, 270, 27, 4),
+        "incomplete, said in the stream; connection closed, memory flat", breaking, 180, 27, 4),
     Row("caller gone in the middle of a stream", "model told within 1 s, what it said is kept", left, 200, 50, 5),
 ]

@@ -8,11 +8,11 @@ import atexit
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import orjson
@@ -51,6 +51,8 @@ from server.storage.store import open_store
 from server.twilio import TwilioAccount
 from server.wire.errors import body_of, header_of
 from tests.fuzz.values import Values
+
+T = TypeVar("T")
 
 Target = Callable[[bytes], None]
 
@@ -205,9 +207,22 @@ def fuzz_history(data: bytes) -> None:
         row[history._camel(name)] = _cell(values, kind, name)
     for line in (data, orjson.dumps(row)):
         with suppress(ServiceError):
-            for found in reader.read([line]):
+            for found in _at_once(_all(reader.read([line]))):
                 if found is not None:
                     history._owned(found[1], found[2], "org")
+
+
+async def _all(found: AsyncIterator[T]) -> list[T]:
+    return [one async for one in found]
+
+
+def _at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what waits for nothing, as reads of a SQLite file do not: an event loop would take most of the time."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits for something")
 
 
 def fuzz_forms(data: bytes) -> None:
@@ -338,5 +353,6 @@ def _history() -> tuple[history.History, dict[str, list[str]]]:
     folder = Path(tempfile.mkdtemp(prefix="parley-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = open_store(folder)
-    columns = {kind: list(history.columns_of(store.database.read, kind)) for kind in history.TABLES}
+    atexit.register(store.close)
+    columns = {kind: list(history.columns_of(store.database.reader, kind)) for kind in history.TABLES}
     return history.History(store.database), columns
