@@ -124,6 +124,22 @@ class Gateway:
                     # Servers that say the same of themselves are still to be asked.
                     await admin.post("/runtime_modify?upstream.healthy_panic_threshold=100")
 
+    async def finds(self, port: int, *, healthy: bool, within: float = 30) -> None:
+        """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError when time is up."""
+        try:
+            async with asyncio.timeout(within), self._admin_client() as admin:
+                while (port in await self._healthy(admin)) is not healthy:  # noqa: ASYNC110 (another process has no event)
+                    await asyncio.sleep(POLL_SECONDS)
+        except (TimeoutError, httpx.HTTPError):
+            state = "healthy" if healthy else "gone"
+            raise GatewayError(f"Envoy does not find the server on port {port} {state} after {within:g} s") from None
+
+    async def _healthy(self, admin: httpx.AsyncClient) -> set[int]:
+        """The ports of the upstreams that Envoy sends calls to."""
+        [cluster] = (await admin.get("/clusters?format=json")).json()["cluster_statuses"]
+        return {host["address"]["socket_address"]["port_value"] for host in cluster["host_statuses"]
+                if host["health_status"] == {"eds_health_status": "HEALTHY"}}
+
     async def stop(self, drain_seconds: float = 10) -> None:
         """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and twice."""
         self._release()
@@ -140,15 +156,15 @@ class Gateway:
     async def _drain(self) -> None:
         async with self._admin_client() as admin:
             await admin.post("/drain_listeners?graceful&skip_exit")
-            while await self._busy(admin):  # noqa: ASYNC110 (a counter in another process has no event)
+            while await self._stat(admin, "http.edge.downstream_rq_active") > 0:  # noqa: ASYNC110 (another process's)
                 await asyncio.sleep(POLL_SECONDS)
 
     def _admin_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(self._admin), verify=False),
                                  base_url="http://admin")
 
-    async def _busy(self, admin: httpx.AsyncClient) -> bool:
-        return not (await admin.get("/stats?filter=^http.edge.downstream_rq_active$")).text.endswith(": 0\n")
+    async def _stat(self, admin: httpx.AsyncClient, name: str) -> int:
+        return int((await admin.get(f"/stats?filter=^{name}$")).text.rpartition(": ")[2])
 
     async def _end(self) -> None:
         process = self._started

@@ -33,6 +33,7 @@ def main() -> int:
     http = kinds.add_parser("http", help="every path, under schemathesis, through Envoy")
     http.add_argument("cases", type=int, nargs="?", default=5_000, help="at least so many; passes are made until then")
     http.add_argument("--seed", type=int, default=1)
+    http.add_argument("--phases", default="examples,coverage,fuzzing,stateful", help="those of schemathesis to go through")
     raw = kinds.add_parser("raw", help="malformed HTTP, through Envoy")
     raw.add_argument("requests", type=int, nargs="?", default=10_000)
     raw.add_argument("--seed", type=int, default=1)
@@ -40,7 +41,7 @@ def main() -> int:
     if arguments.kind == "parsers":
         return fuzz_parsers(arguments.runs, arguments.only)
     if arguments.kind == "http":
-        return asyncio.run(fuzz_http(arguments.cases, arguments.seed))
+        return asyncio.run(fuzz_http(arguments.cases, arguments.seed, arguments.phases.split(",")))
     return asyncio.run(fuzz_raw(arguments.requests, arguments.seed))
 
 
@@ -78,7 +79,7 @@ def fuzz_parser(name: str, runs: int, folder: Path) -> tuple[int, float, int]:
 # --- the HTTP paths ---------------------------------------------------------------------------------------------------
 
 
-async def fuzz_http(cases: int, seed: int) -> int:
+async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
     # Loaded here: pytest, schemathesis and the whole server, of which the parsers' runs need nothing.
     from tests.conftest import running
     from tests.fuzz import http
@@ -91,7 +92,7 @@ async def fuzz_http(cases: int, seed: int) -> int:
                 for door, key in (("agents", org.secret), ("assistants", org.api)):
                     so_far = report.cases
                     report.add(await asyncio.to_thread(
-                        http.fuzz, service.http_url, key, door, seed=seed, examples=20,
+                        http.fuzz, service.http_url, key, door, seed=seed, examples=20, phases=phases,
                         told=lambda part, so_far=so_far: progress(f"{so_far + part.cases:,} cases")))
                 seed += 1
     for text in report.unexplained:

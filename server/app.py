@@ -97,6 +97,9 @@ _OPTIONS = [
     # gRPC refuses some calls by chance.
     ("grpc.max_metadata_size", 96 * 1024),
     ("grpc.absolute_max_metadata_size", 128 * 1024),
+    # Of calls that wait to be taken; beyond a thousand gRPC would cancel some by chance. Envoy passes on half as many.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
@@ -178,13 +181,17 @@ class App:
         state = HealthCheckResponse.SERVING if working else HealthCheckResponse.NOT_SERVING
         self._telling = asyncio.create_task(self._health.set("", state))
 
-    async def drain(self) -> None:
+    @property
+    def ports(self) -> list[int]:
+        return [self.grpc_port]
+
+    async def drain(self, *, always: bool = False) -> None:
         """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard it.
 
-        Where nobody has called for that long, nobody is waited for: a server that is not used stops at once.
+        Where nobody has called for that long nobody is waited for, unless `always`: a server that is not used stops at once.
         """
         await self._health.enter_graceful_shutdown()
-        if self._traffic.within(self._settings.drain_seconds):
+        if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
 
     async def stop(self, grace_seconds: float | None = None) -> None:

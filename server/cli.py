@@ -4,17 +4,14 @@ import asyncio
 import contextlib
 import itertools
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import orjson
-import structlog
 import uvloop
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
@@ -22,20 +19,28 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 # An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from gateway.launcher import Gateway, GatewayError
-from server.app import App, ListenError
 from server.clock import now_ms, parse_rfc3339
 from server.config import Settings
-from server.console import data_option, database_option, fail, json_option, settings_of, show, where
-from server.dev import first_start
+from server.console import (
+    data_option,
+    database_option,
+    fail,
+    json_option,
+    log_as_json,
+    opened_store,
+    settings_of,
+    show,
+    where,
+)
 from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
 from server.errors import ServiceError
 from server.history import MOST_LINES, History
 from server.ids import parse_id
 from server.operations import back_up, check, db, migrate_store, restore
+from server.serving import serve as serve_until_stopped
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS
-from server.storage.store import Store, opened
+from server.storage.store import Store
 
 T = TypeVar("T")
 
@@ -43,10 +48,7 @@ T = TypeVar("T")
 @click.version_option(package_name="parley")
 def main() -> None:
     """One conversation service, spoken over gRPC and over documented REST paths."""
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True)
+    log_as_json()
 
 
 @main.command()
@@ -58,9 +60,7 @@ def main() -> None:
 def serve(**options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
     settings = settings_of(**options)
-    if settings.workers != 1:
-        fail("--workers: one server process is all that this version runs")
-    uvloop.run(_serve(settings))
+    uvloop.run(serve_until_stopped(settings))
 
 
 @main.group()
@@ -215,70 +215,10 @@ for command in (check, back_up, restore, db, migrate_store):
     main.add_command(command)
 
 
-async def _serve(settings: Settings) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    try:
-        await _serve_store(settings, stopping)
-    except (DatabaseError, ListenError, GatewayError) as error:
-        fail(str(error))
-
-
-async def _serve_store(settings: Settings, stopping: asyncio.Event) -> None:
-    async with _opened(settings) as store:
-        made = await first_start(store, settings.data)
-        if made:
-            click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
-            click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
-        await _run(settings, store, stopping)
-
-
-async def _run(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
-    try:
-        app = App(settings, store)
-    except ValueError as error:
-        fail(str(error))
-    await app.start()
-    gateway = Gateway(http=(settings.http.host, settings.http.port), upstreams=[(settings.grpc.host, app.grpc_port)],
-                      run_dir=settings.data / "run")
-    try:
-        await gateway.start()
-        await gateway.ready()
-        http = settings.http.model_copy(update={"port": gateway.http_port})
-        grpc = settings.grpc.model_copy(update={"port": app.grpc_port})
-        click.echo(f"ready http=http://{http} grpc={grpc}")
-        await _until_stopped(gateway, stopping)
-    finally:
-        await _drain(app, gateway, settings)
-
-
-async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
-    """Wait for a signal. Raises GatewayError when Envoy exits by itself."""
-    waiting = asyncio.create_task(stopping.wait())
-    exited = asyncio.create_task(gateway.wait())
-    await asyncio.wait({waiting, exited}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if exited.done() and not stopping.is_set():
-        raise GatewayError(f"Envoy exited with code {exited.result()}")
-    exited.cancel()
-
-
-async def _drain(app: App, gateway: Gateway, settings: Settings) -> None:
-    """Both say that they go away, and serve on for a while; then Envoy ends, so that nothing new comes; then the server."""
-    await gateway.retire()
-    await app.drain()
-    await gateway.stop(settings.grace_seconds)
-    await app.stop()
-
-
-def _opened(settings: Settings) -> AbstractAsyncContextManager[Store]:
-    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections)
-
 
 def _with_store(settings: Settings, use: Any) -> Any:
     async def run() -> Any:
-        async with _opened(settings) as store:
+        async with opened_store(settings) as store:
             return await use(store)
 
     return _or_fail(run())

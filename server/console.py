@@ -1,16 +1,20 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
 import functools
+import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import orjson
+import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from server.config import Settings
+from server.storage.store import Store, opened
 
 # A wrong command line is told in one line, as everything else: without click's usage text before it.
 click.UsageError.show = click.ClickException.show
@@ -43,9 +47,22 @@ def settings_of(**options: Any) -> Settings:
         fail(str(error))
 
 
+def opened_store(settings: Settings, *, checked: bool = False) -> AbstractAsyncContextManager[Store]:
+    """The store that the settings name; `checked` as `open_store` has it."""
+    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections, checked=checked)
+
+
 def show(result: Any, as_json: bool, text: str) -> None:
     click.echo(orjson.dumps(result) if as_json else text)
 
 
 def fail(text: str) -> NoReturn:
     raise click.ClickException(text)
+
+
+def log_as_json() -> None:
+    """Log to the standard error, a line of JSON for each."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True)

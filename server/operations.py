@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import MofNCompleteColumn, Progress, TaskID
-from rich.table import Table
 
 from server.console import data_option, fail, json_option, settings_of, show
 from server.errors import ServiceError
@@ -53,6 +49,10 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
 
     It has the secret of the keys' digests in it, unless that is set by PARLEY_KEY_SECRET.
     """
+    from rich.console import Console  # here, because `parley serve` would start later for it
+    from rich.filesize import decimal
+    from rich.progress import Progress
+
     with _told(), Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("pages", total=None)
         made = backups.back_up(_folder(data), file, replace=replace, progress=lambda left, all_: bar.update(
@@ -92,6 +92,10 @@ def show_stats(data: Path | None, as_json: bool) -> None:
     if as_json:
         show(found, True, "")
         return
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
     table = Table("table", "rows", "size", "oldest", "newest", caption=(
         f"{found['path']}: {decimal(found['bytes'])} in {found['pages']} pages, {found['freePages']} of them free; "
         f"log {decimal(found['walBytes'])}"))
@@ -126,7 +130,10 @@ def migrate_store(source: str, target: str, as_json: bool) -> None:
 @contextlib.contextmanager
 def _bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each table."""
-    bars: dict[str, TaskID] = {}
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    bars: dict[str, Any] = {}
     progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True),
                         disable=not shown)
 

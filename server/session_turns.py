@@ -7,7 +7,7 @@ waits too long is refused. Knows sessions by their ids only; loads and runs noth
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from server.errors import SessionBusy
 from server.storage.peers import Peers
@@ -27,47 +27,49 @@ class SessionTurns:
     @asynccontextmanager
     async def held(self, session_id: str) -> AsyncIterator[None]:
         """While this is entered no other exchange of the session runs. Raises SessionBusy when it takes too long."""
-        async with AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(self._wait_seconds):
-                    had_to_wait = await held.enter_async_context(self._first_here(session_id))
-                    await held.enter_async_context(self._first_of_all(f"turn:{session_id}", had_to_wait))
-            except TimeoutError:
-                raise SessionBusy(self._wait_seconds) from None
-            yield
-
-    def wanted(self, session_id: str) -> int:
-        """How many exchanges of a session run here or wait."""
-        return self._wanted[session_id]
-
-    @asynccontextmanager
-    async def _first_here(self, session_id: str) -> AsyncIterator[bool]:
-        """The place at the head of this server's queue; whether it had to be waited for."""
+        turn, queue = f"turn:{session_id}", self._queues[session_id]
         self._wanted[session_id] += 1
         try:
-            queue = self._queues[session_id]
-            had_to_wait = queue.locked()
-            async with queue:
-                yield had_to_wait
+            await self._take(turn, queue)
+            try:
+                yield
+            finally:
+                try:
+                    await self._peers.unlock(turn)
+                finally:
+                    queue.release()
         finally:
             self._wanted[session_id] -= 1
             if not self._wanted[session_id]:
                 del self._wanted[session_id], self._queues[session_id]
 
-    @asynccontextmanager
-    async def _first_of_all(self, turn: str, had_to_wait: bool) -> AsyncIterator[None]:
-        # A server whose own queue is long would take the lock again and again, while another's pause never ends in time.
-        # So only one waits for the lock itself, and who comes out of a queue waits for that place first.
-        if had_to_wait or not await self._peers.try_lock(turn):
-            await self._wait_for(f"next:{turn}")
+    def wanted(self, session_id: str) -> int:
+        """How many exchanges of a session run here or wait."""
+        return self._wanted[session_id]
+
+    async def _take(self, turn: str, queue: asyncio.Lock) -> None:
+        had_to_wait = queue.locked()
+        with ExitStack() as given_back:
             try:
-                await self._wait_for(turn)
-            finally:
-                await self._peers.unlock(f"next:{turn}")
+                async with asyncio.timeout(self._wait_seconds):
+                    await queue.acquire()
+                    given_back.callback(queue.release)
+                    # A server whose own queue is long would take the lock again and again, while another's pause never ends
+                    # in time. So who comes out of a queue goes behind whoever waits elsewhere.
+                    if had_to_wait or not await self._peers.try_lock(turn):
+                        await self._wait_among_servers(turn)
+            except TimeoutError:
+                raise SessionBusy(self._wait_seconds) from None
+            given_back.pop_all()
+
+    async def _wait_among_servers(self, turn: str) -> None:
+        """One server at a time waits for the lock itself, the others for that place."""
+        place = f"next:{turn}"
+        await self._wait_for(place)
         try:
-            yield
+            await self._wait_for(turn)
         finally:
-            await self._peers.unlock(turn)
+            await self._peers.unlock(place)
 
     async def _wait_for(self, name: str) -> None:
         pause = _FIRST_PAUSE

@@ -76,7 +76,9 @@ class Serving:
 
     async def __aenter__(self) -> "Serving":
         self._process = await _start("parley", "serve", *self._arguments, **self._environment)
-        self._err = asyncio.create_task(self._process.stderr.read())
+        self._log: list[str] = []
+        self._more = asyncio.Event()
+        self._err = asyncio.create_task(self._read_log())
         try:
             async with asyncio.timeout(SECONDS):
                 while not self.lines or not self.lines[-1].startswith("ready "):
@@ -99,8 +101,24 @@ class Serving:
             return Ended(await self._process.wait(), out.decode(), (await self._err).decode())
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> Ended:
-        self._process.send_signal(number)
+        self.send(number)
         return await self.ended()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def logged(self, event: str) -> None:
+        """Wait until this event is in its log."""
+        async with asyncio.timeout(SECONDS):
+            while not any(f'"event": "{event}"' in line for line in self._log):
+                self._more.clear()
+                await self._more.wait()
+
+    async def _read_log(self) -> bytes:
+        async for line in self._process.stderr:
+            self._log.append(line.decode())
+            self._more.set()
+        return "".join(self._log).encode()
 
 
 async def _start(command: str, *arguments: object, **environment: object) -> Process:

@@ -1,19 +1,19 @@
 """The outbox and the loop that empties it: order, retries, dead rows, restarts."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from server.deliveries import Deliveries, NotDelivered, Patience
 from server.storage.outbox import Delivery, Waiting
-from server.storage.sqlite import SqliteDatabase
 from server.storage.store import Store, connect_store, open_store
 from tests.conftest import delivered_until, rows_of
 
 KIND = "test"
+Opened = Callable[[], Awaitable[Store]]
 AT_ONCE = Patience(attempts=3, base_seconds=0, most_seconds=0)
 
 
@@ -60,15 +60,24 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    if request.param == "sqlite":
-        store = open_store(tmp_path, clock=clock)
-    else:
+async def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Opened]:
+    """Opens stores on one database."""
+    if request.param == "postgres":
         server = request.getfixturevalue("postgres")
         server.empty(server.common)
-        store = await connect_store(server.common, clock=clock)
-    yield store
-    await store.aclose()
+    async with AsyncExitStack() as stores:
+        async def opened() -> Store:
+            store = (open_store(tmp_path, clock=clock) if request.param == "sqlite"
+                     else await connect_store(server.common, clock=clock))
+            stores.push_async_callback(store.aclose)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+async def store(opened: Opened) -> Store:
+    return await opened()
 
 
 @pytest.fixture
@@ -239,29 +248,21 @@ def test_pauses_double_up_to_the_most() -> None:
     assert pauses[-1] == 60
 
 
-async def at_the_same_place(store: Store, folder: Path, clock: Clock) -> Store:
-    """What another server has."""
-    if isinstance(store.database, SqliteDatabase):
-        return open_store(folder, clock=clock)
-    return await connect_store(store.database.url, clock=clock)
-
-
-async def test_of_two_servers_one_delivers_and_the_other_takes_over(store: Store, org_id: str, clock: Clock,
-                                                                    tmp_path: Path) -> None:
-    async with aclosing(await at_the_same_place(store, tmp_path, clock)) as second:
-        sinks = Scripted(), Scripted()
-        async with AsyncExitStack() as one:
-            await one.enter_async_context(delivering(store, sinks[0], clock))
-            await put(store, org_id, b"0")
-            await sinks[0].has_tried(1)
-            async with delivering(second, sinks[1], clock):
-                for number in range(1, 20):
-                    await put([store, second][number % 2], org_id, b"%d" % number)
-                await sinks[0].has_tried(20)
-                before = list(sinks[1].tried)
-                await one.aclose()
-                await put(store, org_id, b"20")
-                await sinks[1].has_tried(1)
+async def test_of_two_servers_one_delivers_and_the_other_takes_over(opened: Opened, store: Store, org_id: str,
+                                                                    clock: Clock) -> None:
+    second, sinks = await opened(), (Scripted(), Scripted())
+    async with AsyncExitStack() as one:
+        await one.enter_async_context(delivering(store, sinks[0], clock))
+        await put(store, org_id, b"0")
+        await sinks[0].has_tried(1)
+        async with delivering(second, sinks[1], clock):
+            for number in range(1, 20):
+                await put([store, second][number % 2], org_id, b"%d" % number)
+            await sinks[0].has_tried(20)
+            before = list(sinks[1].tried)
+            await one.aclose()
+            await put(store, org_id, b"20")
+            await sinks[1].has_tried(1)
 
     assert sinks[0].tried == [b"%d" % number for number in range(20)]
     assert (before, sinks[1].tried) == ([], [b"20"])

@@ -53,15 +53,18 @@ MAY_IMPORT = {
                             "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},
     "server.app": {"generated", "server"},
-    "server.console": {*PLAIN},
+    "server.console": {*PLAIN, "server.storage.store"},
     "server.operations": {*PLAIN, "server.console", "server.storage"},
-    "server.cli": {"server", "gateway"},
+    "server.worker": {"server.app", "server.config", "server.console", "server.storage.database"},
+    "server.workers": {"server.config", "gateway.launcher"},
+    "server.serving": {"server", "gateway"},
+    "server.cli": {"server"},
     "gateway": {"generated"},
 }
 """What each layer may import beside itself."""
 MUST_NOT_IMPORT = {
     "server.services": {*ENGINES, "server.storage.store"},
-    "server.app": {"server.cli", "server.dev"},
+    "server.app": {"server.cli", "server.dev", "server.serving", "server.worker"},
     **{name: ENGINES for name in EXCHANGE},
 }
 """Exceptions to what the table allows."""
@@ -71,9 +74,9 @@ ONLY_IN = {
     "psycopg": "server.storage", "psycopg_pool": "server.storage", "greenlet": "server.storage",
     "openai": "server.backends", "anthropic": "server.backends", "httpcore2": "server.backends",
     "httpx": "gateway", "envoy": "gateway", "yaml": "gateway",
-    "click": ("server.cli", "server.console", "server.operations"),
+    "click": ("server.cli", "server.console", "server.operations", "server.serving"),
     "liquid": "server.templates", "protovalidate": "server.validation", "uuid_utils": "server.ids",
-    "rich": "server.operations", "uvloop": "server.cli",
+    "rich": "server.operations", "uvloop": ("server.cli", "server.worker"),
     "grpc_health": "server.app", "grpc_reflection": "server.app",
 }
 """Packages that one layer has to itself, or a few."""
@@ -183,7 +186,8 @@ def test_nobody_imports_in_a_circle():
 
 
 def test_nobody_but_the_command_imports_the_wiring():
-    for wiring, users in {"server.app": {"server.cli"}, "server.cli": set(), "server.dev": {"server.cli"}}.items():
+    for wiring, users in {"server.app": {"server.serving", "server.worker"}, "server.worker": set(),
+                          "server.serving": {"server.cli"}, "server.cli": set(), "server.dev": {"server.serving"}}.items():
         assert {name for name, module in MODULES.items() if wiring in module.imports} == users
 
 

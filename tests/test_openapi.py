@@ -129,3 +129,50 @@ async def test_error_has_the_shape_of_its_door(http, org, name):
 
     assert answer.status_code == status
     jsonschema.validate(answer.json(), schema_of(path, verb.lower(), status), jsonschema.Draft202012Validator)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+SAID = {"messages": [{"role": "user", "content": "the weather"}]}
+ASKED = {
+    "/chat": {"input": "a"},
+    "/chat/responses": {"input": "a", "metadata": {"a": "b"}},
+    "/v1/responses": {"input": "the weather", "tools": [TOOL]},
+    "/v1/chat/completions": {**SAID, "model": "demo", "tools": [TOOL], "stream_options": {"include_usage": True}},
+    COMPLETIONS: {**SAID, "create_session": True, "n": 2},
+}
+
+
+def event_schema(path):
+    """The schema of an event's data, which validators do not look into by themselves."""
+    data = schema_of(path, "post", 200, "text/event-stream")["properties"]["data"]
+    (form,) = (one for one in data.get("anyOf", [data]) if "contentSchema" in one)
+    return {**form["contentSchema"], "components": DOCUMENT["components"]}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("path", ASKED)
+async def test_answer_is_as_described(http, org, path, stream):
+    sent = {**ASKED[path], "stream": stream} | ({"assistantId": org.assistant_id} if "completions" not in path else {})
+    if not stream:
+        sent.pop("stream_options", None)
+
+    answer = await http.post(path.replace("{agent_id}", org.assistant_id), json=sent, headers=org.bearer)
+
+    assert answer.status_code == 200
+    schema = event_schema(path) if stream else schema_of(path, "post", 200)
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
+    told = [json.loads(line) for line in lines] if stream else [answer.json()]
+    assert told
+    for one in told:
+        jsonschema.validate(one, strict(schema), jsonschema.Draft202012Validator)
+
+
+def strict(schema):
+    """The schema with every message closed: what is printed and not described is found, too."""
+    if isinstance(schema, dict):
+        closed = {"unevaluatedProperties": False} if "properties" in schema and schema.get("type") == "object" else {}
+        return {name: strict(value) if name != "properties" else {key: strict(inner) for key, inner in value.items()}
+                for name, value in schema.items()} | closed
+    return [strict(item) for item in schema] if isinstance(schema, list) else schema

@@ -235,11 +235,18 @@ NULLS: dict[str, set[str]] = {
     "Response": {"transport"},
     "ChatCompletion": {"session_id"},
     "ChatCompletionMessage": set(),
+    "ChatCompletionChunk": {"session_id", "usage"},
     "ChatCompletionChunkChoice": set(),
 }
 """Messages whose members are all there, as null when unset; but for these members."""
 
-OPTIONAL = {"ResponseItem.content", "ChatCompletionMessage.tool_calls", "ChatCompletionChunkDelta.tool_calls"}
+NULLABLE = {"ChatCompletionChunk.usage", "ChatCompletionChunkDelta.content"}
+"""Other members that may be null."""
+
+OPTIONAL = {
+    "ResponseItem.content", "ResponseContentPart.annotations", "ResponseContentPart.logprobs",
+    "ResponseStreamEvent.logprobs", "ResponseStreamEvent.param", "ChatCompletionMessage.tool_calls",
+    "ChatCompletionChunkDelta.tool_calls"}
 """Members that are printed only where there is something in them, although their message has no presence for them."""
 
 ADDED: dict[str, dict[str, Schema]] = {
@@ -248,6 +255,8 @@ ADDED: dict[str, dict[str, Schema]] = {
     "ChatCompletionMessage": {"annotations": _EMPTY_ARRAY},
     "ChatCompletionChunk": {"service_tier": {"const": "default"}},
     "ChatCompletionChunkChoice": {"logprobs": _NULL},
+    "ResponseContentPart": {"annotations": _EMPTY_ARRAY, "logprobs": _EMPTY_ARRAY},
+    "ResponseStreamEvent": {"logprobs": _EMPTY_ARRAY, "param": _NULL},
     "CompletionUsage": {"prompt_tokens_details": _OBJECT, "completion_tokens_details": _OBJECT},
 }
 """Members that the forms of OpenAI have and our messages have not."""
@@ -273,9 +282,6 @@ STREAMED = {
     "PostChatCompletion": (ref("ChatCompletionChunk"), "There are lines of `data:` alone; the last is `data: [DONE]`."),
 }
 """The methods that also answer in server-sent events: what an event's data is, and how they are framed."""
-
-BODIES: dict[str, Schema] = {}
-"""The JSON of methods that answer an HttpBody and have no typed twin."""
 
 OTHER_TYPES = {"ReceiveTwilioMessage": "text/xml"}
 """The methods that answer in another type than JSON."""

@@ -59,7 +59,7 @@ class Operations:
                 shared.setdefault((_VARIABLE.sub("x", path.template), path.verb), []).append(binding)
         paths: dict[str, Any] = {}
         for bindings in shared.values():
-            bindings.sort(key=lambda one: one.door != "assistants")  # the door without a mark of its own on keys is first
+            bindings.sort(key=lambda one: one.door != "assistants")  # the door of most keys is first
             first = bindings[0].path
             paths.setdefault(self._template(bindings[0]), {})[first.verb.lower()] = self._operation(bindings)
         return dict(sorted(paths.items()))
@@ -86,8 +86,7 @@ class Operations:
         return _VARIABLE.sub(lambda found: "{" + fields[found[0][1:-1]] + "}", binding.path.template)
 
     def _fields(self, binding: Binding) -> list[Any]:
-        return list(self._source.messages[binding.method.request].field) if binding.method.request in self._source.messages \
-            else []
+        return list(self._source.messages[binding.method.request].field)
 
     # --- texts --------------------------------------------------------------------------------------------------------
 
@@ -194,8 +193,6 @@ class Operations:
         twin = self._twin(method)
         if twin.answer == _EMPTY or method.name in forms.OTHER_TYPES:
             return None
-        if twin.answer == _HTTP_BODY:
-            return forms.BODIES[method.name]
         if method.answer == _HTTP_BODY and twin.name.startswith("List"):  # a bare array
             (listed,) = self._source.messages[twin.answer].field
             return {"type": "array", "items": self._schemas.answer(simple(listed.type_name))}

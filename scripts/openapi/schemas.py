@@ -99,7 +99,8 @@ class Schemas:
         schema: Schema = {"type": "object", "description": self._source.comments.get(name, ""),
                           "properties": {field.json_name: self._member(name, field, kind) for field in fields}}
         schema["properties"] |= forms.ADDED.get(name, {})
-        if required := [*self._required(name, fields, kind), *(forms.ADDED.get(name, {}))]:
+        added = [member for member in forms.ADDED.get(name, {}) if f"{name}.{member}" not in forms.OPTIONAL]
+        if required := [*self._required(name, fields, kind), *added]:
             schema["required"] = required
         if kind != "answer" and name in forms.RULES:
             schema["allOf"] = forms.RULES[name]
@@ -129,6 +130,8 @@ class Schemas:
         if kind in ("request", "document"):  # null counts as absent
             return (not self.is_required(message, field) and not _is_any(field)
                     and not self._source.comments.get(f"{message}.{field.name}", "").startswith("Output only."))
+        if kind == "answer" and f"{message}.{field.name}" in forms.NULLABLE:
+            return True
         return (kind == "answer" and message in forms.NULLS and field.name not in forms.NULLS[message]
                 and _has_presence(field))
 
@@ -164,7 +167,8 @@ class Schemas:
 
     def _check_tables(self) -> None:
         fields = {f"{name}.{field.name}" for name, message in self._source.messages.items() for field in message.field}
-        if unknown := {*forms.VALUES, *forms.NOT_SHOWN, *forms.OPTIONAL} - fields:
+        fields |= {f"{name}.{member}" for name, members in forms.ADDED.items() for member in members}
+        if unknown := {*forms.VALUES, *forms.NOT_SHOWN, *forms.OPTIONAL, *forms.NULLABLE} - fields:
             raise ValueError(f"scripts/openapi/forms.py speaks of members that are in no proto: {unknown}")
         if unknown := {*forms.RULES, *forms.NULLS, *forms.ADDED} - self._source.messages.keys():
             raise ValueError(f"scripts/openapi/forms.py speaks of messages that are in no proto: {unknown}")

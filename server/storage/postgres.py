@@ -30,7 +30,7 @@ class PostgresDatabase:
 
     def __init__(self, url: str, connections: int) -> None:
         """To be opened before anything else, and closed."""
-        self.url = url
+        self._url = url
         self._pool = AsyncConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=_WAIT_SECONDS,
                                          kwargs={"autocommit": True}, configure=configure)
         self._again = AsyncRetrying(retry=retry_if_exception(did_nothing), stop=stop_after_attempt(_ATTEMPTS),
@@ -57,7 +57,7 @@ class PostgresDatabase:
         try:
             await self._run(self._write, apply)
         except (psycopg.Error, PoolTimeout) as error:
-            raise unusable(self.url, error) from None
+            raise unusable(self._url, error) from None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._told(self._run(self._read, work))
@@ -78,7 +78,7 @@ class PostgresDatabase:
     async def snapshot(self) -> AsyncIterator["PostgresSnapshot"]:
         """On a connection of its own: it may take long, and the pool's are few."""
         try:
-            driver = await psycopg.AsyncConnection.connect(self.url, autocommit=True)
+            driver = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
         except psycopg.Error as error:
             raise postgres_error(error) from None
         try:

@@ -64,18 +64,22 @@ class Store:
 
 
 @asynccontextmanager
-async def opened(folder: Path, url: str | None = None, key_secret: str | None = None, connections: int = 10
-                 ) -> AsyncIterator[Store]:
+async def opened(folder: Path, url: str | None = None, key_secret: str | None = None, connections: int = 10, *,
+                 checked: bool = False) -> AsyncIterator[Store]:
     """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it cannot be used."""
-    store = open_store(folder, key_secret) if url is None else await connect_store(url, key_secret, connections)
+    store = (open_store(folder, key_secret, checked=checked) if url is None
+             else await connect_store(url, key_secret, connections))
     try:
         yield store
     finally:
         await store.aclose()
 
 
-def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms) -> Store:
-    """The SQLite store in `folder`, made when it is new. Raises DatabaseError when the file cannot be used."""
+def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False) -> Store:
+    """The SQLite store in `folder`, made when it is new. Raises DatabaseError when the file cannot be used.
+
+    `checked` says that another process has just looked whether the file is sound.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,7 +87,8 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     path = folder / DATABASE
     database = SqliteDatabase(path)
     try:
-        database.check()
+        if not checked:
+            database.check()
         bring_up_to_date(database, path)
         secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
         return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"), remembers_keys=False)

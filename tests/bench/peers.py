@@ -137,7 +137,9 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
         return {"id": chat, "orgId": "org", "assistantId": asking.assistantId, "status": "completed",
                 "input": [{"role": "user", "message": asking.input}], "output": [{"role": "assistant", "content": answer}]}
 
-    await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False)).serve()
+    # Connections wait while others have their turn.
+    config = uvicorn.Config(app, port=port, log_level="warning", access_log=False, timeout_keep_alive=600)
+    await uvicorn.Server(config).serve()
 
 
 async def model(port: int, folder: Path) -> None:

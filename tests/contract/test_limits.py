@@ -346,6 +346,20 @@ async def test_server_has_so_many_calls_at_a_time(at_narrow, narrow):
     await until_admitted(door.list_sessions)
 
 
+async def test_many_calls_at_once_all_get_an_answer(service, org):
+    """gRPC itself would cancel some of them, without a word, when a thousand wait to be taken."""
+    async with grpc.aio.insecure_channel(service.grpc_address) as channel:
+        list_sessions = channel.unary_unary("/parley.v1.SessionService/ListSessions")
+
+        async def code():
+            call = list_sessions(b"")
+            return await call.code()
+
+        codes = await asyncio.gather(*(code() for _ in range(3_000)))
+
+    assert set(codes) == {grpc.StatusCode.UNAUTHENTICATED}
+
+
 async def test_call_that_is_no_stream_is_bounded_by_the_server(narrow):
     org = await narrow.new_org()
     async with door_to("grpc", narrow, org) as native:

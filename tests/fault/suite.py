@@ -84,6 +84,14 @@ def _table(results: list[dict[str, Any]]) -> Table:
     return table
 
 
+def markdown(report: dict[str, Any]) -> str:
+    """The table of a report as the README has it."""
+    head = ["fault", "what must hold", *_COLUMNS]
+    lines = [head, ["---"] * len(head), *([result["row"], result["promise"], *(str(result.get(name, "skipped"))
+                                          for name in _COLUMNS)] for result in report["rows"])]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def _write(report: Path, results: list[dict[str, Any]]) -> None:
     before = orjson.loads(report.read_bytes())["rows"] if report.exists() else []
     by_name = {result["row"]: result for result in [*before, *results]}

@@ -1,0 +1,135 @@
+"""`parley serve`: one server, or several, and Envoy before them; started, watched and stopped in order.
+
+Says on the standard output what an operator must know, and raises what they did wrong as one line. Serves nothing itself.
+"""
+
+import asyncio
+import signal
+from typing import Protocol
+
+import click
+import orjson
+import structlog
+
+from gateway.launcher import Gateway, GatewayError
+from server.config import Settings
+from server.console import fail, opened_store
+from server.dev import first_start
+from server.storage.database import DatabaseError
+from server.storage.store import Store
+from server.workers import WorkerError, Workers
+
+log = structlog.get_logger()
+
+
+class Servers(Protocol):
+    """What is behind Envoy: an App, or Workers."""
+
+    @property
+    def ports(self) -> list[int]:
+        """Where they answer, on the host of `--grpc`; the first is its port."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def serve(settings: Settings) -> None:
+    stopping, restarting = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, restarting.set)
+    try:
+        if settings.workers == 1:
+            await _serve_alone(settings, stopping, restarting)
+        else:
+            await _serve_with_workers(settings, stopping, restarting)
+    except (DatabaseError, GatewayError, WorkerError) as error:
+        fail(str(error))
+
+
+async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+    from server.app import App, ListenError  # half of the start: workers do it for themselves, this process then need not
+
+    async with opened_store(settings) as store:
+        await _greet(settings, store)
+        try:
+            app = App(settings, store)
+        except ValueError as error:
+            fail(str(error))
+        try:
+            await _run(settings, app, stopping, restarting)
+        except ListenError as error:
+            fail(str(error))
+
+
+async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+    workers = Workers(settings)
+    try:
+        await workers.spawn()  # they load their code while the database is made ready for them
+        async with opened_store(settings) as store:
+            await _greet(settings, store)
+        await _run(settings, workers, stopping, restarting)
+    finally:
+        await workers.stop()
+
+
+async def _greet(settings: Settings, store: Store) -> None:
+    if made := await first_start(store, settings.data):
+        click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
+        click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+
+
+async def _run(settings: Settings, servers: Servers, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+    await servers.start()
+    gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
+                      upstreams=[(settings.grpc.host, port) for port in servers.ports])
+    try:
+        await gateway.start()
+        await gateway.ready()
+        http = settings.http.model_copy(update={"port": gateway.http_port})
+        grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})
+        click.echo(f"ready http=http://{http} grpc={grpc}")
+        renewing = asyncio.create_task(_renew(servers, gateway, restarting))
+        await _until_stopped(gateway, stopping)
+        renewing.cancel()
+    finally:
+        await _drain(servers, gateway, settings)
+
+
+async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) -> None:
+    """Restart the servers whenever that is asked for."""
+    while True:
+        await restarting.wait()
+        restarting.clear()
+        if isinstance(servers, Workers):
+            try:
+                await servers.restart(gateway)
+                log.info("workers_restarted")
+            except GatewayError as error:
+                log.error("restart_broke_off", reason=str(error))
+        else:
+            log.warning("not restarted: only with two --workers or more does one serve while another starts")
+
+
+async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
+    """Wait for a signal. Raises GatewayError when Envoy exits by itself."""
+    waiting = asyncio.create_task(stopping.wait())
+    exited = asyncio.create_task(gateway.wait())
+    await asyncio.wait({waiting, exited}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if exited.done() and not stopping.is_set():
+        raise GatewayError(f"Envoy exited with code {exited.result()}")
+    exited.cancel()
+
+
+async def _drain(servers: Servers, gateway: Gateway, settings: Settings) -> None:
+    """All say that they go away, and serve on for a while; then Envoy ends, so that nothing new comes; then the servers."""
+    await gateway.retire()
+    await servers.drain()
+    await gateway.stop(settings.grace_seconds)
+    await servers.stop()
