@@ -22,7 +22,7 @@ from server.app import App
 from server.config import Address, Settings
 from server.json_values import from_python
 from server.storage.scope import Scope
-from server.storage.store import Store, open_store
+from server.storage.store import Store, opened
 from server.watching import lock_of
 from tests.contract.test_streams import BEGINNING
 from tests.upstream import STALL, Answer, OpenAIUpstream, openai_text
@@ -70,11 +70,21 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request, tmp_path) -> dict[str, object]:
+    """Where the data of both is."""
+    if request.param == "sqlite":
+        return {"data": tmp_path}
+    server = request.getfixturevalue("postgres")
+    server.empty(server.common)
+    return {"data": tmp_path, "database": server.common}
+
+
 @pytest.fixture
-def pair_of(stack, tmp_path):
+def pair_of(stack, place):
     async def start(answers: Answer | list[Answer], **settings: object) -> Pair:
         upstream = await stack.enter_async_context(OpenAIUpstream(answers))
-        one, other = [await _started(stack, tmp_path, settings) for _ in range(2)]
+        one, other = [await _started(stack, place | settings) for _ in range(2)]
         key = await one.store.keys.create("org", "api")
         agent = await one.store.assistants.create(key.org_id, {"model": {
             "provider": "custom-llm", "url": upstream.base_url, "model": "m"}})
@@ -83,11 +93,10 @@ def pair_of(stack, tmp_path):
     return start
 
 
-async def _started(stack: AsyncExitStack, folder, settings: dict[str, object]) -> Server:
-    store = open_store(folder)
-    stack.callback(store.close)
-    app = App(Settings(data=folder, grpc=Address(host="127.0.0.1", port=0), upstream_allow_hosts="127.0.0.1", **settings),
-              store)
+async def _started(stack: AsyncExitStack, given: dict[str, object]) -> Server:
+    settings = Settings(grpc=Address(host="127.0.0.1", port=0), upstream_allow_hosts="127.0.0.1", **given)
+    store = await stack.enter_async_context(opened(settings.data, settings.database))
+    app = App(settings, store)
     await app.start()
     stack.push_async_callback(app.stop, 0)
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}"))
@@ -190,12 +199,12 @@ async def test_response_in_the_background_is_read_on_from_the_other_server(pair_
     assert events[-1].type == "response.completed"
 
 
-async def test_server_that_starts_leaves_alone_what_the_other_runs(pair_of, stack, tmp_path):
+async def test_server_that_starts_leaves_alone_what_the_other_runs(pair_of, stack, place):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     streaming = pair.stream(pair.one)
     told = await begun(streaming)
 
-    third = await _started(stack, tmp_path, {})
+    third = await _started(stack, place)
 
     chat = await third.chats.GetChat(GetChatRequest(id=told[0].chat_id), metadata=pair.metadata)
     assert chat.status == "in_progress"
