@@ -62,6 +62,9 @@ class Snapshot(Protocol):
 
 
 class Database(Protocol):
+    watch: Callable[[bool], None]
+    """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed again."""
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads, and not for long."""
         ...

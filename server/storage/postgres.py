@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from server.errors import StorageUnavailable
 from server.storage.database import Connection, with_also
 from server.storage.postgres_connection import Driver, PostgresConnection, bridged, configure, was_ended
-from server.storage.postgres_errors import Lost, Uncertain, did_nothing, is_a_bug, postgres_error, unusable
+from server.storage.postgres_errors import Lost, Uncertain, did_nothing, is_a_bug, is_of_the_server, postgres_error, unusable
 
 _ATTEMPTS = 8
 _WAIT_SECONDS = 10
@@ -39,6 +39,8 @@ class PostgresDatabase:
         self._lines: dict[str | None, asyncio.Task[Any]] = {}
         """The last write of each line."""
         self._closed = False
+        self._failing = False
+        self.watch: Callable[[bool], None] = _nobody
 
     @classmethod
     async def connect(cls, url: str, connections: int) -> "PostgresDatabase":
@@ -125,7 +127,7 @@ class PostgresDatabase:
     async def _after(self, earlier: asyncio.Task[Any] | None, work: Callable[[Connection], T]) -> T:
         if earlier is not None:
             await asyncio.wait([earlier])
-        return await self._told(self._run(self._write, work))
+        return await self._told(self._watched(self._run(self._write, work)))
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         async with self._driver() as driver:
@@ -148,6 +150,20 @@ class PostgresDatabase:
                 raise
             await _commit(driver, connection)
             return result
+
+    async def _watched(self, writing: Awaitable[T]) -> T:
+        try:
+            result = await writing
+        except (psycopg.Error, PoolTimeout) as error:
+            self._now(failing=self._failing or isinstance(error, PoolTimeout) or is_of_the_server(error))
+            raise
+        self._now(failing=False)
+        return result
+
+    def _now(self, *, failing: bool) -> None:
+        if failing != self._failing:
+            self._failing = failing
+            self.watch(not failing)
 
     async def _lost(self, driver: Driver, error: psycopg.OperationalError) -> psycopg.Error:
         """The error of a work that did nothing; a lost connection seldom comes alone."""
@@ -185,6 +201,10 @@ class PostgresSnapshot:
             if is_a_bug(error):
                 raise
             raise postgres_error(error) from None
+
+
+def _nobody(_: bool) -> None:
+    """Watches nothing."""
 
 
 async def _commit(driver: Driver, connection: PostgresConnection) -> None:

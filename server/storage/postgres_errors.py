@@ -12,6 +12,7 @@ from server.storage.database import DatabaseError
 
 _CONFLICTS = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction did nothing, and can be run again."""
+_DISK_FULL = "53100"
 _BUSY = frozenset({"53300", "55P03", "57014"})
 _BUGS = ("22", "42", "0A", "XX")
 """Classes of errors that are bugs here, as wrong SQL is."""
@@ -29,6 +30,12 @@ def did_nothing(error: BaseException) -> bool:
     return isinstance(error, Lost) or _state(error) in _CONFLICTS
 
 
+def is_of_the_server(error: BaseException) -> bool:
+    """Whether other writes will fail too: the server cannot be reached, or its disk is full."""
+    state = _state(error)
+    return state == _DISK_FULL or (isinstance(error, psycopg.OperationalError) and (not state or state.startswith("08")))
+
+
 def is_a_bug(error: BaseException) -> bool:
     return isinstance(error, psycopg.ProgrammingError) or _state(error).startswith(_BUGS)
 
@@ -38,7 +45,7 @@ def postgres_error(error: Exception) -> ServiceError:
     state = _state(error)
     if isinstance(error, Uncertain):
         return StorageUnavailable("the database went away while this was stored; it may or may not be")
-    if state == "53100":
+    if state == _DISK_FULL:
         return ResourceExhausted("the disk is full; nothing was written", reason="DISK_FULL")
     if state == "25006":
         return FailedPrecondition("the database is read-only; nothing was written", reason="READ_ONLY")

@@ -63,12 +63,15 @@ async def test_write_whose_connection_is_lost_at_its_commit_is_not_acknowledged(
                  "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'", place.url)
     postgres.run("CREATE CONSTRAINT TRIGGER cut_off AFTER INSERT ON orgs DEFERRABLE INITIALLY DEFERRED "
                  "FOR EACH ROW EXECUTE FUNCTION cut_off()", place.url)
+    told = []
+    database.watch = told.append
     try:
         with pytest.raises(StorageUnavailable, match="it may or may not be"):
             await database.write(insert("a"))
     finally:
         postgres.run("DROP FUNCTION cut_off CASCADE", place.url)
     assert await database.write(insert("b")) == "b"
+    assert told == [False, True]
 
 
 async def test_deadlock_is_run_again(database):
