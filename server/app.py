@@ -167,7 +167,7 @@ class App:
             self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
         except RuntimeError:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
-        await self._streams.recover()
+        await self._streams.watch_over()
         self._deliveries.start()
         self._retention.start()
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)

@@ -29,6 +29,7 @@ from server.watching import LOOKS_AGAIN_AFTER, Watching, call_for, cancellation_
 log = structlog.get_logger()
 
 STOPPED = ChatError(code="server_stopped", message="The server stopped before the answer was complete.")
+_LOOKS_AFTER_DEAD_SECONDS = 30.0
 _ASKS_AGAIN_AFTER = 0.2
 _CANCELLED_WITHIN = 10.0
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
@@ -47,6 +48,7 @@ class Streams:
         self._peers = peers
         self._counted = counted
         self._live: dict[str, Stream] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
         """An exchange whose events can be read as they happen. In the background it goes on without a reader.
@@ -89,8 +91,18 @@ class Streams:
                         await news.wait()
                 await self._recover(chat_id)
 
+    async def watch_over(self) -> None:
+        """Complete what servers that were killed could not finish, now and then again: another may be killed later."""
+        await self.recover()
+        self._looking = asyncio.create_task(self._look_again())
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOKS_AFTER_DEAD_SECONDS)
+            await self.recover()
+
     async def recover(self) -> None:
-        """Complete what servers that were killed could not finish: kept as incomplete, with all that was told."""
+        """Complete what nobody runs any more: kept as incomplete, with all that was told."""
         try:
             for chat_id in await self._chats.in_progress():
                 await self._recover(chat_id)
@@ -114,6 +126,8 @@ class Streams:
 
     async def close(self) -> None:
         """Stop what runs; what there is of it is kept."""
+        if self._looking:
+            self._looking.cancel()
         for stream in list(self._live.values()):
             await stream.cancel(STOPPED)
 

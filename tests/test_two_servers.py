@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import grpc
 import pytest
 
-from generated.parley.v1.chat_pb2 import ChatEvent
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CreateResponseRequest, GetResponseRequest
@@ -220,6 +220,20 @@ async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
 
     assert (watched[-1].completed.status, watched[-1].completed.error.code) == ("incomplete", "server_stopped")
     assert "".join(event.delta.text for event in watched) == "Hello wor"
+
+
+async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair_of, monkeypatch):
+    monkeypatch.setattr("server.streams._LOOKS_AFTER_DEAD_SECONDS", 0.05)
+    pair = await pair_of(Answer([*BEGINNING, STALL]))
+    told = await begun(pair.stream(pair.one))
+    await pair.one.store.peers.unlock(lock_of(told[0].chat_id))
+
+    async with asyncio.timeout(20):
+        chat = Chat(status="in_progress")
+        while chat.status == "in_progress":
+            chat = await pair.other.chats.GetChat(GetChatRequest(id=told[0].chat_id), metadata=pair.metadata)
+
+    assert (chat.status, chat.error.code) == ("incomplete", "server_stopped")
 
 
 async def test_what_runs_elsewhere_and_is_deleted_ends_in_an_event_that_says_so(pair_of):
