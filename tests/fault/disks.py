@@ -13,8 +13,10 @@ from pathlib import Path
 
 import grpc
 
+from server.dev import first_start
 from server.storage.checking import findings
 from server.storage.store import open_store
+from tests.fault import verdict
 from tests.fault.server import Server
 from tests.fault.trial import Row, Trial
 from tests.processes import free_address, run
@@ -114,8 +116,7 @@ async def _injected(trial: Trial, calls_of: str, error: str, codes: set[str], *,
             again = await server.until_it(serves=True)
             hanging = await callers.stop()
             await server.kill()
-        async with Server(folder) as server:
-            lost = await server.missing(callers.acknowledged)
+        lost = len(callers.acknowledged - verdict.on_record(folder))
         counts = {"acknowledged": len(callers.acknowledged), "refused": len(callers.refused)}
         trial.tell(lost=lost, hanging=hanging, **counts, wrong=_wrong({
             "nobody was refused": bool(callers.refused), f"refused by {callers.codes()}": callers.codes() <= codes,
@@ -124,8 +125,8 @@ async def _injected(trial: Trial, calls_of: str, error: str, codes: set[str], *,
 
 
 async def _prepared(folder: Path) -> None:
-    async with Server(folder) as server:
-        await server.chat("made before")
+    with closing(open_store(folder)) as store:
+        await first_start(store, folder)
 
 
 async def locked(trial: Trial) -> None:

@@ -180,5 +180,5 @@ ROWS = [
         200, 40, 8),
     Row("provider breaks off, stalls, drips, sends garbage or bombs",
         "incomplete, said in the stream; connection closed, memory flat", breaking, 180, 27, 4),
-    Row("caller gone in the middle of a stream", "model told within 1 s, what it said is kept", left, 200, 50, 5),
+    Row("caller gone in the middle of a stream", "model told within 1 s, what it said is kept", left, 200, 50, 3),
 ]

@@ -11,13 +11,17 @@ from tests.fault.writer import Acknowledged
 
 def tell(trial: Trial, folder: Path, told: Acknowledged) -> None:
     """Compare a folder with what its writers were told, and look whether the file is sound."""
-    path = folder / "parley.db"
-    if found := findings(path):
+    if found := findings(folder / "parley.db"):
         trial.tell(wrong=found[0])
         return
-    with closing(sqlite3.connect(path)) as connection:
-        there = {row[0] for row in connection.execute("SELECT id FROM chats")}
+    there = on_record(folder)
     trial.tell(lost=len(told.there - there) + len(told.gone & there))
+
+
+def on_record(folder: Path) -> set[str]:
+    """The chats of a folder."""
+    with closing(sqlite3.connect(folder / "parley.db")) as connection:
+        return {row[0] for row in connection.execute("SELECT id FROM chats")}
 
 
 def both(first: Acknowledged, second: Acknowledged) -> Acknowledged:
