@@ -66,9 +66,20 @@ HEADERS: dict[str, Schema] = {
     "RequestId": {"description": "Names the request in the server's log; the caller's own, when it sent one.",
                   "required": True, "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "string"}},
+    "RateLimit": {"description": "How many requests the key may send in a minute. There with every answer to a key, unless "
+                                 "limits are off.", "schema": {"type": "string"}},
+    "RateLimitRemaining": {"description": "How many of them it may send now.", "schema": {"type": "string"}},
+    "RateLimitReset": {"description": "How long until it may send all of them, such as 6m0s.", "schema": {"type": "string"}},
     "IdempotentReplayed": {"description": "There when the answer is that of an earlier request with the same "
                                           "Idempotency-Key.", "schema": {"const": "true"}},
 }
+_STANDING = {"x-ratelimit-limit-requests": "RateLimit", "x-ratelimit-remaining-requests": "RateLimitRemaining",
+             "x-ratelimit-reset-requests": "RateLimitReset"}
+
+
+def standing() -> dict[str, Schema]:
+    """The headers that say where a key stands."""
+    return {name: {"$ref": f"#/components/headers/{header}"} for name, header in _STANDING.items()}
 
 
 def statuses(*, keyed: bool, verb: str, names: bool, runs: bool, door: str) -> list[int]:
@@ -83,6 +94,8 @@ def response(doors: list[str], status: int) -> tuple[str, dict[str, Any]]:
     """The name of the shared response of some doors to a status, and the response itself."""
     shapes = [ref("CompletionsInvalid" if door == "completions" and status == 422 else _SHAPES[door]) for door in doors]
     headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+    if status == 429:
+        headers |= standing()
     if status in (429, 502, 503, 504):
         headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
     name = "Or".join(door.capitalize() for door in doors) + str(status)

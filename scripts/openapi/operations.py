@@ -176,6 +176,8 @@ class Operations:
         headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
         if bindings[0].path.verb == "POST" and bindings[0].keyed:
             headers["idempotent-replayed"] = {"$ref": "#/components/headers/IdempotentReplayed"}
+        if bindings[0].keyed:
+            headers |= errors.standing()
         found: Schema = {"description": _SUCCESS[_status(bindings[0].method)], "headers": headers}
         content: Schema = {}
         shown = [(one.door, shape) for one in bindings if (shape := self._shown(one.method)) is not None]
