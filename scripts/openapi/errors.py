@@ -66,10 +66,12 @@ HEADERS: dict[str, Schema] = {
     "RequestId": {"description": "Names the request in the server's log; the caller's own, when it sent one.",
                   "required": True, "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "string"}},
-    "RateLimit": {"description": "How many requests the key, or its org, may send at once. There with every answer to a key, unless "
-                                 "limits are off.", "schema": {"type": "string"}},
+    "RateLimit": {
+        "description": "How many requests the key, or its org, may send at once. There with every answer to a key, unless "
+                       "limits are off.", "schema": {"type": "string"}},
     "RateLimitRemaining": {"description": "How many of them may be sent now.", "schema": {"type": "string"}},
-    "RateLimitReset": {"description": "How long until all of them may be sent again, such as 6m0s.", "schema": {"type": "string"}},
+    "RateLimitReset": {"description": "How long until all of them may be sent again, such as 6m0s.",
+                       "schema": {"type": "string"}},
     "IdempotentReplayed": {"description": "There when the answer is that of an earlier request with the same "
                                           "Idempotency-Key.", "schema": {"const": "true"}},
 }
