@@ -86,10 +86,10 @@ async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
 
 async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, **members: Any) -> Cost:
     """What an exchange costs that has been run before, so that nothing is read for the first time."""
-    cost, between = Cost(), threads.between
+    cost, messages = Cost(), threads._messages
 
-    def counted(*place: Any) -> list[Message]:
-        found = between(*place)
+    def counted(bodies: Any) -> list[Message]:
+        found = messages(bodies)
         cost.messages += len(found)
         return found
 
@@ -98,7 +98,7 @@ async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, **memb
         return 0
 
     with monkeypatch.context() as patched:
-        patched.setattr(threads, "between", counted)
+        patched.setattr(threads, "_messages", counted)
         _on_every_step(talk, step)
         await talk.say(text, **members)
         _on_every_step(talk, None)
