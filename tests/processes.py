@@ -1,6 +1,7 @@
 """The project's commands as real processes: run to their end, or serving and watched. Checks nothing by itself."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -74,6 +75,11 @@ class Serving:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The development keys that its first start made."""
+        return json.loads((self.data / "dev-keys.json").read_bytes())
+
     async def __aenter__(self) -> "Serving":
         self._process = await _start("parley", "serve", *self._arguments, **self._environment)
         self._log: list[str] = []
@@ -107,10 +113,10 @@ class Serving:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    async def logged(self, event: str) -> None:
-        """Wait until this event is in its log."""
+    async def logged(self, event: str, times: int = 1) -> None:
+        """Wait until this event is in its log so often."""
         async with asyncio.timeout(SECONDS):
-            while not any(f'"event": "{event}"' in line for line in self._log):
+            while sum(f'"event": "{event}"' in line for line in self._log) < times:
                 self._more.clear()
                 await self._more.wait()
 

@@ -30,16 +30,12 @@ async def first(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servi
         yield parley
 
 
-def keys_of(parley: Serving) -> dict[str, str]:
-    return json.loads((parley.data / "dev-keys.json").read_bytes())
-
-
 def client_of(parley: Serving) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=parley.url, headers={"authorization": f"Bearer {keys_of(parley)['api']}"}, timeout=20)
+    return httpx.AsyncClient(base_url=parley.url, headers={"authorization": f"Bearer {parley.keys['api']}"}, timeout=20)
 
 
 def asking(parley: Serving, text: str, **members: Any) -> dict[str, Any]:
-    return {"assistantId": keys_of(parley)["assistantId"], "input": text, **members}
+    return {"assistantId": parley.keys["assistantId"], "input": text, **members}
 
 
 async def chat(parley: Serving, text: str) -> dict[str, Any]:
@@ -73,12 +69,12 @@ async def test_first_start_prints_the_development_keys_and_then_that_it_is_ready
     notice, *shown, ready = first.lines
 
     assert str(first.data / "dev-keys.json") in notice
-    assert json.loads("\n".join(shown)) == keys_of(first)
+    assert json.loads("\n".join(shown)) == first.keys
     assert ready == first.ready_line
 
 
 async def test_development_keys_are_kept_for_their_owner_only(first):
-    keys = keys_of(first)
+    keys = first.keys
 
     assert list(keys) == ["org", "api", "secret", "publishable", "assistantId"]
     assert stat.S_IMODE((first.data / "dev-keys.json").stat().st_mode) == 0o600
@@ -93,13 +89,13 @@ async def test_demo_assistant_answers_at_both_ports(first):
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
 
     assert answer["output"][0]["content"] == "You said: Hello there"
-    assert (answer["orgId"], answer["assistantId"]) == (keys_of(first)["org"], keys_of(first)["assistantId"])
+    assert (answer["orgId"], answer["assistantId"]) == (first.keys["org"], first.keys["assistantId"])
     assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize("kind", ["api", "secret", "publishable"])
 async def test_each_development_key_opens_its_door(kind, first):
-    keys = keys_of(first)
+    keys = first.keys
     body = asking(first, "Hello") if kind == "api" else {"agentId": keys["assistantId"]}
     async with httpx.AsyncClient(base_url=first.url, timeout=20) as client:
         answer = await client.post("/chat", json=body, headers={"authorization": f"Bearer {keys[kind]}"})
@@ -167,7 +163,7 @@ async def test_folder_that_cannot_be_written_is_one_line_that_names_it():
 async def test_restart_finds_every_chat_and_prints_no_keys(tmp_path):
     async with Serving(tmp_path) as parley:
         made = [await chat(parley, text) for text in ("one", "two")]
-        keys = keys_of(parley)
+        keys = parley.keys
         stopped = await parley.stop(signal.SIGTERM)
     async with Serving(tmp_path, http=parley.http, grpc=parley.grpc) as again:
         found = await chats(again)
@@ -175,7 +171,7 @@ async def test_restart_finds_every_chat_and_prints_no_keys(tmp_path):
 
     assert stopped == stopped_again == (0, "", "")
     assert again.lines == [parley.ready_line]
-    assert keys_of(again) == keys
+    assert again.keys == keys
     assert [(chat["id"], chat["output"]) for chat in found] == [(chat["id"], chat["output"]) for chat in reversed(made)]
     assert envoys(tmp_path) == []
 

@@ -1,6 +1,7 @@
-"""`parley serve --workers 2`: restarted under load without a failure, and what the death of one, or of all, costs.
+"""`parley serve --workers 2`: restarted under load without a failure, and what is left of it when it is killed.
 
-Real processes behind the real Envoy. What two servers share is tested in `test_two_servers.py`.
+Real processes behind the real Envoy. What two servers share is tested in `test_two_servers.py`; what the death of one worker
+costs, in `tests/fault/workers.py`.
 """
 
 import asyncio
@@ -8,134 +9,35 @@ import json
 import os
 import signal
 import sys
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.load import SERVED, Callers, Load, workers_of
 from tests.processes import Ended, Serving, envoys, free_address, gone, run
-from tests.test_serve import asking, client_of, keys_of
+from tests.test_serve import client_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to find the processes")
 
 
-def workers_of(parley: Serving) -> list[int]:
-    """The server processes of a `parley serve`."""
-    children = Path(f"/proc/{parley.pid}/task/{parley.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"server.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-class Load:
-    """Callers that call again and again until they are told to stop: half of them wait for whole answers, half stream."""
-
-    def __init__(self, parley: Serving, http: httpx.AsyncClient, callers: int) -> None:
-        self._parley = parley
-        self._http = http
-        self._callers = callers
-        self._enough = asyncio.Event()
-        self.ended: Counter[str] = Counter()
-
-    async def __aenter__(self) -> "Load":
-        self._tasks = [asyncio.create_task(self._call([self._whole, self._stream][number % 2]))
-                       for number in range(self._callers)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._enough.set()
-        await asyncio.gather(*self._tasks)
-
-    async def _call(self, once) -> None:
-        while not self._enough.is_set():
-            try:
-                self.ended[await once()] += 1
-            except httpx.HTTPError as error:
-                self.ended[repr(error)] += 1
-
-    async def _whole(self) -> str:
-        answer = await self._http.post("/chat", json=asking(self._parley, "one two three"))
-        return f"whole: {answer.status_code}"
-
-    async def _stream(self) -> str:
-        body = asking(self._parley, "one two three four five six", stream=True)
-        async with self._http.stream("POST", "/chat/responses", json=body) as answer:
-            last = [line async for line in answer.aiter_lines() if line][-1:]
-        return f"stream: {answer.status_code} {last}"
-
-
 async def test_restart_one_by_one_loses_no_call(tmp_path):
-    async with Serving(tmp_path, PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=5) as parley, client_of(parley) as http:
+    async with Serving(tmp_path, PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=5) as parley, Callers(parley) as callers:
         before = workers_of(parley)
-        async with Load(parley, http, 8) as load:
+        async with Load(callers, 8) as load:
             parley.send(signal.SIGHUP)
             await parley.logged("workers_restarted")
         after = workers_of(parley)
         stopped = await parley.stop()
 
     assert (len(before), len(after), set(before) & set(after)) == (2, 2, set())
-    assert set(load.ended) == {"whole: 200", "stream: 200 ['data: [DONE]']"}
+    assert set(load.ended) == SERVED
     assert (stopped.code, stopped.out, envoys(tmp_path)) == (0, "", [])
     assert {json.loads(line)["event"] for line in stopped.err.splitlines()} == {"worker_restarted", "workers_restarted"}
 
 
-async def test_worker_that_is_killed_costs_its_own_streams_and_is_started_again(tmp_path):
-    text = " ".join(["word"] * 60)
-    async with Serving(tmp_path, PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=20) as parley, client_of(parley) as http:
-        streams = [_Stream(parley, http, text) for _ in range(6)]
-        reading = [asyncio.create_task(stream.read()) for stream in streams]
-        await asyncio.gather(*(stream.begun.wait() for stream in streams))
-        killed, other = workers_of(parley)
-        os.kill(killed, signal.SIGKILL)
-        await asyncio.gather(*reading)
-        kept = [await _over(http, stream.id) for stream in streams]
-        await parley.logged("worker_exited")
-        calls = [(await http.post("/chat", json=asking(parley, "still there?"))).status_code for _ in range(4)]
-        survivors = workers_of(parley)
-        stopped = await parley.stop()
-
-    assert {stream.ended for stream in streams} == {True, False}
-    assert [chat["status"] for chat in kept] == ["completed" if stream.ended else "incomplete" for stream in streams]
-    assert all(f"You said: {text}".startswith(stream.text) for stream in streams)
-    assert (calls, other in survivors, killed in survivors) == ([200] * 4, True, False)
-    assert stopped.code == 0
-
-
-class _Stream:
-    """A streamed chat that is read until it ends, well or not."""
-
-    def __init__(self, parley: Serving, http: httpx.AsyncClient, text: str) -> None:
-        self._parley = parley
-        self._http = http
-        self._said = text
-        self.begun = asyncio.Event()
-        self.id = ""
-        self.text = ""
-        self.ended = False
-
-    async def read(self) -> None:
-        with suppress(httpx.TransportError):
-            async with self._http.stream("POST", "/chat", json=asking(self._parley, self._said, stream=True)) as answer:
-                async for line in answer.aiter_lines():
-                    if line:
-                        event = json.loads(line.removeprefix("data: "))
-                        self.id, self.text = event["id"], self.text + event.get("delta", "")
-                        self.begun.set()
-        self.ended = self.text == f"You said: {self._said}"
-
-
-async def _over(http: httpx.AsyncClient, chat_id: str) -> dict:
-    """A chat, once nobody runs it any more."""
-    async with asyncio.timeout(30):
-        while True:
-            answer = await http.get(f"/chat/{chat_id}")
-            if answer.status_code == 200 and answer.json()["status"] != "in_progress":
-                return answer.json()
-
-
 async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):
     async with Serving(tmp_path, PARLEY_WORKERS=2) as parley, client_of(parley) as http:
-        session = (await http.post("/session", json={"assistantId": keys_of(parley)["assistantId"]})).json()["id"]
+        session = (await http.post("/session", json={"assistantId": parley.keys["assistantId"]})).json()["id"]
         answers = await asyncio.gather(*(http.post("/chat", json={"sessionId": session, "input": f"number {number}"})
                                          for number in range(8)))
         messages = (await http.get(f"/session/{session}")).json()["messages"]

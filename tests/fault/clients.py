@@ -12,7 +12,7 @@ import grpc
 import httpx
 
 from tests.fault.disks import Callers
-from tests.fault.kills import client_of, key_of, on_record
+from tests.fault.kills import client_of, on_record
 from tests.fault.server import Server
 from tests.fault.trial import Row, Trial
 from tests.processes import Serving, free_address
@@ -113,7 +113,7 @@ async def restarts(trial: Trial) -> None:
 
 
 async def _ask(client: httpx.AsyncClient, parley: Serving, known: set[str], refused: list[int]) -> None:
-    body = {"assistantId": key_of(parley, "assistantId"), "input": "one two three"}
+    body = {"assistantId": parley.keys["assistantId"], "input": "one two three"}
     while True:
         with contextlib.suppress(httpx.TransportError):
             answer = await client.post("/chat", json=body)

@@ -186,5 +186,5 @@ def _text(escaped: str) -> bytes:
 
 ROWS = [
     Row("power cut while writing", "nothing acknowledged is lost, what was deleted stays so, the file is sound", of_power,
-        1000, 100, 20, ("strace",)),
+        1000, 100, 10, ("strace",)),
 ]

@@ -88,11 +88,15 @@ def _injected(folder: Path, inject: str) -> list[bytes]:
 
 async def of_the_server(trial: Trial) -> None:
     """The whole `parley serve`, Envoy included, while callers of every kind of exchange wait for their answers."""
+    await killed_again_and_again(trial)
+
+
+async def killed_again_and_again(trial: Trial, **environment: object) -> None:
     folder = trial.folder / "serve"
     known: set[str] = set()
     chance = random.Random()
     for _ in range(trial.count):
-        async with Serving(folder, PARLEY_OFFLINE_DELAY_MS=1) as parley, client_of(parley) as client:
+        async with Serving(folder, PARLEY_OFFLINE_DELAY_MS=1, **environment) as parley, client_of(parley) as client:
             missing = known - await on_record(client)
             answered = asyncio.Event()
             callers = [asyncio.create_task(_call(client, parley, known, answered, streamed=number % 2 == 0))
@@ -102,25 +106,20 @@ async def of_the_server(trial: Trial) -> None:
             await parley.stop(signal.SIGKILL)
             _, late = await asyncio.wait(callers, timeout=20)
             trial.tell(lost=len(missing), hanging=len(late))
-    async with Serving(folder) as parley, client_of(parley) as client:
+    async with Serving(folder, **environment) as parley, client_of(parley) as client:
         trial.lost += len(known - await on_record(client))
     trial.figures["acknowledged"] = len(known)
 
 
 def client_of(parley: Serving) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=parley.url, timeout=15, trust_env=False, verify=False,
-                             headers={"authorization": f"Bearer {key_of(parley, 'api')}"})
-
-
-def key_of(parley: Serving, name: str) -> str:
-    """A member of dev-keys.json."""
-    return orjson.loads((parley.data / "dev-keys.json").read_bytes())[name]
+                             headers={"authorization": f"Bearer {parley.keys['api']}"})
 
 
 async def _call(client: httpx.AsyncClient, parley: Serving, known: set[str], answered: asyncio.Event, *, streamed: bool
                 ) -> None:
     """Ask until the server is gone; what was answered, or begun to be, is known."""
-    body = {"assistantId": key_of(parley, "assistantId"), "input": "one two three four five", "stream": streamed}
+    body = {"assistantId": parley.keys["assistantId"], "input": "one two three four five", "stream": streamed}
     with contextlib.suppress(httpx.TransportError):
         while True:
             async with client.stream("POST", "/chat", json=body) as answer:

@@ -177,8 +177,8 @@ def _wrong(held: dict[str, bool]) -> str:
 
 ROWS = [
     Row("provider refuses (429, 500, 503, 408 with Retry-After)", "at most 3 attempts, within the deadline", refusing,
-        200, 40, 8),
+        200, 40, 4),
     Row("provider breaks off, stalls, drips, sends garbage or bombs",
-        "incomplete, said in the stream; connection closed, memory flat", breaking, 180, 27, 4),
-    Row("caller gone in the middle of a stream", "model told within 1 s, what it said is kept", left, 200, 50, 3),
+        "incomplete, said in the stream; connection closed, memory flat", breaking, 180, 27, 3),
+    Row("caller gone in the middle of a stream", "model told within 1 s, what it said is kept", left, 200, 50, 2),
 ]
