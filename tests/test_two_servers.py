@@ -25,7 +25,7 @@ from server.storage.scope import Scope
 from server.storage.store import Store, opened
 from server.watching import lock_of
 from tests.contract.test_streams import BEGINNING
-from tests.upstream import STALL, Answer, OpenAIUpstream, openai_text
+from tests.upstream import STALL, Answer, OpenAIUpstream, chunk, openai_stream, openai_text
 
 MANY = 8
 
@@ -188,9 +188,11 @@ async def test_stream_is_watched_from_the_other_server_and_cancelled_there(pair_
 
 
 async def test_response_in_the_background_is_read_on_from_the_other_server(pair_of):
-    pair = await pair_of(openai_text("one two three"))
+    more = asyncio.Event()
+    pair = await pair_of(openai_stream(chunk({"content": "one "}), more, chunk({"content": "two"}), chunk(finish="stop")))
     created = await pair.one.responses.CreateResponse(
         CreateResponseRequest(assistant_id=pair.agent, input=from_python("Hi"), background=True), metadata=pair.metadata)
+    more.set()
     events = [event async for event in pair.other.responses.WatchResponse(
         GetResponseRequest(response_id=created.id, starting_after=0), metadata=pair.metadata)]
 
