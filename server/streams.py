@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -79,17 +79,22 @@ class Streams:
                 await self._cancel_elsewhere(scope, chat_id)
 
     async def _cancel_elsewhere(self, scope: Scope, chat_id: str) -> None:
-        async with AsyncExitStack() as asking:
-            news = asking.enter_context(self._peers.listen(news_of(chat_id)))
-            if await self._peers.try_lock(cancellation_of(chat_id)):  # else another asks for the same
-                asking.push_async_callback(self._peers.unlock, cancellation_of(chat_id))
-            while not (await self._chats.find(scope, chat_id)).is_over:
-                news.clear()
-                self._peers.tell(call_for(chat_id))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_ASKS_AGAIN_AFTER):
-                        await news.wait()
-                await self._recover(chat_id)
+        wanted, held = cancellation_of(chat_id), False
+        with self._peers.listen(news_of(chat_id)) as news:
+            try:
+                while not (await self._chats.find(scope, chat_id)).is_over:
+                    # Each time: another may want the same and give up, and whoever runs it takes the lock to look whether
+                    # it is held.
+                    held = held or await self._peers.try_lock(wanted)
+                    news.clear()
+                    self._peers.tell(call_for(chat_id))
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_ASKS_AGAIN_AFTER):
+                            await news.wait()
+                    await self._recover(chat_id)
+            finally:
+                if held:
+                    await self._peers.unlock(wanted)
 
     async def watch_over(self) -> None:
         """Complete what servers that were killed could not finish, now and then again: another may be killed later."""

@@ -23,7 +23,7 @@ from server.config import Address, Settings
 from server.json_values import from_python
 from server.storage.scope import Scope
 from server.storage.store import Store, opened
-from server.watching import lock_of
+from server.watching import cancellation_of, lock_of
 from tests.contract.test_streams import BEGINNING
 from tests.upstream import STALL, Answer, OpenAIUpstream, chunk, openai_stream, openai_text
 
@@ -185,6 +185,26 @@ async def test_stream_is_watched_from_the_other_server_and_cancelled_there(pair_
     assert comparable(later) == comparable(watched)[2:]
     async with asyncio.timeout(5):
         await pair.upstream.disconnected.wait()
+
+
+async def test_cancellation_is_heeded_though_its_lock_could_not_be_had_at_first(pair_of, monkeypatch):
+    """Whoever runs the chat takes that lock for a moment, to look whether it is held."""
+    pair = await pair_of(Answer([*BEGINNING, STALL]))
+    told = await begun(pair.stream(pair.one))
+    peers, wanted, refused = pair.other.store.peers, cancellation_of(told[0].chat_id), []
+    try_lock = peers.try_lock
+
+    async def refused_once(name: str) -> bool:
+        if name == wanted and not refused:
+            refused.append(name)
+            return False
+        return await try_lock(name)
+
+    monkeypatch.setattr(peers, "try_lock", refused_once)
+    cancelled = await pair.other.responses.CancelResponse(
+        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata)
+
+    assert (refused, cancelled.status) == ([wanted], "cancelled")
 
 
 async def test_response_in_the_background_is_read_on_from_the_other_server(pair_of):
