@@ -13,6 +13,10 @@ COMPACTION = "a compaction item must be one that the compact method made; no sch
 MERGED = "a patch that fits by itself is refused where the document that comes of it would not be whole"
 NOBODY = "model is an assistant's id or name, and no schema says which there are"
 INSTRUCTED = "the completions door takes system messages only where the assistant allows them"
+PROVIDER = "a provider that is not known needs a model.url; assistants are open documents, whose schema cannot list them"
+URL = "what is no http URL is no model's: what hosts it may have is for the operator to say, and in no schema"
+MASKED = "a secret that looks like a masked one is only taken where the stored one looks so"
+STORED = "background needs the response to be stored, and store may be false without it"
 LENIENT = "proto3 JSON takes \"true\" for true, \"0.7\" for 0.7 and one value for an array of one (see README.md)"
 
 _REFUSED_AS_HTTP = b"the request is not HTTP as this service takes it"
@@ -40,7 +44,15 @@ def _of_a_refusal(case: Any, said: bytes) -> str | None:
         return COMPACTION
     if case.method == "PATCH" and (b"of type function must" in said or b"of type apiRequest must" in said):
         return MERGED
-    if b"model is not an assistant's id or name" in said:
+    if b"model.provider must be one of" in said:
+        return PROVIDER
+    if b"model.url must be an http or https URL" in said:
+        return URL
+    if b"is masked and matches no stored secret" in said:
+        return MASKED
+    if b"background needs the response to be stored" in said:
+        return STORED
+    if b"model is not an assistant's id or name" in said or b"must name who answers" in said:  # model: ""
         return NOBODY
     if b"chatSystemInstructionMode" in said:
         return INSTRUCTED
