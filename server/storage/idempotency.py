@@ -93,7 +93,8 @@ class IdempotencyKeys:
         await self._peers.try_lock(_lock_of(claim.id))
         self._alive.add(claim.id)
         try:
-            await self._database.write(lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead))
+            await self._database.write(
+                lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead), brief=True)
         except BaseException:
             await self.release(claim)
             raise
@@ -104,13 +105,13 @@ class IdempotencyKeys:
         also.set(None)  # the call's own writes are over
         await self._database.write(lambda connection: connection.execute(
             "UPDATE idempotency_keys SET answer = ?, record = coalesce(record, '') WHERE claim_id = ?",
-            [answer, claim.id]) and None)
+            [answer, claim.id]) and None, brief=True)
 
     async def free(self, claim: Claim) -> None:
         """Let the key be used again, for any call."""
         also.set(None)
         await self._database.write(lambda connection: connection.execute(
-            "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None)
+            "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None, brief=True)
 
     async def sweep(self) -> int:
         """Delete some of what has expired; how many."""
