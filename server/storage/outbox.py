@@ -61,8 +61,9 @@ class Waiting:
     target: dict[str, Any] = field(repr=False)
 
 
-Compose = Callable[[Connection, str, Any, "dict[str, Any] | None"], Iterable[Delivery]]
-"""What is to be delivered about a change: its kind, the Chat or Session, and what its `body` has masked."""
+Compose = Callable[[Connection, str, Any, "dict[str, Any] | None", Callable[[], Any]], Iterable[Delivery]]
+"""What is to be delivered about a change: its kind, the Chat or Session, what its `body` has masked, and what makes the
+message that is told, which is asked only if anybody is told."""
 
 
 def _nothing(*_: Any) -> Iterable[Delivery]:
@@ -78,13 +79,16 @@ class Outbox:
         self.news = asyncio.Event()
         """Set when something may be due."""
 
-    def announce(self, connection: Connection, kind: str, record: Any, private: dict[str, Any] | None) -> None:
-        """Put what is to be delivered about a change, inside the caller's transaction."""
-        self.put(connection, self.compose(connection, kind, record, private))
+    def announce(self, connection: Connection, kind: str, record: Any, private: dict[str, Any] | None,
+                 told: Callable[[], Any] | None = None) -> bool:
+        """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the record."""
+        return self.put(connection, self.compose(connection, kind, record, private, told or (lambda: record)))
 
-    def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> None:
-        """Write deliveries, inside the caller's transaction. `wake` is to follow the commit."""
+    def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
+        """Write deliveries, inside the caller's transaction; whether there were any. Then `wake` is to follow the commit."""
+        put = False
         for one in deliveries:
+            put = True
             now = self._clock()
             connection.lock(f"lane:{one.lane}")  # or two might both find it empty
             connection.execute(
@@ -94,6 +98,7 @@ class Outbox:
                 "THEN ?7 END, ?7, ?8, ?9)",
                 [one.id, one.org_id, one.kind, one.lane, one.chat_id, "recorded" if one.recorded else "waiting", now,
                  one.body, orjson.dumps(one.target)])
+        return put
 
     def wake(self) -> None:
         """Say that something was put. What is put without a word is found within a second."""
