@@ -89,7 +89,8 @@ async def _greet(settings: Settings, store: Store) -> None:
 async def _run(settings: Settings, servers: Servers, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
     await servers.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
-                      upstreams=[(settings.grpc.host, port) for port in servers.ports])
+                      upstreams=[(settings.grpc.host, port) for port in servers.ports],
+                      most_calls=settings.server_calls if settings.limits else None)
     try:
         await gateway.start()
         await gateway.ready()
