@@ -38,11 +38,11 @@ async def source(tmp_path_factory):
             deliveries = [Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=b"1") for _ in range(3)]
             await store.database.write(lambda connection, put=deliveries: store.outbox.put(connection, put))
             await store.outbox.receive(Delivery(org_id=recorder.key.org_id, kind="x", lane="in", body=b"2"), "SM1")
-        await store.database.write(lambda connection, thread=session.thread_id: connection.executemany(
-            "INSERT INTO messages (thread_id, seq, body) VALUES (?, ?, ?)",
-            [(thread, seq, b"") for seq in range(100, 100 + MESSAGES)]) and None)
+        await store.database.write(lambda connection, own=(recorder.key.org_id, session.thread_id): connection.executemany(
+            "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
+            [(*own, seq, b"") for seq in range(100, 100 + MESSAGES)]) and None)
         await store.database.write(lambda connection: connection.execute(
-            "INSERT INTO chat_events (chat_id, sequence, body) VALUES ('x', 1, ?)", [b"\0\xff"]) and None)
+            "INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES ('o', 'x', 1, ?)", [b"\0\xff"]) and None)
     return folder, recorder.key
 
 
