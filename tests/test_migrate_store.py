@@ -13,7 +13,7 @@ from server.storage.moving import move
 from server.storage.outbox import Delivery
 from server.storage.store import connect_store, open_store
 from tests.processes import run, running
-from tests.storage.records import Recorder, StandingClock
+from tests.storage.records import Recorder, StandingClock, all_rows
 
 MESSAGES = 2500
 ORGS = 3
@@ -51,21 +51,6 @@ def target(postgres):
     return postgres.new_database()
 
 
-async def all_rows(database):
-    """Every row of every table."""
-    tables = ("orgs", "keys", "assistants", "squads", "tools", "sessions", "chats", "chat_events", "forks", "messages",
-              "idempotency_keys", "deleted_usage", "outbox", "receipts")
-
-    def work(connection):
-        rows = {}
-        for table in tables:
-            columns = ", ".join(sorted(column.name for column in connection.columns(table)))
-            rows[table] = sorted(connection.execute(f"SELECT {columns} FROM {table}").fetchall(), key=repr)
-        return rows
-
-    return await database.read(work)
-
-
 async def export_of(store, org_id):
     return [line async for lines in History(store.database).export(org_id, None, secrets=True) for line in lines]
 
@@ -77,7 +62,7 @@ async def is_whole(source, url):
     with closing(open_store(folder)) as here:
         rows = await all_rows(here.database)
         assert await all_rows(there.database) == rows
-        assert all(rows.values())
+        assert all(table.rows for table in rows.values())
         assert await export_of(there, key.org_id) == await export_of(here, key.org_id)
     assert (await there.keys.caller(key.key)).key_id == key.id
     await there.database.write(lambda connection: there.outbox.put(

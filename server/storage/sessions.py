@@ -167,9 +167,10 @@ class Sessions:
         """Delete sessions as their owner would; how many were still there, and not in use again since."""
 
         def work(connection: Connection) -> int:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id IN ({', '.join('?' * len(session_ids))}) "
-                f"AND {_ENDED}", [org_id, *session_ids, until]).fetchall()
+            # One at a time: SQLite would look for several of an org's in all that the org has.
+            found = [connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
+                                        [org_id, session_id, until]).fetchone() for session_id in session_ids]
+            rows = [row for row in found if row]
             for stored in map(_from_row, rows):
                 _delete(connection, self._outbox, _with_costs(connection, stored.session), stored.private)
             return len(rows)
