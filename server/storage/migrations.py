@@ -249,9 +249,9 @@ def keys_led_by_org(db: Database) -> None:
     """Messages, forks and the events of streams are their org's by their keys, as everything else is.
 
     The keys are led by the org here too, although a file has one shard only: a thread of another org with the same id is
-    then another thread on both engines. It is the column that costs, not its place in the key: with it a file of messages of
-    250 bytes is 8 % larger, and appending takes 3 %, reading the latest 20 takes 7 % longer, commit and parsing not counted.
-    The indexes stay as they are: what they are led by is an id, which finds the same rows.
+    then another thread on both engines. It is the column that costs, not its place in the key. Measured: appending 3 % and
+    reading the latest 20 7 % longer in SQL alone, keeping a whole exchange 2 %, and the file 8 % larger, either way; half a
+    million messages are moved in 1.3 s. The other indexes stay as they are: the id that leads them finds the same rows.
     """
     for statement in (OWNERS + _LED_BY_ORG).split(";"):
         db.execute(statement)

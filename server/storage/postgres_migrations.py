@@ -282,6 +282,10 @@ CREATE INDEX idempotency_keys_by_record ON idempotency_keys (org_id, record) WHE
 
 ALTER TABLE outbox DROP CONSTRAINT outbox_pkey, ADD PRIMARY KEY (org_id, seq), DROP CONSTRAINT outbox_id_key;
 CREATE UNIQUE INDEX outbox_by_id ON outbox (org_id, id);
+ALTER TABLE outbox ALTER COLUMN seq DROP IDENTITY;
+CREATE SEQUENCE outbox_seq OWNED BY outbox.seq;
+SELECT setval('outbox_seq', coalesce(max(seq), 0) + 1, FALSE) FROM outbox;
+ALTER TABLE outbox ALTER COLUMN seq SET DEFAULT nextval('outbox_seq');
 DROP INDEX outbox_lanes;
 CREATE INDEX outbox_lanes ON outbox (org_id, lane, seq) WHERE state = 'waiting';
 DROP INDEX outbox_by_chat;
@@ -289,7 +293,10 @@ CREATE INDEX outbox_by_chat ON outbox (org_id, chat_id) WHERE chat_id IS NOT NUL
 UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
     SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
 """
-"""The indexes by id alone are for imports: an id that another org has is refused, as SQLite's keys have it."""
+"""The indexes by id alone are for imports: an id that another org has is refused, as SQLite's keys have it.
+
+Citus does not distribute a table with an IDENTITY column and a key of a reference table, so the seq of the outbox is a default.
+"""
 
 _BY_BYTES = 'text COLLATE "C"'
 """Text is ordered as SQLite orders it, whatever the database's locale is."""

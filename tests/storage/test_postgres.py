@@ -1,7 +1,9 @@
 """PostgreSQL: lost connections, transactions in one another's way, several servers, and what operators are told."""
 
 import asyncio
+import re
 import secrets
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +19,8 @@ from server.storage.store import connect_store
 from tests.storage.records import PostgresPlace, Recorder, texts
 
 from .test_engines import insert, names
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 @pytest.fixture
@@ -159,6 +163,24 @@ async def test_servers_that_start_at_once_make_one_schema_and_one_secret(postgre
     assert [(await store.keys.caller(made.key)).key_id for store in stores] == [made.id] * 4
     assert postgres.run("SELECT count(*) FROM parley_migrations", place.url) == [(len(MIGRATIONS),)]
     await place.close()
+
+
+REFERENCE_TABLES = {"orgs", "keys"}
+LOCAL_TABLES = {"key_secret", "parley_migrations"}
+
+
+async def test_every_table_can_be_distributed_by_org_and_the_readme_names_it(postgres, place, store):
+    indexes = postgres.run(
+        "SELECT relname, indexrelid::regclass::text, indisunique, attname FROM pg_class "
+        "LEFT JOIN pg_index ON indrelid = pg_class.oid LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
+        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace", place.url)
+    tables = {table for table, *_ in indexes} - REFERENCE_TABLES - LOCAL_TABLES
+
+    assert [index for table, index, unique, first in indexes if table in tables and unique and first != "org_id"] == []
+    assert {table for table, _, _, first in indexes if first == "org_id"} - REFERENCE_TABLES == tables
+    assert set(re.findall(r"create_reference_table\('(\w+)'\)", README)) == REFERENCE_TABLES
+    distributed = re.search(r"create_distributed_table\(name, 'org_id'\) FROM unnest\(ARRAY\[(.*?)\]", README, re.DOTALL)
+    assert set(re.findall(r"'(\w+)'", distributed[1])) == tables
 
 
 async def test_database_of_a_newer_version_is_refused(postgres, place, store):
