@@ -295,7 +295,7 @@ UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL
 """
 """The indexes by id alone are for imports: an id that another org has is refused, as SQLite's keys have it.
 
-Citus does not distribute a table with an IDENTITY column and a key of a reference table, so the seq of the outbox is a default.
+Citus does not distribute a table with an IDENTITY column and a key of a reference table: the outbox's seq is a default.
 """
 
 _BY_BYTES = 'text COLLATE "C"'

@@ -12,13 +12,14 @@ from server.errors import FailedPrecondition, IdempotencyKeyInUse, InvalidArgume
 from server.ids import new_id
 from server.storage.database import DatabaseError
 from server.storage.idempotency import Claim
-from server.storage.postgres_connection import translated, wait_for
+from server.storage.postgres_connection import PostgresConnection, translated, wait_for
 from server.storage.postgres_errors import postgres_error
 from server.storage.postgres_migrations import MIGRATIONS
 from server.storage.store import connect_store
-from tests.storage.records import PostgresPlace, Recorder, texts
+from tests.storage.records import TABLES, PostgresPlace, Recorder, texts
 
 from .test_engines import insert, names
+from .test_upgrades import Org
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -181,6 +182,25 @@ async def test_every_table_can_be_distributed_by_org_and_the_readme_names_it(pos
     assert set(re.findall(r"create_reference_table\('(\w+)'\)", README)) == REFERENCE_TABLES
     distributed = re.search(r"create_distributed_table\(name, 'org_id'\) FROM unnest\(ARRAY\[(.*?)\]", README, re.DOTALL)
     assert set(re.findall(r"'(\w+)'", distributed[1])) == tables
+
+
+async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch):
+    said, execute = set(), PostgresConnection.execute
+
+    def heard(self, sql, parameters=()):
+        said.add(sql)
+        return execute(self, sql, parameters)
+
+    monkeypatch.setattr(PostgresConnection, "execute", heard)
+    org = Org(recorder)
+    await org.fill()
+    await org.shown(recorder.store)
+    await org.go_on(recorder.store)
+
+    tables = "|".join({*TABLES} - REFERENCE_TABLES)
+    ours = {sql for sql in said if re.search(rf"\b(FROM|INTO|UPDATE) ({tables})\b", sql)}
+    assert len(ours) > 30
+    assert {sql for sql in ours if not re.search(r"\borg_id = |^INSERT INTO \w+ \([^)]*org_id", sql)} == set()
 
 
 async def test_database_of_a_newer_version_is_refused(postgres, place, store):

@@ -73,6 +73,17 @@ class Org:
                 [texts((await store.sessions.get(scope, session)).messages) for session in self.sessions],
                 [event.delta.text for event in unfinished.events], unfinished.previous.id)
 
+    async def go_on(self, store) -> None:
+        """Until nothing is left."""
+        recorder = Recorder(store, self.recorder.clock, self.recorder.key)
+        last = await store.chats.find(recorder.scope, self.chats[0])
+        assert await recorder.history(await recorder.say("now", last)) == [
+            "root", "re: root", "forked", "re: forked", "last", "re: last", "now", "re: now"]
+        for chat in (self.chats[0], self.chats[2], recorder.last_id, self.running):
+            await store.chats.delete(recorder.scope, chat)
+        for session in self.sessions:
+            await store.sessions.delete(recorder.scope, session)
+
 
 async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, elsewhere, older, engine, tmp_path):
     orgs = [Org(await Recorder.of_new_org(store, clock)) for _ in range(2)]
@@ -89,7 +100,7 @@ async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, e
     if engine == "sqlite":
         assert findings(tmp_path / "old" / "parley.db") == []
     for org in orgs:
-        await _goes_on(Recorder(upgraded, clock, org.recorder.key), org)
+        await org.go_on(upgraded)
     left = await all_rows(upgraded.database)
     assert [len(left[table].rows) for table in ("chats", "messages", "forks", "chat_events")] == [0, 2, 0, 0]
 
@@ -112,13 +123,3 @@ async def _made_with_the_older_schema(place, rows):
     old = await place.open()
     await old.database.write(work)
     await old.aclose()
-
-
-async def _goes_on(recorder, org):
-    last = await recorder.store.chats.find(recorder.scope, org.chats[0])
-    assert await recorder.history(await recorder.say("now", last)) == [
-        "root", "re: root", "forked", "re: forked", "last", "re: last", "now", "re: now"]
-    for chat in (org.chats[0], org.chats[2], recorder.last_id, org.running):
-        await recorder.store.chats.delete(recorder.scope, chat)
-    for session in org.sessions:
-        await recorder.store.sessions.delete(recorder.scope, session)
