@@ -524,7 +524,7 @@ async def test_bug_after_the_first_token_is_told_without_its_text(lab):
 async def test_answer_that_cannot_be_recorded_has_failed(sqlite_lab):
     async def fill_the_disk():
         pages = sqlite_lab.store.database.reader.execute("PRAGMA page_count").fetchone()[0]
-        sqlite_lab.store.database._writer.execute(f"PRAGMA max_page_count = {pages}")
+        sqlite_lab.store.database._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(ResourceExhausted):
         async with sqlite_lab.streams(delta("x" * 100_000), fill_the_disk, STOP).start(sqlite_lab.turn()):
@@ -635,7 +635,7 @@ async def test_what_cannot_be_kept_of_a_stream_that_was_left_is_in_the_log(sqlit
     with capture_logs() as logs:
         async with sqlite_lab.streams(delta("Hel"), asyncio.Event()).start(sqlite_lab.turn()) as stream:
             await anext(stream.batches())
-            sqlite_lab.store.database._writer.execute("PRAGMA query_only = ON")
+            sqlite_lab.store.database._connection.execute("PRAGMA query_only = ON")
 
     assert [log["event"] for log in logs] == ["what was left of an exchange could not be kept"]
 

@@ -19,7 +19,7 @@ EXCHANGE = {f"server.{name}" for name in (
     "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
-ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite")}
+ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite", "sqlite_writer")}
 
 MAY_IMPORT = {
     "generated": set(),
@@ -84,7 +84,7 @@ CATCH_ALL = {
     "server.interceptors": "the one place that turns every exception into a status",
     "server.storage.postgres": "rolls back, and raises again",
     "server.storage.postgres_connection": "hands it to whoever waits in a greenlet",
-    "server.storage.sqlite": "one write must not take the writer thread with it",
+    "server.storage.sqlite_writer": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
     "server.storage.idempotency": "lets the claim go, and raises again",
     "server.deliveries": "a task of its own, whose row must not be tried without end",

@@ -106,7 +106,7 @@ async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, **memb
 
 
 def _on_every_step(talk: Talk, handler: Callable[[], int] | None) -> None:
-    for connection in (talk.store.database._reader, talk.store.database._writer):
+    for connection in (talk.store.database._reader, talk.store.database._connection):
         connection.set_progress_handler(handler, 1)
 
 

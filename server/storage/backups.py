@@ -17,7 +17,7 @@ from server.errors import FailedPrecondition, ResourceExhausted, ServiceError
 from server.storage import folder
 from server.storage.database import DatabaseError
 from server.storage.migrations import applied, unknown
-from server.storage.sqlite import storage_error
+from server.storage.sqlite_errors import storage_error
 
 DATABASE = "parley.db"
 SECRET = "key-secret"

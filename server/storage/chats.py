@@ -105,7 +105,7 @@ class Chats:
         """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         making("chat", exchange.chat.id)
         await self._database.write(lambda connection: _insert(connection, self._outbox, exchange),
-                                   line=exchange.chat.id)
+                                   brief=True, line=exchange.chat.id)
         self._outbox.wake()
 
     async def keep_events(self, org_id: str, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
@@ -113,7 +113,8 @@ class Chats:
         """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
         await self._database.write(
-            lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), line=chat_id)
+            lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), brief=True,
+            line=chat_id)
         if beginning:
             self._outbox.wake()
 
@@ -252,6 +253,7 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> None:
         outbox.settle(connection, chat.org_id, exchange.settles)
     thread_id, first_seq = _place(connection, exchange)
     output_seq = first_seq + len(exchange.said)
+    del chat.output[:]  # of an earlier run of this work, which failed half-way
     chat.output.extend(exchange.alternatives)
     _write(connection, exchange, thread_id, first_seq, output_seq)
     del chat.output[:]

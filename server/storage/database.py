@@ -69,10 +69,12 @@ class Database(Protocol):
         """Run `work`, which only reads, and not for long."""
         ...
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, line: str | None = None) -> T:
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
+                    line: str | None = None) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.
 
-        Writes of one `line` are done in the order in which they were asked for.
+        Writes of one `line` are done in the order in which they were asked for. `brief` is said of works that write a few
+        rows by their keys: an engine that runs in this process may run them in the event loop.
 
         What `work` raises undoes its changes. What a write that `erases` deletes is overwritten if the engine can do that.
         """

@@ -94,7 +94,8 @@ class IdempotencyKeys:
         await self._peers.try_lock(_lock_of(claim.id))
         self._alive.add(claim.id)
         try:
-            await self._database.write(lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead))
+            await self._database.write(
+                lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead), brief=True)
         except BaseException:
             await self.release(claim)
             raise
@@ -105,13 +106,13 @@ class IdempotencyKeys:
         also.set(None)  # the call's own writes are over
         await self._database.write(lambda connection: connection.execute(
             "UPDATE idempotency_keys SET answer = ?, record = coalesce(record, '') WHERE org_id = ? AND claim_id = ?",
-            [answer, claim.org_id, claim.id]) and None)
+            [answer, claim.org_id, claim.id]) and None, brief=True)
 
     async def free(self, claim: Claim) -> None:
         """Let the key be used again, for any call."""
         also.set(None)
         await self._database.write(lambda connection: connection.execute(
-            "DELETE FROM idempotency_keys WHERE org_id = ? AND claim_id = ?", [claim.org_id, claim.id]) and None)
+            "DELETE FROM idempotency_keys WHERE org_id = ? AND claim_id = ?", [claim.org_id, claim.id]) and None, brief=True)
 
     async def sweep(self) -> int:
         """Delete some of what has expired; how many."""

@@ -64,7 +64,8 @@ class PostgresDatabase:
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._told(self._run(self._read, work))
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, line: str | None = None) -> T:
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
+                    line: str | None = None) -> T:
         """What was deleted stays in the files until VACUUM, as PostgreSQL has it, and in its log until that is recycled."""
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
