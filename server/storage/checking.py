@@ -31,12 +31,12 @@ _RULES = {
         "SELECT id FROM chats WHERE session_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sessions "
         "WHERE sessions.id = chats.session_id AND sessions.org_id = chats.org_id)",
     "thread {} has a gap":
-        "SELECT thread_id FROM messages GROUP BY org_id, thread_id HAVING min(seq) <> 0 OR max(seq) + 1 <> count(*)",
+        "SELECT thread_id FROM messages GROUP BY thread_id, org_id HAVING min(seq) <> 0 OR max(seq) + 1 <> count(*)",
     "thread {} continues words that are not there":
         "SELECT thread_id FROM forks WHERE parent_seq + 1 <> (SELECT count(*) FROM messages "
         "WHERE messages.org_id = forks.org_id AND messages.thread_id = parent_id AND seq <= parent_seq)",
     "thread {} has words that nothing needs":
-        "SELECT thread_id FROM messages GROUP BY org_id, thread_id HAVING max(seq) > max("
+        "SELECT thread_id FROM messages GROUP BY thread_id, org_id HAVING max(seq) > max("
         "coalesce((SELECT max(last_seq) FROM chats "
         "WHERE chats.org_id = messages.org_id AND chats.thread_id = messages.thread_id), -1), "
         "coalesce((SELECT max(parent_seq) FROM forks "

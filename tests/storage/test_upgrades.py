@@ -12,10 +12,10 @@ from tests.storage.records import TABLES, PostgresPlace, Recorder, SqlitePlace, 
 
 @pytest.fixture
 def older(monkeypatch):
-    """The program before keys were led by the org, until it is called."""
+    """The program before every key had the org, until it is called."""
     known = migrations.migrations._migrations
     before = Migrations("parley")
-    before._migrations = known[:[one.name for one in known].index("keys_led_by_org")]
+    before._migrations = known[:[one.name for one in known].index("keys_with_org")]
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "migrations", before)
         patched.setattr(postgres_migrations, "MIGRATIONS", postgres_migrations.MIGRATIONS[:1])
