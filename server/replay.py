@@ -37,8 +37,12 @@ def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: 
 
 
 def event(chat: Chat, number: int, **members: Any) -> ChatEvent:
-    session_id = chat.session_id if chat.HasField("session_id") else None
-    return ChatEvent(chat_id=chat.id, session_id=session_id, sequence=number, **members)
+    return ChatEvent(**common(chat), sequence=number, **members)
+
+
+def common(chat: Chat) -> dict[str, Any]:
+    """The members that are the same in all events of a chat."""
+    return {"chat_id": chat.id, "session_id": chat.session_id if chat.HasField("session_id") else None}
 
 
 @dataclass(slots=True)

@@ -53,7 +53,8 @@ async def serve(settings: Settings) -> None:
 
 
 async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
-    from server.app import App, ListenError  # half of the start: workers do it for themselves, this process then need not
+    # Half of the start; where there are workers they do it for themselves, and this process need not.
+    from server.app import App, ListenError, spare_the_loaded
 
     async with opened_store(settings) as store:
         await _greet(settings, store)
@@ -61,6 +62,7 @@ async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: 
             app = App(settings, store)
         except ValueError as error:
             fail(str(error))
+        spare_the_loaded()
         try:
             await _run(settings, app, stopping, restarting)
         except ListenError as error:
@@ -87,7 +89,8 @@ async def _greet(settings: Settings, store: Store) -> None:
 async def _run(settings: Settings, servers: Servers, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
     await servers.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
-                      upstreams=[(settings.grpc.host, port) for port in servers.ports])
+                      upstreams=[(settings.grpc.host, port) for port in servers.ports],
+                      most_calls=settings.server_calls if settings.limits else None)
     try:
         await gateway.start()
         await gateway.ready()

@@ -4,10 +4,9 @@ Runs them through the engine; knows no door's wire form and no SQL.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import structlog
@@ -74,7 +73,7 @@ class Streams:
         if live := self._live.get(chat_id):
             await live.cancel(CANCELLED)
             return
-        with contextlib.suppress(NotFound, TimeoutError):
+        with suppress(NotFound, TimeoutError):
             async with asyncio.timeout(_CANCELLED_WITHIN):
                 await self._cancel_elsewhere(scope, chat_id)
 
@@ -88,7 +87,7 @@ class Streams:
                     held = held or await self._peers.try_lock(wanted)
                     news.clear()
                     self._peers.tell(call_for(chat_id))
-                    with contextlib.suppress(TimeoutError):
+                    with suppress(TimeoutError):
                         async with asyncio.timeout(_ASKS_AGAIN_AFTER):
                             await news.wait()
                     await self._recover(scope.org_id, chat_id)
@@ -119,7 +118,7 @@ class Streams:
         if await self._peers.try_lock(lock_of(chat_id)):
             try:
                 if unfinished := await self._chats.unfinished(org_id, chat_id):
-                    with contextlib.suppress(NotFound):  # deleted meanwhile
+                    with suppress(NotFound):  # deleted meanwhile
                         await self._chats.record(replay.broken_off(unfinished, STOPPED))
             finally:
                 await self._peers.unlock(lock_of(chat_id))
@@ -156,6 +155,7 @@ class Stream:
         self._waiting: list[ChatEvent] = []
         """What happened and is not yet on disk."""
         self._number = 0
+        self._common: dict[str, Any] = {}
         self._sealed = False
         """Whether the commit of the whole exchange is on its way: it keeps what waits."""
         self._cancelled = False
@@ -337,13 +337,13 @@ class Stream:
         self._add(**members)
 
     def _start(self) -> None:
-        outcome = self._run.outcome
+        outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
         self._waiting.append(replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id))
         self._number = 1
         self._happened.set()
 
     def _add(self, **members: Any) -> None:
-        self._waiting.append(replay.event(self._run.outcome.chat, self._number, **members))
+        self._waiting.append(ChatEvent(**self._common, sequence=self._number, **members))
         self._number += 1
         self._happened.set()
 

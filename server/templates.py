@@ -11,8 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from liquid import Environment, RenderContext
+from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import primitive
+from liquid.builtin.expressions.filtered import FilteredExpression
+from liquid.builtin.expressions.path import Path
 from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.template import BoundTemplate
 
@@ -23,6 +27,7 @@ _MOST_WORK = 1_000_000
 """About a second: one is a node of a template rendered, or 16 characters read by a filter."""
 _MARK = re.compile(r"\{\{|\{%(?:-?\s*(raw|doc)\s*-?%\})?")
 _END = {"raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"), "doc": re.compile(r"\{%-?\s*enddoc\s*-?%\}")}
+_MOST_PIECES = 16
 _BLANKS = re.compile(r"\s{64}")
 _MULTIPLYING = frozenset({"replace", "join", "times", "divided_by", "modulo"})
 # What a filter raises where its value is not what it expects is not always a LiquidError.
@@ -31,6 +36,8 @@ _UNFIT = (LiquidError, ArithmeticError, AttributeError, LookupError, RecursionEr
 
 def render(text: str, variables: Mapping[str, Any]) -> str:
     """`text` with its variables filled in."""
+    if (filled := _filled(text, variables)) is not None:
+        return filled
     template = _parsed(text)
     if template is None:
         return text
@@ -56,6 +63,40 @@ def _of_minute(minute: int) -> dict[str, str]:
         "day": str(now.day),
         "year": str(now.year),
     }
+
+
+def _filled(text: str, variables: Mapping[str, Any]) -> str | None:
+    """What the template makes of variables that are short texts, in a tenth of Liquid's time; None when it has others."""
+    pieces = _pieces_of(text)
+    if pieces is None:
+        return None
+    filled = []
+    for piece, is_name in pieces:
+        value = variables.get(piece) if is_name else piece
+        if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
+            return None
+        filled.append(value)
+    return "".join(filled)
+
+
+@lru_cache(maxsize=1024)
+def _pieces_of(text: str) -> list[tuple[str, bool]] | None:
+    """A template's texts, and the names that stand between them; None when there is more to it, or to be said of it."""
+    template = _parsed(text)
+    if template is None or len(template.nodes) > _MOST_PIECES:
+        return None
+    pieces = []
+    for node in template.nodes:
+        if isinstance(node, ContentNode):
+            pieces.append((node.text, False))
+            continue
+        expression = getattr(node, "expression", None)
+        if not (isinstance(node, OutputNode) and type(expression) is FilteredExpression and not expression.filters
+                and type(expression.left) is Path and len(expression.left.path) == 1
+                and isinstance(expression.left.path[0], str)):
+            return None
+        pieces.append((expression.left.path[0], True))
+    return pieces
 
 
 @lru_cache(maxsize=1024)

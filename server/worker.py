@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from server.app import App, ListenError
+from server.app import App, ListenError, spare_the_loaded
 from server.config import Settings
 from server.console import log_as_json, opened_store
 from server.storage.database import DatabaseError
@@ -37,6 +37,7 @@ async def _main() -> int:
             except ValueError as error:
                 return _refuse(error)
             await app.start()
+            spare_the_loaded()
             await _serve(app, commands, stopping)
     except (DatabaseError, ListenError) as error:
         return _refuse(error)

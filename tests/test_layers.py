@@ -84,6 +84,7 @@ CATCH_ALL = {
     "server.interceptors": "the one place that turns every exception into a status",
     "server.storage.postgres": "rolls back, and raises again",
     "server.storage.postgres_connection": "hands it to whoever waits in a greenlet",
+    "server.storage.sqlite": "lets the folder go, and raises again",
     "server.storage.sqlite_writer": "one write must not take the writer thread with it",
     "server.storage.store": "closes, and raises again",
     "server.storage.idempotency": "lets the claim go, and raises again",

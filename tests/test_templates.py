@@ -2,6 +2,7 @@
 
 import pytest
 
+from server import templates
 from server.templates import MOST_CHARACTERS, render, variables_of
 
 NOON = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -180,3 +181,16 @@ def test_long_prompt_with_a_few_variables_is_filled_in():
 def test_list_of_a_thousand_is_walked_through():
     assert render("{% for one in all %}{{one.name}}{% unless forloop.last %}, {% endunless %}{% endfor %}",
                   {"all": [{"name": "x"}] * 1_000}) == ", ".join(["x"] * 1_000)
+
+
+ALIKE = ["{{a}}", "x {{ a }} y{{b}}", "{{a}}{{none}}", "{{n}}", "{{{a}}}", "{{ a }}}}", "{{-a}} b", " {{- a -}} b",
+         "{{true}}{{a}}", "{{case}}", "{{a.b}}", "{{a[0]}}", "{{['a']}}", "{{a}}{% if a %}1{% endif %}",
+         "{{a | upcase}}", "{{a}} {{ b", "{#{{a}}#}", "{{shown}}", "{{a}}{% raw %}{{a}}{% endraw %}", "{{a}}" * 20]
+
+
+@pytest.mark.parametrize("text", ALIKE)
+def test_what_is_filled_in_without_liquid_is_what_liquid_makes_of_it(text):
+    variables = {"a": "A", "b": "", "n": 3, "case": "x", "true": "y", "shown": "{{a}}"}
+    template = templates._parsed(text)
+
+    assert render(text, variables) == (template.render(variables) if template else text)

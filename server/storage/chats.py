@@ -104,18 +104,17 @@ class Chats:
     async def record(self, exchange: Exchange) -> None:
         """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
         making("chat", exchange.chat.id)
-        await self._database.write(lambda connection: _insert(connection, self._outbox, exchange),
-                                   brief=True, line=exchange.chat.id)
-        self._outbox.wake()
+        if await self._database.write(lambda connection: _insert(connection, self._outbox, exchange),
+                                      brief=True, line=exchange.chat.id):
+            self._outbox.wake()
 
     async def keep_events(self, org_id: str, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
                           state: ConversationState | None = None) -> None:
         """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
-        await self._database.write(
-            lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), brief=True,
-            line=chat_id)
-        if beginning:
+        if await self._database.write(
+                lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), brief=True,
+                line=chat_id):
             self._outbox.wake()
 
     async def in_progress(self) -> list[tuple[str, str]]:
@@ -242,13 +241,13 @@ def _with_messages(connection: Connection, stored: StoredChat, context: list[Mes
     return chat
 
 
-def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> None:
-    """Write an exchange that is over, in place of its beginning when that was kept."""
-    chat = exchange.chat
+def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
+    """Write an exchange that is over, in place of its beginning when that was kept; whether the outbox has news."""
+    chat, news = exchange.chat, bool(exchange.settles)
     if exchange.begun:
         _end(connection, chat.org_id, chat.id)
     elif exchange.new_session:
-        insert_session(connection, outbox, exchange.new_session)
+        news |= insert_session(connection, outbox, exchange.new_session)
     if exchange.settles:
         outbox.settle(connection, chat.org_id, exchange.settles)
     thread_id, first_seq = _place(connection, exchange)
@@ -258,9 +257,10 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> None:
     _write(connection, exchange, thread_id, first_seq, output_seq)
     del chat.output[:]
     threads.append(connection, chat.org_id, thread_id, first_seq, [*exchange.said, *exchange.answered])
-    outbox.put(connection, exchange.deliveries)
-    outbox.announce(connection, "chat.created", _alone(chat, exchange.said, [*exchange.answered, *exchange.alternatives]),
-                    exchange.private)
+    news |= outbox.put(connection, exchange.deliveries)
+    return outbox.announce(
+        connection, "chat.created", chat, exchange.private,
+        lambda: _alone(chat, exchange.said, [*exchange.answered, *exchange.alternatives])) or news
 
 
 def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Chat:
@@ -274,10 +274,11 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
 
 
 def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, events: Sequence[ChatEvent],
-          beginning: Exchange | None, state: ConversationState | None) -> None:
+          beginning: Exchange | None, state: ConversationState | None) -> bool:
+    news = False
     if beginning:
         if beginning.new_session:
-            insert_session(connection, outbox, beginning.new_session)
+            news = insert_session(connection, outbox, beginning.new_session)
         elif beginning.chat.HasField("session_id"):
             _touch_session(connection, beginning.chat, beginning.record)
         _write(connection, beginning, chat_id, 0, 0)
@@ -287,6 +288,7 @@ def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, eve
         connection.execute("INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES (?, ?, ?, ?)",
                            [org_id, chat_id, kept[0].sequence,
                             ChatEventBatch(events=kept, state=state).SerializeToString()])
+    return news
 
 
 def _own_members(event: ChatEvent) -> ChatEvent:

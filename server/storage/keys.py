@@ -61,10 +61,10 @@ class NewKey(NamedTuple):
 
 
 class Keys:
-    """`peers` are given where a look at the database takes longer than remembering what it said: a revoked key is then
-    useless everywhere as soon as they have told one another, and after a second at the latest."""
+    """Remembers who shows a key: a revoked one is useless everywhere as soon as `peers` have told one another, and after a
+    second at the latest."""
 
-    def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers | None = None) -> None:
+    def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers) -> None:
         self._database = database
         self._secret = secret
         self._clock = clock
@@ -78,14 +78,13 @@ class Keys:
 
     async def caller(self, key: str) -> Caller | None:
         """Who shows `key`; None when it is unknown, revoked or expired."""
-        digest = self._digest(key)
-        found = await self._find(digest) if self._peers is None else await self._remembered(digest, self._peers)
+        found = await self._remembered(self._digest(key))
         if found is None or (found.expires_at is not None and found.expires_at <= self._clock()):
             return None
         return found.caller
 
-    async def _remembered(self, digest: bytes, peers: Peers) -> _Found | None:
-        self._forget_if_revoked(peers)
+    async def _remembered(self, digest: bytes) -> _Found | None:
+        self._forget_if_revoked()
         found, until = self._known.get(digest, (None, 0.0))
         now = time.monotonic()
         if found is None or now >= until:
@@ -132,9 +131,8 @@ class Keys:
                 raise NotFound(f"key {key_id} does not exist; `parley keys list` shows those that do")
 
         await self._database.write(work)
-        if self._peers:
-            self._known.clear()
-            self._peers.tell(_REVOKED)
+        self._known.clear()
+        self._peers.tell(_REVOKED)
 
     async def org_ids(self) -> list[str]:
         return await self._database.read(
@@ -153,9 +151,9 @@ class Keys:
         now = self._clock()
         return await self._database.write(lambda connection: _org(connection, name, now))
 
-    def _forget_if_revoked(self, peers: Peers) -> None:
+    def _forget_if_revoked(self) -> None:
         if self._revoked is None:
-            self._revoked = self._listening.enter_context(peers.listen(_REVOKED))
+            self._revoked = self._listening.enter_context(self._peers.listen(_REVOKED))
         if self._revoked.is_set() or len(self._known) >= _MOST_KNOWN:
             self._revoked.clear()
             self._known.clear()

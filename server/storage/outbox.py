@@ -61,8 +61,9 @@ class Waiting:
     target: dict[str, Any] = field(repr=False)
 
 
-Compose = Callable[[Connection, str, Any, "dict[str, Any] | None"], Iterable[Delivery]]
-"""What is to be delivered about a change: its kind, the Chat or Session, and what its `body` has masked."""
+Compose = Callable[[Connection, str, Any, "dict[str, Any] | None", Callable[[], Any]], Iterable[Delivery]]
+"""What is to be delivered about a change: its kind, the Chat or Session, what its `body` has masked, and what makes the
+message that is told, which is asked only if anybody is told."""
 
 
 def _nothing(*_: Any) -> Iterable[Delivery]:
@@ -78,13 +79,16 @@ class Outbox:
         self.news = asyncio.Event()
         """Set when something may be due."""
 
-    def announce(self, connection: Connection, kind: str, record: Any, private: dict[str, Any] | None) -> None:
-        """Put what is to be delivered about a change, inside the caller's transaction."""
-        self.put(connection, self.compose(connection, kind, record, private))
+    def announce(self, connection: Connection, kind: str, record: Any, private: dict[str, Any] | None,
+                 told: Callable[[], Any] | None = None) -> bool:
+        """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the record."""
+        return self.put(connection, self.compose(connection, kind, record, private, told or (lambda: record)))
 
-    def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> None:
-        """Write deliveries, inside the caller's transaction. `wake` is to follow the commit."""
+    def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
+        """Write deliveries, inside the caller's transaction; whether there were any. Then `wake` is to follow the commit."""
+        put = False
         for one in deliveries:
+            put = True
             connection.lock(f"lane:{one.lane}")  # or a later row might be seen, and be due, before this one
             connection.execute(
                 "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
@@ -92,6 +96,7 @@ class Outbox:
                 [one.id, one.org_id, one.kind, one.lane, one.chat_id, "recorded" if one.recorded else "waiting",
                  self._clock(), one.body, orjson.dumps(one.target)])
             self._advance(connection, one.org_id, one.lane)
+        return put
 
     def wake(self) -> None:
         """Say that something was put. What is put without a word is found within a second."""

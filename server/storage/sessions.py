@@ -189,8 +189,8 @@ class Sessions:
         self._outbox.announce(connection, "session.updated", _with_costs(connection, stored.session), stored.private)
 
 
-def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> None:
-    """Write the rows of a new session, inside the caller's transaction."""
+def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> bool:
+    """Write the rows of a new session, inside the caller's transaction; whether the outbox has news."""
     session = new.session
     body = Session()
     body.CopyFrom(session)
@@ -206,7 +206,7 @@ def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> N
          session.id, orjson.dumps(new.variables), orjson.dumps(new.private) if new.private else None,
          body.SerializeToString()])
     threads.append(connection, session.org_id, session.id, 0, session.messages)
-    outbox.announce(connection, "session.created", body, new.private)
+    return outbox.announce(connection, "session.created", body, new.private)
 
 
 def lock_session(connection: Connection, session_id: str) -> None:

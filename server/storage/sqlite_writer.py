@@ -16,6 +16,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -28,6 +29,8 @@ _MOST_PER_COMMIT = 256
 _MOST_IN_THE_LOOP = 64
 _ERASE_BUSY_MS = 100
 _AGAIN_SECONDS = 1.0
+_PACE_SECONDS = 0.002
+"""From one commit's beginning to the next one's: who writes alone never notices, many at once share commits."""
 
 T = TypeVar("T")
 Result = tuple[Any, BaseException | None]
@@ -67,6 +70,7 @@ class Writer:
         self._handing = False
         """Whether a loop has taken writes that the thread has not got yet."""
         self._closing = False
+        self._began_at = 0.0
         self._handed: queue.SimpleQueue[_Handed | None] = queue.SimpleQueue()
         self._unerased = False
         self._failing = False
@@ -82,8 +86,7 @@ class Writer:
             if self._working and not (self._beginner and self._beginner.is_closed()):
                 return
             self._working, self._beginner = True, write.loop
-        # Not at once, but with what else is written in this turn of the loop.
-        write.loop.call_soon(self._begin, context=contextvars.Context())
+        self._begin_soon(write.loop)
 
     def close(self) -> None:
         """Make the writes that wait, then stop. Their callers are answered if their loop goes on."""
@@ -92,6 +95,14 @@ class Writer:
         self._handed.put(None)
         self._thread.join()
         self._turn.close()
+
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """With what else is written in this turn of the loop, or in the time that is left of the pace."""
+        pause = self._began_at + _PACE_SECONDS - time.monotonic()
+        if pause > 0:
+            loop.call_later(pause, self._begin, context=contextvars.Context())
+        else:
+            loop.call_soon(self._begin, context=contextvars.Context())
 
     def _taken(self, most: int) -> list[Write]:
         batch, self._waiting = self._waiting[:most], self._waiting[most:]
@@ -106,6 +117,7 @@ class Writer:
             brief = all(write.brief for write in self._waiting[:_MOST_IN_THE_LOOP])
             batch = self._taken(_MOST_IN_THE_LOOP if brief else _MOST_PER_COMMIT)
             self._handing = True
+        self._began_at = time.monotonic()
         self._handed.put(_Handed(batch, self._run_here(batch) if brief else None))
 
     def _run_here(self, batch: list[Write]) -> list[Result] | None:
@@ -160,7 +172,7 @@ class Writer:
                     return
                 loop = self._beginner = self._waiting[0].loop
             try:
-                loop.call_soon_threadsafe(self._begin, context=contextvars.Context())
+                loop.call_soon_threadsafe(self._begin_soon, loop, context=contextvars.Context())
                 return
             except RuntimeError:
                 with self._gate:

@@ -45,9 +45,9 @@ class Store:
     peers: Peers
 
     @classmethod
-    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers, *, remembers_keys: bool) -> "Store":
+    def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers) -> "Store":
         outbox = Outbox(database, clock)
-        return cls(database, Keys(database, key_secret, clock, peers if remembers_keys else None),
+        return cls(database, Keys(database, key_secret, clock, peers),
                    Assistants(database, clock), Squads(database, clock), Tools(database, clock),
                    Sessions(database, clock, outbox), Chats(database, outbox), IdempotencyKeys(database, clock, peers),
                    Usage(database), outbox, peers)
@@ -91,7 +91,7 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
             database.check()
         bring_up_to_date(database, path)
         secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
-        return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"), remembers_keys=False)
+        return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"))
     except BaseException:
         database.close()
         raise
@@ -105,7 +105,7 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
             raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
         secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
         from server.storage.postgres_peers import PostgresPeers
-        return Store.of(database, secret, clock, PostgresPeers(url), remembers_keys=True)
+        return Store.of(database, secret, clock, PostgresPeers(url))
     except BaseException:
         await database.aclose()
         raise

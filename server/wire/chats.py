@@ -4,6 +4,7 @@ The documented client JSON-parses every data line and takes `id` for its next `p
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -25,16 +26,24 @@ def chat_frames(events: Iterable[ChatEvent]) -> bytes:
 
 
 def _frame(event: ChatEvent) -> bytes:
+    if event.HasField("delta"):
+        delta = event.delta
+        beginning = _beginning(event.chat_id, event.session_id, delta.output_index)
+        return b"" if delta.choice else b"%b%b}\n\n" % (beginning, orjson.dumps(delta.text))
     kind = event.WhichOneof("event")
-    if kind == "delta" and event.delta.choice == 0:
-        path = f"chat.output[{event.delta.output_index}].content"
-        return sse.data({**_head(event), "path": path, "delta": event.delta.text})
     if kind == "completed":
         return _calls_frame(event)
     if kind == "failed":
         error = event.failed.error
         return sse.data({**_head(event), "error": {"message": error.message, "code": error.code}})
     return b""
+
+
+@lru_cache(maxsize=1024)
+def _beginning(chat_id: str, session_id: str, output_index: int) -> bytes:
+    """A delta's frame up to its text: the same for all of a message."""
+    head = {"id": chat_id, **({"sessionId": session_id} if session_id else {})}
+    return b"data: %b,\"delta\":" % orjson.dumps({**head, "path": f"chat.output[{output_index}].content"})[:-1]
 
 
 def _calls_frame(event: ChatEvent) -> bytes:

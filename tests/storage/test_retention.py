@@ -112,7 +112,7 @@ async def test_exchange_in_progress_stays(store, recorder, clock, sweep):
 async def test_deletion_is_told_once_however_many_sweep(store, recorder, clock):
     told = []
 
-    def compose(_, kind, record, __):
+    def compose(_, kind, record, *__):
         told.append((kind, record.id))
         return ()
 
