@@ -100,7 +100,7 @@ class ServerEvents:
     def _squad(self, connection: Connection, record: Any) -> dict[str, Any] | None:
         if not record.HasField("squad_id") or version_in(connection, "squads", record.org_id, record.squad_id) is None:
             return None
-        return orjson.loads(content_in(connection, "squads", record.squad_id))
+        return orjson.loads(content_in(connection, "squads", record.org_id, record.squad_id))
 
     def _stored(self, connection: Connection, org_id: str, assistant_id: str | None) -> Server | None:
         version = version_in(connection, "assistants", org_id, assistant_id)
@@ -110,7 +110,7 @@ class ServerEvents:
         if key not in self._known:
             if len(self._known) >= _CACHED:
                 self._known.clear()
-            self._known[key] = Server.of(orjson.loads(content_in(connection, "assistants", assistant_id)))
+            self._known[key] = Server.of(orjson.loads(content_in(connection, "assistants", org_id, assistant_id)))
         return self._known[key]
 
     def _may_be_called(self, server: Server) -> bool:

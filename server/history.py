@@ -171,12 +171,12 @@ def _write(connection: Any, org_id: str, rows: list[tuple[int, str, Row]]) -> Ta
 
 
 def _owned(kind: str, row: Row, org_id: str) -> Row:
-    """The row with the org in its body."""
+    """The row with the org in its body, and with its own id: what a body says is what is deleted."""
     message = _MESSAGES.get((kind, "body"))
     if message not in (Chat, Session):
         return row
     body = message.FromString(row["body"])
-    body.org_id = org_id
+    body.id, body.org_id = row["id"], org_id
     return {**row, "body": body.SerializeToString()}
 
 

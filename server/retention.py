@@ -63,7 +63,7 @@ class Retention:
 
     async def _sessions(self, org_id: str, until: int) -> int:
         found = await self._store.sessions.expired(org_id, until, _SESSIONS)
-        return await self._store.sessions.delete_expired(found, until) if found else 0
+        return await self._store.sessions.delete_expired(org_id, found, until) if found else 0
 
     async def _chats(self, org_id: str, until: int) -> int:
         found = await self._store.chats.alone_before(org_id, until, _CHATS)

@@ -90,7 +90,7 @@ class Streams:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_ASKS_AGAIN_AFTER):
                             await news.wait()
-                    await self._recover(chat_id)
+                    await self._recover(scope.org_id, chat_id)
             finally:
                 if held:
                     await self._peers.unlock(wanted)
@@ -108,16 +108,16 @@ class Streams:
     async def recover(self) -> None:
         """Complete what nobody runs any more: kept as incomplete, with all that was told."""
         try:
-            for chat_id in await self._chats.in_progress():
-                await self._recover(chat_id)
+            for org_id, chat_id in await self._chats.in_progress():
+                await self._recover(org_id, chat_id)
         except ServiceError as error:  # a disk that takes no writes can still be read
             log.error("exchanges_not_completed", reason=error.reason)
 
-    async def _recover(self, chat_id: str) -> None:
+    async def _recover(self, org_id: str, chat_id: str) -> None:
         """Complete a chat in progress if nobody runs it: whoever does so holds its lock until the chat is over."""
         if await self._peers.try_lock(lock_of(chat_id)):
             try:
-                if unfinished := await self._chats.unfinished(chat_id):
+                if unfinished := await self._chats.unfinished(org_id, chat_id):
                     with suppress(NotFound):  # deleted meanwhile
                         await self._chats.record(replay.broken_off(unfinished, STOPPED))
             finally:
@@ -366,7 +366,7 @@ class Stream:
             state = self._run.context.state
             try:
                 if self._turn.keeps:
-                    await self._chats.keep_events(self.chat_id, batch, beginning, state)
+                    await self._chats.keep_events(self._turn.caller.org_id, self.chat_id, batch, beginning, state)
             except ServiceError as failure:
                 self._failure = failure
                 if not self._sealed:

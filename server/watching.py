@@ -44,7 +44,7 @@ class Watching:
     """Such an exchange, read like a Stream."""
 
     def __init__(self, chats: Chats, peers: Peers, scope: Scope, stored: StoredChat, chat: Chat,
-                 recover: Callable[[str], Awaitable[None]]) -> None:
+                 recover: Callable[[str, str], Awaitable[None]]) -> None:
         self._chats = chats
         self._peers = peers
         self._scope = scope
@@ -77,7 +77,7 @@ class Watching:
         with self._peers.listen(news_of(chat.id)) as news:
             while True:
                 news.clear()
-                if events := await self._chats.events(chat.id, self._place):
+                if events := await self._chats.events(chat.org_id, chat.id, self._place):
                     self._place += len(events)
                     yield [self._told(event) for event in events]
                 elif rest := await self._ending():
@@ -108,7 +108,7 @@ class Watching:
             async with asyncio.timeout(LOOKS_AGAIN_AFTER):
                 await news.wait()
         except TimeoutError:
-            await self._recover(chat_id)
+            await self._recover(self._scope.org_id, chat_id)
 
     def _told(self, event: ChatEvent) -> ChatEvent:
         chat = self._now.chat

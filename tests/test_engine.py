@@ -434,7 +434,7 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
     async with lab.streams(delta("Hel"), more, delta("lo"), STOP).start(lab.turn()) as stream:
         await anext(stream.batches())
         [during] = await lab.chats()
-        unfinished = await lab.store.chats.unfinished(during[0])
+        unfinished = await lab.store.chats.unfinished(lab.caller.org_id, during[0])
         more.set()
         await told(stream)
 
@@ -465,7 +465,7 @@ def _put_back(connection, chats, events):
     connection.execute("DELETE FROM chats")
     connection.execute("DELETE FROM messages")
     connection.executemany(f"INSERT INTO chats VALUES ({', '.join('?' * len(chats[0]))})", chats)
-    connection.executemany("INSERT INTO chat_events VALUES (?, ?, ?)", events)
+    connection.executemany("INSERT INTO chat_events VALUES (?, ?, ?, ?)", events)
 
 
 async def test_what_queues_up_while_the_reader_is_busy_is_one_batch(lab):

@@ -533,16 +533,41 @@ async def test_import_never_touches_another_org(talk: Talk) -> None:
     chat = next(line for line in before if _is(line, "chat"))
     message = next(line for line in before if _is(line, "message"))
     new = {"id": new_id()}
-    attempts = [chat, _with(chat, **new), _with(chat, **new, threadId=new["id"]), message, _with(message, seq=99),
-                _text({"kind": "fork", "threadId": new["id"], "parentId": session, "parentSeq": 99})]
 
-    for attempt in attempts:
+    for attempt in (chat, _with(chat, **new), _with(chat, **new, threadId=new["id"])):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.ImportHistory(ImportHistoryRequest(lines=[attempt]), metadata=stranger.metadata)
         assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    fork = _text({"kind": "fork", "threadId": new["id"], "parentId": session, "parentSeq": 99})
+    for attempt in (message, _with(message, seq=99), fork):  # which nothing of its org needs
+        await stub.ImportHistory(ImportHistoryRequest(lines=[attempt]), metadata=stranger.metadata)
 
     assert await _exported(stub, talk.org) == before
     assert len(await _exported(stub, stranger)) == 1  # what it is
+    for joined in (session, new["id"]):
+        own = _with(chat, **new, sessionId=None, threadId=joined)
+        await stub.ImportHistory(ImportHistoryRequest(lines=[own, fork]), metadata=stranger.metadata)
+        whole = await talk.store.chats.get(Scope(stranger.id), new["id"])
+        assert (len(whole.messages), len(whole.output)) == (0, 0)
+        await talk.store.chats.delete(Scope(stranger.id), new["id"])
+        assert await _exported(stub, talk.org) == before
+    assert len(await _exported(stub, stranger)) == 1
+
+
+@pytest.mark.parametrize("noun", ["chat", "session"])
+async def test_record_whose_body_has_the_id_of_another_orgs_is_deleted_alone(talk: Talk, noun: str) -> None:
+    await talk.chat(session_id=await talk.session())
+    stub, before = HistoryServiceStub(talk.channel), await _exported(HistoryServiceStub(talk.channel), talk.org)
+    stranger, made = await _new_org(talk), new_id()
+    line = next(line for line in before if _is(line, noun))
+    sessionless = {"sessionId": None} if noun == "chat" else {}
+    await stub.ImportHistory(ImportHistoryRequest(lines=[_with(line, id=made, threadId=made, **sessionless)]),
+                             metadata=stranger.metadata)
+
+    await getattr(talk.store, f"{noun}s").delete(Scope(stranger.id), made)
+
+    assert await _exported(stub, talk.org) == before
+    assert len(await _exported(stub, stranger)) == 1
 
 
 async def test_import_that_contradicts_what_is_there_changes_nothing(talk: Talk) -> None:

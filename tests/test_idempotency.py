@@ -411,17 +411,6 @@ async def test_key_is_forgotten_after_a_day(tmp_path):
     assert not later.replayed
 
 
-async def test_expired_keys_are_swept_when_new_ones_are_written(tmp_path):
-    now = [1_700_000_000_000]
-    async with store_in(tmp_path, lambda: now[0]) as (store, scope):
-        for number in range(3):
-            await store.idempotency.claim(scope, f"old{number}", b"")
-        now[0] += KEPT_MS
-        await store.idempotency.claim(scope, "new", b"")
-
-        assert store.database.reader.execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
-
-
 async def test_deleted_chat_takes_its_kept_answer_along(service, org, http):
     client = Client(service, "rest", org)
     sent = await client.case("chat")

@@ -13,7 +13,7 @@ from server.storage.moving import move
 from server.storage.outbox import Delivery
 from server.storage.store import connect_store, open_store
 from tests.processes import run, running
-from tests.storage.records import Recorder, StandingClock
+from tests.storage.records import Recorder, StandingClock, all_rows
 
 MESSAGES = 2500
 ORGS = 3
@@ -38,32 +38,17 @@ async def source(tmp_path_factory):
             deliveries = [Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=b"1") for _ in range(3)]
             await store.database.write(lambda connection, put=deliveries: store.outbox.put(connection, put))
             await store.outbox.receive(Delivery(org_id=recorder.key.org_id, kind="x", lane="in", body=b"2"), "SM1")
-        await store.database.write(lambda connection, thread=session.thread_id: connection.executemany(
-            "INSERT INTO messages (thread_id, seq, body) VALUES (?, ?, ?)",
-            [(thread, seq, b"") for seq in range(100, 100 + MESSAGES)]) and None)
+        await store.database.write(lambda connection, own=(recorder.key.org_id, session.thread_id): connection.executemany(
+            "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
+            [(*own, seq, b"") for seq in range(100, 100 + MESSAGES)]) and None)
         await store.database.write(lambda connection: connection.execute(
-            "INSERT INTO chat_events (chat_id, sequence, body) VALUES ('x', 1, ?)", [b"\0\xff"]) and None)
+            "INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES ('o', 'x', 1, ?)", [b"\0\xff"]) and None)
     return folder, recorder.key
 
 
 @pytest.fixture
 def target(postgres):
     return postgres.new_database()
-
-
-async def all_rows(database):
-    """Every row of every table."""
-    tables = ("orgs", "keys", "assistants", "squads", "tools", "sessions", "chats", "chat_events", "forks", "messages",
-              "idempotency_keys", "deleted_usage", "outbox", "receipts")
-
-    def work(connection):
-        rows = {}
-        for table in tables:
-            columns = ", ".join(sorted(column.name for column in connection.columns(table)))
-            rows[table] = sorted(connection.execute(f"SELECT {columns} FROM {table}").fetchall(), key=repr)
-        return rows
-
-    return await database.read(work)
 
 
 async def export_of(store, org_id):
@@ -77,7 +62,7 @@ async def is_whole(source, url):
     with closing(open_store(folder)) as here:
         rows = await all_rows(here.database)
         assert await all_rows(there.database) == rows
-        assert all(rows.values())
+        assert all(table.rows for table in rows.values())
         assert await export_of(there, key.org_id) == await export_of(here, key.org_id)
     assert (await there.keys.caller(key.key)).key_id == key.id
     await there.database.write(lambda connection: there.outbox.put(

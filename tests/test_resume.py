@@ -85,7 +85,7 @@ async def test_server_that_cannot_write_starts_all_the_same_and_can_be_read(tmp_
     store = open_store(tmp_path)
     recorder = await Recorder.of_new_org(store, now_ms)
     exchange = recorder.exchange("cut", status="in_progress")
-    await store.chats.keep_events(exchange.chat.id, [], exchange)
+    await store.chats.keep_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
     store.database._connection.execute("PRAGMA query_only = ON")  # as for a file that is read-only
     app = App(Settings(data=tmp_path, grpc=Address(host="127.0.0.1", port=0)), store)
 

@@ -271,7 +271,7 @@ async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, 
         call = ChatServiceStub(channel).StreamChat(
             CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
         told = [await call.read() for _ in range(3)]
-        unfinished = await service.store.chats.unfinished(told[0].chat_id)
+        unfinished = await service.store.chats.unfinished(org.id, told[0].chat_id)
         call.cancel()
         await llm.disconnected.wait()
 

@@ -108,33 +108,32 @@ class Chats:
                                       brief=True, line=exchange.chat.id):
             self._outbox.wake()
 
-    async def keep_events(self, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
+    async def keep_events(self, org_id: str, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
                           state: ConversationState | None = None) -> None:
         """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
         making("chat", chat_id)
         if await self._database.write(
-                lambda connection: _keep(connection, self._outbox, chat_id, events, beginning, state), brief=True,
+                lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), brief=True,
                 line=chat_id):
             self._outbox.wake()
 
-    async def in_progress(self) -> list[str]:
-        """The chats that are in progress on disk, by whatever server, one that is dead included."""
-        rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT id FROM chats WHERE status = 'in_progress'").fetchall())
-        return [chat_id for (chat_id,) in rows]
+    async def in_progress(self) -> list[tuple[str, str]]:
+        """The org and the id of the chats that are in progress on disk, by whatever server, one that is dead included."""
+        return await self._database.read(lambda connection: connection.execute(
+            "SELECT org_id, id FROM chats WHERE status = 'in_progress'").fetchall())
 
-    async def unfinished(self, chat_id: str) -> Unfinished | None:
+    async def unfinished(self, org_id: str, chat_id: str) -> Unfinished | None:
         """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or gone."""
         row = await self._database.read(lambda connection: connection.execute(
             "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats "
-            "WHERE id = ? AND status = 'in_progress'", [chat_id]).fetchone())
+            "WHERE org_id = ? AND id = ? AND status = 'in_progress'", [org_id, chat_id]).fetchone())
         return await self._unfinished(row) if row else None
 
-    async def events(self, chat_id: str, start: int) -> list[ChatEvent]:
+    async def events(self, org_id: str, chat_id: str, start: int) -> list[ChatEvent]:
         """What was told of a chat in progress, from the event of this number on; empty when it is over."""
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT body FROM chat_events WHERE chat_id = ? AND sequence >= ? ORDER BY sequence",
-            [chat_id, start]).fetchall())
+            "SELECT body FROM chat_events WHERE org_id = ? AND chat_id = ? AND sequence >= ? ORDER BY sequence",
+            [org_id, chat_id, start]).fetchall())
         return [event for (kept,) in rows for event in ChatEventBatch.FromString(kept).events]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
@@ -148,7 +147,8 @@ class Chats:
 
     async def history(self, stored: StoredChat) -> list[Message]:
         """The context that a chat leaves: everything said up to its output."""
-        return await self._database.read(lambda connection: threads.read(connection, stored.thread_id, stored.last_seq))
+        return await self._database.read(lambda connection: threads.read(
+            connection, stored.chat.org_id, stored.thread_id, stored.last_seq))
 
     async def said(self, stored: StoredChat) -> list[Message]:
         """The input of a chat."""
@@ -187,8 +187,8 @@ class Chats:
                 private: dict[str, Any] | None) -> None:
         if chat.HasField("session_id"):
             lock_session(connection, chat.session_id)
-        _delete(connection, chat.id)
-        self._outbox.forget(connection, [chat.id])
+        _delete(connection, chat.org_id, chat.id)
+        self._outbox.forget(connection, chat.org_id, [chat.id])
         self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
 
     async def alone_before(self, org_id: str, until: int, limit: int) -> list[str]:
@@ -200,7 +200,7 @@ class Chats:
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
         rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT body FROM chat_events WHERE chat_id = ? ORDER BY sequence", [chat_id]).fetchall())
+            "SELECT body FROM chat_events WHERE org_id = ? AND chat_id = ? ORDER BY sequence", [org_id, chat_id]).fetchall())
         batches = [ChatEventBatch.FromString(kept) for (kept,) in rows]
         chat = Chat.FromString(body)
         previous = None
@@ -222,13 +222,13 @@ def _from_row(row: tuple) -> StoredChat:
 def _said(connection: Connection, stored: StoredChat) -> list[Message]:
     if not stored.is_over:
         return list(stored.record.said)
-    return threads.between(connection, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+    return threads.between(connection, stored.chat.org_id, stored.thread_id, stored.first_seq, stored.output_seq - 1)
 
 
 def _context(connection: Connection, stored: StoredChat) -> list[Message]:
     if not stored.is_over:
         return _said(connection, stored)
-    return threads.read(connection, stored.thread_id, stored.output_seq - 1)
+    return threads.read(connection, stored.chat.org_id, stored.thread_id, stored.output_seq - 1)
 
 
 def _with_messages(connection: Connection, stored: StoredChat, context: list[Message]) -> Chat:
@@ -236,7 +236,7 @@ def _with_messages(connection: Connection, stored: StoredChat, context: list[Mes
     alternatives = list(chat.output)
     del chat.output[:]
     chat.messages.extend(context)
-    chat.output.extend(threads.between(connection, stored.thread_id, stored.output_seq, stored.last_seq))
+    chat.output.extend(threads.between(connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq))
     chat.output.extend(alternatives)
     return chat
 
@@ -245,18 +245,18 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
     """Write an exchange that is over, in place of its beginning when that was kept; whether the outbox has news."""
     chat, news = exchange.chat, bool(exchange.settles)
     if exchange.begun:
-        _end(connection, chat.id)
+        _end(connection, chat.org_id, chat.id)
     elif exchange.new_session:
         news |= insert_session(connection, outbox, exchange.new_session)
     if exchange.settles:
-        outbox.settle(connection, exchange.settles)
+        outbox.settle(connection, chat.org_id, exchange.settles)
     thread_id, first_seq = _place(connection, exchange)
     output_seq = first_seq + len(exchange.said)
     del chat.output[:]  # of an earlier run of this work, which failed half-way
     chat.output.extend(exchange.alternatives)
     _write(connection, exchange, thread_id, first_seq, output_seq)
     del chat.output[:]
-    threads.append(connection, thread_id, first_seq, [*exchange.said, *exchange.answered])
+    threads.append(connection, chat.org_id, thread_id, first_seq, [*exchange.said, *exchange.answered])
     news |= outbox.put(connection, exchange.deliveries)
     return outbox.announce(
         connection, "chat.created", chat, exchange.private,
@@ -273,7 +273,7 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
     return alone
 
 
-def _keep(connection: Connection, outbox: Outbox, chat_id: str, events: Sequence[ChatEvent],
+def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, events: Sequence[ChatEvent],
           beginning: Exchange | None, state: ConversationState | None) -> bool:
     news = False
     if beginning:
@@ -285,8 +285,9 @@ def _keep(connection: Connection, outbox: Outbox, chat_id: str, events: Sequence
     # What `started` says is in the record; what is the same in all events is left out.
     kept = [_own_members(one) for one in events if not one.HasField("started")]
     if kept:
-        connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES (?, ?, ?)",
-                           [chat_id, kept[0].sequence, ChatEventBatch(events=kept, state=state).SerializeToString()])
+        connection.execute("INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES (?, ?, ?, ?)",
+                           [org_id, chat_id, kept[0].sequence,
+                            ChatEventBatch(events=kept, state=state).SerializeToString()])
     return news
 
 
@@ -299,10 +300,10 @@ def _own_members(event: ChatEvent) -> ChatEvent:
     return kept
 
 
-def _end(connection: Connection, chat_id: str) -> None:
+def _end(connection: Connection, org_id: str, chat_id: str) -> None:
     """Take away the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
-    connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
-    if not connection.execute("DELETE FROM chats WHERE id = ?", [chat_id]).rowcount:
+    connection.execute("DELETE FROM chat_events WHERE org_id = ? AND chat_id = ?", [org_id, chat_id])
+    if not connection.execute("DELETE FROM chats WHERE org_id = ? AND id = ?", [org_id, chat_id]).rowcount:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
 
@@ -325,25 +326,26 @@ def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
         thread_id = _touch_session(connection, chat, exchange.record)
-        return thread_id, threads.next_seq(connection, thread_id)
+        return thread_id, threads.next_seq(connection, chat.org_id, thread_id)
     if previous is None:
         return chat.id, 0
     threads.lock(connection, previous.thread_id)
     if not _is_there(connection, previous):
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
-    end = threads.next_seq(connection, previous.thread_id)
+    end = threads.next_seq(connection, chat.org_id, previous.thread_id)
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
-    threads.fork(connection, chat.id, previous.thread_id, previous.last_seq)
+    threads.fork(connection, chat.org_id, chat.id, previous.thread_id, previous.last_seq)
     return chat.id, 0
 
 
-def _is_there(connection: Connection, chat: StoredChat) -> bool:
+def _is_there(connection: Connection, stored: StoredChat) -> bool:
     """Whether what a chat said is still there: it may be deleted while the model answers, and another be in its place."""
-    if connection.execute("SELECT 1 FROM chats WHERE id = ?", [chat.id]).fetchone():
+    org_id = stored.chat.org_id
+    if connection.execute("SELECT 1 FROM chats WHERE org_id = ? AND id = ?", [org_id, stored.id]).fetchone():
         return True
-    last = threads.between(connection, chat.thread_id, chat.last_seq, chat.last_seq)
-    return bool(last) and bool(last[0].id) and last[0].id == chat.record.message_id
+    last = threads.between(connection, org_id, stored.thread_id, stored.last_seq, stored.last_seq)
+    return bool(last) and bool(last[0].id) and last[0].id == stored.record.message_id
 
 
 def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> str:
@@ -359,14 +361,15 @@ def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> st
     return row[0]
 
 
-def _delete(connection: Connection, chat_id: str) -> None:
-    forget(connection, "chat", chat_id)
-    keep_numbers(connection, "id = ?", [chat_id])
-    connection.execute("DELETE FROM chat_events WHERE chat_id = ?", [chat_id])
-    row = connection.execute("DELETE FROM chats WHERE id = ? RETURNING thread_id", [chat_id]).fetchone()
+def _delete(connection: Connection, org_id: str, chat_id: str) -> None:
+    forget(connection, org_id, "chat", chat_id)
+    keep_numbers(connection, org_id, "id = ?", chat_id)
+    connection.execute("DELETE FROM chat_events WHERE org_id = ? AND chat_id = ?", [org_id, chat_id])
+    row = connection.execute(
+        "DELETE FROM chats WHERE org_id = ? AND id = ? RETURNING thread_id", [org_id, chat_id]).fetchone()
     if row is None:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
-    threads.discard(connection, row[0])
+    threads.discard(connection, org_id, row[0])
 
 
 def _or_none(chat: Chat, field: str) -> str | None:

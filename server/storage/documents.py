@@ -100,7 +100,7 @@ class Documents:
                 f"DELETE FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).rowcount
             if not done:
                 raise self._not_found()
-            forget(connection, self._noun, document_id)
+            forget(connection, org_id, self._noun, document_id)
 
         await self._database.write(work)
 
@@ -139,6 +139,7 @@ def version_in(connection: Connection, table: str, org_id: str, document_id: str
     return row[0] if row else None
 
 
-def content_in(connection: Connection, table: str, document_id: str | None) -> bytes:
+def content_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> bytes:
     """The JSON of a document that is there, inside the caller's transaction."""
-    return connection.execute(f"SELECT document FROM {table} WHERE id = ?", [document_id]).fetchone()[0]
+    return connection.execute(
+        f"SELECT document FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()[0]

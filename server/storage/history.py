@@ -1,7 +1,8 @@
 """The rows that an org's or a session's history is made of: read in one order, and put back where they were.
 
 A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `server/history.py` to read and write.
-Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to.
+Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to. A thread with the id
+of another org's is another thread.
 """
 
 from __future__ import annotations
@@ -20,11 +21,7 @@ Row = dict[str, Any]
 # The threads of some chats and sessions, and those that they continue.
 _THREADS = ("WITH RECURSIVE thread (id) AS (SELECT thread_id FROM sessions WHERE {sessions} "
             "UNION SELECT thread_id FROM chats WHERE {chats} "
-            "UNION SELECT parent_id FROM forks JOIN thread ON thread_id = id) ")
-# Whose a thread is: that of any chat or session in it or in what continues it.
-_OWNERS = ("WITH RECURSIVE thread (id) AS (VALUES (?) UNION SELECT thread_id FROM forks JOIN thread ON parent_id = id) "
-           "SELECT org_id FROM chats JOIN thread ON thread_id = thread.id "
-           "UNION SELECT org_id FROM sessions JOIN thread ON thread_id = thread.id")
+            "UNION SELECT parent_id FROM forks JOIN thread ON thread_id = id WHERE org_id = ?1) ")
 
 
 class Table(NamedTuple):
@@ -32,18 +29,18 @@ class Table(NamedTuple):
 
     name: str
     key: tuple[str, ...]
-    is_owned: bool
-    """Whether its rows have an `org_id`; the others belong to threads."""
+    is_in_threads: bool = False
+    """Whether its rows belong to threads, and are never changed."""
 
 
 TABLES = {
-    "assistant": Table("assistants", ("id",), True),
-    "squad": Table("squads", ("id",), True),
-    "tool": Table("tools", ("id",), True),
-    "session": Table("sessions", ("id",), True),
-    "chat": Table("chats", ("id",), True),
-    "fork": Table("forks", ("thread_id",), False),
-    "message": Table("messages", ("thread_id", "seq"), False),
+    "assistant": Table("assistants", ("id",)),
+    "squad": Table("squads", ("id",)),
+    "tool": Table("tools", ("id",)),
+    "session": Table("sessions", ("id",)),
+    "chat": Table("chats", ("id",)),
+    "fork": Table("forks", ("thread_id",), is_in_threads=True),
+    "message": Table("messages", ("thread_id", "seq"), is_in_threads=True),
 }
 """By the kind of their rows, in the order in which those are written: messages that nothing needs would be deleted."""
 
@@ -59,9 +56,11 @@ def read_rows(connection: Connection, org_id: str, session_id: str | None) -> It
         if session_id is not None and kind in ("assistant", "squad", "tool"):
             continue
         columns = list(columns_of(connection, kind))
-        condition = conditions.get(kind, sessions if table.is_owned else "thread_id IN (SELECT id FROM thread)")
+        condition = conditions.get(kind, "org_id = ?1")
+        if table.is_in_threads:
+            condition = f"{condition} AND thread_id IN (SELECT id FROM thread)"
         rows = connection.execute(
-            f"{'' if table.is_owned else within}SELECT {', '.join(columns)} FROM {table.name} WHERE {condition} "
+            f"{within if table.is_in_threads else ''}SELECT {', '.join(columns)} FROM {table.name} WHERE {condition} "
             f"ORDER BY {', '.join(table.key)}", [org_id] if session_id is None else [org_id, session_id])
         for row in rows:
             yield kind, dict(zip(columns, row, strict=True))
@@ -91,14 +90,14 @@ class Writer:
         """Whether the row was new. Raises FailedPrecondition when it contradicts what is there, or another org has it."""
         for name in ("thread_id", "parent_id"):
             if name in row:
-                self._check_thread(row[name])
+                self._lock_thread(row[name])
         if row.get("session_id") is not None and not has_session(self._connection, Scope(self._org_id), row["session_id"]):
             raise FailedPrecondition("names a session that is not here: it has to come before its chats")
         table = TABLES[kind]
         if (known := self._known(table, row)) is not None:
             _check_same(table, known, row, self._org_id)
             return False
-        members = {**row, "org_id": self._org_id} if table.is_owned else row
+        members = {**row, "org_id": self._org_id}
         if kind in ("assistant", "squad"):
             members["version"] = row["updated_at"]  # not 1, under which what was deleted here may still be in a cache
         self._connection.execute(
@@ -112,23 +111,22 @@ class Writer:
         for thread_id in self._threads:
             self._check_line(thread_id, sound)
         for thread_id in self._threads:
-            threads.discard(self._connection, thread_id)
+            threads.discard(self._connection, self._org_id, thread_id)
 
     def _known(self, table: Table, row: Row) -> Mapping[str, Any] | None:
-        columns = ["org_id"] if table.is_owned else list(row)
+        # Ids of records are unique in all orgs, places in threads in their own.
+        columns, key = ["org_id"], {name: row[name] for name in table.key}
+        if table.is_in_threads:
+            columns, key = list(row), {"org_id": self._org_id, **key}
         found = self._connection.execute(
-            f"SELECT {', '.join(columns)} FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in table.key)}",
-            [row[name] for name in table.key]).fetchone()
+            f"SELECT {', '.join(columns)} FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in key)}",
+            list(key.values())).fetchone()
         return found and dict(zip(columns, found, strict=True))
 
-    def _check_thread(self, thread_id: str) -> None:
-        if thread_id in self._threads:
-            return
-        self._threads.add(thread_id)
-        threads.lock(self._connection, thread_id)
-        owners = self._connection.execute(_OWNERS, [thread_id]).fetchall()
-        if any(owner != self._org_id for (owner,) in owners):
-            raise _taken()
+    def _lock_thread(self, thread_id: str) -> None:
+        if thread_id not in self._threads:
+            self._threads.add(thread_id)
+            threads.lock(self._connection, thread_id)
 
     def _check_line(self, thread_id: str, sound: set[str]) -> None:
         """A thread that is its own ancestor would be read for ever."""
@@ -138,24 +136,21 @@ class Writer:
             if above in line:
                 raise FailedPrecondition("has forks that continue each other in a circle")
             line.add(above)
-            row = self._connection.execute("SELECT parent_id FROM forks WHERE thread_id = ?", [above]).fetchone()
+            row = self._connection.execute(
+                "SELECT parent_id FROM forks WHERE org_id = ? AND thread_id = ?", [self._org_id, above]).fetchone()
             above = row[0] if row else None
         sound |= line
 
 
 def _check_same(table: Table, known: Mapping[str, Any], row: Row, org_id: str) -> None:
     """What has the same key is what it was, unless it may have been changed since."""
-    if table.is_owned:
+    if not table.is_in_threads:
         if known["org_id"] != org_id:
-            raise _taken()
+            raise FailedPrecondition("has an id that is taken")
     elif any(known[name] != value and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))
              for name, value in row.items()):  # equal messages need not have equal bytes
         raise FailedPrecondition("is not what is there: this conversation went on in another way since the export; import "
                                  "it into another database, or delete it here first")
-
-
-def _taken() -> FailedPrecondition:
-    return FailedPrecondition("has an id that is taken")
 
 
 def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:

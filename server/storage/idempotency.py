@@ -20,8 +20,7 @@ from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 KEPT_MS = 24 * 60 * 60 * 1000
-_MOST_SWEPT = 4  # an answer may be megabytes: a sweep must not hold up the write it comes with
-_MOST_AT_ONCE = 20
+_MOST_SWEPT = 20  # an answer may be megabytes
 
 
 @dataclass(slots=True)
@@ -29,6 +28,7 @@ class Claim:
     """One call under a key."""
 
     id: str
+    org_id: str
     record: str | None = None
     """What an earlier call under this key has put on record: `chat <id>`, or empty for what has no id; None for nothing."""
     answer: bytes | None = None
@@ -43,8 +43,8 @@ class Claim:
         """
         if self.record is not None:
             raise AnswerLost(self.record)
-        connection.execute("UPDATE idempotency_keys SET record = ? WHERE claim_id = ? AND coalesce(record, '') = ''",
-                           [self.making, self.id])
+        connection.execute("UPDATE idempotency_keys SET record = ? WHERE org_id = ? AND claim_id = ? "
+                           "AND coalesce(record, '') = ''", [self.making, self.org_id, self.id])
 
 
 _held: ContextVar[Claim | None] = ContextVar("claim", default=None)
@@ -68,9 +68,10 @@ def making(noun: str, record_id: str) -> None:
         claim.making = f"{noun} {record_id}"
 
 
-def forget(connection: Connection, noun: str, record_id: str) -> None:
+def forget(connection: Connection, org_id: str, noun: str, record_id: str) -> None:
     """Delete the answers that show a record which is being deleted. Their keys stay used."""
-    connection.execute("UPDATE idempotency_keys SET answer = NULL WHERE record = ?", [f"{noun} {record_id}"])
+    connection.execute("UPDATE idempotency_keys SET answer = NULL WHERE org_id = ? AND record = ?",
+                       [org_id, f"{noun} {record_id}"])
 
 
 class IdempotencyKeys:
@@ -87,7 +88,7 @@ class IdempotencyKeys:
 
         Raises IdempotencyKeyReused when the key belongs to a call with another one, IdempotencyKeyInUse when its call runs.
         """
-        claim = Claim(new_id())
+        claim = Claim(new_id(), scope.org_id)
         owner = scope.org_id, scope.key_id or "", key
         now, dead = self._clock(), await self._dead_elsewhere(owner)
         await self._peers.try_lock(_lock_of(claim.id))
@@ -104,19 +105,21 @@ class IdempotencyKeys:
         """Keep the answer of a call; None when it cannot be kept, and then the key is used all the same."""
         also.set(None)  # the call's own writes are over
         await self._database.write(lambda connection: connection.execute(
-            "UPDATE idempotency_keys SET answer = ?, record = coalesce(record, '') WHERE claim_id = ?",
-            [answer, claim.id]) and None, brief=True)
+            "UPDATE idempotency_keys SET answer = ?, record = coalesce(record, '') WHERE org_id = ? AND claim_id = ?",
+            [answer, claim.org_id, claim.id]) and None, brief=True)
 
     async def free(self, claim: Claim) -> None:
         """Let the key be used again, for any call."""
         also.set(None)
         await self._database.write(lambda connection: connection.execute(
-            "DELETE FROM idempotency_keys WHERE claim_id = ?", [claim.id]) and None, brief=True)
+            "DELETE FROM idempotency_keys WHERE org_id = ? AND claim_id = ?", [claim.org_id, claim.id]) and None, brief=True)
 
     async def sweep(self) -> int:
         """Delete some of what has expired; how many."""
         until = self._clock() - KEPT_MS
-        return await self._database.write(lambda connection: _sweep_some(connection, until, _MOST_AT_ONCE))
+        return await self._database.write(lambda connection: connection.execute(
+            "DELETE FROM idempotency_keys WHERE (org_id, claim_id) IN (SELECT org_id, claim_id FROM idempotency_keys "
+            "WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, _MOST_SWEPT]).rowcount)
 
     async def release(self, claim: Claim) -> None:
         """The call is over. What it put on record is all that counts from here on."""
@@ -137,7 +140,8 @@ class IdempotencyKeys:
                now: int, dead: str | None) -> None:
         connection.lock(f"idempotency:{' '.join(owner)}")  # or two calls might both find the key unused
         claim.record = claim.answer = None
-        _sweep(connection, owner, now - KEPT_MS)
+        connection.execute("DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?",
+                           [*owner, now - KEPT_MS])
         row = connection.execute(
             "SELECT claim_id, boot_id, fingerprint, record, answer FROM idempotency_keys "
             "WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone()
@@ -161,16 +165,3 @@ class IdempotencyKeys:
 
 def _lock_of(claim_id: str) -> str:
     return f"claim:{claim_id}"
-
-
-def _sweep(connection: Connection, owner: tuple[str, str, str], until: int) -> None:
-    """Delete what has expired: what is in this call's way, and a few others."""
-    connection.execute(
-        "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?", [*owner, until])
-    _sweep_some(connection, until, _MOST_SWEPT)
-
-
-def _sweep_some(connection: Connection, until: int, most: int) -> int:
-    return connection.execute(
-        "DELETE FROM idempotency_keys WHERE claim_id IN "
-        "(SELECT claim_id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, most]).rowcount

@@ -242,3 +242,69 @@ CREATE INDEX sessions_by_number ON sessions (org_id, phone_number_id, customer_n
 def key_expiry(db: Database) -> None:
     """When a key ends by itself."""
     db.execute("ALTER TABLE keys ADD COLUMN expires_at INTEGER")
+
+
+@migrations()
+def keys_with_org(db: Database) -> None:
+    """Messages, forks and the events of streams are their org's by their keys, as everything else is.
+
+    A thread with the id of another org's is then another thread, as on PostgreSQL. The org does not lead here: a file is one
+    shard, and ids are in the order of time, so that what is new is at the end. Measured with 20 orgs against keys without
+    any: appending took 29 % longer with the org first, 4 to 6 % with it second, as with it outside of the key; a file of
+    messages of 250 bytes is 8 % larger in each case. The other indexes find the same rows by their ids alone.
+    """
+    for statement in (OWNERS + _WITH_ORG).split(";"):
+        db.execute(statement)
+
+
+# Whose each thread is: that of the chats and sessions in it, or of a thread that continues it.
+# What is nobody's is what nothing needs any more, as `checking.py` has it.
+OWNERS = """
+CREATE TABLE owners (thread_id TEXT PRIMARY KEY, org_id TEXT NOT NULL);
+INSERT INTO owners (thread_id, org_id)
+    WITH RECURSIVE owner (thread_id, org_id) AS (
+        SELECT thread_id, org_id FROM chats UNION SELECT thread_id, org_id FROM sessions
+        UNION SELECT parent_id, org_id FROM forks JOIN owner ON owner.thread_id = forks.thread_id)
+    SELECT thread_id, min(org_id) FROM owner GROUP BY thread_id;
+"""
+_WITH_ORG = """
+CREATE TABLE messages_of_orgs (
+    org_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (thread_id, org_id, seq)
+) WITHOUT ROWID;
+INSERT INTO messages_of_orgs SELECT org_id, thread_id, seq, body FROM messages CROSS JOIN owners USING (thread_id);
+DROP TABLE messages;
+ALTER TABLE messages_of_orgs RENAME TO messages;
+
+CREATE TABLE forks_of_orgs (
+    org_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    parent_id TEXT NOT NULL,
+    parent_seq INTEGER NOT NULL,
+    PRIMARY KEY (thread_id, org_id)
+) WITHOUT ROWID;
+INSERT INTO forks_of_orgs SELECT org_id, thread_id, parent_id, parent_seq FROM owners JOIN forks USING (thread_id);
+DROP TABLE forks;
+ALTER TABLE forks_of_orgs RENAME TO forks;
+CREATE INDEX forks_by_parent ON forks (parent_id);
+
+CREATE TABLE chat_events_of_orgs (
+    org_id TEXT NOT NULL,
+    chat_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (chat_id, org_id, sequence)
+) WITHOUT ROWID;
+INSERT INTO chat_events_of_orgs SELECT chats.org_id, chat_id, sequence, chat_events.body
+    FROM chat_events JOIN chats ON chats.id = chat_id;
+DROP TABLE chat_events;
+ALTER TABLE chat_events_of_orgs RENAME TO chat_events;
+
+DROP TABLE owners;
+-- A lane that several orgs had is now one of each.
+UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
+    SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
+"""

@@ -1,8 +1,8 @@
 """The outbox: what is to be delivered elsewhere, written in the same transaction as what it is about.
 
-A lane is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is delivered is
-gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week. Sends nothing
-(`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
+A lane of an org is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is
+delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week. Sends
+nothing (`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
 """
 
 from __future__ import annotations
@@ -89,15 +89,13 @@ class Outbox:
         put = False
         for one in deliveries:
             put = True
-            now = self._clock()
-            connection.lock(f"lane:{one.lane}")  # or two might both find it empty
+            connection.lock(f"lane:{one.lane}")  # or a later row might be seen, and be due, before this one
             connection.execute(
                 "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, "
-                "CASE WHEN ?6 = 'waiting' AND NOT EXISTS (SELECT 1 FROM outbox WHERE lane = ?4 AND state = 'waiting') "
-                "THEN ?7 END, ?7, ?8, ?9)",
-                [one.id, one.org_id, one.kind, one.lane, one.chat_id, "recorded" if one.recorded else "waiting", now,
-                 one.body, orjson.dumps(one.target)])
+                "VALUES (?, ?, ?, ?, ?, ?, 0, NULL, ?, ?, ?)",
+                [one.id, one.org_id, one.kind, one.lane, one.chat_id, "recorded" if one.recorded else "waiting",
+                 self._clock(), one.body, orjson.dumps(one.target)])
+            self._advance(connection, one.org_id, one.lane)
         return put
 
     def wake(self) -> None:
@@ -109,7 +107,8 @@ class Outbox:
         now = self._clock()
 
         def work(connection: Connection) -> bool:
-            connection.execute("DELETE FROM receipts WHERE received_at < ?", [now - _REMEMBERED_MS])
+            connection.execute("DELETE FROM receipts WHERE org_id = ? AND receipt = ? AND received_at < ?",
+                               [delivery.org_id, receipt, now - _REMEMBERED_MS])
             fresh = connection.execute("INSERT INTO receipts (org_id, receipt, received_at) VALUES (?, ?, ?) "
                                        "ON CONFLICT DO NOTHING", [delivery.org_id, receipt, now]).rowcount == 1
             if fresh:
@@ -135,7 +134,8 @@ class Outbox:
     async def begin(self, waiting: Waiting) -> bool:
         """Count an attempt, before it is made; False when the row is gone."""
         return await self._database.write(lambda connection: connection.execute(
-            "UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", [waiting.seq]).rowcount == 1)
+            "UPDATE outbox SET attempts = attempts + 1 WHERE org_id = ? AND seq = ?",
+            [waiting.org_id, waiting.seq]).rowcount == 1)
 
     async def delivered(self, waiting: Waiting) -> None:
         """Take a row away, and say so on its chat when it was the last of it."""
@@ -144,7 +144,8 @@ class Outbox:
     async def again(self, waiting: Waiting, due_at: int, reason: str) -> None:
         """Let a row wait until `due_at`; its lane waits with it."""
         await self._database.write(lambda connection: connection.execute(
-            "UPDATE outbox SET due_at = ?, reason = ? WHERE seq = ?", [due_at, reason, waiting.seq]) and None)
+            "UPDATE outbox SET due_at = ?, reason = ? WHERE org_id = ? AND seq = ?",
+            [due_at, reason, waiting.org_id, waiting.seq]) and None)
 
     async def bury(self, waiting: Waiting, reason: str) -> None:
         """Give a row up, and what else there is of its chat; the lane goes on."""
@@ -156,66 +157,72 @@ class Outbox:
 
         def work(connection: Connection) -> int:
             dead = connection.execute(
-                "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE state = 'dead' AND chat_id IS NULL "
-                "AND created_at < ? LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
+                "DELETE FROM outbox WHERE (org_id, seq) IN (SELECT org_id, seq FROM outbox WHERE state = 'dead' "
+                "AND chat_id IS NULL AND created_at < ? LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
             return dead + connection.execute(
                 "DELETE FROM receipts WHERE (org_id, receipt) IN (SELECT org_id, receipt FROM receipts "
                 "WHERE received_at < ? ORDER BY received_at LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
 
         return await self._database.write(work)
 
-    def settle(self, connection: Connection, row_id: str) -> None:
+    def settle(self, connection: Connection, org_id: str, row_id: str) -> None:
         """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that before."""
-        row = connection.execute("DELETE FROM outbox WHERE id = ? RETURNING lane", [row_id]).fetchone()
+        row = connection.execute(
+            "DELETE FROM outbox WHERE org_id = ? AND id = ? RETURNING lane", [org_id, row_id]).fetchone()
         if row is None:
             raise Aborted("this was answered before")
-        self._advance(connection, row[0])
+        self._advance(connection, org_id, row[0])
 
-    def forget(self, connection: Connection, chat_ids: Collection[str]) -> None:
+    def forget(self, connection: Connection, org_id: str, chat_ids: Collection[str]) -> None:
         """Take away what there is of chats that are deleted, sent or not."""
         for chat_id in chat_ids:
-            lanes = connection.execute("DELETE FROM outbox WHERE chat_id = ? RETURNING lane", [chat_id]).fetchall()
+            lanes = connection.execute(
+                "DELETE FROM outbox WHERE org_id = ? AND chat_id = ? RETURNING lane", [org_id, chat_id]).fetchall()
             for lane in {lane for (lane,) in lanes}:
-                self._advance(connection, lane)
+                self._advance(connection, org_id, lane)
 
     def _delivered(self, connection: Connection, waiting: Waiting) -> None:
         connection.lock(f"lane:{waiting.lane}")
-        gone = connection.execute("DELETE FROM outbox WHERE seq = ?", [waiting.seq]).rowcount
-        self._advance(connection, waiting.lane)
+        gone = connection.execute(
+            "DELETE FROM outbox WHERE org_id = ? AND seq = ?", [waiting.org_id, waiting.seq]).rowcount
+        self._advance(connection, waiting.org_id, waiting.lane)
         left = waiting.chat_id and connection.execute(
-            "SELECT 1 FROM outbox WHERE chat_id = ? AND state = 'waiting'", [waiting.chat_id]).fetchone()
+            "SELECT 1 FROM outbox WHERE org_id = ? AND chat_id = ? AND state = 'waiting'",
+            [waiting.org_id, waiting.chat_id]).fetchone()
         if gone and waiting.chat_id and not left:
-            _tell(connection, waiting.chat_id, "sent", "The message was handed to the carrier.")
+            _tell(connection, waiting, "sent", "The message was handed to the carrier.")
 
     def _bury(self, connection: Connection, waiting: Waiting, reason: str) -> None:
-        bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE "
+        bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE org_id = ? AND"
         connection.lock(f"lane:{waiting.lane}")
-        gone = connection.execute(f"{bury} seq = ?", [_NO_TARGET, reason, waiting.seq]).rowcount
+        gone = connection.execute(f"{bury} seq = ?", [_NO_TARGET, reason, waiting.org_id, waiting.seq]).rowcount
         if gone and waiting.chat_id:
             connection.execute(f"{bury} chat_id = ? AND state = 'waiting'",
-                               [_NO_TARGET, "an earlier part of the message was not sent", waiting.chat_id])
-            _tell(connection, waiting.chat_id, "failed", f"The message was not sent: {reason}.")
+                               [_NO_TARGET, "an earlier part of the message was not sent", waiting.org_id, waiting.chat_id])
+            _tell(connection, waiting, "failed", f"The message was not sent: {reason}.")
         # What was told of a chat must not outlive the chat's deletion for long.
-        connection.execute("DELETE FROM outbox WHERE state = 'dead' AND chat_id IS NULL AND created_at < ?",
-                           [self._clock() - _REMEMBERED_MS])
-        self._advance(connection, waiting.lane)
+        connection.execute("DELETE FROM outbox WHERE org_id = ? AND state = 'dead' AND chat_id IS NULL AND created_at < ?",
+                           [waiting.org_id, self._clock() - _REMEMBERED_MS])
+        self._advance(connection, waiting.org_id, waiting.lane)
 
-    def _advance(self, connection: Connection, lane: str) -> None:
+    def _advance(self, connection: Connection, org_id: str, lane: str) -> None:
         """Make the first row of a lane due, if it is not."""
         connection.lock(f"lane:{lane}")
         connection.execute(
-            "UPDATE outbox SET due_at = ?2 WHERE due_at IS NULL "
-            "AND seq = (SELECT min(seq) FROM outbox WHERE lane = ?1 AND state = 'waiting')", [lane, self._clock()])
+            "UPDATE outbox SET due_at = ?3 WHERE org_id = ?1 AND due_at IS NULL "
+            "AND seq = (SELECT min(seq) FROM outbox WHERE org_id = ?1 AND lane = ?2 AND state = 'waiting')",
+            [org_id, lane, self._clock()])
 
 
-def _tell(connection: Connection, chat_id: str, status: str, message: str) -> None:
+def _tell(connection: Connection, waiting: Waiting, status: str, message: str) -> None:
     """Say on a chat how its delivery stands."""
-    row = connection.execute("SELECT body FROM chats WHERE id = ?", [chat_id]).fetchone()
+    own = [waiting.org_id, waiting.chat_id]
+    row = connection.execute("SELECT body FROM chats WHERE org_id = ? AND id = ?", own).fetchone()
     if row is None:
         return
     chat = Chat.FromString(row[0])
     chat.transport.status, chat.transport.message = status, message
-    connection.execute("UPDATE chats SET body = ? WHERE id = ?", [chat.SerializeToString(), chat_id])
+    connection.execute("UPDATE chats SET body = ? WHERE org_id = ? AND id = ?", [chat.SerializeToString(), *own])
 
 
 def _but(column: str, values: Collection[Any]) -> str:

@@ -1,9 +1,11 @@
 """The schema on PostgreSQL: the tables and columns of `migrations.py`, in migrations that are only ever appended to.
 
-Keys are led by the org's id wherever a row has one, so that a sharded PostgreSQL can keep an org together.
+What an org has is keyed by the org first, and nothing of it is unique without the org, so that a sharded PostgreSQL can keep
+it together; `orgs` and `keys`, which are read before the org is known, are to be on every shard.
 """
 
 from server.storage.database import Connection, DatabaseError
+from server.storage.migrations import OWNERS
 
 MOVING = "parley_moving"
 """The table that is there while a store is moved into the database."""
@@ -229,6 +231,74 @@ CREATE TABLE key_secret (
 )
 """
 
+_LED_BY_ORG = """
+ALTER TABLE messages ADD COLUMN org_id TEXT;
+UPDATE messages SET org_id = owners.org_id FROM owners WHERE owners.thread_id = messages.thread_id;
+DELETE FROM messages WHERE org_id IS NULL;
+ALTER TABLE messages ALTER COLUMN org_id SET NOT NULL, DROP CONSTRAINT messages_pkey,
+    ADD PRIMARY KEY (org_id, thread_id, seq);
+
+ALTER TABLE forks ADD COLUMN org_id TEXT;
+UPDATE forks SET org_id = owners.org_id FROM owners WHERE owners.thread_id = forks.thread_id;
+DELETE FROM forks WHERE org_id IS NULL;
+ALTER TABLE forks ALTER COLUMN org_id SET NOT NULL, DROP CONSTRAINT forks_pkey, ADD PRIMARY KEY (org_id, thread_id);
+DROP INDEX forks_by_parent;
+CREATE INDEX forks_by_parent ON forks (org_id, parent_id);
+
+ALTER TABLE chat_events ADD COLUMN org_id TEXT;
+UPDATE chat_events SET org_id = chats.org_id FROM chats WHERE chats.id = chat_id;
+DELETE FROM chat_events WHERE org_id IS NULL;
+ALTER TABLE chat_events ALTER COLUMN org_id SET NOT NULL, DROP CONSTRAINT chat_events_pkey,
+    ADD PRIMARY KEY (org_id, chat_id, sequence);
+
+DROP TABLE owners;
+
+DROP INDEX assistants_by_id;
+CREATE INDEX assistants_by_id ON assistants (id);
+DROP INDEX squads_by_id;
+CREATE INDEX squads_by_id ON squads (id);
+DROP INDEX tools_by_id;
+CREATE INDEX tools_by_id ON tools (id);
+DROP INDEX sessions_by_id;
+CREATE INDEX sessions_by_id ON sessions (id);
+DROP INDEX chats_by_id;
+CREATE INDEX chats_by_id ON chats (id);
+
+DROP INDEX sessions_by_thread;
+CREATE INDEX sessions_by_thread ON sessions (org_id, thread_id);
+DROP INDEX chats_by_session;
+CREATE INDEX chats_by_session ON chats (org_id, session_id, created_at) WHERE session_id IS NOT NULL;
+DROP INDEX chats_by_thread;
+CREATE INDEX chats_by_thread ON chats (org_id, thread_id, first_seq);
+DROP INDEX chats_by_previous;
+CREATE INDEX chats_by_previous ON chats (org_id, previous_chat_id) WHERE previous_chat_id IS NOT NULL;
+DROP INDEX chats_unfinished;
+CREATE INDEX chats_unfinished ON chats (org_id, id) WHERE status = 'in_progress';
+
+ALTER TABLE idempotency_keys DROP CONSTRAINT idempotency_keys_claim_id_key;
+CREATE UNIQUE INDEX idempotency_keys_by_claim ON idempotency_keys (org_id, claim_id);
+DROP INDEX idempotency_keys_by_record;
+CREATE INDEX idempotency_keys_by_record ON idempotency_keys (org_id, record) WHERE record IS NOT NULL;
+
+ALTER TABLE outbox DROP CONSTRAINT outbox_pkey, ADD PRIMARY KEY (org_id, seq), DROP CONSTRAINT outbox_id_key;
+CREATE UNIQUE INDEX outbox_by_id ON outbox (org_id, id);
+ALTER TABLE outbox ALTER COLUMN seq DROP IDENTITY;
+CREATE SEQUENCE outbox_seq OWNED BY outbox.seq;
+SELECT setval('outbox_seq', coalesce(max(seq), 0) + 1, FALSE) FROM outbox;
+ALTER TABLE outbox ALTER COLUMN seq SET DEFAULT nextval('outbox_seq');
+DROP INDEX outbox_lanes;
+CREATE INDEX outbox_lanes ON outbox (org_id, lane, seq) WHERE state = 'waiting';
+DROP INDEX outbox_by_chat;
+CREATE INDEX outbox_by_chat ON outbox (org_id, chat_id) WHERE chat_id IS NOT NULL;
+UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
+    SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
+"""
+"""The indexes by id alone are for imports: an id that another org has is refused, as SQLite's keys have it.
+
+Citus does not distribute a table with an IDENTITY column and a key of a reference table: the outbox's seq is a default.
+"""
+
 _BY_BYTES = 'text COLLATE "C"'
 """Text is ordered as SQLite orders it, whatever the database's locale is."""
-MIGRATIONS = [("first schema", _FIRST.replace("TEXT", _BY_BYTES))]
+MIGRATIONS = [("first schema", _FIRST.replace("TEXT", _BY_BYTES)),
+              ("keys led by org", (OWNERS + _LED_BY_ORG).replace("TEXT", _BY_BYTES))]

@@ -107,7 +107,8 @@ class Sessions:
 
     async def history(self, stored: StoredSession) -> list[Message]:
         """Everything said in a session, oldest first."""
-        return await self._database.read(lambda connection: threads.read(connection, stored.thread_id))
+        return await self._database.read(lambda connection: threads.read(
+            connection, stored.session.org_id, stored.thread_id))
 
     async def get(self, scope: Scope, session_id: str | None) -> Session:
         """The session with its messages and costs. Raises NotFound."""
@@ -139,14 +140,15 @@ class Sessions:
         """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
         await self._write(lambda connection: self._told(
-            connection, _update(connection, session.id, self._clock(), change, messages)), erases=messages is not None)
+            connection, session.org_id, _update(connection, session, self._clock(), change, messages)),
+            erases=messages is not None)
         return await self.get(scope, session.id)
 
     async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
         """Add to what was said. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
         await self._write(lambda connection: self._told(
-            connection, _append(connection, session.id, self._clock(), messages)))
+            connection, session.org_id, _append(connection, session, self._clock(), messages)))
 
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
@@ -161,13 +163,14 @@ class Sessions:
             f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
             [org_id, until, until, limit])])
 
-    async def delete_expired(self, session_ids: Sequence[str], until: int) -> int:
+    async def delete_expired(self, org_id: str, session_ids: Sequence[str], until: int) -> int:
         """Delete sessions as their owner would; how many were still there, and not in use again since."""
 
         def work(connection: Connection) -> int:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM sessions WHERE id IN ({', '.join('?' * len(session_ids))}) AND {_ENDED}",
-                [*session_ids, until]).fetchall()
+            # One at a time: SQLite would look for several of an org's in all that the org has.
+            found = [connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
+                                        [org_id, session_id, until]).fetchone() for session_id in session_ids]
+            rows = [row for row in found if row]
             for stored in map(_from_row, rows):
                 _delete(connection, self._outbox, _with_costs(connection, stored.session), stored.private)
             return len(rows)
@@ -180,10 +183,9 @@ class Sessions:
         await self._database.write(work, erases=erases)
         self._outbox.wake()
 
-    def _told(self, connection: Connection, session_id: str) -> None:
+    def _told(self, connection: Connection, org_id: str, session_id: str) -> None:
         """Announce that a session was updated."""
-        row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
-        stored = _from_row(row)
+        stored = _read(connection, org_id, session_id)
         self._outbox.announce(connection, "session.updated", _with_costs(connection, stored.session), stored.private)
 
 
@@ -203,7 +205,7 @@ def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> b
          number, session.status, session.expiration_seconds, ms_of(session.created_at), ms_of(session.updated_at),
          session.id, orjson.dumps(new.variables), orjson.dumps(new.private) if new.private else None,
          body.SerializeToString()])
-    threads.append(connection, session.id, 0, session.messages)
+    threads.append(connection, session.org_id, session.id, 0, session.messages)
     return outbox.announce(connection, "session.created", body, new.private)
 
 
@@ -212,52 +214,61 @@ def lock_session(connection: Connection, session_id: str) -> None:
     connection.lock(f"session:{session_id}")
 
 
-def _update(connection: Connection, session_id: str, now: int, change: Callable[[Session], None],
-            messages: Sequence[Message] | None) -> str:
-    lock_session(connection, session_id)
-    row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", [session_id]).fetchone()
+def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession:
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id = ?", [org_id, session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    stored = _from_row(row)
+    return _from_row(row)
+
+
+def _update(connection: Connection, found: Session, now: int, change: Callable[[Session], None],
+            messages: Sequence[Message] | None) -> str:
+    lock_session(connection, found.id)
+    stored = _read(connection, found.org_id, found.id)
     session = stored.session
     change(session)
     # What is said anew goes to a new thread: the chats of this session keep their places in the old one.
     thread_id = stored.thread_id if messages is None else new_id()
     connection.execute(
         "UPDATE sessions SET name = ?1, status = ?2, expiration_seconds = ?3, "
-        "updated_at = CASE WHEN updated_at > ?4 THEN updated_at ELSE ?4 END, thread_id = ?5, body = ?6 WHERE id = ?7",
+        "updated_at = CASE WHEN updated_at > ?4 THEN updated_at ELSE ?4 END, thread_id = ?5, body = ?6 "
+        "WHERE org_id = ?7 AND id = ?8",
         [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
-         session.SerializeToString(), session_id])
+         session.SerializeToString(), session.org_id, session.id])
     if messages is not None:
-        threads.append(connection, thread_id, 0, messages)
-        threads.discard(connection, stored.thread_id)
-    return session_id
+        threads.append(connection, session.org_id, thread_id, 0, messages)
+        threads.discard(connection, session.org_id, stored.thread_id)
+    return session.id
 
 
-def _append(connection: Connection, session_id: str, now: int, messages: Sequence[Message]) -> str:
+def _append(connection: Connection, session: Session, now: int, messages: Sequence[Message]) -> str:
     row = connection.execute(
-        "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END WHERE id = ?2 "
-        "RETURNING thread_id", [now, session_id]).fetchone()
+        "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END "
+        "WHERE org_id = ?2 AND id = ?3 RETURNING thread_id", [now, session.org_id, session.id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    threads.append(connection, row[0], threads.next_seq(connection, row[0]), messages)
-    return session_id
+    threads.append(connection, session.org_id, row[0], threads.next_seq(connection, session.org_id, row[0]), messages)
+    return session.id
 
 
 def _delete(connection: Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
+    org_id, own = session.org_id, [session.org_id, session.id]
     lock_session(connection, session.id)
-    row = connection.execute("DELETE FROM sessions WHERE id = ? RETURNING thread_id", [session.id]).fetchone()
+    row = connection.execute("DELETE FROM sessions WHERE org_id = ? AND id = ? RETURNING thread_id", own).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    keep_numbers(connection, "session_id = ?", [session.id])
-    connection.execute("DELETE FROM chat_events WHERE chat_id IN (SELECT id FROM chats WHERE session_id = ?)", [session.id])
-    gone = connection.execute("DELETE FROM chats WHERE session_id = ? RETURNING id, thread_id", [session.id]).fetchall()
-    forget(connection, "session", session.id)
+    keep_numbers(connection, org_id, "session_id = ?", session.id)
+    connection.execute("DELETE FROM chat_events WHERE org_id = ?1 "
+                       "AND chat_id IN (SELECT id FROM chats WHERE org_id = ?1 AND session_id = ?2)", own)
+    gone = connection.execute(
+        "DELETE FROM chats WHERE org_id = ? AND session_id = ? RETURNING id, thread_id", own).fetchall()
+    forget(connection, org_id, "session", session.id)
     for chat_id, _ in gone:
-        forget(connection, "chat", chat_id)
+        forget(connection, org_id, "chat", chat_id)
     for thread_id in sorted({row[0], *(thread_id for _, thread_id in gone)}):
-        threads.discard(connection, thread_id)
-    outbox.forget(connection, [chat_id for chat_id, _ in gone])
+        threads.discard(connection, org_id, thread_id)
+    outbox.forget(connection, org_id, [chat_id for chat_id, _ in gone])
     alone = Session()
     alone.CopyFrom(session)
     del alone.messages[:]
@@ -282,7 +293,8 @@ def _from_row(row: tuple) -> StoredSession:
 def _with_costs(connection: Connection, session: Session) -> Session:
     rows = connection.execute(
         "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
-        "WHERE session_id = ? GROUP BY provider, model ORDER BY provider, model", [session.id])
+        "WHERE org_id = ? AND session_id = ? GROUP BY provider, model ORDER BY provider, model",
+        [session.org_id, session.id])
     for provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
         part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
                     estimated=bool(estimated) or None)

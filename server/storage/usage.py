@@ -31,10 +31,10 @@ class Usage:
         return [_row(names, row) for row in rows if row[len(names)]]  # the row of everything is there for nothing, too
 
 
-def keep_numbers(connection: Connection, condition: str, parameters: list[Any]) -> None:
-    """Keep what the chats under `condition`, which are about to be deleted, used: deleting does not change a bill."""
+def keep_numbers(connection: Connection, org_id: str, condition: str, value: str) -> None:
+    """Keep what an org's chats under `condition`, which are about to be deleted, used: deleting does not change a bill."""
     connection.execute(f"INSERT INTO deleted_usage ({_NUMBERS}) SELECT {_NUMBERS} FROM chats "
-                       f"WHERE status <> 'in_progress' AND {condition}", parameters)
+                       f"WHERE org_id = ? AND status <> 'in_progress' AND {condition}", [org_id, value])
 
 
 def _query(org_id: str, start: int | None, end: int | None, group_by: Collection[str]) -> tuple[str, list[Any]]:

@@ -158,21 +158,24 @@ async def many_messages(sizes: Sizes) -> list[Goal]:
             at_most("S7", f"{what}: the latest 20, p99", 2.5, large[1][1] / small[1][1], "×")]
 
 
-def _fill(service: Parley, messages: int) -> list[str]:
-    threads = [new_id() for _ in range(max(1, messages // 100))]
+def _fill(service: Parley, messages: int) -> list[tuple[str, str]]:
+    """So many more messages, in threads of the one org; which threads."""
     with contextlib.closing(sqlite3.connect(service.process.data / "parley.db", timeout=30)) as database, database:
-        database.executemany("INSERT INTO messages (thread_id, seq, body) VALUES (?, ?, ?)", (
-            (thread, seq, b"x" * 200) for thread in threads for seq in range(100)))
+        org_id, = database.execute("SELECT id FROM orgs").fetchone()
+        threads = [(org_id, new_id()) for _ in range(max(1, messages // 100))]
+        database.executemany("INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)", (
+            (*thread, seq, b"x" * 200) for thread in threads for seq in range(100)))
     return threads
 
 
-def _latest(service: Parley, threads: list[str]) -> tuple[float, float]:
+def _latest(service: Parley, threads: list[tuple[str, str]]) -> tuple[float, float]:
     times = []
     with contextlib.closing(sqlite3.connect(service.process.data / "parley.db")) as database:
         for number in range(4_000):
             thread = threads[number * 7919 % len(threads)]
             began = time.perf_counter()
-            database.execute("SELECT body FROM messages WHERE thread_id = ? ORDER BY seq DESC LIMIT 20", [thread]).fetchall()
+            database.execute("SELECT body FROM messages WHERE org_id = ? AND thread_id = ? ORDER BY seq DESC LIMIT 20",
+                             thread).fetchall()
             times.append(time.perf_counter() - began)
     times = sorted(times[1_000:])
     return times[len(times) // 2], times[int(len(times) * 0.99)]

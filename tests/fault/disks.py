@@ -201,7 +201,7 @@ def _large(folder: Path) -> None:
     store = open_store(folder)
     store.database.migrate(lambda connection: connection.execute(
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 2000) "
-        "INSERT INTO messages SELECT x, 0, zeroblob(500) FROM n"))
+        "INSERT INTO messages SELECT 'o', x, 0, zeroblob(500) FROM n"))
     store.close()
 
 

@@ -104,7 +104,7 @@ async def _streams(recorder: Recorder, say: Acknowledge, chance: random.Random) 
         exchange.chat.status = "in_progress"
         for sequence in range(chance.randrange(1, 5)):
             event = ChatEvent(chat_id=chat_id, sequence=sequence, delta=ContentDelta(text=_text(chance)))
-            await recorder.store.chats.keep_events(chat_id, [event], None if sequence else exchange)
+            await recorder.store.chats.keep_events(exchange.chat.org_id, chat_id, [event], None if sequence else exchange)
             say(f"+ {chat_id}\n")
         exchange.chat.status = "completed"
         await _record(recorder, say, Exchange(**{name: getattr(exchange, name) for name in Exchange.__slots__

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.struct_pb2 import Value
 
@@ -14,6 +14,7 @@ from server.clock import timestamp
 from server.ids import new_id
 from server.messages import text_of
 from server.storage.chats import Exchange, StoredChat
+from server.storage.database import Connection, Database
 from server.storage.keys import NewKey
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, StoredSession
@@ -66,6 +67,30 @@ class PostgresPlace(Place):
 
     async def _open(self, key_secret: str | None) -> Store:
         return await connect_store(self.url, key_secret, clock=self._clock)
+
+
+class Rows(NamedTuple):
+    """A table's columns and all its rows, in one order on both engines."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+TABLES = ("orgs", "keys", "assistants", "squads", "tools", "sessions", "chats", "chat_events", "forks", "messages",
+          "idempotency_keys", "deleted_usage", "outbox", "receipts")
+"""What others refer to first."""
+
+
+async def all_rows(database: Database) -> dict[str, Rows]:
+    def work(connection: Connection) -> dict[str, Rows]:
+        found = {}
+        for table in TABLES:
+            columns = sorted(column.name for column in connection.columns(table))
+            rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
+            found[table] = Rows(columns, sorted(rows, key=repr))
+        return found
+
+    return await database.read(work)
 
 
 def message(role: str, text: str) -> Message:

@@ -420,7 +420,7 @@ def with_rows(path):
     store = open_store(path)
     store.database.migrate(lambda connection: connection.execute(
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
-        "INSERT INTO messages SELECT x, 0, zeroblob(500) FROM n"))
+        "INSERT INTO messages SELECT 'o', x, 0, zeroblob(500) FROM n"))
     store.close()
     return path / "parley.db"
 

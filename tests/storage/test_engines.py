@@ -149,7 +149,8 @@ async def test_values_come_back_as_the_types_that_they_went_in_as(database):
         "INSERT INTO deleted_usage (org_id, key_id, assistant_id, created_at, prompt_tokens, completion_tokens, cost, "
         "estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row) and None)
     await database.write(lambda connection: connection.execute(
-        "INSERT INTO messages (thread_id, seq, body) VALUES (?1, ?2, ?3), (?1, 1, ?3)", ["t", 0, b"\0\xff"]) and None)
+        "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?1, ?1, ?2, ?3), (?1, ?1, 1, ?3)",
+        ["t", 0, b"\0\xff"]) and None)
 
     def work(connection):
         sums = connection.execute("SELECT sum(created_at), sum(cost), max(estimated), count(*), min(assistant_id) "

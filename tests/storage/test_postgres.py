@@ -1,7 +1,9 @@
 """PostgreSQL: lost connections, transactions in one another's way, several servers, and what operators are told."""
 
 import asyncio
+import re
 import secrets
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,12 +12,16 @@ from server.errors import FailedPrecondition, IdempotencyKeyInUse, InvalidArgume
 from server.ids import new_id
 from server.storage.database import DatabaseError
 from server.storage.idempotency import Claim
-from server.storage.postgres_connection import translated, wait_for
+from server.storage.postgres_connection import PostgresConnection, translated, wait_for
 from server.storage.postgres_errors import postgres_error
+from server.storage.postgres_migrations import MIGRATIONS
 from server.storage.store import connect_store
-from tests.storage.records import PostgresPlace, Recorder, texts
+from tests.storage.records import TABLES, PostgresPlace, Recorder, texts
 
 from .test_engines import insert, names
+from .test_upgrades import Org
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 @pytest.fixture
@@ -156,8 +162,45 @@ async def test_servers_that_start_at_once_make_one_schema_and_one_secret(postgre
 
     made = await stores[0].keys.create("acme", "api")
     assert [(await store.keys.caller(made.key)).key_id for store in stores] == [made.id] * 4
-    assert postgres.run("SELECT count(*) FROM parley_migrations", place.url) == [(1,)]
+    assert postgres.run("SELECT count(*) FROM parley_migrations", place.url) == [(len(MIGRATIONS),)]
     await place.close()
+
+
+REFERENCE_TABLES = {"orgs", "keys"}
+LOCAL_TABLES = {"key_secret", "parley_migrations"}
+
+
+async def test_every_table_can_be_distributed_by_org_and_the_readme_names_it(postgres, place, store):
+    indexes = postgres.run(
+        "SELECT relname, indexrelid::regclass::text, indisunique, attname FROM pg_class "
+        "LEFT JOIN pg_index ON indrelid = pg_class.oid LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
+        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace", place.url)
+    tables = {table for table, *_ in indexes} - REFERENCE_TABLES - LOCAL_TABLES
+
+    assert [index for table, index, unique, first in indexes if table in tables and unique and first != "org_id"] == []
+    assert {table for table, _, _, first in indexes if first == "org_id"} - REFERENCE_TABLES == tables
+    assert set(re.findall(r"create_reference_table\('(\w+)'\)", README)) == REFERENCE_TABLES
+    distributed = re.search(r"create_distributed_table\(name, 'org_id'\) FROM unnest\(ARRAY\[(.*?)\]", README, re.DOTALL)
+    assert set(re.findall(r"'(\w+)'", distributed[1])) == tables
+
+
+async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch):
+    said, execute = set(), PostgresConnection.execute
+
+    def heard(self, sql, parameters=()):
+        said.add(sql)
+        return execute(self, sql, parameters)
+
+    monkeypatch.setattr(PostgresConnection, "execute", heard)
+    org = Org(recorder)
+    await org.fill()
+    await org.shown(recorder.store)
+    await org.go_on(recorder.store)
+
+    tables = "|".join({*TABLES} - REFERENCE_TABLES)
+    ours = {sql for sql in said if re.search(rf"\b(FROM|INTO|UPDATE) ({tables})\b", sql)}
+    assert len(ours) > 30
+    assert {sql for sql in ours if not re.search(r"\borg_id = |^INSERT INTO \w+ \([^)]*org_id", sql)} == set()
 
 
 async def test_database_of_a_newer_version_is_refused(postgres, place, store):

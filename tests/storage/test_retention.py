@@ -82,7 +82,7 @@ async def test_session_in_use_again_between_the_search_and_the_deletion_stays(st
     await recorder.say("back again", session=session)
 
     assert found == [session.session.id]
-    assert await store.sessions.delete_expired(found, until) == 0
+    assert await store.sessions.delete_expired(recorder.key.org_id, found, until) == 0
     assert await is_there(store, recorder, session)
 
 
@@ -103,7 +103,7 @@ async def test_chats_of_a_chain_go_one_by_one_and_leave_what_younger_ones_need(s
 
 async def test_exchange_in_progress_stays(store, recorder, clock, sweep):
     exchange = recorder.exchange("one", status="in_progress")
-    await store.chats.keep_events(exchange.chat.id, [], exchange)
+    await store.chats.keep_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
     clock.now += 40 * DAY
 
     assert (await sweep(30))["chats"] == 0

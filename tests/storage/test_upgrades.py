@@ -1,0 +1,125 @@
+"""A database of an older schema: brought up to date, it has all that it had, and it goes on. On both engines."""
+
+import pytest
+from sqlite_utils import Migrations
+
+from generated.parley.v1.chat_pb2 import ChatEvent, ContentDelta
+from server.storage import migrations, postgres_migrations
+from server.storage.checking import findings
+from server.storage.outbox import Delivery
+from tests.storage.records import TABLES, PostgresPlace, Recorder, SqlitePlace, all_rows, message, texts
+
+
+@pytest.fixture
+def older(monkeypatch):
+    """The program before every key had the org, until it is called."""
+    known = migrations.migrations._migrations
+    before = Migrations("parley")
+    before._migrations = known[:[one.name for one in known].index("keys_with_org")]
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "migrations", before)
+        patched.setattr(postgres_migrations, "MIGRATIONS", postgres_migrations.MIGRATIONS[:1])
+        yield patched.undo
+
+
+@pytest.fixture
+async def elsewhere(engine, request, clock, tmp_path):
+    """A place that nobody has opened yet."""
+    if engine == "sqlite":
+        place = SqlitePlace(clock, tmp_path / "old")
+    else:
+        place = PostgresPlace(clock, request.getfixturevalue("postgres").new_database())
+    yield place
+    await place.close()
+
+
+class Org:
+    """Something of everything that is in threads, of one org; `shown` is what a caller sees of it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.chats, self.sessions, self.running = [], [], ""
+
+    async def fill(self) -> None:
+        recorder, store = self.recorder, self.recorder.store
+        root = await recorder.say("root")
+        end = await recorder.say("end", root)
+        forked = await recorder.say("forked", root)
+        twig = await recorder.say("twig", forked)
+        last = await recorder.say("last", forked)
+        for gone in (root, end, forked, twig):  # two threads without chats: one continues the other, and one that
+            await store.chats.delete(recorder.scope, gone.id)
+        session = await recorder.open_session("said before")
+        told = await recorder.say("in the session", session=session)
+        out = await recorder.say("out of it", told)
+        await recorder.say("more", session=session)
+        patched = await recorder.open_session("old words")
+        kept = await recorder.say("of the old words", session=patched)
+        await store.sessions.append(recorder.scope, (await recorder.open_session()).session.id, [message("user", "hm")])
+        await store.sessions.update(recorder.scope, patched.session.id, lambda _: None, [])
+        exchange = recorder.exchange("running", last, status="in_progress")
+        self.running = exchange.chat.id
+        await store.chats.keep_events(
+            recorder.key.org_id, self.running,
+            [ChatEvent(chat_id=self.running, sequence=1, delta=ContentDelta(text="Hel"))], exchange)
+        await store.database.write(lambda connection: store.outbox.put(connection, [
+            Delivery(org_id=recorder.key.org_id, kind="x", lane="one of all orgs", body=b"1") for _ in range(2)]))
+        self.chats = [chat.id for chat in (last, told, out, kept)]
+        self.sessions = [session.session.id, patched.session.id]
+
+    async def shown(self, store):
+        scope, unfinished = self.recorder.scope, await store.chats.unfinished(self.recorder.key.org_id, self.running)
+        return ([texts((await store.chats.get(scope, chat)).messages) for chat in self.chats],
+                [texts((await store.sessions.get(scope, session)).messages) for session in self.sessions],
+                [event.delta.text for event in unfinished.events], unfinished.previous.id)
+
+    async def go_on(self, store) -> None:
+        """Until nothing is left."""
+        recorder = Recorder(store, self.recorder.clock, self.recorder.key)
+        last = await store.chats.find(recorder.scope, self.chats[0])
+        assert await recorder.history(await recorder.say("now", last)) == [
+            "root", "re: root", "forked", "re: forked", "last", "re: last", "now", "re: now"]
+        for chat in (self.chats[0], self.chats[2], recorder.last_id, self.running):
+            await store.chats.delete(recorder.scope, chat)
+        for session in self.sessions:
+            await store.sessions.delete(recorder.scope, session)
+
+
+async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, elsewhere, older, engine, tmp_path):
+    orgs = [Org(await Recorder.of_new_org(store, clock)) for _ in range(2)]
+    for org in orgs:
+        await org.fill()
+    rows, shown = await all_rows(store.database), [await org.shown(store) for org in orgs]
+    await _made_with_the_older_schema(elsewhere, rows)
+    older()
+
+    upgraded = await elsewhere.open()
+
+    assert await all_rows(upgraded.database) == rows
+    assert [await org.shown(upgraded) for org in orgs] == shown
+    if engine == "sqlite":
+        assert findings(tmp_path / "old" / "parley.db") == []
+    for org in orgs:
+        await org.go_on(upgraded)
+    left = await all_rows(upgraded.database)
+    assert [len(left[table].rows) for table in ("chats", "messages", "forks", "chat_events")] == [0, 2, 0, 0]
+
+
+async def _made_with_the_older_schema(place, rows):
+    """The same rows in it, and some that nothing needs."""
+    def work(connection):
+        for table in TABLES:
+            here = [column.name for column in connection.columns(table)]
+            assert ("org_id" in here) == (table not in ("orgs", "messages", "forks", "chat_events"))
+            for row in rows[table].rows:
+                kept = {name: value for name, value in zip(rows[table].columns, row, strict=True) if name in here}
+                connection.execute(f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})",
+                                   [*kept.values()])
+        connection.execute("UPDATE outbox SET due_at = NULL WHERE seq <> (SELECT min(seq) FROM outbox)")
+        connection.execute("INSERT INTO messages (thread_id, seq, body) VALUES ('nobody', 0, ?)", [b""])
+        connection.execute("INSERT INTO forks (thread_id, parent_id, parent_seq) VALUES ('nobody', 'nobody', 0)")
+        connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES ('nobody', 0, ?)", [b""])
+
+    old = await place.open()
+    await old.database.write(work)
+    await old.aclose()
