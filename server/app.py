@@ -58,6 +58,7 @@ from server.inbound import Inbound
 from server.interceptors import CallInterceptor
 from server.knowledge import KnowledgeBases
 from server.limits import Limits
+from server.recovery import Recovery
 from server.retention import Retention
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
@@ -159,12 +160,13 @@ class App:
         self._tools = ToolRunner(allowed, clock)
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
+        self._recovery = Recovery(store.chats, store.peers)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
                         Transports(self._account), KnowledgeBases(self._asking),
-                        SessionTurns(store.peers, settings.turn_wait_seconds))
+                        SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery)
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats, store.peers, self.limits.call_of)
+        self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of)
         self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
@@ -178,7 +180,7 @@ class App:
             self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
         except RuntimeError:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
-        await self._streams.watch_over()
+        await self._recovery.start()
         self._deliveries.start()
         self._retention.start()
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
@@ -212,6 +214,7 @@ class App:
         await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
         await self._retention.close()
         await self._deliveries.close()
+        await self._recovery.close()
         await self._streams.close()
         await self._tools.close()
         await self._poster.close()

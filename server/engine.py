@@ -23,6 +23,7 @@ from server.idempotency import on_record, recorded
 from server.ids import new_id
 from server.knowledge import KnowledgeBases
 from server.messages import text_of
+from server.recovery import Recovery
 from server.rounds import Rounds
 from server.session_turns import SessionTurns
 from server.storage.chats import Exchange
@@ -41,7 +42,8 @@ Tell = Callable[[dict[str, Any]], None]
 class Engine:
     def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
                  model_timeout_seconds: float, transports: Transports | None = None,
-                 knowledge: KnowledgeBases | None = None, session_turns: SessionTurns | None = None) -> None:
+                 knowledge: KnowledgeBases | None = None, session_turns: SessionTurns | None = None,
+                 recovery: Recovery | None = None) -> None:
         self._store = store
         self._rounds = rounds
         self._prices = prices
@@ -50,6 +52,7 @@ class Engine:
         self._knowledge = knowledge or KnowledgeBases()
         self._transports = transports or Transports(None)
         self._session_turns = session_turns or SessionTurns(store.peers)
+        self._recovery = recovery or Recovery(store.chats, store.peers)
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -77,6 +80,8 @@ class Engine:
     async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
         """The turn as it is when it has waited."""
         await held.enter_async_context(self._session_turns.held(name))
+        if turn.session is not None:
+            await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
         return await turn.renew(turn) if turn.renew else turn
 
     async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:

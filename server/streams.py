@@ -18,6 +18,7 @@ from server.engine import CANCELLED, GONE, Engine
 from server.errors import Internal, NotFound, ServiceError
 from server.exchange import Happening, Outcome, Run, Turn
 from server.idempotency import Recorded, on_record
+from server.recovery import STOPPED, Recovery
 from server.replay import Replay
 from server.storage.chats import Chats, StoredChat
 from server.storage.keys import Caller
@@ -27,8 +28,6 @@ from server.watching import LOOKS_AGAIN_AFTER, Watching, call_for, cancellation_
 
 log = structlog.get_logger()
 
-STOPPED = ChatError(code="server_stopped", message="The server stopped before the answer was complete.")
-_LOOKS_AFTER_DEAD_SECONDS = 30.0
 _ASKS_AGAIN_AFTER = 0.2
 _CANCELLED_WITHIN = 10.0
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
@@ -40,14 +39,14 @@ class Streams:
     `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers,
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, recovery: Recovery,
                  counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext()) -> None:
         self._engine = engine
         self._chats = chats
         self._peers = peers
+        self._recovery = recovery
         self._counted = counted
         self._live: dict[str, Stream] = {}
-        self._looking: asyncio.Task[None] | None = None
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
         """An exchange whose events can be read as they happen. In the background it goes on without a reader.
@@ -66,7 +65,7 @@ class Streams:
         chat = replay.presented(await self._chats.whole(stored))
         if stored.is_over:
             return Replay(chat, stored.record)
-        return Watching(self._chats, self._peers, scope, stored, chat, self._recover)
+        return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
     async def cancel(self, scope: Scope, chat_id: str) -> None:
         """Cancel the exchange of a chat on request, wherever it runs, and wait for its end."""
@@ -90,38 +89,10 @@ class Streams:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_ASKS_AGAIN_AFTER):
                             await news.wait()
-                    await self._recover(scope.org_id, chat_id)
+                    await self._recovery.one(scope.org_id, chat_id)
             finally:
                 if held:
                     await self._peers.unlock(wanted)
-
-    async def watch_over(self) -> None:
-        """Complete what servers that were killed could not finish, now and then again: another may be killed later."""
-        await self.recover()
-        self._looking = asyncio.create_task(self._look_again())
-
-    async def _look_again(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOKS_AFTER_DEAD_SECONDS)
-            await self.recover()
-
-    async def recover(self) -> None:
-        """Complete what nobody runs any more: kept as incomplete, with all that was told."""
-        try:
-            for org_id, chat_id in await self._chats.in_progress():
-                await self._recover(org_id, chat_id)
-        except ServiceError as error:  # a disk that takes no writes can still be read
-            log.error("exchanges_not_completed", reason=error.reason)
-
-    async def _recover(self, org_id: str, chat_id: str) -> None:
-        """Complete a chat in progress if nobody runs it: whoever does so holds its lock until the chat is over."""
-        if await self._peers.try_lock(lock_of(chat_id)):
-            try:
-                if unfinished := await self._chats.unfinished(org_id, chat_id):
-                    with suppress(NotFound):  # deleted meanwhile
-                        await self._chats.record(replay.broken_off(unfinished, STOPPED))
-            finally:
-                await self._peers.unlock(lock_of(chat_id))
 
     async def finish(self, within_seconds: float) -> None:
         """Wait for what runs, for so long."""
@@ -130,8 +101,6 @@ class Streams:
 
     async def close(self) -> None:
         """Stop what runs; what there is of it is kept."""
-        if self._looking:
-            self._looking.cancel()
         for stream in list(self._live.values()):
             await stream.cancel(STOPPED)
 

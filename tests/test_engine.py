@@ -28,9 +28,10 @@ from server.errors import (
 )
 from server.exchange import Options, Turn
 from server.json_values import to_python
+from server.recovery import STOPPED, Recovery
 from server.rounds import Rounds
 from server.storage.store import connect_store, open_store
-from server.streams import STOPPED, Streams
+from server.streams import Streams
 from server.turns import Turns
 from tests.conftest import rows_of
 
@@ -84,6 +85,7 @@ class Lab:
 
     async def open(self, store):
         self.store = store
+        self.recovery = Recovery(store.chats, store.peers)
         self.key = await self.store.keys.create("acme", "api")
         self.caller = await self.store.keys.caller(self.key.key)
         return self
@@ -93,7 +95,7 @@ class Lab:
         return Engine(self.store, Rounds(self.backend, None), self.prices, self.now, 30)
 
     def streams(self, *script):
-        return Streams(self.engine(*script), self.store.chats, self.store.peers)
+        return Streams(self.engine(*script), self.store.chats, self.store.peers, self.recovery)
 
     def turn(self, text="hello", **members):
         settings = AssistantSettings.of(ASSISTANT)
@@ -443,8 +445,9 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
     assert await rows_of(lab.store, "SELECT 1 FROM chat_events") == []
 
 
-async def test_server_that_was_killed_completes_what_it_had_told(lab):
-    async with lab.streams(delta("Hel"), asyncio.Event()).start(lab.turn(), background=True) as stream:
+async def killed(lab, turn):
+    """Run an exchange as far as a server was that said `Hel` and was killed."""
+    async with lab.streams(delta("Hel"), asyncio.Event()).start(turn, background=True) as stream:
         batches = stream.batches()
         while "delta" not in kinds(await anext(batches)):
             pass
@@ -453,7 +456,11 @@ async def test_server_that_was_killed_completes_what_it_had_told(lab):
         await stream.cancel(STOPPED)
     await lab.store.database.write(lambda connection: _put_back(connection, copy, events))
 
-    await lab.streams().recover()
+
+async def test_server_that_was_killed_completes_what_it_had_told(lab):
+    await killed(lab, lab.turn())
+
+    await lab.recovery.all()
 
     kept = await lab.kept()
     assert (kept.status, kept.error.code, output(kept)) == ("incomplete", "server_stopped", ["Hel"])
@@ -466,6 +473,20 @@ def _put_back(connection, chats, events):
     connection.execute("DELETE FROM messages")
     connection.executemany(f"INSERT INTO chats VALUES ({', '.join('?' * len(chats[0]))})", chats)
     connection.executemany("INSERT INTO chat_events VALUES (?, ?, ?, ?)", events)
+
+
+async def test_next_turn_of_a_session_reads_what_a_killed_server_had_told_there(lab):
+    new = Turns(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
+    await lab.store.sessions.create(new)
+    session = await lab.store.sessions.find(lab.caller.scope, new.session.id)
+    await killed(lab, lab.turn("one", session=session))
+
+    await lab.engine(delta("Yes"), STOP).run(lab.turn("two", session=session))
+
+    said = await lab.store.sessions.history(session)
+    assert [message.content.string_value for message in said] == ["one", "Hel", "two", "Yes"]
+    assert [message.content.string_value for message in lab.backend.requests[0].messages][-3:] == ["one", "Hel", "two"]
+    assert sorted(status for _, status in await lab.chats()) == ["completed", "incomplete"]
 
 
 async def test_what_queues_up_while_the_reader_is_busy_is_one_batch(lab):
@@ -670,7 +691,7 @@ async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
 async def test_hundred_streams_at_once_are_each_kept_whole(lab):
     async def one(number):
         engine = Engine(lab.store, Rounds(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30)
-        async with Streams(engine, lab.store.chats, lab.store.peers).start(lab.turn(f"{number}?")) as stream:
+        async with Streams(engine, lab.store.chats, lab.store.peers, lab.recovery).start(lab.turn(f"{number}?")) as stream:
             return (await told(stream))[-1].completed
 
     chats = await asyncio.gather(*(one(number) for number in range(100)))

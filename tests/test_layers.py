@@ -15,7 +15,7 @@ PLAIN = {f"server.{name}" for name in (
     "parts", "summaries", "templates", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
-    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "replay",
+    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "recovery", "replay",
     "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 

@@ -11,9 +11,9 @@ from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from server.backends.guard import SETTING, AllowedHosts
 from server.json_values import from_python
 from server.messages import text_of
+from server.recovery import STOPPED
 from server.replay import broken_off
 from server.rounds import MOST_CALLS, MOST_ROUNDS
-from server.streams import STOPPED
 from server.tools import MOST_BYTES, ToolCall, ToolRunner
 from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text, sse

@@ -245,7 +245,7 @@ async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
 
 
 async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair_of, monkeypatch):
-    monkeypatch.setattr("server.streams._LOOKS_AFTER_DEAD_SECONDS", 0.05)
+    monkeypatch.setattr("server.recovery._LOOKS_AGAIN_SECONDS", 0.05)
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     told = await begun(pair.stream(pair.one))
     await pair.one.store.peers.unlock(lock_of(told[0].chat_id))

@@ -122,6 +122,13 @@ class Chats:
         return await self._database.read(lambda connection: connection.execute(
             "SELECT org_id, id FROM chats WHERE status = 'in_progress'").fetchall())
 
+    async def last_in_progress(self, org_id: str, session_id: str) -> str | None:
+        """The last chat of a session, if it is in progress on disk."""
+        row = await self._database.read(lambda connection: connection.execute(
+            "SELECT id, status FROM chats WHERE org_id = ? AND session_id = ? ORDER BY created_at DESC, id DESC LIMIT 1",
+            [org_id, session_id]).fetchone())
+        return row[0] if row and row[1] == "in_progress" else None
+
     async def unfinished(self, org_id: str, chat_id: str) -> Unfinished | None:
         """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or gone."""
         row = await self._database.read(lambda connection: connection.execute(
