@@ -105,6 +105,8 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
+_LAST_ARRIVES_SECONDS = 0.2
+_MOST_PAUSES = 40
 EDGE = "parley.edge"
 """The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what is broken."""
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
@@ -206,6 +208,16 @@ class App:
         await self._health.enter_graceful_shutdown()
         if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
+
+    async def take_in(self) -> None:
+        """For a server that is sent no more calls: take those that were sent already, until none has come for a while.
+
+        What still waits in gRPC when it stops is cancelled. Whoever goes on calling is not waited for.
+        """
+        for _ in range(_MOST_PAUSES):
+            if not self._traffic.begun_within(_LAST_ARRIVES_SECONDS):
+                return
+            await asyncio.sleep(_LAST_ARRIVES_SECONDS / 4)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Let calls and what runs in the background end for `grace_seconds`, cancel the rest (what they generated is kept),

@@ -59,6 +59,7 @@ async def _serve(app: App, commands: asyncio.StreamReader, stopping: asyncio.Eve
             serving.cancel()
             await app.drain(always=True)
     finally:
+        await app.take_in()
         await app.stop()
 
 

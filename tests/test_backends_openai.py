@@ -47,7 +47,7 @@ from tests.upstream import (
 
 HI = Message(role="user", content=from_python("hi"))
 SECRET = "sk-SECRET"
-IMPATIENT = Limits(stall_seconds=0.05)
+IMPATIENT = Limits(stall_seconds=0.25)  # connecting counts
 
 
 class Slept(list[float]):
@@ -308,7 +308,7 @@ async def test_drip_without_data_is_silence(drip):
 async def test_endless_answer_ends_at_the_deadline():
     answer = Answer([Drip(sse(chunk({"content": "x"}))[0])])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url) as backend:
-        assert isinstance((await collected(backend, asked(timeout_seconds=0.05)))[-1], UpstreamTimeout)
+        assert isinstance((await collected(backend, asked(timeout_seconds=1)))[-1], UpstreamTimeout)
         await upstream.disconnected.wait()
 
 

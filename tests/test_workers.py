@@ -11,8 +11,16 @@ import signal
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
+from google.protobuf.struct_pb2 import Value
 
+from generated.parley.v1.chat_service_pb2 import CreateChatRequest
+from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
+from server.app import App
+from server.config import Address, Settings
+from server.dev import first_start
+from server.storage.store import open_store
 from tests.load import SERVED, Callers, Load, workers_of
 from tests.processes import Ended, Serving, envoys, free_address, gone, run
 from tests.test_serve import client_of
@@ -33,6 +41,24 @@ async def test_restart_one_by_one_loses_no_call(tmp_path):
     assert set(load.ended) == SERVED
     assert (stopped.code, stopped.out, envoys(tmp_path)) == (0, "", [])
     assert {json.loads(line)["event"] for line in stopped.err.splitlines()} == {"worker_restarted", "workers_restarted"}
+
+
+async def test_calls_that_wait_to_be_taken_when_a_server_is_to_stop_are_served(tmp_path):
+    store = open_store(tmp_path)
+    keys = await first_start(store, tmp_path)
+    app = App(Settings(data=tmp_path, grpc=Address(host="127.0.0.1", port=0)), store)
+    await app.start()
+    request = CreateChatRequest(assistant_id=keys["assistantId"], input=Value(string_value="Hello"))
+    metadata = (("authorization", f"Bearer {keys['api']}"),)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
+        calls = [ChatServiceStub(channel).CreateChat(request, metadata=metadata, timeout=30) for _ in range(300)]
+        await calls[0]
+        await app.take_in()
+        await app.stop()
+        codes = {await call.code() for call in calls}
+    await store.aclose()
+
+    assert codes == {grpc.StatusCode.OK}
 
 
 async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):

@@ -30,7 +30,9 @@ _MOST_IN_THE_LOOP = 64
 _ERASE_BUSY_MS = 100
 _AGAIN_SECONDS = 1.0
 _PACE_SECONDS = 0.002
-"""From one commit's beginning to the next one's: who writes alone never notices, many at once share commits."""
+"""From one commit's beginning to the next one's, while there are many who write."""
+_MANY = 1.1
+"""Writes in a commit, of late: alone nobody shares one, and nobody is to wait for others who do not come."""
 
 T = TypeVar("T")
 Result = tuple[Any, BaseException | None]
@@ -71,6 +73,8 @@ class Writer:
         """Whether a loop has taken writes that the thread has not got yet."""
         self._closing = False
         self._began_at = 0.0
+        self._in_a_commit = 1.0
+        """How many writes share one, on a moving average."""
         self._handed: queue.SimpleQueue[_Handed | None] = queue.SimpleQueue()
         self._unerased = False
         self._failing = False
@@ -99,7 +103,7 @@ class Writer:
     def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """With what else is written in this turn of the loop, or in the time that is left of the pace."""
         pause = self._began_at + _PACE_SECONDS - time.monotonic()
-        if pause > 0:
+        if pause > 0 and self._in_a_commit > _MANY:
             loop.call_later(pause, self._begin, context=contextvars.Context())
         else:
             loop.call_soon(self._begin, context=contextvars.Context())
@@ -118,6 +122,7 @@ class Writer:
             batch = self._taken(_MOST_IN_THE_LOOP if brief else _MOST_PER_COMMIT)
             self._handing = True
         self._began_at = time.monotonic()
+        self._in_a_commit += 0.2 * (len(batch) - self._in_a_commit)
         self._handed.put(_Handed(batch, self._run_here(batch) if brief else None))
 
     def _run_here(self, batch: list[Write]) -> list[Result] | None:
