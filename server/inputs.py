@@ -101,6 +101,25 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
     return {"type": "allowed_tools", "mode": mode, "names": names}
 
 
+def parse_response_format(form: Any, field: str, schema_field: str) -> dict[str, Any] | None:
+    """`form` in the form of chat completions; None for text. Raises InvalidArgument, and names what `schema_field` has."""
+    if form is None:
+        return None
+    if not isinstance(form, dict):
+        raise InvalidArgument.of(field, "must be an object with a type")
+    kind = form.get("type", "text")
+    if kind not in ("text", "json_object", "json_schema"):
+        raise InvalidArgument.of(f"{field}.type", "must be text, json_object or json_schema")
+    if kind != "json_schema":
+        return None if kind == "text" else {"type": kind}
+    given = form.get("json_schema")
+    if not isinstance(given, dict):
+        raise InvalidArgument.of(schema_field, "must be an object with a name and a schema")
+    if not isinstance(given.get("schema"), dict | None):
+        raise InvalidArgument.of(f"{schema_field}.schema", "must be an object: a JSON Schema")
+    return {"type": kind, "json_schema": {name: member for name, member in given.items() if member is not None}}
+
+
 def checked_text(text: str, field: str) -> str:
     """`text`, unless it cannot be stored. Raises InvalidArgument."""
     if "\0" in text:

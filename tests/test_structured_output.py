@@ -89,3 +89,33 @@ async def test_schema_reaches_the_provider(service: Service, org: Org) -> None:
 
     assert upstream.requests[0].body["response_format"] == {
         "type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": {"type": "object"}}}
+
+
+FORMS = {
+    "no object": ("text.format", 5, "must be an object with a type"),
+    "unknown type": ("{}.type", {"type": "xml"}, "must be text, json_object or json_schema"),
+    "type that is no text": ("{}.type", {"type": 5}, "must be text, json_object or json_schema"),
+    "no schema": ("response_format.json_schema", {"type": "json_schema"}, "must be an object with a name and a schema"),
+    "schema is null": ("response_format.json_schema", {"type": "json_schema", "json_schema": None},
+                       "must be an object with a name and a schema"),
+    "schema is no object": ("response_format.json_schema.schema", {"type": "json_schema", "json_schema": {"schema": [1]}},
+                            "must be an object: a JSON Schema"),
+    "schema of a response is no object": ("text.format.schema", {"type": "json_schema", "name": "a", "schema": "b"},
+                                          "must be an object: a JSON Schema"),
+}
+
+
+@pytest.mark.parametrize(("named", "form", "why"), FORMS.values(), ids=FORMS)
+async def test_form_that_is_none_is_an_error_that_names_it(service: Service, org: Org, named: str, form: object,
+                                                           why: str) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0) as client:
+        for door, ask in {
+            "response_format": lambda: client.chat.completions.create(
+                model="demo", messages=[{"role": "user", "content": "Who?"}], response_format=form),
+            "text.format": lambda: client.responses.create(model="demo", input="Who?", text={"format": form}),
+        }.items():
+            field = named.format(door)
+            if field.startswith(door):
+                with pytest.raises(openai.BadRequestError, match=why) as caught:
+                    await ask()
+                assert caught.value.param == field

@@ -18,7 +18,7 @@ from server.engine import Engine
 from server.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.exchange import Options, Turn
 from server.ids import parse_id
-from server.inputs import ROLES, checked_value, parse_messages, parse_tool_choice, parse_tools
+from server.inputs import ROLES, checked_value, parse_messages, parse_response_format, parse_tool_choice, parse_tools
 from server.json_values import to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
@@ -163,8 +163,8 @@ def _given(request: CreateChatCompletionRequest, name: str) -> Any:
 
 
 def _response_format(request: CreateChatCompletionRequest) -> dict[str, Any] | None:
-    form = to_python(request.response_format) if request.HasField("response_format") else {}
-    return form if form.get("type", "text") != "text" else None
+    form = to_python(request.response_format) if request.HasField("response_format") else None
+    return parse_response_format(form, "response_format", "response_format.json_schema")
 
 
 def _chunks(request: CreateChatCompletionRequest, turn: Turn) -> CompletionChunks:

@@ -29,7 +29,7 @@ from server.errors import InvalidArgument, Violation
 from server.exchange import Happening, Options, Turn
 from server.idempotency import Recorded
 from server.ids import hex_of, parse_id
-from server.inputs import parse_input, parse_tool_choice, parse_tools
+from server.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.items import items_of, page_of
 from server.json_values import to_python
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
@@ -263,9 +263,7 @@ def _text(value: Any) -> str | None:
 
 def _response_format(request: CreateResponseRequest) -> dict[str, Any] | None:
     form = to_python(request.text).get("format")
-    if not isinstance(form, dict) or form.get("type", "text") == "text":
-        return None
-    if form["type"] == "json_schema":
-        return {"type": "json_schema",
-                "json_schema": {name: form[name] for name in ("name", "schema", "strict", "description") if name in form}}
-    return {"type": form["type"]}
+    if isinstance(form, dict):
+        schema = {name: form[name] for name in ("name", "schema", "strict", "description") if name in form}
+        form = {"type": form.get("type", "text"), "json_schema": schema}
+    return parse_response_format(form, "text.format", "text.format")
