@@ -107,7 +107,7 @@ def parse_response_format(form: Any, field: str, schema_field: str) -> dict[str,
         return None
     if not isinstance(form, dict):
         raise InvalidArgument.of(field, "must be an object with a type")
-    kind = form.get("type", "text")
+    kind = "text" if form.get("type") is None else form["type"]
     if kind not in ("text", "json_object", "json_schema"):
         raise InvalidArgument.of(f"{field}.type", "must be text, json_object or json_schema")
     if kind != "json_schema":
