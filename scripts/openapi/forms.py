@@ -19,7 +19,6 @@ _NULLABLE: Schema = {"type": ["string", "null"]}
 _FUNCTION: dict[str, Schema] = {
     "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "description": {"type": ["string", "null"]},
     "parameters": {"type": ["object", "null"], "description": "A JSON schema."}, "strict": {"type": ["boolean", "null"]}}
-_SCHEMA: dict[str, Schema] = {"schema": {"type": ["object", "null"], "description": "A JSON schema."}}
 _ITEM_TYPES = ["function_call", "function_call_output", "mcp_call", "compaction", "compaction_summary"]
 _TEXT_TYPES = ["text", "input_text", "output_text"]
 
@@ -116,15 +115,6 @@ COMPONENTS: dict[str, Schema] = {
                   {**_object("type name", type=_type("function"), name=_STRING), "not": {"required": ["function"]}},
                   {"description": "A hosted tool, which is never called.",
                    **_object("", type={"not": {"const": "function"}})}]},
-    "ResponseFormat": {
-        "description": "The form of the answer, as chat completions have it.",
-        "anyOf": [_object("", type={"enum": ["text", "json_object", None]}),
-                  _object("type json_schema", type=_type("json_schema"), json_schema=_object("", **_SCHEMA))]},
-    "TextOptions": {
-        "description": "The form of the text, as the Responses interface has it.",
-        **_object("", format={"anyOf": [
-            _object("", type={"enum": ["text", "json_object", None]}),
-            _object("type", type=_type("json_schema"), **_SCHEMA), _NULL]})},
     "AssistantOverrides": {
         "description": "Replacements for this use; `variableValues` fill the assistant's templates.",
         **_object("", variableValues={"type": ["object", "null"]})},
@@ -144,8 +134,6 @@ VALUES: dict[str, Schema] = {
         "description": "A hosted tool, which is never called.",
         **_object("type", type={"not": {"const": "function"}})}]},
     "CreateChatCompletionRequest.tools": ref("FunctionTool"),
-    "CreateChatCompletionRequest.response_format": {"anyOf": [ref("ResponseFormat"), _NULL]},
-    "CreateResponseRequest.text": {"anyOf": [ref("TextOptions"), _NULL]},
     "CreateResponseRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
     "CreateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
     "UpdateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
