@@ -228,7 +228,7 @@ def load(config: Path) -> dict[str, Any]:
 
 def render(config: Path, http: Address, upstreams: list[Address], admin: Path,
            most_calls: int | None = None) -> dict[str, Any]:
-    """`config` with this start's addresses, and with how many calls may be under way, if that is to be another number."""
+    """`config` with this start's addresses; with fewer calls under way, if there are not to be so many."""
     bootstrap = load(config)
     # Whoever may write there may stop Envoy.
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
@@ -238,7 +238,8 @@ def render(config: Path, http: Address, upstreams: list[Address], admin: Path,
         {"lb_endpoints": [{"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
                           for upstream in upstreams]}]
     if most_calls is not None:
-        resources["clusters"][0]["circuit_breakers"]["thresholds"][0]["max_requests"] = most_calls
+        threshold = resources["clusters"][0]["circuit_breakers"]["thresholds"][0]
+        threshold["max_requests"] = min(most_calls, threshold["max_requests"])
     return bootstrap
 
 
