@@ -149,7 +149,8 @@ class Agents:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._settings: dict[tuple[str, int], AssistantSettings] = {}
+        self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
+        """By org, id and version."""
 
     async def named(self, caller: Caller, request: Any, state: ConversationState | None = None) -> Agent | None:
         """Who the assistantId, assistant, squadId or squad of a request names; None when it names nobody.
@@ -271,7 +272,7 @@ class Agents:
         return Member(settings, tuple(tools), values or {}, key, destinations)
 
     def _settings_of(self, document: Document) -> AssistantSettings:
-        key = document.id, document.version
+        key = document.org_id, document.id, document.version
         settings = self._settings.get(key)
         if settings is None:
             settings = self._settings[key] = AssistantSettings.of(document.content)

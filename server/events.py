@@ -59,7 +59,8 @@ class ServerEvents:
     def __init__(self, allowed: AllowedHosts, clock: Clock) -> None:
         self._allowed = allowed
         self._clock = clock
-        self._known: dict[tuple[str, int], Server | None] = {}
+        self._known: dict[tuple[str, str, int], Server | None] = {}
+        """By the org, id and version of an assistant."""
 
     def compose(self, connection: Connection, kind: str, record: Any, private: Mapping[str, Any] | None,
                 told: Callable[[], Any]) -> list[Delivery]:
@@ -106,7 +107,7 @@ class ServerEvents:
         version = version_in(connection, "assistants", org_id, assistant_id)
         if version is None:
             return None
-        key = (str(assistant_id), version)
+        key = (org_id, str(assistant_id), version)
         if key not in self._known:
             if len(self._known) >= _CACHED:
                 self._known.clear()

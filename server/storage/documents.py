@@ -40,7 +40,8 @@ class Documents:
         self._clock = clock
         self._table = table
         self._noun = noun
-        self._parsed: OrderedDict[tuple[str, int], Document] = OrderedDict()
+        self._parsed: OrderedDict[tuple[str, str | None, int], Document] = OrderedDict()
+        """By org, id and version."""
 
     async def create(self, org_id: str, content: dict[str, Any], document_id: str | None = None) -> Document:
         now = self._clock()
@@ -111,7 +112,7 @@ class Documents:
     def _parsed_or_read(self, connection: Connection, org_id: str, document_id: str | None, version: int
                         ) -> Document | None:
         """A document that is there; None when it is not any more."""
-        if parsed := self._parsed.get((document_id, version)):
+        if parsed := self._parsed.get((org_id, document_id, version)):
             return parsed
         row = connection.execute(
             f"SELECT id, org_id, created_at, updated_at, version, document FROM {self._table} WHERE id = ? AND org_id = ?",
@@ -119,7 +120,7 @@ class Documents:
         if row is None:
             return None
         parsed = Document(*row[:5], orjson.loads(row[5]))
-        self._parsed[parsed.id, parsed.version] = parsed
+        self._parsed[parsed.org_id, parsed.id, parsed.version] = parsed
         if len(self._parsed) > _CACHED:
             self._parsed.popitem(last=False)
         return parsed

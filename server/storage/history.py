@@ -7,6 +7,7 @@ of another org's is another thread.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from server.storage.database import Connection
 from server.storage.scope import Scope
 
 Row = dict[str, Any]
+
+_VERSION_BITS = 62
+"""An integer of both engines, with room for any number of changes."""
 
 # The threads of some chats and sessions, and those that they continue.
 _THREADS = ("WITH RECURSIVE thread (id) AS (SELECT thread_id FROM sessions WHERE {sessions} "
@@ -29,14 +33,16 @@ class Table(NamedTuple):
 
     name: str
     key: tuple[str, ...]
+    is_of_documents: bool = False
+    """Whether its rows have a version."""
     is_in_threads: bool = False
     """Whether its rows belong to threads, and are never changed."""
 
 
 TABLES = {
-    "assistant": Table("assistants", ("id",)),
-    "squad": Table("squads", ("id",)),
-    "tool": Table("tools", ("id",)),
+    "assistant": Table("assistants", ("id",), is_of_documents=True),
+    "squad": Table("squads", ("id",), is_of_documents=True),
+    "tool": Table("tools", ("id",), is_of_documents=True),
     "session": Table("sessions", ("id",)),
     "chat": Table("chats", ("id",)),
     "fork": Table("forks", ("thread_id",), is_in_threads=True),
@@ -53,7 +59,7 @@ def read_rows(connection: Connection, org_id: str, session_id: str | None) -> It
     conditions = {"session": sessions, "chat": chats}
     within = _THREADS.format(sessions=sessions, chats=chats)
     for kind, table in TABLES.items():
-        if session_id is not None and kind in ("assistant", "squad", "tool"):
+        if session_id is not None and table.is_of_documents:
             continue
         columns = list(columns_of(connection, kind))
         condition = conditions.get(kind, "org_id = ?1")
@@ -98,8 +104,9 @@ class Writer:
             _check_same(table, known, row, self._org_id)
             return False
         members = {**row, "org_id": self._org_id}
-        if kind in ("assistant", "squad"):
-            members["version"] = row["updated_at"]  # not 1, under which what was deleted here may still be in a cache
+        if table.is_of_documents:
+            # Never one that the id had before it was deleted: servers have documents in caches, by their versions.
+            members["version"] = secrets.randbits(_VERSION_BITS)
         self._connection.execute(
             f"INSERT INTO {table.name} ({', '.join(members)}) VALUES ({', '.join('?' * len(members))})",
             list(members.values()))
