@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.documents import check_assistant, check_squad, mask_secrets, merge_patch, tool_ids
-from server.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Violation
+from server.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.ids import parse_id
 from server.inputs import body_id
 from server.json_values import struct_from, to_python
@@ -169,7 +169,6 @@ class Agents:
             return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
         if request.HasField("squad"):
             content = _document(request, "squad") or {}
-            _refuse_publishable(caller, "squad")
             check_squad(content, "squad")
             return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None
@@ -218,7 +217,6 @@ class Agents:
         return Agent(member, assistant_id=document.id, overrides=overrides)
 
     async def _transient(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
-        _refuse_publishable(caller, "assistant")
         check_assistant(content, "assistant")
         return await self._transient_again(caller, content, overrides)
 
@@ -312,11 +310,6 @@ def _api_key(document: Mapping[str, Any], provider: str) -> str | None:
 def _document(record: Any, name: str) -> dict[str, Any] | None:
     struct: Struct = getattr(record, name)
     return to_python(struct) if record.HasField(name) else None
-
-
-def _refuse_publishable(caller: Caller, field_name: str) -> None:
-    if caller.is_publishable:
-        raise PermissionDenied(f"a publishable key cannot send its own {field_name}; name a stored one by its id")
 
 
 NOBODY = Member(AssistantSettings.of({}))

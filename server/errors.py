@@ -85,6 +85,11 @@ class PermissionDenied(ServiceError):
     http_status = 403
     reason = "PERMISSION_DENIED"
 
+    @classmethod
+    def of(cls, field: str, message: str) -> "PermissionDenied":
+        """The error of one field that the key may not send; the text names it."""
+        return cls(f"{field} {message}", violations=(Violation(field, message, "permission_denied"),))
+
 
 class NotFound(ServiceError):
     code = StatusCode.NOT_FOUND

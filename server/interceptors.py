@@ -15,7 +15,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from server.access import admits, needs_key
+from server.access import admits, check_sent, needs_key
 from server.call import Call, enter
 from server.errors import (
     DeadlineExceeded,
@@ -86,6 +86,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 _check_access(call, caller)
                 enter(Call(call.request_id, method, call.metadata, caller))
                 request = _parsed(parse, raw)
+                if caller is not None and caller.is_publishable:
+                    check_sent(request)
                 check(request)
                 answer = await serve(request, announcing)
                 await announcing.announce()

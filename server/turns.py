@@ -17,7 +17,7 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
 from server.agents import Agent, Agents
 from server.clock import Clock, timestamp
-from server.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from server.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.exchange import Carriage, Options, Turn
 from server.ids import new_id
 from server.inputs import body_id
@@ -54,7 +54,7 @@ class Turns:
             "caller": caller, "input": request.input, "said": said, "instructions": instructions,
             "options": options or Options(), "stream": request.stream, "request": asked,
             "name": request.name if request.HasField("name") else None}
-        transport = _transport(caller, request)
+        transport = request.transport if request.HasField("transport") else None
         if transport is not None and previous_id is not None:
             raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {previous_field}")
         if request.HasField("session_id"):
@@ -178,14 +178,6 @@ class Turns:
 
     def _is_open(self, stored: StoredSession) -> bool:
         return stored.is_open and not stored.has_expired(self._clock())
-
-
-def _transport(caller: Caller, request: Any) -> ChatTransport | None:
-    if not request.HasField("transport"):
-        return None
-    if caller.is_publishable:
-        raise PermissionDenied("a publishable key cannot send messages: whoever reads it out of a page could; use another")
-    return request.transport
 
 
 def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[Message]) -> Carriage | None:

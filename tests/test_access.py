@@ -29,8 +29,10 @@ from generated.parley.v1.access_pb2 import (
     RECORD_SQUAD,
     RECORD_TOOL,
     RECORD_UNSPECIFIED,
+    SENDER_ORG_KEY,
     Record,
     names,
+    sent_with,
 )
 from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.chat_pb2 import Chat
@@ -213,6 +215,38 @@ async def test_key_opens_nothing_where_none_is_needed(channel, keys, method):
     assert answers.pop().code is not grpc.StatusCode.OK
 
 
+OF_ORG_KEYS = {f"{method} {field.name}": (method, field) for method in ANY_KEY for field in method.request.DESCRIPTOR.fields
+               if field.GetOptions().Extensions[sent_with] == SENDER_ORG_KEY}
+
+
+@pytest.mark.parametrize(("method", "field"), OF_ORG_KEYS.values(), ids=OF_ORG_KEYS)
+async def test_publishable_key_may_not_send_what_the_proto_says_of_a_member(channel, service, org, method, field):
+    """Nothing is done of the rest of the request."""
+    request = request_with(method, None, None, {RECORD_ASSISTANT: org.assistant_id})
+    if field.message_type is None:
+        setattr(request, field.name, "main")
+    else:
+        getattr(request, field.name).SetInParent()
+    before = await rows(service)
+
+    refused = await call(channel, method, request.SerializeToString(), bearer(org.publishable))
+
+    assert refused.code is grpc.StatusCode.PERMISSION_DENIED
+    assert refused.text == (f"{field.json_name} cannot be sent with a publishable key, which whoever opens a page can read; "
+                            "use an api or a secret key")
+    assert await rows(service) == before
+
+
+@pytest.mark.parametrize("member", ["phoneNumberId", "customerId", "customer"])
+async def test_publishable_key_makes_no_session_of_a_number_over_http(service, org, member):
+    async with http_client(service) as http:
+        refused = await http.post("/session", headers={"authorization": f"Bearer {org.publishable}"}, json={
+            "assistantId": org.assistant_id, member: {"number": "+14155550123"} if member == "customer" else "main"})
+
+    assert refused.status_code == 403
+    assert refused.json()["message"][0].startswith(f"{member} cannot be sent with a publishable key")
+
+
 async def test_revoked_key_is_refused_at_once(channel, service, org):
     made = await service.store.keys.create(org.name, "api")
     method = NAMES["ChatService/ListChats"]
@@ -272,9 +306,9 @@ async def assistant(service, org, model):
 
 
 def request_with(method, member, value, own):
-    """A request in which nothing but that id is wrong; `own` has the caller's record of each kind."""
+    """A request in which nothing but the id in `member` is wrong; `own` has the caller's record of each kind."""
     known = method.request.DESCRIPTOR.fields_by_name
-    record = record_of(known[member])
+    record = record_of(known[member]) if member else RECORD_NONE
     members = {"input": from_python("hi"), "content": "hi", "role": "user", "messages": from_python([]), "patch": Struct(),
                "metadata": Struct(), "items": [struct_from({"role": "user", "content": "hi"})]}
     if method.service == "CompletionService":
@@ -284,8 +318,8 @@ def request_with(method, member, value, own):
     members |= {} if names_assistant else {"agent_id": own[RECORD_ASSISTANT], "assistant_id": own[RECORD_ASSISTANT]}
     if record == RECORD_ITEM:
         members |= {"conversation_id": own[RECORD_SESSION], "response_id": own[RECORD_CHAT]}
-    is_value = known[member].message_type is not None
-    members[member] = from_python(value) if is_value else value
+    if member:
+        members[member] = from_python(value) if known[member].message_type is not None else value
     return method.request(**{name: value for name, value in members.items() if name in known})
 
 

@@ -359,6 +359,28 @@ async def test_person_whose_session_is_over_gets_a_new_one_with_the_same_assista
     assert sessions[0]["id"] != chat["sessionId"]
 
 
+async def test_session_that_a_publishable_key_made_is_joined_by_nothing(
+        post: Post, carrying: Service, rest: httpx.AsyncClient, twilio: Twilio, sender: Org) -> None:
+    """Those that were made while a publishable key could name a number."""
+    made = (await rest.post("/session", json={
+        "assistantId": sender.assistant_id, "phoneNumberId": "phone-1", "customer": {"number": "+14155550123"},
+        "messages": [{"role": "user", "content": "My name is Mallory"}]})).json()
+    key = await carrying.store.keys.caller(sender.publishable)
+    await carrying.store.database.write(lambda connection: connection.execute(
+        "UPDATE sessions SET key_id = ? WHERE id = ?", [key.key_id, made["id"]]))
+
+    nobody = await receive(carrying, sender.id, incoming("My PIN is 4242"))
+    chat = await post(body(sender, "What is my name?"))
+    answered = await receive(carrying, sender.id, incoming("What is my name?"))
+    requests = await twilio.arrived(2)
+
+    assert (nobody.status_code, answered.status_code) == (404, 200)
+    assert chat["sessionId"] != made["id"]
+    assert not any("Mallory" in form_of(request)["Body"] for request in requests)
+    seen = await rest.get(f"/session/{made['id']}", headers={"authorization": f"Bearer {sender.publishable}"})
+    assert [message["content"] for message in seen.json()["messages"]] == ["My name is Mallory"]
+
+
 async def test_number_without_a_session_is_not_found(carrying: Service, sender: Org) -> None:
     for form in (incoming(number="+14155550000"), incoming(to="+14155550001"), incoming(to=ANOTHER)):
         answer = await receive(carrying, sender.id, form)

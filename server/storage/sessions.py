@@ -27,6 +27,8 @@ from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
+_OF_ORG_KEYS = ("NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org_id AND keys.id = sessions.key_id "
+                "AND kind = 'publishable')")
 _MOST_AGENT_CHATS = 10_000
 _MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
@@ -95,11 +97,14 @@ class Sessions:
         return _from_row(row)
 
     async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
-        """The latest sessions of these numbers, ours and the customer's, the newest first."""
+        """The latest sessions of these numbers, ours and the customer's, the newest first.
+
+        None that a publishable key made, as they could before: whoever reads such a key would read a person's messages.
+        """
         if not phone_number_ids:
             return []
         rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT key_id, {_COLUMNS} FROM sessions WHERE org_id = ? "
+            f"SELECT key_id, {_COLUMNS} FROM sessions WHERE org_id = ? AND {_OF_ORG_KEYS} "
             f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
             "ORDER BY created_at DESC, id DESC LIMIT ?",
             [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall())

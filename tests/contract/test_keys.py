@@ -8,6 +8,7 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, details_of, read
 
 NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
+NOT_SENT = "cannot be sent with a publishable key, which whoever opens a page can read; use an api or a secret key"
 HELLO = [{"role": "user", "content": "Hello"}]
 
 # One request of each door, and the body of a 401 there.
@@ -155,7 +156,7 @@ async def test_publishable_key_cannot_bring_its_own_assistant(page, method, memb
         await getattr(page, method)(**{member: value}, **said)
 
     assert (refused.value.status, refused.value.text) == (
-        403, f"a publishable key cannot send its own {member}; name a stored one by its id")
+        403, f"{member} {NOT_SENT}")
 
 
 async def test_publishable_key_sees_only_what_it_made_itself(door, service, org):
@@ -196,8 +197,7 @@ async def test_403_has_the_shape_of_the_door(http, org):
     assert (assistants.status_code, assistants.json()) == (
         403, {"message": told, "error": "Forbidden", "statusCode": 403})
     assert (openai.status_code, openai.json()) == (403, {"error": {
-        "message": "a publishable key cannot send its own assistant; name a stored one by its id",
-        "type": "permission_error", "param": None, "code": "permission_denied"}})
+        "message": f"assistant {NOT_SENT}", "type": "permission_error", "param": "assistant", "code": "permission_denied"}})
 
 
 async def test_grpc_names_the_reason(native, org):

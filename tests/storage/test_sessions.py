@@ -8,6 +8,7 @@ from server.clock import ms_of
 from server.errors import NotFound
 from server.ids import new_id
 from server.json_values import struct_from, to_python
+from server.storage.keys import KINDS
 from server.storage.scope import Scope
 from tests.storage.records import Recorder, message, texts
 
@@ -157,3 +158,13 @@ async def test_agents_door_lists_by_user_and_agent_type(recorder, wanted):
     sessions = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**wanted))
 
     assert [session.id for session in sessions] == [found.session.id]
+
+
+async def test_sessions_of_a_number_are_those_of_the_orgs_own_keys(store, clock):
+    carried = {"customer": struct_from({"number": "+1"}), "phone_number_id": "p"}
+    made = {kind: (await (await Recorder.of_new_org(store, clock, "acme", kind)).open_session(**carried)).session
+            for kind in KINDS}
+
+    found = await store.sessions.carried(made["api"].org_id, ["p"], "+1")
+
+    assert {one.stored.session.id for one in found} == {made["api"].id, made["secret"].id}

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16parley/v1/access.proto\x12\tparley.v1\x1a google/protobuf/descriptor.proto*[\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43\x43\x45SS_ORG_KEY\x10\x01\x12\x12\n\x0e\x41\x43\x43\x45SS_ANY_KEY\x10\x02\x12\x11\n\rACCESS_NO_KEY\x10\x03*\xb0\x01\n\x06Record\x12\x16\n\x12RECORD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRECORD_NONE\x10\x01\x12\x0e\n\nRECORD_ORG\x10\x02\x12\x14\n\x10RECORD_ASSISTANT\x10\x03\x12\x10\n\x0cRECORD_SQUAD\x10\x04\x12\x0f\n\x0bRECORD_TOOL\x10\x05\x12\x12\n\x0eRECORD_SESSION\x10\x06\x12\x0f\n\x0bRECORD_CHAT\x10\x07\x12\x0f\n\x0bRECORD_ITEM\x10\x08:K\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x11.parley.v1.AccessR\x06\x61\x63\x63\x65ss:H\n\x05names\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x11.parley.v1.RecordR\x05namesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16parley/v1/access.proto\x12\tparley.v1\x1a google/protobuf/descriptor.proto*[\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43\x43\x45SS_ORG_KEY\x10\x01\x12\x12\n\x0e\x41\x43\x43\x45SS_ANY_KEY\x10\x02\x12\x11\n\rACCESS_NO_KEY\x10\x03*\xb0\x01\n\x06Record\x12\x16\n\x12RECORD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRECORD_NONE\x10\x01\x12\x0e\n\nRECORD_ORG\x10\x02\x12\x14\n\x10RECORD_ASSISTANT\x10\x03\x12\x10\n\x0cRECORD_SQUAD\x10\x04\x12\x0f\n\x0bRECORD_TOOL\x10\x05\x12\x12\n\x0eRECORD_SESSION\x10\x06\x12\x0f\n\x0bRECORD_CHAT\x10\x07\x12\x0f\n\x0bRECORD_ITEM\x10\x08*4\n\x06Sender\x12\x16\n\x12SENDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSENDER_ORG_KEY\x10\x01:K\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x11.parley.v1.AccessR\x06\x61\x63\x63\x65ss:H\n\x05names\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x11.parley.v1.RecordR\x05names:O\n\tsent_with\x12\x1d.google.protobuf.FieldOptions\x18\xd2\x86\x03 \x01(\x0e\x32\x11.parley.v1.SenderR\x08sentWithb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,4 +36,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESS']._serialized_end=162
   _globals['_RECORD']._serialized_start=165
   _globals['_RECORD']._serialized_end=341
+  _globals['_SENDER']._serialized_start=343
+  _globals['_SENDER']._serialized_end=395
 # @@protoc_insertion_point(module_scope)

@@ -23,6 +23,11 @@ class Record(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORD_SESSION: _ClassVar[Record]
     RECORD_CHAT: _ClassVar[Record]
     RECORD_ITEM: _ClassVar[Record]
+
+class Sender(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SENDER_UNSPECIFIED: _ClassVar[Sender]
+    SENDER_ORG_KEY: _ClassVar[Sender]
 ACCESS_UNSPECIFIED: Access
 ACCESS_ORG_KEY: Access
 ACCESS_ANY_KEY: Access
@@ -36,7 +41,11 @@ RECORD_TOOL: Record
 RECORD_SESSION: Record
 RECORD_CHAT: Record
 RECORD_ITEM: Record
+SENDER_UNSPECIFIED: Sender
+SENDER_ORG_KEY: Sender
 ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor
 NAMES_FIELD_NUMBER: _ClassVar[int]
 names: _descriptor.FieldDescriptor
+SENT_WITH_FIELD_NUMBER: _ClassVar[int]
+sent_with: _descriptor.FieldDescriptor
