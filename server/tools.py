@@ -22,6 +22,7 @@ from server.clock import Clock
 from server.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from server.json_values import encodable, from_python
 from server.templates import render
+from server.tool_urls import PathChanged, filled_url
 
 if TYPE_CHECKING:
     from server.backends.transport import Resolve
@@ -188,8 +189,10 @@ def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: 
     arguments = {name: value for name, value in arguments.items() if name in declared}
     filled = {**variables, **arguments}
     template = str(tool["url"])
-    # Escaped: neither a model nor a caller may leave the path that the tool was given.
-    url = render(template, _escaped(filled))
+    try:
+        url = filled_url(template, filled)
+    except PathChanged as changed:
+        raise _Failed("not_allowed", str(changed)) from None
     sent = {**arguments, **_static(tool, filled)}
     if method not in _IN_BODY:
         query = {name: value for name, value in sent.items() if not re.search(rf"\{{\{{-?\s*{re.escape(name)}\b", template)}
@@ -258,15 +261,6 @@ def _with_query(url: str, query: Mapping[str, Any]) -> str:
     pairs = [f"{quote(name, safe='')}={quote(value if isinstance(value, str) else json.dumps(value), safe='')}"
              for name, value in query.items()]
     return url + ("&" if "?" in url else "?") + "&".join(pairs) if pairs else url
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _escaped(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_escaped(inner) for inner in value]
-    # quote leaves dots alone, and `..` leads out of a folder.
-    return quote(value, safe="").replace("..", "%2E%2E") if isinstance(value, str) else value
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:

@@ -12,7 +12,7 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages",
-    "parts", "summaries", "templates", "traffic", "twilio", "validation")}
+    "parts", "summaries", "templates", "tool_urls", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "recovery", "replay",
