@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Value
 
@@ -11,6 +11,9 @@ from generated.parley.v1.chat_record_pb2 import StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish
 from server.json_values import from_python
+
+MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
+"""How an answer ends whose model calls tools in the last round, which allows none: finish reason and error code."""
 
 
 @dataclass(slots=True)
@@ -80,7 +83,9 @@ class Answers:
         self._choice(finish.choice).finish_reason = finish.reason
 
     def finish_reasons(self) -> list[str]:
-        return [choice.finish_reason or "stop" for choice in self._choices]
+        """One a choice, as the completions door says them."""
+        return ["length" if choice.finish_reason == MOST_ROUNDS_REACHED else choice.finish_reason or "stop"
+                for choice in self._choices]
 
     def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
         """completed, or incomplete with the error of the first choice that was cut short."""
@@ -92,7 +97,8 @@ class Answers:
     def messages(self) -> list[Message]:
         """What the first choice said, round by round. An answer that broke off before its last message has none."""
         choice = self._choices[0]
-        if choice.rounds and choice.finish_reason is None and not choice.texts and not choice.calls:
+        broke_off = choice.finish_reason in (None, MOST_ROUNDS_REACHED)
+        if choice.rounds and broke_off and not choice.texts and not choice.calls:
             return list(choice.rounds)
         last = _message(choice)
         last.id = self._message_id

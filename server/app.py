@@ -44,7 +44,7 @@ from generated.parley.v1 import (
 )
 from server import inbound
 from server.agents import Agents
-from server.backends.guard import AllowedHosts
+from server.backends.guard import MODELS, TOOLS, AllowedHosts
 from server.backends.posting import JsonPoster
 from server.backends.providers import Providers
 from server.clock import Clock, now_ms
@@ -151,14 +151,15 @@ class App:
         self._store = store
         self._providers = Providers(
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
-            allowed_hosts=settings.upstream_allow_hosts, offline_delay_seconds=settings.offline_delay_ms / 1000)
+            allowed=AllowedHosts(settings.upstream_allow_hosts | settings.model_allow_hosts, MODELS),
+            offline_delay_seconds=settings.offline_delay_ms / 1000)
         self._health = health.HealthServicer()
         self._traffic = Traffic()
         self.limits = Limits(settings)
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, self._traffic,
                                       settings.call_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        allowed = AllowedHosts(settings.upstream_allow_hosts)
+        allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
         self._tools = ToolRunner(allowed, clock)
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)

@@ -56,8 +56,13 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     reflection: bool = True
     offline_delay_ms: float = Field(default=0, ge=0)
+    model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """`host[:port]`, comma-separated: where a private address or an assistant's own `model.url` must be listed to be called.
+    A name that may have a private address has `+private` behind it."""
+    tool_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """The same for tools, knowledge bases and webhooks: every tenant may send them any method and any path."""
     upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    """`host` or `host:port`, comma-separated: where a private address or an assistant's own `model.url` must be listed."""
+    """Hosts that are listed for models and for tools."""
     provider_keys: dict[str, str] = Field(default_factory=dict, repr=False)
     """The operator's own key for each provider, as a JSON object."""
     provider_urls: dict[str, str] = Field(default_factory=dict)
@@ -121,7 +126,7 @@ class Settings(BaseSettings):
             return value
         return {name: {"number": number} if isinstance(number, str) else number for name, number in value.items()}
 
-    @field_validator("upstream_allow_hosts", mode="before")
+    @field_validator("model_allow_hosts", "tool_allow_hosts", "upstream_allow_hosts", mode="before")
     @classmethod
     def _hosts(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -11,6 +11,7 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import ModelRequest
+from server.backends.outside import Outgoing
 from server.exchange import Turn
 from server.json_values import struct_from, to_python
 from server.squads import Destination
@@ -31,7 +32,9 @@ class Context:
     """The context of one exchange."""
 
     def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: Sequence[Message], now: int,
-                 timeout_seconds: float) -> None:
+                 timeout_seconds: float, outgoing: Outgoing) -> None:
+        self.outgoing = outgoing
+        """What tools may still send."""
         self._turn = turn
         self._chat = chat
         self._messages = [*history, *said]

@@ -12,7 +12,9 @@ from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError
 from generated.parley.v1.message_pb2 import Message
+from server.answers import MOST_ROUNDS_REACHED
 from server.backends.backend import ModelEvent, ModelRequest, Usage
+from server.backends.outside import Outgoing
 from server.clock import Clock, timestamp
 from server.config import Price
 from server.context import Context
@@ -24,7 +26,7 @@ from server.ids import new_id
 from server.knowledge import KnowledgeBases
 from server.messages import text_of
 from server.recovery import Recovery
-from server.rounds import Rounds
+from server.rounds import MOST_ROUNDS, Rounds
 from server.session_turns import SessionTurns
 from server.storage.chats import Exchange
 from server.storage.store import Store
@@ -35,6 +37,7 @@ GONE = ChatError(code="client_disconnected", message="The caller went away befor
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
 _CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
 _FILTERED = ChatError(code="content_filter", message="The model provider withheld the rest of the answer.")
+_ROUNDS = ChatError(code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them.")
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -91,10 +94,12 @@ class Engine:
             history = []
         chat = self._new_chat(turn)
         said = self._stamped(turn, history)
-        known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said])
+        outgoing = Outgoing()
+        known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said], outgoing)
         if known.report is not None:
             chat.knowledge.CopyFrom(known.report)
-        context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds)
+        context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds,
+                          outgoing)
         return Run(turn, chat, history, said, context, held.pop_all())
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
@@ -116,7 +121,8 @@ class Engine:
                         tell(told)
             if answers.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
-            outcome.chat.status, error = answers.status_and_reason({"length": _CUT, "content_filter": _FILTERED})
+            outcome.chat.status, error = answers.status_and_reason(
+                {"length": _CUT, "content_filter": _FILTERED, MOST_ROUNDS_REACHED: _ROUNDS})
         except ServiceError as failure:
             if not answers.begun:
                 raise

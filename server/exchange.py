@@ -12,7 +12,7 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, S
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents import Agent
-from server.answers import Answers
+from server.answers import MOST_ROUNDS_REACHED, Answers
 from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, Usage
 from server.errors import ServiceError
 from server.ids import new_id
@@ -25,7 +25,8 @@ from server.storage.sessions import NewSession, StoredSession
 if TYPE_CHECKING:
     from server.context import Context
 
-ENDED = frozenset({"max_output_tokens", "content_filter", "client_disconnected", "cancelled", "server_stopped"})
+ENDED = frozenset({"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, "client_disconnected", "cancelled",
+                   "server_stopped"})
 """The errors of an exchange that ended early without having failed."""
 
 

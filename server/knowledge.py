@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_pb2 import ChatError, ChatKnowledge
 from generated.parley.v1.message_pb2 import Message
+from server.backends.outside import Outgoing
 from server.errors import InvalidArgument, ServiceError, UpstreamError, UpstreamTimeout
 from server.json_values import to_python
 
@@ -34,8 +35,8 @@ class Known(NamedTuple):
 class Poster(Protocol):
     """What asks a server; `backends/posting.py` has it."""
 
-    async def post(self, server: Mapping[str, Any], content: Any, field: str) -> Any:
-        """What is answered. Raises ServiceError."""
+    async def post(self, server: Mapping[str, Any], content: Any, field: str, outgoing: Outgoing) -> Any:
+        """Return what is answered. Raises ServiceError."""
         ...
 
 
@@ -45,7 +46,7 @@ class KnowledgeBases:
     def __init__(self, poster: Poster | None = None) -> None:
         self._poster = poster
 
-    async def ask(self, base: dict[str, Any] | None, conversation: Sequence[Message]) -> Known:
+    async def ask(self, base: dict[str, Any] | None, conversation: Sequence[Message], outgoing: Outgoing) -> Known:
         """What an assistant's knowledge base has on a conversation that ends in something the user says."""
         server = (base or {}).get("server") or {}
         if self._poster is None or (base or {}).get("provider") != CUSTOM or not server.get("url"):
@@ -53,7 +54,7 @@ class KnowledgeBases:
         if not conversation or conversation[-1].role != "user":  # a tool's result: the question was asked before
             return Known()
         try:
-            documents = _documents(await self._poster.post(server, _request(conversation), _FIELD))
+            documents = _documents(await self._poster.post(server, _request(conversation), _FIELD, outgoing))
         except ServiceError as error:
             log.warning("knowledge_base_failed", reason=error.reason)
             return Known(report=ChatKnowledge(error=_told(error)))

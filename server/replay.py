@@ -12,7 +12,7 @@ from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelt
 from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.answers import Answers
+from server.answers import MOST_ROUNDS_REACHED, Answers
 from server.backends.backend import Usage
 from server.errors import ServiceError, UpstreamError
 from server.exchange import ENDED, Outcome, present, round_told
@@ -22,7 +22,7 @@ from server.storage.chats import Exchange, Unfinished
 DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
 _NOT_FAILED = ("", *ENDED)
 
-_CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_ROUNDS_REACHED: "length"}
 
 
 def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:

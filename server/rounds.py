@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
+from server.answers import MOST_ROUNDS_REACHED
 from server.backends.backend import Backend, Finish, ModelEvent, Ran
 from server.context import Context
 from server.exchange import RoundOver
@@ -53,6 +54,9 @@ class Rounds:
                 for event in said.held:
                     yield event
                 return
+            if number == MOST_ROUNDS:  # it was to call none: nobody runs these, and nobody can answer them
+                yield Finish(choice=0, reason=MOST_ROUNDS_REACHED)
+                return
             over = await self._run(context, said, message_id)
             message_id = over.next_message_id
             yield over
@@ -73,7 +77,7 @@ class Rounds:
     async def _result(self, context: Context, call: ToolCall, destination: Destination | None) -> ToolResult:
         runs = context.offers[call.name].runs
         if not isinstance(runs, Destination):
-            return await self._tools.run(runs or {}, call, context.variables, context.about)
+            return await self._tools.run(runs or {}, call, context.variables, context.about, context.outgoing)
         if runs is destination:
             return ToolResult(f"Handed over to {runs.name}.")
         return ToolResult(f"Not handed over to {runs.name}: {destination.name if destination else 'nobody'} took over.",

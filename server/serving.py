@@ -38,6 +38,10 @@ class Servers(Protocol):
 
 
 async def serve(settings: Settings) -> None:
+    if settings.upstream_allow_hosts:
+        log.warning("hosts_listed_for_models_and_tools", hosts=sorted(settings.upstream_allow_hosts),
+                    reason="tools of every org may send these hosts any method and any path; PARLEY_MODEL_ALLOW_HOSTS lists "
+                           "hosts for models alone")
     stopping, restarting = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

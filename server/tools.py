@@ -17,7 +17,7 @@ import structlog
 
 from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
-from server.backends.outside import MOST_SECONDS, OURS, Outside, Sleep, can_be_sent, retrying, seconds_of
+from server.backends.outside import MOST_SECONDS, OURS, Outgoing, Outside, Sleep, can_be_sent, retrying, seconds_of
 from server.clock import Clock
 from server.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from server.json_values import encodable, from_python
@@ -40,6 +40,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _DOLLAR = re.compile(r"(?<![\w$])\$(?=[\s.\[|}])")
 _BODY = "tool_response_body"
+_FAILURES = {"UPSTREAM_ADDRESS_REFUSED": "not_allowed", "TOO_MANY_REQUESTS_OUT": "too_many_requests"}
 
 _log = structlog.get_logger(__name__)
 
@@ -124,15 +125,15 @@ class ToolRunner:
         self._sleep = sleep
 
     async def run(self, tool: Mapping[str, Any], call: ToolCall, variables: Mapping[str, Any],
-                  about: Mapping[str, Any]) -> ToolResult:
+                  about: Mapping[str, Any], outgoing: Outgoing) -> ToolResult:
         """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is. Never raises."""
         try:
             arguments = _arguments(call)
             async with asyncio.timeout(MOST_SECONDS):
                 if tool.get("type") == "apiRequest":
-                    answer = await self._send(_api_request(tool, arguments, variables))
+                    answer = await self._send(_api_request(tool, arguments, variables), outgoing)
                 else:
-                    answer = _result_of(await self._send(self._webhook(tool, call, arguments, about)), call)
+                    answer = _result_of(await self._send(self._webhook(tool, call, arguments, about), outgoing), call)
             found = _extract(tool.get("variableExtractionPlan"), answer, variables)
             return ToolResult(answer.text, variables=found)
         except _Failed as failed:
@@ -157,15 +158,16 @@ class ToolRunner:
         return _request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}),
                         {"message": message}, server)
 
-    async def _send(self, request: _Request) -> _Answer:
+    async def _send(self, request: _Request, outgoing: Outgoing) -> _Answer:
         try:
             url = self._outside.allowed.check_url(request.url, "url").text
         except InvalidArgument as refused:
             raise _Failed("not_allowed", f"its URL {refused.violations[0].message}") from None
-        return await retrying(request.backoff, _may_help, self._sleep)(self._attempt, request, url)
+        return await retrying(request.backoff, _may_help, self._sleep)(self._attempt, request, url, outgoing)
 
-    async def _attempt(self, request: _Request, url: str) -> _Answer:
+    async def _attempt(self, request: _Request, url: str, outgoing: Outgoing) -> _Answer:
         try:
+            outgoing.take()
             answer = await self._outside.send(request.method, url, headers=request.headers, content=request.content,
                                               seconds=request.timeout_seconds)
         except UpstreamError as error:
@@ -330,7 +332,7 @@ def _failed(error: UpstreamError) -> _Failed:
         return _Failed("timeout", error.message, again=True)
     if isinstance(error, UpstreamUnavailable):
         return _Failed("unreachable", error.message, again=True)
-    return _Failed("not_allowed" if error.reason == "UPSTREAM_ADDRESS_REFUSED" else "unreadable", error.message)
+    return _Failed(_FAILURES.get(error.reason, "unreadable"), error.message)
 
 
 def _may_help(error: BaseException) -> bool:

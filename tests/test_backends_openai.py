@@ -545,7 +545,7 @@ async def test_name_is_resolved_once_and_the_checked_address_is_connected_to():
     async def resolve(host: str, port: int) -> list[str]:
         return answers.pop(0)
 
-    allowed = AllowedHosts(["own.example"])
+    allowed = AllowedHosts(["own.example+private"])
     async with OpenAIUpstream(openai_text("Hi")) as upstream, provider_client(allowed, Limits(), resolve) as http:
         url = f"http://own.example:{upstream.port}/v1"
         events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), asked())

@@ -43,7 +43,7 @@ async def test_offline_needs_nothing():
 async def test_operators_url_is_called_with_the_operators_key(provider, server, answer):
     async with server(answer) as upstream:
         urls = {provider: upstream.base_url}
-        providers = Providers(api_keys=KEYS, base_urls=urls, allowed_hosts=["127.0.0.1"])
+        providers = Providers(api_keys=KEYS, base_urls=urls, allowed=AllowedHosts(["127.0.0.1"]))
 
         assert await text_of(providers, asked(provider)) == "Hi"
     assert upstream.requests[0].headers["authorization"] == "Bearer sk-operator"
@@ -56,7 +56,7 @@ async def test_assistants_url_never_gets_the_operators_key(provider, ending):
         (AnthropicUpstream, anthropic_text("Hi")) if provider == "anthropic" else (OpenAIUpstream, openai_text("Hi"))
     )
     async with server(answer) as upstream:
-        providers = Providers(api_keys=KEYS, allowed_hosts=[f"127.0.0.1:{upstream.port}"])
+        providers = Providers(api_keys=KEYS, allowed=AllowedHosts([f"127.0.0.1:{upstream.port}"]))
 
         assert await text_of(providers, asked(provider, url=upstream.base_url + ending)) == "Hi"
     [received] = upstream.requests
@@ -68,7 +68,7 @@ async def test_assistants_url_never_gets_the_operators_key(provider, ending):
 async def test_assistants_url_gets_the_assistants_key_and_keeps_its_query():
     async with OpenAIUpstream(openai_text("Hi")) as upstream:
         url = f"{upstream.base_url}/chat/completions?api-version=1"
-        providers = Providers(allowed_hosts=["127.0.0.1"])
+        providers = Providers(allowed=AllowedHosts(["127.0.0.1"]))
 
         assert await text_of(providers, asked("custom-llm", url=url, api_key="sk-own")) == "Hi"
     [received] = upstream.requests

@@ -14,6 +14,7 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
 from server.backends.guard import AllowedHosts
+from server.backends.outside import Outgoing
 from server.backends.posting import JsonPoster
 from server.knowledge import CUSTOM, KnowledgeBases
 from tests.conftest import Org
@@ -149,7 +150,7 @@ async def known(knowledge_base: dict[str, Any], allowed: str = "127.0.0.1", said
                 sleep: Callable[[float], Any] = waits) -> tuple[list[str], ChatKnowledge | None]:
     poster = JsonPoster(AllowedHosts([allowed]), sleep=sleep)
     try:
-        found = await KnowledgeBases(poster).ask(knowledge_base, said)
+        found = await KnowledgeBases(poster).ask(knowledge_base, said, Outgoing())
     finally:
         await poster.close()
     return [message.content.string_value for message in found.messages], found.report

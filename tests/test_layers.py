@@ -29,10 +29,10 @@ MAY_IMPORT = {
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
     "server.tools": {"generated", *PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
                      "server.backends.transport"},
-    **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend",
+    **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend", "server.backends.outside",
               "server.idempotency"}
        for name in EXCHANGE - {"server.tools", "server.knowledge"}},
-    "server.knowledge": {"generated", *PLAIN, "server.backends.posting"},
+    "server.knowledge": {"generated", *PLAIN, "server.backends.outside", "server.backends.posting"},
     "server.deliveries": {*PLAIN, "server.storage.outbox", "server.storage.peers"},
     "server.events": {"generated", *PLAIN, "server.backends.guard", "server.replay", "server.sinks.webhooks",
                       "server.storage", "server.wire.proto_json"},

@@ -4,17 +4,20 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.backends.guard import SETTING, AllowedHosts
+from server.backends.guard import BOTH, TOOLS, AllowedHosts
+from server.backends.outside import MOST_REQUESTS, Outgoing
 from server.json_values import from_python
 from server.messages import text_of
 from server.recovery import STOPPED
 from server.replay import broken_off
 from server.rounds import MOST_CALLS, MOST_ROUNDS
 from server.tools import MOST_BYTES, ToolCall, ToolRunner
+from tests.conftest import running
 from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text, sse
 
@@ -215,6 +218,45 @@ async def test_model_gets_at_most_eight_rounds(http, org, shop):
     assert chat["costs"][0]["promptTokens"] == 3  # of the one call that told its usage
 
 
+async def test_model_that_calls_on_after_eight_rounds_ends_incomplete(http, org, shop):
+    call = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]}
+    async with OpenAIUpstream(openai_stream(chunk(call, finish="tool_calls"))) as llm:
+        whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
+        chat = (await http.post("/chat", headers=org.bearer, json={"assistant": whole, "input": "Hi"})).json()
+
+    assert len(shop.requests) == MOST_ROUNDS
+    assert (chat["status"], chat["error"]["code"]) == ("incomplete", "max_tool_rounds")
+    assert [message["role"] for message in chat["output"]] == ["assistant", "tool"] * MOST_ROUNDS
+
+
+async def test_completion_whose_model_calls_on_after_eight_rounds_is_cut(http, org, shop):
+    call = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]}
+    async with OpenAIUpstream(openai_stream(chunk(call, finish="tool_calls"))) as llm:
+        whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
+        made = (await http.post("/assistant", headers=org.bearer, json=whole)).json()
+        completion = (await http.post("/chat/completions", headers=org.bearer, json={
+            "model": made["id"], "messages": [{"role": "user", "content": "Hi"}]})).json()
+
+    (choice,) = completion["choices"]
+    assert choice["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("retries", [0, 10])
+async def test_exchange_sends_at_most_thirty_two_requests(http, org, retries):
+    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
+                            for at in range(MOST_CALLS)]}
+    plan = {"type": "fixed", "maxRetries": retries, "baseDelaySeconds": 0}
+    async with (Upstream(ok("{}", 503)) as shop,
+                OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls"))] * 3 + [openai_text("Done")]) as llm):
+        whole = assistant(api_request(shop, backoffPlan=plan), provider="custom-llm", model="m", url=llm.base_url)
+        chat = (await http.post("/chat", headers=org.bearer, json={"assistant": whole, "input": "Hi"})).json()
+
+    failures = [message["metadata"]["failure"] for message in chat["output"] if message["role"] == "tool"]
+    assert len(shop.requests) == MOST_REQUESTS
+    assert failures.count("too_many_requests") >= 3 * MOST_CALLS - MOST_REQUESTS
+    assert chat["output"][-1]["content"] == "Done"
+
+
 async def test_round_has_at_most_sixteen_calls(http, org, shop):
     calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
                             for at in range(MOST_CALLS + 1)]}
@@ -345,9 +387,9 @@ async def test_failed_tool_of_a_response_is_an_item_that_failed(http, org):
 
 
 async def run(tool: dict[str, Any], arguments: str = "{}", *, allowed: tuple[str, ...] = ("127.0.0.1",), **options: Any):
-    runner = ToolRunner(AllowedHosts(allowed), lambda: 0, **options)
+    runner = ToolRunner(AllowedHosts(allowed, TOOLS), lambda: 0, **options)
     try:
-        return await runner.run(tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {})
+        return await runner.run(tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {}, Outgoing())
     finally:
         await runner.close()
 
@@ -356,7 +398,7 @@ async def test_host_that_is_not_listed_is_never_called(shop):
     result = await run(api_request(shop), allowed=("api.example",))
 
     assert result.failure == "not_allowed"
-    assert result.text.endswith(f"its URL names a host that the operator has not listed in {SETTING}.")
+    assert result.text.endswith(f"names a host that the operator has not listed in {TOOLS} or {BOTH}.")
     assert shop.connections == 0
 
 
@@ -448,7 +490,45 @@ async def test_cookies_of_one_call_are_not_sent_with_the_next():
     async with Upstream(ok("{}", **{"set-cookie": "a=b"})) as shop:
         runner = ToolRunner(AllowedHosts(["127.0.0.1"]), lambda: 0)
         for _ in range(2):
-            await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {})
+            await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {}, Outgoing())
         await runner.close()
 
     assert [request.headers.get("cookie") for request in shop.requests] == [None, None]
+
+
+class Smuggler(Upstream):
+    """Sends a second answer behind each, for the request that the connection has next."""
+
+    async def _send(self, answer, reader, writer):
+        body = f'{{"request": {len(self.requests)}}}'.encode()
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % len(body) + body + head % 2 + b"{}")
+        await writer.drain()
+        return True
+
+
+async def test_bytes_behind_an_answer_are_not_the_answer_to_the_next_call():
+    async with Smuggler(ok("")) as shop:
+        runner = ToolRunner(AllowedHosts(["127.0.0.1"]), lambda: 0)
+        results = [await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {}, Outgoing())
+                   for _ in range(2)]
+        await runner.close()
+
+    assert [result.text for result in results] == ['{"request": 1}', '{"request": 2}']
+
+
+@pytest.mark.parametrize(("lists", "tool", "model"), [
+    ({"model_allow_hosts": "127.0.0.1"}, False, True), ({"tool_allow_hosts": "127.0.0.1"}, True, False),
+], ids=["listed for models", "listed for tools"])
+async def test_host_is_listed_for_models_and_for_tools_apart(tmp_path, shop, lists, tool, model):
+    async with OpenAIUpstream(openai_text("Hello")) as llm, running(tmp_path, **lists) as service:
+        org = await service.new_org()
+        async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as http:
+            own = assistant(provider="custom-llm", model="m", url=llm.base_url)
+            answered = await http.post("/chat", headers=org.bearer, json={"assistant": own, "input": "Hi"})
+            used = (await http.post("/chat", headers=org.bearer, json={
+                "assistant": assistant(api_request(shop)), "input": ASKED})).json()
+
+    assert (answered.is_success, len(llm.requests) == 1) == (model, model)
+    assert (len(shop.requests) == 1) == tool
+    assert used["output"][1].get("metadata") == (None if tool else {"failure": "not_allowed"})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
 
-from server.backends.guard import SETTING, AllowedHosts
+from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
 from server.errors import ServiceError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 
@@ -26,6 +26,8 @@ DEFAULT_SECONDS = 20.0
 """For one answer, where nothing else is said."""
 MOST_SECONDS = 300.0
 """For one request, its retries included."""
+MOST_REQUESTS = 32
+"""That one exchange sends to tools and knowledge bases: one message must not become a flood."""
 _MOST_RETRIES = 10
 _LONGEST_BASE_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 60.0
@@ -33,6 +35,20 @@ _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 OURS = frozenset({"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect",
                   "accept-encoding"})
 """The headers that the protocol itself needs to say."""
+
+
+class Outgoing:
+    """How many requests one exchange may still send to servers of an assistant's own, retries counted."""
+
+    def __init__(self, most: int = MOST_REQUESTS) -> None:
+        self._left = most
+
+    def take(self) -> None:
+        """Count one. Raises UpstreamError, whose text begins with "it", when none is left."""
+        if not self._left:
+            raise UpstreamError(f"it was not asked: one exchange sends at most {MOST_REQUESTS} requests, retries counted",
+                                reason="TOO_MANY_REQUESTS_OUT")
+        self._left -= 1
 
 
 class Answer(NamedTuple):
@@ -97,8 +113,8 @@ class Outside:
     def _of_transport(self, error: ServiceError) -> UpstreamError:
         """What the transport, which speaks of model providers, raised."""
         if error.reason == "UPSTREAM_ADDRESS_REFUSED":
-            return UpstreamError(f"its address is private, and the operator has not listed it in {SETTING}",
-                                 reason=error.reason)
+            return UpstreamError("its address is private, and the operator has not listed its host in "
+                                 f"{self.allowed.settings}, a name with +private behind it", reason=error.reason)
         return UpstreamError(f"it answered with more than {self._limits.body_bytes} bytes, or in a compressed form")
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
-from server.backends.outside import OURS, Answer, Outside, Sleep, can_be_sent, retrying, seconds_of
+from server.backends.outside import OURS, Answer, Outgoing, Outside, Sleep, can_be_sent, retrying, seconds_of
 from server.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 
 _MOST_BYTES = 1 << 20
@@ -26,8 +26,8 @@ class JsonPoster:
         self._outside = Outside(allowed, _LIMITS)
         self._sleep = sleep
 
-    async def post(self, server: Mapping[str, Any], content: Any, field: str) -> Any:
-        """What the server, a checked {url, headers, timeoutSeconds, backoffPlan}, answers; asked again as its plan says.
+    async def post(self, server: Mapping[str, Any], content: Any, field: str, outgoing: Outgoing) -> Any:
+        """The answer of the server, a checked {url, headers, timeoutSeconds, backoffPlan}; asked again as its plan says.
 
         Raises InvalidArgument naming the member of `field` that may not be sent, UpstreamError for any other failure.
         """
@@ -35,6 +35,7 @@ class JsonPoster:
         headers = {**_checked(server.get("headers") or {}, f"{field}.headers"), "content-type": "application/json"}
 
         async def post() -> Any:
+            outgoing.take()
             return _read(await self._outside.send("POST", url, headers=headers, content=orjson.dumps(content),
                                                   seconds=seconds_of(server)))
 

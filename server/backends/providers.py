@@ -5,7 +5,7 @@ Does not speak any protocol: it makes the backend of each kind on first use.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -67,16 +67,15 @@ class Endpoint:
 class Providers:
     """The backend of every provider, and itself one that chooses by the request.
 
-    `api_keys` and `base_urls` are the operator's, by provider; `allowed_hosts` are PARLEY_UPSTREAM_ALLOW_HOSTS.
-    Raises ValueError for a host that cannot be read.
+    `api_keys` and `base_urls` are the operator's, by provider; `allowed` has the hosts that are listed for models.
     """
 
     def __init__(
         self, *, api_keys: Mapping[str, str] | None = None, base_urls: Mapping[str, str] | None = None,
-        allowed_hosts: Iterable[str] = (), offline_delay_seconds: float = 0.0, limits: Limits | None = None,
+        allowed: AllowedHosts | None = None, offline_delay_seconds: float = 0.0, limits: Limits | None = None,
         resolve: "Resolve | None" = None,
     ) -> None:  # fmt: skip
-        self._endpoints = Endpoints(api_keys or {}, base_urls or {}, AllowedHosts(allowed_hosts))
+        self._endpoints = Endpoints(api_keys or {}, base_urls or {}, allowed or AllowedHosts())
         self._limits = limits or Limits()
         self._resolve = resolve
         self._offline = OfflineBackend(offline_delay_seconds)

@@ -14,7 +14,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from server.backends.guard import SETTING, AllowedHosts
+from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
 from server.errors import UpstreamError
 
@@ -48,7 +48,8 @@ def outside_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | Non
                    truncates: bool = False) -> httpx2.AsyncClient:
     """The client for requests of our own making, under the same guard: every header is sent. Whoever makes it closes it."""
     return httpx2.AsyncClient(
-        transport=ProviderTransport(allowed, limits, resolve or resolve_host, sends=None, truncates=truncates),
+        # A connection serves one request: bytes behind an answer would be taken for the answer to the next one.
+        transport=ProviderTransport(allowed, limits, resolve or resolve_host, sends=None, truncates=truncates, kept=0),
         timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
         follow_redirects=False,
         trust_env=False,
@@ -107,8 +108,8 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         permitted = [address for address in found if self._allowed.permits(host, port, address)]
         if not permitted:
             raise UpstreamError(
-                "The address of the model provider is not a public one, and the operator has not listed it in "
-                f"{SETTING}.", reason="UPSTREAM_ADDRESS_REFUSED",
+                "The address of the model provider is not a public one, and the operator has not listed its host in "
+                f"{self._allowed.settings}, a name with +private behind it.", reason="UPSTREAM_ADDRESS_REFUSED",
             )  # fmt: skip
         return permitted
 
@@ -117,15 +118,18 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
     """Sends requests over guarded connections and bounds what comes back."""
 
     def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve, *,
-                 sends: frozenset[bytes] | None = _SENT_HEADERS, truncates: bool = False) -> None:
-        """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning is read."""
+                 sends: frozenset[bytes] | None = _SENT_HEADERS, truncates: bool = False, kept: int = 100) -> None:
+        """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning is read.
+
+        `kept` is the number of connections that stay open for a next request.
+        """
         self._limits = limits
         self._sends = sends
         self._truncates = truncates
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             max_connections=None,  # the engine bounds how many calls run
-            max_keepalive_connections=100,
+            max_keepalive_connections=kept,
             keepalive_expiry=30.0,
             network_backend=GuardedNetwork(allowed, resolve),
         )
