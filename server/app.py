@@ -10,9 +10,7 @@ from functools import partial
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio as health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from generated.parley.v1 import (
     agent_chat_service_pb2,
@@ -42,7 +40,7 @@ from generated.parley.v1 import (
     usage_service_pb2,
     usage_service_pb2_grpc,
 )
-from server import inbound
+from server import health, inbound
 from server.agents import Agents
 from server.backends.guard import MODELS, TOOLS, AllowedHosts
 from server.backends.posting import JsonPoster
@@ -153,11 +151,11 @@ class App:
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
             allowed=AllowedHosts(settings.upstream_allow_hosts | settings.model_allow_hosts, MODELS),
             offline_delay_seconds=settings.offline_delay_ms / 1000)
-        self._health = health.HealthServicer()
+        self._health = health.Health()
         self._traffic = Traffic()
         self.limits = Limits(settings)
         interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, self._traffic,
-                                      settings.call_seconds)
+                                      call_seconds=settings.call_seconds, message_seconds=settings.message_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
         self._tools = ToolRunner(allowed, clock)
@@ -189,13 +187,12 @@ class App:
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
         await self._server.start()
         for name in ("", EDGE):
-            await self._health.set(name, HealthCheckResponse.SERVING)
+            self._health.set(name, serving=True)
 
     def _writes_work(self, working: bool) -> None:
         """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why writes fail."""
         log.error("writes succeed again" if working else "writes fail")
-        state = HealthCheckResponse.SERVING if working else HealthCheckResponse.NOT_SERVING
-        self._telling = asyncio.create_task(self._health.set("", state))
+        self._health.set("", serving=working)
 
     @property
     def ports(self) -> list[int]:
@@ -206,7 +203,7 @@ class App:
 
         Where nobody has called for that long nobody is waited for, unless `always`: a server that is not used stops at once.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
 
@@ -267,4 +264,5 @@ class App:
         if self._settings.reflection:
             names = [service.full_name for module in _SERVICES for service in
                      module.DESCRIPTOR.services_by_name.values()]
-            reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+            names += [health.NAME, reflection.SERVICE_NAME]
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), server)

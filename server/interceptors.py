@@ -6,6 +6,7 @@ The only place that catches every exception, and the only one that turns errors 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from server.access import admits, check_sent, needs_key
+from server.arrivals import Arrivals
 from server.call import Call, enter
 from server.errors import (
     DeadlineExceeded,
@@ -31,6 +33,7 @@ from server.idempotency import Idempotency
 from server.ids import new_id
 from server.json_values import MAX_DEPTH, nests_too_deeply
 from server.limits import Limits
+from server.open_methods import OpenMethods
 from server.storage.keys import Caller, Keys
 from server.traffic import Traffic
 from server.validation import check, nul_in
@@ -45,18 +48,28 @@ _PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item
 """Members that HTTP has in the path: what is no id there is absent, and not wrong."""
 _LONGEST_KEY = 256
 """Characters. What is longer is no key of ours, and is not worth a digest, which is then remembered."""
+_KEYLESS_SECONDS = 3
+"""How long a caller without a key may take to send a message. So little that it need not be counted while it waits: others
+could otherwise keep Envoy from asking for health."""
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method of ours; health and reflection pass as they are."""
+    """Wraps every method: those of ours, and health and reflection.
 
-    def __init__(self, keys: Keys, idempotency: Idempotency, limits: Limits, traffic: Traffic, call_seconds: float) -> None:
+    Each is served as if it streamed, so that who calls is known, and counted, before there is a message.
+    """
+
+    def __init__(self, keys: Keys, idempotency: Idempotency, limits: Limits, traffic: Traffic, *, call_seconds: float,
+                 message_seconds: float) -> None:
         self._keys = keys
         self._traffic = traffic
         self._idempotency = idempotency
         self._limits = limits
         self._call_seconds = call_seconds
+        self._with_key = Arrivals(message_seconds)
+        self._keyless = Arrivals(min(message_seconds, _KEYLESS_SECONDS))
+        self._open = OpenMethods(limits, self._keyless)
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
 
     async def intercept_service(self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
@@ -65,48 +78,57 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         wrapped = self._wrapped.get(method)
         if wrapped is None:
             handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith(_OURS):
-                return handler
-            wrapped = self._wrapped[method] = self._wrap(method, handler)
+            if handler is None:
+                return None
+            wrap = self._wrap if method.startswith(_OURS) else self._wrap_open
+            wrapped = self._wrapped[method] = wrap(method, handler)
         return wrapped
 
     def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        """The handler with everything around it. It parses for itself: gRPC would answer a bad request with UNKNOWN."""
+        """The handler with everything around it."""
         handler = self._idempotency.around(method, handler)
         serve, parse = handler.unary_stream or handler.unary_unary, handler.request_deserializer
         serve = serve if handler.unary_stream else _within(self._call_seconds, serve)
 
-        async def admitted(call: Call, raw: bytes, announcing: Announcing) -> Any:
+        async def admitted(call: Call, announcing: Announcing) -> Any:
             """What a key may ask for is decided before anything is read of what it asks."""
             caller = await self._authenticated(call)
-            if standing := self._limits.take(caller):
-                announcing.headers = standing.headers
-                standing.check()
-            with self._limits.call_of(caller):
-                _check_access(call, caller)
-                enter(Call(call.request_id, method, call.metadata, caller))
-                request = _parsed(parse, raw)
-                if caller is not None and caller.is_publishable:
-                    check_sent(request)
-                check(request)
-                answer = await serve(request, announcing)
-                await announcing.announce()
-                return answer
+            if caller is None:
+                raw = await self._keyless.only(announcing.context, announcing.refuse)
+                with self._limits.keyless:
+                    return await answered(call, raw, announcing)
+            with self._limits.call:
+                if standing := self._limits.take(caller):
+                    announcing.headers = standing.headers
+                    standing.check()
+                with self._limits.call_of(caller):
+                    _check_access(call, caller)
+                    raw = await self._with_key.only(announcing.context, announcing.refuse)
+                    return await answered(replace(call, caller=caller), raw, announcing)
 
-        async def guarded(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
-            call, announcing = _call_of(method, context), Announcing(context)
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
-            try:
-                with self._traffic, self._limits.call:
-                    return await admitted(call, raw, announcing)
-            except ServiceError as error:
-                await _refuse(context, call, error, announcing.headers)
-            except Exception as error:  # the outermost: nothing of it may reach the caller
-                log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
-                await _refuse(context, call, Internal(), announcing.headers)
+        async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
+            enter(call)
+            request = _parsed(parse, raw)
+            if call.caller is not None and call.caller.is_publishable:
+                check_sent(request)
+            check(request)
+            answer = await serve(request, announcing)
+            await announcing.announce()
+            return answer
 
-        make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
-        return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
+        async def served(call: Call, announcing: Announcing) -> Any:
+            with self._traffic:
+                return await admitted(call, announcing)
+
+        return _handler(handler, _guarded(method, served))
+
+    def _wrap_open(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        serve = self._open.serving(handler)
+
+        async def served(_: Call, announcing: Announcing) -> Any:
+            return await serve(announcing.context, announcing.refuse)
+
+        return _handler(handler, _guarded(method, served))
 
     async def _authenticated(self, call: Call) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated."""
@@ -125,7 +147,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             scheme, _, key = authorization.partition(" ")
             if scheme.lower() != "bearer":
                 return None
-        return await self._keys.caller(key.strip()) if key and len(key) <= _LONGEST_KEY else None
+        key = key.strip()
+        if not key or len(key) > _LONGEST_KEY:
+            return None
+        if self._keys.knows(key):
+            return await self._keys.caller(key)
+        with self._limits.stranger:
+            return await self._keys.caller(key)
+
+
+def _guarded(method: str, served: "Callable[[Call, Announcing], Awaitable[Any]]") -> Callable[..., Awaitable[Any]]:
+    """What gRPC calls: `served`, whose errors become statuses."""
+
+    async def guarded(_: Any, context: grpc.aio.ServicerContext) -> Any:
+        call = _call_of(method, context)
+        announcing = Announcing(context, call)
+        context.set_trailing_metadata((("x-request-id", call.request_id),))
+        try:
+            return await served(call, announcing)
+        except grpc.aio.AbortError:  # it has its status
+            raise
+        except ServiceError as error:
+            await announcing.refuse(error)
+        except Exception as error:  # the outermost: nothing of it may reach the caller
+            log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
+            await announcing.refuse(Internal())
+
+    return guarded
+
+
+def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[Any]]) -> grpc.RpcMethodHandler:
+    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN."""
+    make = (grpc.stream_stream_rpc_method_handler if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler)
+    return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
 
 
 def _check_access(call: Call, caller: Caller | None) -> None:
@@ -137,26 +192,31 @@ def _check_access(call: Call, caller: Caller | None) -> None:
 class Announcing:
     """The context of a call, which sends `headers` ahead of the first message, and with a service's own in one piece."""
 
-    def __init__(self, context: grpc.aio.ServicerContext) -> None:
-        self._context = context
+    def __init__(self, context: grpc.aio.ServicerContext, call: Call) -> None:
+        self.context = context
+        self._call = call
         self.headers: tuple[tuple[str, str], ...] = ()
         """What is not sent yet."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
+        return getattr(self.context, name)
 
     async def send_initial_metadata(self, metadata: Any) -> None:
         headers, self.headers = self.headers, ()
-        await self._context.send_initial_metadata((*metadata, *headers))
+        await self.context.send_initial_metadata((*metadata, *headers))
 
     async def announce(self) -> None:
         if self.headers:
             await self.send_initial_metadata(())
 
+    async def refuse(self, error: ServiceError) -> None:
+        """End the call with an error. Raises grpc.aio.AbortError."""
+        await _refuse(self.context, self._call, error, self.headers)
+
     async def write(self, message: Any) -> None:
         await self.announce()
-        self.write = self._context.write  # from now on there is nothing in between
-        await self._context.write(message)
+        self.write = self.context.write  # from now on there is nothing in between
+        await self.context.write(message)
 
 
 def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -1,7 +1,8 @@
 """How much each key, each org and the whole server may do: requests a minute, and calls at a time, streams included.
 
 Kept in the memory of one process; of several workers each gives its share. What is refused takes nothing from any limit.
-Knows neither calls nor metadata.
+Callers without a key never count among those with one: they have places of their own, which no setting takes away. Knows
+neither calls nor metadata.
 
 Rates are token buckets in the form of GCRA: of each bucket nothing is kept but the time at which it will be full again, and
 one that is full is as good as none.
@@ -18,7 +19,9 @@ from server.storage.keys import Caller
 
 _SECOND = 1_000_000_000
 _ALL = ""
-"""Under what every call counts; no key's id, and no org's."""
+"""Under what every call with a key counts; no key's id, and no org's."""
+_MOST_KEYLESS = {"keyless": 64, "open streams": 32, "strangers": 64}
+"""Calls at a time of each process, by what they are; see Limits. Not keys' ids either."""
 _MOST_BUCKETS = 100_000
 _AGAIN_SECONDS = 1
 """When to try again where no time is known: a call ends when it ends."""
@@ -86,11 +89,14 @@ class Limits:
             math.ceil(calls / workers) if settings.limits else math.inf for calls in most)
         self._calls: dict[str, int] = {}
         self.call = _UnderWay(self._calls, ((_ALL, most_of_all),))
-        """To be entered for a call. Raises Overloaded when the server has too many."""
+        """To be entered for a call with a key. Raises Overloaded when the server has too many, as those below do."""
+        self.keyless, self.open_stream, self.stranger = (
+            _UnderWay(self._calls, ((name, most),)) for name, most in _MOST_KEYLESS.items())
+        """For a call of a method that takes no key; a stream of health or reflection; looking up a key not seen before."""
 
     @property
     def under_way(self) -> int:
-        """How many calls are being served."""
+        """How many calls with a key are being served."""
         return self._calls.get(_ALL, 0)
 
     def take(self, caller: Caller | None) -> Standing | None:
@@ -143,7 +149,7 @@ class _UnderWay:
 
 
 def _too_many(name: str, most: float) -> ResourceExhausted:
-    if name == _ALL:
+    if name == _ALL or name in _MOST_KEYLESS:
         return Overloaded("the server has as many calls under way as it takes; try again", retry_after=_AGAIN_SECONDS)
     return RateLimited(f"{most} calls of this key or org are under way, streams included, which is as many as may be; let "
                        "one of them end", reason="TOO_MANY_CALLS", retry_after=_AGAIN_SECONDS)

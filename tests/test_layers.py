@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
-    "access", "acted_on", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values", "messages",
-    "parts", "summaries", "templates", "tool_urls", "traffic", "twilio", "validation")}
+    "access", "acted_on", "arrivals", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values",
+    "messages", "parts", "summaries", "templates", "tool_urls", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "recovery", "replay",
@@ -49,8 +49,10 @@ MAY_IMPORT = {
     "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.history", "server.idempotency",
                         "server.inbound", "server.storage", "server.wire"},
     "server.limits": {*PLAIN, "server.storage.keys"},
-    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.limits", "server.storage.keys",
-                            "server.wire.errors"},
+    "server.health": set(),
+    "server.open_methods": {*PLAIN, "server.limits"},
+    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.limits", "server.open_methods",
+                            "server.storage.keys", "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},
     "server.app": {"generated", "server"},
     "server.console": {*PLAIN, "server.storage.store"},
@@ -77,7 +79,7 @@ ONLY_IN = {
     "click": ("server.cli", "server.console", "server.operations", "server.serving"),
     "liquid": "server.templates", "protovalidate": "server.validation", "uuid_utils": "server.ids",
     "rich": "server.operations", "uvloop": ("server.cli", "server.worker"),
-    "grpc_health": "server.app", "grpc_reflection": "server.app",
+    "grpc_health": ("server.app", "server.health"), "grpc_reflection": "server.app",
 }
 """Packages that one layer has to itself, or a few."""
 CATCH_ALL = {

@@ -76,6 +76,10 @@ class Keys:
         # Callers show the same few keys again and again, and OpenSSL takes 30 µs and more to set up an HMAC.
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
+    def knows(self, key: str) -> bool:
+        """Whether `key` was shown before and found good, so that many bad ones are no reason to refuse it."""
+        return self._digest(key) in self._known
+
     async def caller(self, key: str) -> Caller | None:
         """Who shows `key`; None when it is unknown, revoked or expired."""
         found = await self._remembered(self._digest(key))
@@ -88,9 +92,10 @@ class Keys:
         found, until = self._known.get(digest, (None, 0.0))
         now = time.monotonic()
         if found is None or now >= until:
-            self._known.pop(digest, None)
             if found := await self._find(digest):
                 self._known[digest] = found, now + _REMEMBERED_SECONDS
+            else:
+                self._known.pop(digest, None)
         return found
 
     async def _find(self, digest: bytes) -> _Found | None:

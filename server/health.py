@@ -1,0 +1,57 @@
+"""gRPC health: what each name of this server stands at, for those who ask once and those who watch. Decides nothing.
+
+The library's own holds a lock while it writes to a watcher, so one that does not read would keep everybody else's from being
+told, and the server from stopping.
+"""
+
+import asyncio
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer
+
+NAME = "grpc.health.v1.Health"
+_SERVING, _NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+class Health(HealthServicer):
+    """Nothing waits for a watcher: one that is slow sees the newest state when it reads."""
+
+    def __init__(self) -> None:
+        self._serving: dict[str, bool] = {}
+        self._is_stopping = False
+        self._changed = asyncio.Event()
+
+    def set(self, name: str, *, serving: bool) -> None:
+        """Once the server is stopping it has no effect."""
+        self._serving[name] = serving
+        self._tell()
+
+    def stop(self) -> None:
+        """Say of every name, from now on, that it takes no calls."""
+        self._is_stopping = True
+        self._tell()
+
+    async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> HealthCheckResponse:
+        if request.service not in self._serving:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no service of this name")
+        return HealthCheckResponse(status=self._status(request.service))
+
+    async def Watch(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+        told = None
+        while True:
+            changed, status = self._changed, self._status(request.service)
+            if status == told:
+                await changed.wait()
+            else:
+                await context.write(HealthCheckResponse(status=status))
+                told = status
+
+    def _status(self, name: str) -> "HealthCheckResponse.ServingStatus":
+        if name not in self._serving:
+            return HealthCheckResponse.SERVICE_UNKNOWN
+        return _SERVING if self._serving[name] and not self._is_stopping else _NOT_SERVING
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -1,0 +1,247 @@
+"""Callers that send no message, or never read: what they get, and that nobody else waits for them.
+
+Over the server's own port and through Envoy. Limits of keys are in test_limits.py.
+"""
+
+import asyncio
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from generated.parley.v1.session_service_pb2 import ListSessionsRequest
+from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
+from tests.conftest import running
+from tests.descriptors import METHODS
+from tests.raw_http2 import Http2, framed
+
+LIST, STREAM = "/parley.v1.SessionService/ListSessions", "/parley.v1.ChatService/StreamChat"
+CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAUTHENTICATED = "3", "4", "8", "16"
+PLACES = 5
+
+
+@pytest.fixture(scope="module")
+async def small(tmp_path_factory):
+    """A service that has five places, and waits for a message for a tenth of a second."""
+    async with running(tmp_path_factory.mktemp("small"), server_calls=PLACES, key_calls=2, message_seconds=0.1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+async def patient(tmp_path_factory):
+    """A service that has five places, and waits for long."""
+    async with running(tmp_path_factory.mktemp("patient"), server_calls=PLACES, key_calls=2) as started:
+        yield started
+
+
+def address_of(service, port):
+    return service.grpc_address if port == "server" else service.http_url.removeprefix("http://")
+
+
+at_both_ports = pytest.mark.parametrize("port", ["server", "edge"])
+
+
+async def until(happened):
+    """Wait for what nobody tells of."""
+    async with asyncio.timeout(20):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def served(service, org):
+    """Whether a caller with a key is served, at both ports."""
+    for port in ("server", "edge"):
+        async with grpc.aio.insecure_channel(address_of(service, port)) as channel:
+            await SessionServiceStub(channel).ListSessions(ListSessionsRequest(), metadata=org.metadata, timeout=20)
+    return True
+
+
+# --- no message -------------------------------------------------------------------------------------------------------
+
+
+@at_both_ports
+async def test_every_method_answers_a_call_that_ends_without_a_message(service, org, port):
+    async with Http2(address_of(service, port)) as connection:
+        streams = [connection.call(method.path, org.metadata) for method in METHODS]
+        answers = await connection.answers(*streams)
+
+    assert {(answer["grpc-status"], answer["grpc-message"]) for answer in answers} == {
+        (INVALID_ARGUMENT, "the call ended without a message; send one, which may be empty")}
+
+
+@at_both_ports
+async def test_without_a_key_such_calls_are_refused_for_that(service, port):
+    keyed = [method for method in METHODS if method.name != "ReceiveTwilioMessage"]
+    async with Http2(address_of(service, port)) as connection:
+        answers = await connection.answers(*(connection.call(method.path) for method in keyed))
+
+    assert {answer["grpc-status"] for answer in answers} == {UNAUTHENTICATED}
+
+
+@at_both_ports
+@pytest.mark.parametrize("method", [LIST, STREAM])
+async def test_caller_without_a_key_is_refused_before_there_is_a_message(patient, port, method):
+    async with Http2(address_of(patient, port)) as connection:
+        silent = connection.call(method, end=False)
+        truncated = connection.call(method, (("x-api-key", "unknown"),), body=framed(b"x" * 100)[:50], end=False)
+        answers = await connection.answers(silent, truncated)
+
+    assert [answer["grpc-status"] for answer in answers] == [UNAUTHENTICATED] * 2
+
+
+@pytest.mark.parametrize("body", [b"", framed(b"x" * 100)[:3], framed(b"x" * 100)[:50]], ids=["none", "prefix", "half"])
+@at_both_ports
+async def test_message_that_does_not_come_is_waited_for_a_while(small, port, body):
+    org = await small.new_org()
+    async with Http2(address_of(small, port)) as connection:
+        answers = await connection.answers(*(connection.call(method, org.metadata, body=body, end=False)
+                                             for method in (LIST, STREAM)))
+
+    assert [(answer["grpc-status"], answer["grpc-message"]) for answer in answers] == [
+        (DEADLINE_EXCEEDED, "the message of the call did not arrive within 0.1 s")] * 2
+    assert await served(small, org)
+
+
+@at_both_ports
+async def test_message_that_comes_late_but_in_time_is_answered(patient, port):
+    org = await patient.new_org()
+    async with Http2(address_of(patient, port)) as connection:
+        late = connection.call(LIST, org.metadata, body=framed(b"")[:2], end=False)
+        assert await served(patient, org)
+        connection.send(late, framed(b"")[2:])
+        [answer] = await connection.answers(late)
+
+    assert answer["grpc-status"] == "0"
+
+
+@at_both_ports
+async def test_second_message_of_a_call_changes_nothing(service, org, port):
+    async with Http2(address_of(service, port)) as connection:
+        [answer] = await connection.answers(connection.call(LIST, org.metadata, body=framed(b"") * 2))
+
+    assert answer["grpc-status"] == "0"
+
+
+async def test_calls_that_wait_for_a_message_count_among_those_of_their_key(patient):
+    org = await patient.new_org()
+    async with Http2(patient.grpc_address) as connection:
+        waiting = [connection.call(LIST, org.metadata, end=False) for _ in range(2)]
+        refused = connection.call(LIST, org.metadata, body=framed(b""))
+        [answer] = await connection.answers(refused)
+        for stream in waiting:
+            connection.send(stream, framed(b""))
+        answers = await connection.answers(*waiting)
+
+    assert answer["grpc-status"] == RESOURCE_EXHAUSTED
+    assert [answer["grpc-status"] for answer in answers] == ["0", "0"]
+
+
+# --- nothing keyless takes a keyed caller's place ---------------------------------------------------------------------
+
+
+@at_both_ports
+@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer api_unknown"),)], ids=["no key", "unknown key"])
+async def test_calls_without_a_key_take_no_place(patient, port, metadata):
+    """Of callers with a key five would be all, and these stay for as long as they may."""
+    org = await patient.new_org()
+    async with Http2(address_of(patient, port)) as connection:
+        for method in (LIST, STREAM, CHECK, WATCH, REFLECT, "/parley.v1.TransportService/ReceiveTwilioMessage"):
+            for _ in range(2 * PLACES):
+                connection.call(method, metadata)
+                connection.call(method, metadata, end=False)
+
+        assert await served(patient, org)
+
+
+@at_both_ports
+async def test_streams_of_health_take_no_place(patient, port):
+    org = await patient.new_org()
+    async with Http2(address_of(patient, port)) as connection:
+        for _ in range(4 * PLACES):
+            connection.call(WATCH, body=framed(b""))
+
+        assert await served(patient, org)
+
+
+async def test_streams_of_health_and_reflection_are_few(patient):
+    async with Http2(patient.grpc_address) as connection:
+        watching = [connection.call(WATCH, body=framed(b"")) for _ in range(32)]
+        await connection.until(lambda: connection.bodies.keys() >= set(watching))
+        refused = await connection.answers(connection.call(WATCH, body=framed(b"")),
+                                           connection.call(REFLECT, body=framed(b""), end=False))
+        checked = await connection.answers(*(connection.call(CHECK, body=framed(b"")) for _ in range(100)))
+
+    assert [answer["grpc-status"] for answer in refused] == [RESOURCE_EXHAUSTED] * 2
+    assert {answer["grpc-status"] for answer in checked} == {"0"}
+
+
+async def test_watcher_that_does_not_read_keeps_nobody_from_being_told(tmp_path):
+    async with running(tmp_path) as own:
+        async with Http2(own.grpc_address, window=0) as unread:
+            unread.call(WATCH, body=framed(b""))
+            async with grpc.aio.insecure_channel(own.grpc_address) as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
+                told = [(await watch.read()).status]
+                await own.app.drain()
+                told.append((await watch.read()).status)
+                watch.cancel()
+
+    assert told == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+
+
+async def test_health_is_told_while_many_who_ask_send_no_message(patient):
+    async with Http2(patient.grpc_address) as connection:
+        silent = [connection.call(CHECK, end=False) for _ in range(500)]
+        [answer] = await connection.answers(connection.call(CHECK, body=framed(b"")))
+        assert not connection.ended & set(silent)
+
+    assert answer["grpc-status"] == "0"
+
+
+async def test_health_and_reflection_answer_calls_without_a_message(small):
+    async with Http2(small.grpc_address) as connection:
+        ended = await connection.answers(*(connection.call(method) for method in (CHECK, WATCH, REFLECT)))
+        silent = await connection.answers(*(connection.call(method, end=False) for method in (CHECK, WATCH, REFLECT)))
+
+    assert [answer["grpc-status"] for answer in ended] == [INVALID_ARGUMENT, INVALID_ARGUMENT, "0"]
+    assert [answer["grpc-status"] for answer in silent] == [DEADLINE_EXCEEDED] * 3
+
+
+async def test_message_that_is_none_of_health_is_an_error_of_the_caller(service):
+    async with Http2(service.grpc_address) as connection:
+        answers = await connection.answers(*(connection.call(method, body=framed(b"\xff"))
+                                             for method in (CHECK, WATCH, REFLECT)))
+
+    assert [answer["grpc-status"] for answer in answers] == [INVALID_ARGUMENT] * 3
+
+
+async def test_health_can_be_watched_and_reflection_asked_again(service):
+    async with grpc.aio.insecure_channel(service.grpc_address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        told = await watch.read()
+        watch.cancel()
+        talk = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        answers = []
+        for _ in range(2):
+            await talk.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="parley.v1.Chat"))
+            answers.append(await talk.read())
+        await talk.done_writing()
+
+        assert told.status == health_pb2.HealthCheckResponse.SERVING
+        assert [len(answer.file_descriptor_response.file_descriptor_proto) > 0 for answer in answers] == [True, True]
+        assert await talk.code() is grpc.StatusCode.OK
+
+
+async def test_caller_that_leaves_before_its_message_leaves_nothing_behind(patient, caplog):
+    org = await patient.new_org()
+    async with Http2(patient.grpc_address) as connection:
+        for _ in range(2):
+            connection.call(LIST, org.metadata, end=False)
+        await until(lambda: patient.app.limits.under_way == 2)
+    await until(lambda: patient.app.limits.under_way == 0)
+
+    assert await served(patient, org)
+    assert not caplog.records
