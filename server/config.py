@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     call_seconds: float = Field(default=900, gt=0)
     """How long a call may take that is no stream; more than a model call may."""
     message_seconds: float = Field(default=30, gt=0)
-    """How long a gRPC caller may take to send its message; one without a key no longer than 10."""
+    """How long a gRPC caller may take to send its message; one without a key no longer than 3."""
 
     @field_validator("http", "grpc", mode="before")
     @classmethod

@@ -140,8 +140,9 @@ async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | No
 class running:
     """`async with running(folder, **settings) as service`: a service of its own, for tests that break one."""
 
-    def __init__(self, folder: Path, clock: Clock = now_ms, **settings: object) -> None:
+    def __init__(self, folder: Path, clock: Clock = now_ms, *, edge_calls: int | None = None, **settings: object) -> None:
         self._clock = clock
+        self._edge_calls = edge_calls
         any_port = Address(host="127.0.0.1", port=0)
         self._settings = Settings(data=folder, http=any_port, grpc=any_port, **settings)
 
@@ -152,7 +153,7 @@ class running:
         self.app = App(settings, self._store, self._clock)
         await self.app.start()
         self.gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", self.app.grpc_port)],
-                               run_dir=settings.data / "run")
+                               run_dir=settings.data / "run", most_calls=self._edge_calls)
         await self.gateway.start()
         await self.gateway.ready()
         return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",

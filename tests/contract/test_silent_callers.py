@@ -4,6 +4,7 @@ Over the server's own port and through Envoy. Limits of keys are in test_limits.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -18,8 +19,9 @@ from tests.raw_http2 import Http2, framed
 
 LIST, STREAM = "/parley.v1.SessionService/ListSessions", "/parley.v1.ChatService/StreamChat"
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
+RECEIVE = "/parley.v1.TransportService/ReceiveTwilioMessage"
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAUTHENTICATED = "3", "4", "8", "16"
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAUTHENTICATED = "3", "4", "8", "12", "16"
 PLACES = 5
 
 
@@ -33,7 +35,8 @@ async def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 async def patient(tmp_path_factory):
     """A service that has five places, and waits for long."""
-    async with running(tmp_path_factory.mktemp("patient"), server_calls=PLACES, key_calls=2) as started:
+    async with running(tmp_path_factory.mktemp("patient"), server_calls=PLACES, edge_calls=PLACES,
+                       key_calls=2) as started:
         yield started
 
 
@@ -142,16 +145,23 @@ async def test_calls_that_wait_for_a_message_count_among_those_of_their_key(pati
 # --- nothing keyless takes a keyed caller's place ---------------------------------------------------------------------
 
 
-@at_both_ports
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer api_unknown"),)], ids=["no key", "unknown key"])
-async def test_calls_without_a_key_take_no_place(patient, port, metadata):
-    """Of callers with a key five would be all, and these stay for as long as they may."""
+@pytest.mark.parametrize(("port", "kind"), [("server", "application/grpc"), ("edge", "application/grpc"),
+                                            ("edge", "application/grpc-web+proto")])
+async def test_calls_without_a_key_take_no_place(patient, port, kind, metadata):
+    """Of callers with a key five would be all. What no key opens is refused at once; what needs none may wait, elsewhere."""
     org = await patient.new_org()
-    async with Http2(address_of(patient, port)) as connection:
-        for method in (LIST, STREAM, CHECK, WATCH, REFLECT, "/parley.v1.TransportService/ReceiveTwilioMessage"):
-            for _ in range(2 * PLACES):
-                connection.call(method, metadata)
-                connection.call(method, metadata, end=False)
+    headers, half = (("te", "trailers"), ("content-type", kind), *metadata), framed(b"x" * 100)[:50]
+    async with AsyncExitStack() as held:
+        for _ in range(9):
+            connection = await held.enter_async_context(Http2(address_of(patient, port)))
+            for method in (CHECK, WATCH, REFLECT, RECEIVE):
+                for body, end in ((b"", True), (b"", False), (half, False)):
+                    connection.open("POST", method, headers, body=body, end=end)
+            refused = [connection.open("POST", method, headers, body=body, end=end)
+                       for method in (LIST, STREAM, "/none.Such/Method")
+                       for body, end in ((b"", True), (b"", False), (half, False))]
+            await connection.answers(*refused)
 
         assert await served(patient, org)
 
@@ -164,6 +174,16 @@ async def test_streams_of_health_take_no_place(patient, port):
             connection.call(WATCH, body=framed(b""))
 
         assert await served(patient, org)
+
+
+async def test_health_is_not_watched_from_outside(service):
+    async with Http2(address_of(service, "edge")) as connection:
+        web = connection.open("POST", WATCH, (("content-type", "application/grpc-web"),), body=framed(b""))
+        native, of_web = await connection.answers(connection.call(WATCH, body=framed(b"")), web)
+
+    assert (native["grpc-status"], native["grpc-message"]) == (
+        UNIMPLEMENTED, "health can be asked for here (Check), and not watched")
+    assert of_web[":status"] == "404"
 
 
 async def test_streams_of_health_and_reflection_are_few(patient):

@@ -1,0 +1,107 @@
+"""Callers that do not read their answers: how much of Envoy's memory they may hold.
+
+With the real Envoy and envoy.yaml, its limits made small.
+"""
+
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+
+from gateway.launcher import CONFIG, Gateway
+from generated.parley.v1 import chat_pb2
+from tests.raw_http2 import Http2
+from tests.test_gateway import Chats, Upstream
+
+LARGE = 3_000_000
+SMALL_HEAP = {"max_heap_size_bytes": ("1073741824", str(200 << 20))}
+
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.fixture
+def quiet(caplog):
+    """gRPC logs every answer whose stream was reset, at length."""
+    caplog.set_level(100, "grpc._cython.cygrpc")
+
+
+class LargeChats(Chats):
+    async def GetChat(self, request, context):
+        return chat_pb2.Chat(id=request.id, name="x" * (LARGE if request.id == "large" else 1))
+
+
+@pytest.fixture(scope="module")
+async def upstream():
+    server = Upstream()
+    server.chats = LargeChats()
+    await server.start()
+    yield server
+    await server.server.stop(None)
+
+
+@asynccontextmanager
+async def edge(upstream, folder, **changes):
+    """Envoy with some texts of envoy.yaml replaced."""
+    config = CONFIG.read_text()
+    for name, value in changes.items():
+        before, after = value
+        assert config.count(f"{name}: {before}") == 1
+        config = config.replace(f"{name}: {before}", f"{name}: {after}")
+    (folder / "envoy.yaml").write_text(config)
+    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=folder,
+                      config=folder / "envoy.yaml")
+    await gateway.start()
+    await gateway.ready()
+    try:
+        yield f"127.0.0.1:{gateway.http_port}"
+    finally:
+        await gateway.stop(1)
+
+
+async def read_whole(address):
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20, verify=False) as http:
+        return (await http.get("/chat/c1")).status_code
+
+
+async def test_document_is_given_out_a_few_times_a_second(upstream, tmp_path):
+    """It is the only large answer without a key, and Envoy holds all of it until it is read."""
+    async with edge(upstream, tmp_path) as address, AsyncExitStack() as held:
+        statuses = []
+        for _ in range(4):
+            unread = await held.enter_async_context(Http2(address, window=0))
+            answers = [unread.open("GET", "/openapi.json") for _ in range(100)]
+            await unread.until(lambda: unread.headers.keys() >= set(answers))  # noqa: B023
+            statuses += [unread.headers[answer] for answer in answers]
+        others = await read_whole(address)
+
+    refused = [headers for headers in statuses if headers[":status"] == "429"]
+    assert {headers[":status"] for headers in statuses} == {"200", "429"}
+    assert len(refused) >= 300
+    assert {(headers["retry-after"], headers["content-type"], headers["access-control-allow-origin"])
+            for headers in refused} == {("1", "application/json", "*")}
+    assert others == 200
+
+
+async def test_document_that_is_not_read_is_given_up(upstream, tmp_path):
+    short = {"stream_flush_timeout": ("120s", "0.1s")}
+    async with edge(upstream, tmp_path, **short) as address, Http2(address, window=0) as unread:
+        answers = [unread.open("GET", "/openapi.json") for _ in range(3)]
+        await unread.until(lambda: unread.reset >= set(answers))
+
+    assert [unread.headers[answer][":status"] for answer in answers] == ["200"] * 3
+
+
+async def test_largest_unread_answers_go_when_memory_runs_short(upstream, tmp_path):
+    """They would be more than twice as large as the heap; others are served all the while."""
+    async with edge(upstream, tmp_path, **SMALL_HEAP) as address, AsyncExitStack() as held:
+        reset = 0
+        for _ in range(4):
+            unread = await held.enter_async_context(Http2(address, window=0))
+            for _ in range(5):
+                answers = [unread.open("GET", "/chat/large") for _ in range(8)]
+                await unread.until(lambda: unread.headers.keys() | unread.reset >= set(answers))  # noqa: B023
+                assert await read_whole(address) == 200
+            reset += len(unread.reset)
+
+    assert reset
