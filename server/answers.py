@@ -9,11 +9,15 @@ from google.protobuf.struct_pb2 import Value
 from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import StreamPiece
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Finish
+from server.backends.backend import Finish, FinishReason
 from server.json_values import from_python
 
 MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
 """How an answer ends whose model calls tools in the last round, which allows none: finish reason and error code."""
+
+MOST_OUTPUT_REACHED: Final = "max_output_bytes"
+"""How an answer ends that is as large as the output of one exchange may be: finish reason and error code."""
+_BROKEN_OFF = (None, MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED)
 
 
 @dataclass(slots=True)
@@ -82,9 +86,14 @@ class Answers:
     def finish(self, finish: Finish) -> None:
         self._choice(finish.choice).finish_reason = finish.reason
 
+    def cut(self, reason: FinishReason) -> None:
+        """End every choice that has not ended."""
+        for choice in self._choices:
+            choice.finish_reason = choice.finish_reason or reason
+
     def finish_reasons(self) -> list[str]:
         """One a choice, as the completions door says them."""
-        return ["length" if choice.finish_reason == MOST_ROUNDS_REACHED else choice.finish_reason or "stop"
+        return ["length" if choice.finish_reason in _BROKEN_OFF[1:] else choice.finish_reason or "stop"
                 for choice in self._choices]
 
     def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
@@ -97,8 +106,7 @@ class Answers:
     def messages(self) -> list[Message]:
         """What the first choice said, round by round. An answer that broke off before its last message has none."""
         choice = self._choices[0]
-        broke_off = choice.finish_reason in (None, MOST_ROUNDS_REACHED)
-        if choice.rounds and broke_off and not choice.texts and not choice.calls:
+        if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.texts and not choice.calls:
             return list(choice.rounds)
         last = _message(choice)
         last.id = self._message_id

@@ -12,15 +12,17 @@ from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError
 from generated.parley.v1.message_pb2 import Message
-from server.answers import MOST_ROUNDS_REACHED
+from server.answers import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
 from server.backends.backend import ModelEvent, ModelRequest, Usage
 from server.backends.outside import Outgoing
+from server.budget import MOST_OUTPUT_BYTES
 from server.clock import Clock, timestamp
 from server.config import Price
 from server.context import Context
 from server.costs import costs_of
 from server.errors import ServiceError, UpstreamError, UpstreamIncomplete
-from server.exchange import Outcome, RoundOver, Run, Turn, present
+from server.exchange import Outcome, RoundOver, Run, Turn
+from server.fitting import fit, present
 from server.idempotency import on_record, recorded
 from server.ids import new_id
 from server.knowledge import KnowledgeBases
@@ -36,6 +38,8 @@ from server.transports import Transports, forwarded
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
 _CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
+_FULL = ChatError(code=MOST_OUTPUT_REACHED,
+                  message=f"The answer reached the {MOST_OUTPUT_BYTES} bytes that the output of one exchange may have.")
 _FILTERED = ChatError(code="content_filter", message="The model provider withheld the rest of the answer.")
 _ROUNDS = ChatError(code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them.")
 
@@ -119,10 +123,14 @@ class Engine:
                     told = run.take(event)
                     if told and tell:
                         tell(told)
+                    if run.is_full:
+                        answers.cut(MOST_OUTPUT_REACHED)
+                        break
             if answers.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
             outcome.chat.status, error = answers.status_and_reason(
-                {"length": _CUT, "content_filter": _FILTERED, MOST_ROUNDS_REACHED: _ROUNDS})
+                {"length": _CUT, "content_filter": _FILTERED, MOST_ROUNDS_REACHED: _ROUNDS,
+                 MOST_OUTPUT_REACHED: _FULL})
         except ServiceError as failure:
             if not answers.begun:
                 raise
@@ -192,6 +200,7 @@ class Engine:
         if run.turn.keeps:
             await self._store.chats.record(self.stored(run, answered, alternatives))
         chat.output.extend(present(message) for message in (*answered, *alternatives))
+        fit(chat)
 
     def stored(self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()) -> Exchange:
         """The exchange as it is put on disk; without an answer, as it is put there when it begins."""

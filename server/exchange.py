@@ -12,11 +12,12 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, S
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents import Agent
-from server.answers import MOST_ROUNDS_REACHED, Answers
+from server.answers import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
 from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, Usage
+from server.budget import MOST_OUTPUT_BYTES
 from server.errors import ServiceError
+from server.fitting import fit_round, latest, omit, present
 from server.ids import new_id
-from server.messages import text_of
 from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.outbox import Delivery
@@ -25,9 +26,11 @@ from server.storage.sessions import NewSession, StoredSession
 if TYPE_CHECKING:
     from server.context import Context
 
-ENDED = frozenset({"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, "client_disconnected", "cancelled",
-                   "server_stopped"})
+ENDED = frozenset({"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED, "client_disconnected",
+                   "cancelled", "server_stopped"})
 """The errors of an exchange that ended early without having failed."""
+
+_LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +185,8 @@ class Run:
         self.streamed = False
         """Whether its pieces are told, and so have to be told again as they were."""
         self.deliveries: Sequence[Delivery] = ()
+        self._room = MOST_OUTPUT_BYTES
+        """Bytes that the output may still have."""
         self.begun = False
         """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
 
@@ -195,17 +200,27 @@ class Run:
         """Whether the input is the output, and no model is called."""
         return self.turn.carriage is not None and self.turn.carriage.forwards
 
+    @property
+    def is_full(self) -> bool:
+        """Whether its output is as large as it may be."""
+        return self._room <= 0
+
     def take(self, event: ModelEvent | RoundOver) -> dict[str, Any] | None:
-        """Note what the model sent; the members of the event that tells it, if it is told."""
+        """Note what the model sent, cut where the output is full; the members of the event that tells it, if it is told."""
         if isinstance(event, ContentDelta):
+            event.text = self._cut(event.text)
             event.output_index = self.answers.place_of(event.choice)
             self.answers.add_text(event)
             return {"delta": event}
         if isinstance(event, ToolCallDelta):
+            event.arguments = self._cut(event.arguments)
             event.output_index = self.answers.place_of(event.choice)
             self.answers.add_tool_call(event)
             return {"tool_call": event}
         if isinstance(event, RoundOver):
+            self._room -= sum(message.ByteSize() for message in event.messages)
+            if self.is_full:
+                _leave_out_results(event.messages)
             self.answers.add_round(event.messages, event.next_message_id)
             return round_told(event.messages, event.next_message_id)
         if isinstance(event, Finish):
@@ -216,6 +231,12 @@ class Run:
             self.outcome.model, self.outcome.system_fingerprint = event.model, event.system_fingerprint
         return None
 
+    def _cut(self, text: str) -> str:
+        size = len(text) if text.isascii() else len(text.encode())
+        if size > self._room:
+            text = text.encode()[:self._room].decode(errors="ignore")
+        self._room -= size
+        return text
 
     def _add_usage(self, usage: Usage) -> None:
         ran = self.request.provider, self.request.model
@@ -223,11 +244,18 @@ class Run:
         self.outcome.usage = _sum(self.outcome.usage, usage)
 
 
+def _leave_out_results(messages: Sequence[Message]) -> None:
+    for message in messages:
+        if message.role == "tool":
+            message.content.CopyFrom(Value(string_value=_LEFT_OUT))
+
+
 def round_told(messages: Sequence[Message], next_message_id: str) -> dict[str, Any]:
     """The members of the event that tells a round."""
     told = ToolRound(messages=messages)
     for message in told.messages:
         present(message)
+    fit_round(told)
     return {"round": told, "message_id": next_message_id}
 
 
@@ -236,19 +264,16 @@ def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
     return [[message] for message in output] if n > 1 else [list(output)]
 
 
-def present(message: Message) -> Message:
-    """A message as callers see it: with its text under both of its documented names."""
-    if not message.HasField("message"):
-        message.message = text_of(message)
-    return message
-
-
 def _sum(one: Usage, other: Usage) -> Usage:
     return Usage(*map(sum, zip(one[:-1], other[:-1], strict=True)), estimated=one.estimated or other.estimated)
 
 
 def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:
-    for message in (*history, *said):
+    context = [*history, *said]
+    shown = latest(context)
+    for message in shown:
         chat.messages.add().CopyFrom(message)
         present(chat.messages[-1])
+    if len(shown) < len(context):
+        omit(chat, "messages")
     return chat

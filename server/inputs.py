@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.message_pb2 import Message
+from server.budget import MOST_MESSAGE_BYTES
 from server.errors import InvalidArgument
 from server.ids import parse_id
 from server.json_values import MAX_DEPTH, from_python, to_python
@@ -30,7 +31,9 @@ def parse_input(value: Value, field: str = "input") -> list[Message]:
     """
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        return [Message(role="user", content=Value(string_value=checked_text(value.string_value, field)))]
+        message = Message(role="user", content=Value(string_value=checked_text(value.string_value, field)))
+        _check_size(message, field)
+        return [message]
     if kind != "list_value":
         raise InvalidArgument.of(field, "must be a string or an array of messages")
     return parse_messages(to_python(value), field)
@@ -52,7 +55,15 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
         else:
             messages += found
         calling = calls
+    for index, message in enumerate(messages):
+        _check_size(message, f"{field}[{index}]")
     return messages
+
+
+def _check_size(message: Message, field: str) -> None:
+    if (size := message.ByteSize()) > MOST_MESSAGE_BYTES:
+        raise InvalidArgument.of(field, f"has {size} bytes; one message may have at most {MOST_MESSAGE_BYTES}, so that it "
+                                        "can be read again: split it into several")
 
 
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:

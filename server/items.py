@@ -1,17 +1,20 @@
 """Messages as the items of the Responses interface, and pages of them. Reads no store."""
 
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from server.errors import NotFound
-from server.ids import hex_of
+from server.ids import hex_of, parse_id
 from server.json_values import struct_from
 from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
 from server.parts import as_input
 
 _DEFAULT_LIMIT = 20
+_NOT_AFTER = "the item named by `after` is not in this list"
+_ITEM_ID = re.compile(r"(?:msg_|fc_|fco_)([0-9a-f]{32})[0-9a-f]*")
 
 
 def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -19,25 +22,50 @@ def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
     return [item for message in messages for item in _items(message)]
 
 
-def message_of_item(messages: Iterable[Message], item_id: str) -> Message:
-    """The message that an item is, or is a part of. Raises NotFound."""
-    for message in messages:
-        if any(item["id"] == item_id for item in _items(message)):
-            return message
-    raise NotFound("item not found", reason="ITEM_NOT_FOUND")
+class Page(NamedTuple):
+    """The page that a list request asks for."""
+
+    after: str | None
+    """An item's id."""
+    ascending: bool
+    limit: int
+
+    @property
+    def after_message(self) -> str | None:
+        """The id of the message that the item `after` is, or is a part of. Raises NotFound for what is no item's id."""
+        return None if self.after is None else message_id_of(self.after, _NOT_AFTER)
 
 
-def page_of(items: list[dict[str, Any]], request: Any) -> ItemList:
-    """One page, by the `after`, `limit` and `order` of a list request. Raises NotFound for an `after` that is no item."""
-    if request.order != "asc":
-        items = items[::-1]
-    if request.HasField("after"):
-        places = [index for index, item in enumerate(items) if item["id"] == request.after]
-        if not places:
-            raise NotFound("the item named by `after` is not in this list", reason="ITEM_NOT_FOUND")
-        items = items[places[0] + 1:]
-    limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
-    return list_of(items[:limit], has_more=len(items) > limit)
+def page_of(request: Any) -> Page:
+    return Page(request.after if request.HasField("after") else None, request.order == "asc",
+                request.limit if request.HasField("limit") else _DEFAULT_LIMIT)
+
+
+def item_not_found(message: str = "item not found") -> NotFound:
+    return NotFound(message, reason="ITEM_NOT_FOUND")
+
+
+def message_id_of(item_id: str, otherwise: str = "item not found") -> str:
+    """The id of the message that an item is, or is a part of. Raises NotFound for what is no item's id."""
+    match = _ITEM_ID.fullmatch(item_id)
+    message_id = parse_id(match[1]) if match else None
+    if message_id is None:
+        raise item_not_found(otherwise)
+    return message_id
+
+
+def items_page(messages: Iterable[Message], page: Page, *, has_more: bool) -> ItemList:
+    """The items of some messages, which are in the page's order and begin with the one of `after`, as that page.
+
+    `has_more`: whether there are more messages. Raises NotFound for an `after` that is no item.
+    """
+    items = [item for message in messages for item in (_items(message) if page.ascending else reversed([*_items(message)]))]
+    if page.after is not None:
+        place = next((index for index, item in enumerate(items) if item["id"] == page.after), None)
+        if place is None:
+            raise item_not_found(_NOT_AFTER)
+        items = items[place + 1:]
+    return list_of(items[:page.limit], has_more=has_more or len(items) > page.limit)
 
 
 def list_of(items: list[dict[str, Any]], *, has_more: bool = False) -> ItemList:

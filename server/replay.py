@@ -12,17 +12,19 @@ from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelt
 from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.answers import MOST_ROUNDS_REACHED, Answers
+from server.answers import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
 from server.backends.backend import Usage
 from server.errors import ServiceError, UpstreamError
-from server.exchange import ENDED, Outcome, present, round_told
+from server.exchange import ENDED, Outcome, round_told
+from server.fitting import fit, present
 from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 
 DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
 _NOT_FAILED = ("", *ENDED)
 
-_CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_ROUNDS_REACHED: "length"}
+_CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_ROUNDS_REACHED: "length",
+        MOST_OUTPUT_REACHED: "length"}
 
 
 def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:
@@ -33,6 +35,7 @@ def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: 
     begun.updated_at.CopyFrom(begun.created_at)
     for name in ("output", "costs", "cost", "error"):
         begun.ClearField(name)
+    fit(begun)
     return first
 
 
@@ -87,7 +90,9 @@ class Replay:
         for members in _deltas(self.chat.output, self.record.pieces or _whole(self.chat.output)):
             events.append(event(self.chat, len(events), **members))
         ending = "failed" if self.error else "completed"
-        return [*events, event(self.chat, len(events), **{ending: self.chat})]
+        last = event(self.chat, len(events), **{ending: self.chat})
+        fit(getattr(last, ending))
+        return [*events, last]
 
 
 def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
@@ -175,8 +180,14 @@ def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
 
 
 def presented(chat: Chat) -> Chat:
-    """A stored chat as callers see it."""
+    """A stored chat with its texts under both names, whole."""
     for message in (*chat.messages, *chat.output):
         present(message)
+    return chat
+
+
+def shown(chat: Chat) -> Chat:
+    """A stored chat as callers see it."""
+    fit(presented(chat))
     return chat
 

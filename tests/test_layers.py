@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
-    "access", "acted_on", "arrivals", "clock", "config", "documents", "errors", "ids", "inputs", "items", "json_values",
-    "messages", "parts", "summaries", "templates", "tool_urls", "traffic", "twilio", "validation")}
+    "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
+    "items", "json_values", "messages", "parts", "summaries", "templates", "tool_urls", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "recovery", "replay",
@@ -24,7 +24,7 @@ ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "post
 MAY_IMPORT = {
     "generated": set(),
     **{name: {"generated", *PLAIN} for name in PLAIN},
-    "server.storage": {"generated", "server.clock", "server.errors", "server.ids"},
+    "server.storage": {"generated", "server.budget", "server.clock", "server.errors", "server.ids"},
     "server.backends": {"generated", "server.errors", "server.json_values", "server.messages"},
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
     "server.tools": {"generated", *PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",

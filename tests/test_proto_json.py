@@ -18,7 +18,7 @@ from generated.parley.v1.response_pb2 import Response
 from server.clock import parse_rfc3339, timestamp
 from server.ids import new_id
 from server.json_values import from_python, struct_from
-from server.services.chats import presented
+from server.replay import presented
 from server.storage.chats import Exchange
 from server.wire.proto_json import to_json
 from tests.descriptors import MESSAGES

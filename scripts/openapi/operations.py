@@ -116,8 +116,14 @@ class Operations:
         for binding in bindings:
             if not binding.path.body:
                 mark = {DOOR: binding.door} if len(bindings) > 1 else {}
-                found += [{**self._parameter(binding, field, "query"), **mark} for field in self._fields(binding)
-                          if field.name not in binding.path.variables]
+                known = {one["name"]: one for one in found}
+                for field in self._fields(binding):
+                    if field.name in binding.path.variables:
+                        continue
+                    if one := known.get(field.json_name):  # both doors have it
+                        one.pop(DOOR, None)
+                    else:
+                        found.append({**self._parameter(binding, field, "query"), **mark})
         if first.path.verb == "POST" and first.keyed:
             found.append(_IDEMPOTENCY)
         return found
@@ -196,7 +202,7 @@ class Operations:
         if twin.answer == _EMPTY or method.name in forms.OTHER_TYPES:
             return None
         if method.answer == _HTTP_BODY and twin.name.startswith("List"):  # a bare array
-            (listed,) = self._source.messages[twin.answer].field
+            listed = next(field for field in self._source.messages[twin.answer].field if field.label == field.LABEL_REPEATED)
             return {"type": "array", "items": self._schemas.answer(simple(listed.type_name))}
         return self._schemas.answer(twin.answer)
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "max_tool_rounds"]
-"""Why a choice ended. No provider says the last one: the engine does, when a model calls tools in the last round."""
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "max_tool_rounds", "max_output_bytes"]
+"""Why a choice ended. No provider says the last two: the engine does, at its own bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

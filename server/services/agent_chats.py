@@ -24,7 +24,7 @@ from server.agents import Agents
 from server.call import current_call, current_caller
 from server.clock import timestamp
 from server.engine import Engine
-from server.errors import InvalidArgument
+from server.errors import InvalidArgument, UpstreamIncomplete
 from server.exchange import Turn
 from server.ids import parse_id
 from server.inputs import checked_text
@@ -56,15 +56,16 @@ class AgentChatService(AgentChatServiceServicer):
                          created_at=new.session.created_at)
 
     async def ListAgentChats(self, request: ListAgentChatsRequest, context: Any) -> ListAgentChatsResponse:
-        sessions = await self._sessions.of_agents(current_caller().scope, request)
-        return ListAgentChatsResponse(chats=[_chat(session) for session in sessions])
+        sessions, has_more = await self._sessions.of_agents(current_caller().scope, request)
+        return ListAgentChatsResponse(chats=[_chat(session) for session in sessions], has_more=has_more or None)
 
     async def GetAgentChat(self, request: GetAgentChatRequest, context: Any) -> AgentChatWithMessages:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         session = stored.session
+        messages, is_whole = await self._sessions.latest(stored)
         return AgentChatWithMessages(
             id=session.id, agent_id=session.assistant_id if session.HasField("assistant_id") else None,
-            team_id=session.org_id, messages=_shown(await self._sessions.history(stored)), created_at=session.created_at)
+            team_id=session.org_id, messages=_shown(messages), created_at=session.created_at, has_more=not is_whole or None)
 
     async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: grpc.aio.ServicerContext) -> Empty:
         await self._sessions.delete(current_caller().scope, parse_id(request.chat_id))
@@ -76,13 +77,17 @@ class AgentChatService(AgentChatServiceServicer):
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
+        if outcome.chat.output[-1].role != "assistant":
+            raise UpstreamIncomplete(outcome.chat.error.message)
         reply = _message(outcome.chat.output[-1])
         reply.chat_id = outcome.chat.session_id
         return reply
 
     async def ListMessages(self, request: ListMessagesRequest, context: Any) -> ListMessagesResponse:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
-        return ListMessagesResponse(messages=_shown(await self._sessions.history(stored)))
+        before = parse_id(request.before) or "" if request.HasField("before") else None
+        messages, is_whole = await self._sessions.latest(stored, before)
+        return ListMessagesResponse(messages=_shown(messages), has_more=not is_whole or None)
 
     async def StreamMessage(self, request: CreateMessageRequest, context: grpc.aio.ServicerContext) -> None:
         async with self._streams.start(await self._turn(request, stream=True)) as stream:

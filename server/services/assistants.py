@@ -20,7 +20,7 @@ from server.documents import assistant_document, check_assistant, tool_ids, type
 from server.errors import NotFound, Violation
 from server.ids import parse_id
 from server.services.documents import DocumentRecords
-from server.services.statuses import CREATED
+from server.services.statuses import CREATED, HAS_MORE
 from server.storage.assistants import Assistants
 from server.storage.tools import Tools
 from server.validation import refuse
@@ -43,10 +43,14 @@ class AssistantService(AssistantServiceServicer):
 
     async def ListAssistants(self, request: ListAssistantsRequest, context: Any) -> ListAssistantsResponse:
         found = await self._records.list(request)
-        return ListAssistantsResponse(assistants=[self._records.message(document) for document in found])
+        return ListAssistantsResponse(assistants=[self._records.message(document) for document in found.documents],
+                                      has_more=found.has_more or None)
 
-    async def FetchAssistants(self, request: ListAssistantsRequest, context: Any) -> HttpBody:
-        return list_body(await self._records.list(request))
+    async def FetchAssistants(self, request: ListAssistantsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+        found = await self._records.list(request)
+        if found.has_more:
+            await context.send_initial_metadata(HAS_MORE)
+        return list_body(found.documents)
 
     async def GetAssistant(self, request: GetAssistantRequest, context: Any) -> Assistant:
         return self._records.message(await self._records.get(request))

@@ -18,9 +18,10 @@ from generated.parley.v1.chat_service_pb2_grpc import ChatServiceServicer
 from server.call import current_caller
 from server.engine import Engine
 from server.exchange import Turn
+from server.fitting import fit_page
 from server.ids import parse_id
 from server.inputs import parse_input
-from server.replay import presented
+from server.replay import shown
 from server.storage.chats import Chats
 from server.streams import Streams
 from server.turns import Turns
@@ -67,13 +68,15 @@ class ChatService(ChatServiceServicer):
 
     async def ListChats(self, request: ListChatsRequest, context: Any) -> ListChatsResponse:
         chats, metadata = await self._chats.list(current_caller().scope, request)
-        return ListChatsResponse(results=[presented(chat) for chat in chats], metadata=metadata)
+        page = [shown(chat) for chat in chats]
+        fit_page(page)
+        return ListChatsResponse(results=page, metadata=metadata)
 
     async def GetChat(self, request: GetChatRequest, context: Any) -> Chat:
-        return presented(await self._chats.get(current_caller().scope, parse_id(request.id)))
+        return shown(await self._chats.get(current_caller().scope, parse_id(request.id)))
 
     async def DeleteChat(self, request: DeleteChatRequest, context: Any) -> Chat:
-        return presented(await self._chats.delete(current_caller().scope, parse_id(request.id)))
+        return shown(await self._chats.delete(current_caller().scope, parse_id(request.id)))
 
     async def _turn(self, request: CreateChatRequest) -> Turn:
         previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None

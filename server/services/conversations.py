@@ -25,7 +25,7 @@ from server.call import current_caller
 from server.clock import Clock
 from server.ids import hex_of, parse_id
 from server.inputs import parse_messages
-from server.items import items_of, list_of, message_of_item, page_of
+from server.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
 from server.json_values import struct_from, to_python
 from server.storage.sessions import Sessions
 from server.turns import Turns, stamped
@@ -62,18 +62,29 @@ class ConversationService(ConversationServiceServicer):
         return list_of(items_of(messages))
 
     async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:
-        return page_of(items_of(await self._messages(request.conversation_id)), request)
+        page = page_of(request)
+        stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
+        messages, has_more = await self._sessions.page(stored, page.after_message, page.ascending, page.limit)
+        return items_page(messages, page, has_more=has_more)
 
     async def GetItem(self, request: GetItemRequest, context: Any) -> Struct:
-        found = message_of_item(await self._messages(request.conversation_id), request.item_id)
+        found = await self._message(request)
         return next(struct_from(item) for item in items_of([found]) if item["id"] == request.item_id)
 
     async def DeleteItem(self, request: DeleteItemRequest, context: Any) -> Conversation:
+        gone = await self._message(request)
         messages = await self._messages(request.conversation_id)
-        gone = message_of_item(messages, request.item_id)
         return _conversation(await self._sessions.update(
             current_caller().scope, parse_id(request.conversation_id), lambda session: None,
             [message for message in messages if message.id != gone.id]))
+
+    async def _message(self, request: GetItemRequest | DeleteItemRequest) -> Message:
+        """The message that an item is, or is a part of. Raises NotFound."""
+        stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
+        found = await self._sessions.message(stored, message_id_of(request.item_id))
+        if found is None or all(item["id"] != request.item_id for item in items_of([found])):
+            raise item_not_found()
+        return found
 
     async def _messages(self, conversation_id: str) -> list[Message]:
         stored = await self._sessions.find(current_caller().scope, parse_id(conversation_id))

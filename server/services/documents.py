@@ -15,7 +15,7 @@ from server.clock import timestamp
 from server.documents import merge_patch, restore_secrets, without_server_members
 from server.ids import parse_id
 from server.json_values import to_python
-from server.storage.documents import Document, Documents
+from server.storage.documents import Document, Documents, Listed
 
 Typed = TypeVar("Typed", bound=AnyMessage)
 
@@ -46,7 +46,7 @@ class DocumentRecords(Generic[Typed]):
     async def get(self, request: Any) -> Document:
         return await self._documents.get(current_caller().org_id, parse_id(request.id))
 
-    async def list(self, request: AnyMessage) -> list[Document]:
+    async def list(self, request: AnyMessage) -> Listed:
         return await self._documents.list(current_caller().org_id, request)
 
     async def update(self, request: Any) -> Document:

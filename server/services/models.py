@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from generated.parley.v1.assistant_service_pb2 import ListAssistantsRequest
 from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from generated.parley.v1.model_service_pb2_grpc import ModelServiceServicer
 from server.agents import model_not_found
@@ -19,20 +18,23 @@ class ModelService(ModelServiceServicer):
         self._assistants = assistants
 
     async def ListModels(self, request: ListModelsRequest, context: Any) -> ListModelsResponse:
-        found = await self._assistants.list(current_caller().org_id, ListAssistantsRequest(limit=_MOST))
-        return ListModelsResponse(object="list", data=[_model(document) for document in found])
+        found = await self._assistants.names(current_caller().org_id, _MOST)
+        return ListModelsResponse(object="list", data=[_model(*named) for named in found])
 
     async def GetModel(self, request: GetModelRequest, context: Any) -> Model:
         org_id = current_caller().org_id
         if parse_id(request.model):
-            return _model(await self._assistants.get(org_id, parse_id(request.model)))
+            return _of(await self._assistants.get(org_id, parse_id(request.model)))
         document = await self._assistants.find(org_id, request.model)
         if document is None:
             raise model_not_found(request.model)
-        return _model(document)
+        return _of(document)
 
 
-def _model(document: Document) -> Model:
+def _of(document: Document) -> Model:
     name = document.content.get("name")
-    return Model(id=document.id, object="model", created=document.created_at // 1000, owned_by=document.org_id,
-                 name=name if isinstance(name, str) else None)
+    return _model(document.id, document.org_id, name if isinstance(name, str) else None, document.created_at)
+
+
+def _model(document_id: str, org_id: str, name: str | None, created_at: int) -> Model:
+    return Model(id=document_id, object="model", created=created_at // 1000, owned_by=org_id, name=name)

@@ -23,6 +23,7 @@ from generated.parley.v1.response_service_pb2 import (
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
 from server.agents import Agent, Agents, model_not_found
+from server.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.call import current_call, current_caller
 from server.engine import Engine
 from server.errors import InvalidArgument, Violation
@@ -30,7 +31,7 @@ from server.exchange import Happening, Options, Turn
 from server.idempotency import Recorded
 from server.ids import hex_of, parse_id
 from server.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
-from server.items import items_of, page_of
+from server.items import items_page, page_of
 from server.json_values import to_python
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.storage.chats import Chats
@@ -40,6 +41,7 @@ from server.turns import Turns
 from server.wire import responses as wire
 from server.wire import sse
 
+_MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NAMES = ("assistant_id", "assistant", "squad_id", "squad", "session_id", "previous_chat_id", "previous_response_id")
 
 
@@ -115,7 +117,9 @@ class ResponseService(ResponseServiceServicer):
 
     async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
-        return page_of(items_of(await self._chats.said(stored)), request)
+        page = page_of(request)
+        messages, has_more = await self._chats.said_from(stored, page.after_message, page.ascending, page.limit)
+        return items_page(messages, page, has_more=has_more)
 
     async def _happening(self, response_id: str) -> Happening:
         """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
@@ -153,6 +157,7 @@ class ResponseService(ResponseServiceServicer):
         previous = next((name for name in ("previous_response_id", "previous_chat_id") if request.HasField(name)), None)
         instructions = parse_instructions(request)
         _check_stored(request)
+        _check_echoed(request)
         turn = await self._turns.of_request(
             caller, request, _said(request, may_be_empty=previous is not None), instructions=instructions,
             options=_options(request),
@@ -209,6 +214,17 @@ def _conversation_id(request: CreateResponseRequest) -> str | None:
 def _check_stored(request: CreateResponseRequest) -> None:
     if request.background and request.HasField("store") and not request.store:
         raise InvalidArgument.of("background", "needs the response to be stored: leave out store, or send it as true")
+
+
+def _check_echoed(request: CreateResponseRequest) -> None:
+    """What an answer repeats of its request must leave room for the output."""
+    size = request.ByteSize()
+    if size > _MOST_ECHOED_BYTES:
+        size -= sum(getattr(request, name).ByteSize() for name in ("input", "assistant", "squad", "assistant_overrides"))
+    if size > _MOST_ECHOED_BYTES:
+        raise InvalidArgument(f"instructions, tools and the other members beside input have {size} bytes together; at most "
+                              f"{_MOST_ECHOED_BYTES} are allowed, since every answer repeats them: shorten them, or send "
+                              "long texts as messages in input")
 
 
 class _Streaming(NamedTuple):

@@ -21,7 +21,7 @@ from server.agents import NOBODY, Agent, Agents
 from server.call import current_call, current_caller
 from server.clock import Clock
 from server.errors import InvalidArgument
-from server.exchange import present
+from server.fitting import fit, present
 from server.ids import parse_id
 from server.inputs import parse_messages
 from server.json_values import to_python
@@ -77,6 +77,7 @@ def presented(session: Session) -> Session:
     """A stored session as callers see it."""
     for message in session.messages:
         present(message)
+    fit(session)
     return session
 
 

@@ -17,7 +17,7 @@ from generated.parley.v1.squad_service_pb2 import (
 from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
 from server.documents import check_squad, squad_document, typed_squad
 from server.services.documents import DocumentRecords
-from server.services.statuses import CREATED
+from server.services.statuses import CREATED, HAS_MORE
 from server.storage.squads import Squads
 from server.wire.documents import document_body, list_body
 
@@ -36,10 +36,14 @@ class SquadService(SquadServiceServicer):
 
     async def ListSquads(self, request: ListSquadsRequest, context: Any) -> ListSquadsResponse:
         found = await self._records.list(request)
-        return ListSquadsResponse(squads=[self._records.message(document) for document in found])
+        return ListSquadsResponse(squads=[self._records.message(document) for document in found.documents],
+                                      has_more=found.has_more or None)
 
-    async def FetchSquads(self, request: ListSquadsRequest, context: Any) -> HttpBody:
-        return list_body(await self._records.list(request))
+    async def FetchSquads(self, request: ListSquadsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+        found = await self._records.list(request)
+        if found.has_more:
+            await context.send_initial_metadata(HAS_MORE)
+        return list_body(found.documents)
 
     async def GetSquad(self, request: GetSquadRequest, context: Any) -> Squad:
         return self._records.message(await self._records.get(request))

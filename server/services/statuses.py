@@ -1,4 +1,9 @@
-"""HTTP statuses of success that are not 200, as metadata for `http_errors.lua`. gRPC callers ignore them."""
+"""What HTTP answers say beside their bodies, as metadata: statuses for `http_errors.lua`, and headers.
+
+gRPC callers ignore it.
+"""
 
 CREATED = (("x-http-status", "201"),)
 NO_CONTENT = (("x-http-status", "204"),)
+HAS_MORE = (("x-has-more", "true"),)
+"""Of a list that is a bare array: it has room for no member that says so."""

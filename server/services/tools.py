@@ -17,7 +17,7 @@ from generated.parley.v1.tool_service_pb2 import (
 from generated.parley.v1.tool_service_pb2_grpc import ToolServiceServicer
 from server.documents import check_tool, tool_document, typed_tool
 from server.services.documents import DocumentRecords
-from server.services.statuses import CREATED
+from server.services.statuses import CREATED, HAS_MORE
 from server.storage.tools import Tools
 from server.wire.documents import document_body, list_body
 
@@ -36,10 +36,14 @@ class ToolService(ToolServiceServicer):
 
     async def ListTools(self, request: ListToolsRequest, context: Any) -> ListToolsResponse:
         found = await self._records.list(request)
-        return ListToolsResponse(tools=[self._records.message(document) for document in found])
+        return ListToolsResponse(tools=[self._records.message(document) for document in found.documents],
+                                      has_more=found.has_more or None)
 
-    async def FetchTools(self, request: ListToolsRequest, context: Any) -> HttpBody:
-        return list_body(await self._records.list(request))
+    async def FetchTools(self, request: ListToolsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+        found = await self._records.list(request)
+        if found.has_more:
+            await context.send_initial_metadata(HAS_MORE)
+        return list_body(found.documents)
 
     async def GetTool(self, request: GetToolRequest, context: Any) -> Tool:
         return self._records.message(await self._records.get(request))

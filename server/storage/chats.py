@@ -22,30 +22,11 @@ from server.storage.listing import listing_of
 from server.storage.outbox import Delivery, Outbox
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session, lock_session
+from server.storage.stored_chats import COLUMNS, StoredChat, context, from_row, listed, said, with_messages
 from server.storage.usage import keep_numbers
 
-_COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "session_id": "session_id",
             "previous_chat_id": "previous_chat_id"}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChat:
-    """A chat and where its messages are. `chat` is without messages; its output holds only choices beyond the first."""
-
-    id: str
-    session_id: str | None
-    thread_id: str
-    first_seq: int
-    output_seq: int
-    last_seq: int
-    private: dict[str, Any] | None
-    record: ChatRecord
-    chat: Chat
-
-    @property
-    def is_over(self) -> bool:
-        return self.chat.status != "in_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +128,10 @@ class Chats:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
         condition, parameters = scope.where()
         row = await self._database.read(lambda connection: connection.execute(
-            f"SELECT {_COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]).fetchone())
+            f"SELECT {COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]).fetchone())
         if row is None:
             raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
-        return _from_row(row)
+        return from_row(row)
 
     async def history(self, stored: StoredChat) -> list[Message]:
         """The context that a chat leaves: everything said up to its output."""
@@ -159,26 +140,34 @@ class Chats:
 
     async def said(self, stored: StoredChat) -> list[Message]:
         """The input of a chat."""
-        return await self._database.read(lambda connection: _said(connection, stored))
+        return await self._database.read(lambda connection: said(connection, stored))
+
+    async def said_from(self, stored: StoredChat, after: str | None, ascending: bool,
+                        limit: int) -> tuple[list[Message], bool]:
+        """One page of the input of a chat; as `threads.page`."""
+        if not stored.is_over:
+            return (list(stored.record.said) if ascending else list(stored.record.said)[::-1]), False
+        return await self._database.read(lambda connection: threads.page(
+            connection, stored.chat.org_id, stored.thread_id, (stored.first_seq, stored.output_seq - 1),
+            after=after, ascending=ascending, limit=limit), long=True)
 
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
         """The chat with its whole context. Raises NotFound."""
         return await self.whole(await self.find(scope, chat_id))
 
     async def whole(self, stored: StoredChat) -> Chat:
-        """A chat with its whole context."""
-        return await self._database.read(lambda connection: _with_messages(connection, stored, _context(connection, stored)))
+        """A chat with its context, as much of it as an answer can have."""
+        return await self._database.read(
+            lambda connection: with_messages(connection, stored, *context(connection, stored)))
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
-        """One page of chats, each with its own input only."""
+        """One page of chats, each with its own input only; shortened where all of them would be too large for one answer."""
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Chat], int]:
-            page = [_from_row(row) for row in connection.execute(*listing.select(_COLUMNS, "chats")).fetchall()]
-            total = connection.execute(*listing.count("chats")).fetchone()[0]
-            return [_with_messages(connection, stored, _said(connection, stored)) for stored in page], total
+            return listed(connection, listing), connection.execute(*listing.count("chats")).fetchone()[0]
 
-        chats, total = await self._database.read(work)
+        chats, total = await self._database.read(work, long=True)
         return chats, listing.metadata(total)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
@@ -218,34 +207,6 @@ class Chats:
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
             previous, [event for batch in batches for event in batch.events],
             batches[-1].state if batches and batches[-1].HasField("state") else None)
-
-
-def _from_row(row: tuple) -> StoredChat:
-    *places, private, record, body = row
-    return StoredChat(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
-                      Chat.FromString(body))
-
-
-def _said(connection: Connection, stored: StoredChat) -> list[Message]:
-    if not stored.is_over:
-        return list(stored.record.said)
-    return threads.between(connection, stored.chat.org_id, stored.thread_id, stored.first_seq, stored.output_seq - 1)
-
-
-def _context(connection: Connection, stored: StoredChat) -> list[Message]:
-    if not stored.is_over:
-        return _said(connection, stored)
-    return threads.read(connection, stored.chat.org_id, stored.thread_id, stored.output_seq - 1)
-
-
-def _with_messages(connection: Connection, stored: StoredChat, context: list[Message]) -> Chat:
-    chat = stored.chat
-    alternatives = list(chat.output)
-    del chat.output[:]
-    chat.messages.extend(context)
-    chat.output.extend(threads.between(connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq))
-    chat.output.extend(alternatives)
-    return chat
 
 
 def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:

@@ -65,8 +65,8 @@ class Database(Protocol):
     watch: Callable[[bool], None]
     """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed again."""
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads, and not for long."""
+    async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
+        """Run `work`, which only reads, and unless it is `long`, for less than a millisecond."""
         ...
 
     async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,

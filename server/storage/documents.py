@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf.message import Message as AnyMessage
 
+from server.budget import fitting
 from server.clock import Clock
 from server.errors import NotFound
 from server.ids import new_id
@@ -18,6 +20,8 @@ from server.storage.listing import listing_of
 from server.storage.scope import Scope
 
 _CACHED = 1024
+_SHOWN_TIMES = 2
+"""gRPC callers are shown a document whole and typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,22 @@ class Document:
     updated_at: int
     version: int
     content: dict[str, Any]
+
+
+class Named(NamedTuple):
+    """What tells a document from others."""
+
+    id: str
+    org_id: str
+    name: str | None
+    created_at: int
+
+
+class Listed(NamedTuple):
+    """One page of documents."""
+
+    documents: list[Document]
+    has_more: bool
 
 
 class Documents:
@@ -67,14 +87,28 @@ class Documents:
             [org_id, name]).fetchone())
         return await self.get(org_id, row[0]) if row else None
 
-    async def list(self, org_id: str, request: AnyMessage) -> list[Document]:
-        listing = listing_of(request, Scope(org_id), {"id": "id"})
+    async def list(self, org_id: str, request: AnyMessage) -> Listed:
+        """As many of the documents as fit into an answer."""
+        listing = listing_of(request, Scope(org_id), {"id": "id"}, more=1)
 
-        def work(connection: Connection) -> list[Document]:
-            rows = connection.execute(*listing.select("id, version", self._table)).fetchall()
-            return [found for row in rows if (found := self._parsed_or_read(connection, org_id, *row))]
+        def work(connection: Connection) -> Listed:
+            rows = connection.execute(
+                *listing.select("id, version, created_at, length(document)", self._table)).fetchall()
+            wanted = len(rows[:listing.limit - 1])
+            count = fitting([_SHOWN_TIMES * size for *_, size in rows[:wanted]])
+            if count < wanted:
+                count = _ending_between_times([created_at for _, _, created_at, _ in rows], count)
+            return Listed([found for document_id, version, *_ in rows[:count]
+                           if (found := self._parsed_or_read(connection, org_id, document_id, version))], len(rows) > count)
 
         return await self._database.read(work)
+
+    async def names(self, org_id: str, most: int) -> list[Named]:
+        """The newest documents' ids and names."""
+        rows = await self._database.read(lambda connection: connection.execute(
+            f"SELECT id, org_id, name, created_at FROM {self._table} WHERE org_id = ? "
+            "ORDER BY created_at DESC, id DESC LIMIT ?", [org_id, most]).fetchall())
+        return [Named(*row) for row in rows]
 
     async def replace(self, document: Document, content: dict[str, Any]) -> Document:
         """Store a new version. Raises NotFound when the document is gone, or was changed since it was read."""
@@ -127,6 +161,14 @@ class Documents:
 
     def _not_found(self) -> NotFound:
         return NotFound(f"{self._noun} not found", reason=f"{self._noun.upper()}_NOT_FOUND")
+
+
+def _ending_between_times(times: Sequence[int], count: int) -> int:
+    """Where a page ends at `count` or before, so that those made later or earlier than its last one are all the others."""
+    end = count
+    while 0 < end < len(times) and times[end - 1] == times[end]:
+        end -= 1
+    return end or count
 
 
 def _name(content: dict[str, Any]) -> str | None:

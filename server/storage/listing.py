@@ -16,6 +16,7 @@ from server.storage.scope import Scope
 
 _COMPARISONS = {"gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 _DEFAULT_LIMIT = 100
+_MOST_IDS = 1000
 
 
 class Listing(NamedTuple):
@@ -42,8 +43,9 @@ class Listing(NamedTuple):
                               has_next_page=self.page < pages, sort_order="ASC" if self.ascending else "DESC")
 
 
-def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT) -> Listing:
-    """The page that a list request asks for. `columns` maps its own equality filters to columns.
+def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT, *,
+               more: int = 0) -> Listing:
+    """The page that a list request asks for, and `more` rows. `columns` maps its own equality filters to columns.
 
     Raises InvalidArgument naming a time that cannot be read. An id that is none matches nothing, as an unknown one does.
     """
@@ -56,7 +58,7 @@ def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], li
             parameters += values
     given = {field.name: value for field, value in request.ListFields()}
     return Listing(" AND ".join(conditions), parameters, given.get("sort_order") == "ASC",
-                   int(given.get("limit", limit)), int(given.get("page", 1)))
+                   int(given.get("limit", limit)) + more, int(given.get("page", 1)))
 
 
 def _condition(name: str, json_name: str, value: Any, columns: Mapping[str, str]) -> tuple[str, list[Any]]:
@@ -65,6 +67,8 @@ def _condition(name: str, json_name: str, value: Any, columns: Mapping[str, str]
         return f"{stem} {_COMPARISONS[suffix]} ?", [_time(json_name, value)]
     if suffix == "any" and stem in columns:
         ids = [_id_or_text(part) for part in _parts(value)]
+        if len(ids) > _MOST_IDS:
+            raise InvalidArgument.of(json_name, f"has {len(ids)} ids; at most {_MOST_IDS} may be listed in one request")
         return (f"{columns[stem]} IN ({', '.join('?' * len(ids))})" if ids else "FALSE"), ids
     if name in columns:
         return f"{columns[name]} = ?", [_id_or_text(value)]

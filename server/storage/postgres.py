@@ -61,7 +61,7 @@ class PostgresDatabase:
         except (psycopg.Error, PoolTimeout) as error:
             raise unusable(self._url, error) from None
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
         return await self._told(self._run(self._read, work))
 
     async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,

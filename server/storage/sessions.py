@@ -14,6 +14,7 @@ from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
+from server.budget import MOST_BYTES, omit, whole
 from server.clock import Clock, ms_of, timestamp
 from server.errors import NotFound
 from server.ids import new_id
@@ -26,6 +27,8 @@ from server.storage.scope import Scope
 from server.storage.usage import keep_numbers
 
 _COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
+_SHORT = ("created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
+          "user_id")
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
 _OF_ORG_KEYS = ("NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org_id AND keys.id = sessions.key_id "
                 "AND kind = 'publishable')")
@@ -118,26 +121,67 @@ class Sessions:
     async def get(self, scope: Scope, session_id: str | None) -> Session:
         """The session with its messages and costs. Raises NotFound."""
         stored = await self.find(scope, session_id)
-        stored.session.messages.extend(await self.history(stored))
+        messages, is_whole = await self.latest(stored)
+        stored.session.messages.extend(messages)
+        if not is_whole:
+            omit(stored.session, "messages")
         return await self._database.read(lambda connection: _with_costs(connection, stored.session))
 
-    async def of_agents(self, scope: Scope, request: ListAgentChatsRequest) -> list[Session]:
-        """The sessions that have an agent, without messages and costs. Its list is documented without pages."""
-        listing = listing_of(request, scope, _FILTERS, limit=_MOST_AGENT_CHATS)
-        rows = await self._database.read(
-            lambda connection: connection.execute(*listing.select(_COLUMNS, "sessions")).fetchall())
-        return [_from_row(row).session for row in rows]
+    async def latest(self, stored: StoredSession, before: str | None = None) -> tuple[list[Message], bool]:
+        """What was said last, or before a message, as much as fits into an answer; whether that is all of it.
+
+        Raises NotFound when no message has the id `before`.
+        """
+
+        def work(connection: Connection) -> tuple[list[Message], bool]:
+            last_seq = threads.LAST
+            if before is not None:
+                place = _place_of(connection, stored, before)
+                if place is None:
+                    raise NotFound("the message named by `before` is not in this chat", reason="MESSAGE_NOT_FOUND")
+                last_seq = place - 1
+            return threads.latest(connection, stored.session.org_id, stored.thread_id, MOST_BYTES, last_seq)
+
+        return await self._database.read(work, long=before is not None)
+
+    async def page(self, stored: StoredSession, after: str | None, ascending: bool,
+                   limit: int) -> tuple[list[Message], bool]:
+        """One page of what was said; as `threads.page`."""
+        return await self._database.read(lambda connection: threads.page(
+            connection, stored.session.org_id, stored.thread_id, threads.ALL, after=after, ascending=ascending, limit=limit),
+            long=True)
+
+    async def message(self, stored: StoredSession, message_id: str) -> Message | None:
+        """One message; None when there is none of this id."""
+
+        def work(connection: Connection) -> Message | None:
+            place = _place_of(connection, stored, message_id)
+            if place is None:
+                return None
+            return threads.between(connection, stored.session.org_id, stored.thread_id, place, place)[0]
+
+        return await self._database.read(work, long=True)
+
+    async def of_agents(self, scope: Scope, request: ListAgentChatsRequest) -> tuple[list[Session], bool]:
+        """What lists show of the sessions that have an agent, and whether there are more than one answer takes."""
+        listing = listing_of(request, scope, _FILTERS, limit=_MOST_AGENT_CHATS + 1)
+        rows = await self._database.read(lambda connection: connection.execute(
+            *listing.select("id, created_at, assistant_id, user_id", "sessions")).fetchall(), long=True)
+        return [Session(id=session_id, created_at=timestamp(created_at), assistant_id=assistant_id, user_id=user_id)
+                for session_id, created_at, assistant_id, user_id in rows[:_MOST_AGENT_CHATS]], len(rows) > _MOST_AGENT_CHATS
 
     async def list(self, scope: Scope, request: ListSessionsRequest) -> tuple[list[Session], PaginationMeta]:
-        """One page of sessions, without their messages."""
+        """One page of sessions, without their messages; shortened where all of them would be too large for one answer."""
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Session], int]:
-            rows = connection.execute(*listing.select(_COLUMNS, "sessions")).fetchall()
+            rows = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
             total = connection.execute(*listing.count("sessions")).fetchone()[0]
-            return [_with_costs(connection, _from_row(row).session) for row in rows], total
+            fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
+            found = _of_ids(connection, scope.org_id, fitting)
+            return [_with_costs(connection, found.get(row[2]) or _short(row)) for row in rows], total
 
-        sessions, total = await self._database.read(work)
+        sessions, total = await self._database.read(work, long=True)
         return sessions, listing.metadata(total)
 
     async def update(self, scope: Scope, session_id: str | None, change: Callable[[Session], None],
@@ -225,6 +269,29 @@ def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     return _from_row(row)
+
+
+def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Session]:
+    if not ids:
+        return {}
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
+                              [org_id, *ids]).fetchall()
+    return {stored.session.id: stored.session for stored in map(_from_row, rows)}
+
+
+def _short(row: tuple) -> Session:
+    """A session without what callers gave it, for a page that has no room for it."""
+    names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
+             "user_id")
+    session = Session(**dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1]))
+    session.omitted.members.extend(["assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId"])
+    session.omitted.message = ("The list would be larger than a gRPC client takes by default. GET /session/{id} has all of "
+                               "this session; a smaller `limit` shows more of each.")
+    return session
+
+
+def _place_of(connection: Connection, stored: StoredSession, message_id: str) -> int | None:
+    return threads.place_of(connection, stored.session.org_id, stored.thread_id, threads.ALL, message_id)
 
 
 def _update(connection: Connection, found: Session, now: int, change: Callable[[Session], None],

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,8 @@ from server.storage.sqlite_errors import concerns_the_file, storage_error
 from server.storage.sqlite_writer import BUSY_MS, Write, Writer
 
 T = TypeVar("T")
+_LONG_READERS = 2
+"""Threads for reads too long for the event loop, each with a connection."""
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -48,6 +51,9 @@ class SqliteDatabase:
             os.close(self._held)
             raise
         self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
+        self._readers = ThreadPoolExecutor(_LONG_READERS, "sqlite-reader")
+        self._of_thread = threading.local()
+        self._threads_readers: list[SqliteConnection] = []
         self._closed = False
         self._writer = Writer(self._connection, path.with_suffix(".lock"))
 
@@ -65,9 +71,28 @@ class SqliteDatabase:
         """The connection that `read` uses."""
         return self._reader
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads, and for less than 100 µs: here and now, which costs less than a hop to a thread."""
-        return work(self._reader)
+    async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
+        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when it is long."""
+        if not long:
+            return work(self._reader)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._in_one_view(work))
+
+    def _in_one_view(self, work: Callable[[Connection], T]) -> T:
+        reader = self._reader_of_thread()
+        reader.execute("BEGIN")
+        try:
+            return work(reader)
+        finally:
+            reader.execute("COMMIT")
+
+    def _reader_of_thread(self) -> SqliteConnection:
+        reader = getattr(self._of_thread, "reader", None)
+        if reader is None:
+            reader = self._of_thread.reader = _connect(self._path)
+            reader.execute("PRAGMA query_only = ON")
+            reader.execute("PRAGMA cache_size = -8192")
+            self._threads_readers.append(reader)
+        return reader
 
     async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
                     line: str | None = None) -> T:
@@ -132,6 +157,9 @@ class SqliteDatabase:
             return
         self._closed = True
         self._writer.close()
+        self._readers.shutdown()
+        for reader in self._threads_readers:
+            reader.close()
         self._reader.close()
         self._connection.close()
         os.close(self._held)

@@ -9,12 +9,16 @@ A thread is an org's: whatever the id, no other org's words are read or touched,
 from collections.abc import Sequence
 
 from generated.parley.v1.message_pb2 import Message
+from server.budget import fitting
 from server.storage.database import Connection, Cursor
 
-_LAST = 1 << 62
+LAST = 1 << 62
+_SIZES_AT_ONCE = 1000
+ALL = (0, LAST)
+"""Every place of a thread."""
 
 
-def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = _LAST) -> list[Message]:
+def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> list[Message]:
     """Everything said in a thread up to and including `last_seq`, oldest first, its ancestors' part first."""
     runs = []
     next_run: tuple[str, int] | None = (thread_id, last_seq)
@@ -25,6 +29,73 @@ def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = _L
         runs.append(_messages(said))
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run]
+
+
+def latest(connection: Connection, org_id: str, thread_id: str, most_bytes: int,
+           last_seq: int = LAST) -> tuple[list[Message], bool]:
+    """What was said last up to `last_seq`, as much as fits into `most_bytes`, and whether that is everything."""
+    runs: list[list[Message]] = []
+    next_run: tuple[str, int] | None = (thread_id, last_seq)
+    is_whole = True
+    while next_run and is_whole:
+        first_seq, most_bytes, is_whole = _first_fitting(connection, org_id, *next_run, most_bytes)
+        runs.append(between(connection, org_id, next_run[0], first_seq, next_run[1]))
+        fork = connection.execute(
+            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?", [org_id, next_run[0]])
+        next_run = fork.fetchone()
+    return [message for run in reversed(runs) for message in run], is_whole
+
+
+def _first_fitting(connection: Connection, org_id: str, thread_id: str, last_seq: int,
+                   most_bytes: int) -> tuple[int, int, bool]:
+    """The place from which on one thread's own messages fit, what is then left, and whether all of them do."""
+    first_seq = last_seq + 1
+    while True:
+        sizes = connection.execute(
+            "SELECT seq, length(body) FROM messages WHERE org_id = ? AND thread_id = ? AND seq < ? "
+            "ORDER BY seq DESC LIMIT ?", [org_id, thread_id, first_seq, _SIZES_AT_ONCE]).fetchall()
+        for seq, size in sizes:
+            if size > most_bytes:
+                return first_seq, most_bytes, False
+            first_seq, most_bytes = seq, most_bytes - size
+        if len(sizes) < _SIZES_AT_ONCE:
+            return first_seq, most_bytes, True
+
+
+def page(connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], *, after: str | None, ascending: bool,
+         limit: int) -> tuple[list[Message], bool]:
+    """One thread's own messages within a span of places, in either direction, and whether more follow.
+
+    They begin with the message whose id is `after`, which is not counted. Of `limit` messages as many are read as fit into
+    an answer, and one at least; none when no message has the id `after`.
+    """
+    first_seq, last_seq = span
+    if after is not None:
+        place = place_of(connection, org_id, thread_id, span, after)
+        if place is None:
+            return [], False
+        first_seq, last_seq = (place, last_seq) if ascending else (first_seq, place)
+    sizes = connection.execute(
+        "SELECT seq, length(body) FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? "
+        f"ORDER BY seq {'ASC' if ascending else 'DESC'} LIMIT ?",
+        [org_id, thread_id, first_seq, last_seq, limit + 2]).fetchall()
+    known = int(after is not None)
+    count = known + fitting([size for _, size in sizes[known:known + limit]])
+    shown = [seq for seq, _ in sizes[:count]]
+    if not shown:
+        return [], False
+    messages = between(connection, org_id, thread_id, min(shown), max(shown))
+    return messages if ascending else messages[::-1], len(sizes) > count
+
+
+def place_of(connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], message_id: str) -> int | None:
+    """Where in a span the message of this id is; None when it is not there."""
+    # A message begins with its id, which is the first member that is written.
+    beginning = Message(id=message_id).SerializeToString()
+    row = connection.execute(
+        "SELECT seq FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? "
+        f"AND substr(body, 1, {len(beginning)}) = ?", [org_id, thread_id, *span, beginning]).fetchone()
+    return row[0] if row else None
 
 
 def between(connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int) -> list[Message]:
@@ -87,4 +158,4 @@ def _last_needed(connection: Connection, org_id: str, thread_id: str) -> int:
         "WHERE org_id = ?1 AND thread_id = ?2 "
         "UNION ALL SELECT max(parent_seq) FROM forks WHERE org_id = ?1 AND parent_id = ?2 "
         "UNION ALL SELECT ?3 FROM sessions WHERE org_id = ?1 AND thread_id = ?2) AS needed",
-        [org_id, thread_id, _LAST]).fetchone()[0]
+        [org_id, thread_id, LAST]).fetchone()[0]

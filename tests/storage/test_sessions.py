@@ -155,9 +155,9 @@ async def test_agents_door_lists_by_user_and_agent_type(recorder, wanted):
     found = await recorder.open_session(user_id="u", agent_type="sales")
     await recorder.open_session(user_id="v", agent_type="support")
 
-    sessions = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**wanted))
+    sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**wanted))
 
-    assert [session.id for session in sessions] == [found.session.id]
+    assert ([session.id for session in sessions], has_more) == ([found.session.id], False)
 
 
 async def test_sessions_of_a_number_are_those_of_the_orgs_own_keys(store, clock):

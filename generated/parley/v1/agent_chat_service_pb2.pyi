@@ -26,18 +26,22 @@ class CreateAgentChatRequest(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., user_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class ListAgentChatsRequest(_message.Message):
-    __slots__ = ("user_id", "agent_type")
+    __slots__ = ("user_id", "agent_type", "created_at_lt")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_LT_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     agent_type: str
-    def __init__(self, user_id: _Optional[str] = ..., agent_type: _Optional[str] = ...) -> None: ...
+    created_at_lt: str
+    def __init__(self, user_id: _Optional[str] = ..., agent_type: _Optional[str] = ..., created_at_lt: _Optional[str] = ...) -> None: ...
 
 class ListAgentChatsResponse(_message.Message):
-    __slots__ = ("chats",)
+    __slots__ = ("chats", "has_more")
     CHATS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     chats: _containers.RepeatedCompositeFieldContainer[_agent_chat_pb2.AgentChat]
-    def __init__(self, chats: _Optional[_Iterable[_Union[_agent_chat_pb2.AgentChat, _Mapping]]] = ...) -> None: ...
+    has_more: bool
+    def __init__(self, chats: _Optional[_Iterable[_Union[_agent_chat_pb2.AgentChat, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class GetAgentChatRequest(_message.Message):
     __slots__ = ("chat_id",)
@@ -62,13 +66,17 @@ class CreateMessageRequest(_message.Message):
     def __init__(self, chat_id: _Optional[str] = ..., content: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
 
 class ListMessagesRequest(_message.Message):
-    __slots__ = ("chat_id",)
+    __slots__ = ("chat_id", "before")
     CHAT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     chat_id: str
-    def __init__(self, chat_id: _Optional[str] = ...) -> None: ...
+    before: str
+    def __init__(self, chat_id: _Optional[str] = ..., before: _Optional[str] = ...) -> None: ...
 
 class ListMessagesResponse(_message.Message):
-    __slots__ = ("messages",)
+    __slots__ = ("messages", "has_more")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_agent_chat_pb2.AgentMessage]
-    def __init__(self, messages: _Optional[_Iterable[_Union[_agent_chat_pb2.AgentMessage, _Mapping]]] = ...) -> None: ...
+    has_more: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[_agent_chat_pb2.AgentMessage, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...

@@ -49,10 +49,12 @@ class ListAssistantsRequest(_message.Message):
     def __init__(self, limit: _Optional[float] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ...) -> None: ...
 
 class ListAssistantsResponse(_message.Message):
-    __slots__ = ("assistants",)
+    __slots__ = ("assistants", "has_more")
     ASSISTANTS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     assistants: _containers.RepeatedCompositeFieldContainer[_assistant_pb2.Assistant]
-    def __init__(self, assistants: _Optional[_Iterable[_Union[_assistant_pb2.Assistant, _Mapping]]] = ...) -> None: ...
+    has_more: bool
+    def __init__(self, assistants: _Optional[_Iterable[_Union[_assistant_pb2.Assistant, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class UpdateAssistantRequest(_message.Message):
     __slots__ = ("id", "patch")

@@ -51,10 +51,12 @@ class ListSquadsRequest(_message.Message):
     def __init__(self, limit: _Optional[float] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ..., id_any: _Optional[str] = ...) -> None: ...
 
 class ListSquadsResponse(_message.Message):
-    __slots__ = ("squads",)
+    __slots__ = ("squads", "has_more")
     SQUADS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     squads: _containers.RepeatedCompositeFieldContainer[_squad_pb2.Squad]
-    def __init__(self, squads: _Optional[_Iterable[_Union[_squad_pb2.Squad, _Mapping]]] = ...) -> None: ...
+    has_more: bool
+    def __init__(self, squads: _Optional[_Iterable[_Union[_squad_pb2.Squad, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class UpdateSquadRequest(_message.Message):
     __slots__ = ("id", "patch")

@@ -51,10 +51,12 @@ class ListToolsRequest(_message.Message):
     def __init__(self, limit: _Optional[float] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ..., id_any: _Optional[str] = ...) -> None: ...
 
 class ListToolsResponse(_message.Message):
-    __slots__ = ("tools",)
+    __slots__ = ("tools", "has_more")
     TOOLS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     tools: _containers.RepeatedCompositeFieldContainer[_tool_pb2.Tool]
-    def __init__(self, tools: _Optional[_Iterable[_Union[_tool_pb2.Tool, _Mapping]]] = ...) -> None: ...
+    has_more: bool
+    def __init__(self, tools: _Optional[_Iterable[_Union[_tool_pb2.Tool, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class UpdateToolRequest(_message.Message):
     __slots__ = ("id", "patch")

@@ -1,0 +1,47 @@
+"""How much one answer, and one page of a list, may hold, and how an answer says what it leaves out. Reads nothing."""
+
+from collections.abc import Sequence
+
+from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.session_pb2 import Session
+
+MOST_BYTES = 4_080 * 1024
+"""Of an answer. gRPC clients take 4 MiB by default; the rest is for what is around it."""
+MOST_OUTPUT_BYTES = 3_600 * 1024
+"""Of all that one exchange generates, rounds of tools included, so that its answer always has it."""
+MOST_MESSAGE_BYTES = 3_600 * 1024
+"""Of one message that is sent here, so that it can always be read again."""
+SHORT_BYTES = 1024
+"""Of a record that is shown shortened: its ids, times and names."""
+
+_HOW = ("The answer would be larger than a gRPC client takes by default. What a session's chats leave out is "
+        "in GET /v1/conversations/{sessionId}/items, page by page; the input of a chat in GET "
+        "/v1/responses/{id}/input_items.")
+
+
+def omit(answer: Chat | Session, name: str) -> None:
+    """Say that a member is left out or shortened."""
+    if name not in answer.omitted.members:
+        answer.omitted.members.append(name)
+    answer.omitted.message = _HOW
+
+
+def whole(sizes: Sequence[int]) -> list[bool]:
+    """Which records of a page are shown whole: each that fits, when all that follow are at least shown shortened."""
+    left = MOST_BYTES - SHORT_BYTES * len(sizes)
+    shown = []
+    for size in sizes:
+        fits = size - SHORT_BYTES <= left
+        left -= max(size - SHORT_BYTES, 0) if fits else 0
+        shown.append(fits)
+    return shown
+
+
+def fitting(sizes: Sequence[int]) -> int:
+    """How many records of a page fit, from its beginning; at least one."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > MOST_BYTES and count:
+            return count
+    return len(sizes)

@@ -1,0 +1,103 @@
+"""Chats as they are read: their rows, their messages beside them, and pages that fit into an answer. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from generated.parley.v1.chat_pb2 import Chat, Omitted
+from generated.parley.v1.chat_record_pb2 import ChatRecord
+from generated.parley.v1.message_pb2 import Message
+from server.budget import MOST_BYTES, omit, whole
+from server.clock import timestamp
+from server.storage import threads
+from server.storage.database import Connection
+from server.storage.listing import Listing
+
+COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
+_SHORT = "id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_chat_id, status, cost"
+_SIZE = ("length(body) + coalesce((SELECT sum(length(messages.body)) FROM messages "
+         "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
+         "AND messages.seq BETWEEN chats.first_seq AND chats.last_seq), 0)")
+"""Bytes of a chat as lists show it, where each text has one name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChat:
+    """A chat and where its messages are. `chat` is without messages; its output holds only choices beyond the first."""
+
+    id: str
+    session_id: str | None
+    thread_id: str
+    first_seq: int
+    output_seq: int
+    last_seq: int
+    private: dict[str, Any] | None
+    record: ChatRecord
+    chat: Chat
+
+    @property
+    def is_over(self) -> bool:
+        return self.chat.status != "in_progress"
+
+
+def listed(connection: Connection, listing: Listing) -> list[Chat]:
+    """A page of chats, each with its own input only; shortened where all of them would be too large for one answer."""
+    rows = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
+    fitting = [row[0] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
+    found = {stored.id: stored for stored in _of_ids(connection, rows[0][1], fitting)} if rows else {}
+    return [with_messages(connection, found[row[0]], said(connection, found[row[0]])) if row[0] in found else _short(row)
+            for row in rows]
+
+
+def from_row(row: tuple) -> StoredChat:
+    *places, private, record, body = row
+    return StoredChat(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
+                      Chat.FromString(body))
+
+
+def said(connection: Connection, stored: StoredChat) -> list[Message]:
+    if not stored.is_over:
+        return list(stored.record.said)
+    return threads.between(connection, stored.chat.org_id, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+
+
+def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> list[StoredChat]:
+    if not ids:
+        return []
+    return [from_row(row) for row in connection.execute(
+        f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})", [org_id, *ids]).fetchall()]
+
+
+def _short(row: tuple) -> Chat:
+    """A chat without what was said, for a page that has no room for it."""
+    chat_id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_id, status, cost, _ = row
+    return Chat(id=chat_id, org_id=org_id, created_at=timestamp(created_at), updated_at=timestamp(updated_at),
+                assistant_id=assistant_id, squad_id=squad_id, session_id=session_id, previous_chat_id=previous_id,
+                status=status, cost=cost, omitted=Omitted(
+                    members=["assistant", "assistantOverrides", "squad", "name", "input", "stream", "messages", "output",
+                             "costs", "error", "transport", "knowledge"],
+                    message="The list would be larger than a gRPC client takes by default. GET /chat/{id} has all of this "
+                            "chat; a smaller `limit` shows more of each."))
+
+
+def context(connection: Connection, stored: StoredChat) -> tuple[list[Message], bool]:
+    """What a chat shows of its context, and whether that is all of it."""
+    if not stored.is_over:
+        return said(connection, stored), True
+    return threads.latest(connection, stored.chat.org_id, stored.thread_id, MOST_BYTES, stored.output_seq - 1)
+
+
+def with_messages(connection: Connection, stored: StoredChat, said_before: list[Message], is_whole: bool = True) -> Chat:
+    chat = stored.chat
+    if not is_whole:
+        omit(chat, "messages")
+    alternatives = list(chat.output)
+    del chat.output[:]
+    chat.messages.extend(said_before)
+    chat.output.extend(threads.between(connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq))
+    chat.output.extend(alternatives)
+    return chat
