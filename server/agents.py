@@ -12,11 +12,12 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
-from server.documents import check_assistant, check_squad, mask_secrets, merge_patch, tool_ids
+from server.documents import check_assistant, check_squad, merge_patch, tool_ids
 from server.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.ids import parse_id
 from server.inputs import body_id
 from server.json_values import struct_from, to_python
+from server.secrets import mask_secrets
 from server.squads import Destination, handoffs
 from server.storage.documents import Document
 from server.storage.keys import Caller

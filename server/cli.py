@@ -32,11 +32,12 @@ from server.console import (
     show,
     where,
 )
-from server.documents import check_assistant, mask_secrets, restore_secrets, without_server_members
+from server.documents import check_assistant, without_server_members
 from server.errors import ServiceError
 from server.history import MOST_LINES, History
 from server.ids import parse_id
 from server.operations import back_up, check, db, migrate_store, restore
+from server.secrets import mask_secrets, restore_secrets
 from server.serving import serve as serve_until_stopped
 from server.storage.database import DatabaseError
 from server.storage.keys import KINDS

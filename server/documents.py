@@ -1,14 +1,14 @@
-"""Assistants, squads and tools as JSON documents: what is refused, how a patch applies, which secrets show, the typed view.
+"""Assistants, squads and tools as JSON documents: what is refused, how a patch applies, the typed view.
 
 The schema is the proto: names, types and ranges are read from the descriptors of Assistant, Squad and Tool. A document is
 stored as given; only the members that a chat acts on are checked, so that an odd voice or an unknown provider is no
-reason to refuse one. Does not store, and does not fill in templates or cap their size.
+reason to refuse one. Does not store, does not say which values are secrets (`secrets.py`), and does not fill in templates
+or cap their size.
 """
 
 import functools
-import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -21,6 +21,7 @@ from generated.parley.v1.tool_pb2 import Tool
 from server.acted_on import ASSISTANT, SQUAD, TOOL, Members
 from server.errors import InvalidArgument, Violation
 from server.json_values import MAX_DEPTH, struct_from, to_python
+from server.secrets import mask_secrets
 from server.validation import join, refuse, violations_of
 
 Document = dict[str, Any]
@@ -28,10 +29,6 @@ Document = dict[str, Any]
 SERVER_MEMBERS = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 MAX_BYTES = 1024 * 1024
 
-# Free members of the caller's own: what stands there comes back as sent, whatever it is called.
-_FREE = frozenset({"metadata", "variableValues"})
-_SECRET_NAME = re.compile(r"(key|token|secret|password|passphrase|authorization|credential)s?$", re.IGNORECASE)
-_MASKED = re.compile(r"\*{4}(.{4})?", re.DOTALL)
 _MESSAGE = TypeVar("_MESSAGE", Assistant, Squad, Tool)
 
 
@@ -74,46 +71,6 @@ def merge_patch(document: Document, patch: Document) -> Document:
 def without_server_members(document: Document) -> Document:
     """Return the document without what the server itself sets: clients send back what they have read."""
     return {name: value for name, value in document.items() if name not in SERVER_MEMBERS}
-
-
-def mask_secrets(document: Document) -> Document:
-    """Return a copy to show: secrets of every `credentials` and `server` have at most their last four characters."""
-    shown = _copy(document)
-    for secret in _secrets_in(shown):
-        secret.holder[secret.name] = _mask(secret.value)
-    return shown
-
-
-def without_secrets(document: Document) -> Document:
-    """Return a copy in which `credentials` have no secrets, not even masked ones."""
-    bare = _copy(document)
-    for secret in list(_secrets_in(bare)):
-        if isinstance(secret.holder, dict):
-            del secret.holder[secret.name]
-        else:
-            secret.holder[secret.name] = ""  # keeps the places of the others
-    return bare
-
-
-def restore_secrets(new: Document, old: Document) -> Document:
-    """Return a copy of `new` in which a masked secret is the one that `old` has for it.
-
-    It is the one at the same place, otherwise the only one of that provider, name and mask. Raises InvalidArgument for
-    a masked secret that is neither: the stored one would be lost. With an empty `old` it refuses every masked secret.
-    """
-    restored = _copy(new)
-    stored = list(_secrets_in(old))
-    violations = []
-    for secret in _secrets_in(restored):
-        if not _MASKED.fullmatch(secret.value):
-            continue
-        found = _behind(secret, stored)
-        if found is None:
-            violations.append(Violation(secret.path, "is masked and matches no stored secret: send the secret itself"))
-        else:
-            secret.holder[secret.name] = found
-    refuse(violations)
-    return restored
 
 
 def typed_assistant(document: Document) -> Assistant:
@@ -273,73 +230,6 @@ _WELL_KNOWN = {
     "google.protobuf.Value": ("JSON", lambda value: True),
     "google.protobuf.Timestamp": _STRING,
 }
-
-
-# --- secrets ----------------------------------------------------------------------------------------------------------
-
-
-class _Secret(NamedTuple):
-    """One secret and where it stands: `holder[name]` is `value`."""
-
-    path: str
-    provider: Any
-    holder: Any
-    name: str | int
-    value: str
-
-
-def _secrets_in(document: Any, at: str = "") -> Iterator[_Secret]:
-    """Yield the secrets of every `credentials` and `server`, at any depth: squads and tools have assistants inside them."""
-    for name, value in _members_of(document):
-        if name == "credentials":
-            yield from _secrets_of(value, _child(at, name))
-            continue
-        if name == "server" and isinstance(value, dict) and isinstance(value.get("secret"), str) and value["secret"]:
-            yield _Secret(f"{_child(at, name)}.secret", "server", value, "secret", value["secret"])
-        if name not in _FREE and isinstance(value, dict | list):
-            yield from _secrets_in(value, _child(at, name))
-
-
-def _secrets_of(credential: Any, at: str, provider: Any = None, hidden: bool = False) -> Iterator[_Secret]:
-    """Yield the strings under a secret's name; an object of such a name (`gcpKey`) is secret throughout."""
-    if isinstance(credential, dict):
-        provider = credential.get("provider", provider)
-    for name, value in _members_of(credential):
-        path = _child(at, name)
-        secret = hidden or (isinstance(name, str) and _SECRET_NAME.search(name) is not None)
-        if secret and value and isinstance(value, str):
-            yield _Secret(path, provider, credential, name, value)
-        else:
-            yield from _secrets_of(value, path, provider, secret)
-
-
-def _copy(value: Any) -> Any:
-    # Three times as fast as copy.deepcopy; a list shows up to a thousand documents.
-    if isinstance(value, dict):
-        return {name: _copy(inner) for name, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _members_of(value: Any) -> list[tuple[str | int, Any]]:
-    if isinstance(value, dict):
-        return list(value.items())
-    return list(enumerate(value)) if isinstance(value, list) else []
-
-
-def _child(at: str, name: str | int) -> str:
-    return f"{at}[{name}]" if isinstance(name, int) else join(at, name)
-
-
-def _mask(secret: str) -> str:
-    return "****" + (secret[-4:] if len(secret) > 12 else "")
-
-
-def _behind(masked: _Secret, stored: list[_Secret]) -> str | None:
-    """Return the stored secret that the masked one stands for; None when there is none or more than one."""
-    alike = [known for known in stored
-             if (known.provider, known.name, _mask(known.value)) == (masked.provider, masked.name, masked.value)]
-    found = {known.value for known in alike if known.path == masked.path} or {known.value for known in alike}
-    return found.pop() if len(found) == 1 else None
 
 
 # --- the typed view ---------------------------------------------------------------------------------------------------

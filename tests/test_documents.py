@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from generated.parley.v1.assistant_pb2 import Assistant
 from generated.parley.v1.assistant_service_pb2 import CreateAssistantRequest
 from generated.parley.v1.squad_pb2 import Squad
-from server import documents
+from server import documents, secrets
 from server.errors import InvalidArgument
 from server.json_values import struct_from, to_python
 
@@ -66,7 +66,7 @@ def test_sample_is_accepted_and_survives_a_struct():
 
 
 def test_sample_comes_back_through_the_typed_view_but_for_its_secret():
-    shown = documents.mask_secrets(golden("assistant"))
+    shown = secrets.mask_secrets(golden("assistant"))
 
     typed = documents.typed_assistant(golden("assistant"))
 
@@ -268,75 +268,3 @@ def test_patch_cannot_change_what_the_server_set():
 
     assert documents.merge_patch(stored, {"id": "other", "orgId": None, "updatedAt": 7}) == stored
     assert documents.without_server_members({**stored, "name": "n"}) == {"name": "n"}
-
-
-# --- secrets ----------------------------------------------------------------------------------------------------------
-
-LONG, SHORT = "sk-ant-0123456789", "sk-012345678"
-
-
-def test_secrets_of_credentials_are_masked_wherever_they_are():
-    document = {
-        "credentials": [{"provider": "anthropic", "apiKey": LONG, "name": "main"}, {"accessTOKEN": SHORT},
-                        {"provider": "google", "gcpKey": {"type": "service_account", "lines": ["a", None]}},
-                        {"authenticationPlan": {"clientSecret": LONG, "url": "https://x"}, "password": ""}],
-        "assistantOverrides": {"credentials": {"provider": "p", "apiKey": LONG}},
-        "members": [{"assistant": {"credentials": [{"apiKey": LONG}]}}],
-        "model": {"tools": [{"destinations": [{"assistant": {"credentials": [{"apiKey": LONG}]}}]}], "apiKey": "free"},
-        "metadata": {"credentials": [{"apiKey": LONG}]},
-    }
-    before = json.dumps(document)
-
-    assert documents.mask_secrets(document) == {
-        "credentials": [{"provider": "anthropic", "apiKey": "****6789", "name": "main"}, {"accessTOKEN": "****"},
-                        {"provider": "google", "gcpKey": {"type": "****ount", "lines": ["****", None]}},
-                        {"authenticationPlan": {"clientSecret": "****6789", "url": "https://x"}, "password": ""}],
-        "assistantOverrides": {"credentials": {"provider": "p", "apiKey": "****6789"}},
-        "members": [{"assistant": {"credentials": [{"apiKey": "****6789"}]}}],
-        "model": {"tools": [{"destinations": [{"assistant": {"credentials": [{"apiKey": "****6789"}]}}]}],
-                  "apiKey": "free"},
-        "metadata": {"credentials": [{"apiKey": LONG}]},
-    }
-    assert json.dumps(document) == before
-
-
-def test_masked_document_sent_back_keeps_its_secrets():
-    stored = {"name": "n", "credentials": [{"provider": "a", "apiKey": SHORT}, {"provider": "a", "apiKey": "other"},
-                                           {"provider": "b", "apiKey": LONG}]}
-
-    assert documents.restore_secrets(documents.mask_secrets(stored), stored) == stored
-
-
-def test_masked_secret_is_found_after_another_was_removed():
-    stored = {"credentials": [{"provider": "a", "apiKey": SHORT}, {"provider": "b", "apiKey": LONG}]}
-
-    sent = {"credentials": [{"provider": "b", "apiKey": "****6789"}]}
-
-    assert documents.restore_secrets(sent, stored) == {"credentials": [{"provider": "b", "apiKey": LONG}]}
-
-
-def test_new_secret_replaces_the_stored_one():
-    stored = {"credentials": [{"provider": "a", "apiKey": LONG}]}
-    sent = {"credentials": [{"provider": "a", "apiKey": "sk-new"}]}
-
-    assert documents.restore_secrets(sent, stored) == sent
-
-
-@pytest.mark.parametrize("sent", [
-    pytest.param({"provider": "other", "apiKey": "****6789"}, id="another provider"),
-    pytest.param({"provider": "a", "apiKey": "****9999"}, id="another mask"),
-    pytest.param({"provider": "a", "token": "****6789"}, id="another member"),
-])
-def test_masked_secret_that_stands_for_nothing_is_refused(sent):
-    stored = {"credentials": [{"provider": "a", "apiKey": LONG}]}
-
-    [field] = refused(documents.restore_secrets, {"credentials": [sent]}, stored)
-
-    assert field in ("credentials[0].apiKey", "credentials[0].token")
-
-
-def test_masked_secret_that_stands_for_two_is_refused():
-    stored = {"credentials": [{}, {"provider": "a", "apiKey": "1"}, {"provider": "a", "apiKey": "2"}]}
-
-    assert "credentials[0].apiKey" in refused(
-        documents.restore_secrets, {"credentials": [{"provider": "a", "apiKey": "****"}]}, stored)

@@ -12,7 +12,8 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
-    "items", "json_values", "messages", "parts", "summaries", "templates", "tool_urls", "traffic", "twilio", "validation")}
+    "items", "json_values", "messages", "parts", "secret_names", "secrets", "summaries", "templates", "tool_urls",
+    "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "recovery", "replay",
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "server.retention": {*PLAIN, "server.storage.scope", "server.storage.store"},
     "server.call": {"server.storage.keys"},
     "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},
-    "server.wire": {"generated", "server.call", "server.clock", "server.documents", "server.errors", "server.json_values",
+    "server.wire": {"generated", "server.call", "server.clock", "server.errors", "server.json_values", "server.secrets",
                     "server.storage.documents"},
     "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.history", "server.idempotency",
                         "server.inbound", "server.storage", "server.wire"},

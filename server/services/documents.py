@@ -12,9 +12,10 @@ from google.protobuf.message import Message as AnyMessage
 
 from server.call import current_caller
 from server.clock import timestamp
-from server.documents import merge_patch, restore_secrets, without_server_members
+from server.documents import merge_patch, without_server_members
 from server.ids import parse_id
 from server.json_values import to_python
+from server.secrets import restore_secrets
 from server.storage.documents import Document, Documents, Listed
 
 Typed = TypeVar("Typed", bound=AnyMessage)

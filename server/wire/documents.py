@@ -7,7 +7,7 @@ import orjson
 from google.api.httpbody_pb2 import HttpBody
 
 from server.clock import rfc3339, timestamp
-from server.documents import mask_secrets
+from server.secrets import mask_secrets
 from server.storage.documents import Document
 
 
