@@ -18,6 +18,7 @@ from server.budget import MOST_OUTPUT_BYTES
 from server.errors import ServiceError
 from server.fitting import fit_round, latest, omit, present
 from server.ids import new_id
+from server.record_secrets import hide_secrets
 from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.outbox import Delivery
@@ -90,7 +91,7 @@ class Turn:
     stream: bool | None = None
     options: Options = field(default_factory=Options)
     request: CreateResponseRequest | None = None
-    """What was asked for in the Responses form; kept without its input, so that the form can be made again."""
+    """What was asked for in the Responses form; kept without input and secrets, so that the form can be made again."""
     keeps: bool = True
     """Whether the exchange goes on record."""
     summarises: bool = False
@@ -130,6 +131,7 @@ class Outcome:
         if turn.request is not None:
             record.request.CopyFrom(turn.request)
             record.request.ClearField("input")
+        hide_secrets(record)
         return record
 
 

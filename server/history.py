@@ -18,9 +18,11 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.documents import check_assistant, check_squad, check_tool, without_secrets
+from server.documents import check_assistant, check_squad, check_tool
 from server.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError
 from server.ids import parse_id
+from server.record_secrets import hide_secrets
+from server.secrets import without_secrets
 from server.storage.database import Database
 from server.storage.history import TABLES, Row, Writer, check_types, columns_of, has_session, read_rows
 from server.storage.scope import Scope
@@ -105,7 +107,9 @@ def _text(members: dict[str, Any]) -> str:
 
 def _shown(kind: str, name: str, value: Any, secrets: bool) -> Any:
     if message := _MESSAGES.get((kind, name)):
-        return {member: inner for member, inner in to_json(message.FromString(value)).items() if member != "orgId"}
+        record = message.FromString(value)
+        hide_secrets(record)
+        return {member: inner for member, inner in to_json(record).items() if member != "orgId"}
     if (kind, name) not in _DOCUMENTS:
         return value
     document = orjson.loads(value)
@@ -144,7 +148,9 @@ def _kept(kind: str, name: str, value: Any) -> Any:
         return value
     try:
         # Read back: what is nested too deeply can be written and never read again.
-        return message.FromString(ParseDict(value, message()).SerializeToString()).SerializeToString()
+        record = message.FromString(ParseDict(value, message()).SerializeToString())
+        hide_secrets(record)
+        return record.SerializeToString()
     except (ParseError, DecodeError, ValueError, RecursionError):
         raise InvalidArgument.of(name, "does not have the members of a " + message.DESCRIPTOR.name) from None
 

@@ -27,6 +27,7 @@ from server.exchange import ENDED, Happening, Outcome
 from server.ids import hex_of
 from server.json_values import struct_from
 from server.messages import text_of, tool_calls_of
+from server.record_secrets import hide_secrets
 from server.summaries import compaction_item
 
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
@@ -48,6 +49,7 @@ def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, tempe
     for name in _ECHOED_MESSAGES:
         if request.HasField(name):
             getattr(response, name).CopyFrom(getattr(request, name))
+    hide_secrets(response)
     _fill_defaults(response)
     if chat.HasField("previous_chat_id"):
         response.previous_response_id = f"resp_{hex_of(chat.previous_chat_id)}"

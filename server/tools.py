@@ -21,6 +21,7 @@ from server.backends.outside import MOST_SECONDS, OURS, Outgoing, Outside, Sleep
 from server.clock import Clock
 from server.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from server.json_values import encodable, from_python
+from server.secrets import without_secrets
 from server.templates import render
 from server.tool_urls import PathChanged, filled_url
 
@@ -151,7 +152,7 @@ class ToolRunner:
         server = _server(tool)
         sent = {"id": call.id, "type": "function", "name": call.name, "arguments": arguments,
                 "function": {"name": call.name, "arguments": arguments}}
-        known = {name: value for name, value in tool.items() if name != "server"}
+        known = without_secrets({name: value for name, value in tool.items() if name != "server"})
         message = {"type": "tool-calls", "timestamp": self._clock(), "toolCallList": [sent],
                    "toolWithToolCallList": [{**known, "toolCall": sent}], **about}
         headers = server.get("headers")
