@@ -8,6 +8,8 @@ from contextlib import closing
 
 from sqlite_utils import Database, Migrations
 
+from server.storage.hiding import hide_stored_secrets
+
 migrations = Migrations("parley")
 
 
@@ -255,6 +257,13 @@ def keys_with_org(db: Database) -> None:
     """
     for statement in (OWNERS + _WITH_ORG).split(";"):
         db.execute(statement)
+
+
+
+@migrations()
+def secrets_hidden(db: Database) -> None:
+    """No secrets in records that are answered and exported: they have a column of their own."""
+    hide_stored_secrets(db.conn)
 
 
 # Whose each thread is: that of the chats and sessions in it, or of a thread that continues it.

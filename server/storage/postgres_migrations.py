@@ -4,7 +4,10 @@ What an org has is keyed by the org first, and nothing of it is unique without t
 it together; `orgs` and `keys`, which are read before the org is known, are to be on every shard.
 """
 
+from collections.abc import Callable
+
 from server.storage.database import Connection, DatabaseError
+from server.storage.hiding import hide_stored_secrets
 from server.storage.migrations import OWNERS
 
 MOVING = "parley_moving"
@@ -20,11 +23,18 @@ def migrate(connection: Connection) -> None:
     done = connection.execute("SELECT coalesce(max(number), 0) FROM parley_migrations").fetchone()[0]
     if done > len(MIGRATIONS):
         raise DatabaseError("the database was brought up to date by a newer version of parley; run that one")
-    for number, (name, statements) in enumerate(MIGRATIONS[done:], done + 1):
-        for statement in statements.split(";"):
-            if statement.strip():
-                connection.execute(statement)
+    for number, (name, change) in enumerate(MIGRATIONS[done:], done + 1):
+        if callable(change):
+            change(connection)
+        else:
+            _run(connection, change)
         connection.execute("INSERT INTO parley_migrations (number, name) VALUES (?, ?)", [number, name])
+
+
+def _run(connection: Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        if statement.strip():
+            connection.execute(statement)
 
 
 def is_moving(connection: Connection) -> bool:
@@ -300,5 +310,7 @@ Citus does not distribute a table with an IDENTITY column and a key of a referen
 
 _BY_BYTES = 'text COLLATE "C"'
 """Text is ordered as SQLite orders it, whatever the database's locale is."""
-MIGRATIONS = [("first schema", _FIRST.replace("TEXT", _BY_BYTES)),
-              ("keys led by org", (OWNERS + _LED_BY_ORG).replace("TEXT", _BY_BYTES))]
+MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
+    ("first schema", _FIRST.replace("TEXT", _BY_BYTES)),
+    ("keys led by org", (OWNERS + _LED_BY_ORG).replace("TEXT", _BY_BYTES)),
+    ("secrets hidden", hide_stored_secrets)]

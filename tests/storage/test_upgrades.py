@@ -1,9 +1,14 @@
 """A database of an older schema: brought up to date, it has all that it had, and it goes on. On both engines."""
 
+from contextlib import contextmanager
+
 import pytest
 from sqlite_utils import Migrations
 
-from generated.parley.v1.chat_pb2 import ChatEvent, ContentDelta
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta
+from generated.parley.v1.chat_record_pb2 import ChatRecord
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.json_values import struct_from, to_python
 from server.storage import migrations, postgres_migrations
 from server.storage.checking import findings
 from server.storage.outbox import Delivery
@@ -13,12 +18,19 @@ from tests.storage.records import TABLES, PostgresPlace, Recorder, SqlitePlace, 
 @pytest.fixture
 def older(monkeypatch):
     """The program before every key had the org, until it is called."""
-    known = migrations.migrations._migrations
+    with _before(monkeypatch, "keys_with_org", "keys led by org") as undo:
+        yield undo
+
+
+@contextmanager
+def _before(monkeypatch, on_sqlite, on_postgres):
+    """The program before these migrations, until what this gives is called."""
+    known, on_both = migrations.migrations._migrations, postgres_migrations.MIGRATIONS
     before = Migrations("parley")
-    before._migrations = known[:[one.name for one in known].index("keys_with_org")]
+    before._migrations = known[:[one.name for one in known].index(on_sqlite)]
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "migrations", before)
-        patched.setattr(postgres_migrations, "MIGRATIONS", postgres_migrations.MIGRATIONS[:1])
+        patched.setattr(postgres_migrations, "MIGRATIONS", on_both[:[name for name, _ in on_both].index(on_postgres)])
         yield patched.undo
 
 
@@ -123,3 +135,46 @@ async def _made_with_the_older_schema(place, rows):
     old = await place.open()
     await old.database.write(work)
     await old.aclose()
+
+
+SECRETS = {"model": {"provider": "x"}, "server": {"url": "https://me:SECRET@host", "headers": {"authorization": "SECRET"}}}
+MASKED = {"model": {"provider": "x"}, "server": {"url": "https://****@host", "headers": {"authorization": "****"}}}
+
+
+async def test_secrets_that_an_older_version_kept_are_hidden_and_everything_else_stays(elsewhere, clock, monkeypatch):
+    with _before(monkeypatch, "secrets_hidden", "secrets hidden") as updated:
+        old = await elsewhere.open()
+        recorder = await Recorder.of_new_org(old, clock)
+        chats = [await recorder.say(str(number)) for number in range(60)]
+        session = await recorder.open_session("hi", assistant=struct_from(SECRETS))
+        with_secrets = [chats[0], chats[55]]
+        for chat in with_secrets:
+            await old.database.write(lambda connection, chat=chat: _put_secrets(connection, chat))
+        rows = await all_rows(old.database)
+        await old.aclose()
+        updated()
+
+    upgraded = await elsewhere.open()
+
+    after = await all_rows(upgraded.database)
+    assert b"SECRET" not in repr(after).encode()
+    assert len(set(map(repr, rows["chats"].rows)) - set(map(repr, after["chats"].rows))) == len(with_secrets)
+    for chat in with_secrets:
+        found = await upgraded.chats.find(recorder.scope, chat.id)
+        assert to_python(found.chat.assistant) == MASKED
+        assert found.record == ChatRecord(model="m", request=CreateResponseRequest(
+            model="m", tools=[struct_from({"type": "mcp", "authorization": "****"})]))
+    assert to_python((await upgraded.sessions.find(recorder.scope, session.session.id)).session.assistant) == MASKED
+
+
+def _put_secrets(connection, stored):
+    """What older versions kept: the whole request, and headers in clear."""
+    document = struct_from(SECRETS)
+    body = Chat()
+    body.CopyFrom(stored.chat)
+    body.assistant.CopyFrom(document)
+    record = ChatRecord(model="m", request=CreateResponseRequest(
+        model="m", assistant=document, squad=document, assistant_overrides=document,
+        tools=[struct_from({"type": "mcp", "authorization": "SECRET"})]))
+    connection.execute("UPDATE chats SET body = ?, record = ? WHERE id = ?",
+                       [body.SerializeToString(), record.SerializeToString(), stored.id])
