@@ -136,15 +136,15 @@ class SessionBusy(Aborted):
 
 
 class AnswerLost(Aborted):
-    """What a request did is on record; its answer was never whole, was too long to keep, or was deleted."""
+    """What a request did was done; its answer was never whole, was too long to keep, was deleted, or was not to be stored."""
 
     reason = "IDEMPOTENT_ANSWER_LOST"
 
-    def __init__(self, record: str) -> None:
+    def __init__(self, record: str, *, is_stored: bool = True) -> None:
         """`record` is the noun and the id of what it made; empty when that has no id."""
-        made = f" and made {record}, which may be read by its id" if record else ""
-        super().__init__(f"the request of this Idempotency-Key was carried out{made}; its whole answer is not kept. "
-                         "To do it once more, send a new key")
+        made = f" and made {record}, which may be read by its id unless it was deleted" if record else ""
+        why = "; its whole answer is not kept" if is_stored else " with store: false, so its answer is not kept"
+        super().__init__(f"the request of this Idempotency-Key was carried out{made}{why}. To do it once more, send a new key")
 
 
 class ResourceExhausted(ServiceError):

@@ -6,6 +6,8 @@ Goes around every method that HTTP posts to, and around its gRPC twins, as the p
     … while the first one runs      409, at once
     … and its answer is not whole   the exchange told again from the record, when it came to its own end; otherwise (the
                                     caller left it, the server was stopped, it was no exchange) 409 that names the record
+    … and nothing was stored        409: of a call with `store: false` no answer is kept either
+    … and it was deleted since      409: an answer goes with the record that it shows
     the same key, another request   400 (422 at the completions door)
     after an error status           the key is free: nothing was answered, and a retry runs
     after a crash                   what was put on record is not done again; what was not is
@@ -28,10 +30,10 @@ from google.protobuf.message import Message
 from generated.parley.v1.idempotency_pb2 import KeptAnswer, KeptError
 from server.access import needs_key
 from server.call import Call, current_call, current_caller
-from server.errors import AnswerLost, InvalidArgument, ServiceError, Violation
+from server.errors import InvalidArgument, ServiceError, Violation
 from server.replay import Replay, presented
 from server.storage.chats import Chats
-from server.storage.idempotency import Claim, IdempotencyKeys, held, hold
+from server.storage.idempotency import Claim, IdempotencyKeys, held, hold, lost
 from server.storage.scope import Scope
 
 log = structlog.get_logger()
@@ -88,7 +90,7 @@ class Idempotency:
             if recorder.has_begun:
                 await self._settle(claim, self._keys.keep(claim, recorder.kept(error)))
             elif claim.record is not None:
-                raise AnswerLost(claim.record) from None
+                raise lost(claim.record) from None
             else:
                 await self._settle(claim, self._keys.free(claim))
             raise
@@ -125,10 +127,10 @@ async def recorded(chats: Chats, scope: Scope) -> Replay:
     record = held().record
     noun, _, chat_id = record.partition(" ")
     if noun != "chat":
-        raise AnswerLost(record)
+        raise lost(record)
     stored = await chats.find(scope, chat_id)
     if not stored.is_over or stored.chat.error.code in _BROKEN_OFF:
-        raise AnswerLost(record)
+        raise lost(record)
     return Replay(presented(await chats.whole(stored)), stored.record)
 
 

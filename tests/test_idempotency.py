@@ -17,10 +17,10 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from server import idempotency
 from server.idempotency import is_posted
 from server.ids import new_id
-from server.storage.idempotency import KEPT_MS
+from server.storage.idempotency import KEPT_MS, NOT_STORED
 from server.storage.scope import Scope
 from server.storage.store import open_store
-from tests.conftest import Org, Service, running
+from tests.conftest import Org, Service, rows_of, running
 from tests.upstream import CUT, STALL, Answer, OpenAIUpstream, chunk, failure, openai_text, sse
 
 COMPLETIONS = "/api/v1/compatibility/openai/v1/assistants/{agent}/chat/completions"
@@ -425,6 +425,62 @@ async def test_deleted_chat_takes_its_kept_answer_along(service, org, http):
 
 
 # After a crash
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_key_of_what_is_not_stored_is_used_and_its_answer_is_kept_nowhere(service, org, stream):
+    client = Client(service, "rest", org)
+    sent = (await client.case("response")).saying(store=False, stream=stream, input="a word like no other")
+    first = await client.send(sent, "k1")
+    again = await client.send(sent, "k1")
+    other = await client.send(sent.saying(input="another"), "k1")
+
+    assert (first.status, again.status, other.status) == (200, 409, 400)
+    assert "with store: false, so its answer is not kept" in again.text
+    assert await rows_of(service.store, "SELECT answer, record FROM idempotency_keys WHERE org_id = ?", [org.id]) == [
+        (None, NOT_STORED)]
+
+
+async def test_answers_go_with_what_is_deleted_of_a_conversation(service, org, http):
+    async def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await http.post(path, json=body, headers={**org.bearer, "idempotency-key": new_id()})
+        return answer.json()
+
+    async def answers() -> int:
+        return (await rows_of(service.store, "SELECT count(*) FROM idempotency_keys WHERE org_id = ? AND answer <> ?",
+                              [org.id, b""]))[0][0]
+
+    item = {"role": "user", "content": "Hello"}
+    conversation = (await post("/v1/conversations", {"items": [item]}))["id"]
+    added = (await post(f"/v1/conversations/{conversation}/items", {"items": [item]}))["data"][0]["id"]
+    await post("/v1/responses", {"assistantId": org.assistant_id, "conversation": conversation, "input": "Hi"})
+    counted = [await answers()]
+    await http.delete(f"/v1/conversations/{conversation}/items/{added}", headers=org.bearer)
+    counted.append(await answers())
+    await post(f"/v1/conversations/{conversation}", {"metadata": {"a": "b"}})
+    counted.append(await answers())
+    await http.delete(f"/v1/conversations/{conversation}", headers=org.bearer)
+    counted.append(await answers())
+
+    assert counted == [3, 0, 1, 0]
+
+
+async def test_answer_is_not_kept_of_what_was_deleted_before_the_call_was_over(service, org, monkeypatch):
+    client = Client(service, "grpc", org)
+    keep = service.store.idempotency.keep
+
+    async def keep_late(claim: Any, answer: bytes | None) -> None:
+        await service.store.assistants.delete(org.id, claim.making.partition(" ")[2])
+        await keep(claim, answer)
+
+    monkeypatch.setattr(service.store.idempotency, "keep", keep_late)
+    sent = await client.case("assistant")
+    first = await client.send(sent, "k1")
+    monkeypatch.undo()
+    again = await client.send(sent, "k1")
+
+    assert (first.status, again.status) == (grpc.StatusCode.OK, grpc.StatusCode.ABORTED)
+    assert await rows_of(service.store, "SELECT answer FROM idempotency_keys WHERE org_id = ?", [org.id]) == [(b"",)]
+
 
 @asynccontextmanager
 async def store_in(folder: Path, clock: Callable[[], int] | None = None) -> AsyncIterator[tuple[Any, Scope]]:

@@ -35,6 +35,7 @@ from server.items import items_page, page_of
 from server.json_values import to_python
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.storage.chats import Chats
+from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
 from server.streams import Stream, Streams
 from server.turns import Turns
@@ -165,6 +166,7 @@ class ResponseService(ResponseServiceServicer):
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")
         if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
+            keep_nothing()
             return replace(turn, keeps=False)
         return turn
 

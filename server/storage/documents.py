@@ -137,7 +137,7 @@ class Documents:
                 raise self._not_found()
             forget(connection, org_id, self._noun, document_id)
 
-        await self._database.write(work)
+        await self._database.write(work, erases=True)
 
     def _read(self, connection: Connection, org_id: str, document_id: str | None) -> Document | None:
         version = version_in(connection, self._table, org_id, document_id)

@@ -3,6 +3,9 @@
 A call that runs under a key holds a claim. Whatever it writes marks the claim in the same transaction, so that after a
 crash it is known whether the work was done. Keeps answers as bytes; does not run, render or compare anything.
 
+What is deleted takes the answers that show it along: `forget` leaves an empty one in their place, which no later answer of a
+call that still runs can replace.
+
 A claim is alive while the call that holds it runs: in this process, which knows, or in another one on the same database,
 which then holds the claim's lock.
 """
@@ -20,7 +23,10 @@ from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 KEPT_MS = 24 * 60 * 60 * 1000
+NOT_STORED = "nothing"
+"""The record of a call that was asked to store nothing."""
 _MOST_SWEPT = 20  # an answer may be megabytes
+_FORGOTTEN = b""
 
 
 @dataclass(slots=True)
@@ -30,11 +36,14 @@ class Claim:
     id: str
     org_id: str
     record: str | None = None
-    """What an earlier call under this key has put on record: `chat <id>`, or empty for what has no id; None for nothing."""
+    """What an earlier call under this key has put on record: `chat <id>`, NOT_STORED, or empty for what has no id; None when it
+    has come to nothing."""
     answer: bytes | None = None
     """What that call was answered."""
     making: str = ""
     """What this call is putting on record."""
+    keeps: bool = True
+    """Whether its answer may be kept."""
 
     def mark(self, connection: Connection) -> None:
         """Say that this call has put something on record, in the transaction that does so.
@@ -42,7 +51,7 @@ class Claim:
         Raises AnswerLost when an earlier call did: nothing is done twice.
         """
         if self.record is not None:
-            raise AnswerLost(self.record)
+            raise lost(self.record)
         connection.execute("UPDATE idempotency_keys SET record = ? WHERE org_id = ? AND claim_id = ? "
                            "AND coalesce(record, '') = ''", [self.making, self.org_id, self.id])
 
@@ -68,10 +77,22 @@ def making(noun: str, record_id: str) -> None:
         claim.making = f"{noun} {record_id}"
 
 
+def lost(record: str) -> AnswerLost:
+    """The error of a call whose work was done by an earlier one, which has put this on record."""
+    return AnswerLost("", is_stored=False) if record == NOT_STORED else AnswerLost(record)
+
+
+def keep_nothing() -> None:
+    """Say that the call of this task stores nothing: its key is used, and its answer is not kept."""
+    claim = _held.get()
+    if claim is not None:
+        claim.making, claim.keeps = NOT_STORED, False
+
+
 def forget(connection: Connection, org_id: str, noun: str, record_id: str) -> None:
-    """Delete the answers that show a record which is being deleted. Their keys stay used."""
-    connection.execute("UPDATE idempotency_keys SET answer = NULL WHERE org_id = ? AND record = ?",
-                       [org_id, f"{noun} {record_id}"])
+    """Delete the answers that show a record which is being deleted, now and for good. Their keys stay used."""
+    connection.execute("UPDATE idempotency_keys SET answer = ? WHERE org_id = ? AND record = ?",
+                       [_FORGOTTEN, org_id, f"{noun} {record_id}"])
 
 
 class IdempotencyKeys:
@@ -102,11 +123,16 @@ class IdempotencyKeys:
         return claim
 
     async def keep(self, claim: Claim, answer: bytes | None) -> None:
-        """Keep the answer of a call; None when it cannot be kept, and then the key is used all the same."""
+        """Keep the answer of a call; None when it cannot be kept, and then the key is used all the same.
+
+        What shows a record that was deleted meanwhile is not kept either.
+        """
         also.set(None)  # the call's own writes are over
+        record = "" if claim.keeps else NOT_STORED
         await self._database.write(lambda connection: connection.execute(
-            "UPDATE idempotency_keys SET answer = ?, record = coalesce(record, '') WHERE org_id = ? AND claim_id = ?",
-            [answer, claim.org_id, claim.id]) and None, brief=True)
+            "UPDATE idempotency_keys SET answer = coalesce(answer, ?), record = coalesce(record, ?) "
+            "WHERE org_id = ? AND claim_id = ?",
+            [answer if claim.keeps else None, record, claim.org_id, claim.id]) and None, brief=True)
 
     async def free(self, claim: Claim) -> None:
         """Let the key be used again, for any call."""
@@ -146,7 +172,8 @@ class IdempotencyKeys:
             "SELECT claim_id, boot_id, fingerprint, record, answer FROM idempotency_keys "
             "WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone()
         if row is not None:
-            claim_id, boot_id, known, claim.record, claim.answer = row
+            claim_id, boot_id, known, claim.record, answer = row
+            claim.answer = answer or None
             alive = claim_id in self._alive if boot_id == self._boot_id else claim_id != dead
             if known != fingerprint and (alive or claim.record is not None):
                 raise IdempotencyKeyReused
@@ -159,7 +186,7 @@ class IdempotencyKeys:
             "INSERT INTO idempotency_keys "
             "(org_id, key_id, key, claim_id, boot_id, fingerprint, record, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (org_id, key_id, key) DO UPDATE SET claim_id = excluded.claim_id, boot_id = excluded.boot_id, "
-            "fingerprint = excluded.fingerprint, record = excluded.record, created_at = excluded.created_at, answer = NULL",
+            "fingerprint = excluded.fingerprint, record = excluded.record, created_at = excluded.created_at",
             [*owner, claim.id, self._boot_id, fingerprint, claim.record, now])
 
 

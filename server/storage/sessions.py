@@ -188,6 +188,7 @@ class Sessions:
                      messages: Sequence[Message] | None) -> Session:
         """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
+        making("session", session.id)
         await self._write(lambda connection: self._told(
             connection, session.org_id, _update(connection, session, self._clock(), change, messages)),
             erases=messages is not None)
@@ -196,6 +197,7 @@ class Sessions:
     async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
         """Add to what was said. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
+        making("session", session.id)
         await self._write(lambda connection: self._told(
             connection, session.org_id, _append(connection, session, self._clock(), messages)))
 
@@ -309,6 +311,7 @@ def _update(connection: Connection, found: Session, now: int, change: Callable[[
         [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
          session.SerializeToString(), session.org_id, session.id])
     if messages is not None:
+        _forget_answers(connection, session)
         threads.append(connection, session.org_id, thread_id, 0, messages)
         threads.discard(connection, session.org_id, stored.thread_id)
     return session.id
@@ -322,6 +325,14 @@ def _append(connection: Connection, session: Session, now: int, messages: Sequen
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     threads.append(connection, session.org_id, row[0], threads.next_seq(connection, session.org_id, row[0]), messages)
     return session.id
+
+
+def _forget_answers(connection: Connection, session: Session) -> None:
+    """Forget the answers that show what was said in a session; those of its chats show it as their context."""
+    forget(connection, session.org_id, "session", session.id)
+    for (chat_id,) in connection.execute("SELECT id FROM chats WHERE org_id = ? AND session_id = ?",
+                                         [session.org_id, session.id]).fetchall():
+        forget(connection, session.org_id, "chat", chat_id)
 
 
 def _delete(connection: Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
