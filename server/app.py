@@ -54,6 +54,7 @@ from server.history import History
 from server.idempotency import Idempotency
 from server.inbound import Inbound
 from server.interceptors import CallInterceptor
+from server.key_ends import KeyEnds
 from server.knowledge import KnowledgeBases
 from server.limits import Limits
 from server.recovery import Recovery
@@ -154,7 +155,8 @@ class App:
         self._health = health.Health()
         self._traffic = Traffic()
         self.limits = Limits(settings)
-        interceptor = CallInterceptor(store.keys, Idempotency(store.idempotency), self.limits, self._traffic,
+        self._key_ends = KeyEnds(store.keys, store.peers)
+        interceptor = CallInterceptor(store.keys, self._key_ends, Idempotency(store.idempotency), self.limits, self._traffic,
                                       call_seconds=settings.call_seconds, message_seconds=settings.message_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
@@ -167,7 +169,8 @@ class App:
                         SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery)
         agents = Agents(store)
         turns = Turns(store, agents, clock)
-        self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of)
+        self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,
+                                self._key_ends.told)
         self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
@@ -182,6 +185,7 @@ class App:
         except RuntimeError:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
         await self._recovery.start()
+        self._key_ends.start()
         self._deliveries.start()
         self._retention.start()
         self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
@@ -223,6 +227,7 @@ class App:
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
         await self._retention.close()
+        await self._key_ends.close()
         await self._deliveries.close()
         await self._recovery.close()
         await self._streams.close()
@@ -250,11 +255,11 @@ class App:
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
             ResponseService(engine, streams, turns, agents, store.chats), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(turns, store.sessions, clock), server)
+            ConversationService(streams, turns, store.sessions, clock), server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(History(store.database)), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
-            SessionService(turns, agents, store.sessions, clock), server)
+            SessionService(streams, turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)

@@ -9,6 +9,7 @@
     ├── FailedPrecondition   400  right request, wrong state
     ├── Aborted              409  two callers in each other's way
     │   ├── IdempotencyKeyInUse   the first request with the key still runs
+    │   ├── ChangedMeanwhile      others changed the record first, again and again
     │   ├── SessionBusy           the session's exchanges before this one took too long
     │   └── AnswerLost            it was carried out, and what it was answered is not known
     ├── ResourceExhausted    429  try again later
@@ -125,6 +126,16 @@ class IdempotencyKeyInUse(Aborted):
         super().__init__("a request with this Idempotency-Key is still running; try again when it is over")
 
 
+class ChangedMeanwhile(Aborted):
+    """A change was made from a version of a record that is not the last any more: nothing of it is stored."""
+
+    reason = "CHANGED_MEANWHILE"
+
+    def __init__(self, noun: str) -> None:
+        super().__init__(f"the {noun} was changed by another request meanwhile, and nothing of this one is stored; send it "
+                         "again", retry_after=1)
+
+
 class SessionBusy(Aborted):
     """An exchange waited for those before it in its session, in vain: nothing of it has run."""
 
@@ -136,7 +147,7 @@ class SessionBusy(Aborted):
 
 
 class AnswerLost(Aborted):
-    """What a request did was done; its answer was never whole, was too long to keep, was deleted, or was not to be stored."""
+    """What a request did was done; its answer was never whole, was too long to keep, was deleted or not to be stored."""
 
     reason = "IDEMPOTENT_ANSWER_LOST"
 
@@ -144,7 +155,8 @@ class AnswerLost(Aborted):
         """`record` is the noun and the id of what it made; empty when that has no id."""
         made = f" and made {record}, which may be read by its id unless it was deleted" if record else ""
         why = "; its whole answer is not kept" if is_stored else " with store: false, so its answer is not kept"
-        super().__init__(f"the request of this Idempotency-Key was carried out{made}{why}. To do it once more, send a new key")
+        super().__init__(f"the request of this Idempotency-Key was carried out{made}{why}. To do it once more, send a new "
+                         "key")
 
 
 class ResourceExhausted(ServiceError):

@@ -32,6 +32,7 @@ from server.errors import (
 from server.idempotency import Idempotency
 from server.ids import new_id
 from server.json_values import MAX_DEPTH, nests_too_deeply
+from server.key_ends import KeyEnds
 from server.limits import Limits
 from server.open_methods import OpenMethods
 from server.storage.keys import Caller, Keys
@@ -60,9 +61,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Each is served as if it streamed, so that who calls is known, and counted, before there is a message.
     """
 
-    def __init__(self, keys: Keys, idempotency: Idempotency, limits: Limits, traffic: Traffic, *, call_seconds: float,
-                 message_seconds: float) -> None:
+    def __init__(self, keys: Keys, key_ends: KeyEnds, idempotency: Idempotency, limits: Limits, traffic: Traffic, *,
+                 call_seconds: float, message_seconds: float) -> None:
         self._keys = keys
+        self._key_ends = key_ends
         self._traffic = traffic
         self._idempotency = idempotency
         self._limits = limits
@@ -112,7 +114,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if call.caller is not None and call.caller.is_publishable:
                 check_sent(request)
             check(request)
-            answer = await serve(request, announcing)
+            answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
             return answer
 
@@ -129,6 +131,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await serve(announcing.context, announcing.refuse)
 
         return _handler(handler, _guarded(method, served))
+
+    async def _while_key_lasts(self, caller: Caller | None, announcing: "Announcing", serving: Awaitable[Any]) -> Any:
+        """What `serving` comes to. Raises Unauthenticated when the caller's key ends before that.
+
+        A stream that has begun has until the next look to end itself, by an event that says why.
+        """
+        bound, looks = asyncio.timeout(None), 0
+
+        def end() -> None:
+            nonlocal looks
+            looks += 1
+            if bound.when() is None and (looks > 1 or not announcing.has_begun):
+                bound.reschedule(asyncio.get_running_loop().time())
+
+        with self._key_ends.told(caller, end):
+            try:
+                async with bound:
+                    return await serving
+            except TimeoutError:
+                if not bound.expired():
+                    raise
+                raise Unauthenticated("the key was revoked or has expired while the call ran", reason="KEY_ENDED") from None
 
     async def _authenticated(self, call: Call) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated."""
@@ -197,6 +221,8 @@ class Announcing:
         self._call = call
         self.headers: tuple[tuple[str, str], ...] = ()
         """What is not sent yet."""
+        self.has_begun = False
+        """Whether a message was sent."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.context, name)
@@ -215,6 +241,7 @@ class Announcing:
 
     async def write(self, message: Any) -> None:
         await self.announce()
+        self.has_begun = True
         self.write = self.context.write  # from now on there is nothing in between
         await self.context.write(message)
 

@@ -28,8 +28,13 @@ class Recovery:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Complete all of them, now and then again: another server may be killed later."""
+        """Complete all of them, now and then again: another server may be killed later. Events that are nobody's go."""
         await self.all()
+        try:
+            if swept := await self._chats.sweep_events():
+                log.info("orphaned_events_swept", batches=swept)
+        except ServiceError as error:
+            log.error("orphaned_events_not_swept", reason=error.reason)
         self._looking = asyncio.create_task(self._look_again())
 
     async def close(self) -> None:

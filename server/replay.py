@@ -21,6 +21,7 @@ from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 
 DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
+KEY_ENDED = ChatError(code="key_ended", message="The key was revoked, or has expired, before the answer was complete.")
 _NOT_FAILED = ("", *ENDED)
 
 _CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_ROUNDS_REACHED: "length",

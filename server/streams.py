@@ -6,30 +6,45 @@ Runs them through the engine; knows no door's wire form and no SQL.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import structlog
 
 from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.session_pb2 import Session
 from server import replay
 from server.engine import CANCELLED, GONE, Engine
-from server.errors import Internal, NotFound, ServiceError
+from server.errors import Internal, NotFound, ServiceError, Unauthenticated
 from server.exchange import Happening, Outcome, Run, Turn
 from server.idempotency import Recorded, on_record
+from server.reading import KeyTold, until_key_ends
 from server.recovery import STOPPED, Recovery
-from server.replay import Replay
+from server.replay import DELETED, KEY_ENDED, Replay
 from server.storage.chats import Chats, StoredChat
 from server.storage.keys import Caller
 from server.storage.peers import Peers
 from server.storage.scope import Scope
-from server.watching import LOOKS_AGAIN_AFTER, Watching, call_for, cancellation_of, lock_of, news_of
+from server.watching import (
+    LOOKS_AGAIN_AFTER,
+    Watching,
+    call_for,
+    cancellation_of,
+    deletion_of,
+    end_elsewhere,
+    lock_of,
+    news_of,
+)
 
 log = structlog.get_logger()
 
-_ASKS_AGAIN_AFTER = 0.2
-_CANCELLED_WITHIN = 10.0
+_FAILURES = {
+    DELETED.code: partial(NotFound, reason="CHAT_DELETED"),
+    KEY_ENDED.code: partial(Unauthenticated, reason="KEY_ENDED"),
+}
+"""The errors of what ends early and has failed by that."""
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
 
 
@@ -37,15 +52,18 @@ class Streams:
     """The streamed exchanges that run in this server.
 
     `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
+    `told` is entered while one runs or is read, with what is to be done when the caller's key ends.
     """
 
     def __init__(self, engine: Engine, chats: Chats, peers: Peers, recovery: Recovery,
-                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext()) -> None:
+                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
+                 told: KeyTold = lambda caller, end: nullcontext()) -> None:
         self._engine = engine
         self._chats = chats
         self._peers = peers
         self._recovery = recovery
         self._counted = counted
+        self._told = told
         self._live: dict[str, Stream] = {}
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
@@ -56,7 +74,7 @@ class Streams:
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
         counted = self._counted(turn.caller) if background else nullcontext()
-        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, background=background)
+        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, background=background)
 
     async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
         """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
@@ -67,32 +85,22 @@ class Streams:
             return Replay(chat, stored.record)
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
-    async def cancel(self, scope: Scope, chat_id: str) -> None:
-        """Cancel the exchange of a chat on request, wherever it runs, and wait for its end."""
-        if live := self._live.get(chat_id):
-            await live.cancel(CANCELLED)
-            return
-        with suppress(NotFound, TimeoutError):
-            async with asyncio.timeout(_CANCELLED_WITHIN):
-                await self._cancel_elsewhere(scope, chat_id)
+    def read(self, caller: Caller, happening: Happening) -> AsyncIterator[list[ChatEvent]]:
+        """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key that ends."""
+        return until_key_ends(self._told, caller, happening)
 
-    async def _cancel_elsewhere(self, scope: Scope, chat_id: str) -> None:
-        wanted, held = cancellation_of(chat_id), False
-        with self._peers.listen(news_of(chat_id)) as news:
-            try:
-                while not (await self._chats.find(scope, chat_id)).is_over:
-                    # Each time: another may want the same and give up, and whoever runs it takes the lock to look whether
-                    # it is held.
-                    held = held or await self._peers.try_lock(wanted)
-                    news.clear()
-                    self._peers.tell(call_for(chat_id))
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_ASKS_AGAIN_AFTER):
-                            await news.wait()
-                    await self._recovery.one(scope.org_id, chat_id)
-            finally:
-                if held:
-                    await self._peers.unlock(wanted)
+    async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
+        """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait for that."""
+        if live := self._live.get(chat_id):
+            await live.cancel(why)
+            return
+        wanted = deletion_of(chat_id) if why is DELETED else cancellation_of(chat_id)
+        await end_elsewhere(self._chats, self._peers, self._recovery.one, scope, chat_id, wanted)
+
+    async def end_in(self, session: Session) -> None:
+        """End what runs in a session that is about to be deleted. What begins behind this ends when it is to be kept."""
+        for chat_id in await self._chats.running_in(session.org_id, session.id):
+            await self.cancel(Scope(session.org_id), chat_id, DELETED)
 
     async def finish(self, within_seconds: float) -> None:
         """Wait for what runs, for so long."""
@@ -112,8 +120,9 @@ class Stream:
     """
 
     def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[str, "Stream"], turn: Turn,
-                 counted: AbstractContextManager[None], *, background: bool) -> None:
+                 counted: AbstractContextManager[None], key_told: KeyTold, *, background: bool) -> None:
         self._counted = counted
+        self._key_told = key_told
         self._engine = engine
         self._chats = chats
         self._peers = peers
@@ -152,6 +161,7 @@ class Stream:
                 await self._peers.try_lock(lock_of(self.chat_id))
                 held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
                 self._run.held = held.pop_all()
+            counting.enter_context(self._key_told(self._turn.caller, lambda: self._end_early(KEY_ENDED)))
             over = counting.pop_all()
         self._live[self.chat_id] = self
         if self._background:
@@ -209,10 +219,16 @@ class Stream:
         """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
         if self.running is None or self._over:
             return
-        if not self._sealed:
-            self._why = why
-            self._stop()
+        self._end_early(why)
         await asyncio.wait([self.running])
+
+    def _end_early(self, why: ChatError) -> None:
+        if self.running is None or self._over or self._sealed or self._cancelled:
+            return
+        self._why = why
+        if failure := _FAILURES.get(why.code):
+            self._failure = failure(why.message)
+        self._stop()
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """All that happened so far, then what happened since the last batch: one event, or all that queued up meanwhile.
@@ -260,7 +276,7 @@ class Stream:
             if not self._cancelled:
                 await self._break(None)
         except ServiceError as failure:
-            if self._cancelled:
+            if self._cancelled and self._why is not DELETED:
                 log.error("what was left of an exchange could not be kept", exc_info=failure)
             self._failure = self._failure or failure
         except Exception as failure:  # a task of its own: nobody else would hear of it
@@ -292,7 +308,7 @@ class Stream:
         if self._kept:
             if self._failure and not outcome.chat.HasField("error"):
                 outcome.chat.status = "failed"
-                outcome.chat.error.CopyFrom(_BROKEN)
+                outcome.chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
             elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
                 outcome.chat.status = "incomplete"
                 outcome.chat.error.CopyFrom(self._why)
@@ -337,9 +353,12 @@ class Stream:
                 if self._turn.keeps:
                     await self._chats.keep_events(self._turn.caller.org_id, self.chat_id, batch, beginning, state)
             except ServiceError as failure:
-                self._failure = failure
-                if not self._sealed:
-                    self._stop()
+                if self._kept and isinstance(failure, NotFound):
+                    self._end_early(DELETED)
+                else:
+                    self._failure = failure
+                    if not self._sealed:
+                        self._stop()
                 return
             self._kept = True
             self._tell(batch)
@@ -351,10 +370,11 @@ class Stream:
                 await called.wait()
                 called.clear()
                 self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
-                if await self._peers.try_lock(cancellation_of(self.chat_id)):
-                    await self._peers.unlock(cancellation_of(self.chat_id))
-                else:
-                    await self.cancel(CANCELLED)
+                for wanted, why in ((deletion_of(self.chat_id), DELETED), (cancellation_of(self.chat_id), CANCELLED)):
+                    if await self._peers.try_lock(wanted):
+                        await self._peers.unlock(wanted)
+                    else:
+                        await self.cancel(why)
 
     def _stop(self) -> None:
         self._cancelled = True

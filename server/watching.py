@@ -5,7 +5,7 @@ Words between the servers say that there is more. They may be lost, so everybody
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
@@ -18,6 +18,8 @@ from server.storage.peers import Peers
 from server.storage.scope import Scope
 
 LOOKS_AGAIN_AFTER = 1.0
+_ASKS_AGAIN_AFTER = 0.2
+_ENDED_WITHIN = 10.0
 
 
 def news_of(chat_id: str) -> str:
@@ -38,6 +40,36 @@ def lock_of(chat_id: str) -> str:
 def cancellation_of(chat_id: str) -> str:
     """What is held by whoever wants a chat cancelled."""
     return f"cancel:{chat_id}"
+
+
+def deletion_of(chat_id: str) -> str:
+    """What is held by whoever is about to delete a chat."""
+    return f"delete:{chat_id}"
+
+
+async def end_elsewhere(chats: Chats, peers: Peers, recover: Callable[[str, str], Awaitable[None]], scope: Scope,
+                        chat_id: str, wanted: str) -> None:
+    """Have an exchange end that another server runs, and wait for that, though not for ever.
+
+    `wanted` is `cancellation_of` or `deletion_of` it. What a dead server has left behind is completed here.
+    """
+    held = False
+    with peers.listen(news_of(chat_id)) as news, suppress(NotFound, TimeoutError):
+        try:
+            async with asyncio.timeout(_ENDED_WITHIN):
+                while not (await chats.find(scope, chat_id)).is_over:
+                    # Each time: another may want the same and give up, and whoever runs it takes the lock to look whether
+                    # it is held.
+                    held = held or await peers.try_lock(wanted)
+                    news.clear()
+                    peers.tell(call_for(chat_id))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_ASKS_AGAIN_AFTER):
+                            await news.wait()
+                    await recover(scope.org_id, chat_id)
+        finally:
+            if held:
+                await peers.unlock(wanted)
 
 
 class Watching:

@@ -16,8 +16,8 @@ PLAIN = {f"server.{name}" for name in (
     "templates", "tool_urls", "traffic", "twilio", "validation")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
-    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "recovery", "replay",
-    "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns", "watching")}
+    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "reading", "recovery",
+    "replay", "response_events", "rounds", "session_turns", "squads", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite", "sqlite_writer")}
@@ -53,7 +53,9 @@ MAY_IMPORT = {
     "server.limits": {*PLAIN, "server.storage.keys"},
     "server.health": set(),
     "server.open_methods": {*PLAIN, "server.limits"},
-    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.limits", "server.open_methods",
+    "server.key_ends": {*PLAIN, "server.storage.keys", "server.storage.peers"},
+    "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.key_ends", "server.limits",
+                            "server.open_methods",
                             "server.storage.keys", "server.wire.errors"},
     "server.dev": {"server.errors", "server.storage.store"},
     "server.app": {"generated", "server"},

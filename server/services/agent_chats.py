@@ -68,7 +68,10 @@ class AgentChatService(AgentChatServiceServicer):
             team_id=session.org_id, messages=_shown(messages), created_at=session.created_at, has_more=not is_whole or None)
 
     async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: grpc.aio.ServicerContext) -> Empty:
-        await self._sessions.delete(current_caller().scope, parse_id(request.chat_id))
+        scope = current_caller().scope
+        session = (await self._sessions.find(scope, parse_id(request.chat_id))).session
+        await self._streams.end_in(session)
+        await self._sessions.delete(scope, session.id)
         if current_call().http_path is not None:
             await context.send_initial_metadata(NO_CONTENT)
         return Empty()

@@ -21,7 +21,7 @@ from server.exchange import Turn
 from server.fitting import fit_page
 from server.ids import parse_id
 from server.inputs import parse_input
-from server.replay import shown
+from server.replay import DELETED, shown
 from server.storage.chats import Chats
 from server.streams import Streams
 from server.turns import Turns
@@ -51,7 +51,7 @@ class ChatService(ChatServiceServicer):
         scope = current_caller().scope
         watched = await self._streams.happening(scope, await self._chats.find(scope, parse_id(request.id)))
         async with watched.reading():
-            async for batch in watched.batches():
+            async for batch in self._streams.read(current_caller(), watched):
                 for event in batch:
                     if not request.HasField("after") or event.sequence > request.after:
                         await context.write(event)
@@ -76,7 +76,10 @@ class ChatService(ChatServiceServicer):
         return shown(await self._chats.get(current_caller().scope, parse_id(request.id)))
 
     async def DeleteChat(self, request: DeleteChatRequest, context: Any) -> Chat:
-        return shown(await self._chats.delete(current_caller().scope, parse_id(request.id)))
+        scope = current_caller().scope
+        stored = await self._chats.find(scope, parse_id(request.id))
+        await self._streams.cancel(scope, stored.id, DELETED)
+        return shown(await self._chats.delete(scope, stored.id))
 
     async def _turn(self, request: CreateChatRequest) -> Turn:
         previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None

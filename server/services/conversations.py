@@ -28,11 +28,13 @@ from server.inputs import parse_messages
 from server.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
 from server.json_values import struct_from, to_python
 from server.storage.sessions import Sessions
+from server.streams import Streams
 from server.turns import Turns, stamped
 
 
 class ConversationService(ConversationServiceServicer):
-    def __init__(self, turns: Turns, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, streams: Streams, turns: Turns, sessions: Sessions, clock: Clock) -> None:
+        self._streams = streams
         self._turns = turns
         self._sessions = sessions
         self._clock = clock
@@ -53,7 +55,10 @@ class ConversationService(ConversationServiceServicer):
             lambda session: session.metadata.CopyFrom(request.metadata), None))
 
     async def DeleteConversation(self, request: DeleteConversationRequest, context: Any) -> DeletedConversation:
-        session = await self._sessions.delete(current_caller().scope, parse_id(request.conversation_id))
+        scope = current_caller().scope
+        session = (await self._sessions.find(scope, parse_id(request.conversation_id))).session
+        await self._streams.end_in(session)
+        await self._sessions.delete(scope, session.id)
         return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
 
     async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
@@ -73,10 +78,8 @@ class ConversationService(ConversationServiceServicer):
 
     async def DeleteItem(self, request: DeleteItemRequest, context: Any) -> Conversation:
         gone = await self._message(request)
-        messages = await self._messages(request.conversation_id)
-        return _conversation(await self._sessions.update(
-            current_caller().scope, parse_id(request.conversation_id), lambda session: None,
-            [message for message in messages if message.id != gone.id]))
+        return _conversation(await self._sessions.remove(
+            current_caller().scope, parse_id(request.conversation_id), gone.id))
 
     async def _message(self, request: GetItemRequest | DeleteItemRequest) -> Message:
         """The message that an item is, or is a part of. Raises NotFound."""
@@ -85,10 +88,6 @@ class ConversationService(ConversationServiceServicer):
         if found is None or all(item["id"] != request.item_id for item in items_of([found])):
             raise item_not_found()
         return found
-
-    async def _messages(self, conversation_id: str) -> list[Message]:
-        stored = await self._sessions.find(current_caller().scope, parse_id(conversation_id))
-        return await self._sessions.history(stored)
 
 
 def _said(items: Any, *, may_be_empty: bool = False) -> list[Message]:

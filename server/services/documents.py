@@ -5,20 +5,26 @@ Knows none of the nouns; `assistants.py`, `squads.py` and `tools.py` say how eac
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message as AnyMessage
 
 from server.call import current_caller
 from server.clock import timestamp
 from server.documents import merge_patch, without_server_members
+from server.errors import ChangedMeanwhile
 from server.ids import parse_id
 from server.json_values import to_python
 from server.secrets import restore_secrets
 from server.storage.documents import Document, Documents, Listed
 
 Typed = TypeVar("Typed", bound=AnyMessage)
+_ATTEMPTS = 5
+"""Of a patch that meets patches of other servers: within one server patches of a record wait for one another."""
 
 
 class DocumentRecords(Generic[Typed]):
@@ -33,6 +39,8 @@ class DocumentRecords(Generic[Typed]):
         self._typed = typed
         self._untyped = untyped
         self._check_names = check_names
+        self._patching: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
+        """By org and id; gone with the last that holds or waits."""
 
     async def create(self, request: Any, typed_member: str) -> Document:
         """The new record of a create request, which has a `document` or its typed member."""
@@ -51,7 +59,18 @@ class DocumentRecords(Generic[Typed]):
         return await self._documents.list(current_caller().org_id, request)
 
     async def update(self, request: Any) -> Document:
-        """The record with each member of the patch in place of its own; null removes one."""
+        """The record with each member of the patch in place of its own; null removes one.
+
+        A patch that meets another is applied to what that left. Raises ChangedMeanwhile when others are always first.
+        """
+        named = current_caller().org_id, parse_id(request.id)
+        async with self._patching.setdefault(named, asyncio.Lock()):
+            for _ in range(_ATTEMPTS - 1):
+                with suppress(ChangedMeanwhile):
+                    return await self._update(request)
+            return await self._update(request)
+
+    async def _update(self, request: Any) -> Document:
         stored = await self.get(request)
         merged = merge_patch(stored.content, to_python(request.patch))
         self._check(merged)

@@ -33,6 +33,7 @@ from server.ids import hex_of, parse_id
 from server.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.items import items_page, page_of
 from server.json_values import to_python
+from server.replay import DELETED
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
@@ -72,7 +73,7 @@ class ResponseService(ResponseServiceServicer):
         happening = await self._happening(request.response_id)
         events = ResponseEvents(happening.request, None)
         async with happening.reading():
-            async for batch in happening.batches():
+            async for batch in self._streams.read(current_caller(), happening):
                 for event in _behind(request, events.take(batch, happening)):
                     await context.write(event)
 
@@ -83,7 +84,7 @@ class ResponseService(ResponseServiceServicer):
             return
         events = ResponseEvents(happening.request, None)
         async with happening.reading():
-            async for batch in happening.batches():
+            async for batch in self._streams.read(current_caller(), happening):
                 if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
                     await context.write(HttpBody(content_type="text/event-stream", data=frames))
         await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
@@ -91,7 +92,7 @@ class ResponseService(ResponseServiceServicer):
     async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.response_id))
-        await self._streams.cancel(scope, stored.id)
+        await self._streams.cancel(scope, stored.id, DELETED)
         await self._chats.delete(scope, stored.id)
         return DeletedResponse(id=f"resp_{hex_of(stored.id)}", object="response", deleted=True)
 

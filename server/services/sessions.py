@@ -27,6 +27,7 @@ from server.inputs import parse_messages
 from server.json_values import to_python
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
+from server.streams import Streams
 from server.turns import Turns, stamped
 
 _MOST_NAME = 40
@@ -34,7 +35,8 @@ _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "meta
 
 
 class SessionService(SessionServiceServicer):
-    def __init__(self, turns: Turns, agents: Agents, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, streams: Streams, turns: Turns, agents: Agents, sessions: Sessions, clock: Clock) -> None:
+        self._streams = streams
         self._turns = turns
         self._agents = agents
         self._sessions = sessions
@@ -64,7 +66,10 @@ class SessionService(SessionServiceServicer):
             current_caller().scope, parse_id(request.id), _change(request), self._said(request)))
 
     async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> Session:
-        return presented(await self._sessions.delete(current_caller().scope, parse_id(request.id)))
+        scope = current_caller().scope
+        session = (await self._sessions.find(scope, parse_id(request.id))).session
+        await self._streams.end_in(session)
+        return presented(await self._sessions.delete(scope, session.id))
 
     def _said(self, request: UpdateSessionRequest) -> Sequence[Message] | None:
         """What replaces everything said; None when it stays."""

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, PaginationMeta
-from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ChatRecord, ConversationState
+from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
 from server.clock import ms_of
 from server.errors import NotFound
-from server.storage import threads
+from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
@@ -91,7 +91,10 @@ class Chats:
 
     async def keep_events(self, org_id: str, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
                           state: ConversationState | None = None) -> None:
-        """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning."""
+        """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning.
+
+        Raises NotFound when the chat was deleted meanwhile, or its session.
+        """
         making("chat", chat_id)
         if await self._database.write(
                 lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), brief=True,
@@ -110,6 +113,16 @@ class Chats:
             [org_id, session_id]).fetchone())
         return row[0] if row and row[1] == "in_progress" else None
 
+    async def running_in(self, org_id: str, session_id: str) -> list[str]:
+        """The chats of a session that are in progress on disk."""
+        return await self._database.read(lambda connection: chat_events.running_in(connection, org_id, session_id))
+
+    async def sweep_events(self) -> int:
+        """Delete the events of chats that are over or gone, as earlier versions left them; how many batches."""
+        if not await self._database.read(chat_events.has_orphans):
+            return 0
+        return await self._database.write(chat_events.delete_orphans, erases=True)
+
     async def unfinished(self, org_id: str, chat_id: str) -> Unfinished | None:
         """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or gone."""
         row = await self._database.read(lambda connection: connection.execute(
@@ -119,10 +132,8 @@ class Chats:
 
     async def events(self, org_id: str, chat_id: str, start: int) -> list[ChatEvent]:
         """What was told of a chat in progress, from the event of this number on; empty when it is over."""
-        rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT body FROM chat_events WHERE org_id = ? AND chat_id = ? AND sequence >= ? ORDER BY sequence",
-            [org_id, chat_id, start]).fetchall())
-        return [event for (kept,) in rows for event in ChatEventBatch.FromString(kept).events]
+        batches = await self._database.read(lambda connection: chat_events.read(connection, org_id, chat_id, start))
+        return [event for batch in batches for event in batch.events]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
@@ -195,9 +206,7 @@ class Chats:
 
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
-        rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT body FROM chat_events WHERE org_id = ? AND chat_id = ? ORDER BY sequence", [org_id, chat_id]).fetchall())
-        batches = [ChatEventBatch.FromString(kept) for (kept,) in rows]
+        batches = await self._database.read(lambda connection: chat_events.read(connection, org_id, chat_id))
         chat = Chat.FromString(body)
         previous = None
         if chat.HasField("previous_chat_id"):
@@ -250,27 +259,13 @@ def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, eve
         elif beginning.chat.HasField("session_id"):
             _touch_session(connection, beginning.chat, beginning.record)
         _write(connection, beginning, chat_id, 0, 0)
-    # What `started` says is in the record; what is the same in all events is left out.
-    kept = [_own_members(one) for one in events if not one.HasField("started")]
-    if kept:
-        connection.execute("INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES (?, ?, ?, ?)",
-                           [org_id, chat_id, kept[0].sequence,
-                            ChatEventBatch(events=kept, state=state).SerializeToString()])
+    chat_events.insert(connection, org_id, chat_id, events, state)
     return news
-
-
-def _own_members(event: ChatEvent) -> ChatEvent:
-    """An event without what is the same in all of them."""
-    kept = ChatEvent()
-    kept.CopyFrom(event)
-    kept.ClearField("chat_id")
-    kept.ClearField("session_id")
-    return kept
 
 
 def _end(connection: Connection, org_id: str, chat_id: str) -> None:
     """Take away the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
-    connection.execute("DELETE FROM chat_events WHERE org_id = ? AND chat_id = ?", [org_id, chat_id])
+    chat_events.delete(connection, org_id, chat_id)
     if not connection.execute("DELETE FROM chats WHERE org_id = ? AND id = ?", [org_id, chat_id]).rowcount:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
@@ -330,9 +325,9 @@ def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> st
 
 
 def _delete(connection: Connection, org_id: str, chat_id: str) -> None:
+    chat_events.delete(connection, org_id, chat_id)
     forget(connection, org_id, "chat", chat_id)
     keep_numbers(connection, org_id, "id = ?", chat_id)
-    connection.execute("DELETE FROM chat_events WHERE org_id = ? AND chat_id = ?", [org_id, chat_id])
     row = connection.execute(
         "DELETE FROM chats WHERE org_id = ? AND id = ? RETURNING thread_id", [org_id, chat_id]).fetchone()
     if row is None:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message as AnyMessage
 
 from server.budget import fitting
 from server.clock import Clock
-from server.errors import NotFound
+from server.errors import ChangedMeanwhile, NotFound
 from server.ids import new_id
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
@@ -111,7 +111,7 @@ class Documents:
         return [Named(*row) for row in rows]
 
     async def replace(self, document: Document, content: dict[str, Any]) -> Document:
-        """Store a new version. Raises NotFound when the document is gone, or was changed since it was read."""
+        """Store a new version. Raises NotFound when the document is gone, ChangedMeanwhile when there is a newer one."""
         now = max(self._clock(), document.updated_at)
         changed = Document(document.id, document.org_id, document.created_at, now, document.version + 1, content)
 
@@ -121,8 +121,10 @@ class Documents:
                 "WHERE id = ? AND org_id = ? AND version = ?",
                 [_name(content), now, changed.version, orjson.dumps(content), document.id, document.org_id,
                  document.version]).rowcount
-            if not done:
+            if not done and version_in(connection, self._table, document.org_id, document.id) is None:
                 raise self._not_found()
+            if not done:
+                raise ChangedMeanwhile(self._noun)
 
         await self._database.write(work)
         return changed

@@ -36,8 +36,8 @@ class Claim:
     id: str
     org_id: str
     record: str | None = None
-    """What an earlier call under this key has put on record: `chat <id>`, NOT_STORED, or empty for what has no id; None when it
-    has come to nothing."""
+    """What an earlier call under this key has put on record: `chat <id>`, NOT_STORED, or empty for what has no id; None when
+    it has come to nothing."""
     answer: bytes | None = None
     """What that call was answered."""
     making: str = ""

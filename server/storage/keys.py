@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,8 @@ from server.storage.scope import Scope
 
 _PREFIXES = {"api": "api_", "secret": "sk_live_", "publishable": "pk_live_"}
 KINDS = tuple(_PREFIXES)
-_REVOKED = "keys"
+REVOKED = "keys"
+"""The word to other servers that a key was revoked."""
 _REMEMBERED_SECONDS = 0.9
 _MOST_KNOWN = 4096
 
@@ -103,6 +105,13 @@ class Keys:
             "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
         return _Found(Caller(*row[:3]), row[3]) if row else None
 
+    async def ended(self, key_ids: Collection[str]) -> set[str]:
+        """Those of some keys that open nothing any more."""
+        rows = await self._database.read(lambda connection: connection.execute(
+            f"SELECT id FROM keys WHERE id IN ({', '.join('?' * len(key_ids))}) AND revoked_at IS NULL "
+            "AND (expires_at IS NULL OR expires_at > ?)", [*key_ids, self._clock()]).fetchall())
+        return set(key_ids).difference(key_id for (key_id,) in rows)
+
     async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
         """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then on."""
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
@@ -137,7 +146,7 @@ class Keys:
 
         await self._database.write(work)
         self._known.clear()
-        self._peers.tell(_REVOKED)
+        self._peers.tell(REVOKED)
 
     async def org_ids(self) -> list[str]:
         return await self._database.read(
@@ -158,7 +167,7 @@ class Keys:
 
     def _forget_if_revoked(self) -> None:
         if self._revoked is None:
-            self._revoked = self._listening.enter_context(self._peers.listen(_REVOKED))
+            self._revoked = self._listening.enter_context(self._peers.listen(REVOKED))
         if self._revoked.is_set() or len(self._known) >= _MOST_KNOWN:
             self._revoked.clear()
             self._known.clear()

@@ -18,7 +18,7 @@ from server.budget import MOST_BYTES, omit, whole
 from server.clock import Clock, ms_of, timestamp
 from server.errors import NotFound
 from server.ids import new_id
-from server.storage import threads
+from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
@@ -194,6 +194,13 @@ class Sessions:
             erases=messages is not None)
         return await self.get(scope, session.id)
 
+    async def remove(self, scope: Scope, session_id: str | None, message_id: str) -> Session:
+        """Take one message out of what was said; the session without its messages. Raises NotFound."""
+        session = (await self.find(scope, session_id)).session
+        await self._write(lambda connection: self._told(
+            connection, session.org_id, _remove(connection, session, self._clock(), message_id)), erases=True)
+        return session
+
     async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
         """Add to what was said. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
@@ -311,20 +318,43 @@ def _update(connection: Connection, found: Session, now: int, change: Callable[[
         [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
          session.SerializeToString(), session.org_id, session.id])
     if messages is not None:
-        _forget_answers(connection, session)
-        threads.append(connection, session.org_id, thread_id, 0, messages)
-        threads.discard(connection, session.org_id, stored.thread_id)
+        _say_anew(connection, session, stored.thread_id, thread_id, messages)
+    return session.id
+
+
+def _remove(connection: Connection, session: Session, now: int, message_id: str) -> str:
+    lock_session(connection, session.id)
+    old, new = _touch(connection, session, now), new_id()
+    said = threads.read(connection, session.org_id, old)
+    left = [message for message in said if message.id != message_id]
+    if len(left) == len(said):
+        raise NotFound("item not found", reason="ITEM_NOT_FOUND")
+    connection.execute("UPDATE sessions SET thread_id = ? WHERE org_id = ? AND id = ?", [new, session.org_id, session.id])
+    _say_anew(connection, session, old, new, left)
     return session.id
 
 
 def _append(connection: Connection, session: Session, now: int, messages: Sequence[Message]) -> str:
+    thread_id = _touch(connection, session, now)
+    threads.append(connection, session.org_id, thread_id, threads.next_seq(connection, session.org_id, thread_id), messages)
+    return session.id
+
+
+def _touch(connection: Connection, session: Session, now: int) -> str:
+    """Mark a session as written now; its thread, to which nobody else appends until the transaction ends."""
     row = connection.execute(
         "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END "
         "WHERE org_id = ?2 AND id = ?3 RETURNING thread_id", [now, session.org_id, session.id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    threads.append(connection, session.org_id, row[0], threads.next_seq(connection, session.org_id, row[0]), messages)
-    return session.id
+    return row[0]
+
+
+def _say_anew(connection: Connection, session: Session, old: str, new: str, messages: Sequence[Message]) -> None:
+    """Begin the new thread of a session with these messages, and let go of its old one and of what showed it."""
+    _forget_answers(connection, session)
+    threads.append(connection, session.org_id, new, 0, messages)
+    threads.discard(connection, session.org_id, old)
 
 
 def _forget_answers(connection: Connection, session: Session) -> None:
@@ -338,12 +368,12 @@ def _forget_answers(connection: Connection, session: Session) -> None:
 def _delete(connection: Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
     org_id, own = session.org_id, [session.org_id, session.id]
     lock_session(connection, session.id)
+    _delete_events(connection, session)  # before the row, as whoever runs a chat locks both in this order
     row = connection.execute("DELETE FROM sessions WHERE org_id = ? AND id = ? RETURNING thread_id", own).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     keep_numbers(connection, org_id, "session_id = ?", session.id)
-    connection.execute("DELETE FROM chat_events WHERE org_id = ?1 "
-                       "AND chat_id IN (SELECT id FROM chats WHERE org_id = ?1 AND session_id = ?2)", own)
+    _delete_events(connection, session)  # of what has begun meanwhile; from here on nothing can
     gone = connection.execute(
         "DELETE FROM chats WHERE org_id = ? AND session_id = ? RETURNING id, thread_id", own).fetchall()
     forget(connection, org_id, "session", session.id)
@@ -356,6 +386,11 @@ def _delete(connection: Connection, outbox: Outbox, session: Session, private: d
     alone.CopyFrom(session)
     del alone.messages[:]
     outbox.announce(connection, "session.deleted", alone, private)
+
+
+def _delete_events(connection: Connection, session: Session) -> None:
+    for chat_id in chat_events.running_in(connection, session.org_id, session.id):
+        chat_events.delete(connection, session.org_id, chat_id)
 
 
 def _from_row(row: tuple) -> StoredSession:
