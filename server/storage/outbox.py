@@ -1,8 +1,8 @@
 """The outbox: what is to be delivered elsewhere, written in the same transaction as what it is about.
 
 A lane of an org is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is
-delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week. Sends
-nothing (`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
+delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week and without
+what was said. Sends nothing (`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from server.storage.database import Connection, Database
 _COLUMNS = "seq, id, org_id, kind, lane, chat_id, attempts, body, target"
 _REMEMBERED_MS = 7 * 86_400_000
 _NO_TARGET = b"{}"
+_NO_BODY = b""
 _SWEPT_AT_ONCE = 100
 
 
@@ -196,11 +197,13 @@ class Outbox:
         bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE org_id = ? AND"
         connection.lock(f"lane:{waiting.lane}")
         gone = connection.execute(f"{bury} seq = ?", [_NO_TARGET, reason, waiting.org_id, waiting.seq]).rowcount
+        if gone and waiting.chat_id is None:  # whatever it is about may be deleted, and then nothing would take this along
+            connection.execute("UPDATE outbox SET body = ? WHERE org_id = ? AND seq = ?",
+                               [_NO_BODY, waiting.org_id, waiting.seq])
         if gone and waiting.chat_id:
             connection.execute(f"{bury} chat_id = ? AND state = 'waiting'",
                                [_NO_TARGET, "an earlier part of the message was not sent", waiting.org_id, waiting.chat_id])
             _tell(connection, waiting, "failed", f"The message was not sent: {reason}.")
-        # What was told of a chat must not outlive the chat's deletion for long.
         connection.execute("DELETE FROM outbox WHERE org_id = ? AND state = 'dead' AND chat_id IS NULL AND created_at < ?",
                            [waiting.org_id, self._clock() - _REMEMBERED_MS])
         self._advance(connection, waiting.org_id, waiting.lane)
