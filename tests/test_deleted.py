@@ -33,13 +33,14 @@ OFFLINE = {"provider": "offline", "model": "offline-1"}
 GREETING = {"role": "user", "content": WORD}
 
 
-@pytest.fixture(scope="module")
-async def service(tmp_path_factory) -> AsyncIterator[Service]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+async def service(request, tmp_path_factory) -> AsyncIterator[Service]:
     """One of our own, as `parley check` is to find nothing in its file."""
     folder = tmp_path_factory.mktemp("deleted")
-    async with running(folder, upstream_allow_hosts="127.0.0.1", delivery_attempts=1) as started:
+    database = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
+    async with running(folder, database=database, upstream_allow_hosts="127.0.0.1", delivery_attempts=1) as started:
         yield started
-        assert findings(folder / DATABASE) == []
+        assert database or findings(folder / DATABASE) == []
 
 
 class Client:
@@ -78,6 +79,15 @@ async def client(channel, org) -> Client:
     return Client(channel, org, org.assistant_id)
 
 
+_COLUMNS = {
+    True: "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns "
+          "WHERE tables.type = 'table'",
+    False: "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' "
+           "AND data_type NOT IN ('smallint', 'integer', 'bigint', 'double precision', 'timestamp with time zone')",
+}
+"""The catalog of either engine, by whether it is SQLite, whose columns may hold anything."""
+
+
 def _texts(value: Any) -> Iterator[bytes]:
     if isinstance(value, str):
         yield value.encode()
@@ -90,11 +100,9 @@ async def traces(service: Service) -> set[tuple[str, str]]:
     forms = [WORD.encode(), *(base64.b64encode(b"x" * shift + WORD.encode())[4:-4] for shift in range(3))]
 
     def work(connection: Connection) -> set[tuple[str, str]]:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {(table, column) for table in tables
-                for columns in [[column.name for column in connection.columns(table)]] if columns
-                for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}")
-                for column, value in zip(columns, row, strict=True)
+        return {(table, column)
+                for table, column in connection.execute(_COLUMNS[service.settings.database is None]).fetchall()
+                for (value,) in connection.execute(f"SELECT {column} FROM {table}").fetchall()
                 for text in _texts(value) if any(form in text for form in forms)}
 
     return await service.store.database.read(work)
@@ -161,7 +169,8 @@ async def response(client: Client) -> list[str]:
 
 
 async def response_in_the_background(client: Client) -> list[str]:
-    made = await client.call("Response/CreateResponse", input=WORD, assistantId=client.agent, background=True)
+    made = await client.call("Response/CreateResponse", input=WORD, assistantId=client.agent, instructions=WORD,
+                             background=True)
     _ = [event async for event in client.stream("Response/WatchResponse", response_id=made["id"])]
     return [made["id"]]
 

@@ -260,13 +260,17 @@ async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair
 
 async def test_what_runs_elsewhere_and_is_deleted_ends_in_an_event_that_says_so(pair_of):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
-    told = await begun(pair.stream(pair.one))
+    streaming = pair.stream(pair.one)
+    told = await begun(streaming)
     watching = pair.watch(pair.other, told[0].chat_id)
     await begun(watching)
 
     await pair.other.chats.DeleteChat(DeleteChatRequest(id=told[0].chat_id), metadata=pair.metadata)
 
     assert [event.failed.error.code for event in await rest_of(watching)] == ["chat_deleted"]
+    assert (await streaming.read()).failed.error.code == "chat_deleted"
+    async with asyncio.timeout(5):
+        await pair.upstream.disconnected.wait()
 
 
 async def test_idempotency_key_is_in_use_on_both(pair_of):
