@@ -25,8 +25,8 @@ ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "post
 MAY_IMPORT = {
     "generated": set(),
     **{name: {"generated", *PLAIN} for name in PLAIN},
-    "server.storage": {"generated", "server.budget", "server.clock", "server.errors", "server.ids"},
     "server.storage.hiding": {"generated", "server.record_secrets"},
+    "server.storage": {"generated", "server.budget", "server.clock", "server.errors", "server.ids"},
     "server.backends": {"generated", "server.errors", "server.json_values", "server.messages"},
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
     "server.tools": {"generated", *PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
