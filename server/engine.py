@@ -86,7 +86,7 @@ class Engine:
 
     async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
         """The turn as it is when it has waited."""
-        await held.enter_async_context(self._session_turns.held(name))
+        await held.enter_async_context(self._session_turns.held(f"{turn.caller.org_id}:{name}"))
         if turn.session is not None:
             await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
         return await turn.renew(turn) if turn.renew else turn

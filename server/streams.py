@@ -64,7 +64,8 @@ class Streams:
         self._recovery = recovery
         self._counted = counted
         self._told = told
-        self._live: dict[str, Stream] = {}
+        self._live: dict[tuple[str, str], Stream] = {}
+        """By org and chat."""
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
         """An exchange whose events can be read as they happen. In the background it goes on without a reader.
@@ -78,7 +79,7 @@ class Streams:
 
     async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
         """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
-        if live := self._live.get(stored.id):
+        if live := self._live.get((stored.chat.org_id, stored.id)):
             return live
         chat = replay.presented(await self._chats.whole(stored))
         if stored.is_over:
@@ -91,7 +92,7 @@ class Streams:
 
     async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
         """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait for that."""
-        if live := self._live.get(chat_id):
+        if live := self._live.get((scope.org_id, chat_id)):
             await live.cancel(why)
             return
         wanted = deletion_of(chat_id) if why is DELETED else cancellation_of(chat_id)
@@ -119,7 +120,7 @@ class Stream:
     Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[str, "Stream"], turn: Turn,
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "Stream"], turn: Turn,
                  counted: AbstractContextManager[None], key_told: KeyTold, *, background: bool) -> None:
         self._counted = counted
         self._key_told = key_told
@@ -163,7 +164,7 @@ class Stream:
                 self._run.held = held.pop_all()
             counting.enter_context(self._key_told(self._turn.caller, lambda: self._end_early(KEY_ENDED)))
             over = counting.pop_all()
-        self._live[self.chat_id] = self
+        self._live[self._key] = self
         if self._background:
             self._start()
         self._keeping = asyncio.create_task(self._keep())
@@ -199,6 +200,10 @@ class Stream:
     @property
     def chat_id(self) -> str:
         return self._run.outcome.chat.id
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self._turn.caller.org_id, self.chat_id
 
     @property
     def outcome(self) -> Outcome:
@@ -302,7 +307,7 @@ class Stream:
         """Tell what is left, then how it ended."""
         outcome = self._run.outcome
         self._failure = self._failure or outcome.error
-        self._live.pop(self.chat_id, None)
+        self._live.pop(self._key, None)
         if self._kept and not self._number:
             self._start()
         if self._kept:

@@ -21,6 +21,8 @@ LOOKS_AGAIN_AFTER = 1.0
 _ASKS_AGAIN_AFTER = 0.2
 _ENDED_WITHIN = 10.0
 
+# The names need no org: a chat that runs was made by a server, with an id that no chat had. What is imported is over.
+
 
 def news_of(chat_id: str) -> str:
     """The word that more of a chat is on disk."""

@@ -193,7 +193,7 @@ class Chats:
     def _delete(self, connection: Connection, chat: Chat, said: list[Message],
                 private: dict[str, Any] | None) -> None:
         if chat.HasField("session_id"):
-            lock_session(connection, chat.session_id)
+            lock_session(connection, chat.org_id, chat.session_id)
         _delete(connection, chat.org_id, chat.id)
         self._outbox.forget(connection, chat.org_id, [chat.id])
         self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
@@ -292,7 +292,7 @@ def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
         return thread_id, threads.next_seq(connection, chat.org_id, thread_id)
     if previous is None:
         return chat.id, 0
-    threads.lock(connection, previous.thread_id)
+    threads.lock(connection, chat.org_id, previous.thread_id)
     if not _is_there(connection, previous):
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     end = threads.next_seq(connection, chat.org_id, previous.thread_id)

@@ -1,8 +1,8 @@
 """The rows that an org's or a session's history is made of: read in one order, and put back where they were.
 
 A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `server/history.py` to read and write.
-Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to. A thread with the id
-of another org's is another thread.
+Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to, and nothing shows that
+it is there. A record or a thread with the id of another org's is another one.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Writer:
         self._threads: set[str] = set()
 
     def write(self, kind: str, row: Row) -> bool:
-        """Whether the row was new. Raises FailedPrecondition when it contradicts what is there, or another org has it."""
+        """Whether the row was new. Raises FailedPrecondition when it contradicts what is there."""
         for name in ("thread_id", "parent_id"):
             if name in row:
                 self._lock_thread(row[name])
@@ -101,7 +101,7 @@ class Writer:
             raise FailedPrecondition("names a session that is not here: it has to come before its chats")
         table = TABLES[kind]
         if (known := self._known(table, row)) is not None:
-            _check_same(table, known, row, self._org_id)
+            _check_same(table, known, row)
             return False
         members = {**row, "org_id": self._org_id}
         if table.is_of_documents:
@@ -121,19 +121,17 @@ class Writer:
             threads.discard(self._connection, self._org_id, thread_id)
 
     def _known(self, table: Table, row: Row) -> Mapping[str, Any] | None:
-        # Ids of records are unique in all orgs, places in threads in their own.
-        columns, key = ["org_id"], {name: row[name] for name in table.key}
-        if table.is_in_threads:
-            columns, key = list(row), {"org_id": self._org_id, **key}
+        columns = list(row) if table.is_in_threads else list(table.key)
         found = self._connection.execute(
-            f"SELECT {', '.join(columns)} FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in key)}",
-            list(key.values())).fetchone()
+            f"SELECT {', '.join(columns)} FROM {table.name} "
+            f"WHERE org_id = ? AND {' AND '.join(f'{name} = ?' for name in table.key)}",
+            [self._org_id, *(row[name] for name in table.key)]).fetchone()
         return found and dict(zip(columns, found, strict=True))
 
     def _lock_thread(self, thread_id: str) -> None:
         if thread_id not in self._threads:
             self._threads.add(thread_id)
-            threads.lock(self._connection, thread_id)
+            threads.lock(self._connection, self._org_id, thread_id)
 
     def _check_line(self, thread_id: str, sound: set[str]) -> None:
         """A thread that is its own ancestor would be read for ever."""
@@ -149,13 +147,11 @@ class Writer:
         sound |= line
 
 
-def _check_same(table: Table, known: Mapping[str, Any], row: Row, org_id: str) -> None:
+def _check_same(table: Table, known: Mapping[str, Any], row: Row) -> None:
     """What has the same key is what it was, unless it may have been changed since."""
-    if not table.is_in_threads:
-        if known["org_id"] != org_id:
-            raise FailedPrecondition("has an id that is taken")
-    elif any(known[name] != value and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))
-             for name, value in row.items()):  # equal messages need not have equal bytes
+    if table.is_in_threads and any(
+            known[name] != value and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))
+            for name, value in row.items()):  # equal messages need not have equal bytes
         raise FailedPrecondition("is not what is there: this conversation went on in another way since the export; import "
                                  "it into another database, or delete it here first")
 

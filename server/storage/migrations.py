@@ -317,3 +317,46 @@ DROP TABLE owners;
 UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
     SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
 """
+
+
+@migrations()
+def ids_of_orgs(db: Database) -> None:
+    """An id is its org's: what another org has under the same one is another record, and nobody can find out about it.
+
+    So an import takes any id as it is. The org is second in keys for the reason that `keys_with_org` gives, and in the
+    other indexes, so that what is found by an id is found without reading what another org has put under it.
+    """
+    for table in ("assistants", "squads", "tools", "sessions", "chats"):
+        _key_by_org(db, table)
+    for statement in _INDEXED_BY_ORG.split(";"):
+        db.execute(statement)
+
+
+def _key_by_org(db: Database, table: str) -> None:
+    """Make a table anew, with its columns and indexes, and the key (id, org_id) instead of (id)."""
+    made = db[table].schema.replace("id TEXT PRIMARY KEY", "id TEXT NOT NULL", 1)
+    indexes = [sql for (sql,) in db.execute(
+        "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL", [table])]
+    columns = ", ".join(column.name for column in db[table].columns)
+    db.execute(made.replace(table, f"{table}_of_orgs", 1).rstrip().removesuffix(")") + ", PRIMARY KEY (id, org_id))")
+    db.execute(f"INSERT INTO {table}_of_orgs ({columns}) SELECT {columns} FROM {table} ORDER BY rowid")
+    db.execute(f"DROP TABLE {table}")
+    db.execute(f"ALTER TABLE {table}_of_orgs RENAME TO {table}")
+    for sql in indexes:
+        db.execute(sql)
+
+
+_INDEXED_BY_ORG = """
+DROP INDEX sessions_by_thread;
+CREATE INDEX sessions_by_thread ON sessions (thread_id, org_id);
+DROP INDEX chats_by_session;
+CREATE INDEX chats_by_session ON chats (session_id, org_id, created_at) WHERE session_id IS NOT NULL;
+DROP INDEX chats_by_thread;
+CREATE INDEX chats_by_thread ON chats (thread_id, org_id, first_seq);
+DROP INDEX chats_by_previous;
+CREATE INDEX chats_by_previous ON chats (previous_chat_id, org_id) WHERE previous_chat_id IS NOT NULL;
+DROP INDEX forks_by_parent;
+CREATE INDEX forks_by_parent ON forks (parent_id, org_id);
+DROP INDEX outbox_lanes;
+CREATE INDEX outbox_lanes ON outbox (lane, org_id, seq) WHERE state = 'waiting'
+"""

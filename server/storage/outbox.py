@@ -90,7 +90,7 @@ class Outbox:
         put = False
         for one in deliveries:
             put = True
-            connection.lock(f"lane:{one.lane}")  # or a later row might be seen, and be due, before this one
+            _lock(connection, one.org_id, one.lane)  # or a later row might be seen, and be due, before this one
             connection.execute(
                 "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
                 "VALUES (?, ?, ?, ?, ?, ?, 0, NULL, ?, ?, ?)",
@@ -183,7 +183,7 @@ class Outbox:
                 self._advance(connection, org_id, lane)
 
     def _delivered(self, connection: Connection, waiting: Waiting) -> None:
-        connection.lock(f"lane:{waiting.lane}")
+        _lock(connection, waiting.org_id, waiting.lane)
         gone = connection.execute(
             "DELETE FROM outbox WHERE org_id = ? AND seq = ?", [waiting.org_id, waiting.seq]).rowcount
         self._advance(connection, waiting.org_id, waiting.lane)
@@ -195,7 +195,7 @@ class Outbox:
 
     def _bury(self, connection: Connection, waiting: Waiting, reason: str) -> None:
         bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE org_id = ? AND"
-        connection.lock(f"lane:{waiting.lane}")
+        _lock(connection, waiting.org_id, waiting.lane)
         gone = connection.execute(f"{bury} seq = ?", [_NO_TARGET, reason, waiting.org_id, waiting.seq]).rowcount
         if gone and waiting.chat_id is None:  # whatever it is about may be deleted, and then nothing would take this along
             connection.execute("UPDATE outbox SET body = ? WHERE org_id = ? AND seq = ?",
@@ -210,11 +210,15 @@ class Outbox:
 
     def _advance(self, connection: Connection, org_id: str, lane: str) -> None:
         """Make the first row of a lane due, if it is not."""
-        connection.lock(f"lane:{lane}")
+        _lock(connection, org_id, lane)
         connection.execute(
             "UPDATE outbox SET due_at = ?3 WHERE org_id = ?1 AND due_at IS NULL "
             "AND seq = (SELECT min(seq) FROM outbox WHERE org_id = ?1 AND lane = ?2 AND state = 'waiting')",
             [org_id, lane, self._clock()])
+
+
+def _lock(connection: Connection, org_id: str, lane: str) -> None:
+    connection.lock(f"lane:{org_id}:{lane}")
 
 
 def _tell(connection: Connection, waiting: Waiting, status: str, message: str) -> None:

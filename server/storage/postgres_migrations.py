@@ -303,14 +303,21 @@ CREATE INDEX outbox_by_chat ON outbox (org_id, chat_id) WHERE chat_id IS NOT NUL
 UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
     SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
 """
-"""The indexes by id alone are for imports: an id that another org has is refused, as SQLite's keys have it.
+"""Citus does not distribute a table with an IDENTITY column and a key of a reference table: the outbox's seq is a default."""
 
-Citus does not distribute a table with an IDENTITY column and a key of a reference table: the outbox's seq is a default.
+_IDS_OF_ORGS = """
+DROP INDEX assistants_by_id;
+DROP INDEX squads_by_id;
+DROP INDEX tools_by_id;
+DROP INDEX sessions_by_id;
+DROP INDEX chats_by_id
 """
+"""What looked for ids in all orgs. An id is its org's: another org may have a record of its own under it."""
 
 _BY_BYTES = 'text COLLATE "C"'
 """Text is ordered as SQLite orders it, whatever the database's locale is."""
 MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
     ("first schema", _FIRST.replace("TEXT", _BY_BYTES)),
     ("keys led by org", (OWNERS + _LED_BY_ORG).replace("TEXT", _BY_BYTES)),
-    ("secrets hidden", hide_stored_secrets)]
+    ("secrets hidden", hide_stored_secrets),
+    ("ids of orgs", _IDS_OF_ORGS)]

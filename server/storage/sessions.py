@@ -267,9 +267,9 @@ def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> b
     return outbox.announce(connection, "session.created", body, new.private)
 
 
-def lock_session(connection: Connection, session_id: str) -> None:
+def lock_session(connection: Connection, org_id: str, session_id: str) -> None:
     """Let nobody else patch a session, or delete it or one of its chats, until the transaction ends."""
-    connection.lock(f"session:{session_id}")
+    connection.lock(f"session:{org_id}:{session_id}")
 
 
 def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession:
@@ -305,7 +305,7 @@ def _place_of(connection: Connection, stored: StoredSession, message_id: str) ->
 
 def _update(connection: Connection, found: Session, now: int, change: Callable[[Session], None],
             messages: Sequence[Message] | None) -> str:
-    lock_session(connection, found.id)
+    lock_session(connection, found.org_id, found.id)
     stored = _read(connection, found.org_id, found.id)
     session = stored.session
     change(session)
@@ -367,7 +367,7 @@ def _forget_answers(connection: Connection, session: Session) -> None:
 
 def _delete(connection: Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
     org_id, own = session.org_id, [session.org_id, session.id]
-    lock_session(connection, session.id)
+    lock_session(connection, org_id, session.id)
     _delete_events(connection, session)  # before the row, as whoever runs a chat locks both in this order
     row = connection.execute("DELETE FROM sessions WHERE org_id = ? AND id = ? RETURNING thread_id", own).fetchone()
     if row is None:

@@ -113,9 +113,9 @@ def _messages(bodies: Cursor) -> list[Message]:
     return [Message.FromString(body) for (body,) in bodies]
 
 
-def lock(connection: Connection, thread_id: str) -> None:
+def lock(connection: Connection, org_id: str, thread_id: str) -> None:
     """Let nobody else change what is at the end of a thread, or what is needed of it, until the transaction ends."""
-    connection.lock(f"thread:{thread_id}")
+    connection.lock(f"thread:{org_id}:{thread_id}")
 
 
 def next_seq(connection: Connection, org_id: str, thread_id: str) -> int:
@@ -140,7 +140,7 @@ def discard(connection: Connection, org_id: str, thread_id: str) -> None:
     """Delete what no chat, no session and no fork needs any more of a thread; when that is all of it, its parent's too."""
     unneeded: str | None = thread_id
     while unneeded:
-        lock(connection, unneeded)
+        lock(connection, org_id, unneeded)
         last_seq = _last_needed(connection, org_id, unneeded)
         connection.execute(
             "DELETE FROM messages WHERE org_id = ? AND thread_id = ? AND seq > ?", [org_id, unneeded, last_seq])

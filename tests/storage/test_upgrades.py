@@ -8,17 +8,21 @@ from sqlite_utils import Migrations
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.history import History
 from server.json_values import struct_from, to_python
 from server.storage import migrations, postgres_migrations
 from server.storage.checking import findings
 from server.storage.outbox import Delivery
 from tests.storage.records import TABLES, PostgresPlace, Recorder, SqlitePlace, all_rows, message, texts
 
+STEPS = {"keys_with_org": "keys led by org", "ids_of_orgs": "ids of orgs"}
+"""Migrations of SQLite and those of PostgreSQL that do the same."""
 
-@pytest.fixture
-def older(monkeypatch):
-    """The program before every key had the org, until it is called."""
-    with _before(monkeypatch, "keys_with_org", "keys led by org") as undo:
+
+@pytest.fixture(params=STEPS)
+def older(monkeypatch, request):
+    """The program before a migration, until it is called."""
+    with _before(monkeypatch, request.param, STEPS[request.param]) as undo:
         yield undo
 
 
@@ -111,10 +115,18 @@ async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, e
     assert [await org.shown(upgraded) for org in orgs] == shown
     if engine == "sqlite":
         assert findings(tmp_path / "old" / "parley.db") == []
+    copy, lines = (await Recorder.of_new_org(upgraded, clock)).key.org_id, await exported(upgraded, orgs[0].recorder.key.org_id)
+    await History(upgraded.database).take_in(copy, lines)
     for org in orgs:
         await org.go_on(upgraded)
+    assert await exported(upgraded, copy) == lines
     left = await all_rows(upgraded.database)
-    assert [len(left[table].rows) for table in ("chats", "messages", "forks", "chat_events")] == [0, 2, 0, 0]
+    kept = {table: [row for row in left[table].rows if copy not in row] for table in TABLES}
+    assert [len(kept[table]) for table in ("chats", "messages", "forks", "chat_events")] == [0, 2, 0, 0]
+
+
+async def exported(store, org_id):
+    return [line async for lines in History(store.database).export(org_id, None, secrets=True) for line in lines]
 
 
 async def _made_with_the_older_schema(place, rows):
@@ -122,15 +134,15 @@ async def _made_with_the_older_schema(place, rows):
     def work(connection):
         for table in TABLES:
             here = [column.name for column in connection.columns(table)]
-            assert ("org_id" in here) == (table not in ("orgs", "messages", "forks", "chat_events"))
             for row in rows[table].rows:
                 kept = {name: value for name, value in zip(rows[table].columns, row, strict=True) if name in here}
                 connection.execute(f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})",
                                    [*kept.values()])
-        connection.execute("UPDATE outbox SET due_at = NULL WHERE seq <> (SELECT min(seq) FROM outbox)")
-        connection.execute("INSERT INTO messages (thread_id, seq, body) VALUES ('nobody', 0, ?)", [b""])
-        connection.execute("INSERT INTO forks (thread_id, parent_id, parent_seq) VALUES ('nobody', 'nobody', 0)")
-        connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES ('nobody', 0, ?)", [b""])
+        if "org_id" not in {column.name for column in connection.columns("messages")}:
+            connection.execute("UPDATE outbox SET due_at = NULL WHERE seq <> (SELECT min(seq) FROM outbox)")
+            connection.execute("INSERT INTO messages (thread_id, seq, body) VALUES ('nobody', 0, ?)", [b""])
+            connection.execute("INSERT INTO forks (thread_id, parent_id, parent_seq) VALUES ('nobody', 'nobody', 0)")
+            connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES ('nobody', 0, ?)", [b""])
 
     old = await place.open()
     await old.database.write(work)
