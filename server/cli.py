@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
 import sys
-from collections import Counter
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +32,8 @@ from server.console import (
 )
 from server.documents import check_assistant, without_server_members
 from server.errors import ServiceError
-from server.history import MOST_LINES, History
+from server.history import History
+from server.history_files import take_in_file
 from server.ids import parse_id
 from server.operations import back_up, check, db, migrate_store, restore
 from server.secrets import mask_secrets, restore_secrets
@@ -177,20 +176,13 @@ def export_history(settings: Settings, org: str, session: str | None, file: Path
 def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
     """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
 
-    Every line is read before the first is written.
+    Every line is read before the first is written, and a conversation is written whole.
     """
 
     async def run(store: Store) -> dict[str, int]:
-        history, first, counts = History(store.database), 1, Counter(imported=0, skipped=0)
         with file.open("rb") as lines:
-            async for _ in history.read(lines):
-                pass
-            org_id = await store.keys.org_of(org)
-            lines.seek(0)
-            while batch := list(itertools.islice(lines, MOST_LINES)):
-                counts.update((await history.take_in(org_id, batch, first))._asdict())
-                first += len(batch)
-        return counts
+            taken = await take_in_file(History(store.database), lambda: store.keys.org_of(org), lines)
+        return taken._asdict()
 
     counts = _with_store(settings, run)
     show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")

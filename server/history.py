@@ -1,12 +1,14 @@
-"""History as JSON Lines: each row of it as one line, and each line as a row again, byte for byte the same.
+"""History as JSON Lines: out of an org, and into one. Knows no door.
 
-Says what a line is; `storage/history.py` reads and writes the rows. Knows no door.
+`history_lines.py` says what a line is; `storage/history.py` reads and writes the rows.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,18 +20,18 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.documents import check_assistant, check_squad, check_tool
-from server.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError
-from server.ids import parse_id
+from server.errors import InvalidArgument, NotFound, ServiceError
+from server.history_checks import check_answer, check_document, check_form, check_row, check_size
 from server.record_secrets import hide_secrets
 from server.secrets import without_secrets
-from server.storage.database import Database
-from server.storage.history import TABLES, Row, Writer, check_types, columns_of, has_session, read_rows
+from server.storage.database import Connection, Database
+from server.storage.history import TABLES, KindRow, Row, Writer, check_types, columns_of, has_session, read_rows
+from server.storage.history_order import Unit
 from server.storage.scope import Scope
 from server.wire.proto_json import to_json
 
 HEADER = {"kind": "history", "format": "parley", "version": 1}
-MOST_LINES = 2000
+_READ_CHARACTERS = 1 << 16
 _BATCH_CHARACTERS = 1 << 20  # gRPC clients take 4 MB unless told otherwise
 _MESSAGES: dict[tuple[str, str], type[AnyMessage]] = {
     ("session", "body"): Session, ("session", "state"): ConversationState, ("chat", "body"): Chat,
@@ -43,6 +45,21 @@ _SECRETIVE = {("assistant", "document"), ("squad", "document"), ("tool", "docume
 _UPPER = re.compile("[A-Z]")
 
 
+class Line(NamedTuple):
+    """One line of a history."""
+
+    number: int
+    text: str | bytes
+
+
+class NumberedRow(NamedTuple):
+    """What a line says."""
+
+    number: int
+    kind: str
+    row: Row
+
+
 class Taken(NamedTuple):
     """What became of some lines."""
 
@@ -53,52 +70,117 @@ class Taken(NamedTuple):
 class History:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reading = asyncio.Semaphore()
+        """One thread at a time reads lines, whoever sent them."""
 
     async def export(self, org_id: str, session_id: str | None, *, secrets: bool) -> AsyncIterator[list[str]]:
-        """The lines of an org, or of one session, some at a time, as they are at this moment. Raises NotFound."""
+        """The lines of an org, or of one session, some at a time, as they are at this moment. Raises NotFound.
+
+        What comes together can be taken in together, after all that came before it.
+        """
         async with self._database.snapshot() as snapshot:
             if session_id is not None and not await snapshot.run(
                     lambda connection: has_session(connection, Scope(org_id), session_id)):
                 raise NotFound("session not found", reason="SESSION_NOT_FOUND")
             batches = await snapshot.run(
-                lambda connection: _batches(_lines(read_rows(connection, org_id, session_id), secrets)))
+                lambda connection: _batches(_units(read_rows(connection, org_id, session_id), secrets)))
             while batch := await snapshot.run(lambda _: next(batches, None)):
                 yield batch
 
-    async def take_in(self, org_id: str, lines: Sequence[str | bytes], first: int = 1) -> Taken:
-        """Put lines into an org, all of them or none. `first` is the number of the first one, for errors.
+    async def take_in(self, org_id: str, lines: Iterable[Line]) -> Taken:
+        """Put lines into an org, all of them or none.
 
         Raises InvalidArgument or FailedPrecondition naming the line.
         """
-        rows = [row async for row in self.read(lines, first) if row is not None]
+        rows = [row async for row in self.read(lines)]
         return await self._database.write(lambda connection: _write(connection, org_id, rows))
 
-    async def read(self, lines: Iterable[str | bytes], first: int = 1) -> AsyncIterator[tuple[int, str, Row] | None]:
-        """Number, kind and row of each line; None for the header. Raises InvalidArgument naming the line."""
+    async def read(self, lines: Iterable[Line]) -> AsyncIterator[NumberedRow]:
+        """The rows in some lines, the header's aside. Raises InvalidArgument naming the line.
+
+        They are read in a thread, some at a time: a line may take longer than others are to wait for the event loop.
+        """
         columns = await self._database.read(
             lambda connection: {kind: columns_of(connection, kind) for kind in TABLES})
-        for number, line in enumerate(lines, first):
-            yield _of_line(number, lambda line=line: _row(line, columns))
+        for some in _slices(lines):
+            async with self._reading:
+                rows = await asyncio.to_thread(_rows, some, columns)
+            for row in rows:
+                yield row
 
 
-def _lines(rows: Iterable[tuple[str, Row]], secrets: bool) -> Iterator[str]:
-    yield _text(HEADER)
-    for kind, row in rows:
-        yield _text({"kind": kind, **{_camel(name): _shown(kind, name, value, secrets)
-                                      for name, value in row.items() if value is not None}})
-
-
-def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
+def _slices(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Lines that take some milliseconds to read, or one: whoever goes away is not read on for."""
+    some: list[Line] = []
     size = 0
     for line in lines:
-        if batch and size + len(line) > _BATCH_CHARACTERS:
+        some.append(line)
+        size += len(line.text)
+        if size > _READ_CHARACTERS:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _rows(lines: Iterable[Line], columns: dict[str, Any]) -> list[NumberedRow]:
+    found = []
+    for number, text in lines:
+        with _naming(number):
+            if (row := _row(text, columns)) is not None:
+                found.append(NumberedRow(number, *row))
+    return found
+
+
+def _units(units: Iterable[Unit[KindRow]], secrets: bool) -> Iterator[list[str]]:
+    yield [_text(HEADER)]
+    for unit in units:
+        yield [_line(kind, row, secrets) for kind, row in unit]
+
+
+def _batches(units: Iterable[list[str]]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for unit in units:
+        length = sum(map(len, unit))
+        if batch and size + length > _BATCH_CHARACTERS:
             yield batch
             batch, size = [], 0
-        batch.append(line)
-        size += len(line)
+        batch += unit
+        size += length
     if batch:
         yield batch
+
+
+def _write(connection: Connection, org_id: str, rows: Sequence[NumberedRow]) -> Taken:
+    writer = Writer(connection, org_id)
+    imported = 0
+    for number, kind, row in rows:
+        with _naming(number):
+            imported += writer.write(number, kind, _owned(kind, row, org_id))
+    for number, step in writer.finish():
+        with _naming(number):
+            step()
+    for number, chat in writer.new_chats:
+        with _naming(number):
+            check_answer(chat, writer.answered(chat))
+    return Taken(imported, len(rows) - imported)
+
+
+@contextlib.contextmanager
+def _naming(number: int) -> Iterator[None]:
+    """Errors name the line; 0 is none of them."""
+    try:
+        yield
+    except ServiceError as error:
+        if not number:
+            raise
+        raise type(error)(f"line {number}: {error.message}", reason=error.reason, violations=error.violations) from None
+
+
+def _line(kind: str, row: Row, secrets: bool) -> str:
+    return _text({"kind": kind, **{_camel(name): _shown(kind, name, value, secrets)
+                                   for name, value in row.items() if value is not None}})
 
 
 def _text(members: dict[str, Any]) -> str:
@@ -121,6 +203,7 @@ def _row(line: str | bytes, columns: dict[str, Any]) -> tuple[str, Row] | None:
         members = orjson.loads(line)
     except ValueError:
         raise InvalidArgument("is not JSON") from None
+    check_size(members)
     kind = members.pop("kind", None) if isinstance(members, dict) else None
     if kind == HEADER["kind"]:
         if {"kind": kind, **members} != HEADER:
@@ -128,52 +211,27 @@ def _row(line: str | bytes, columns: dict[str, Any]) -> tuple[str, Row] | None:
         return None
     if kind not in TABLES:
         raise InvalidArgument.of("kind", f"must be one of {', '.join(TABLES)}")
-    row = {_snake(name): _kept(kind, _snake(name), value) for name, value in members.items()}
+    row = {_snake(name): _kept(kind, _snake(name), value) for name, value in members.items() if value is not None}
     check_types(columns[kind], row)
-    _check(kind, row)
+    check_row(kind, row)
     return kind, row
 
 
 def _kept(kind: str, name: str, value: Any) -> Any:
     if (kind, name) in _DOCUMENTS and isinstance(value, dict):
-        if (kind, name) == ("assistant", "document"):
-            check_assistant(value, "document")
-        if (kind, name) == ("squad", "document"):
-            check_squad(value, "document")
-        if (kind, name) == ("tool", "document"):
-            check_tool(value, "document")
+        check_document(kind, name, value)
         return orjson.dumps(value)
     message = _MESSAGES.get((kind, name))
     if message is None or not isinstance(value, dict):
         return value
     try:
         # Read back: what is nested too deeply can be written and never read again.
-        record = message.FromString(ParseDict(value, message()).SerializeToString())
-        hide_secrets(record)
-        return record.SerializeToString()
+        made = message.FromString(ParseDict(value, message()).SerializeToString())
+        hide_secrets(made)
     except (ParseError, DecodeError, ValueError, RecursionError):
         raise InvalidArgument.of(name, "does not have the members of a " + message.DESCRIPTOR.name) from None
-
-
-def _check(kind: str, row: Row) -> None:
-    """What the types of the columns do not say."""
-    for name in ("id", "thread_id", "parent_id", "session_id"):
-        if row.get(name) is not None and parse_id(row[name]) != row[name]:
-            raise InvalidArgument.of(name, "must be a UUID in lower case")
-    if kind == "chat" and row["status"] == "in_progress":
-        raise InvalidArgument.of("status", "must be that of an exchange that is over")
-
-
-def _write(connection: Any, org_id: str, rows: list[tuple[int, str, Row]]) -> Taken:
-    writer = Writer(connection, org_id)
-    done = [_of_line(number, lambda kind=kind, row=row: (writer.write(kind, _owned(kind, row, org_id)),))
-            for number, kind, row in rows]
-    try:
-        writer.finish()
-    except FailedPrecondition as error:
-        raise FailedPrecondition(f"the import {error.message}") from None
-    imported = sum(new for _, new in done)
-    return Taken(imported, len(done) - imported)
+    check_form(kind, name, made)
+    return made.SerializeToString()
 
 
 def _owned(kind: str, row: Row, org_id: str) -> Row:
@@ -184,15 +242,6 @@ def _owned(kind: str, row: Row, org_id: str) -> Row:
     body = message.FromString(row["body"])
     body.id, body.org_id = row["id"], org_id
     return {**row, "body": body.SerializeToString()}
-
-
-def _of_line(number: int, work: Callable[[], tuple[Any, ...] | None]) -> Any:
-    """What `work` makes of a line, after its number; its errors name the line."""
-    try:
-        made = work()
-    except ServiceError as error:
-        raise type(error)(f"line {number}: {error.message}", reason=error.reason, violations=error.violations) from None
-    return made and (number, *made)
 
 
 def _camel(name: str) -> str:

@@ -66,6 +66,16 @@ def _check_size(message: Message, field: str) -> None:
                                         "can be read again: split it into several")
 
 
+def check_message(message: Message, field: str) -> None:
+    """Raises InvalidArgument, naming the place, for a message that nobody could have said."""
+    item: dict[str, Any] = {
+        name: to_python(value) if isinstance(value, Value | Struct) else value
+        for descriptor, value in message.ListFields() if (name := descriptor.json_name)}
+    if item.get("content") is None and message.role == "assistant":
+        item["content"] = ""  # a model may say nothing
+    _message(item, field)
+
+
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
     """The function tools that a request offers, flat (Responses) or nested (completions), in the nested form.
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from google.protobuf.struct_pb2 import Value
 
+import server.history
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest
@@ -36,6 +37,7 @@ from server.ids import new_id
 from server.json_values import from_python
 from server.messages import text_of
 from server.storage.chats import Exchange, StoredChat
+from server.storage.checking import findings
 from server.storage.history import TABLES, columns_of
 from server.storage.scope import Scope
 from server.storage.store import Store, open_store
@@ -466,18 +468,25 @@ async def test_one_session_is_exported_alone(http: httpx.AsyncClient, org: Org, 
 
 
 async def test_import_in_pieces_and_again_skips_what_is_there(http: httpx.AsyncClient, org: Org, talk: Talk,
-                                                              history: HistoryServiceStub) -> None:
+                                                              history: HistoryServiceStub,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     await _say_much(http, org)
-    lines = await _exported(history, org)
+    monkeypatch.setattr(server.history, "_BATCH_CHARACTERS", 0)  # the smallest pieces
+    answers = history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
+    pieces = [list(answer.lines) async for answer in answers]
+    lines = [line for piece in pieces for line in piece]
     fresh, empty = HistoryServiceStub(talk.channel), await _new_org(talk)
-    half = len(lines) // 2
 
-    answers = [await fresh.ImportHistory(ImportHistoryRequest(lines=part), metadata=empty.metadata)
-               for part in (lines[:half], lines[:half], lines[half:], lines)]
+    for skipped in (False, True):
+        for piece in pieces[1:]:
+            taken = await fresh.ImportHistory(ImportHistoryRequest(lines=piece), metadata=empty.metadata)
+            assert (taken.imported, taken.skipped) == ((0, len(piece)) if skipped else (len(piece), 0))
+            assert findings(talk.folder / "parley.db") == []
 
-    assert [(answer.imported, answer.skipped) for answer in answers] == [
-        (half - 1, 0), (0, half - 1), (len(lines) - half, 0), (0, len(lines) - 1)]
+    assert len(pieces) > 20
     assert await _exported(fresh, empty) == lines
+    again = await fresh.ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
+    assert (again.imported, again.skipped) == (0, len(lines) - 1)
 
 
 async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient, service: Service, org: Org,
@@ -516,9 +525,10 @@ async def test_line_that_cannot_be_read_is_named(talk: Talk, change, problem: st
     await talk.chat()
     stub = HistoryServiceStub(talk.channel)
     lines = await _exported(stub, talk.org)
+    message = next(line for line in lines if _is(line, "message"))
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.ImportHistory(ImportHistoryRequest(lines=[lines[0], change(lines[-1])]), metadata=talk.org.metadata)
+        await stub.ImportHistory(ImportHistoryRequest(lines=[lines[0], change(message)]), metadata=talk.org.metadata)
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert refused.value.details().startswith(problem)
@@ -538,20 +548,26 @@ async def test_import_never_touches_another_org(talk: Talk) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.ImportHistory(ImportHistoryRequest(lines=[attempt]), metadata=stranger.metadata)
         assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    fork = _text({"kind": "fork", "threadId": new["id"], "parentId": session, "parentSeq": 99})
-    for attempt in (message, _with(message, seq=99), fork):  # which nothing of its org needs
-        await stub.ImportHistory(ImportHistoryRequest(lines=[attempt]), metadata=stranger.metadata)
+    fork = _text({"kind": "fork", "threadId": new["id"], "parentId": session, "parentSeq": 1})
+    for attempt in ([message], [message, _with(message, seq=1)], [fork]):  # which nothing of its org needs
+        await stub.ImportHistory(ImportHistoryRequest(lines=attempt), metadata=stranger.metadata)
 
     assert await _exported(stub, talk.org) == before
     assert len(await _exported(stub, stranger)) == 1  # what it is
+    own = _with(_without_session(chat), **new, firstSeq=0, outputSeq=1, lastSeq=1)
     for joined in (session, new["id"]):
-        own = _with(chat, **new, sessionId=None, threadId=joined)
-        await stub.ImportHistory(ImportHistoryRequest(lines=[own, fork]), metadata=stranger.metadata)
+        words = [_text({"kind": "message", "threadId": joined, "seq": seq, "body": {"role": role, "content": "own"}})
+                 for seq, role in enumerate(("user", "assistant"))]
+        lines = [*words, _with(own, threadId=joined)]
+        await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=stranger.metadata)
         whole = await talk.store.chats.get(Scope(stranger.id), new["id"])
-        assert (len(whole.messages), len(whole.output)) == (0, 0)
+        assert [text_of(one) for one in (*whole.messages, *whole.output)] == ["own"] * 2
         await talk.store.chats.delete(Scope(stranger.id), new["id"])
         assert await _exported(stub, talk.org) == before
     assert len(await _exported(stub, stranger)) == 1
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        lines = [fork, _with(own, threadId=new["id"], lastSeq=-1, outputSeq=0)]
+        await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=stranger.metadata)
 
 
 @pytest.mark.parametrize("noun", ["chat", "session"])
@@ -559,9 +575,10 @@ async def test_record_whose_body_has_the_id_of_another_orgs_is_deleted_alone(tal
     await talk.chat(session_id=await talk.session())
     stub, before = HistoryServiceStub(talk.channel), await _exported(HistoryServiceStub(talk.channel), talk.org)
     stranger, made = await _new_org(talk), new_id()
-    line = next(line for line in before if _is(line, noun))
-    sessionless = {"sessionId": None} if noun == "chat" else {}
-    await stub.ImportHistory(ImportHistoryRequest(lines=[_with(line, id=made, threadId=made, **sessionless)]),
+    line = _without_session(next(line for line in before if _is(line, noun)))
+    places = {"firstSeq": 0, "outputSeq": 0, "lastSeq": 0} if noun == "chat" else {}
+    words = _text({"kind": "message", "threadId": made, "seq": 0, "body": {"role": "assistant", "content": "own"}})
+    await stub.ImportHistory(ImportHistoryRequest(lines=[words, _with(line, id=made, threadId=made, **places)]),
                              metadata=stranger.metadata)
 
     await getattr(talk.store, f"{noun}s").delete(Scope(stranger.id), made)
@@ -606,7 +623,7 @@ async def test_messages_that_nothing_needs_are_not_taken_in(talk: Talk) -> None:
     empty = await _new_org(talk)
     before = talk.threads()
 
-    orphan = _with(lines[-1], threadId=new_id())
+    orphan = _with(next(line for line in lines if _is(line, "message")), threadId=new_id())
     await stub.ImportHistory(ImportHistoryRequest(lines=[orphan]), metadata=empty.metadata)
 
     assert talk.threads() == before
@@ -665,6 +682,13 @@ async def _new_org(talk: Talk) -> Org:
 
 def _is(line: str, kind: str) -> bool:
     return orjson.loads(line)["kind"] == kind
+
+
+def _without_session(line: str) -> str:
+    row = orjson.loads(line)
+    row.pop("sessionId", None)
+    row["body"].pop("sessionId", None)
+    return _text(row)
 
 
 def _with(line: str, **members: object) -> str:

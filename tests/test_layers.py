@@ -13,7 +13,7 @@ OURS = ("server", "gateway", "generated")
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
     "items", "json_values", "messages", "parts", "record_secrets", "secret_names", "secrets", "summaries",
-    "templates", "tool_urls", "traffic", "twilio", "validation")}
+    "templates", "tool_urls", "traffic", "twilio", "validation", "walk")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "knowledge", "reading", "recovery",
@@ -41,8 +41,10 @@ MAY_IMPORT = {
     "server.inbound": {*PLAIN, *EXCHANGE, "server.deliveries", "server.storage.outbox"},
     "server.sinks": {*PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
                      "server.deliveries", "server.storage.outbox"},
-    "server.history": {"generated", *PLAIN, "server.storage.database", "server.storage.history", "server.storage.scope",
-                       "server.wire.proto_json"},
+    "server.history": {"generated", *PLAIN, "server.history_checks", "server.storage.database", "server.storage.history",
+                       "server.storage.history_order", "server.storage.scope", "server.wire.proto_json"},
+    "server.history_checks": {"generated", *PLAIN},
+    "server.history_files": {"server.history", "server.storage.history", "server.storage.history_order"},
     "server.retention": {*PLAIN, "server.storage.scope", "server.storage.store"},
     "server.call": {"server.storage.keys"},
     "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},

@@ -14,7 +14,7 @@ from generated.parley.v1.history_service_pb2 import (
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceServicer
 from server.call import current_caller
 from server.errors import NotFound
-from server.history import History
+from server.history import History, Line
 from server.ids import parse_id
 
 
@@ -31,5 +31,6 @@ class HistoryService(HistoryServiceServicer):
                 await context.write(ExportHistoryResponse(lines=lines))
 
     async def ImportHistory(self, request: ImportHistoryRequest, context: Any) -> ImportHistoryResponse:
-        taken = await self._history.take_in(current_caller().org_id, request.lines)
+        lines = (Line(number, text) for number, text in enumerate(request.lines, 1))
+        taken = await self._history.take_in(current_caller().org_id, lines)
         return ImportHistoryResponse(imported=taken.imported, skipped=taken.skipped)

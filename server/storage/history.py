@@ -8,16 +8,20 @@ it is there. A record or a thread with the id of another org's is another one.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
 from server.errors import FailedPrecondition, InvalidArgument
 from server.storage import threads
 from server.storage.database import Connection
+from server.storage.history_order import Unit, in_order
 from server.storage.scope import Scope
 
 Row = dict[str, Any]
+KindRow = tuple[str, Row]
+
+_PAGE = 100
 
 _VERSION_BITS = 62
 """An integer of both engines, with room for any number of changes."""
@@ -48,28 +52,86 @@ TABLES = {
     "fork": Table("forks", ("thread_id",), is_in_threads=True),
     "message": Table("messages", ("thread_id", "seq"), is_in_threads=True),
 }
-"""By the kind of their rows, in the order in which those are written: messages that nothing needs would be deleted."""
+"""By the kind of their rows."""
+ALONE = ("assistant", "squad", "tool", "session")
+"""The kinds that come first, in this order. The others are in threads."""
 
 
-def read_rows(connection: Connection, org_id: str, session_id: str | None) -> Iterator[tuple[str, Row]]:
-    """Kind and row, of all that an org or one of its sessions has. Exchanges in progress are left out."""
-    sessions, chats = "org_id = ?1", "org_id = ?1 AND status <> 'in_progress'"
-    if session_id is not None:
-        sessions, chats = f"{sessions} AND id = ?2", f"{chats} AND session_id = ?2"
-    conditions = {"session": sessions, "chat": chats}
-    within = _THREADS.format(sessions=sessions, chats=chats)
-    for kind, table in TABLES.items():
-        if session_id is not None and table.is_of_documents:
-            continue
-        columns = list(columns_of(connection, kind))
-        condition = conditions.get(kind, "org_id = ?1")
-        if table.is_in_threads:
-            condition = f"{condition} AND thread_id IN (SELECT id FROM thread)"
+def read_rows(connection: Connection, org_id: str, session_id: str | None) -> Iterator[Unit[KindRow]]:
+    """All that an org or one of its sessions has, in pieces that can be put into an org one after another.
+
+    Exchanges in progress are left out.
+    """
+    columns = {kind: list(columns_of(connection, kind)) for kind in TABLES}
+    own = [org_id] if session_id is None else [org_id, session_id]
+    for kind in ALONE if session_id is None else ("session",):
         rows = connection.execute(
-            f"{within if table.is_in_threads else ''}SELECT {', '.join(columns)} FROM {table.name} WHERE {condition} "
-            f"ORDER BY {', '.join(table.key)}", [org_id] if session_id is None else [org_id, session_id])
-        for row in rows:
-            yield kind, dict(zip(columns, row, strict=True))
+            f"SELECT {', '.join(columns[kind])} FROM {TABLES[kind].name} "
+            f"WHERE org_id = ?1{'' if session_id is None else ' AND id = ?2'} ORDER BY id", own)
+        yield from ([(kind, dict(zip(columns[kind], row, strict=True)))] for row in rows)
+    reader = _ThreadReader(connection, columns, own)
+    yield from in_order(reader.threads, reader.forks, reader.rows)
+
+
+class _ThreadReader:
+    """Reads the threads of an org's chats and sessions, or of one session's, and those that they continue."""
+
+    def __init__(self, connection: Connection, columns: Mapping[str, Sequence[str]], own: Sequence[str]) -> None:
+        self._connection = connection
+        self._columns = columns
+        self._own = own
+        sessions, self._of_chats = "org_id = ?1", "org_id = ?1 AND status <> 'in_progress'"
+        if len(own) > 1:
+            sessions, self._of_chats = f"{sessions} AND id = ?2", f"{self._of_chats} AND session_id = ?2"
+        within = _THREADS.format(sessions=sessions, chats=self._of_chats)
+        self.threads = [thread_id for (thread_id,) in connection.execute(
+            f"{within}SELECT id FROM thread ORDER BY id", own).fetchall()]
+        self.forks = {thread_id: (parent_id, parent_seq) for thread_id, parent_id, parent_seq in connection.execute(
+            f"{within}SELECT thread_id, parent_id, parent_seq FROM forks WHERE org_id = ?1 "
+            "AND thread_id IN (SELECT id FROM thread)", own).fetchall()}
+        """Of a thread that continues another: which, and up to what place."""
+        self._needed = {thread_id: threads.LAST for (thread_id,) in connection.execute(
+            f"SELECT thread_id FROM sessions WHERE {sessions}", own).fetchall()}
+        """The last place that a session or a fork needs of a thread."""
+        for parent_id, parent_seq in self.forks.values():
+            self._needed[parent_id] = max(parent_seq, self._needed.get(parent_id, -1))
+
+    def rows(self, thread_id: str) -> Iterator[tuple[KindRow, bool]]:
+        """The rows of a thread, each chat after its messages; and of each whether it, or a session, needs all before it."""
+        if fork := self.forks.get(thread_id):
+            yield ("fork", {"thread_id": thread_id, "parent_id": fork[0], "parent_seq": fork[1]}), False
+        last = self._needed.get(thread_id, -1)
+        messages = self._messages(thread_id)
+        message = next(messages, None)
+        for chat in self._chats(thread_id):
+            while message and message["seq"] <= chat["last_seq"]:
+                yield ("message", message), last == threads.LAST
+                message = next(messages, None)
+            yield ("chat", chat), True
+        while message and message["seq"] <= last:
+            yield ("message", message), last == threads.LAST
+            message = next(messages, None)
+
+    def _chats(self, thread_id: str) -> Iterator[Row]:
+        return self._pages("chat", f"{self._of_chats} AND thread_id = ?{len(self._own) + 1}", [*self._own, thread_id],
+                           ("first_seq", "id"))
+
+    def _messages(self, thread_id: str) -> Iterator[Row]:
+        return self._pages("message", "org_id = ?1 AND thread_id = ?2", [self._own[0], thread_id], ("seq",))
+
+    def _pages(self, kind: str, condition: str, parameters: Sequence[str], key: Sequence[str]) -> Iterator[Row]:
+        """The rows under a condition, some at a time: one cursor at a time can be open, and here are several readers."""
+        names, at = self._columns[kind], [-1, ""][:len(key)]
+        places = ", ".join(f"?{number}" for number in range(len(parameters) + 1, len(parameters) + 1 + len(key)))
+        sql = (f"SELECT {', '.join(names)} FROM {TABLES[kind].name} WHERE {condition} AND ({', '.join(key)}) > ({places}) "
+               f"ORDER BY {', '.join(key)} LIMIT {_PAGE}")
+        while True:
+            page = self._connection.execute(sql, [*parameters, *at]).fetchall()
+            rows = [dict(zip(names, row, strict=True)) for row in page]
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            at = [rows[-1][name] for name in key]
 
 
 def columns_of(connection: Connection, kind: str) -> dict[str, tuple[str, bool]]:
@@ -91,8 +153,10 @@ class Writer:
         self._connection = connection
         self._org_id = org_id
         self._threads: set[str] = set()
+        self._new: list[tuple[int, str, Row]] = []
+        """Number, kind and row of what is in threads."""
 
-    def write(self, kind: str, row: Row) -> bool:
+    def write(self, number: int, kind: str, row: Row) -> bool:
         """Whether the row was new. Raises FailedPrecondition when it contradicts what is there."""
         for name in ("thread_id", "parent_id"):
             if name in row:
@@ -110,15 +174,50 @@ class Writer:
         self._connection.execute(
             f"INSERT INTO {table.name} ({', '.join(members)}) VALUES ({', '.join('?' * len(members))})",
             list(members.values()))
+        if kind not in ALONE:
+            self._new.append((number, kind, row))
         return True
 
-    def finish(self) -> None:
-        """Delete what nothing needs, after the last row. Raises FailedPrecondition when threads continue each other."""
+    def finish(self) -> Iterator[tuple[int, Callable[[], None]]]:
+        """What is to be done after the last row: delete what nothing needs, and check that the rest is whole.
+
+        Each step with the number of the row that it is about, 0 for all of them. Steps raise FailedPrecondition.
+        """
+        yield 0, self._check_lines
+        yield 0, self._discard
+        for number, kind, row in self._new:
+            yield number, lambda kind=kind, row=row: self._check_whole(kind, row)
+
+    @property
+    def new_chats(self) -> list[tuple[int, Row]]:
+        """With the numbers of their rows."""
+        return [(number, row) for number, kind, row in self._new if kind == "chat"]
+
+    def answered(self, chat: Row) -> list[Message]:
+        """What was answered in a chat that is there, its other choices aside."""
+        return threads.between(self._connection, self._org_id, chat["thread_id"], chat["output_seq"], chat["last_seq"])
+
+    def _check_lines(self) -> None:
         sound: set[str] = set()
         for thread_id in self._threads:
             self._check_line(thread_id, sound)
+
+    def _discard(self) -> None:
         for thread_id in self._threads:
             threads.discard(self._connection, self._org_id, thread_id)
+
+    def _check_whole(self, kind: str, row: Row) -> None:
+        """Whether all is there that a row needs. What is in a thread begins at 0 and has no gap, so one place tells."""
+        thread_id, seq = _needed(kind, row)
+        if seq < 0 or self._has_message(thread_id, seq) or self._known(TABLES[kind], row) is None:  # discarded
+            return
+        raise FailedPrecondition(
+            f"needs message {seq} of thread {thread_id}, which is not here: send together what ExportHistory answers "
+            "together, or import the whole file with `parley import`")
+
+    def _has_message(self, thread_id: str, seq: int) -> bool:
+        return self._connection.execute("SELECT 1 FROM messages WHERE org_id = ? AND thread_id = ? AND seq = ?",
+                                        [self._org_id, thread_id, seq]).fetchone() is not None
 
     def _known(self, table: Table, row: Row) -> Mapping[str, Any] | None:
         columns = list(row) if table.is_in_threads else list(table.key)
@@ -139,12 +238,19 @@ class Writer:
         above: str | None = thread_id
         while above and above not in sound:
             if above in line:
-                raise FailedPrecondition("has forks that continue each other in a circle")
+                raise FailedPrecondition("the import has forks that continue each other in a circle")
             line.add(above)
             row = self._connection.execute(
                 "SELECT parent_id FROM forks WHERE org_id = ? AND thread_id = ?", [self._org_id, above]).fetchone()
             above = row[0] if row else None
         sound |= line
+
+
+def _needed(kind: str, row: Row) -> tuple[str, int]:
+    """The thread and the place of the last message that has to be there for a row."""
+    if kind == "fork":
+        return row["parent_id"], row["parent_seq"]
+    return row["thread_id"], row["seq"] - 1 if kind == "message" else row["last_seq"]
 
 
 def _check_same(table: Table, known: Mapping[str, Any], row: Row) -> None:

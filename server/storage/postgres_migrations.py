@@ -303,7 +303,7 @@ CREATE INDEX outbox_by_chat ON outbox (org_id, chat_id) WHERE chat_id IS NOT NUL
 UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
     SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
 """
-"""Citus does not distribute a table with an IDENTITY column and a key of a reference table: the outbox's seq is a default."""
+"""Citus distributes no table with an IDENTITY column and a key of a reference table: the outbox's seq is a default."""
 
 _IDS_OF_ORGS = """
 DROP INDEX assistants_by_id;

@@ -13,9 +13,10 @@ from server.budget import fitting
 from server.storage.database import Connection, Cursor
 
 LAST = 1 << 62
-_SIZES_AT_ONCE = 1000
+"""A place after all others."""
 ALL = (0, LAST)
 """Every place of a thread."""
+_SIZES_AT_ONCE = 1000
 
 
 def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> list[Message]:

@@ -8,7 +8,7 @@ import atexit
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -198,31 +198,17 @@ def fuzz_errors(data: bytes) -> None:
 def fuzz_history(data: bytes) -> None:
     """Lines of an import: bytes as they are, and rows with members of the right names."""
     values = Values(data, _HISTORY_WORDS)
-    reader, columns = _history()
+    columns = _history_columns()
     kind = values.one_of(_HISTORY_WORDS)
-    names = columns.get(kind, ("id",))
+    names = list(columns.get(kind, ("id",)))
     row: dict[str, Any] = {"kind": kind}
     for _ in range(values.below(16)):
         name = values.one_of(names)
         row[history._camel(name)] = _cell(values, kind, name)
     for line in (data, orjson.dumps(row)):
         with suppress(ServiceError):
-            for found in _at_once(_all(reader.read([line]))):
-                if found is not None:
-                    history._owned(found[1], found[2], "org")
-
-
-async def _all(found: AsyncIterator[T]) -> list[T]:
-    return [one async for one in found]
-
-
-def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of what waits for nothing, as reads of a SQLite file do not: an event loop would take most of the time."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value
-    raise AssertionError("it waits for something")
+            for _, kind, row in history._rows([history.Line(1, line)], columns):
+                history._owned(kind, row, "org")
 
 
 def fuzz_forms(data: bytes) -> None:
@@ -348,11 +334,10 @@ def _cell(values: Values, kind: str, name: str) -> Any:
 
 
 @cache
-def _history() -> tuple[history.History, dict[str, list[str]]]:
-    """A reader over an empty database, and the columns of each kind of row."""
+def _history_columns() -> dict[str, dict[str, tuple[str, bool]]]:
+    """The columns of each kind of row, as an empty database has them."""
     folder = Path(tempfile.mkdtemp(prefix="parley-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = open_store(folder)
     atexit.register(store.close)
-    columns = {kind: list(history.columns_of(store.database.reader, kind)) for kind in history.TABLES}
-    return history.History(store.database), columns
+    return {kind: history.columns_of(store.database.reader, kind) for kind in history.TABLES}

@@ -8,7 +8,7 @@ from sqlite_utils import Migrations
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.history import History
+from server.history import History, Line
 from server.json_values import struct_from, to_python
 from server.storage import migrations, postgres_migrations
 from server.storage.checking import findings
@@ -115,8 +115,9 @@ async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, e
     assert [await org.shown(upgraded) for org in orgs] == shown
     if engine == "sqlite":
         assert findings(tmp_path / "old" / "parley.db") == []
-    copy, lines = (await Recorder.of_new_org(upgraded, clock)).key.org_id, await exported(upgraded, orgs[0].recorder.key.org_id)
-    await History(upgraded.database).take_in(copy, lines)
+    copy = (await Recorder.of_new_org(upgraded, clock)).key.org_id
+    lines = await exported(upgraded, orgs[0].recorder.key.org_id)
+    await History(upgraded.database).take_in(copy, [Line(number, text) for number, text in enumerate(lines, 1)])
     for org in orgs:
         await org.go_on(upgraded)
     assert await exported(upgraded, copy) == lines
