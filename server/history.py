@@ -21,11 +21,11 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from server.errors import InvalidArgument, NotFound, ServiceError
-from server.history_checks import check_answer, check_document, check_form, check_row, check_size
+from server.history_checks import camel, check_answer, check_document, check_form, check_row, check_size, check_types
 from server.record_secrets import hide_secrets
 from server.secrets import without_secrets
 from server.storage.database import Connection, Database
-from server.storage.history import TABLES, KindRow, Row, Writer, check_types, columns_of, has_session, read_rows
+from server.storage.history import TABLES, KindRow, Row, Writer, columns_of, has_session, read_rows
 from server.storage.history_order import Unit
 from server.storage.scope import Scope
 from server.wire.proto_json import to_json
@@ -179,7 +179,7 @@ def _naming(number: int) -> Iterator[None]:
 
 
 def _line(kind: str, row: Row, secrets: bool) -> str:
-    return _text({"kind": kind, **{_camel(name): _shown(kind, name, value, secrets)
+    return _text({"kind": kind, **{camel(name): _shown(kind, name, value, secrets)
                                    for name, value in row.items() if value is not None}})
 
 
@@ -229,7 +229,7 @@ def _kept(kind: str, name: str, value: Any) -> Any:
         made = message.FromString(ParseDict(value, message()).SerializeToString())
         hide_secrets(made)
     except (ParseError, DecodeError, ValueError, RecursionError):
-        raise InvalidArgument.of(name, "does not have the members of a " + message.DESCRIPTOR.name) from None
+        raise InvalidArgument.of(camel(name), "does not have the members of a " + message.DESCRIPTOR.name) from None
     check_form(kind, name, made)
     return made.SerializeToString()
 
@@ -242,11 +242,6 @@ def _owned(kind: str, row: Row, org_id: str) -> Row:
     body = message.FromString(row["body"])
     body.id, body.org_id = row["id"], org_id
     return {**row, "body": body.SerializeToString()}
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
 
 
 def _snake(name: str) -> str:

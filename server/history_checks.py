@@ -5,7 +5,7 @@ Of one row, and of a chat with its answer. What rows need of one another is for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -141,10 +141,10 @@ def check_row(kind: str, row: Row) -> None:
     """What the types of the columns, and their forms, do not say. Raises InvalidArgument naming the column."""
     for name in _IDS:
         if row.get(name) is not None and parse_id(row[name]) != row[name]:
-            raise InvalidArgument.of(name, "must be a UUID in lower case")
+            raise InvalidArgument.of(camel(name), "must be a UUID in lower case")
     for name in _TIMES:
         if row.get(name, 0) > _LAST_MS:
-            raise InvalidArgument.of(name, f"must be milliseconds since the epoch, at most {_LAST_MS}")
+            raise InvalidArgument.of(camel(name), f"must be milliseconds since the epoch, at most {_LAST_MS}")
     if kind in _STATUSES and row["status"] not in _STATUSES[kind]:
         raise InvalidArgument.of("status", f"must be one of {', '.join(_STATUSES[kind])}")
     if kind == "session":
@@ -158,7 +158,7 @@ def _check_session(row: Row) -> None:
     _check_same(row, body)
     number = body.customer.fields["number"].string_value or None if "number" in body.customer else None
     if row.get("customer_number") != number:
-        raise InvalidArgument.of("customer_number", "must be body.customer.number")
+        raise InvalidArgument.of("customerNumber", "must be body.customer.number")
     request = CreateSessionRequest(name=row.get("name"), expiration_seconds=row["expiration_seconds"])
     refuse(violations_of(request))
 
@@ -168,12 +168,12 @@ def _check_chat(row: Row) -> None:
     _check_same(row, body)
     for name in _TIMES:
         if row[name] != ms_of(getattr(body, name)):
-            raise InvalidArgument.of(name, f"must be the time that body.{name} is")
+            raise InvalidArgument.of(camel(name), f"must be the time that body.{camel(name)} is")
     if row["cost"] < 0:
         raise InvalidArgument.of("cost", "must not be negative")
     if not row["first_seq"] <= row["output_seq"] <= row["last_seq"] + 1:
-        raise InvalidArgument.of("last_seq", "must not come before first_seq and output_seq: the input is from first_seq "
-                                             "on, the answer from output_seq to last_seq")
+        raise InvalidArgument.of("lastSeq", "must not come before firstSeq and outputSeq: the input is from firstSeq on, the "
+                                            "answer from outputSeq to lastSeq")
 
 
 def _check_same(row: Row, body: Chat | Session) -> None:
@@ -181,7 +181,7 @@ def _check_same(row: Row, body: Chat | Session) -> None:
     for name in _OF_BODY[kind]:
         said = getattr(body, name) if not body.DESCRIPTOR.fields_by_name[name].has_presence or body.HasField(name) else None
         if row.get(name) != said:
-            raise InvalidArgument.of(name, f"must be what the body says, which is {said!r}" if said else
+            raise InvalidArgument.of(camel(name), f"must be what the body says, which is {said!r}" if said else
                                      "must not be there: the body does not say it")
 
 
@@ -196,3 +196,34 @@ def check_answer(chat: Row, answered: Sequence[Message]) -> None:
             begun += piece.length
         elif place >= len(output) or (piece.HasField("tool_call") and piece.tool_call >= calls[place]):
             raise InvalidArgument.of(f"record.pieces[{index}]", "is not in what was answered")
+
+
+def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
+    """Raises InvalidArgument naming the column that is missing, unknown or of another type."""
+    for name in row.keys() - columns.keys():
+        raise InvalidArgument.of(camel(name), "is not a member of such a line")
+    for name, (type_, required) in columns.items():
+        value = row.get(name)
+        if value is None and not required:
+            continue
+        if not _fits(value, type_):
+            raise InvalidArgument.of(camel(name), f"must be {_EXPECTED[type_]}")
+
+
+_EXPECTED = {"TEXT": "a string without NUL", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
+
+
+def _fits(value: Any, type_: str) -> bool:
+    if type_ == "INTEGER":
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
+    if type_ == "REAL":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if type_ == "TEXT":
+        return isinstance(value, str) and "\0" not in value  # which PostgreSQL cannot keep
+    return isinstance(value, bytes)
+
+
+def camel(name: str) -> str:
+    """The name of a column as lines have it."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

@@ -515,11 +515,11 @@ async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient,
     (lambda line: '{"kind": "history", "format": "parley", "version": 2}', "line 2: is a history of another"),
     (lambda line: _with(line, seq=-1), "line 2: seq must be an integer"),
     (lambda line: _with(line, seq="1"), "line 2: seq must be an integer"),
-    (lambda line: _with(line, threadId="x"), "line 2: thread_id must be a UUID"),
+    (lambda line: _with(line, threadId="x"), "line 2: threadId must be a UUID"),
     (lambda line: _with(line, body={"role": 1}), "line 2: body does not have the members of a Message"),
     (lambda line: _with(line, body={"role": "user", "content": _deep(60)}), "line 2: body does not have"),
     (lambda line: _with(line, more=1), "line 2: more is not a member"),
-    (lambda line: _with(line, threadId="\0"), "line 2: thread_id must be a string without NUL"),
+    (lambda line: _with(line, threadId="\0"), "line 2: threadId must be a string without NUL"),
 ], ids=["json", "kind", "version", "negative", "text", "id", "body", "deep", "unknown", "nul"])
 async def test_line_that_cannot_be_read_is_named(talk: Talk, change, problem: str) -> None:
     await talk.chat()

@@ -1,20 +1,28 @@
 """Histories taken in: every noun comes back, wherever it breaks off all is whole, and nothing is taken that fails later."""
 
+import functools
 import random
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import orjson
 import pytest
 
-from generated.parley.v1.history_service_pb2 import ExportHistoryRequest
+from generated.parley.v1.chat_service_pb2 import WatchChatRequest
+from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
+from generated.parley.v1.history_service_pb2 import ExportHistoryRequest, ImportHistoryRequest
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
+from server import history as histories
 from server import history_files
 from server.history import History, Line, Taken
 from server.history_files import take_in_file
+from server.ids import new_id, parse_id
 from server.storage.checking import findings
 from server.storage.history import TABLES
 from server.storage.store import open_store
@@ -33,7 +41,7 @@ async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
     async def post(path: str, **body: Any) -> str:
         answer = await http.post(path, headers=org.bearer, json=body)
         assert answer.is_success, answer.text
-        return answer.json()["id"]
+        return parse_id(answer.json()["id"]) or ""
 
     assistant = {"assistantId": org.assistant_id}
     made["tool"] = await post("/tool", **TOOL)
@@ -49,7 +57,8 @@ async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
         {"role": "user", "content": "item"}, {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "done"}])
     transient = {"name": "transient", "credentials": CREDENTIALS}
-    for body in ({**assistant, "input": "plain", "name": "named"}, {**assistant, "input": [{"role": "user", "content": PARTS}]},
+    for body in ({**assistant, "input": "plain", "name": "named"},
+                 {**assistant, "input": [{"role": "user", "content": PARTS}]},
                  {"assistant": transient, "input": "t", "assistantOverrides": {"variableValues": {"name": "Ada"}}},
                  {"squad": {"members": [{"assistant": transient}]}, "input": "s"},
                  {"sessionId": made["session"], "input": "one"}, {"sessionId": made["session"], "input": "two"},
@@ -57,6 +66,7 @@ async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
         made["chat"] = await post("/chat", **body)
     streamed = {**assistant, "input": "streamed in pieces", "stream": True}
     assert (await http.post("/chat", headers=org.bearer, json=streamed)).is_success
+    made["streamed"] = (await http.get("/chat", headers=org.bearer)).json()["results"][0]["id"]
     made["response"] = await post("/v1/responses", model="demo", input="Hi", instructions="Be brief", metadata={"k": "v"},
                                   tools=[{"type": "function", "name": "f", "parameters": {}}], tool_choice="auto",
                                   text={"format": {"type": "text"}}, reasoning={"effort": "low"}, temperature=0.5)
@@ -64,6 +74,7 @@ async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
     completions = f"/api/v1/compatibility/openai/v1/assistants/{org.assistant_id}/chat/completions"
     said = [{"role": "user", "content": "Hello"}]
     await post(completions, messages=said, n=2)
+    made["choices"] = (await http.get("/chat", headers=org.bearer)).json()["results"][0]["id"]
     await post(completions, messages=said, create_session=True)
     for chat in (await http.get("/chat", headers=org.bearer)).json()["results"]:
         for _ in range(2):
@@ -105,7 +116,7 @@ async def test_every_noun_comes_back_byte_for_byte(http: httpx.AsyncClient, serv
         shown, same = [(await http.get(path, headers=one.bearer)).text.replace(one.id, "") for one in (org, empty)]
         if secrets or not any(f"/{noun}/" in path for noun in ("assistant", "squad", "tool")):
             assert orjson.loads(same) == orjson.loads(shown)
-    for body in ({"previousChatId": made["response"].removeprefix("resp_")}, {"sessionId": made["session"]}):
+    for body in ({"previousChatId": made["response"]}, {"sessionId": made["session"]}):
         assert (await http.post("/chat", headers=empty.bearer, json={**body, "input": "on"})).is_success
 
 
@@ -202,3 +213,165 @@ def places(value: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         yield f"{path}.{name}", value, name
         if isinstance(member, dict | list):
             yield from places(member, f"{path}.{name}")
+
+
+def cases(lines: list[str], made: dict[str, str]) -> Iterator[tuple[list[str], str, list[str], list[str]]]:
+    """A line of each kind, with what comes before and after it, and the paths that show it."""
+    rows = [orjson.loads(line) for line in lines]
+
+    def of(kind: str, **members: Any) -> list[str]:
+        return [line for line, row in zip(lines, rows, strict=True)
+                if row["kind"] == kind and members.items() <= row.items()]
+
+    for noun in ("assistant", "squad", "tool"):
+        yield [], *of(noun, id=made[noun]), [], [f"/{noun}", f"/{noun}/{made[noun]}"]
+    for identifier in (made["session"], made["conversation"]):
+        yield [], *of("session", id=identifier), [], [
+            "/session", f"/session/{identifier}", f"/v1/conversations/{identifier}", f"/v1/conversations/{identifier}/items"]
+    for chat in (made["response"], made["streamed"], made["choices"]):
+        [line] = of("chat", id=chat)
+        row = orjson.loads(line)
+        words = of("message", threadId=row["threadId"])[:row["lastSeq"] + 1]
+        reads = ["/chat", f"/chat/{chat}", f"/v1/responses/{chat}", f"/v1/responses/{chat}/input_items",
+                 f"/v1/responses/{chat}?stream=true"]
+        yield words, line, [], reads
+        yield [], words[0], [*words[1:], line], reads
+        yield words[:-1], words[-1], [line], reads
+
+
+async def test_no_line_is_taken_that_fails_later(
+        http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org, empty: Org) -> None:
+    made, history, chats = await say_everything(http, org), HistoryServiceStub(channel), ChatServiceStub(channel)
+    lines = await exported(history, org)
+    chance, outcomes = random.Random(1), Counter[str]()
+    for before, line, after, reads in cases(lines, made):
+        for what, mutant in chance.sample(list(mutants(line)), 25):
+            try:
+                request = ImportHistoryRequest(lines=[*before, mutant, *after])
+                await history.ImportHistory(request, metadata=empty.metadata)
+            except grpc.aio.AioRpcError as error:
+                assert error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION), what
+                assert error.details().startswith("line "), what
+                outcomes["refused"] += 1
+                continue
+            outcomes["taken"] += 1
+            for path in reads:
+                answer = await http.get(path, headers=empty.bearer)
+                assert answer.status_code < 500, (what, path, answer.text)
+            if reads[0] == "/chat":
+                await told(chats, reads[1].removeprefix("/chat/"), empty)
+            await exported(history, empty)
+            assert (await http.delete(reads[1], headers=empty.bearer)).status_code < 500, what
+            await forget_all(http, empty)
+
+    assert min(outcomes["refused"], outcomes["taken"]) > 50
+    assert len(await exported(history, empty)) == 1
+
+
+async def told(chats: ChatServiceStub, chat_id: str, org: Org) -> None:
+    """Read the events of a chat, which may say that it failed."""
+    try:
+        async for _ in chats.WatchChat(WatchChatRequest(id=chat_id), metadata=org.metadata):
+            pass
+    except grpc.aio.AioRpcError as error:
+        assert error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
+
+
+async def forget_all(http: httpx.AsyncClient, org: Org) -> None:
+    """Also what a changed id hid."""
+    for noun in ("assistant", "squad", "tool", "session", "chat"):
+        found = (await http.get(f"/{noun}", headers=org.bearer)).json()
+        for record in found if isinstance(found, list) else found["results"]:
+            await http.delete(f"/{noun}/{record['id']}", headers=org.bearer)
+
+
+WRONG = {
+    "private of another shape": ("session", {"private": {"assistant": []}}, "private.assistant must be an object"),
+    "private with more": ("session", {"private": {"other": {}}}, "private.other is not a member"),
+    "name of 41 characters": ("session", {"name": "x" * 41}, "name must be at most 40 characters"),
+    "session that ends at once": ("session", {"expirationSeconds": 0}, "expirationSeconds must be greater than or equal to 60"),
+    "status": ("session", {"status": "gone"}, "status must be one of active, completed"),
+    "other number": ("session", {"customerNumber": "+1"}, "customerNumber must be body.customer.number"),
+    "time after all times": ("session", {"createdAt": 2**53}, "createdAt must be milliseconds since the epoch, at most"),
+    "chat that runs": ("chat", {"status": "in_progress"}, "status must be one of completed, incomplete"),
+    "answer before its question": ("chat", {"outputSeq": 0, "firstSeq": 1}, "lastSeq must not come before"),
+    "negative cost": ("chat", {"cost": -1}, "cost must not be negative"),
+    "other time": ("chat", {"createdAt": 1}, "createdAt must be the time that body.createdAt is"),
+    "assistant that is none": ("chat", {"assistantId": "x"}, "assistantId must be a UUID"),
+    "other assistant": ("chat", {"assistantId": new_id()}, "assistantId must be what the body"),
+    "pieces of no answer": ("chat", {"record.pieces": [{"choice": 9}]}, "record.pieces[0] is not in what was answered"),
+    "NaN": ("chat", {"body.cost": "NaN"}, "body.cost must be a finite number"),
+    "temperature": ("chat", {"record.request": {"temperature": 3}}, "record.request.temperature must be greater"),
+    "words in the body": ("chat", {"body.messages": [{"role": "user"}]}, "body.messages must be empty"),
+    "deep": ("chat", {"body.input": [[[[]]] * 1], "body.assistantOverrides": {"variableValues": 1}},
+             "body.assistantOverrides.variableValues must be an object"),
+    "too much": ("chat", {"body.input": [[]] * 100_001}, "has more than 100000 values"),
+    "role": ("message", {"body.role": "king"}, "body.role must be in list"),
+    "content": ("message", {"body.content": 1}, "body.content must be a string or an array of parts"),
+    "part": ("message", {"body.content": [{"type": "image_url"}]}, "body.content[0].image_url must be"),
+    "nothing said": ("message", {"body.content": None}, "body.content must be a string or an array"),
+    "tool calls": ("message", {"body.tool_calls": [{}]}, "body.tool_calls[0].function.name must be a string"),
+    "NUL": ("message", {"body.content": [{"type": "x", "y": "\0"}]}, "body.content[0].y must not contain the character NUL"),
+    "masked": ("assistant", {"document": {"credentials": [{"provider": "openai", "apiKey": "****"}]}},
+               "document.credentials[0].apiKey is masked"),
+    "id in the document": ("assistant", {"document": {"id": "x"}}, "document.id is for the server to set"),
+    "NUL in a document": ("assistant", {"document": {"note": "\0"}}, "document.note must not contain the character NUL"),
+    "temperature of a document": ("assistant", {"document": {"model": {"temperature": "hot"}}},
+                                  "document.model.temperature must be a number"),
+    "tool of no type": ("tool", {"document": {"type": 1}}, "document.type must be a string"),
+    "squad of nobody": ("squad", {"document": {"members": []}}, "document.members"),
+}
+
+
+@pytest.mark.parametrize(("kind", "members", "problem"), WRONG.values(), ids=WRONG)
+async def test_row_that_could_not_have_been_made_is_refused_by_its_member(
+        history_of_everything: tuple[list[str], HistoryServiceStub], empty: Org, kind: str, members: dict[str, Any],
+        problem: str) -> None:
+    lines, history = history_of_everything
+    rows = [orjson.loads(line) for line in lines]
+    at = next(at for at, row in enumerate(rows) if row["kind"] == kind and row.get("record", {}).get("pieces") != [])
+    for path, value in members.items():
+        *holders, name = path.split(".")
+        functools.reduce(dict.__getitem__, holders, rows[at])[name] = value
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await history.ImportHistory(ImportHistoryRequest(lines=[orjson.dumps(row).decode() for row in rows]),
+                                    metadata=empty.metadata)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details().startswith(f"line {at + 1}: {problem}")
+    assert len(await exported(history, empty)) == 1
+
+
+@pytest.fixture
+async def history_of_everything(http: httpx.AsyncClient, channel: grpc.aio.Channel,
+                                org: Org) -> tuple[list[str], HistoryServiceStub]:
+    await say_everything(http, org)
+    history = HistoryServiceStub(channel)
+    return await exported(history, org), history
+
+
+async def test_lines_are_read_outside_of_the_event_loop(service: Service, org: Org, empty: Org,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    store, threads = service.store, set[int]()
+    lines = [line async for batch in History(store.database).export(org.id, None, secrets=True) for line in batch]
+    read = histories._row
+
+    def noted(*given: Any) -> Any:
+        threads.add(threading.get_ident())
+        return read(*given)
+
+    monkeypatch.setattr(histories, "_row", noted)
+    await History(store.database).take_in(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
+
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_lines_are_read_some_at_a_time(service: Service, empty: Org) -> None:
+    """So that nobody waits long for another's, and a caller that has gone away is not read on for."""
+    lines = [Line(number, "x" * 40_000) for number in range(10)]
+
+    slices = list(histories._slices(lines))
+
+    assert [len(some) for some in slices] == [2] * 5

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
-from server.errors import FailedPrecondition, InvalidArgument
+from server.errors import FailedPrecondition
 from server.storage import threads
 from server.storage.database import Connection
 from server.storage.history_order import Unit, in_order
@@ -260,28 +260,3 @@ def _check_same(table: Table, known: Mapping[str, Any], row: Row) -> None:
             for name, value in row.items()):  # equal messages need not have equal bytes
         raise FailedPrecondition("is not what is there: this conversation went on in another way since the export; import "
                                  "it into another database, or delete it here first")
-
-
-def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
-    """Raises InvalidArgument naming the column that is missing, unknown or of another type."""
-    for name in row.keys() - columns.keys():
-        raise InvalidArgument.of(name, "is not a member of such a line")
-    for name, (type_, required) in columns.items():
-        value = row.get(name)
-        if value is None and not required:
-            continue
-        if not _fits(value, type_):
-            raise InvalidArgument.of(name, f"must be {_EXPECTED[type_]}")
-
-
-_EXPECTED = {"TEXT": "a string without NUL", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
-
-
-def _fits(value: Any, type_: str) -> bool:
-    if type_ == "INTEGER":
-        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
-    if type_ == "REAL":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if type_ == "TEXT":
-        return isinstance(value, str) and "\0" not in value  # which PostgreSQL cannot keep
-    return isinstance(value, bytes)

@@ -204,7 +204,7 @@ def fuzz_history(data: bytes) -> None:
     row: dict[str, Any] = {"kind": kind}
     for _ in range(values.below(16)):
         name = values.one_of(names)
-        row[history._camel(name)] = _cell(values, kind, name)
+        row[history.camel(name)] = _cell(values, kind, name)
     for line in (data, orjson.dumps(row)):
         with suppress(ServiceError):
             for _, kind, row in history._rows([history.Line(1, line)], columns):

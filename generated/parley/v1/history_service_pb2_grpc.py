@@ -30,9 +30,12 @@ class HistoryServiceStub:
     any length that is read as it comes has no good form over HTTP, and the mirrored interfaces have none. Not for publishable
     keys.
 
-    A file is a line that says what it is, then a line each for assistants and squads, sessions, chats, forks and messages,
-    ordered by id, the members of each by name. The same history always gives the same bytes, also after it was imported into
-    an empty org. Exchanges that are still running are left out.
+    A file is a line that says what it is, then a line each for assistants, squads, tools and sessions, ordered by id, then for
+    forks, messages and chats: a conversation before those that continue it, and each chat after its messages. The members of a
+    line are ordered by name. The same history always gives the same bytes, also after it was imported into an empty org.
+    Exchanges that are still running are left out.
+
+    An id belongs to its org: what another org has under the same one is another record, and is not told of.
     """
 
     def __init__(self, channel):
@@ -58,9 +61,12 @@ class HistoryServiceServicer:
     any length that is read as it comes has no good form over HTTP, and the mirrored interfaces have none. Not for publishable
     keys.
 
-    A file is a line that says what it is, then a line each for assistants and squads, sessions, chats, forks and messages,
-    ordered by id, the members of each by name. The same history always gives the same bytes, also after it was imported into
-    an empty org. Exchanges that are still running are left out.
+    A file is a line that says what it is, then a line each for assistants, squads, tools and sessions, ordered by id, then for
+    forks, messages and chats: a conversation before those that continue it, and each chat after its messages. The members of a
+    line are ordered by name. The same history always gives the same bytes, also after it was imported into an empty org.
+    Exchanges that are still running are left out.
+
+    An id belongs to its org: what another org has under the same one is another record, and is not told of.
     """
 
     def ExportHistory(self, request, context):
@@ -75,10 +81,11 @@ class HistoryServiceServicer:
 
     def ImportHistory(self, request, context):
         """Takes in some lines of an export, in the order of the export. All of them are taken in, or none. What is there already
-        is left as it is and counted, so that an import that broke off is simply run again.
+        is left as it is and counted, so that an import that broke off is simply run again. A line is held to the rules that the
+        methods have which make such records.
 
-        Errors: INVALID_ARGUMENT naming the line that cannot be read; FAILED_PRECONDITION naming the line that contradicts what
-        is there.
+        Errors: INVALID_ARGUMENT naming the line that cannot be read, and its member; FAILED_PRECONDITION naming the line that
+        contradicts what is there, or that needs what is neither there nor in the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,9 +117,12 @@ class HistoryService:
     any length that is read as it comes has no good form over HTTP, and the mirrored interfaces have none. Not for publishable
     keys.
 
-    A file is a line that says what it is, then a line each for assistants and squads, sessions, chats, forks and messages,
-    ordered by id, the members of each by name. The same history always gives the same bytes, also after it was imported into
-    an empty org. Exchanges that are still running are left out.
+    A file is a line that says what it is, then a line each for assistants, squads, tools and sessions, ordered by id, then for
+    forks, messages and chats: a conversation before those that continue it, and each chat after its messages. The members of a
+    line are ordered by name. The same history always gives the same bytes, also after it was imported into an empty org.
+    Exchanges that are still running are left out.
+
+    An id belongs to its org: what another org has under the same one is another record, and is not told of.
     """
 
     @staticmethod
