@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from google.protobuf.json_format import ParseDict, ParseError
@@ -31,7 +31,8 @@ from server.storage.scope import Scope
 from server.wire.proto_json import to_json
 
 HEADER = {"kind": "history", "format": "parley", "version": 1}
-_READ_CHARACTERS = 1 << 16
+_SLICE_BYTES = 1 << 16
+T = TypeVar("T")
 _BATCH_CHARACTERS = 1 << 20  # gRPC clients take 4 MB unless told otherwise
 _MESSAGES: dict[tuple[str, str], type[AnyMessage]] = {
     ("session", "body"): Session, ("session", "state"): ConversationState, ("chat", "body"): Chat,
@@ -70,8 +71,8 @@ class Taken(NamedTuple):
 class History:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reading = asyncio.Semaphore()
-        """One thread at a time reads lines, whoever sent them."""
+        self._thread = asyncio.Semaphore()
+        """One thread at a time reads and writes lines, whoever sends or gets them."""
 
     async def export(self, org_id: str, session_id: str | None, *, secrets: bool) -> AsyncIterator[list[str]]:
         """The lines of an org, or of one session, some at a time, as they are at this moment. Raises NotFound.
@@ -82,10 +83,18 @@ class History:
             if session_id is not None and not await snapshot.run(
                     lambda connection: has_session(connection, Scope(org_id), session_id)):
                 raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-            batches = await snapshot.run(
-                lambda connection: _batches(_units(read_rows(connection, org_id, session_id), secrets)))
-            while batch := await snapshot.run(lambda _: next(batches, None)):
-                yield batch
+            some = await snapshot.run(lambda connection: _slices(read_rows(connection, org_id, session_id), _length))
+            batch, size = [_text(HEADER)], 0
+            while units := await snapshot.run(lambda _: next(some, None)):
+                async with self._thread:
+                    made = await asyncio.to_thread(_lines, units, secrets)
+                for lines, length in made:
+                    if size + length > _BATCH_CHARACTERS:
+                        yield batch
+                        batch, size = [], 0
+                    batch += lines
+                    size += length
+            yield batch
 
     async def take_in(self, org_id: str, lines: Iterable[Line]) -> Taken:
         """Put lines into an org, all of them or none.
@@ -102,25 +111,29 @@ class History:
         """
         columns = await self._database.read(
             lambda connection: {kind: columns_of(connection, kind) for kind in TABLES})
-        for some in _slices(lines):
-            async with self._reading:
+        for some in _slices(lines, lambda line: len(line.text)):
+            async with self._thread:
                 rows = await asyncio.to_thread(_rows, some, columns)
             for row in rows:
                 yield row
 
 
-def _slices(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Lines that take some milliseconds to read, or one: whoever goes away is not read on for."""
-    some: list[Line] = []
+def _slices(parts: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]]:
+    """As many parts as take some milliseconds, or one: nobody waits long for another's, and what is left is left soon."""
+    some: list[T] = []
     size = 0
-    for line in lines:
-        some.append(line)
-        size += len(line.text)
-        if size > _READ_CHARACTERS:
+    for part in parts:
+        some.append(part)
+        size += length(part)
+        if size > _SLICE_BYTES:
             yield some
             some, size = [], 0
     if some:
         yield some
+
+
+def _length(unit: Unit[KindRow]) -> int:
+    return sum(len(value) if isinstance(value, bytes) else 8 for _, row in unit for value in row.values())
 
 
 def _rows(lines: Iterable[Line], columns: dict[str, Any]) -> list[NumberedRow]:
@@ -132,24 +145,10 @@ def _rows(lines: Iterable[Line], columns: dict[str, Any]) -> list[NumberedRow]:
     return found
 
 
-def _units(units: Iterable[Unit[KindRow]], secrets: bool) -> Iterator[list[str]]:
-    yield [_text(HEADER)]
-    for unit in units:
-        yield [_line(kind, row, secrets) for kind, row in unit]
-
-
-def _batches(units: Iterable[list[str]]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for unit in units:
-        length = sum(map(len, unit))
-        if batch and size + length > _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-        batch += unit
-        size += length
-    if batch:
-        yield batch
+def _lines(units: Iterable[Unit[KindRow]], secrets: bool) -> list[tuple[list[str], int]]:
+    """The lines of each unit, and how long they are together."""
+    made = [[_line(kind, row, secrets) for kind, row in unit] for unit in units]
+    return [(lines, sum(map(len, lines))) for lines in made]
 
 
 def _write(connection: Connection, org_id: str, rows: Sequence[NumberedRow]) -> Taken:

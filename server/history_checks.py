@@ -72,7 +72,7 @@ def check_document(kind: str, name: str, document: dict[str, Any]) -> None:
 
 def _check_stored(kind: str, document: dict[str, Any]) -> None:
     _CHECKED[kind](document, "document")
-    for name in document.keys() & SERVER_MEMBERS:
+    for name in sorted(document.keys() & SERVER_MEMBERS):
         raise InvalidArgument.of(f"document.{name}", f"is for the server to set; it is the line's own {name}")
     restore_secrets({"document": document}, {})
 
@@ -172,8 +172,8 @@ def _check_chat(row: Row) -> None:
     if row["cost"] < 0:
         raise InvalidArgument.of("cost", "must not be negative")
     if not row["first_seq"] <= row["output_seq"] <= row["last_seq"] + 1:
-        raise InvalidArgument.of("lastSeq", "must not come before firstSeq and outputSeq: the input is from firstSeq on, the "
-                                            "answer from outputSeq to lastSeq")
+        raise InvalidArgument.of("lastSeq", "must not come before firstSeq and outputSeq: the input is from firstSeq on, "
+                                            "the answer from outputSeq to lastSeq")
 
 
 def _check_same(row: Row, body: Chat | Session) -> None:

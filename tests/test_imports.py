@@ -245,7 +245,7 @@ async def test_no_line_is_taken_that_fails_later(
     lines = await exported(history, org)
     chance, outcomes = random.Random(1), Counter[str]()
     for before, line, after, reads in cases(lines, made):
-        for what, mutant in chance.sample(list(mutants(line)), 25):
+        for what, mutant in chance.sample(list(mutants(line)), 15):
             try:
                 request = ImportHistoryRequest(lines=[*before, mutant, *after])
                 await history.ImportHistory(request, metadata=empty.metadata)
@@ -264,7 +264,7 @@ async def test_no_line_is_taken_that_fails_later(
             assert (await http.delete(reads[1], headers=empty.bearer)).status_code < 500, what
             await forget_all(http, empty)
 
-    assert min(outcomes["refused"], outcomes["taken"]) > 50
+    assert min(outcomes["refused"], outcomes["taken"]) > 30
     assert len(await exported(history, empty)) == 1
 
 
@@ -289,7 +289,7 @@ WRONG = {
     "private of another shape": ("session", {"private": {"assistant": []}}, "private.assistant must be an object"),
     "private with more": ("session", {"private": {"other": {}}}, "private.other is not a member"),
     "name of 41 characters": ("session", {"name": "x" * 41}, "name must be at most 40 characters"),
-    "session that ends at once": ("session", {"expirationSeconds": 0}, "expirationSeconds must be greater than or equal to 60"),
+    "session that ends at once": ("session", {"expirationSeconds": 0}, "expirationSeconds must be greater than or equal"),
     "status": ("session", {"status": "gone"}, "status must be one of active, completed"),
     "other number": ("session", {"customerNumber": "+1"}, "customerNumber must be body.customer.number"),
     "time after all times": ("session", {"createdAt": 2**53}, "createdAt must be milliseconds since the epoch, at most"),
@@ -351,27 +351,28 @@ async def history_of_everything(http: httpx.AsyncClient, channel: grpc.aio.Chann
     return await exported(history, org), history
 
 
-async def test_lines_are_read_outside_of_the_event_loop(service: Service, org: Org, empty: Org,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    store, threads = service.store, set[int]()
-    lines = [line async for batch in History(store.database).export(org.id, None, secrets=True) for line in batch]
-    read = histories._row
+async def test_lines_are_read_and_written_outside_of_the_event_loop(service: Service, org: Org, empty: Org,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[int]] = {}
 
-    def noted(*given: Any) -> Any:
-        threads.add(threading.get_ident())
-        return read(*given)
+    def note(name: str) -> None:
+        work, seen = getattr(histories, name), threads.setdefault(name, set())
+        monkeypatch.setattr(histories, name, lambda *given: seen.add(threading.get_ident()) or work(*given))
 
-    monkeypatch.setattr(histories, "_row", noted)
-    await History(store.database).take_in(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
+    note("_row")
+    note("_line")
+    history = History(service.store.database)
+    lines = [line async for batch in history.export(org.id, None, secrets=True) for line in batch]
+    await history.take_in(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
 
-    assert threads
-    assert threading.get_ident() not in threads
+    assert all(threads.values())
+    assert threading.get_ident() not in threads["_row"] | threads["_line"]
 
 
-async def test_lines_are_read_some_at_a_time(service: Service, empty: Org) -> None:
+async def test_lines_are_read_some_at_a_time() -> None:
     """So that nobody waits long for another's, and a caller that has gone away is not read on for."""
     lines = [Line(number, "x" * 40_000) for number in range(10)]
 
-    slices = list(histories._slices(lines))
+    slices = list(histories._slices(lines, lambda line: len(line.text)))
 
     assert [len(some) for some in slices] == [2] * 5
