@@ -119,6 +119,11 @@ class Agent:
         return self.member.settings
 
     @property
+    def takes_instructions(self) -> bool:
+        """Whether everyone who may answer lets callers instruct the model."""
+        return all(member.settings.allows_system_messages for member in self.members or (self.member,))
+
+    @property
     def variable_values(self) -> dict[str, Any]:
         """The values for templates; the request's win over those of the squad."""
         return self.values_for(self.member)

@@ -59,6 +59,7 @@ from server.knowledge import KnowledgeBases
 from server.limits import Limits
 from server.recovery import Recovery
 from server.retention import Retention
+from server.room import Room
 from server.rounds import Rounds
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -164,11 +165,14 @@ class App:
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         self._recovery = Recovery(store.chats, store.peers)
+        self.room = Room(store.usage, conversation=settings.conversation_bytes,
+                          publishable_conversation=settings.publishable_conversation_bytes,
+                          publishable_key=settings.publishable_key_bytes)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
                         Transports(self._account), KnowledgeBases(self._asking),
-                        SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery)
+                        SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
         agents = Agents(store)
-        turns = Turns(store, agents, clock)
+        turns = Turns(store, agents, clock, self.room)
         self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,
                                 self._key_ends.told)
         self._retention = Retention(store, settings.retention_days, clock)
@@ -231,6 +235,7 @@ class App:
         await self._deliveries.close()
         await self._recovery.close()
         await self._streams.close()
+        await self.room.close()
         await self._tools.close()
         await self._poster.close()
         await self._providers.close()
@@ -255,7 +260,7 @@ class App:
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
             ResponseService(engine, streams, turns, agents, store.chats), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(streams, turns, store.sessions, clock), server)
+            ConversationService(streams, turns, store.sessions, clock, self.room), server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(History(store.database)), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(

@@ -104,6 +104,16 @@ class Settings(BaseSettings):
     server_calls: int = Field(default=8_000, ge=1)
     """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would wait in gRPC,
     where nobody counts them."""
+    publishable_request_bytes: int = Field(default=256 << 10, ge=1)
+    """How many bytes a request may have that comes with a publishable key."""
+    publishable_day_bytes: int = Field(default=1 << 30, ge=1)
+    """How many bytes of requests a publishable key may send in a day."""
+    publishable_key_bytes: int = Field(default=16 << 30, ge=1)
+    """How many bytes may be on record of what was made with a publishable key."""
+    publishable_conversation_bytes: int = Field(default=4 << 20, ge=1)
+    """How many bytes a conversation may hold that goes on with a publishable key."""
+    conversation_bytes: int = Field(default=64 << 20, ge=1)
+    """The same, whatever the key. Every turn reads all of it."""
     call_seconds: float = Field(default=900, gt=0)
     """How long a call may take that is no stream; more than a model call may."""
     message_seconds: float = Field(default=30, gt=0)

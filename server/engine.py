@@ -25,9 +25,11 @@ from server.exchange import Outcome, RoundOver, Run, Turn
 from server.fitting import fit, present
 from server.idempotency import on_record, recorded
 from server.ids import new_id
+from server.instructing import check_turn
 from server.knowledge import KnowledgeBases
 from server.messages import text_of
 from server.recovery import Recovery
+from server.room import Room
 from server.rounds import MOST_ROUNDS, Rounds
 from server.session_turns import SessionTurns
 from server.storage.chats import Exchange
@@ -50,7 +52,7 @@ class Engine:
     def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
                  model_timeout_seconds: float, transports: Transports | None = None,
                  knowledge: KnowledgeBases | None = None, session_turns: SessionTurns | None = None,
-                 recovery: Recovery | None = None) -> None:
+                 recovery: Recovery | None = None, room: Room | None = None) -> None:
         self._store = store
         self._rounds = rounds
         self._prices = prices
@@ -60,6 +62,7 @@ class Engine:
         self._transports = transports or Transports(None)
         self._session_turns = session_turns or SessionTurns(store.peers)
         self._recovery = recovery or Recovery(store.chats, store.peers)
+        self._room = room or Room()
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -93,6 +96,9 @@ class Engine:
 
     async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:
         history = await self._history(turn)
+        check_turn(turn, history)
+        if not turn.summarises:
+            self._room.check(turn.caller, history, turn.said)
         if turn.summarises:
             turn = replace(turn, said=[summary_request([*history, *turn.said])])
             history = []
@@ -194,7 +200,7 @@ class Engine:
         if error is not None:
             chat.error.CopyFrom(error)
         if run.turn.summarises:
-            answered = [summary_of(answered[-1])]
+            answered = [summary_of(answered[-1], "user" if run.turn.caller.is_publishable else "system")]
         if run.turn.carriage:
             run.deliveries = self._transports.carry(chat, run.turn.carriage, answered)
         if run.turn.keeps:

@@ -2,11 +2,13 @@
 
     ServiceError
     ├── InvalidArgument      400  the request is wrong; names the fields
-    │   └── IdempotencyKeyReused  the key belongs to another request
+    │   ├── IdempotencyKeyReused  the key belongs to another request
+    │   └── TooLarge         413  more bytes than this key may send at once
     ├── Unauthenticated      401  no key, or not one of ours
     ├── PermissionDenied     403  a key of the wrong kind
     ├── NotFound             404  absent, or another org's
     ├── FailedPrecondition   400  right request, wrong state
+    │   └── ConversationFull      it holds as much as it may
     ├── Aborted              409  two callers in each other's way
     │   ├── IdempotencyKeyInUse   the first request with the key still runs
     │   ├── ChangedMeanwhile      others changed the record first, again and again
@@ -104,6 +106,16 @@ class FailedPrecondition(ServiceError):
     reason = "FAILED_PRECONDITION"
 
 
+class ConversationFull(FailedPrecondition):
+    """Nothing more can be said in a conversation. `held` and `most` are bytes."""
+
+    reason = "CONVERSATION_FULL"
+
+    def __init__(self, held: int, most: float) -> None:
+        super().__init__(f"the conversation holds {held} bytes and has no room for this message: it may hold {most:.0f} "
+                         "with this kind of key; begin a new one, from a summary (POST /v1/responses/compact) if need be")
+
+
 class Aborted(ServiceError):
     code = StatusCode.ABORTED
     http_status = 409
@@ -144,6 +156,17 @@ class SessionBusy(Aborted):
     def __init__(self, waited_seconds: float) -> None:
         super().__init__(f"the session is still busy with an earlier message after {waited_seconds:g} s; try again when "
                          "that is answered", retry_after=1)
+
+
+class TooLarge(InvalidArgument):
+    """A request has more bytes than its key may send at once."""
+
+    http_status = 413
+    reason = "REQUEST_TOO_LARGE"
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(f"the request has {size} bytes, and may have {most} with a publishable key; send less at once, or "
+                         "send it with an api or a secret key")
 
 
 class AnswerLost(Aborted):

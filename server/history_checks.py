@@ -18,12 +18,13 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest
 from server.clock import ms_of
-from server.documents import SERVER_MEMBERS, check_assistant, check_squad, check_tool, restore_secrets
+from server.documents import SERVER_MEMBERS, check_assistant, check_squad, check_tool
 from server.errors import InvalidArgument
 from server.ids import parse_id
 from server.inputs import check_message
 from server.json_values import struct_from, to_python
 from server.messages import tool_calls_of
+from server.secrets import restore_secrets
 from server.validation import nul_in, refuse, violations_of
 from server.walk import MOST_VALUES, check_values
 

@@ -19,7 +19,13 @@ from server.parts import check_part
 from server.summaries import text_of_compaction
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
+INSTRUCTING = ("system", "developer")
+"""The roles whose messages instruct the model."""
+COMPACTIONS = ("compaction", "compaction_summary")
+"""The types of items that come back as such a message."""
 _MOST_MESSAGES = 10_000
+_MOST_TOOLS = 128
+"""As many as a request may offer."""
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
@@ -36,6 +42,7 @@ def parse_input(value: Value, field: str = "input") -> list[Message]:
         return [message]
     if kind != "list_value":
         raise InvalidArgument.of(field, "must be a string or an array of messages")
+    _check_count(len(value.list_value.values), field)
     return parse_messages(to_python(value), field)
 
 
@@ -43,8 +50,7 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
     """The messages in an array. Raises InvalidArgument naming the place."""
     if not items and not may_be_empty:
         raise InvalidArgument.of(field, "must hold at least one message")
-    if len(items) > _MOST_MESSAGES:
-        raise InvalidArgument.of(field, f"must hold at most {_MOST_MESSAGES} messages, this one has {len(items)}")
+    _check_count(len(items), field)
     messages: list[Message] = []
     calling = False
     for index, item in enumerate(items):
@@ -58,6 +64,11 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
     for index, message in enumerate(messages):
         _check_size(message, f"{field}[{index}]")
     return messages
+
+
+def _check_count(count: int, field: str) -> None:
+    if count > _MOST_MESSAGES:
+        raise InvalidArgument.of(field, f"must hold at most {_MOST_MESSAGES} messages, this one has {count}")
 
 
 def _check_size(message: Message, field: str) -> None:
@@ -117,8 +128,10 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
         raise InvalidArgument.of(f"{field}.mode", "must be auto or required")
     if not isinstance(tools, list):
         raise InvalidArgument.of(f"{field}.tools", "must be an array of tools, each with its type and its name")
+    if len(tools) > _MOST_TOOLS:
+        raise InvalidArgument.of(f"{field}.tools", f"must name at most {_MOST_TOOLS} tools, this one names {len(tools)}")
     chosen = [parse_tool_choice(tool, f"{field}.tools[{index}]") for index, tool in enumerate(tools)]
-    names = [one["function"]["name"] for one in chosen if isinstance(one, dict) and "function" in one]
+    names = {one["function"]["name"] for one in chosen if isinstance(one, dict) and "function" in one}
     return {"type": "allowed_tools", "mode": mode, "names": names}
 
 
@@ -180,7 +193,7 @@ def _message(item: Any, field: str) -> Message:
         return _function_call(item, field)
     if item.get("type") == "function_call_output":
         return _function_call_output(item, field)
-    if item.get("type") in ("compaction", "compaction_summary"):
+    if item.get("type") in COMPACTIONS:
         return _compaction(item, field)
     role = item.get("role")
     if role not in ROLES:

@@ -5,7 +5,9 @@ The only place that catches every exception, and the only one that turns errors 
 
 import asyncio
 import math
+import sys
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +15,7 @@ from urllib.parse import quote
 import grpc
 import structlog
 from google.protobuf import any_pb2
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from server.access import admits, check_sent, needs_key
@@ -31,13 +33,13 @@ from server.errors import (
 )
 from server.idempotency import Idempotency
 from server.ids import new_id
-from server.json_values import MAX_DEPTH, nests_too_deeply
 from server.key_ends import KeyEnds
 from server.limits import Limits
 from server.open_methods import OpenMethods
 from server.storage.keys import Caller, Keys
 from server.traffic import Traffic
 from server.validation import check, nul_in
+from server.walk import check_values, without_nan
 from server.wire.errors import door_of, header_of, http_status
 
 log = structlog.get_logger()
@@ -52,6 +54,12 @@ _LONGEST_KEY = 256
 _KEYLESS_SECONDS = 3
 """How long a caller without a key may take to send a message. So little that it need not be counted while it waits: others
 could otherwise keep Envoy from asking for health."""
+_LONG = 64 << 10
+"""Bytes of a request. A longer one takes longer than others are to wait for the loop."""
+_LONG_ONES = ThreadPoolExecutor(1, "long-requests")
+"""One at a time: 4 MB of empty values are 150 MB until they are counted."""
+_MANY = 1_000
+"""Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
@@ -110,10 +118,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
             enter(call)
-            request = _parsed(parse, raw)
-            if call.caller is not None and call.caller.is_publishable:
-                check_sent(request)
-            check(request)
+            if call.caller is not None:
+                self._limits.take_bytes(call.caller, len(raw))
+            request = (await asyncio.get_running_loop().run_in_executor(_LONG_ONES, _read, parse, raw, call.caller)
+                       if len(raw) > _LONG else _read(parse, raw, call.caller))
+            del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
             return answer
@@ -204,7 +213,7 @@ def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[An
     """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN."""
     make = (grpc.stream_stream_rpc_method_handler if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler)
-    return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
+    return make(guarded, request_deserializer=None, response_serializer=_readable(handler.response_serializer))
 
 
 def _check_access(call: Call, caller: Caller | None) -> None:
@@ -270,19 +279,35 @@ def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:
     return Call(given if given.isascii() and given.isprintable() and given else new_id(), method, metadata)
 
 
-def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
+def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> Any:
+    """The request in some bytes, once it is known to be sound. Raises InvalidArgument or PermissionDenied."""
     try:
         request = parse(raw)
     except DecodeError:
         # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
         raise _unreadable("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
+    values = check_values(request, named=_in_body)
     if b"\0" in raw and (field := nul_in(request)) not in (None, *_PATH_IDS):
-        # An HTTP caller's whole body is the document.
-        field = field.removeprefix("document.").removeprefix("patch.")
-        raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
-    if nests_too_deeply(request):
-        raise _unreadable(f"JSON in the request must not be nested deeper than {MAX_DEPTH} levels")
+        raise InvalidArgument.of(_in_body(field), "must not contain the character NUL (U+0000); leave it out")
+    if caller is not None and caller.is_publishable:
+        check_sent(request)
+    check(request, only_first=values > _MANY)
     return request
+
+
+def _readable(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """The same, of answers that JSON can say: what was stored with NaN in it would make all of its list unreadable."""
+
+    def serialized(answer: Any) -> bytes:
+        raw = serialize(answer)
+        return serialize(answer) if isinstance(answer, Message) and without_nan(raw, answer) else raw
+
+    return serialized
+
+
+def _in_body(field: str) -> str:
+    """A member as an HTTP caller knows it, whose whole body is the document."""
+    return field.removeprefix("document.").removeprefix("patch.")
 
 
 def _unreadable(message: str) -> InvalidArgument:
@@ -291,6 +316,10 @@ def _unreadable(message: str) -> InvalidArgument:
 
 async def _refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError,
                   headers: tuple[tuple[str, str], ...]) -> None:
+    # gRPC keeps a refused call in a cycle. What led to the error, and the request with it, would wait for the collector.
+    for led in (error, sys.exception()):
+        if led is not None:
+            led.__traceback__ = led.__context__ = led.__cause__ = None
     trailing: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id), *headers]
     if error.retry_after is not None:
         trailing += [("retry-after", str(max(1, math.ceil(error.retry_after)))),

@@ -6,7 +6,6 @@ Does not parse or print JSON text. Numbers are doubles, so integers beyond 2**53
 from math import isfinite
 from typing import Any
 
-from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
 MAX_DEPTH = 30
@@ -19,7 +18,7 @@ _EXACT = 2.0**53
 def to_python(value: Value | Struct | ListValue) -> Any:
     """Return dicts, lists, str, bool, None, float, and int for integral numbers below 2**53.
 
-    Raises ValueError for NaN and infinities, which JSON cannot say.
+    NaN and infinities are None, as JSON has them: requests bring none, and old records must not be lost for theirs.
     """
     if isinstance(value, Struct):
         return {key: _plain(member) for key, member in value.fields.items()}
@@ -45,30 +44,6 @@ def struct_from(members: dict[str, Any]) -> Struct:
     return message
 
 
-def nests_too_deeply(message: Message) -> bool:
-    """Whether any JSON in a message has more than MAX_DEPTH levels: answers that hold it could not be read."""
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        for part in value if field.is_repeated else (value,):
-            if isinstance(part, Value | Struct | ListValue):
-                if not _fits(part, MAX_DEPTH):
-                    return True
-            elif nests_too_deeply(part):
-                return True
-    return False
-
-
-def _fits(value: Value | Struct | ListValue, depth: int) -> bool:
-    if isinstance(value, Value):
-        kind = value.WhichOneof("kind")
-        if kind not in ("struct_value", "list_value"):
-            return True
-        value = getattr(value, kind)
-    inner = value.fields.values() if isinstance(value, Struct) else value.values
-    return depth > 0 and all(_fits(member, depth - 1) for member in inner)
-
-
 def _plain(value: Value) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
@@ -84,9 +59,9 @@ def _plain(value: Value) -> Any:
     return None
 
 
-def _number(number: float) -> int | float:
+def _number(number: float) -> int | float | None:
     if not isfinite(number):
-        raise ValueError("NaN and infinity are not JSON")
+        return None
     return int(number) if number.is_integer() and -_EXACT < number < _EXACT else number
 
 

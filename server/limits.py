@@ -1,4 +1,5 @@
-"""How much each key, each org and the whole server may do: requests a minute, and calls at a time, streams included.
+"""How much each key, each org and the whole server may do: requests a minute, and calls at a time, streams included; of a
+publishable key also how many bytes a request and a day may have.
 
 Kept in the memory of one process; of several workers each gives its share. What is refused takes nothing from any limit.
 Callers without a key never count among those with one: they have places of their own, which no setting takes away. Knows
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from server.config import Settings
-from server.errors import Overloaded, RateLimited, ResourceExhausted
+from server.errors import Overloaded, RateLimited, ResourceExhausted, TooLarge
 from server.storage.keys import Caller
 
 _SECOND = 1_000_000_000
@@ -23,6 +24,7 @@ _ALL = ""
 _MOST_KEYLESS = {"keyless": 64, "open streams": 32, "strangers": 64}
 """Calls at a time of each process, by what they are; see Limits. Not keys' ids either."""
 _MOST_BUCKETS = 100_000
+_MINUTES_OF_A_DAY = 24 * 60
 _AGAIN_SECONDS = 1
 """When to try again where no time is known: a call ends when it ends."""
 
@@ -60,13 +62,13 @@ class Buckets:
         self._full_at: dict[str, int] = {}
         """In the order of use, so that the first is the one to forget when there are too many."""
 
-    def wait(self, name: str, now: int) -> int:
-        """How long there is no token; takes none."""
-        return max(0, self._full_at.get(name, now) + self._interval - self._capacity - now)
+    def wait(self, name: str, now: int, tokens: int = 1) -> int:
+        """How long there are not so many tokens; takes none."""
+        return max(0, self._full_at.get(name, now) + tokens * self._interval - self._capacity - now)
 
-    def take(self, name: str, now: int) -> None:
-        """Take a token that `wait` has said is there."""
-        self._full_at[name] = max(self._full_at.pop(name, now), now) + self._interval
+    def take(self, name: str, now: int, tokens: int = 1) -> None:
+        """Take tokens that `wait` has said are there."""
+        self._full_at[name] = max(self._full_at.pop(name, now), now) + tokens * self._interval
         if len(self._full_at) > self._most:
             del self._full_at[next(iter(self._full_at))]
 
@@ -84,6 +86,8 @@ class Limits:
         self._clock = clock
         self._keys = _buckets(settings.key_requests_per_minute, settings.key_burst, workers)
         self._orgs = _buckets(settings.org_requests_per_minute, settings.org_burst, workers)
+        self._request_bytes, self._day_bytes = settings.publishable_request_bytes, settings.publishable_day_bytes
+        self._days = Buckets(self._day_bytes / _MINUTES_OF_A_DAY / workers, self._day_bytes / workers)
         most = (settings.key_calls, settings.org_calls, settings.server_calls)
         self._most_of_key, self._most_of_org, most_of_all = (
             math.ceil(calls / workers) if settings.limits else math.inf for calls in most)
@@ -113,6 +117,22 @@ class Limits:
             self._orgs.take(caller.org_id, now)
         key, org = self._keys.standing(caller.key_id, now, of_key), self._orgs.standing(caller.org_id, now, of_org)
         return key if (-key.wait, key.remaining) <= (-org.wait, org.remaining) else org
+
+    def take_bytes(self, caller: Caller | None, size: int) -> None:
+        """Take the bytes of a request that a publishable key sends from what it may send in a day.
+
+        Raises TooLarge for more than a request may have, RateLimited for more than is left of the day.
+        """
+        if caller is None or not caller.is_publishable or not self._is_on:
+            return
+        if size > self._request_bytes:
+            raise TooLarge(size, self._request_bytes)
+        now = self._clock()
+        if wait := self._days.wait(caller.key_id, now, size):
+            raise RateLimited(f"a publishable key may send {self._day_bytes} bytes a day, and this one has; try again in "
+                              f"{_duration(wait)}, or use an api or a secret key", reason="TOO_MANY_BYTES",
+                              retry_after=wait / _SECOND)
+        self._days.take(caller.key_id, now, size)
 
     def call_of(self, caller: Caller | None) -> "_UnderWay":
         """To be entered for a call of this caller. Raises RateLimited when its key or its org has too many."""

@@ -22,9 +22,9 @@ def summary_request(context: Sequence[Message]) -> Message:
     return Message(role="user", content=Value(string_value=f"{_ASK}\n\n{text}"))
 
 
-def summary_of(answer: Message) -> Message:
-    """A model's summary as the context that takes the place of what it sums up."""
-    summary = Message(role="system", id=answer.id, time=answer.time, seconds_from_start=answer.seconds_from_start)
+def summary_of(answer: Message, role: str) -> Message:
+    """A model's summary as the context that takes the place of what it sums up, said by `role`."""
+    summary = Message(role=role, id=answer.id, time=answer.time, seconds_from_start=answer.seconds_from_start)
     summary.content.string_value = _HEAD + text_of(answer)
     return summary
 

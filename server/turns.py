@@ -22,6 +22,7 @@ from server.exchange import Carriage, Options, Turn
 from server.ids import new_id
 from server.inputs import body_id
 from server.json_values import to_python
+from server.room import Room
 from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession, StoredSession
@@ -34,10 +35,11 @@ DEFAULT_EXPIRATION_SECONDS = 86_400
 
 
 class Turns:
-    def __init__(self, store: Store, agents: Agents, clock: Clock) -> None:
+    def __init__(self, store: Store, agents: Agents, clock: Clock, room: Room | None = None) -> None:
         self._store = store
         self._agents = agents
         self._clock = clock
+        self._room = room or Room()
 
     async def of_request(self, caller: Caller, request: Any, said: Sequence[Message], *, previous_id: str | None,
                          previous_field: str, agent: Agent | None = None, options: Options | None = None,
@@ -149,7 +151,11 @@ class Turns:
 
     def new_session(self, caller: Caller, agent: Agent, *, messages: Sequence[Message] = (), opens: bool = True,
                     **members: Any) -> NewSession:
-        """A session to be made, its templates' variables filled now. `opens`: the assistant's first message may open it."""
+        """A session to be made, its templates' variables filled now. `opens`: the assistant's first message may open it.
+
+        Raises RateLimited when the key has no room for it.
+        """
+        self._room.take(caller, messages)
         now = self._clock()
         session = Session(id=new_id(), org_id=caller.org_id, created_at=timestamp(now), updated_at=timestamp(now),
                           **{"status": "active", "expiration_seconds": DEFAULT_EXPIRATION_SECONDS, **members})

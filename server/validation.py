@@ -7,26 +7,34 @@ import protovalidate
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from protovalidate import EvaluationError
 
 from server.errors import InvalidArgument, Violation
 
 _validator = protovalidate.Validator()
 
 
-def check(request: Message) -> None:
-    """Raises InvalidArgument that names every offending field as the caller writes it."""
+def check(request: Message, *, only_first: bool = False) -> None:
+    """Raises InvalidArgument that names every offending field as the caller writes it, or the first one."""
     try:
-        found = violations_of(request)
+        found = violations_of(request, only_first=only_first)
     except ValueError:  # protovalidate reads the bytes again, and members that the proto does not have more strictly
         raise InvalidArgument("the request cannot be read: a member that is not in its proto is malformed") from None
     refuse(found)
 
 
-def violations_of(message: Message, at: str = "") -> list[Violation]:
-    """What breaks the rules of the message's proto, fields as JSON names them, from `at` on."""
+def violations_of(message: Message, at: str = "", *, only_first: bool = False) -> list[Violation]:
+    """What breaks the rules of the message's proto, fields as JSON names them, from `at` on.
+
+    Raises InvalidArgument for a message that is too large for one of its rules.
+    """
+    try:
+        broken = _validator.collect_violations(message, fail_fast=only_first)
+    except EvaluationError:
+        raise InvalidArgument(f"{at or 'the request'} has too many values to be checked; send fewer at once") from None
     return [Violation(_json_path(found.proto.field, message.DESCRIPTOR, at),
                       found.proto.message.replace("value is required", "is required"), found.proto.rule_id)
-            for found in _validator.collect_violations(message)]
+            for found in broken]
 
 
 def refuse(violations: list[Violation]) -> None:

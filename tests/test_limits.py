@@ -3,13 +3,14 @@
 import pytest
 
 from server.config import Settings
-from server.errors import Overloaded, RateLimited
+from server.errors import Overloaded, RateLimited, TooLarge
 from server.limits import Buckets, Limits, Standing
 from server.storage.keys import Caller
 
 SECOND = 1_000_000_000
 ADA, BOB = Caller("org", "ada", "api"), Caller("org", "bob", "secret")
 STRANGER = Caller("another org", "stranger", "api")
+PAGE = Caller("org", "page", "publishable")
 
 
 class Time:
@@ -202,3 +203,40 @@ def test_who_needs_no_key_has_no_limit_of_its_own(time):
     assert [bounded.take(None) for _ in range(10)] == [None] * 10
     with bounded.call_of(None), bounded.call_of(None):
         pass
+
+
+# --- bytes of publishable keys ----------------------------------------------------------------------------------------
+
+
+def test_request_of_a_publishable_key_has_so_many_bytes(time):
+    bounded = limits(time, publishable_request_bytes=1_000)
+
+    bounded.take_bytes(PAGE, 1_000)
+    for caller in (ADA, BOB, None):
+        bounded.take_bytes(caller, 1 << 30)
+    with pytest.raises(TooLarge) as refused:
+        bounded.take_bytes(PAGE, 1_001)
+
+    assert refused.value.http_status == 413
+    assert refused.value.message == ("the request has 1001 bytes, and may have 1000 with a publishable key; send less at "
+                                     "once, or send it with an api or a secret key")
+
+
+def test_publishable_key_sends_so_many_bytes_a_day(time):
+    bounded = limits(time, publishable_request_bytes=1_000, publishable_day_bytes=86_400)
+    for _ in range(86):
+        bounded.take_bytes(PAGE, 1_000)
+
+    with pytest.raises(RateLimited) as refused:
+        bounded.take_bytes(PAGE, 1_000)
+    bounded.take_bytes(Caller("org", "another page", "publishable"), 1_000)
+    time.pass_by(600)
+    bounded.take_bytes(PAGE, 1_000)
+
+    assert refused.value.retry_after == pytest.approx(600)
+    assert refused.value.message == ("a publishable key may send 86400 bytes a day, and this one has; try again in 10m0s, "
+                                     "or use an api or a secret key")
+
+
+def test_bytes_are_not_counted_where_limits_are_off(time):
+    limits(time, limits=False, publishable_request_bytes=1).take_bytes(PAGE, 1 << 30)

@@ -216,7 +216,7 @@ RULES: dict[str, list[Schema]] = {
 
 CEL: dict[str, Schema | None] = {
     "assistant.message_content": {"type": ["string", "array", "null"]},
-    "completion.stop": {"anyOf": [_STRING, {"type": "array", "minItems": 1, "items": _STRING}, _NULL]},
+    "completion.stop": {"anyOf": [_STRING, {"type": "array", "minItems": 1, "maxItems": 4, "items": _STRING}, _NULL]},
     **dict.fromkeys((
         "assistant.typed_or_document", "tool.typed_or_document", "squad.typed_or_document", "tool.function",
         "tool.api_request", "session.one_assistant", "chat.session_or_previous", "chat.session_or_assistant",

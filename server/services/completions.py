@@ -18,7 +18,15 @@ from server.engine import Engine
 from server.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.exchange import Options, Turn
 from server.ids import parse_id
-from server.inputs import ROLES, checked_value, parse_messages, parse_response_format, parse_tool_choice, parse_tools
+from server.inputs import (
+    INSTRUCTING,
+    ROLES,
+    checked_value,
+    parse_messages,
+    parse_response_format,
+    parse_tool_choice,
+    parse_tools,
+)
 from server.json_values import to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
@@ -26,8 +34,6 @@ from server.streams import Stream, Streams
 from server.turns import Turns
 from server.wire import completions as wire
 from server.wire import sse
-
-_INSTRUCTING = ("system", "developer")
 
 
 class CompletionService(CompletionServiceServicer):
@@ -119,7 +125,7 @@ def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
         if message.role not in ROLES:
             raise InvalidArgument(f"Unsupported role '{message.role[:40]}': use user, assistant or tool",
                                   reason="UNSUPPORTED_ROLE")
-        if message.role in _INSTRUCTING and not settings.allows_system_messages:
+        if message.role in INSTRUCTING and not settings.allows_system_messages:
             raise InvalidArgument(
                 f"Unsupported role '{message.role}': this assistant has its own instructions; to allow it, set "
                 "chatSystemInstructionMode to \"allow\" on the assistant", reason="UNSUPPORTED_ROLE")

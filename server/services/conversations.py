@@ -25,24 +25,27 @@ from server.call import current_caller
 from server.clock import Clock
 from server.ids import hex_of, parse_id
 from server.inputs import parse_messages
+from server.instructing import check_said
 from server.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
 from server.json_values import struct_from, to_python
+from server.room import Room
 from server.storage.sessions import Sessions
 from server.streams import Streams
 from server.turns import Turns, stamped
 
 
 class ConversationService(ConversationServiceServicer):
-    def __init__(self, streams: Streams, turns: Turns, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, streams: Streams, turns: Turns, sessions: Sessions, clock: Clock, room: Room) -> None:
         self._streams = streams
         self._turns = turns
         self._sessions = sessions
         self._clock = clock
+        self._room = room
 
     async def CreateConversation(self, request: CreateConversationRequest, context: Any) -> Conversation:
-        nobody = Agent(NOBODY)
-        new = self._turns.new_session(current_caller(), nobody, messages=_said(request.items, may_be_empty=True),
-                                      metadata=request.metadata)
+        caller, nobody, said = current_caller(), Agent(NOBODY), _said(request.items, may_be_empty=True)
+        check_said(caller, nobody, said, "items")
+        new = self._turns.new_session(caller, nobody, messages=said, metadata=request.metadata)
         await self._sessions.create(new)
         return _conversation(new.session)
 
@@ -62,8 +65,13 @@ class ConversationService(ConversationServiceServicer):
         return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
 
     async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
-        messages = stamped(_said(request.items), self._clock())
-        await self._sessions.append(current_caller().scope, parse_id(request.conversation_id), messages)
+        caller, messages = current_caller(), stamped(_said(request.items), self._clock())
+        if caller.is_publishable:
+            stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
+            check_said(caller, await self._turns.agent_of(caller, stored), messages, "items")
+        self._room.take(caller, messages)
+        await self._sessions.append(caller.scope, parse_id(request.conversation_id), messages,
+                                    self._room.in_conversation(caller))
         return list_of(items_of(messages))
 
     async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:

@@ -159,13 +159,13 @@ class ResponseService(ResponseServiceServicer):
         previous = next((name for name in ("previous_response_id", "previous_chat_id") if request.HasField(name)), None)
         instructions = parse_instructions(request)
         _check_stored(request)
-        _check_echoed(request)
         turn = await self._turns.of_request(
             caller, request, _said(request, may_be_empty=previous is not None), instructions=instructions,
             options=_options(request),
             agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")
+        _check_echoed(request)
         if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
             keep_nothing()
             return replace(turn, keeps=False)

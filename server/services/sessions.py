@@ -24,6 +24,7 @@ from server.errors import InvalidArgument
 from server.fitting import fit, present
 from server.ids import parse_id
 from server.inputs import parse_messages
+from server.instructing import check_said
 from server.json_values import to_python
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
@@ -48,7 +49,9 @@ class SessionService(SessionServiceServicer):
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
         if request.HasField("expiration_seconds"):
             members["expiration_seconds"] = int(request.expiration_seconds)
-        new = self._turns.new_session(caller, agent, messages=_messages(request.messages) or [], **members)
+        said = _messages(request.messages) or []
+        check_said(caller, agent, said, "messages")
+        new = self._turns.new_session(caller, agent, messages=said, **members)
         await self._sessions.create(new)
         if current_call().http_path is not None:
             await context.send_initial_metadata(CREATED)

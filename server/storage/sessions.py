@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,14 +10,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
-from generated.parley.v1.chat_pb2 import Cost, PaginationMeta
-from generated.parley.v1.chat_record_pb2 import ConversationState
+from generated.parley.v1.chat_pb2 import PaginationMeta
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
-from server.budget import MOST_BYTES, omit, whole
+from server.budget import MOST_BYTES, omit
 from server.clock import Clock, ms_of, timestamp
-from server.errors import NotFound
+from server.errors import ConversationFull, NotFound
 from server.ids import new_id
 from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
@@ -24,11 +24,9 @@ from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.outbox import Outbox
 from server.storage.scope import Scope
+from server.storage.stored_sessions import COLUMNS, StoredSession, from_row, listed, with_costs
 from server.storage.usage import keep_numbers
 
-_COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
-_SHORT = ("created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
-          "user_id")
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
 _OF_ORG_KEYS = ("NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org_id AND keys.id = sessions.key_id "
                 "AND kind = 'publishable')")
@@ -37,25 +35,6 @@ _MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
             "phone_number_id": "phone_number_id", "number": "customer_number", "user_id": "user_id",
             "agent_type": "agent_type"}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSession:
-    """A session without its messages and costs, and the variables its templates were filled with."""
-
-    session: Session
-    thread_id: str
-    variables: dict[str, Any]
-    private: dict[str, Any] | None
-    state: ConversationState | None
-    """Who of a squad is active, and what tools have found."""
-
-    @property
-    def is_open(self) -> bool:
-        return self.session.status == "active"
-
-    def has_expired(self, now: int) -> bool:
-        return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
 
 
 class Carried(NamedTuple):
@@ -94,10 +73,10 @@ class Sessions:
         """Raises NotFound for an absent session, another caller's, or None (an id that could not be read)."""
         condition, parameters = scope.where()
         row = await self._database.read(lambda connection: connection.execute(
-            f"SELECT {_COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone())
+            f"SELECT {COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone())
         if row is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-        return _from_row(row)
+        return from_row(row)
 
     async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
         """The latest sessions of these numbers, ours and the customer's, the newest first.
@@ -107,11 +86,11 @@ class Sessions:
         if not phone_number_ids:
             return []
         rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT key_id, {_COLUMNS} FROM sessions WHERE org_id = ? AND {_OF_ORG_KEYS} "
+            f"SELECT key_id, {COLUMNS} FROM sessions WHERE org_id = ? AND {_OF_ORG_KEYS} "
             f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
             "ORDER BY created_at DESC, id DESC LIMIT ?",
             [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall())
-        return [Carried(row[0], _from_row(row[1:])) for row in rows]
+        return [Carried(row[0], from_row(row[1:])) for row in rows]
 
     async def history(self, stored: StoredSession) -> list[Message]:
         """Everything said in a session, oldest first."""
@@ -125,7 +104,7 @@ class Sessions:
         stored.session.messages.extend(messages)
         if not is_whole:
             omit(stored.session, "messages")
-        return await self._database.read(lambda connection: _with_costs(connection, stored.session))
+        return await self._database.read(lambda connection: with_costs(connection, stored.session))
 
     async def latest(self, stored: StoredSession, before: str | None = None) -> tuple[list[Message], bool]:
         """What was said last, or before a message, as much as fits into an answer; whether that is all of it.
@@ -175,11 +154,7 @@ class Sessions:
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Session], int]:
-            rows = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
-            total = connection.execute(*listing.count("sessions")).fetchone()[0]
-            fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
-            found = _of_ids(connection, scope.org_id, fitting)
-            return [_with_costs(connection, found.get(row[2]) or _short(row)) for row in rows], total
+            return listed(connection, listing), connection.execute(*listing.count("sessions")).fetchone()[0]
 
         sessions, total = await self._database.read(work, long=True)
         return sessions, listing.metadata(total)
@@ -201,12 +176,13 @@ class Sessions:
             connection, session.org_id, _remove(connection, session, self._clock(), message_id)), erases=True)
         return session
 
-    async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message]) -> None:
-        """Add to what was said. Raises NotFound."""
+    async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message],
+                     most_bytes: float = math.inf) -> None:
+        """Add to what was said. Raises NotFound, and ConversationFull when it would be more than `most_bytes`."""
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
         await self._write(lambda connection: self._told(
-            connection, session.org_id, _append(connection, session, self._clock(), messages)))
+            connection, session.org_id, _append(connection, session, self._clock(), messages, most_bytes)))
 
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
         """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
@@ -226,11 +202,11 @@ class Sessions:
 
         def work(connection: Connection) -> int:
             # One at a time: SQLite would look for several of an org's in all that the org has.
-            found = [connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
+            found = [connection.execute(f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
                                         [org_id, session_id, until]).fetchone() for session_id in session_ids]
             rows = [row for row in found if row]
-            for stored in map(_from_row, rows):
-                _delete(connection, self._outbox, _with_costs(connection, stored.session), stored.private)
+            for stored in map(from_row, rows):
+                _delete(connection, self._outbox, with_costs(connection, stored.session), stored.private)
             return len(rows)
 
         deleted = await self._database.write(work, erases=True)
@@ -244,7 +220,7 @@ class Sessions:
     def _told(self, connection: Connection, org_id: str, session_id: str) -> None:
         """Announce that a session was updated."""
         stored = _read(connection, org_id, session_id)
-        self._outbox.announce(connection, "session.updated", _with_costs(connection, stored.session), stored.private)
+        self._outbox.announce(connection, "session.updated", with_costs(connection, stored.session), stored.private)
 
 
 def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> bool:
@@ -274,29 +250,10 @@ def lock_session(connection: Connection, org_id: str, session_id: str) -> None:
 
 def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession:
     row = connection.execute(
-        f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id = ?", [org_id, session_id]).fetchone()
+        f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ?", [org_id, session_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    return _from_row(row)
-
-
-def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Session]:
-    if not ids:
-        return {}
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
-                              [org_id, *ids]).fetchall()
-    return {stored.session.id: stored.session for stored in map(_from_row, rows)}
-
-
-def _short(row: tuple) -> Session:
-    """A session without what callers gave it, for a page that has no room for it."""
-    names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
-             "user_id")
-    session = Session(**dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1]))
-    session.omitted.members.extend(["assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId"])
-    session.omitted.message = ("The list would be larger than a gRPC client takes by default. GET /session/{id} has all of "
-                               "this session; a smaller `limit` shows more of each.")
-    return session
+    return from_row(row)
 
 
 def _place_of(connection: Connection, stored: StoredSession, message_id: str) -> int | None:
@@ -323,7 +280,7 @@ def _update(connection: Connection, found: Session, now: int, change: Callable[[
 
 
 def _remove(connection: Connection, session: Session, now: int, message_id: str) -> str:
-    lock_session(connection, session.id)
+    lock_session(connection, session.org_id, session.id)
     old, new = _touch(connection, session, now), new_id()
     said = threads.read(connection, session.org_id, old)
     left = [message for message in said if message.id != message_id]
@@ -334,8 +291,11 @@ def _remove(connection: Connection, session: Session, now: int, message_id: str)
     return session.id
 
 
-def _append(connection: Connection, session: Session, now: int, messages: Sequence[Message]) -> str:
+def _append(connection: Connection, session: Session, now: int, messages: Sequence[Message], most_bytes: float) -> str:
     thread_id = _touch(connection, session, now)
+    held = threads.size(connection, session.org_id, thread_id)
+    if held + threads.size_of(messages) > most_bytes:
+        raise ConversationFull(held, most_bytes)
     threads.append(connection, session.org_id, thread_id, threads.next_seq(connection, session.org_id, thread_id), messages)
     return session.id
 
@@ -391,35 +351,6 @@ def _delete(connection: Connection, outbox: Outbox, session: Session, private: d
 def _delete_events(connection: Connection, session: Session) -> None:
     for chat_id in chat_events.running_in(connection, session.org_id, session.id):
         chat_events.delete(connection, session.org_id, chat_id)
-
-
-def _from_row(row: tuple) -> StoredSession:
-    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body = row
-    session = Session.FromString(body)
-    session.status = status
-    session.expiration_seconds = expiration_seconds
-    session.created_at.CopyFrom(timestamp(created_at))
-    session.updated_at.CopyFrom(timestamp(updated_at))
-    if name is None:
-        session.ClearField("name")
-    else:
-        session.name = name
-    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None,
-                         ConversationState.FromString(state) if state else None)
-
-
-def _with_costs(connection: Connection, session: Session) -> Session:
-    rows = connection.execute(
-        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
-        "WHERE org_id = ? AND session_id = ? GROUP BY provider, model ORDER BY provider, model",
-        [session.org_id, session.id])
-    for provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
-        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
-                    estimated=bool(estimated) or None)
-        part.model.update({"provider": provider, "model": model})
-        session.costs.append(part)
-    session.cost = sum(part.cost for part in session.costs)
-    return session
 
 
 def _or_none(session: Session, field: str) -> str | None:

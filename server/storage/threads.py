@@ -17,6 +17,8 @@ LAST = 1 << 62
 ALL = (0, LAST)
 """Every place of a thread."""
 _SIZES_AT_ONCE = 1000
+_ROW = 100
+"""Bytes that a message counts for besides its own, so that many small ones are not free."""
 
 
 def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> list[Message]:
@@ -112,6 +114,17 @@ def _bodies(connection: Connection, org_id: str, thread_id: str, first_seq: int,
 
 def _messages(bodies: Cursor) -> list[Message]:
     return [Message.FromString(body) for (body,) in bodies]
+
+
+def size_of(messages: Sequence[Message]) -> int:
+    """The bytes that messages count for."""
+    return sum(message.ByteSize() + _ROW for message in messages)
+
+
+def size(connection: Connection, org_id: str, thread_id: str) -> int:
+    """The bytes that a thread's own messages count for; reads none of them."""
+    return connection.execute("SELECT coalesce(sum(length(body) + ?), 0) FROM messages WHERE org_id = ? AND thread_id = ?",
+                              [_ROW, org_id, thread_id]).fetchone()[0]
 
 
 def lock(connection: Connection, org_id: str, thread_id: str) -> None:

@@ -12,7 +12,7 @@ _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not 
            413: "Payload Too Large", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error",
            501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-          409: "conflict_error", 422: "invalid_request_error", 429: "rate_limit_error"}
+          409: "conflict_error", 413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}
 _TOLD: dict[str, Door] = {"assistants": "assistants", "agents": "agents", "openai": "responses",
                           "completions": "completions"}
 _DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "ModelService": "responses",

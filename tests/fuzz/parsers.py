@@ -33,7 +33,7 @@ from generated.parley.v1.session_service_pb2 import UpdateSessionRequest
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
-from server import documents, history, inputs, interceptors, knowledge, messages, squads, templates, tools, validation
+from server import documents, history, inputs, interceptors, knowledge, messages, squads, templates, tools
 from server.agents import AssistantSettings
 from server.backends import anthropic, offline, openai
 from server.backends.backend import ModelRequest
@@ -42,13 +42,14 @@ from server.config import TwilioNumber
 from server.errors import ServiceError, Violation
 from server.ids import hex_of, new_id, parse_id
 from server.items import items_of, list_of
-from server.json_values import from_python, nests_too_deeply, struct_from, to_python
+from server.json_values import from_python, struct_from, to_python
 from server.services import completions, responses
 from server.services.transports import TransportService
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.store import open_store
 from server.twilio import TwilioAccount
+from server.walk import check_values
 from server.wire.errors import body_of, header_of
 from tests.fuzz.values import Values
 
@@ -96,7 +97,7 @@ def fuzz_json_values(data: bytes) -> None:
     except ValueError:  # documented: too deep, or no UTF-8
         return
     assert to_python(value) == sent
-    assert not nests_too_deeply(Message(content=value))
+    check_values(Message(content=value))
     assert to_python(type(value).FromString(value.SerializeToString())) == sent
 
 
@@ -157,8 +158,7 @@ def fuzz_requests(data: bytes) -> None:
     """Bytes as requests, as gRPC callers may send them."""
     for kind in (CreateChatRequest, CreateChatCompletionRequest, CreateResponseRequest, CreateAssistantRequest,
                  CreateMessageRequest, UpdateSessionRequest):
-        request = interceptors._parsed(kind.FromString, data)
-        validation.check(request)
+        interceptors._read(kind.FromString, data, None)
 
 
 def fuzz_typed_requests(data: bytes) -> None:
@@ -166,7 +166,7 @@ def fuzz_typed_requests(data: bytes) -> None:
     values = Values(data, ("offline",))
     for kind in (CreateChatRequest, CreateChatCompletionRequest, CreateResponseRequest, UpdateSessionRequest):
         with suppress(ServiceError):
-            validation.check(interceptors._parsed(kind.FromString, _encoded(kind, values)))
+            interceptors._read(kind.FromString, _encoded(kind, values), None)
 
 
 def fuzz_filters(data: bytes) -> None:

@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15parley/v1/squad.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x02\n\x05Squad\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n\x06org_id\x18\x02 \x01(\tR\x05orgId\x12\x39\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nupdated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x33\n\x08\x64ocument\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument\x12\x17\n\x04name\x18\x06 \x01(\tH\x00R\x04name\x88\x01\x01\x12:\n\x07members\x18\x07 \x03(\x0b\x32\x16.parley.v1.SquadMemberB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x07members\x12\x44\n\x11members_overrides\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x10membersOverridesB\x07\n\x05_name\"\xa1\x03\n\x0bSquadMember\x12&\n\x0c\x61ssistant_id\x18\x01 \x01(\tH\x00R\x0b\x61ssistantId\x88\x01\x01\x12\x35\n\tassistant\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\tassistant\x12H\n\x13\x61ssistant_overrides\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x12\x61ssistantOverrides\x12N\n\x16\x61ssistant_destinations\x18\x04 \x03(\x0b\x32\x17.google.protobuf.StructR\x15\x61ssistantDestinations:\x87\x01\xbaH\x83\x01\x1a\x80\x01\n\x1asquad_member.one_assistant\x12\x33must have either assistantId or assistant, not both\x1a-has(this.assistant_id) != has(this.assistant)B\x0f\n\r_assistant_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15parley/v1/squad.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x02\n\x05Squad\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n\x06org_id\x18\x02 \x01(\tR\x05orgId\x12\x39\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nupdated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x33\n\x08\x64ocument\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x08\x64ocument\x12\x17\n\x04name\x18\x06 \x01(\tH\x00R\x04name\x88\x01\x01\x12<\n\x07members\x18\x07 \x03(\x0b\x32\x16.parley.v1.SquadMemberB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x32R\x07members\x12\x44\n\x11members_overrides\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x10membersOverridesB\x07\n\x05_name\"\xab\x03\n\x0bSquadMember\x12&\n\x0c\x61ssistant_id\x18\x01 \x01(\tH\x00R\x0b\x61ssistantId\x88\x01\x01\x12\x35\n\tassistant\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\tassistant\x12H\n\x13\x61ssistant_overrides\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x12\x61ssistantOverrides\x12X\n\x16\x61ssistant_destinations\x18\x04 \x03(\x0b\x32\x17.google.protobuf.StructB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x15\x61ssistantDestinations:\x87\x01\xbaH\x83\x01\x1a\x80\x01\n\x1asquad_member.one_assistant\x12\x33must have either assistantId or assistant, not both\x1a-has(this.assistant_id) != has(this.assistant)B\x0f\n\r_assistant_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.squad_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SQUAD'].fields_by_name['members']._loaded_options = None
-  _globals['_SQUAD'].fields_by_name['members']._serialized_options = b'\272H\005\222\001\002\010\001'
+  _globals['_SQUAD'].fields_by_name['members']._serialized_options = b'\272H\007\222\001\004\010\001\0202'
+  _globals['_SQUADMEMBER'].fields_by_name['assistant_destinations']._loaded_options = None
+  _globals['_SQUADMEMBER'].fields_by_name['assistant_destinations']._serialized_options = b'\272H\005\222\001\002\0202'
   _globals['_SQUADMEMBER']._loaded_options = None
   _globals['_SQUADMEMBER']._serialized_options = b'\272H\203\001\032\200\001\n\032squad_member.one_assistant\0223must have either assistantId or assistant, not both\032-has(this.assistant_id) != has(this.assistant)'
   _globals['_SQUAD']._serialized_start=129
-  _globals['_SQUAD']._serialized_end=510
-  _globals['_SQUADMEMBER']._serialized_start=513
-  _globals['_SQUADMEMBER']._serialized_end=930
+  _globals['_SQUAD']._serialized_end=512
+  _globals['_SQUADMEMBER']._serialized_start=515
+  _globals['_SQUADMEMBER']._serialized_end=942
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/usage_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16parley/v1/access.proto\"\x93\x01\n\x0fGetUsageRequest\x12\x19\n\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n\x03\x65nd\x18\x02 \x01(\tH\x01R\x03\x65nd\x88\x01\x01\x12<\n\x08group_by\x18\x03 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x18\x01\"\x17r\x15R\x03\x64\x61yR\tassistantR\x03keyR\x07groupByB\x08\n\x06_startB\x06\n\x04_end\";\n\x10GetUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x13.parley.v1.UsageRowR\x04rows\"\xae\x02\n\x08UsageRow\x12\x15\n\x03\x64\x61y\x18\x01 \x01(\tH\x00R\x03\x64\x61y\x88\x01\x01\x12&\n\x0c\x61ssistant_id\x18\x02 \x01(\tH\x01R\x0b\x61ssistantId\x88\x01\x01\x12\x1a\n\x06key_id\x18\x03 \x01(\tH\x02R\x05keyId\x88\x01\x01\x12\x14\n\x05\x63hats\x18\x04 \x01(\x01R\x05\x63hats\x12#\n\rprompt_tokens\x18\x05 \x01(\x01R\x0cpromptTokens\x12+\n\x11\x63ompletion_tokens\x18\x06 \x01(\x01R\x10\x63ompletionTokens\x12\x12\n\x04\x63ost\x18\x07 \x01(\x01R\x04\x63ost\x12\'\n\x0f\x65stimated_chats\x18\x08 \x01(\x01R\x0e\x65stimatedChatsB\x06\n\x04_dayB\x0f\n\r_assistant_idB\t\n\x07_key_id2Y\n\x0cUsageService\x12I\n\x08GetUsage\x12\x1a.parley.v1.GetUsageRequest\x1a\x1b.parley.v1.GetUsageResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/usage_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16parley/v1/access.proto\"\x95\x01\n\x0fGetUsageRequest\x12\x19\n\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n\x03\x65nd\x18\x02 \x01(\tH\x01R\x03\x65nd\x88\x01\x01\x12>\n\x08group_by\x18\x03 \x03(\tB#\xbaH \x92\x01\x1d\x10\x03\x18\x01\"\x17r\x15R\x03\x64\x61yR\tassistantR\x03keyR\x07groupByB\x08\n\x06_startB\x06\n\x04_end\";\n\x10GetUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x13.parley.v1.UsageRowR\x04rows\"\xae\x02\n\x08UsageRow\x12\x15\n\x03\x64\x61y\x18\x01 \x01(\tH\x00R\x03\x64\x61y\x88\x01\x01\x12&\n\x0c\x61ssistant_id\x18\x02 \x01(\tH\x01R\x0b\x61ssistantId\x88\x01\x01\x12\x1a\n\x06key_id\x18\x03 \x01(\tH\x02R\x05keyId\x88\x01\x01\x12\x14\n\x05\x63hats\x18\x04 \x01(\x01R\x05\x63hats\x12#\n\rprompt_tokens\x18\x05 \x01(\x01R\x0cpromptTokens\x12+\n\x11\x63ompletion_tokens\x18\x06 \x01(\x01R\x10\x63ompletionTokens\x12\x12\n\x04\x63ost\x18\x07 \x01(\x01R\x04\x63ost\x12\'\n\x0f\x65stimated_chats\x18\x08 \x01(\x01R\x0e\x65stimatedChatsB\x06\n\x04_dayB\x0f\n\r_assistant_idB\t\n\x07_key_id2Y\n\x0cUsageService\x12I\n\x08GetUsage\x12\x1a.parley.v1.GetUsageRequest\x1a\x1b.parley.v1.GetUsageResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.usage_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETUSAGEREQUEST'].fields_by_name['group_by']._loaded_options = None
-  _globals['_GETUSAGEREQUEST'].fields_by_name['group_by']._serialized_options = b'\272H\036\222\001\033\030\001\"\027r\025R\003dayR\tassistantR\003key'
+  _globals['_GETUSAGEREQUEST'].fields_by_name['group_by']._serialized_options = b'\272H \222\001\035\020\003\030\001\"\027r\025R\003dayR\tassistantR\003key'
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\210\265\030\001'
   _globals['_GETUSAGEREQUEST']._serialized_start=98
-  _globals['_GETUSAGEREQUEST']._serialized_end=245
-  _globals['_GETUSAGERESPONSE']._serialized_start=247
-  _globals['_GETUSAGERESPONSE']._serialized_end=306
-  _globals['_USAGEROW']._serialized_start=309
-  _globals['_USAGEROW']._serialized_end=611
-  _globals['_USAGESERVICE']._serialized_start=613
-  _globals['_USAGESERVICE']._serialized_end=702
+  _globals['_GETUSAGEREQUEST']._serialized_end=247
+  _globals['_GETUSAGERESPONSE']._serialized_start=249
+  _globals['_GETUSAGERESPONSE']._serialized_end=308
+  _globals['_USAGEROW']._serialized_start=311
+  _globals['_USAGEROW']._serialized_end=613
+  _globals['_USAGESERVICE']._serialized_start=615
+  _globals['_USAGESERVICE']._serialized_end=704
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,64 @@
+"""What instructs the model: whose key may send it, and to which assistant. One rule for every door and every exchange.
+
+Whoever opens a page can read its publishable key, and would have a free model with it. So such a key instructs an assistant
+only when all who may answer allow it (`chatSystemInstructionMode`). An org's own keys may, but where a door says otherwise.
+"""
+
+from collections.abc import Sequence
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from generated.parley.v1.message_pb2 import Message
+from server.agents import Agent
+from server.errors import PermissionDenied
+from server.exchange import Turn
+from server.inputs import COMPACTIONS, INSTRUCTING
+from server.storage.keys import Caller
+
+_REFUSED = ("cannot be sent with a publishable key, which whoever opens a page can read: it instructs the model. Use an api "
+            "or a secret key, or set chatSystemInstructionMode to \"allow\" on the assistant")
+
+
+def check_turn(turn: Turn, history: Sequence[Message]) -> None:
+    """Raises PermissionDenied naming what the key may not instruct this assistant with, be it said now or before."""
+    if _may_instruct(turn.caller, turn.agent):
+        return
+    if turn.instructions:
+        raise PermissionDenied.of("instructions", _REFUSED)
+    if turn.options.tools:
+        raise PermissionDenied.of("tools", _REFUSED)
+    if (turn.options.response_format or {}).get("type") == "json_schema":
+        raise PermissionDenied.of("response_format" if turn.request is None else "text.format", _REFUSED)
+    if _instructs(turn.said):
+        raise PermissionDenied.of(_place_in(turn.input), _REFUSED)
+    if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
+        raise PermissionDenied("the conversation has system or developer messages, which this assistant takes from an api "
+                               "or a secret key only; begin a new one")
+
+
+def check_said(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
+    """The same of messages that are put into a session without an exchange."""
+    if _instructs(messages) and not _may_instruct(caller, agent):
+        raise PermissionDenied.of(field, _REFUSED)
+
+
+def _may_instruct(caller: Caller, agent: Agent) -> bool:
+    return not caller.is_publishable or agent.takes_instructions
+
+
+def _instructs(messages: Sequence[Message]) -> bool:
+    return any(message.role in INSTRUCTING for message in messages)
+
+
+def _place_in(said: Value) -> str:
+    """The first of the items that instructs, by its place."""
+    for index, item in enumerate(said.list_value.values):
+        if _text(item.struct_value, "type") in COMPACTIONS:
+            return f"input[{index}]"
+        if _text(item.struct_value, "role") in INSTRUCTING:
+            return f"input[{index}].role"
+    return "input"
+
+
+def _text(item: Struct, name: str) -> str:
+    return item.fields[name].string_value if name in item.fields else ""

@@ -1,0 +1,96 @@
+"""Sessions as they are read: their rows, what they cost, and pages that fit into an answer. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from generated.parley.v1.chat_pb2 import Cost
+from generated.parley.v1.chat_record_pb2 import ConversationState
+from generated.parley.v1.session_pb2 import Session
+from server.budget import whole
+from server.clock import ms_of, timestamp
+from server.storage.database import Connection
+from server.storage.listing import Listing
+
+COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
+_SHORT = ("created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
+          "user_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session without its messages and costs, and the variables its templates were filled with."""
+
+    session: Session
+    thread_id: str
+    variables: dict[str, Any]
+    private: dict[str, Any] | None
+    state: ConversationState | None
+    """Who of a squad is active, and what tools have found."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.session.status == "active"
+
+    def has_expired(self, now: int) -> bool:
+        return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
+
+
+def listed(connection: Connection, listing: Listing) -> list[Session]:
+    """A page of sessions without their messages; shortened where all of them would be too large for one answer."""
+    rows = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
+    fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
+    found = _of_ids(connection, rows[0][3], fitting) if rows else {}
+    return [with_costs(connection, found.get(row[2]) or _short(row)) for row in rows]
+
+
+def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Session]:
+    if not ids:
+        return {}
+    rows = connection.execute(f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
+                              [org_id, *ids]).fetchall()
+    return {stored.session.id: stored.session for stored in map(from_row, rows)}
+
+
+def _short(row: tuple) -> Session:
+    """A session without what callers gave it, for a page that has no room for it."""
+    names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
+             "user_id")
+    session = Session(**dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1]))
+    session.omitted.members.extend(["assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId"])
+    session.omitted.message = ("The list would be larger than a gRPC client takes by default. GET /session/{id} has all of "
+                               "this session; a smaller `limit` shows more of each.")
+    return session
+
+
+def from_row(row: tuple) -> StoredSession:
+    status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body = row
+    session = Session.FromString(body)
+    session.status = status
+    session.expiration_seconds = expiration_seconds
+    session.created_at.CopyFrom(timestamp(created_at))
+    session.updated_at.CopyFrom(timestamp(updated_at))
+    if name is None:
+        session.ClearField("name")
+    else:
+        session.name = name
+    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None,
+                         ConversationState.FromString(state) if state else None)
+
+
+def with_costs(connection: Connection, session: Session) -> Session:
+    rows = connection.execute(
+        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
+        "WHERE org_id = ? AND session_id = ? GROUP BY provider, model ORDER BY provider, model",
+        [session.org_id, session.id])
+    for provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
+        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
+                    estimated=bool(estimated) or None)
+        part.model.update({"provider": provider, "model": model})
+        session.costs.append(part)
+    session.cost = sum(part.cost for part in session.costs)
+    return session
