@@ -7,7 +7,7 @@ itself; `storage/scope.py` sees to that.
 from functools import cache
 
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
 from generated.parley.v1.access_pb2 import (
@@ -19,15 +19,25 @@ from generated.parley.v1.access_pb2 import (
     access,
     sent_with,
 )
+from generated.parley.v1.access_pb2 import only_stores as only_stores_option
 from server.errors import PermissionDenied
 
 
 @cache
 def access_to(method: str) -> "Access.ValueType":
     """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is served."""
+    return _declared(method).GetOptions().Extensions[access]
+
+
+@cache
+def only_stores(method: str) -> bool:
+    """Whether the method asks no model."""
+    return _declared(method).GetOptions().Extensions[only_stores_option]
+
+
+def _declared(method: str) -> MethodDescriptor:
     service, _, name = method.removeprefix("/").partition("/")
-    declared = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    return declared.GetOptions().Extensions[access]
+    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
 
 
 def needs_key(method: str) -> bool:

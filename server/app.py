@@ -165,9 +165,9 @@ class App:
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         self._recovery = Recovery(store.chats, store.peers)
-        self.room = Room(store.usage, conversation=settings.conversation_bytes,
-                          publishable_conversation=settings.publishable_conversation_bytes,
-                          publishable_key=settings.publishable_key_bytes)
+        self.room = Room(store.usage, conversation=settings.conversation_bytes, exchange=settings.exchange_bytes,
+                         publishable_exchange=settings.publishable_exchange_bytes,
+                         publishable_key=settings.publishable_key_bytes)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
                         Transports(self._account), KnowledgeBases(self._asking),
                         SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery, self.room)

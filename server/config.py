@@ -105,15 +105,17 @@ class Settings(BaseSettings):
     """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would wait in gRPC,
     where nobody counts them."""
     publishable_request_bytes: int = Field(default=256 << 10, ge=1)
-    """How many bytes a request may have that comes with a publishable key."""
+    """How many bytes a request may have that comes with a publishable key and asks a model."""
     publishable_day_bytes: int = Field(default=1 << 30, ge=1)
     """How many bytes of requests a publishable key may send in a day."""
     publishable_key_bytes: int = Field(default=16 << 30, ge=1)
     """How many bytes may be on record of what was made with a publishable key."""
-    publishable_conversation_bytes: int = Field(default=4 << 20, ge=1)
-    """How many bytes a conversation may hold that goes on with a publishable key."""
-    conversation_bytes: int = Field(default=64 << 20, ge=1)
-    """The same, whatever the key. Every turn reads all of it."""
+    publishable_exchange_bytes: int = Field(default=4 << 20, ge=1)
+    """How many bytes a conversation may hold in which a publishable key asks a model. Each exchange reads all of it."""
+    exchange_bytes: int = Field(default=16 << 20, ge=1)
+    """The same, whatever the key."""
+    conversation_bytes: int = Field(default=96 << 20, ge=1)
+    """How many bytes a conversation may hold. What is beyond the bounds above is read page by page alone."""
     call_seconds: float = Field(default=900, gt=0)
     """How long a call may take that is no stream; more than a model call may."""
     message_seconds: float = Field(default=30, gt=0)

@@ -95,10 +95,13 @@ class Engine:
         return await turn.renew(turn) if turn.renew else turn
 
     async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:
+        size = await self._size(turn)
+        if turn.summarises:
+            self._room.check_summary(size)
+        else:
+            self._room.check(turn.caller, size, turn.said)
         history = await self._history(turn)
         check_turn(turn, history)
-        if not turn.summarises:
-            self._room.check(turn.caller, history, turn.said)
         if turn.summarises:
             turn = replace(turn, said=[summary_request([*history, *turn.said])])
             history = []
@@ -159,6 +162,14 @@ class Engine:
     def _events(self, run: Run) -> AsyncIterator[ModelEvent | RoundOver]:
         """What the model sends; where no model is wanted, the input."""
         return forwarded(run.said) if run.forwards else self._rounds.generate(run.context, run.outcome.message_id)
+
+    async def _size(self, turn: Turn) -> int:
+        """How much the context counts for; it is read only when that is not too much."""
+        if turn.session is not None:
+            return await self._store.sessions.size(turn.session)
+        if turn.previous is not None:
+            return await self._store.chats.size(turn.previous)
+        return 0
 
     async def _history(self, turn: Turn) -> list[Message]:
         if turn.session is not None:

@@ -18,7 +18,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from server.access import admits, check_sent, needs_key
+from server.access import admits, check_sent, needs_key, only_stores
 from server.arrivals import Arrivals
 from server.call import Call, enter
 from server.errors import (
@@ -119,7 +119,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
             enter(call)
             if call.caller is not None:
-                self._limits.take_bytes(call.caller, len(raw))
+                self._limits.take_bytes(call.caller, len(raw), asks=not only_stores(method))
             request = (await asyncio.get_running_loop().run_in_executor(_LONG_ONES, _read, parse, raw, call.caller)
                        if len(raw) > _LONG else _read(parse, raw, call.caller))
             del raw

@@ -118,14 +118,14 @@ class Limits:
         key, org = self._keys.standing(caller.key_id, now, of_key), self._orgs.standing(caller.org_id, now, of_org)
         return key if (-key.wait, key.remaining) <= (-org.wait, org.remaining) else org
 
-    def take_bytes(self, caller: Caller | None, size: int) -> None:
-        """Take the bytes of a request that a publishable key sends from what it may send in a day.
+    def take_bytes(self, caller: Caller | None, size: int, *, asks: bool = True) -> None:
+        """Take the bytes of a request that a publishable key sends from what it may send in a day; `asks`: a model.
 
         Raises TooLarge for more than a request may have, RateLimited for more than is left of the day.
         """
         if caller is None or not caller.is_publishable or not self._is_on:
             return
-        if size > self._request_bytes:
+        if asks and size > self._request_bytes:
             raise TooLarge(size, self._request_bytes)
         now = self._clock()
         if wait := self._days.wait(caller.key_id, now, size):

@@ -1,7 +1,7 @@
-"""How much a conversation may hold, and all that was made with one publishable key together.
+"""How much a conversation may hold, how much of one an exchange may read, and what one publishable key has made.
 
-Every turn reads all of its conversation again, so what that holds is known then. What a key holds is measured now and then,
-in the background, so that nobody waits for it: a key may go over its bound by what it sends until the next measurement.
+What a key holds is measured now and then, in the background, so that nobody waits for it: a key may go over its bound by
+what it sends until the next measurement.
 """
 
 import asyncio
@@ -28,11 +28,13 @@ _MOST_KEYS = 10_000
 class Room:
     """Bytes; no bound unless one is given."""
 
-    def __init__(self, usage: Usage | None = None, *, conversation: float = math.inf,
-                 publishable_conversation: float = math.inf, publishable_key: float = math.inf) -> None:
+    def __init__(self, usage: Usage | None = None, *, conversation: float = math.inf, exchange: float = math.inf,
+                 publishable_exchange: float = math.inf, publishable_key: float = math.inf) -> None:
         self._usage = usage
-        self._conversation = conversation
-        self._publishable_conversation = publishable_conversation
+        self.conversation = conversation
+        """How much a conversation may hold."""
+        self._exchange = exchange
+        self._publishable_exchange = publishable_exchange
         self._publishable_key = publishable_key
         self._held: dict[str, int] = {}
         """By key, when it was measured last."""
@@ -41,16 +43,17 @@ class Room:
         self._measuring: dict[str, asyncio.Task[None]] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    def in_conversation(self, caller: Caller) -> float:
-        """How much a conversation may hold that goes on with this key."""
-        return min(self._conversation, self._publishable_conversation) if caller.is_publishable else self._conversation
-
-    def check(self, caller: Caller, history: Sequence[Message], said: Sequence[Message]) -> None:
-        """Raises ConversationFull when what is said has no room beside what was said before, and as `take`."""
-        held, most = threads.size_of(history), self.in_conversation(caller)
+    def check(self, caller: Caller, held: int, said: Sequence[Message]) -> None:
+        """Raises ConversationFull when an exchange may not read what is held and what is said, and as `take`."""
+        most = min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
         if held and held + threads.size_of(said) > most:
             raise ConversationFull(held, most)
         self.take(caller, said)
+
+    def check_summary(self, held: int) -> None:
+        """Raises ConversationFull when a conversation is too large even to be summarised."""
+        if held > self._exchange:
+            raise ConversationFull(held, self._exchange)
 
     def take(self, caller: Caller, said: Sequence[Message]) -> None:
         """Count what a key is about to put on record. Raises RateLimited when a publishable one holds as much as it may."""

@@ -9,14 +9,15 @@ import pytest
 
 from tests.conftest import Org, Service, running
 
-PAGE, ANY = 4_000, 20_000
+PAGE, ANY, STORED = 4_000, 20_000, 30_000
 FULL = "the conversation holds"
 
 
 @pytest.fixture(scope="module")
 async def small(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service whose conversations hold little."""
-    async with running(tmp_path_factory.mktemp("small"), publishable_conversation_bytes=PAGE, conversation_bytes=ANY,
+    async with running(tmp_path_factory.mktemp("small"), publishable_exchange_bytes=PAGE, exchange_bytes=ANY,
+                       conversation_bytes=STORED,
                        publishable_request_bytes=3_000) as service:
         yield service
 
@@ -68,12 +69,14 @@ class Talk:
         return answer
 
 
-WAYS = ["items", "small_items", "response", "streamed", "completion", "chain"]
+STORING = ["items", "small_items"]
+ASKING = ["response", "streamed", "completion", "chain"]
 
 
-@pytest.mark.parametrize(("kind", "most"), [("publishable", PAGE), ("api", ANY)])
-@pytest.mark.parametrize("way", WAYS)
-async def test_conversation_without_end_ends_with_an_error_that_says_which_bound(http, org, kind, most, way):
+@pytest.mark.parametrize(("way", "kind", "most"), [
+    *((way, kind, most) for way in ASKING for kind, most in (("publishable", PAGE), ("api", ANY))),
+    *((way, kind, STORED) for way in STORING for kind in ("publishable", "api"))])
+async def test_conversation_without_end_ends_with_an_error_that_says_which_bound(http, org, way, kind, most):
     talk = Talk(http, org, getattr(org, kind))
     await talk.begin()
 
@@ -114,7 +117,6 @@ async def test_full_chain_goes_on_from_its_summary(http, org):
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 3_000}]},
      lambda answer: (answer["error"]["type"], answer["error"]["code"])),
     ("/chat", {"agentId": "x" * 3_000}, lambda answer: answer["error"]),
-    ("/session", {"messages": [{"role": "user", "content": "x" * 3_000}]}, lambda answer: answer["error"]),
 ])
 async def test_request_too_large_for_a_publishable_key_is_413_in_the_shape_of_the_door(http, org, path, body, shown):
     refused = await http.post(path, headers={"authorization": f"Bearer {org.publishable}"}, json=body)

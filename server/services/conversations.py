@@ -71,7 +71,7 @@ class ConversationService(ConversationServiceServicer):
             check_said(caller, await self._turns.agent_of(caller, stored), messages, "items")
         self._room.take(caller, messages)
         await self._sessions.append(caller.scope, parse_id(request.conversation_id), messages,
-                                    self._room.in_conversation(caller))
+                                    self._room.conversation)
         return list_of(items_of(messages))
 
     async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:

@@ -144,6 +144,11 @@ class Chats:
             raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
         return from_row(row)
 
+    async def size(self, stored: StoredChat) -> int:
+        """The bytes that the context counts for which a chat leaves."""
+        return await self._database.read(lambda connection: threads.size(
+            connection, stored.chat.org_id, stored.thread_id, stored.last_seq))
+
     async def history(self, stored: StoredChat) -> list[Message]:
         """The context that a chat leaves: everything said up to its output."""
         return await self._database.read(lambda connection: threads.read(

@@ -92,6 +92,11 @@ class Sessions:
             [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall())
         return [Carried(row[0], from_row(row[1:])) for row in rows]
 
+    async def size(self, stored: StoredSession) -> int:
+        """The bytes that all of it counts for."""
+        return await self._database.read(lambda connection: threads.size(
+            connection, stored.session.org_id, stored.thread_id))
+
     async def history(self, stored: StoredSession) -> list[Message]:
         """Everything said in a session, oldest first."""
         return await self._database.read(lambda connection: threads.read(

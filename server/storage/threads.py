@@ -121,10 +121,17 @@ def size_of(messages: Sequence[Message]) -> int:
     return sum(message.ByteSize() + _ROW for message in messages)
 
 
-def size(connection: Connection, org_id: str, thread_id: str) -> int:
-    """The bytes that a thread's own messages count for; reads none of them."""
-    return connection.execute("SELECT coalesce(sum(length(body) + ?), 0) FROM messages WHERE org_id = ? AND thread_id = ?",
-                              [_ROW, org_id, thread_id]).fetchone()[0]
+def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> int:
+    """The bytes that what was said in a thread up to `last_seq` counts for, with its ancestors' part; reads none of it."""
+    total = 0
+    next_run: tuple[str, int] | None = (thread_id, last_seq)
+    while next_run:
+        total += connection.execute(
+            f"SELECT coalesce(sum(length(body) + {_ROW}), 0) FROM messages "
+            "WHERE org_id = ? AND thread_id = ? AND seq <= ?", [org_id, *next_run]).fetchone()[0]
+        next_run = connection.execute(
+            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?", [org_id, next_run[0]]).fetchone()
+    return total
 
 
 def lock(connection: Connection, org_id: str, thread_id: str) -> None:

@@ -45,6 +45,8 @@ SENDER_UNSPECIFIED: Sender
 SENDER_ORG_KEY: Sender
 ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor
+ONLY_STORES_FIELD_NUMBER: _ClassVar[int]
+only_stores: _descriptor.FieldDescriptor
 NAMES_FIELD_NUMBER: _ClassVar[int]
 names: _descriptor.FieldDescriptor
 SENT_WITH_FIELD_NUMBER: _ClassVar[int]
