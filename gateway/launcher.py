@@ -83,7 +83,7 @@ class Gateway:
         """Start Envoy, not yet answering. Raises GatewayError when the port is taken or an address is none."""
         self._reserved = reserve(self._http)
         self._http = self._reserved.getsockname()[:2]
-        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._admin = self._admin_socket()
         rendered = self._run_dir / "envoy.json"
         rendered.write_text(json.dumps(render(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ T = TypeVar("T")
 @click.version_option(package_name="parley")
 def main() -> None:
     """One conversation service, spoken over gRPC and over documented REST paths."""
+    os.umask(0o077)  # whatever a command, or a process that it starts, writes is its owner's alone
     log_as_json()
 
 
@@ -231,8 +233,22 @@ def _written(path: Path) -> Iterator[Any]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     else:
-        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(path, "wb", opener=_open_private) as file:
             yield file
+
+
+def _open_private(path: str, flags: int) -> int:
+    """For its owner only, also where a file was there. That is emptied only after nobody else can open it any more."""
+    opened = os.open(path, flags & ~os.O_TRUNC, 0o600)
+    try:
+        if stat.S_ISREG(os.fstat(opened).st_mode):  # not /dev/null, nor a pipe
+            os.fchmod(opened, 0o600)
+            os.ftruncate(opened, 0)
+        return opened
+    except OSError as error:
+        os.close(opened)
+        fail(f"{path} cannot be made its owner's alone, as it must be for what is exported ({error.strerror}); "
+             "name another file")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from server.errors import NotFound
+from server.storage.modes import make_private
 from server.storage.store import Store
 
 ORG = "dev"
@@ -35,7 +36,7 @@ async def first_start(store: Store, folder: Path) -> dict[str, Any] | None:
 
 
 def _write(folder: Path, made: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     path = folder / "dev-keys.json"
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -16,6 +16,7 @@ from server.config import Settings
 from server.console import fail, opened_store
 from server.dev import first_start
 from server.storage.database import DatabaseError
+from server.storage.modes import make_private
 from server.storage.store import Store
 from server.workers import WorkerError, Workers
 
@@ -85,6 +86,8 @@ async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, resta
 
 
 async def _greet(settings: Settings, store: Store) -> None:
+    if reason := make_private(settings.data):
+        log.warning("data_folder_is_open_to_others", path=str(settings.data), reason=reason)
     if made := await first_start(store, settings.data):
         click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
         click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))

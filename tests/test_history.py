@@ -493,6 +493,8 @@ async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient,
                                                         tmp_path: Path) -> None:
     session = await _say_much(http, org)
     here, there, file, again = service.settings.data, tmp_path / "fresh", tmp_path / "history", tmp_path / "again"
+    file.write_text("was there, for everybody to read\n")
+    file.chmod(0o644)
 
     await parley("export", "--data", str(here), "--org", org.name, str(file))
     taken = await parley("import", "--data", str(there), "--org", "empty", str(file), "--json")

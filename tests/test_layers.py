@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "server.interceptors": {"generated", *PLAIN, "server.call", "server.idempotency", "server.key_ends", "server.limits",
                             "server.open_methods",
                             "server.storage.keys", "server.wire.errors"},
-    "server.dev": {"server.errors", "server.storage.store"},
+    "server.dev": {"server.errors", "server.storage.modes", "server.storage.store"},
     "server.app": {"generated", "server"},
     "server.console": {*PLAIN, "server.storage.store"},
     "server.operations": {*PLAIN, "server.console", "server.storage"},

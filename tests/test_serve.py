@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import signal
-import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -73,12 +72,17 @@ async def test_first_start_prints_the_development_keys_and_then_that_it_is_ready
     assert ready == first.ready_line
 
 
-async def test_development_keys_are_kept_for_their_owner_only(first):
+async def test_everything_in_the_data_folder_is_for_its_owner_only(first):
+    files = [first.data, *first.data.rglob("*")]
+
+    assert {"dev-keys.json", "key-secret", "parley.db", "run", "envoy-admin.sock"} <= {path.name for path in files}
+    assert [path.name for path in files if path.lstat().st_mode & 0o077] == []
+
+
+async def test_development_keys_are_of_their_kinds(first):
     keys = first.keys
 
     assert list(keys) == ["org", "api", "secret", "publishable", "assistantId"]
-    assert stat.S_IMODE((first.data / "dev-keys.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE((first.data / "key-secret").stat().st_mode) == 0o600
     assert (keys["secret"][:8], keys["publishable"][:8]) == ("sk_live_", "pk_live_")
     assert not keys["api"].startswith(("sk_", "pk_"))
 

@@ -17,6 +17,7 @@ from server.errors import FailedPrecondition, ResourceExhausted, ServiceError
 from server.storage import folder
 from server.storage.database import DatabaseError
 from server.storage.migrations import applied, unknown
+from server.storage.modes import make_private
 from server.storage.sqlite_errors import storage_error
 
 DATABASE = "parley.db"
@@ -85,7 +86,7 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
     Raises FailedPrecondition when somebody uses that, or when there is one and it is not to be replaced, and
     DatabaseError when the backup cannot be used.
     """
-    data.mkdir(parents=True, exist_ok=True)
+    make_private(data)
     with folder.alone(data):
         current = data / DATABASE
         if current.exists() and not replace:

@@ -101,7 +101,8 @@ class FilePeers:
 
     @functools.cached_property
     def _folder(self) -> int:
-        self._path.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.mkdir(mode=0o700, exist_ok=True)
         return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
 
     def _address(self, name: str) -> str:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from server.errors import FailedPrecondition, StorageUnavailable
 from server.storage import folder
 from server.storage.database import Column, Connection, DatabaseError, with_also
+from server.storage.modes import create_private
 from server.storage.sqlite_errors import concerns_the_file, storage_error
 from server.storage.sqlite_writer import BUSY_MS, Write, Writer
 
@@ -222,6 +223,8 @@ def _shared(path: Path) -> int:
 def _connect(path: Path) -> SqliteConnection:
     connection = None
     try:
+        with contextlib.suppress(OSError):  # SQLite says why
+            create_private(path)
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=512,
                                      factory=SqliteConnection)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")  # wait out a backup or an administrator's lock

@@ -17,6 +17,7 @@ from server.storage.database import Connection, Database, DatabaseError
 from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
+from server.storage.modes import make_private
 from server.storage.outbox import Outbox
 from server.storage.peers import Peers
 from server.storage.sessions import Sessions
@@ -80,10 +81,7 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
 
     `checked` says that another process has just looked whether the file is sound.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    make_private(folder)
     path = folder / DATABASE
     database = SqliteDatabase(path)
     try:
