@@ -145,6 +145,15 @@ class Gateway:
         return {host["address"]["socket_address"]["port_value"] for host in cluster["host_statuses"]
                 if host["health_status"] == {"eds_health_status": "HEALTHY"}}
 
+    async def close(self) -> None:
+        """Take no connection any more, and end each that there is with its next answer; calls under way go on."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(httpx.HTTPError):
+                async with self._admin_client() as admin:
+                    # The first lets go of connections, and alone would leave the port open; the second closes that.
+                    await admin.post("/drain_listeners?graceful&skip_exit")
+                    await admin.post("/drain_listeners")
+
     async def stop(self, drain_seconds: float = 10) -> None:
         """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and twice."""
         self._release()
@@ -159,8 +168,8 @@ class Gateway:
             self._scratch = None
 
     async def _drain(self) -> None:
+        await self.close()
         async with self._admin_client() as admin:
-            await admin.post("/drain_listeners?graceful&skip_exit")
             while await self._stat(admin, "http.edge.downstream_rq_active") > 0:  # noqa: ASYNC110 (another process's)
                 await asyncio.sleep(POLL_SECONDS)
 

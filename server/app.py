@@ -105,8 +105,12 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
-_LAST_ARRIVES_SECONDS = 0.2
+_PAUSE_SECONDS = 0.05
+_QUIET_PAUSES = 4
 _MOST_PAUSES = 40
+_USED_SECONDS = 2.0
+_TOLD_SECONDS = 2.0
+"""How long the last that a call is told may take to be read."""
 EDGE = "parley.edge"
 """The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what is broken."""
 _SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
@@ -220,21 +224,33 @@ class App:
 
         What still waits in gRPC when it stops is cancelled. Whoever goes on calling is not waited for.
         """
+        quiet = 0 if self._traffic.begun_within(_USED_SECONDS) else _QUIET_PAUSES
         for _ in range(_MOST_PAUSES):
-            if not self._traffic.begun_within(_LAST_ARRIVES_SECONDS):
+            if quiet == _QUIET_PAUSES:
                 return
-            await asyncio.sleep(_LAST_ARRIVES_SECONDS / 4)
+            begun = self._traffic.begun
+            await asyncio.sleep(_PAUSE_SECONDS)  # counted, because a machine that is busy may take the whole time for one
+            quiet = quiet + 1 if self._traffic.begun == begun else 0
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Let calls and what runs in the background end for `grace_seconds`, cancel the rest (what they generated is kept),
-        close the providers."""
+        """Let calls and what runs in the background end for `grace_seconds`, then end the rest, and close the providers.
+
+        A stream that is then ended tells so as its last event, and what it said is kept; a call that has not been answered
+        is refused. gRPC cancels only what is not read to its end.
+        """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
-        await asyncio.gather(self._server.stop(grace), self._streams.finish(grace))
+        closing = asyncio.create_task(self._server.stop(grace + 2 * _TOLD_SECONDS))
+        finishing = asyncio.create_task(self._streams.finish(grace))
+        await asyncio.wait({closing, finishing}, timeout=grace)
+        await self._traffic.refuse(_TOLD_SECONDS, begun=False)
+        await self._streams.close()
+        await asyncio.wait({closing}, timeout=_TOLD_SECONDS)
+        await self._traffic.refuse(_TOLD_SECONDS, begun=True)
+        await closing
         await self._retention.close()
         await self._key_ends.close()
         await self._deliveries.close()
         await self._recovery.close()
-        await self._streams.close()
         await self.room.close()
         await self._tools.close()
         await self._poster.close()

@@ -19,6 +19,7 @@ from generated.parley.v1.chat_completion_pb2 import (
 )
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
+from server.errors import BROKEN_OFF
 from server.exchange import Happening, Outcome, choices_of
 from server.ids import hex_of
 from server.messages import text_of, tool_calls_of
@@ -64,7 +65,7 @@ class CompletionChunks:
             elif kind == "tool_call":
                 yield from self._begin(event.tool_call.choice, content=None)
                 yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
-            elif kind == "completed":
+            elif kind == "completed" and event.completed.error.code not in BROKEN_OFF:
                 yield from self._end(stream.outcome)
 
     def _begin(self, choice: int, content: str | None) -> Iterator[ChatCompletionChunk]:

@@ -19,6 +19,7 @@
     │   └── Overloaded            the server is asked for more than it can
     ├── DeadlineExceeded     504  it took too long here
     ├── StorageUnavailable   503  nothing was written
+    ├── ServerStopping       503  it stops before the answer is whole
     ├── Internal             500  a bug here
     └── UpstreamError        502, 503, 504 or 429  the model provider failed
 
@@ -29,6 +30,9 @@ Does not log, and holds no text of a caught exception.
 from typing import NamedTuple
 
 from grpc import StatusCode
+
+BROKEN_OFF = frozenset({"client_disconnected", "cancelled", "server_stopped"})
+"""The codes of a chat whose answer somebody broke off. Where a form has no word for that, it ends in an error."""
 
 
 class Violation(NamedTuple):
@@ -206,6 +210,14 @@ class StorageUnavailable(ServiceError):
     code = StatusCode.UNAVAILABLE
     http_status = 503
     reason = "STORAGE_UNAVAILABLE"
+
+
+class ServerStopping(ServiceError):
+    """The server stops before the call could be answered, or answered in full."""
+
+    code = StatusCode.UNAVAILABLE
+    http_status = 503
+    reason = "SERVER_STOPPING"
 
 
 class UpstreamError(ServiceError):

@@ -15,7 +15,7 @@ from server.agents import Agent
 from server.answers import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
 from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, Usage
 from server.budget import MOST_OUTPUT_BYTES
-from server.errors import ServiceError
+from server.errors import BROKEN_OFF, ServiceError
 from server.fitting import fit_round, latest, omit, present
 from server.ids import new_id
 from server.record_secrets import hide_secrets
@@ -27,8 +27,7 @@ from server.storage.sessions import NewSession, StoredSession
 if TYPE_CHECKING:
     from server.context import Context
 
-ENDED = frozenset({"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED, "client_disconnected",
-                   "cancelled", "server_stopped"})
+ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED}
 """The errors of an exchange that ended early without having failed."""
 
 _LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from server.errors import (
     Internal,
     InvalidArgument,
     PermissionDenied,
+    ServerStopping,
     ServiceError,
     Unauthenticated,
     Violation,
@@ -60,6 +62,7 @@ _LONG_ONES = ThreadPoolExecutor(1, "long-requests")
 """One at a time: 4 MB of empty values are 150 MB until they are counted."""
 _MANY = 1_000
 """Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
+_STOPPING = "the server is stopping, and has broken the call off; send it again"
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
@@ -104,7 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             """What a key may ask for is decided before anything is read of what it asks."""
             caller = await self._authenticated(call)
             if caller is None:
-                raw = await self._keyless.only(announcing.context, announcing.refuse)
+                raw = await self._only_message(self._keyless, announcing)
                 with self._limits.keyless:
                     return await answered(call, raw, announcing)
             with self._limits.call:
@@ -113,7 +116,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     standing.check()
                 with self._limits.call_of(caller):
                     _check_access(call, caller)
-                    raw = await self._with_key.only(announcing.context, announcing.refuse)
+                    raw = await self._only_message(self._with_key, announcing)
                     return await answered(replace(call, caller=caller), raw, announcing)
 
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
@@ -128,7 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return answer
 
         async def served(call: Call, announcing: Announcing) -> Any:
-            with self._traffic:
+            with self._traffic.of(announcing):
                 return await admitted(call, announcing)
 
         return _handler(handler, _guarded(method, served))
@@ -140,6 +143,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await serve(announcing.context, announcing.refuse)
 
         return _handler(handler, _guarded(method, served))
+
+    async def _only_message(self, arrivals: Arrivals, announcing: "Announcing") -> bytes:
+        announcing.waits = True
+        try:
+            return await arrivals.only(announcing.context, announcing.refuse)
+        finally:
+            announcing.waits = False
 
     async def _while_key_lasts(self, caller: Caller | None, announcing: "Announcing", serving: Awaitable[Any]) -> Any:
         """What `serving` comes to. Raises Unauthenticated when the caller's key ends before that.
@@ -200,6 +210,11 @@ def _guarded(method: str, served: "Callable[[Call, Announcing], Awaitable[Any]]"
             return await served(call, announcing)
         except grpc.aio.AbortError:  # it has its status
             raise
+        except asyncio.CancelledError:
+            if not announcing.is_broken_off:  # the caller has gone
+                raise
+            announcing.task.uncancel()
+            await announcing.refuse(ServerStopping(_STOPPING, retry_after=1))
         except ServiceError as error:
             await announcing.refuse(error)
         except Exception as error:  # the outermost: nothing of it may reach the caller
@@ -230,17 +245,35 @@ class Announcing:
         self._call = call
         self.headers: tuple[tuple[str, str], ...] = ()
         """What is not sent yet."""
+        self.task: asyncio.Task[None] = asyncio.current_task()
         self.has_begun = False
         """Whether a message was sent."""
+        self.is_broken_off = False
+        self.waits = False
+        """Whether its message is still read. That must not be cancelled: see `arrivals.py`."""
+        self._ending: asyncio.Task[None] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.context, name)
+
+    def break_off(self) -> None:
+        """End the call; its caller is told that the server stops."""
+        self.is_broken_off = True
+        if self.waits:
+            self._ending = asyncio.create_task(self._end())
+        else:
+            self.task.cancel()
+
+    async def _end(self) -> None:
+        with suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # InternalError: the caller has gone meanwhile
+            await self.refuse(ServerStopping(_STOPPING, retry_after=1))
 
     async def send_initial_metadata(self, metadata: Any) -> None:
         headers, self.headers = self.headers, ()
         await self.context.send_initial_metadata((*metadata, *headers))
 
     async def announce(self) -> None:
+        self.has_begun = True
         if self.headers:
             await self.send_initial_metadata(())
 

@@ -17,7 +17,8 @@ from server.watching import lock_of
 
 log = structlog.get_logger()
 
-STOPPED = ChatError(code="server_stopped", message="The server stopped before the answer was complete.")
+STOPPED = ChatError(code="server_stopped", message=(
+    "The server stopped before the answer was complete. What was said is kept: read the chat by its id, or go on from it."))
 _LOOKS_AGAIN_SECONDS = 30.0
 
 

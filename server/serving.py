@@ -18,7 +18,13 @@ from server.dev import first_start
 from server.storage.database import DatabaseError
 from server.storage.modes import make_private
 from server.storage.store import Store
+from server.watchdog import watched
 from server.workers import WorkerError, Workers
+
+_PASSED_ON_SECONDS = 5.0
+"""How long a caller may take to read what the servers have answered before they ended."""
+_KILLED_AFTER_SECONDS = 15.0
+"""Beyond the time that callers have: a process that has not ended by then is stuck."""
 
 log = structlog.get_logger()
 
@@ -35,6 +41,8 @@ class Servers(Protocol):
 
     async def drain(self) -> None: ...
 
+    async def take_in(self) -> None: ...
+
     async def stop(self) -> None: ...
 
 
@@ -49,10 +57,11 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, restarting.set)
     try:
-        if settings.workers == 1:
-            await _serve_alone(settings, stopping, restarting)
-        else:
-            await _serve_with_workers(settings, stopping, restarting)
+        with watched(settings.drain_seconds + settings.grace_seconds + _KILLED_AFTER_SECONDS):
+            if settings.workers == 1:
+                await _serve_alone(settings, stopping, restarting)
+            else:
+                await _serve_with_workers(settings, stopping, restarting)
     except (DatabaseError, GatewayError, WorkerError) as error:
         fail(str(error))
 
@@ -108,7 +117,7 @@ async def _run(settings: Settings, servers: Servers, stopping: asyncio.Event, re
         await _until_stopped(gateway, stopping)
         renewing.cancel()
     finally:
-        await _drain(servers, gateway, settings)
+        await _drain(servers, gateway)
 
 
 async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) -> None:
@@ -137,9 +146,12 @@ async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
     exited.cancel()
 
 
-async def _drain(servers: Servers, gateway: Gateway, settings: Settings) -> None:
-    """All say that they go away, and serve on for a while; then Envoy ends, so that nothing new comes; then the servers."""
+async def _drain(servers: Servers, gateway: Gateway) -> None:
+    """All say that they go away, and serve on for a while. Then nothing new is let in, and the servers let what is under way
+    end, or end it and say so in each stream. Envoy is last, because it passes that on."""
     await gateway.retire()
     await servers.drain()
-    await gateway.stop(settings.grace_seconds)
+    await gateway.close()
+    await servers.take_in()
     await servers.stop()
+    await gateway.stop(_PASSED_ON_SECONDS)

@@ -22,8 +22,10 @@ _SETTLED_SECONDS = 5.0
 """How long one must have served for its end to be an accident, and not what happens at every start."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
-_KILLED_AFTER_SECONDS = 5.0
+_KILLED_AFTER_SECONDS = 8.0
 """Beyond the grace that its calls have."""
+_ANSWERS_WITHIN_SECONDS = 1.0
+"""Beyond the time that a command takes: a worker that has not answered by then is busy with something else."""
 
 log = structlog.get_logger()
 
@@ -73,14 +75,16 @@ class Workers:
         """As App.drain, all at once."""
         await asyncio.gather(*(worker.drain("drain") for worker in self._workers))
 
+    async def take_in(self) -> None:
+        """Nothing to do: each takes in what was sent to it when it is told to stop."""
+
     async def stop(self) -> None:
         """As App.stop. Safe at any time."""
         for watching in self._watching:
             watching.cancel()
         for worker in self._workers:
             worker.stop()
-        await asyncio.gather(*(worker.ended(self._settings.grace_seconds + _KILLED_AFTER_SECONDS)
-                               for worker in self._workers))
+        await asyncio.gather(*(worker.ended() for worker in self._workers))
 
     async def _watch(self, worker: "Worker") -> None:
         """Start a worker again whenever it has ended; when that fails again and again, less and less often."""
@@ -140,25 +144,25 @@ class Worker:
     async def drain(self, how: str) -> None:
         """Let it say that it goes away, and serve on for a while."""
         self._tell(how.encode())
-        await self._answer()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds + _ANSWERS_WITHIN_SECONDS):
+                await self._answer()
 
     def stop(self) -> None:
-        """Let it end what has begun, and itself."""
+        """Let it end what has begun, and itself; one that does not in time is killed."""
         self.is_to_end = True
         self._tell(b"stop")
+        if self._process is not None:
+            asyncio.get_running_loop().call_later(
+                self._settings.grace_seconds + _KILLED_AFTER_SECONDS, _kill, self._process)
 
     async def exit_code(self) -> int:
         return await self._process.wait()
 
-    async def ended(self, within_seconds: float) -> None:
-        """Wait for its end, and make it end when that takes too long."""
+    async def ended(self) -> None:
+        """Wait for the end of one that was told to stop."""
         if self._process is not None:
-            try:
-                async with asyncio.timeout(within_seconds):
-                    await self.exit_code()
-            except TimeoutError:
-                self._process.kill()
-                await self.exit_code()
+            await self.exit_code()
         self._reserved.close()
 
     def _tell(self, line: bytes) -> None:
@@ -169,3 +173,8 @@ class Worker:
         """Its next answer; nothing when it has ended."""
         line = await self._process.stdout.readline()
         return orjson.loads(line) if line.endswith(b"\n") else {}
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()

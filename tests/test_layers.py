@@ -67,6 +67,7 @@ MAY_IMPORT = {
     "server.worker": {"server.app", "server.config", "server.console", "server.storage.database"},
     "server.workers": {"server.config", "gateway.launcher"},
     "server.serving": {"server", "gateway"},
+    "server.watchdog": set(),
     "server.cli": {"server"},
     "gateway": {"generated"},
 }

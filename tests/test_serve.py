@@ -209,6 +209,7 @@ class Reading:
         self.began = asyncio.Event()
         self.text = ""
         self.chat_id = ""
+        self.error: dict[str, str] = {}
         self._parley = parley
         self._asked = text
 
@@ -220,10 +221,11 @@ class Reading:
                         event = json.loads(line.removeprefix("data: "))
                         self.chat_id = event["id"]
                         self.text += event.get("delta", "")
+                        self.error = event.get("error", {})
                         self.began.set()
 
 
-async def test_stop_lets_a_stream_end_cuts_one_that_takes_too_long_and_keeps_both(tmp_path):
+async def test_stop_lets_a_stream_end_ends_one_that_takes_too_long_and_keeps_both(tmp_path):
     async with Serving(tmp_path, by_environment=True, PARLEY_OFFLINE_DELAY_MS=100, PARLEY_GRACE_SECONDS=3) as parley:
         short, long = Reading(parley, "one two three"), Reading(parley, "word " * 1000)
         reading = [asyncio.create_task(stream.to_its_end()) for stream in (short, long)]
@@ -235,7 +237,8 @@ async def test_stop_lets_a_stream_end_cuts_one_that_takes_too_long_and_keeps_bot
         kept = {chat["id"]: chat for chat in await chats(again)}
 
     assert stopped == (0, "", "")
-    assert (ends[0], short.text) == (None, "You said: one two three")
+    assert (ends, short.text, short.error) == ([None, None], "You said: one two three", {})
+    assert long.error["code"] == "server_stopped"
     assert kept[short.chat_id]["status"] == "completed"
     assert kept[long.chat_id]["status"] == "incomplete"
     assert kept[long.chat_id]["output"][0]["content"].startswith(long.text)
@@ -259,6 +262,26 @@ async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(
     assert stopped == (0, "", "")
     assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert (set(statuses), len(statuses) > 2) == ({200}, True)
+
+
+async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_at_the_end_is_refused(tmp_path):
+    async with Serving(tmp_path, PARLEY_OFFLINE_DELAY_MS=100, PARLEY_GRACE_SECONDS=2) as parley, client_of(parley) as client:
+        stream, host = Reading(parley, "word " * 1000), parley.http.split(":")
+        reading = asyncio.create_task(stream.to_its_end())
+        waiting = asyncio.create_task(client.post("/chat", json=asking(parley, "word " * 1000)))
+        await stream.began.wait()
+        stopping = asyncio.create_task(parley.stop())
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                (await asyncio.open_connection(*host))[1].close()
+        still_read = not reading.done()
+        await asyncio.gather(reading, waiting, stopping)
+
+    assert still_read
+    assert stream.error["code"] == "server_stopped"
+    assert (waiting.result().status_code, waiting.result().headers["retry-after"]) == (503, "1")
+    assert "stopping" in waiting.result().json()["message"]
+    assert stopping.result() == (0, "", "")
 
 
 async def test_stop_lets_what_runs_in_the_background_end(tmp_path):

@@ -61,6 +61,14 @@ async def test_calls_that_wait_to_be_taken_when_a_server_is_to_stop_are_served(t
     assert codes == {grpc.StatusCode.OK}
 
 
+async def test_worker_that_does_nothing_any_more_holds_up_no_stop(tmp_path):
+    async with Serving(tmp_path, PARLEY_WORKERS=2, PARLEY_GRACE_SECONDS=0) as parley:
+        os.kill(workers_of(parley)[0], signal.SIGSTOP)
+        stopped = await parley.stop()
+
+    assert (stopped.code, stopped.out, envoys(tmp_path)) == (0, "", [])
+
+
 async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):
     async with Serving(tmp_path, PARLEY_WORKERS=2) as parley, client_of(parley) as http:
         session = (await http.post("/session", json={"assistantId": parley.keys["assistantId"]})).json()["id"]

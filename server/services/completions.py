@@ -15,7 +15,7 @@ from server.agents import Agent, Agents, model_not_found
 from server.call import current_caller
 from server.completion_chunks import CompletionChunks, completion_of
 from server.engine import Engine
-from server.errors import FailedPrecondition, InvalidArgument, NotFound
+from server.errors import BROKEN_OFF, FailedPrecondition, InvalidArgument, NotFound, ServerStopping
 from server.exchange import Options, Turn
 from server.ids import parse_id
 from server.inputs import (
@@ -76,7 +76,9 @@ class CompletionService(CompletionServiceServicer):
             frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=with_usage)
             if frames:
                 await context.write(HttpBody(content_type="text/event-stream", data=frames))
-        ending = wire.error_frame(stream.error) if stream.error else b""
+        chat = stream.outcome.chat
+        error = stream.error or (ServerStopping(chat.error.message) if chat.error.code in BROKEN_OFF else None)
+        ending = wire.error_frame(error) if error else b""
         await context.write(HttpBody(content_type="text/event-stream", data=ending + sse.DONE))
 
     async def _turn(self, request: CreateChatCompletionRequest) -> Turn:

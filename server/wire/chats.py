@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 from google.api.httpbody_pb2 import HttpBody
 
-from generated.parley.v1.chat_pb2 import Chat, ChatEvent
+from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent
+from server.errors import BROKEN_OFF
 from server.json_values import to_python
 from server.wire import sse
 from server.wire.proto_json import to_json
@@ -32,11 +33,14 @@ def _frame(event: ChatEvent) -> bytes:
         return b"" if delta.choice else b"%b%b}\n\n" % (beginning, orjson.dumps(delta.text))
     kind = event.WhichOneof("event")
     if kind == "completed":
-        return _calls_frame(event)
-    if kind == "failed":
-        error = event.failed.error
-        return sse.data({**_head(event), "error": {"message": error.message, "code": error.code}})
-    return b""
+        ended = event.completed.error
+        return _error_frame(event, ended) if ended.code in BROKEN_OFF else _calls_frame(event)
+    return _error_frame(event, event.failed.error) if kind == "failed" else b""
+
+
+def _error_frame(event: ChatEvent, error: ChatError) -> bytes:
+    """The end of an answer that is not whole."""
+    return sse.data({**_head(event), "error": {"message": error.message, "code": error.code}})
 
 
 @lru_cache(maxsize=1024)

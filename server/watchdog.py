@@ -1,0 +1,46 @@
+"""Kills this process when it does not end after SIGTERM or SIGINT, whatever it is busy with.
+
+A signal that has a handler in Python waits for the interpreter, which one request may hold up for as long as it likes. So a
+small process of its own is told by a handler in C, counts the seconds, and knows by the closed pipe that this one has ended.
+"""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+# Reads the traceback that the handler writes, which says what the process was busy with when it was told to stop.
+_WATCH = """
+import json, os, select, signal, sys, time
+pid, seconds = int(sys.argv[1]), float(sys.argv[2])
+said = told = os.read(0, 65536)
+until = time.monotonic() + seconds
+while told:
+    left = until - time.monotonic()
+    if left <= 0:
+        print(json.dumps({"event": "killed", "level": "error", "busy_with": said.decode(errors="replace"),
+                          "reason": f"it had not ended {seconds:g} s after it was told to stop"}), file=sys.stderr)
+        os.kill(pid, signal.SIGKILL)
+        break
+    if select.select([0], [], [], left)[0]:
+        told = os.read(0, 65536)
+"""
+
+
+@contextlib.contextmanager
+def watched(seconds: float) -> Iterator[None]:
+    """Kill this process `seconds` after the first signal, unless it has ended. To be entered after handlers are set."""
+    watch = subprocess.Popen([sys.executable, "-I", "-S", "-c", _WATCH, str(os.getpid()), str(seconds)],
+                             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        faulthandler.register(number, file=watch.stdin, all_threads=False, chain=True)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            faulthandler.unregister(number)
+        watch.stdin.close()
+        watch.wait()
