@@ -19,6 +19,7 @@ from server.storage.database import DatabaseError
 from server.storage.migrations import applied, unknown
 from server.storage.modes import make_private
 from server.storage.sqlite_errors import storage_error
+from server.storage.wal import check_log, lost_behind
 
 DATABASE = "parley.db"
 SECRET = "key-secret"
@@ -71,6 +72,7 @@ def back_up(data: Path, target: Path, *, replace: bool = False, progress: Progre
     """
     if target.exists() and not replace:
         raise FailedPrecondition(f"{target} is there already; name another file, or say --replace")
+    check_log(data / DATABASE)
     secret = data / SECRET
     kept = secret.read_bytes() if secret.is_file() else None
     with _new_file(target, replace) as made:
@@ -165,8 +167,9 @@ def _set_aside(data: Path) -> Path:
     """Give the database that is there another name beside its own, so that there is one at every moment."""
     current = data / DATABASE
     aside = data / f"{DATABASE}.replaced-{now_ms()}"
-    with contextlib.suppress(sqlite3.Error), closing(_connect(current, "rw")) as old:
-        old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if lost_behind(current) is None:  # else the log is kept with it as it is, for whoever can read what SQLite cannot
+        with contextlib.suppress(sqlite3.Error), closing(_connect(current, "rw")) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     os.link(current, aside)
     for ending in _BESIDE:  # what a damaged one left would be taken for the new one's
         with contextlib.suppress(FileNotFoundError):

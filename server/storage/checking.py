@@ -18,6 +18,7 @@ from generated.parley.v1.session_pb2 import Session
 from server.storage.backups import reading
 from server.storage.database import DatabaseError
 from server.storage.migrations import applied, pending
+from server.storage.wal import check_log
 
 MOST_FINDINGS = 100
 
@@ -70,6 +71,10 @@ _FORMS: dict[tuple[str, str, str], Callable[[bytes], object]] = {
 def findings(path: Path) -> list[str]:
     """What is wrong with a database, at most `MOST_FINDINGS`. Raises DatabaseError when there is none."""
     found: list[str] = []
+    try:
+        check_log(path)
+    except DatabaseError as error:
+        return [str(error)]  # to open it would be to lose what is behind that
     try:
         with reading(path) as connection:
             found.extend(islice(_found(connection), MOST_FINDINGS))

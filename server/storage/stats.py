@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from server.storage.backups import reading
+from server.storage.wal import check_log
 
 _DATED = {"orgs": "created_at", "keys": "created_at", "assistants": "created_at", "squads": "created_at",
           "tools": "created_at", "sessions": "created_at", "chats": "created_at", "outbox": "created_at",
@@ -17,6 +18,7 @@ def stats(path: Path) -> dict[str, Any]:
     Times are milliseconds since the epoch. Raises DatabaseError when it cannot be read.
     """
     log = path.with_name(f"{path.name}-wal")
+    check_log(path)
     with reading(path) as connection:
         page_size, pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0]
                                   for name in ("page_size", "page_count", "freelist_count"))

@@ -26,6 +26,7 @@ from server.storage.squads import Squads
 from server.storage.tools import Tools
 from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
+from server.storage.wal import check_log
 
 if TYPE_CHECKING:  # an extra
     from server.storage.postgres import PostgresDatabase
@@ -83,6 +84,8 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     """
     make_private(folder)
     path = folder / DATABASE
+    if not checked:
+        check_log(path)
     database = SqliteDatabase(path)
     try:
         if not checked:
