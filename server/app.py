@@ -262,7 +262,7 @@ class App:
         patience = Patience(settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds)
         sinks: dict[str, Sink] = {webhooks.KIND: Webhooks(self._poster, allowed, clock),
                                   SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
-        return Deliveries(self._store.outbox, sinks, patience, clock, self._store.peers)
+        return Deliveries(self._store.outbox, sinks, patience, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
         store, server = self._store, _Methods(self._server)

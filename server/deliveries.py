@@ -14,7 +14,6 @@ from typing import Protocol
 import structlog
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential_jitter, wait_fixed
 
-from server.clock import Clock
 from server.errors import ServiceError
 from server.storage.outbox import Outbox, Waiting
 from server.storage.peers import Peers
@@ -72,12 +71,11 @@ class Patience:
 class Deliveries:
     """The loop that delivers, in one server of a database at a time, and the deliveries that are under way."""
 
-    def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, clock: Clock, peers: Peers) -> None:
+    def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, peers: Peers) -> None:
         self._outbox = outbox
         self._peers = peers
         self._sinks = sinks
         self._patience = patience
-        self._clock = clock
         self._busy: dict[asyncio.Task[None], Waiting] = {}
         self._loop: asyncio.Task[None] | None = None
         self._delivers = False
@@ -116,6 +114,7 @@ class Deliveries:
             self._delivers = await self._peers.try_lock(_LOCK)
             if self._delivers:
                 self._outbox.news = listening.enter_context(self._peers.listen(_NEWS))
+                await self._outbox.hasten(max(_LONGEST_ASKED, self._patience.most_seconds + self._patience.base_seconds))
         self._outbox.news.clear()
         if not self._delivers:
             return _LONGEST_REST
@@ -145,8 +144,8 @@ class Deliveries:
         self._outbox.wake()
 
     async def _until_due(self) -> float:
-        due_at = await self._outbox.next_due()
-        return _LONGEST_REST if due_at is None else min(_LONGEST_REST, max(0, due_at - self._clock()) / 1000)
+        seconds = await self._outbox.until_due()
+        return _LONGEST_REST if seconds is None else min(_LONGEST_REST, seconds)
 
     async def _attempt(self, waiting: Waiting) -> None:
         try:
@@ -179,4 +178,4 @@ class Deliveries:
         if pause is None:
             await self._outbox.bury(waiting, failure.reason)
         else:
-            await self._outbox.again(waiting, self._clock() + round(pause * 1000), failure.reason)
+            await self._outbox.again(waiting, pause, failure.reason)

@@ -1,6 +1,7 @@
 """The outbox and the loop that empties it: order, retries, dead rows, restarts."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -87,7 +88,7 @@ async def org_id(store: Store) -> str:
 
 @asynccontextmanager
 async def delivering(store: Store, sink: Scripted, clock: Clock, patience: Patience = AT_ONCE) -> AsyncIterator[None]:
-    deliveries = Deliveries(store.outbox, {KIND: sink}, patience, clock, store.peers)
+    deliveries = Deliveries(store.outbox, {KIND: sink}, patience, store.peers)
     deliveries.start()
     try:
         yield
@@ -191,11 +192,37 @@ async def test_delivery_waits_as_long_as_it_is_asked_to(store: Store, org_id: st
     await put(store, org_id, b"1")
     async with delivering(store, sink, clock):
         await sink.has_tried(1)
-        assert await delivered_until(store, store.outbox.next_due) == clock.now + 60_000
+        assert await delivered_until(store, store.outbox.until_due) == 60
         clock.now += 60_000
         store.outbox.wake()
 
         assert await sink.has_tried(2) == [b"1", b"1"]
+
+
+async def test_clock_that_is_set_back_makes_no_delivery_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, sink = open_store(tmp_path), Scripted(NotDelivered("it was busy", again=True, wait_seconds=0.1))
+    org_id = (await store.keys.create("org", "api")).org_id
+    sink.hold[b"1"] = asyncio.Event()
+    async with delivering(store, sink, Clock()):
+        await put(store, org_id, b"1", b"2")
+        await sink.has_tried(1)
+        yesterday = time.time_ns() - 86_400_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: yesterday)
+        sink.hold[b"1"].set()
+
+        assert await sink.has_tried(3) == [b"1", b"1", b"2"]
+        assert await rows(store, 0) == []
+    await store.aclose()
+
+
+async def test_what_a_clock_that_was_ahead_has_put_is_delivered_by_the_next_server(store: Store, org_id: str, clock: Clock
+                                                                                   ) -> None:
+    clock.now += 30 * 86_400_000
+    await put(store, org_id, b"1")
+    clock.now -= 30 * 86_400_000
+    sink = Scripted()
+    async with delivering(store, sink, clock):
+        assert await sink.has_tried(1) == [b"1"]
 
 
 async def test_what_was_under_way_is_delivered_by_the_next_server_and_the_attempt_counts(

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.chat_pb2 import Chat
-from server.clock import Clock
+from server.clock import Clock, steady
 from server.errors import Aborted
 from server.ids import new_id
 from server.storage.database import Connection, Database
@@ -75,6 +75,7 @@ class Outbox:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._due_clock = steady(clock)
         self.compose: Compose = _nothing
         """Set by whoever delivers; without it nobody is told of changes."""
         self.news = asyncio.Event()
@@ -124,13 +125,21 @@ class Outbox:
         """What is due now, longest due first, without the rows that are busy and the orgs that have enough of them."""
         rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ?{_but('seq', busy)}{_but('org_id', full)} "
-            "ORDER BY due_at, seq LIMIT ?", [self._clock(), *busy, *full, limit]).fetchall())
+            "ORDER BY due_at, seq LIMIT ?", [self._due_clock(), *busy, *full, limit]).fetchall())
         return [Waiting(*row[:-1], orjson.loads(row[-1])) for row in rows]
 
-    async def next_due(self) -> int | None:
-        """When the first row that is not due yet will be."""
-        return await self._database.read(lambda connection: connection.execute(
-            "SELECT min(due_at) FROM outbox WHERE due_at > ?", [self._clock()]).fetchone()[0])
+    async def until_due(self) -> float | None:
+        """Seconds until the first row that is not due yet will be."""
+        now = self._due_clock()
+        due_at = await self._database.read(lambda connection: connection.execute(
+            "SELECT min(due_at) FROM outbox WHERE due_at > ?", [now]).fetchone()[0])
+        return None if due_at is None else (due_at - now) / 1000
+
+    async def hasten(self, most_seconds: float) -> None:
+        """Make due what is to wait for longer: an earlier server had a clock that was ahead."""
+        now = self._due_clock()
+        await self._database.write(lambda connection: connection.execute(
+            "UPDATE outbox SET due_at = ? WHERE due_at > ?", [now, now + round(most_seconds * 1000)]) and None)
 
     async def begin(self, waiting: Waiting) -> bool:
         """Count an attempt, before it is made; False when the row is gone."""
@@ -142,11 +151,11 @@ class Outbox:
         """Take a row away, and say so on its chat when it was the last of it."""
         await self._database.write(lambda connection: self._delivered(connection, waiting))
 
-    async def again(self, waiting: Waiting, due_at: int, reason: str) -> None:
-        """Let a row wait until `due_at`; its lane waits with it."""
+    async def again(self, waiting: Waiting, pause_seconds: float, reason: str) -> None:
+        """Let a row wait for so long; its lane waits with it."""
         await self._database.write(lambda connection: connection.execute(
             "UPDATE outbox SET due_at = ?, reason = ? WHERE org_id = ? AND seq = ?",
-            [due_at, reason, waiting.org_id, waiting.seq]) and None)
+            [self._due_clock() + round(pause_seconds * 1000), reason, waiting.org_id, waiting.seq]) and None)
 
     async def bury(self, waiting: Waiting, reason: str) -> None:
         """Give a row up, and what else there is of its chat; the lane goes on."""
@@ -214,7 +223,7 @@ class Outbox:
         connection.execute(
             "UPDATE outbox SET due_at = ?3 WHERE org_id = ?1 AND due_at IS NULL "
             "AND seq = (SELECT min(seq) FROM outbox WHERE org_id = ?1 AND lane = ?2 AND state = 'waiting')",
-            [org_id, lane, self._clock()])
+            [org_id, lane, self._due_clock()])
 
 
 def _lock(connection: Connection, org_id: str, lane: str) -> None:
