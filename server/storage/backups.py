@@ -5,6 +5,7 @@ know no key. Whoever can read it can read everything, so it is its owner's alone
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ DATABASE = "parley.db"
 SECRET = "key-secret"
 _STEP_PAGES = 512
 _BESIDE = ("-wal", "-shm", "-journal")
+_UNFINISHED = ".parley-unfinished"
 _COPIES = 2
 _COPY_KEPT_MS = 7 * 86_400_000
 
@@ -93,13 +95,15 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
         current = data / DATABASE
         if current.exists() and not replace:
             raise FailedPrecondition(f"{current} is there already; say --replace to keep it aside and put the backup there")
-        new = data / f"{DATABASE}.restoring"
+        new = data / f"{DATABASE}.restoring{_UNFINISHED}"
+        held = _held(new)
         try:
             secret = _prepared(backup, new)
             aside = _set_aside(data) if current.exists() else None
             os.replace(new, current)
         finally:
             _remove(new)
+            os.close(held)
         if secret:
             _write_secret(data / SECRET, secret)
         folder.sync(data)
@@ -117,7 +121,11 @@ def keep_copy(path: Path, number: int) -> Path:
 
 def drop_copies(path: Path, most: int = _COPIES) -> None:
     """Delete the copies that are too old or too many: they have what was deleted since."""
-    copies = sorted(path.parent.glob(f"{path.name}.before-*"), key=lambda copy: copy.stat().st_mtime_ns, reverse=True)
+    sweep(path.parent)
+    for left in path.parent.glob(f"{path.name}.before-*.new*"):  # by a version that named unfinished ones so
+        left.unlink(missing_ok=True)
+    copies = sorted((copy for copy in path.parent.glob(f"{path.name}.before-*") if copy.suffix != _UNFINISHED),
+                    key=lambda copy: copy.stat().st_mtime_ns, reverse=True)
     for place, copy in enumerate(copies):
         if place >= most or copy.stat().st_mtime * 1000 < now_ms() - _COPY_KEPT_MS:
             copy.unlink(missing_ok=True)
@@ -135,9 +143,7 @@ def _copy(source: sqlite3.Connection, made: Path, secret: bytes | None, progress
 
 
 def _prepared(backup: Path, new: Path) -> bytes | None:
-    """Make `new` what the database is to be, on disk; the secret that the backup has."""
-    _remove(new)
-    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    """Make `new`, which is empty, what the database is to be, on disk; the secret that the backup has."""
     try:
         with reading(backup) as source, closing(_connect(new, "rw")) as copy:
             source.backup(copy)
@@ -192,10 +198,15 @@ def _write_secret(path: Path, secret: bytes) -> None:
 
 @contextlib.contextmanager
 def _new_file(target: Path, replace: bool) -> Iterator[Path]:
-    """An empty file beside `target`, which gets its name once it is complete and on disk."""
-    made = target.with_name(f"{target.name}.{os.getpid()}.new")
+    """An empty file beside `target`, which gets its name once it is complete and on disk.
+
+    It is locked meanwhile. A process that is killed leaves it, unlocked, to the next one that makes one there.
+    """
+    sweep(target.parent)
+    made = target.with_name(f"{target.name}.{os.getpid()}{_UNFINISHED}")
+    held = -1
     try:
-        os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        held = _held(made)
         yield made
         _sync(made)
         if replace:
@@ -210,7 +221,31 @@ def _new_file(target: Path, replace: bool) -> Iterator[Path]:
     except OSError as error:
         raise DatabaseError(f"{target} cannot be written: {error.strerror}") from None
     finally:
-        _remove(made)
+        if held >= 0:
+            _remove(made)
+            os.close(held)
+
+
+def sweep(directory: Path) -> None:
+    """Delete the unfinished copies that killed processes have left in a folder."""
+    for left in directory.glob(f"*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):  # locked, gone meanwhile, or not ours
+            held = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(left)
+            finally:
+                os.close(held)
+
+
+def _held(path: Path) -> int:
+    """A new file, locked. It must stay open: SQLite loses its own locks on a file that its process closes."""
+    while True:
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        if os.fstat(opened).st_nlink:
+            return opened
+        os.close(opened)  # swept before it was locked
 
 
 def _refusal(error: sqlite3.Error) -> ServiceError | DatabaseError:

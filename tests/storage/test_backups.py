@@ -2,8 +2,12 @@
 
 import asyncio
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlite_utils import Migrations
@@ -15,6 +19,8 @@ from server.storage.checking import findings
 from server.storage.database import DatabaseError
 from server.storage.store import open_store
 from tests.storage.records import Recorder
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -41,6 +47,25 @@ async def made(recorder, chats=3):
         await recorder.say(f"hello {number}")
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from server.storage import backups
+
+backups._check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+data, other = map(Path, sys.argv[2:])
+{"backup": lambda: backups.back_up(data, other / "killed.db"),
+ "migration": lambda: backups.keep_copy(data / "parley.db", 3),
+ "restore": lambda: backups.restore(data / "parley.db", other)}[sys.argv[1]]()
+"""
+
+
+def killed(what, data, other):
+    """Let a process be killed when its copy is complete and has no name yet."""
+    ended = subprocess.run([sys.executable, "-c", KILLED, what, str(data), str(other)], cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
 # --- backup -----------------------------------------------------------------------------------------------------------
 
 
@@ -54,6 +79,36 @@ async def test_backup_is_one_file_for_its_owner_with_what_was_acknowledged(store
     assert backup.path.stat().st_mode & 0o777 == 0o600
     assert backup.size == backup.path.stat().st_size
     assert count(backup.path, "chats") == 3
+
+
+@pytest.mark.parametrize("what", ["backup", "migration", "restore"])
+async def test_what_a_killed_process_leaves_is_swept_by_the_next(what, store, recorder, tmp_path):
+    await made(recorder)
+    data, other = tmp_path / "data", tmp_path / "other"
+    other.mkdir()
+    restore(back_up(tmp_path, tmp_path / "b.db").path, data)
+    killed(what, data, other)
+    left = {path.name for folder in (data, other) for path in folder.iterdir() if path.suffix == ".parley-unfinished"}
+    assert len(left) == 1
+
+    back_up(data, other / "next.db")
+    open_store(data).close()
+
+    assert not left & (files(data) | files(other))
+    assert findings(other / "next.db") == []
+
+
+async def test_what_another_process_is_about_to_finish_is_not_swept(store, recorder, tmp_path):
+    await made(recorder, 50)
+    swept = []
+
+    def meanwhile(*_):
+        if not swept:
+            swept.append(back_up(tmp_path, tmp_path / "meanwhile.db"))
+
+    first = back_up(tmp_path, tmp_path / "first.db", progress=meanwhile)
+
+    assert [findings(backup.path) for backup in (first, *swept)] == [[], []]
 
 
 async def test_backup_while_others_write_is_of_one_moment_and_holds_up_nobody(store, recorder, tmp_path):
