@@ -149,8 +149,7 @@ async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
 async def _drain(servers: Servers, gateway: Gateway) -> None:
     """All say that they go away, and serve on for a while. Then nothing new is let in, and the servers let what is under way
     end, or end it and say so in each stream. Envoy is last, because it passes that on."""
-    await gateway.retire()
-    await servers.drain()
+    await asyncio.gather(gateway.retire(), servers.drain())
     await gateway.close()
     await servers.take_in()
     await servers.stop()

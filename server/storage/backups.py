@@ -20,12 +20,13 @@ from server.storage.database import DatabaseError
 from server.storage.migrations import applied, unknown
 from server.storage.modes import make_private
 from server.storage.sqlite_errors import storage_error
+from server.storage.sums import check_sums
 from server.storage.wal import check_log, lost_behind
 
 DATABASE = "parley.db"
 SECRET = "key-secret"
 _STEP_PAGES = 512
-_BESIDE = ("-wal", "-shm", "-journal")
+_BESIDE = ("-wal", "-shm", "-journal", "-sums")
 _UNFINISHED = ".parley-unfinished"
 _COPIES = 2
 _COPY_KEPT_MS = 7 * 86_400_000
@@ -74,6 +75,7 @@ def back_up(data: Path, target: Path, *, replace: bool = False, progress: Progre
     """
     if target.exists() and not replace:
         raise FailedPrecondition(f"{target} is there already; name another file, or say --replace")
+    check_sums(data / DATABASE)
     check_log(data / DATABASE)
     secret = data / SECRET
     kept = secret.read_bytes() if secret.is_file() else None

@@ -18,6 +18,7 @@ from generated.parley.v1.session_pb2 import Session
 from server.storage.backups import reading
 from server.storage.database import DatabaseError
 from server.storage.migrations import applied, pending
+from server.storage.sums import check_sums
 from server.storage.wal import check_log
 
 MOST_FINDINGS = 100
@@ -72,6 +73,7 @@ def findings(path: Path) -> list[str]:
     """What is wrong with a database, at most `MOST_FINDINGS`. Raises DatabaseError when there is none."""
     found: list[str] = []
     try:
+        check_sums(path)
         check_log(path)
     except DatabaseError as error:
         return [str(error)]  # to open it would be to lose what is behind that

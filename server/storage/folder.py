@@ -6,14 +6,26 @@ Everyone who opens the database shares it; whoever puts another file in its plac
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from server.errors import FailedPrecondition
 
+_PAUSES = (0.01, 0.05)
+"""Whoever leaves a folder last has it alone for a moment."""
+
 
 def share(folder: Path) -> int:
     """Use a folder until the descriptor is closed. Raises FailedPrecondition while its database is being replaced."""
+    for pause in _PAUSES:
+        with contextlib.suppress(FailedPrecondition):
+            return _share(folder)
+        time.sleep(pause)
+    return _share(folder)
+
+
+def _share(folder: Path) -> int:
     return _locked(folder, fcntl.LOCK_SH, f"the database in {folder} is being restored; start again when that is over")
 
 

@@ -19,6 +19,8 @@ from server.storage.database import Column, Connection, DatabaseError, with_also
 from server.storage.modes import create_private
 from server.storage.sqlite_errors import concerns_the_file, storage_error
 from server.storage.sqlite_writer import BUSY_MS, Write, Writer
+from server.storage.sums import check_sums, forget_sums, keep_sums
+from server.storage.wal import check_log
 
 T = TypeVar("T")
 _LONG_READERS = 2
@@ -46,6 +48,7 @@ class SqliteDatabase:
         self._path = path
         self._held = _shared(path)
         try:
+            forget_sums(path)
             self._connection = _connect(path)
             self._reader = _connect(path)
         except BaseException:
@@ -163,12 +166,15 @@ class SqliteDatabase:
             reader.close()
         self._reader.close()
         self._connection.close()
+        keep_sums(self._path, self._held)
         os.close(self._held)
 
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[SqliteConnection]:
     """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
+    check_sums(path)
+    check_log(path)
     connection = _connect(path)
     with contextlib.closing(connection):
         try:

@@ -23,6 +23,7 @@ from server.storage.peers import Peers
 from server.storage.sessions import Sessions
 from server.storage.sqlite import SqliteDatabase
 from server.storage.squads import Squads
+from server.storage.sums import check_sums
 from server.storage.tools import Tools
 from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
@@ -85,6 +86,7 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     make_private(folder)
     path = folder / DATABASE
     if not checked:
+        check_sums(path)
         check_log(path)
     database = SqliteDatabase(path)
     try:

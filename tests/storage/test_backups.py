@@ -296,7 +296,7 @@ async def test_new_and_up_to_date_databases_are_not_copied(tmp_path):
     open_store(tmp_path).close()
     open_store(tmp_path).close()
 
-    assert files(tmp_path) == {"parley.db", "key-secret"}
+    assert files(tmp_path) == {"parley.db", "parley.db-sums", "key-secret"}
 
 
 async def test_migration_that_fails_leaves_the_database_as_it_was(store, recorder, tmp_path, newer, monkeypatch):
