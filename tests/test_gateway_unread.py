@@ -3,6 +3,8 @@
 With the real Envoy and envoy.yaml, its limits made small.
 """
 
+import asyncio
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -54,7 +56,7 @@ async def edge(upstream, folder, **changes):
     await gateway.start()
     await gateway.ready()
     try:
-        yield f"127.0.0.1:{gateway.http_port}"
+        yield f"127.0.0.1:{gateway.http_port}", gateway
     finally:
         await gateway.stop(1)
 
@@ -66,7 +68,7 @@ async def read_whole(address):
 
 async def test_document_is_given_out_a_few_times_a_second(upstream, tmp_path):
     """It is the only large answer without a key, and Envoy holds all of it until it is read."""
-    async with edge(upstream, tmp_path) as address, AsyncExitStack() as held:
+    async with edge(upstream, tmp_path) as (address, _), AsyncExitStack() as held:
         statuses = []
         for _ in range(4):
             unread = await held.enter_async_context(Http2(address, window=0))
@@ -85,7 +87,7 @@ async def test_document_is_given_out_a_few_times_a_second(upstream, tmp_path):
 
 async def test_document_that_is_not_read_is_given_up(upstream, tmp_path):
     short = {"stream_flush_timeout": ("120s", "0.1s")}
-    async with edge(upstream, tmp_path, **short) as address, Http2(address, window=0) as unread:
+    async with edge(upstream, tmp_path, **short) as (address, _), Http2(address, window=0) as unread:
         answers = [unread.open("GET", "/openapi.json") for _ in range(3)]
         await unread.until(lambda: unread.reset >= set(answers))
 
@@ -94,7 +96,7 @@ async def test_document_that_is_not_read_is_given_up(upstream, tmp_path):
 
 async def test_largest_unread_answers_go_when_memory_runs_short(upstream, tmp_path):
     """They would be more than twice as large as the heap; others are served all the while."""
-    async with edge(upstream, tmp_path, **SMALL_HEAP) as address, AsyncExitStack() as held:
+    async with edge(upstream, tmp_path, **SMALL_HEAP) as (address, _), AsyncExitStack() as held:
         reset = 0
         for _ in range(4):
             unread = await held.enter_async_context(Http2(address, window=0))
@@ -105,3 +107,18 @@ async def test_largest_unread_answers_go_when_memory_runs_short(upstream, tmp_pa
             reset += len(unread.reset)
 
     assert reset
+
+
+async def test_connections_whose_answer_is_not_read_are_closed_when_memory_runs_short(upstream, tmp_path):
+    """Those of HTTP/1.1: Envoy holds what is left of an answer in the connection, and counts it to no stream."""
+    async with edge(upstream, tmp_path, **SMALL_HEAP) as (address, gateway), AsyncExitStack() as held:
+        for _ in range(50):
+            unread = held.enter_context(socket.socket())
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            unread.connect(("127.0.0.1", gateway.http_port))
+            unread.sendall(b"GET /chat/large HTTP/1.1\r\nhost: x\r\n\r\n")
+        async with asyncio.timeout(20), gateway._admin_client() as admin:
+            while await gateway._stat(admin, "http.edge.downstream_cx_idle_timeout") == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+        assert await read_whole(address) == 200
