@@ -63,6 +63,10 @@ _LONG_ONES = ThreadPoolExecutor(1, "long-requests")
 _MANY = 1_000
 """Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
 _STOPPING = "the server is stopping, and has broken the call off; send it again"
+_MOST_KEYLESS_BYTES = 66_000
+"""Of a message that comes without a key: a form of 64 KiB and an id. Envoy refuses larger forms itself."""
+_TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
+_SHOWN_IN = ("authorization", "x-api-key")
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
@@ -105,9 +109,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def admitted(call: Call, announcing: Announcing) -> Any:
             """What a key may ask for is decided before anything is read of what it asks."""
-            caller = await self._authenticated(call)
+            caller = await self._authenticated(call, announcing.context)
             if caller is None:
                 raw = await self._only_message(self._keyless, announcing)
+                if len(raw) > _MOST_KEYLESS_BYTES:
+                    raise InvalidArgument(_TOO_LARGE_WITHOUT_KEY)
                 with self._limits.keyless:
                     return await answered(call, raw, announcing)
             with self._limits.call:
@@ -173,10 +179,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 raise Unauthenticated("the key was revoked or has expired while the call ran", reason="KEY_ENDED") from None
 
-    async def _authenticated(self, call: Call) -> Caller | None:
+    async def _authenticated(self, call: Call, context: grpc.aio.ServicerContext) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated."""
         if not needs_key(call.method):
             return None
+        _check_shown_once(context)
         caller = await self._caller(call.metadata)
         if caller is None:
             raise Unauthenticated(_NO_KEY)
@@ -229,6 +236,15 @@ def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[An
     make = (grpc.stream_stream_rpc_method_handler if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler)
     return make(guarded, request_deserializer=None, response_serializer=_readable(handler.response_serializer))
+
+
+def _check_shown_once(context: grpc.aio.ServicerContext) -> None:
+    """Raises Unauthenticated when a header has two values: which of them counts would be a guess, here and in a proxy."""
+    shown = [(name, value) for name, value in context.invocation_metadata() or () if name in _SHOWN_IN]
+    if len(shown) > 1:
+        for header in _SHOWN_IN:
+            if len({value for name, value in shown if name == header}) > 1:
+                raise Unauthenticated(f"{header} was sent more than once, with different values; send it once, with one key")
 
 
 def _check_access(call: Call, caller: Caller | None) -> None:

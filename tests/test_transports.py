@@ -18,6 +18,7 @@ from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageReques
 from generated.parley.v1.transport_service_pb2_grpc import TransportServiceStub
 from server.config import TwilioNumber
 from server.ids import new_id
+from server.services import transports
 from server.transports import MOST_CHARACTERS, parts_of
 from server.twilio import TwilioAccount
 from tests.conftest import Org, Service, delivered_until, rows_of, running
@@ -406,7 +407,30 @@ async def test_form_that_is_not_signed_for_this_url_is_refused(carrying: Service
 
 
 async def test_webhook_needs_twilio_to_be_configured(service: Service, org: Org) -> None:
-    assert (await receive(service, org.id, incoming())).status_code == 403
+    answer = await receive(service, org.id, incoming())
+
+    assert answer.status_code == 404
+    assert answer.json()["message"] == "text messages are not received here: no Twilio account is configured"
+
+
+async def test_form_is_read_when_it_is_signed_and_small(carrying: Service, sender: Org,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(transports, "parse_qsl", lambda form, **_: read.append(len(form)) or [])
+    url, form = f"{carrying.http_url}/transport/twilio/{sender.id}", incoming("x" * 66_000)
+    request = ReceiveTwilioMessageRequest(org_id=sender.id, body=HttpBody(data=urlencode(form).encode()))
+
+    too_large = await receive(carrying, sender.id, form)
+    unsigned = await receive(carrying, sender.id, incoming(), {"x-twilio-signature": ""})
+    async with grpc.aio.insecure_channel(carrying.grpc_address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await TransportServiceStub(channel).ReceiveTwilioMessage(request, metadata=tuple(signed(url, form).items())[:1])
+
+    assert (too_large.status_code, unsigned.status_code) == (413, 403)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details() == (
+        "the request is larger than 64 KiB, which is the most this method takes; send less")
+    assert not read
 
 
 async def test_webhook_over_grpc_and_under_a_public_url(tmp_path_factory: pytest.TempPathFactory) -> None:

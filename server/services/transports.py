@@ -31,7 +31,11 @@ class TransportService(TransportServiceServicer):
         self._outbox = outbox
 
     async def ReceiveTwilioMessage(self, request: ReceiveTwilioMessageRequest, context: Any) -> HttpBody:
-        account, form = self._checked(request)
+        account = self._account
+        if account is None:
+            raise NotFound("text messages are not received here: no Twilio account is configured",
+                           reason="TRANSPORT_NOT_FOUND")
+        form = self._checked(account, request)
         org_id = parse_id(request.org_id) or ""
         sid, to, number, text = (form.get(name, "") for name in ("MessageSid", "To", "From", "Body"))
         if not (sid and to and number):
@@ -44,17 +48,14 @@ class TransportService(TransportServiceServicer):
             await self._outbox.receive(Received(ids, number, text).delivery(org_id), sid)
         return _NOTHING
 
-    def _checked(self, request: ReceiveTwilioMessageRequest) -> tuple[TwilioAccount, dict[str, str]]:
-        """The form, if it is signed. Raises PermissionDenied."""
-        try:
-            form = parse_qsl(request.body.data.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-        except ValueError:
-            form = []
+    def _checked(self, account: TwilioAccount, request: ReceiveTwilioMessageRequest) -> dict[str, str]:
+        """The form, if it is signed. Raises PermissionDenied. Twilio signs its fields, so they are read first, if few."""
         given = current_call().metadata.get("x-twilio-signature", "")
-        expected = self._account.signature(self._url(request), form) if self._account else ""
-        if not self._account or not hmac.compare_digest(expected.encode(), given.encode()):
+        form = _fields(request.body.data) if given else []
+        expected = account.signature(self._url(request), form)
+        if not hmac.compare_digest(expected.encode(), given.encode()):
             raise PermissionDenied("the request is not signed by Twilio for this URL", reason="WRONG_SIGNATURE")
-        return self._account, dict(form)
+        return dict(form)
 
     def _url(self, request: ReceiveTwilioMessageRequest) -> str:
         """The URL that was asked for, as who sent the request knows it."""
@@ -64,3 +65,11 @@ class TransportService(TransportServiceServicer):
             return self._public_url.rstrip("/") + path
         metadata = call.metadata
         return f"{metadata.get('x-forwarded-proto', 'http')}://{metadata.get('x-parley-host', '')}{path}"
+
+
+def _fields(form: bytes) -> list[tuple[str, str]]:
+    """None of a form that is none."""
+    try:
+        return parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return []

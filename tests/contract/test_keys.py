@@ -92,6 +92,31 @@ async def test_grpc_takes_a_key_in_either_place(channel, org, metadata):
     assert list(listed.results) == []
 
 
+@pytest.mark.parametrize("header", ["authorization", "x-api-key"])
+async def test_header_with_two_keys_is_refused_over_grpc(channel, org, other_org, header):
+    scheme = "Bearer " if header == "authorization" else ""
+    two = tuple((header, f"{scheme}{key}") for key in (org.api, other_org.api))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await SessionServiceStub(channel).ListSessions(ListSessionsRequest(), metadata=two)
+    again = await SessionServiceStub(channel).ListSessions(ListSessionsRequest(), metadata=two[:1] * 2)
+
+    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert refused.value.details() == (
+        f"{header} was sent more than once, with different values; send it once, with one key")
+    assert list(again.results) == []
+
+
+async def test_header_with_two_keys_is_refused_over_http(http, org, other_org):
+    two = [[("x-api-key", org.secret), ("x-api-key", other_org.secret)],
+           [("authorization", f"Bearer {org.api}"), ("authorization", f"Bearer {other_org.api}")]]
+
+    answers = [await http.get("/session", headers=headers) for headers in two]
+
+    assert [(answer.status_code, answer.json()["message"]) for answer in answers] == [
+        (401, "x-api-key was sent more than once, with different values; send it once, with one key"), (401, NO_KEY)]
+
+
 # --- publishable keys -------------------------------------------------------------------------------------------------
 
 

@@ -53,7 +53,8 @@ class TransportServiceServicer:
         of a MessageSid that was received before is ignored. An HttpBody because the carrier sends a form and reads XML.
 
         Errors: PERMISSION_DENIED when X-Twilio-Signature is not that of the URL and the form; NOT_FOUND when nobody of that
-        number has a session; INVALID_ARGUMENT for a form without MessageSid, To or From.
+        number has a session, or no account is configured; INVALID_ARGUMENT for a form without MessageSid, To or From, or of
+        more than 64 KiB (over HTTP 413).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
