@@ -152,8 +152,18 @@ async def edge(upstream, tmp_path_factory) -> AsyncIterator[Gateway]:
 
 @pytest.fixture(scope="module")
 async def http(edge) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{edge.http_port}") as client:
+    async with client_of(edge) as client:
         yield client
+
+
+def client_of(gateway: Gateway) -> httpx.AsyncClient:
+    """Shows an api key where a test shows none."""
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}", event_hooks={"request": [with_key]})
+
+
+async def with_key(request: httpx.Request) -> None:
+    if "authorization" not in request.headers and "x-api-key" not in request.headers:
+        request.headers["authorization"] = "Bearer abc"
 
 
 @pytest.fixture(scope="module")
@@ -290,10 +300,24 @@ async def test_body_over_4_mb_is_413_in_the_shape_of_the_door(http, path, header
     assert (answer.status_code, answer.json()) == (413, shape(413, "Payload Too Large", "content length too large"))
 
 
+async def test_call_without_a_key_is_refused_before_its_body(edge, upstream):
+    """Of 4 MB parsing alone would take Envoy's one thread half a second."""
+    before = len(upstream.calls)
+    for path in ("/session", "/v1/responses", COMPLETIONS, "/chat/c1/message", "/chat"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
+        writer.write(f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 3900000\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+        assert answer == b"HTTP/1.1 401 Unauthorized\r\n"
+    assert len(upstream.calls) == before
+
+
 async def test_slow_upload_costs_the_server_nothing(edge, http, upstream):
     before = len(upstream.calls)
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
-    writer.write(b'POST /session HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n{"name"')
+    writer.write(b'POST /session HTTP/1.1\r\nhost: a\r\nx-api-key: a\r\ncontent-length: 12\r\n\r\n{"name"')
     await http.get("/chat")
     assert [method for method, _ in upstream.calls[before:]] == ["ChatService/ListChats"]
     writer.write(b': ""}')
@@ -631,7 +655,7 @@ async def test_no_server_is_503_in_the_shape_of_the_door(tmp_path):
     await gateway.ready()
     await gone.server.stop(None)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+        async with client_of(gateway) as http:
             for path, headers, shape in (door.values for door in DOORS):
                 answer = await http.post(path, headers=headers, json={})
                 said = "the service did not answer; try again"
@@ -656,7 +680,7 @@ async def test_slow_server_is_504(upstream, tmp_path):
     await gateway.start()
     await gateway.ready()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+        async with client_of(gateway) as http:
             answer = await http.get("/chat/hanging")
     finally:
         await gateway.stop(1)
@@ -673,7 +697,7 @@ async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door
     upstream.chats.entered.clear()
     upstream.chats.go_on.clear()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+        async with client_of(gateway) as http:
             async with http.stream("POST", "/chat", json={"input": "x", "stream": True}):
                 await upstream.chats.entered.wait()
                 for path, headers, shape in (door.values for door in DOORS):
@@ -737,7 +761,7 @@ async def test_stop_lets_a_stream_end(upstream, tmp_path):
     gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path)
     await gateway.start()
     await gateway.ready()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+    async with client_of(gateway) as http:
         running = asyncio.create_task(http.post("/chat", json={}))
         await upstream.chats.entered.wait()
         stopping = asyncio.create_task(gateway.stop(20))
@@ -758,7 +782,7 @@ async def test_stop_is_bounded(upstream, tmp_path):
     gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path)
     await gateway.start()
     await gateway.ready()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}") as http:
+    async with client_of(gateway) as http:
         running = asyncio.create_task(http.post("/chat", json={}))
         await upstream.chats.entered.wait()
         await gateway.stop(0.1)

@@ -107,7 +107,7 @@ ERRORS = {
     "no key at the OpenAI form": ("GET", "/v1/models", 401, {}, None),
     "no key at the completions door": ("POST", COMPLETIONS, 401, {}, {"messages": [{"role": "user", "content": "a"}]}),
     "no key at the agents door": ("GET", "/chat/{chatId}/message", 401, {}, None),
-    "a member of the wrong type": ("POST", "/session", 400, {}, {"name": 5}),
+    "a member of the wrong type": ("POST", "/session", 400, {"api": True}, {"name": 5}),
     "a member out of range": ("POST", "/session", 400, {"api": True}, {"expirationSeconds": 1}),
     "a member of the wrong type at the completions door": ("POST", COMPLETIONS, 422, {"api": True}, {"messages": "a"}),
     "nothing said at the completions door": ("POST", COMPLETIONS, 422, {"api": True}, {"messages": []}),
