@@ -243,6 +243,8 @@ def render(config: Path, http: Address, upstreams: list[Address], admin: Path,
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
     resources = bootstrap["static_resources"]
     resources["listeners"][0]["address"] = socket_address(http)
+    for option in resources["listeners"][0]["socket_options"]:  # the send buffer, which other systems number otherwise
+        option |= {"level": socket.SOL_SOCKET, "name": socket.SO_SNDBUF}
     resources["clusters"][0]["load_assignment"]["endpoints"] = [
         {"lb_endpoints": [{"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
                           for upstream in upstreams]}]

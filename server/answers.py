@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import lru_cache
+from io import StringIO
+from typing import Final
 
 from google.protobuf.struct_pb2 import Value
 
@@ -24,14 +26,16 @@ _BROKEN_OFF = (None, MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED)
 class _Call:
     id: str = ""
     name: str = ""
-    arguments: list[str] = field(default_factory=list)
+    arguments: StringIO = field(default_factory=StringIO)
 
 
 @dataclass(slots=True)
 class _Choice:
     rounds: list[Message] = field(default_factory=list)
     """What was said in the rounds of tools that are over."""
-    texts: list[str] = field(default_factory=list)
+    text: StringIO = field(default_factory=StringIO)
+    spoke: bool = False
+    """Whether text has come, if only an empty one."""
     calls: dict[int, _Call] = field(default_factory=dict)
     finish_reason: str | None = None
 
@@ -43,41 +47,38 @@ class Answers:
         self._choices = [_Choice() for _ in range(n)]
         self._message_id = message_id
         """Id that was told for the first choice's next message."""
-        self._pieces: list[dict[str, Any]] = []
-        """The members of each; most answers are not streamed, and nobody asks for them."""
-
-    @property
-    def pieces(self) -> list[StreamPiece]:
-        """Where the deltas began and ended, so that they can be told again as they were."""
-        return [StreamPiece(**members) for members in self._pieces]
+        self.pieces: list[StreamPiece] = []
+        """Where the deltas began and ended, so that they can be told again as they were. Many are one message: read only."""
 
     @property
     def begun(self) -> bool:
         """Whether anything was said."""
-        return any(choice.texts or choice.calls or choice.rounds for choice in self._choices)
+        return any(choice.spoke or choice.calls or choice.rounds for choice in self._choices)
 
     @property
     def unfinished(self) -> bool:
         return any(choice.finish_reason is None for choice in self._choices)
 
     def add_text(self, delta: ContentDelta) -> None:
-        self._choice(delta.choice).texts.append(delta.text)
-        self._pieces.append({"choice": delta.choice, "length": len(delta.text)})
+        choice, text = self._choice(delta.choice), delta.text
+        choice.text.write(text)
+        choice.spoke = True
+        self.pieces.append(_piece(delta.choice, None, len(text)))
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
         call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
-        call.arguments.append(delta.arguments)
-        self._pieces.append({"choice": delta.choice, "tool_call": delta.index, "length": len(delta.arguments)})
+        call.arguments.write(delta.arguments)
+        self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
 
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
         """Close the message that was being said with the calls and results of its round, and begin the next one."""
         choice = self._choice(0)
         choice.rounds += messages
-        choice.texts, choice.calls = [], {}
+        choice.text, choice.spoke, choice.calls = StringIO(), False, {}
         self._message_id = next_message_id
-        self._pieces.append({"length": len(messages), "next_message_id": next_message_id})
+        self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
 
     def place_of(self, choice: int) -> int:
         """Which message of the output a delta of this choice belongs to."""
@@ -106,7 +107,7 @@ class Answers:
     def messages(self) -> list[Message]:
         """What the first choice said, round by round. An answer that broke off before its last message has none."""
         choice = self._choices[0]
-        if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.texts and not choice.calls:
+        if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.spoke and not choice.calls:
             return list(choice.rounds)
         last = _message(choice)
         last.id = self._message_id
@@ -122,12 +123,18 @@ class Answers:
         return self._choices[index]
 
 
+@lru_cache(maxsize=4096)
+def _piece(choice: int, tool_call: int | None, length: int) -> StreamPiece:
+    """One message for all pieces that are alike: an answer may have hundreds of thousands."""
+    return StreamPiece(choice=choice, tool_call=tool_call, length=length)
+
+
 def _message(choice: _Choice) -> Message:
     message = Message(role="assistant")
-    text = "".join(choice.texts)
+    text = choice.text.getvalue()
     if choice.calls:
         message.tool_calls.CopyFrom(from_python([
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}
             for _, call in sorted(choice.calls.items())]))
     if text or not choice.calls:
         message.content.CopyFrom(Value(string_value=text))

@@ -178,7 +178,7 @@ class App:
         agents = Agents(store)
         turns = Turns(store, agents, clock, self.room)
         self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,
-                                self._key_ends.told)
+                                self._key_ends.told, settings.unread_seconds, self.limits.most_readers)
         self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     server_calls: int = Field(default=8_000, ge=1)
     """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would wait in gRPC,
     where nobody counts them."""
+    chat_readers: int = Field(default=100, ge=1)
+    """How many calls may read the events of one chat at once, beside the one that began it; for all workers together."""
+    unread_seconds: float = Field(default=60, gt=0)
+    """How long a model waits for a caller who does not read its answer; then the exchange ends as if the caller had left."""
     publishable_request_bytes: int = Field(default=256 << 10, ge=1)
     """How many bytes a request may have that comes with a publishable key and asks a model."""
     publishable_day_bytes: int = Field(default=1 << 30, ge=1)

@@ -5,7 +5,7 @@ protocol.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
@@ -37,6 +37,7 @@ from server.storage.store import Store
 from server.summaries import summary_of, summary_request
 from server.transports import Transports, forwarded
 
+STALLED = ChatError(code="client_stalled", message="The caller read nothing of the answer for too long.")
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
 _CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
@@ -45,7 +46,10 @@ _FULL = ChatError(code=MOST_OUTPUT_REACHED,
 _FILTERED = ChatError(code="content_filter", message="The model provider withheld the rest of the answer.")
 _ROUNDS = ChatError(code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them.")
 
-Tell = Callable[[dict[str, Any]], None]
+Tell = Callable[[dict[str, Any]], Awaitable[None]]
+"""Returns when there is room for more."""
+_EVENTS_IN_A_ROW = 64
+"""A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the server."""
 
 
 class Engine:
@@ -124,6 +128,7 @@ class Engine:
         answers, outcome = run.answers, run.outcome
         run.streamed = tell is not None
         error: ChatError | None = None
+        number = 0
         try:
             async with aclosing(self._events(run)) as events:
                 async for event in events:
@@ -131,10 +136,13 @@ class Engine:
                         self._stamp_now(run, event.messages)
                     told = run.take(event)
                     if told and tell:
-                        tell(told)
+                        await tell(told)
                     if run.is_full:
                         answers.cut(MOST_OUTPUT_REACHED)
                         break
+                    number += 1
+                    if not number % _EVENTS_IN_A_ROW:
+                        await asyncio.sleep(0)
             if answers.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
             outcome.chat.status, error = answers.status_and_reason(

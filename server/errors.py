@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from grpc import StatusCode
 
-BROKEN_OFF = frozenset({"client_disconnected", "cancelled", "server_stopped"})
+BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "cancelled", "server_stopped"})
 """The codes of a chat whose answer somebody broke off. Where a form has no word for that, it ends in an error."""
 
 

@@ -165,7 +165,15 @@ class Happening(Protocol):
         ...
 
     def batches(self) -> AsyncIterator[list[ChatEvent]]:
-        """Its events in order, the terminal one last."""
+        """Its events in order, the terminal one last; for whoever began it. The model waits for this reader."""
+        ...
+
+    def watched(self) -> AsyncIterator[list[ChatEvent]]:
+        """The same for everybody else, of whom nobody is waited for."""
+        ...
+
+    def serialized(self, event: ChatEvent) -> bytes:
+        """The bytes of one of its events; made once for all who read it as it happens."""
         ...
 
 

@@ -44,7 +44,7 @@ MOST_KEPT = 8 * 1024 * 1024
 """Bytes. The key of a longer answer is used all the same."""
 
 _KEY = re.compile(r"[!-~]{1,255}")
-_BROKEN_OFF = frozenset({"client_disconnected", "server_stopped", "cancelled", "internal_error"})
+_BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "server_stopped", "cancelled", "internal_error"})
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 

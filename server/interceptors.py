@@ -235,7 +235,7 @@ def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[An
     """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN."""
     make = (grpc.stream_stream_rpc_method_handler if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler)
-    return make(guarded, request_deserializer=None, response_serializer=_readable(handler.response_serializer))
+    return make(guarded, request_deserializer=None, response_serializer=_readable(_serializing(handler.response_serializer)))
 
 
 def _check_shown_once(context: grpc.aio.ServicerContext) -> None:
@@ -361,6 +361,11 @@ def _in_body(field: str) -> str:
 
 def _unreadable(message: str) -> InvalidArgument:
     return InvalidArgument(message, violations=(Violation("", message, "json_invalid"),))
+
+
+def _serializing(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """The same, which leaves alone what a service has serialized for several readers."""
+    return lambda message: message if isinstance(message, bytes) else serialize(message)
 
 
 async def _refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError,

@@ -91,6 +91,7 @@ class Limits:
         most = (settings.key_calls, settings.org_calls, settings.server_calls)
         self._most_of_key, self._most_of_org, most_of_all = (
             math.ceil(calls / workers) if settings.limits else math.inf for calls in most)
+        self.most_readers = math.ceil(settings.chat_readers / workers) if settings.limits else math.inf
         self._calls: dict[str, int] = {}
         self.call = _UnderWay(self._calls, ((_ALL, most_of_all),))
         """To be entered for a call with a key. Raises Overloaded when the server has too many, as those below do."""

@@ -18,7 +18,7 @@ async def until_key_ends(told: KeyTold, caller: Caller, happening: Happening) ->
     """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange itself goes on."""
     place, waiting = 0, _Wait()
     with told(caller, waiting.end):
-        async with aclosing(happening.batches()) as batches:
+        async with aclosing(happening.watched()) as batches:
             while not waiting.is_ended:
                 batch = await waiting.of(batches)
                 if batch is None and not waiting.is_ended:

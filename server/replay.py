@@ -3,9 +3,10 @@
 Makes messages; reads no store and runs no model.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
@@ -14,11 +15,13 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.answers import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
 from server.backends.backend import Usage
+from server.backlog import BATCH
 from server.errors import ServiceError, UpstreamError
 from server.exchange import ENDED, Outcome, round_told
 from server.fitting import fit, present
 from server.messages import text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
+from server.walk import readable
 
 DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
 KEY_ENDED = ChatError(code="key_ended", message="The key was revoked, or has expired, before the answer was complete.")
@@ -44,12 +47,20 @@ def event(chat: Chat, number: int, **members: Any) -> ChatEvent:
     return ChatEvent(**common(chat), sequence=number, **members)
 
 
+def complete(event: ChatEvent, common: dict[str, Any]) -> ChatEvent:
+    """An event from disk, with what is the same in all events of its chat and is not kept there."""
+    event.chat_id = common["chat_id"]
+    if common["session_id"]:
+        event.session_id = common["session_id"]
+    return event
+
+
 def common(chat: Chat) -> dict[str, Any]:
     """The members that are the same in all events of a chat."""
     return {"chat_id": chat.id, "session_id": chat.session_id if chat.HasField("session_id") else None}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Replay:
     """An exchange that is over, read like a Stream."""
 
@@ -81,19 +92,45 @@ class Replay:
         return nullcontext()
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
-        """Everything, at once."""
-        yield self.events()
+        """Everything, as fast as it is read."""
+        for batch in batched(self.events()):
+            yield batch
 
-    def events(self) -> list[ChatEvent]:
-        """All of them."""
-        outcome = self.outcome
-        events = [started(self.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
-        for members in _deltas(self.chat.output, self.record.pieces or _whole(self.chat.output)):
-            events.append(event(self.chat, len(events), **members))
+    watched = batches
+
+    def serialized(self, event: ChatEvent) -> bytes:
+        return readable(event)
+
+    def events(self) -> Iterator[ChatEvent]:
+        """All of them. Each is made when it is wanted: those of a long answer take a hundred times its memory."""
+        outcome, number = self.outcome, 1
+        yield started(self.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)
+        for one in told_again(self.chat, self.record.pieces):
+            number += 1
+            yield one
         ending = "failed" if self.error else "completed"
-        last = event(self.chat, len(events), **{ending: self.chat})
+        last = event(self.chat, number, **{ending: self.chat})
         fit(getattr(last, ending))
-        return [*events, last]
+        yield last
+
+
+def told_again(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]:
+    """The events between the first and the last one of a chat that is over."""
+    for number, members in enumerate(_deltas(chat.output, pieces or _whole(chat.output)), 1):
+        yield event(chat, number, **members)
+
+
+def rest(chat: Chat, pieces: Sequence[StreamPiece], place: int, last: ChatEvent) -> Iterator[list[ChatEvent]]:
+    """The events of a chat that is over from a place behind the first on, `last` being the last."""
+    events = islice(told_again(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()  # if it was kept
+    return batched(chain(events, [last]))
+
+
+def batched(events: Iterable[ChatEvent]) -> Iterator[list[ChatEvent]]:
+    """The events in lists that are short enough to be rendered at once."""
+    left = iter(events)
+    while batch := list(islice(left, BATCH)):
+        yield batch
 
 
 def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
@@ -158,6 +195,7 @@ def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
     """The members of the events that the pieces cut the answer into."""
     begun = 0  # place of the message that the first choice is saying
     places: dict[tuple[int, int | None], int] = {}
+    texts = [text_of(message) for message in output]  # once: every look at a member of a message copies it
     calls = [tool_calls_of(message) for message in output]
     for piece in pieces:
         if piece.HasField("next_message_id"):
@@ -170,8 +208,7 @@ def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
         at = places.get(key, 0)
         end = places[key] = at + piece.length
         if key[1] is None:
-            text = text_of(output[place])[at:end]
-            yield {"delta": ContentDelta(choice=piece.choice, text=text, output_index=place)}
+            yield {"delta": ContentDelta(choice=piece.choice, text=texts[place][at:end], output_index=place)}
         else:
             call = calls[place][key[1]]
             delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place)

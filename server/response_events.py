@@ -4,6 +4,7 @@ Makes typed messages from Chats and ChatEvents; `wire/responses.py` makes bytes 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
 from typing import Any
 
 from google.protobuf.struct_pb2 import Value
@@ -130,6 +131,8 @@ class ResponseEvents:
         self._response = Response()
         self._number = 0
         self._items: list[ResponseItem] = []
+        self._said: list[StringIO] = []
+        """The text or the arguments of each, until it is done: a member of a message would be copied with every delta."""
         self._finished = 0
         """How many of them are done."""
         self._text: int | None = None
@@ -169,12 +172,9 @@ class ResponseEvents:
             yield self._add_item(item)
             yield self._event("response.content_part.added", item_id=item.id, output_index=self._text, content_index=0,
                               part=ResponseContentPart(type="output_text", text=""))
-        item = self._items[self._text]
-        if not item.content:
-            item.content.add(type="output_text", text="")
-        item.content[0].text += text
-        yield self._event("response.output_text.delta", item_id=item.id, output_index=self._text, content_index=0,
-                          delta=text, path=f"chat.output[{place}].content")
+        self._said[self._text].write(text)
+        yield self._event("response.output_text.delta", item_id=self._items[self._text].id, output_index=self._text,
+                          content_index=0, delta=text, path=f"chat.output[{place}].content")
 
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
@@ -183,7 +183,7 @@ class ResponseEvents:
                                             delta.name, ""))
         index = self._calls[delta.index]
         item = self._items[index]
-        item.arguments += delta.arguments
+        self._said[index].write(delta.arguments)
         if delta.arguments:
             yield self._event("response.function_call_arguments.delta", item_id=item.id, output_index=index,
                               delta=delta.arguments)
@@ -212,6 +212,7 @@ class ResponseEvents:
 
     def _add_item(self, item: ResponseItem) -> ResponseStreamEvent:
         self._items.append(item)
+        self._said.append(StringIO())
         return self._event("response.output_item.added", output_index=len(self._items) - 1, item=item)
 
     def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
@@ -235,16 +236,18 @@ class ResponseEvents:
 
     def _finish_items(self, status: str) -> Iterator[ResponseStreamEvent]:
         for index, item in enumerate(self._items[self._finished:], self._finished):
-            item.status = status
+            item.status, said = status, self._said[index].getvalue()
             if item.type == "message":
-                part = item.content[0]
+                part = item.content.add(type="output_text", text=said)
                 yield self._event("response.output_text.done", item_id=item.id, output_index=index, content_index=0,
-                                  text=part.text)
+                                  text=said)
                 yield self._event("response.content_part.done", item_id=item.id, output_index=index, content_index=0,
                                   part=part)
             else:
+                item.arguments = said
                 yield self._event("response.function_call_arguments.done", item_id=item.id, output_index=index,
-                                  name=item.name, arguments=item.arguments)
+                                  name=item.name, arguments=said)
+            self._said[index].close()
             yield self._event("response.output_item.done", output_index=index, item=item)
         self._finished = len(self._items)
 

@@ -4,8 +4,10 @@ Otherwise the calls go back to the caller. Tells of a round when it is over; sto
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from io import StringIO
 from typing import Any
 
 from google.protobuf.struct_pb2 import Value
@@ -94,7 +96,7 @@ class _Said:
         self._finish: Finish | None = None
         self._asks_caller = False
         self._alone = context.request.n == 1
-        self._texts: list[str] = []
+        self._text = StringIO()
 
     @property
     def is_for_server(self) -> bool:
@@ -104,7 +106,7 @@ class _Said:
 
     @property
     def text(self) -> str:
-        return "".join(self._texts)
+        return self._text.getvalue()
 
     @property
     def held(self) -> list[ModelEvent]:
@@ -123,18 +125,18 @@ class _Said:
         elif isinstance(event, Finish):
             self._finish = event
             return False
-        elif isinstance(event, ContentDelta):
-            self._texts.append(event.text)
+        elif isinstance(event, ContentDelta) and self._runs:  # else there is no round to tell it in
+            self._text.write(event.text)
         return True
 
     def calls(self) -> list[ToolCall]:
         """The calls, whole and in order."""
         ids: dict[int, str] = {}
-        arguments: dict[int, str] = {}
+        arguments: defaultdict[int, list[str]] = defaultdict(list)
         for delta in self._deltas:
             ids[delta.index] = ids.get(delta.index) or delta.id
-            arguments[delta.index] = arguments.get(delta.index, "") + delta.arguments
-        return [ToolCall(ids[index] or f"call_{new_id()}", self._names[index], arguments[index] or "{}")
+            arguments[delta.index].append(delta.arguments)
+        return [ToolCall(ids[index] or f"call_{new_id()}", self._names[index], "".join(arguments[index]) or "{}")
                 for index in sorted(ids)]
 
 

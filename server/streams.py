@@ -1,51 +1,32 @@
-"""Exchanges in tasks of their own: events told once they are on disk, to any number of readers, live or later.
+"""The streamed exchanges of this server, read by whoever began them and by others, live or later.
 
-Runs them through the engine; knows no door's wire form and no SQL.
+`stream.py` runs each; knows no door's wire form and no SQL.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
-from functools import partial
-from typing import Any
-
-import structlog
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from weakref import WeakValueDictionary
 
 from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
 from server import replay
-from server.engine import CANCELLED, GONE, Engine
-from server.errors import Internal, NotFound, ServiceError, Unauthenticated
-from server.exchange import Happening, Outcome, Run, Turn
+from server.backlog import Backlog, Readers, Share, Unread
+from server.engine import CANCELLED, Engine
+from server.exchange import Happening, Turn
 from server.idempotency import Recorded, on_record
 from server.reading import KeyTold, until_key_ends
 from server.recovery import STOPPED, Recovery
-from server.replay import DELETED, KEY_ENDED, Replay
+from server.replay import DELETED, Replay
 from server.storage.chats import Chats, StoredChat
 from server.storage.keys import Caller
 from server.storage.peers import Peers
 from server.storage.scope import Scope
-from server.watching import (
-    LOOKS_AGAIN_AFTER,
-    Watching,
-    call_for,
-    cancellation_of,
-    deletion_of,
-    end_elsewhere,
-    lock_of,
-    news_of,
-)
+from server.stream import Stream
+from server.watching import Watching, cancellation_of, deletion_of, end_elsewhere
 
-log = structlog.get_logger()
-
-_FAILURES = {
-    DELETED.code: partial(NotFound, reason="CHAT_DELETED"),
-    KEY_ENDED.code: partial(Unauthenticated, reason="KEY_ENDED"),
-}
-"""The errors of what ends early and has failed by that."""
-_BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
+UNREAD_SECONDS = 60.0
+MOST_READERS = 100
 
 
 class Streams:
@@ -53,19 +34,28 @@ class Streams:
 
     `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
     `told` is entered while one runs or is read, with what is to be done when the caller's key ends.
+    A caller who reads nothing for `unread_seconds` is taken for one who has left. A chat has `most_readers` at most, beside
+    whoever began it.
     """
 
     def __init__(self, engine: Engine, chats: Chats, peers: Peers, recovery: Recovery,
                  counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
-                 told: KeyTold = lambda caller, end: nullcontext()) -> None:
+                 told: KeyTold = lambda caller, end: nullcontext(),
+                 unread_seconds: float = UNREAD_SECONDS, most_readers: float = MOST_READERS) -> None:
         self._engine = engine
         self._chats = chats
         self._peers = peers
         self._recovery = recovery
         self._counted = counted
         self._told = told
+        self._unread_seconds = unread_seconds
+        self._readers = Readers(most_readers)
+        self._unread = Unread()
+        self.share = Share()
+        """To be taken by those who read what others began, before they write."""
+        self._replays: WeakValueDictionary[tuple[str, str], Replay] = WeakValueDictionary()
         self._live: dict[tuple[str, str], Stream] = {}
-        """By org and chat."""
+        """By org and chat, as are the replays."""
 
     def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
         """An exchange whose events can be read as they happen. In the background it goes on without a reader.
@@ -75,7 +65,25 @@ class Streams:
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
         counted = self._counted(turn.caller) if background else nullcontext()
-        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, background=background)
+        backlog = Backlog(self._unread, turn.caller.key_id, paced=not background)
+        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, backlog,
+                      self._unread_seconds, background=background)
+
+    @asynccontextmanager
+    async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[Happening]:
+        """The exchange of a chat for one more reader, for whom it goes on. What is over is held once for all of them.
+
+        Raises NotFound, and RateLimited when it has too many readers.
+        """
+        with self._readers.one_more(scope, chat_id):
+            happening = await self._read(scope, await self._chats.find(scope, chat_id))
+            async with happening.reading():
+                yield happening
+
+    async def _read(self, scope: Scope, stored: StoredChat) -> Happening:
+        chat = stored.chat.org_id, stored.id
+        happening = self._replays.get(chat) or await self.happening(scope, stored)
+        return self._replays.setdefault(chat, happening) if isinstance(happening, Replay) else happening
 
     async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
         """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
@@ -112,282 +120,3 @@ class Streams:
         """Stop what runs; what there is of it is kept."""
         for stream in list(self._live.values()):
             await stream.cancel(STOPPED)
-
-
-class Stream:
-    """One such exchange. Used as `async with streams.start(turn) as stream`.
-
-    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it.
-    """
-
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "Stream"], turn: Turn,
-                 counted: AbstractContextManager[None], key_told: KeyTold, *, background: bool) -> None:
-        self._counted = counted
-        self._key_told = key_told
-        self._engine = engine
-        self._chats = chats
-        self._peers = peers
-        self._live = live
-        self._turn = turn
-        self._background = background
-        self._told: list[ChatEvent] = []
-        self._waiting: list[ChatEvent] = []
-        """What happened and is not yet on disk."""
-        self._number = 0
-        self._common: dict[str, Any] = {}
-        self._sealed = False
-        """Whether the commit of the whole exchange is on its way: it keeps what waits."""
-        self._cancelled = False
-        self._kept = False
-        """Whether anything of it is on disk; until then a failure is raised, not told."""
-        self._over = False
-        self._why = GONE
-        self._attached = 1
-        """How many read it; told by the readers, as a generator that is left would be noticed too late."""
-        self._news: set[asyncio.Event] = set()
-        self._read_elsewhere_until = 0.0
-        self._happened = asyncio.Event()
-        self._failure: ServiceError | None = None
-        self._run: Run | None = None
-        self.running: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
-        self._heeding: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> "Stream":
-        """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
-        with ExitStack() as counting:
-            counting.enter_context(self._counted)
-            self._run = await self._engine.begin(self._turn)
-            async with self._run.held as held:
-                await self._peers.try_lock(lock_of(self.chat_id))
-                held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
-                self._run.held = held.pop_all()
-            counting.enter_context(self._key_told(self._turn.caller, lambda: self._end_early(KEY_ENDED)))
-            over = counting.pop_all()
-        self._live[self._key] = self
-        if self._background:
-            self._start()
-        self._keeping = asyncio.create_task(self._keep())
-        self._heeding = asyncio.create_task(self._heed())
-        self.running = asyncio.create_task(self._drive())
-        self.running.add_done_callback(lambda _: over.close())
-        try:
-            with self._listening() as news:
-                while not self._told and not self._over:
-                    await news.wait()
-                    news.clear()
-                if not self._told:
-                    raise self._failure or Internal()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._attached -= 1
-        if not self._background and not self._attached:
-            await self.cancel(GONE)
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[None]:
-        """While this is entered the exchange goes on, even when whoever began it leaves."""
-        self._attached += 1
-        try:
-            yield
-        finally:
-            await self.__aexit__()
-
-    @property
-    def chat_id(self) -> str:
-        return self._run.outcome.chat.id
-
-    @property
-    def _key(self) -> tuple[str, str]:
-        return self._turn.caller.org_id, self.chat_id
-
-    @property
-    def outcome(self) -> Outcome:
-        """What the exchange came to; whole only after the last batch."""
-        return self._run.outcome
-
-    @property
-    def error(self) -> ServiceError | None:
-        """Why the last event is `failed`; only after the last batch."""
-        return self._failure
-
-    @property
-    def request(self) -> CreateResponseRequest:
-        """What was asked for in the Responses form."""
-        return self._turn.request or CreateResponseRequest()
-
-    async def cancel(self, why: ChatError) -> None:
-        """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
-        if self.running is None or self._over:
-            return
-        self._end_early(why)
-        await asyncio.wait([self.running])
-
-    def _end_early(self, why: ChatError) -> None:
-        if self.running is None or self._over or self._sealed or self._cancelled:
-            return
-        self._why = why
-        if failure := _FAILURES.get(why.code):
-            self._failure = failure(why.message)
-        self._stop()
-
-    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
-        """All that happened so far, then what happened since the last batch: one event, or all that queued up meanwhile.
-
-        The last batch ends in a terminal event, whatever happened; never raises.
-        """
-        place = 0
-        with self._listening() as news:
-            while True:
-                over = self._over
-                if batch := self._told[place:]:
-                    place += len(batch)
-                    yield batch
-                elif over:
-                    return
-                else:
-                    await news.wait()
-                    news.clear()
-
-    @contextmanager
-    def _listening(self) -> Iterator[asyncio.Event]:
-        news = asyncio.Event()
-        self._news.add(news)
-        try:
-            yield news
-        finally:
-            self._news.discard(news)
-
-    async def _drive(self) -> None:
-        """The exchange from its first token to its terminal event."""
-        try:
-            async with self._run.held:
-                await self._until_kept()
-        finally:
-            self._heeding.cancel()
-            self._end()
-
-    async def _until_kept(self) -> None:
-        try:
-            await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
-            self._kept = True
-        except asyncio.CancelledError:
-            # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a bug.
-            self._kept = self._kept or self._sealed
-            if not self._cancelled:
-                await self._break(None)
-        except ServiceError as failure:
-            if self._cancelled and self._why is not DELETED:
-                log.error("what was left of an exchange could not be kept", exc_info=failure)
-            self._failure = self._failure or failure
-        except Exception as failure:  # a task of its own: nobody else would hear of it
-            await self._break(failure)
-        self._seal()
-        self._happened.set()
-        await asyncio.wait([self._keeping])
-
-    async def _break(self, failure: Exception | None) -> None:
-        """Something here is wrong: log it, and keep what there is as failed."""
-        log.error("exchange broke", exc_info=failure)
-        self._failure = Internal()
-        if self._number and not self._sealed:
-            self._seal()
-            self._run.outcome.chat.status = "failed"
-            try:
-                await self._engine.commit(self._run, _BROKEN)
-                self._kept = True
-            except ServiceError as worse:
-                log.error("what was left of an exchange could not be kept", exc_info=worse)
-
-    def _end(self) -> None:
-        """Tell what is left, then how it ended."""
-        outcome = self._run.outcome
-        self._failure = self._failure or outcome.error
-        self._live.pop(self._key, None)
-        if self._kept and not self._number:
-            self._start()
-        if self._kept:
-            if self._failure and not outcome.chat.HasField("error"):
-                outcome.chat.status = "failed"
-                outcome.chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
-            elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
-                outcome.chat.status = "incomplete"
-                outcome.chat.error.CopyFrom(self._why)
-            self._add(**{"failed" if self._failure else "completed": outcome.chat})
-        self._over = True
-        self._tell(self._waiting if self._kept else [])
-
-    def _take(self, members: dict[str, Any]) -> None:
-        if not self._number:
-            self._start()
-        self._add(**members)
-
-    def _start(self) -> None:
-        outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
-        self._waiting.append(replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id))
-        self._number = 1
-        self._happened.set()
-
-    def _add(self, **members: Any) -> None:
-        self._waiting.append(ChatEvent(**self._common, sequence=self._number, **members))
-        self._number += 1
-        self._happened.set()
-
-    def _seal(self) -> None:
-        self._sealed = True
-
-    async def _keep(self) -> None:
-        """Put events on disk as they happen, then tell them; the first ones together with the beginning of the chat.
-
-        Writes are queued in order and without a pause after the look at `_sealed`, so none comes after the last commit.
-        """
-        while True:
-            await self._happened.wait()
-            self._happened.clear()
-            if self._sealed:
-                return
-            batch, self._waiting = self._waiting, []
-            beginning = None if self._run.begun else self._engine.stored(self._run)
-            self._run.begun = True
-            state = self._run.context.state
-            try:
-                if self._turn.keeps:
-                    await self._chats.keep_events(self._turn.caller.org_id, self.chat_id, batch, beginning, state)
-            except ServiceError as failure:
-                if self._kept and isinstance(failure, NotFound):
-                    self._end_early(DELETED)
-                else:
-                    self._failure = failure
-                    if not self._sealed:
-                        self._stop()
-                return
-            self._kept = True
-            self._tell(batch)
-
-    async def _heed(self) -> None:
-        """Notice that other servers' callers read this, or want it cancelled."""
-        with self._peers.listen(call_for(self.chat_id)) as called:
-            while True:
-                await called.wait()
-                called.clear()
-                self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
-                for wanted, why in ((deletion_of(self.chat_id), DELETED), (cancellation_of(self.chat_id), CANCELLED)):
-                    if await self._peers.try_lock(wanted):
-                        await self._peers.unlock(wanted)
-                    else:
-                        await self.cancel(why)
-
-    def _stop(self) -> None:
-        self._cancelled = True
-        self.running.cancel()
-
-    def _tell(self, batch: list[ChatEvent]) -> None:
-        self._told += batch
-        for news in self._news:
-            news.set()
-        if time.monotonic() < self._read_elsewhere_until:
-            self._peers.tell(news_of(self.chat_id))

@@ -47,6 +47,12 @@ def without_nan(serialized: bytes, message: Message) -> bool:
     return _NUMBER in serialized and _NOT_FINITE.search(serialized) is not None and _cleared(message)
 
 
+def readable(message: Message) -> bytes:
+    """A message serialized, without what JSON cannot say."""
+    serialized = message.SerializeToString()
+    return message.SerializeToString() if without_nan(serialized, message) else serialized
+
+
 class _Flaw(Exception):
     """What is wrong with a value, and where, from the inside out."""
 

@@ -4,18 +4,20 @@ Words between the servers say that there is more. They may be lost, so everybody
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from itertools import islice
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server import replay
 from server.errors import NotFound, ServiceError
 from server.exchange import Outcome
-from server.replay import DELETED, Replay, presented
+from server.replay import DELETED, Replay, batched, presented
 from server.storage.chats import Chats, StoredChat
 from server.storage.peers import Peers
 from server.storage.scope import Scope
+from server.walk import readable
 
 LOOKS_AGAIN_AFTER = 1.0
 _ASKS_AGAIN_AFTER = 0.2
@@ -105,7 +107,7 @@ class Watching:
 
     async def batches(self) -> AsyncIterator[list[ChatEvent]]:
         """All that is on disk, then what comes there. The last batch ends in a terminal event."""
-        chat, outcome = self._now.chat, self.outcome
+        chat, outcome, common = self._now.chat, self.outcome, replay.common(self._now.chat)
         self._place = 1
         yield [replay.started(chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
         with self._peers.listen(news_of(chat.id)) as news:
@@ -113,26 +115,33 @@ class Watching:
                 news.clear()
                 if events := await self._chats.events(chat.org_id, chat.id, self._place):
                     self._place += len(events)
-                    yield [self._told(event) for event in events]
-                elif rest := await self._ending():
-                    yield rest
+                    for batch in batched(replay.complete(event, common) for event in events):
+                        yield batch
+                elif (rest := await self._ending()) is not None:
+                    for batch in batched(rest):
+                        yield batch
                     return
                 else:
                     await self._wait(news)
 
-    async def _ending(self) -> list[ChatEvent]:
-        """What is left of it when it is over, else nothing."""
+    watched = batches
+
+    def serialized(self, event: ChatEvent) -> bytes:
+        return readable(event)
+
+    async def _ending(self) -> Iterable[ChatEvent] | None:
+        """What is left of it when it is over, else None."""
         chat = self._now.chat
         try:
             stored = await self._chats.find(self._scope, chat.id)
             if not stored.is_over:
-                return []
+                return None
             self._now = Replay(presented(await self._chats.whole(stored)), stored.record)
         except NotFound:
             chat.status = "failed"
             chat.error.CopyFrom(DELETED)
             return [replay.event(chat, self._place, failed=chat)]
-        return self._now.events()[self._place:]
+        return islice(self._now.events(), self._place, None)
 
     async def _wait(self, news: asyncio.Event) -> None:
         """Wait for more. What a dead server has left behind is completed here."""
@@ -143,10 +152,3 @@ class Watching:
                 await news.wait()
         except TimeoutError:
             await self._recover(self._scope.org_id, chat_id)
-
-    def _told(self, event: ChatEvent) -> ChatEvent:
-        chat = self._now.chat
-        event.chat_id = chat.id
-        if chat.HasField("session_id"):
-            event.session_id = chat.session_id
-        return event

@@ -1,6 +1,7 @@
 """One exchange, with a scripted model: what is told, what is kept, and in which order."""
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -548,7 +549,7 @@ async def test_answer_that_cannot_be_recorded_has_failed(sqlite_lab):
         sqlite_lab.store.database._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(ResourceExhausted):
-        async with sqlite_lab.streams(delta("x" * 100_000), fill_the_disk, STOP).start(sqlite_lab.turn()):
+        async with sqlite_lab.streams(delta("x" * 50_000), fill_the_disk, STOP).start(sqlite_lab.turn()):
             pytest.fail("nothing of it is on disk")
 
     assert await sqlite_lab.chats() == []
@@ -608,6 +609,24 @@ async def test_cancelled_unary_call_stops_the_model_and_keeps_what_there_is(lab)
         await running
     assert lab.backend.closed.is_set()
     assert (await lab.kept()).status == "incomplete"
+
+
+async def test_model_that_never_pauses_can_be_left(lab):
+    """Others get their turns between its words."""
+    begun = asyncio.Event()
+
+    async def begin():
+        begun.set()
+
+    engine = lab.engine()
+    lab.backend.script = itertools.chain([begin], itertools.repeat(delta("more ")))
+    running = asyncio.create_task(engine.run(lab.turn()))
+    await begun.wait()
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ((await lab.kept()).status, lab.backend.closed.is_set()) == ("incomplete", True)
 
 
 async def test_cancelled_before_the_first_token_keeps_nothing(lab):

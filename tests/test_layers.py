@@ -16,9 +16,9 @@ PLAIN = {f"server.{name}" for name in (
     "templates", "tool_urls", "traffic", "twilio", "validation", "walk")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
-    "agents", "answers", "completion_chunks", "context", "costs", "engine", "exchange", "instructing", "knowledge",
-    "reading", "recovery", "replay", "response_events", "room", "rounds", "session_turns", "squads", "streams",
-    "tools", "transports", "turns", "watching")}
+    "agents", "answers", "backlog", "completion_chunks", "context", "costs", "engine", "exchange", "instructing",
+    "knowledge", "reading", "recovery", "replay", "response_events", "room", "rounds", "session_turns", "squads",
+    "stream", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite", "sqlite_writer")}
@@ -101,7 +101,7 @@ CATCH_ALL = {
     "server.deliveries": "a task of its own, whose row must not be tried without end",
     "server.events": "what happened is recorded even when it cannot be told",
     "server.room": "a task of its own: the key is measured again",
-    "server.streams": "an exchange in a task of its own: nobody else would hear of it",
+    "server.stream": "an exchange in a task of its own: nobody else would hear of it",
 }
 MOST_LINES = 400
 

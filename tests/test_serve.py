@@ -244,6 +244,19 @@ async def test_stop_lets_a_stream_end_ends_one_that_takes_too_long_and_keeps_bot
     assert kept[long.chat_id]["output"][0]["content"].startswith(long.text)
 
 
+async def test_stop_does_not_wait_for_who_reads_nothing(tmp_path):
+    """The model has 1 MB ready."""
+    async with Serving(tmp_path, PARLEY_GRACE_SECONDS=1) as parley, client_of(parley) as client:
+        async with client.stream("POST", "/v1/responses", json=asking(parley, "word " * 200_000, stream=True)) as answer:
+            assert answer.status_code == 200
+            stopped = await parley.stop()
+    async with Serving(tmp_path) as again:
+        [kept] = await chats(again)
+
+    assert stopped == (0, "", "")
+    assert kept["status"] == "incomplete"
+
+
 async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(tmp_path):
     async with Serving(tmp_path, PARLEY_DRAIN_SECONDS=2) as parley, client_of(parley) as client:
         statuses, ends = [(await client.post("/chat", json=asking(parley, "one"))).status_code], []

@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
@@ -83,7 +84,8 @@ def _pieces(index: int, said: _Said) -> Iterator[ContentDelta | ToolCallDelta]:
         yield ToolCallDelta(choice=index, index=0, id=f"call_offline_{said.number}", name=said.tool,
                             arguments=said.arguments)
         return
-    for word in _WORD.findall(said.text) or [said.text]:
+    words = (found[0] for found in _WORD.finditer(said.text))
+    for word in chain([next(words, said.text)], words):
         yield ContentDelta(choice=index, text=word)
 
 

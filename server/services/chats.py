@@ -48,13 +48,13 @@ class ChatService(ChatServiceServicer):
                 raise stream.error
 
     async def WatchChat(self, request: WatchChatRequest, context: grpc.aio.ServicerContext) -> None:
-        scope = current_caller().scope
-        watched = await self._streams.happening(scope, await self._chats.find(scope, parse_id(request.id)))
-        async with watched.reading():
-            async for batch in self._streams.read(current_caller(), watched):
+        caller = current_caller()
+        async with self._streams.reading(caller.scope, parse_id(request.id)) as watched:
+            async for batch in self._streams.read(caller, watched):
                 for event in batch:
                     if not request.HasField("after") or event.sequence > request.after:
-                        await context.write(event)
+                        await self._streams.share.take()
+                        await context.write(watched.serialized(event))
 
     async def PostChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
         turn = await self._turn(request)

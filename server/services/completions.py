@@ -30,7 +30,8 @@ from server.inputs import (
 from server.json_values import to_python
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
-from server.streams import Stream, Streams
+from server.stream import Stream
+from server.streams import Streams
 from server.turns import Turns
 from server.wire import completions as wire
 from server.wire import sse

@@ -1,6 +1,7 @@
 """The OpenAI Responses form of an exchange (seed 000)."""
 
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -38,7 +39,8 @@ from server.response_events import ResponseEvents, compacted_of, complete, respo
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
-from server.streams import Stream, Streams
+from server.stream import Stream
+from server.streams import Streams
 from server.turns import Turns
 from server.wire import responses as wire
 from server.wire import sse
@@ -70,21 +72,21 @@ class ResponseService(ResponseServiceServicer):
         return _response_of(await self._happening(request.response_id))
 
     async def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
-        happening = await self._happening(request.response_id)
-        events = ResponseEvents(happening.request, None)
-        async with happening.reading():
+        async with self._reading(request.response_id) as happening:
+            events = ResponseEvents(happening.request, None)
             async for batch in self._streams.read(current_caller(), happening):
                 for event in _behind(request, events.take(batch, happening)):
+                    await self._streams.share.take()
                     await context.write(event)
 
     async def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
-        happening = await self._happening(request.response_id)
         if not request.stream:
-            await context.write(wire.response_body(_response_of(happening)))
+            await context.write(wire.response_body(_response_of(await self._happening(request.response_id))))
             return
-        events = ResponseEvents(happening.request, None)
-        async with happening.reading():
+        async with self._reading(request.response_id) as happening:
+            events = ResponseEvents(happening.request, None)
             async for batch in self._streams.read(current_caller(), happening):
+                await self._streams.share.take(len(batch))
                 if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
                     await context.write(HttpBody(content_type="text/event-stream", data=frames))
         await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
@@ -127,6 +129,10 @@ class ResponseService(ResponseServiceServicer):
         """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
         scope = current_caller().scope
         return await self._streams.happening(scope, await self._chats.find(scope, parse_id(response_id)))
+
+    def _reading(self, response_id: str) -> AbstractAsyncContextManager[Happening]:
+        """The same for one who reads its events."""
+        return self._streams.reading(current_caller().scope, parse_id(response_id))
 
     async def StreamResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext) -> None:
         request.stream = True

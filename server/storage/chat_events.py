@@ -13,6 +13,9 @@ from server.storage.database import Connection
 _ORPHANS = ("NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = chat_events.org_id AND id = chat_id "
             "AND status = 'in_progress')")
 
+_BATCHES = 4
+"""Of events, read at once; each is as long as what a stream lets be unread at most."""
+
 
 def lock(connection: Connection, chat_id: str) -> None:
     """Let nobody else delete or end a chat in progress, or tell of it, until the transaction ends."""
@@ -41,11 +44,18 @@ def insert(connection: Connection, org_id: str, chat_id: str, events: Iterable[C
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
 
-def read(connection: Connection, org_id: str, chat_id: str, start: int = 0) -> Sequence[ChatEventBatch]:
-    """What is kept of a chat, from the batch that begins with this event or a later one on."""
+def read(connection: Connection, org_id: str, chat_id: str) -> Sequence[ChatEventBatch]:
+    """All that is kept of a chat."""
     return [ChatEventBatch.FromString(body) for (body,) in connection.execute(
-        "SELECT body FROM chat_events WHERE org_id = ? AND chat_id = ? AND sequence >= ? ORDER BY sequence",
-        [org_id, chat_id, start]).fetchall()]
+        "SELECT body FROM chat_events WHERE org_id = ? AND chat_id = ? ORDER BY sequence", [org_id, chat_id]).fetchall()]
+
+
+def read_on(connection: Connection, org_id: str, chat_id: str, start: int) -> Sequence[ChatEventBatch]:
+    """Some of what is kept of a chat, from the batch that has this event on; empty when there is no more."""
+    return [ChatEventBatch.FromString(body) for (body,) in connection.execute(
+        "SELECT body FROM chat_events WHERE org_id = ?1 AND chat_id = ?2 AND sequence >= coalesce((SELECT max(sequence) "
+        "FROM chat_events WHERE org_id = ?1 AND chat_id = ?2 AND sequence <= ?3), 0) ORDER BY sequence "
+        f"LIMIT {_BATCHES}", [org_id, chat_id, start]).fetchall()]
 
 
 def delete(connection: Connection, org_id: str, chat_id: str) -> None:

@@ -131,9 +131,9 @@ class Chats:
         return await self._unfinished(row) if row else None
 
     async def events(self, org_id: str, chat_id: str, start: int) -> list[ChatEvent]:
-        """What was told of a chat in progress, from the event of this number on; empty when it is over."""
-        batches = await self._database.read(lambda connection: chat_events.read(connection, org_id, chat_id, start))
-        return [event for batch in batches for event in batch.events]
+        """Some of what was told of a chat in progress, from the event of this number on; empty when there is no more."""
+        batches = await self._database.read(lambda connection: chat_events.read_on(connection, org_id, chat_id, start))
+        return [event for batch in batches for event in batch.events if event.sequence >= start]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""

@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.fault import clients, cuts, disks, kills, stops, upstreams, workers
+from tests.fault import clients, cuts, disks, kills, readers, stops, upstreams, workers
 from tests.fault.trial import Row, Trial
 
-ROWS: list[Row] = [*kills.ROWS, *cuts.ROWS, *disks.ROWS, *upstreams.ROWS, *clients.ROWS, *stops.ROWS, *workers.ROWS]
+ROWS: list[Row] = [*kills.ROWS, *cuts.ROWS, *disks.ROWS, *upstreams.ROWS, *clients.ROWS, *readers.ROWS, *stops.ROWS,
+                   *workers.ROWS]
 _COLUMNS = ("tried", "survived", "lost", "hanging")
 
 
