@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     """How many calls may read the events of one chat at once, beside the one that began it; for all workers together."""
     unread_seconds: float = Field(default=60, gt=0)
     """How long a model waits for a caller who does not read its answer; then the exchange ends as if the caller had left."""
+    unread_bytes: int = Field(default=128 << 20, ge=1)
+    """How many bytes of whole answers a key's callers may leave unread in a process, before calls of the key are refused."""
     publishable_request_bytes: int = Field(default=256 << 10, ge=1)
     """How many bytes a request may have that comes with a publishable key and asks a model."""
     publishable_day_bytes: int = Field(default=1 << 30, ge=1)

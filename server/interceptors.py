@@ -1,25 +1,21 @@
 """What happens around every call: request id, key → caller, limits, key kind, parsing, rules, error → status.
 
-The only place that catches every exception, and the only one that turns errors into statuses. Runs no exchange.
+The only place that catches every exception; `refusals.py` turns errors into statuses. Runs no exchange.
 """
 
 import asyncio
-import math
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import grpc
 import structlog
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
 
 from server.access import admits, check_sent, needs_key, only_stores
+from server.announcing import Announcing
 from server.arrivals import Arrivals
 from server.call import Call, enter
 from server.errors import (
@@ -27,11 +23,9 @@ from server.errors import (
     Internal,
     InvalidArgument,
     PermissionDenied,
-    ServerStopping,
     ServiceError,
     Unauthenticated,
     Violation,
-    shortened,
 )
 from server.idempotency import Idempotency
 from server.ids import new_id
@@ -42,13 +36,10 @@ from server.storage.keys import Caller, Keys
 from server.traffic import Traffic
 from server.validation import check, nul_in
 from server.walk import check_values, without_nan
-from server.wire.errors import door_of, header_of, http_status
 
 log = structlog.get_logger()
 
 _OURS = "/parley.v1."
-_MOST_BYTES = 5_000
-"""Of an error's text and details, which clients take 8 KB of when written in base64."""
 _PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item_id")
 """Members that HTTP has in the path: what is no id there is absent, and not wrong."""
 _LONGEST_KEY = 256
@@ -62,12 +53,14 @@ _LONG_ONES = ThreadPoolExecutor(1, "long-requests")
 """One at a time: 4 MB of empty values are 150 MB until they are counted."""
 _MANY = 1_000
 """Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
-_STOPPING = "the server is stopping, and has broken the call off; send it again"
 _MOST_KEYLESS_BYTES = 66_000
 """Of a message that comes without a key: a form of 64 KiB and an id. Envoy refuses larger forms itself."""
 _TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
 _SHOWN_IN = ("authorization", "x-api-key")
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
+
+_ANSWERING: ContextVar[tuple[Call, grpc.aio.ServicerContext] | None] = ContextVar("answering", default=None)
+"""The call whose whole answer is about to be serialized."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -120,6 +113,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if standing := self._limits.take(caller):
                     announcing.headers = standing.headers
                     standing.check()
+                self._limits.check_unread(caller)
                 with self._limits.call_of(caller):
                     _check_access(call, caller)
                     raw = await self._only_message(self._with_key, announcing)
@@ -134,13 +128,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
+            _ANSWERING.set((call, announcing.context))
             return answer
 
         async def served(call: Call, announcing: Announcing) -> Any:
             with self._traffic.of(announcing):
                 return await admitted(call, announcing)
 
-        return _handler(handler, _guarded(method, served))
+        return _handler(handler, _guarded(method, served), self._held_while_unread)
+
+    def _held_while_unread(self, serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+        """The same, for whole answers, which gRPC holds for as long as their callers do not read them."""
+
+        def serialized(answer: Any) -> bytes:
+            raw = serialize(answer)
+            if len(raw) > _LONG and (answering := _ANSWERING.get()) and answering[0].caller is not None:
+                call, context = answering
+                read = self._limits.hold_unread(call.caller, len(raw))
+                context.add_done_callback(lambda _: read())
+            return raw
+
+        return serialized
 
     def _wrap_open(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         serve = self._open.serving(handler)
@@ -150,14 +158,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return _handler(handler, _guarded(method, served))
 
-    async def _only_message(self, arrivals: Arrivals, announcing: "Announcing") -> bytes:
+    async def _only_message(self, arrivals: Arrivals, announcing: Announcing) -> bytes:
         announcing.waits = True
         try:
             return await arrivals.only(announcing.context, announcing.refuse)
         finally:
             announcing.waits = False
 
-    async def _while_key_lasts(self, caller: Caller | None, announcing: "Announcing", serving: Awaitable[Any]) -> Any:
+    async def _while_key_lasts(self, caller: Caller | None, announcing: Announcing, serving: Awaitable[Any]) -> Any:
         """What `serving` comes to. Raises Unauthenticated when the caller's key ends before that.
 
         A stream that has begun has until the next look to end itself, by an event that says why.
@@ -206,7 +214,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await self._keys.caller(key)
 
 
-def _guarded(method: str, served: "Callable[[Call, Announcing], Awaitable[Any]]") -> Callable[..., Awaitable[Any]]:
+def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """What gRPC calls: `served`, whose errors become statuses."""
 
     async def guarded(_: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -221,7 +229,7 @@ def _guarded(method: str, served: "Callable[[Call, Announcing], Awaitable[Any]]"
             if not announcing.is_broken_off:  # the caller has gone
                 raise
             announcing.task.uncancel()
-            await announcing.refuse(ServerStopping(_STOPPING, retry_after=1))
+            await announcing.refuse_as_stopping()
         except ServiceError as error:
             await announcing.refuse(error)
         except Exception as error:  # the outermost: nothing of it may reach the caller
@@ -231,11 +239,19 @@ def _guarded(method: str, served: "Callable[[Call, Announcing], Awaitable[Any]]"
     return guarded
 
 
-def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[Any]]) -> grpc.RpcMethodHandler:
-    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN."""
-    make = (grpc.stream_stream_rpc_method_handler if handler.response_streaming
-            else grpc.stream_unary_rpc_method_handler)
-    return make(guarded, request_deserializer=None, response_serializer=_readable(_serializing(handler.response_serializer)))
+_Serializer = Callable[[Any], bytes]
+
+
+def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[Any]],
+             whole: Callable[[_Serializer], _Serializer] = lambda serialize: serialize) -> grpc.RpcMethodHandler:
+    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN.
+
+    `whole` wraps the serializer of a method that does not stream.
+    """
+    serialize = _readable(_serializing(handler.response_serializer))
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(guarded, request_deserializer=None, response_serializer=serialize)
+    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=whole(serialize))
 
 
 def _check_shown_once(context: grpc.aio.ServicerContext) -> None:
@@ -251,57 +267,6 @@ def _check_access(call: Call, caller: Caller | None) -> None:
     """Raises PermissionDenied."""
     if caller is not None and not admits(call.method, publishable=caller.is_publishable):
         raise PermissionDenied("a publishable key cannot do this; use a secret key")
-
-
-class Announcing:
-    """The context of a call, which sends `headers` ahead of the first message, and with a service's own in one piece."""
-
-    def __init__(self, context: grpc.aio.ServicerContext, call: Call) -> None:
-        self.context = context
-        self._call = call
-        self.headers: tuple[tuple[str, str], ...] = ()
-        """What is not sent yet."""
-        self.task: asyncio.Task[None] = asyncio.current_task()
-        self.has_begun = False
-        """Whether a message was sent."""
-        self.is_broken_off = False
-        self.waits = False
-        """Whether its message is still read. That must not be cancelled: see `arrivals.py`."""
-        self._ending: asyncio.Task[None] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.context, name)
-
-    def break_off(self) -> None:
-        """End the call; its caller is told that the server stops."""
-        self.is_broken_off = True
-        if self.waits:
-            self._ending = asyncio.create_task(self._end())
-        else:
-            self.task.cancel()
-
-    async def _end(self) -> None:
-        with suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # InternalError: the caller has gone meanwhile
-            await self.refuse(ServerStopping(_STOPPING, retry_after=1))
-
-    async def send_initial_metadata(self, metadata: Any) -> None:
-        headers, self.headers = self.headers, ()
-        await self.context.send_initial_metadata((*metadata, *headers))
-
-    async def announce(self) -> None:
-        self.has_begun = True
-        if self.headers:
-            await self.send_initial_metadata(())
-
-    async def refuse(self, error: ServiceError) -> None:
-        """End the call with an error. Raises grpc.aio.AbortError."""
-        await _refuse(self.context, self._call, error, self.headers)
-
-    async def write(self, message: Any) -> None:
-        await self.announce()
-        self.has_begun = True
-        self.write = self.context.write  # from now on there is nothing in between
-        await self.context.write(message)
 
 
 def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -366,46 +331,3 @@ def _unreadable(message: str) -> InvalidArgument:
 def _serializing(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     """The same, which leaves alone what a service has serialized for several readers."""
     return lambda message: message if isinstance(message, bytes) else serialize(message)
-
-
-async def _refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError,
-                  headers: tuple[tuple[str, str], ...]) -> None:
-    # gRPC keeps a refused call in a cycle. What led to the error, and the request with it, would wait for the collector.
-    for led in (error, sys.exception()):
-        if led is not None:
-            led.__traceback__ = led.__context__ = led.__cause__ = None
-    trailing: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id), *headers]
-    if error.retry_after is not None:
-        trailing += [("retry-after", str(max(1, math.ceil(error.retry_after)))),
-                     ("retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000))))]
-    if call.http_path is None:
-        details = _fitting_details(error)
-        message = details.message
-        trailing.append(("grpc-status-details-bin", details.SerializeToString()))
-    else:
-        door = door_of(call)
-        message = shortened(error, 0).message
-        trailing += [("x-http-status", str(http_status(error, door))), ("x-http-error", header_of(error, door))]
-    await context.abort(error.code, message, tuple(trailing))
-
-
-def _fitting_details(error: ServiceError) -> status_pb2.Status:
-    """The details of an error, cut to what a header may have: a larger one ends the connection and every call on it."""
-    details, shown = _details(error), len(error.violations)
-    while len(quote(details.message)) + details.ByteSize() > _MOST_BYTES:
-        details, shown = _details(shortened(error, shown)), max(1, shown // 2)  # one always fits
-    return details
-
-
-def _details(error: ServiceError) -> status_pb2.Status:
-    """google.rpc.ErrorInfo, and BadRequest where fields are named."""
-    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain="parley")]
-    if error.violations:
-        details.append(error_details_pb2.BadRequest(field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.message)
-            for one in error.violations]))
-    packed = []
-    for detail in details:
-        packed.append(any_pb2.Any())
-        packed[-1].Pack(detail)
-    return status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)

@@ -92,6 +92,9 @@ class Limits:
         self._most_of_key, self._most_of_org, most_of_all = (
             math.ceil(calls / workers) if settings.limits else math.inf for calls in most)
         self.most_readers = math.ceil(settings.chat_readers / workers) if settings.limits else math.inf
+        self._unread: dict[str, int] = {}
+        """Bytes of whole answers by key."""
+        self._most_unread = settings.unread_bytes
         self._calls: dict[str, int] = {}
         self.call = _UnderWay(self._calls, ((_ALL, most_of_all),))
         """To be entered for a call with a key. Raises Overloaded when the server has too many, as those below do."""
@@ -134,6 +137,24 @@ class Limits:
                               f"{_duration(wait)}, or use an api or a secret key", reason="TOO_MANY_BYTES",
                               retry_after=wait / _SECOND)
         self._days.take(caller.key_id, now, size)
+
+    def check_unread(self, caller: Caller) -> None:
+        """Raises RateLimited when too much of what the key's callers were answered is not read yet."""
+        if self._unread.get(caller.key_id, 0) > self._most_unread:
+            raise RateLimited(f"{self._unread[caller.key_id]} bytes of answers to calls with this key are not read yet, and "
+                              f"{self._most_unread} may be; read them, or call less at once", reason="TOO_MUCH_UNREAD",
+                              retry_after=_AGAIN_SECONDS)
+
+    def hold_unread(self, caller: Caller, size: int) -> Callable[[], None]:
+        """Count an answer of so many bytes as unread, until what this returns is called."""
+        self._unread[caller.key_id] = self._unread.get(caller.key_id, 0) + size
+
+        def read() -> None:
+            left = self._unread.pop(caller.key_id) - size
+            if left:
+                self._unread[caller.key_id] = left
+
+        return read
 
     def call_of(self, caller: Caller | None) -> "_UnderWay":
         """To be entered for a call of this caller. Raises RateLimited when its key or its org has too many."""

@@ -4,14 +4,16 @@ Over the server's own port and through Envoy. Limits of keys are in test_limits.
 """
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from generated.parley.v1.session_service_pb2 import ListSessionsRequest
+from generated.parley.v1.session_service_pb2 import GetSessionRequest, ListSessionsRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.conftest import running
 from tests.descriptors import METHODS
@@ -265,3 +267,29 @@ async def test_caller_that_leaves_before_its_message_leaves_nothing_behind(patie
 
     assert await served(patient, org)
     assert not caplog.records
+
+
+async def test_key_whose_answers_nobody_reads_gets_no_more_until_they_are_read(tmp_path):
+    async with running(tmp_path, unread_bytes=1 << 20) as own:
+        org, other = await own.new_org(), await own.new_org()
+        async with httpx.AsyncClient(base_url=own.http_url, timeout=20) as http:
+            made = await http.post("/session", headers=org.bearer, json={
+                "assistantId": org.assistant_id, "messages": [{"role": "user", "content": "x" * 600_000}]})
+        request = framed(GetSessionRequest(id=made.json()["id"]).SerializeToString())
+        async with Http2(own.grpc_address, window=0) as unread, grpc.aio.insecure_channel(own.grpc_address) as channel:
+            sessions = SessionServiceStub(channel)
+            answers = [unread.call("/parley.v1.SessionService/GetSession", org.metadata, body=request) for _ in range(4)]
+            await unread.until(lambda: unread.headers.keys() >= set(answers))
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await sessions.ListSessions(ListSessionsRequest(), metadata=org.metadata)
+            await sessions.ListSessions(ListSessionsRequest(), metadata=other.metadata)
+
+        async with grpc.aio.insecure_channel(own.grpc_address) as channel:
+            async with asyncio.timeout(20):
+                while True:
+                    with contextlib.suppress(grpc.aio.AioRpcError):
+                        await SessionServiceStub(channel).ListSessions(ListSessionsRequest(), metadata=org.metadata)
+                        break
+
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "bytes of answers to calls with this key are not read yet, and 1048576 may be" in refused.value.details()
