@@ -1,5 +1,5 @@
--- Refuses a call that shows no key at all, as the server would. Does not know which keys are good, and does not run where no
--- key is needed: those routes disable it.
+-- Refuses a call that shows no key at all, as the server would, and before a large body is taken in, one whose key the server
+-- does not know. Does not run where no key is needed: those routes disable it.
 
 local NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 local OPENAI = '{"message":"' .. NO_KEY .. '","type":"authentication_error","param":null,"code":"unauthenticated"}'
@@ -10,9 +10,36 @@ local BODIES = {
   openai = '{"error":' .. OPENAI .. '}',
 }
 
+-- Bytes. A smaller body costs Envoy less than asking does.
+local LARGE = 65536
+-- Any method that needs a key. Without a message it does nothing: the server says INVALID_ARGUMENT, once the key is good.
+local ASKED = "/parley.v1.ModelService/ListModels"
+local UNAUTHENTICATED = "16"
+
+local function refuse(handle)
+  handle:respond({[":status"] = "401"}, BODIES[handle:streamInfo():routeName()])
+end
+
+local function may_be_large(headers)
+  local length = headers:get("content-length")
+  if length ~= nil then
+    return (tonumber(length) or LARGE + 1) > LARGE
+  end
+  local method = headers:get(":method")
+  return method == "POST" or method == "PATCH" or method == "PUT"
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  if headers:get("authorization") == nil and headers:get("x-api-key") == nil then
-    handle:respond({[":status"] = "401"}, BODIES[handle:streamInfo():routeName()])
+  local authorization, key = headers:get("authorization"), headers:get("x-api-key")
+  if authorization == nil and key == nil then
+    refuse(handle)
+  elseif may_be_large(headers) then
+    local asking = {[":method"] = "POST", [":path"] = ASKED, [":authority"] = "parley", ["content-type"] = "application/grpc",
+                    ["te"] = "trailers", ["authorization"] = authorization, ["x-api-key"] = key}
+    local answer = handle:httpCall("parley", asking, "", 5000)
+    if answer["grpc-status"] == UNAUTHENTICATED then
+      refuse(handle)
+    end
   end
 end

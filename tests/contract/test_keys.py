@@ -1,5 +1,8 @@
 """Who may do what: missing, wrong and revoked keys, and what a publishable key opens (contract §2)."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import grpc
 import pytest
 
@@ -233,3 +236,26 @@ async def test_grpc_names_the_reason(native, org):
         info, bad = details_of(refused.value.answer)
         assert (refused.value.answer.code(), info.reason, info.domain, len(bad.field_violations)) == (
             code, reason, "parley", 0)
+
+
+@pytest.mark.parametrize("length", ["content-length: 3900000", "transfer-encoding: chunked"])
+@pytest.mark.parametrize("header", ["authorization: Bearer api_unknown", "x-api-key: sk_unknown"])
+async def test_unknown_key_is_refused_before_a_large_body_is_taken_in(service, length, header):
+    host, port = service.http_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = ["POST /chat HTTP/1.1", "host: x", header, "content-type: application/json", length]
+    writer.write("".join(f"{line}\r\n" for line in [*head, ""]).encode())
+    async with asyncio.timeout(20):
+        status = await reader.readline()
+    writer.close()
+
+    assert status.split()[1] == b"401"
+
+
+async def test_body_whose_length_is_not_said_is_taken_in_with_a_good_key(http, org):
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"input": "Hi", "assistantId": "%b"}' % org.assistant_id.encode()
+
+    answer = await http.post("/chat", headers={**org.bearer, "content-type": "application/json"}, content=body())
+
+    assert answer.status_code == 200
