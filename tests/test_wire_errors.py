@@ -22,6 +22,7 @@ from server.errors import (
     PermissionDenied,
     RateLimited,
     ResourceExhausted,
+    ServerStopping,
     ServiceError,
     StorageUnavailable,
     Unauthenticated,
@@ -110,6 +111,7 @@ STATUSES = {
     Overloaded: (429, "Too Many Requests", "rate_limit_error"),
     DeadlineExceeded: (504, "Gateway Timeout", "server_error"),
     StorageUnavailable: (503, "Service Unavailable", "server_error"),
+    ServerStopping: (503, "Service Unavailable", "server_error"),
     UpstreamError: (502, "Bad Gateway", "server_error"),
     UpstreamUnavailable: (503, "Service Unavailable", "server_error"),
     UpstreamTimeout: (504, "Gateway Timeout", "server_error"),
@@ -135,7 +137,8 @@ def test_every_error_is_in_a_table_here():
     tested = {*STATUSES, InvalidArgument, Internal, ServiceError}
     assert {kind.__name__ for kind in kinds(ServiceError)} - {kind.__name__ for kind in tested} <= {
         "UpstreamIncomplete", "IdempotencyKeyReused", "IdempotencyKeyInUse", "AnswerLost",
-        "SessionBusy", "TooLarge", "ConversationFull"}  # test_idempotency.py, test_room.py
+        # test_idempotency.py, test_room.py, test_races.py
+        "SessionBusy", "TooLarge", "ConversationFull", "ChangedMeanwhile"}
 
 
 def test_bug_is_told_without_its_text():

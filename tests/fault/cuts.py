@@ -42,11 +42,15 @@ class Sync(NamedTuple):
     path: str
 
 
+class Removal(NamedTuple):
+    path: str
+
+
 class Said(NamedTuple):
     line: bytes
 
 
-Event = Write | Resize | Sync | Said
+Event = Write | Resize | Sync | Removal | Said
 
 
 async def of_power(trial: Trial) -> None:
@@ -83,9 +87,18 @@ class Disk:
     def __init__(self, files: dict[str, bytes]) -> None:
         self._synced = {path: bytearray(content) for path, content in files.items()}
         self._pending: dict[str, list[Write | Resize]] = defaultdict(list)
+        self._removed: set[str] = set()
+        """Files that are gone once their folder is synced."""
 
-    def do(self, event: Write | Resize | Sync) -> None:
-        if isinstance(event, Sync):
+    def do(self, event: Write | Resize | Sync | Removal) -> None:
+        if isinstance(event, Removal):
+            self._removed.add(event.path)
+        elif isinstance(event, Sync) and (removed := {path for path in self._removed if path.startswith(f"{event.path}/")}):
+            for path in removed:
+                self._synced.pop(path, None)
+                self._pending.pop(path, None)
+            self._removed -= removed
+        elif isinstance(event, Sync):
             content = self._synced.setdefault(event.path, bytearray())
             for change in self._pending.pop(event.path, []):
                 _apply(content, change)
@@ -96,6 +109,8 @@ class Disk:
         """Write to `left` what a cut now might leave."""
         left.mkdir()
         for path in self._synced.keys() | self._pending.keys():
+            if path in self._removed and chance.random() < 0.5:
+                continue
             content = bytearray(self._synced.get(path, b""))
             for change in self._pending.get(path, []):
                 fate = chance.random()
@@ -132,7 +147,7 @@ def _recorded(folder: Path) -> Iterator[Event]:
     log = folder.with_name(f"{folder.name}.strace")
     subprocess.run(
         ["strace", "-f", "-qq", "-xx", "-s", "1000000", "-o", str(log),
-         "-e", "trace=openat,pwrite64,ftruncate,fdatasync,fsync,write",
+         "-e", "trace=openat,pwrite64,ftruncate,fdatasync,fsync,write,unlink",
          sys.executable, "-m", "tests.fault.writer", str(folder), str(_LINES)],
         cwd=ROOT, stdout=subprocess.DEVNULL, timeout=120, check=True)
     with log.open() as lines:
@@ -161,6 +176,12 @@ def _events(lines: Iterator[str], folder: str) -> Iterator[Event]:
             paths[result] = _text(arguments.split('"')[1]).decode()
         elif name == "write" and first == "1" and not resumed:
             yield Said(_text(arguments.split('"')[1]))
+        elif name == "unlink" and is_over and result == 0:
+            path = _text(arguments.split('"')[1]).decode()
+            if path.startswith(f"{folder}/"):
+                yield Removal(path)
+        elif name == "fsync" and is_over and first.isdecimal() and paths.get(int(first)) == folder:
+            yield Sync(folder)
         elif name in _FORMS and first.isdecimal() and paths.get(int(first), "").startswith(f"{folder}/"):
             path = paths[int(first)]
             if not path.endswith("-shm") and (is_over if name.endswith("sync") else not resumed):
