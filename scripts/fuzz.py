@@ -1,4 +1,5 @@
-"""The long fuzz runs: our own parsers under atheris, the HTTP paths under schemathesis, HTTP itself with malformed requests.
+"""The long fuzz runs: our own parsers under atheris, the HTTP paths under schemathesis, HTTP itself with malformed requests,
+and what every member of every request costs as it grows.
 
 Prints what was tried and what came of it, and ends with 1 when there was anything that should not be. What is tried is in
 tests/fuzz; the short forms of it run with all other tests.
@@ -38,7 +39,13 @@ def main() -> int:
     raw = kinds.add_parser("raw", help="malformed HTTP, through Envoy")
     raw.add_argument("requests", type=int, nargs="?", default=10_000)
     raw.add_argument("--seed", type=int, default=1)
+    cost = kinds.add_parser("cost", help="the time that a call takes as one member of its request grows, of each member")
+    cost.add_argument("size", type=int, nargs="?", default=1_000, help="of the member; then twice and four times that")
+    cost.add_argument("--only", default="", help="cases whose name has this in it, such as CreateChat or `squad:`")
+    cost.add_argument("--levels", type=int, default=1, help="of the members of documents in one another; 4 is all of them")
     arguments = parser.parse_args()
+    if arguments.kind == "cost":
+        return asyncio.run(fuzz_cost(arguments.size, arguments.only, arguments.levels))
     if arguments.kind == "parsers":
         return fuzz_parsers(arguments.runs, arguments.only)
     if arguments.kind == "http":
@@ -125,6 +132,30 @@ async def fuzz_raw(requests: int, seed: int) -> int:
     print(f"{requests:,} requests, by status {dict(sorted(report.statuses.items()))} (0: closed, or waited for more)")
     print(f"{len(report.wrong)} answered as a fault of ours; after them the service {'answers' if answers else 'is gone'}")
     return 1 if report.wrong or not answers else 0
+
+
+# --- what requests cost -----------------------------------------------------------------------------------------------
+
+
+async def fuzz_cost(size: int, only: str, levels: int) -> int:
+    from tests.conftest import running
+    from tests.fuzz import cost
+
+    cases = [case for method in cost.methods() for case in cost.cases_of(method, levels) if only in str(case)]
+    progress, measured, failed = shown_now_and_then(), [], []
+    with tempfile.TemporaryDirectory(prefix="parley-fuzz-") as folder:
+        async with running(Path(folder), call_seconds=60) as service, cost.caller_of(service) as caller:
+            records = await caller.records()
+            for number, case in enumerate(cases, 1):
+                seconds = await cost.seconds_of(caller, case, size, records)
+                measured.append((seconds[-1], case))
+                if cost.is_too_slow(seconds):
+                    failed.append(f"{case}: {' → '.join(f'{one:.3f} s' for one in seconds)} from {size} to {4 * size}")
+                progress(f"{number:,} of {len(cases):,} members, {len(failed)} too slow")
+    slowest = sorted(measured, key=lambda one: -one[0])[:10]
+    print("slowest:", *(f"{seconds:.3f} s {case}" for seconds, case in slowest), sep="\n")
+    print(*failed, f"{len(cases):,} members, {len(failed)} of which cost more than in proportion", sep="\n")
+    return 1 if failed or not cases else 0
 
 
 def shown_now_and_then() -> Callable[[str], None]:

@@ -4,8 +4,9 @@ Reads documents and fills templates; calls no model and writes nothing.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -17,15 +18,20 @@ from server.errors import FailedPrecondition, InvalidArgument, NotFound, Violati
 from server.ids import parse_id
 from server.inputs import body_id
 from server.json_values import struct_from, to_python
+from server.offload import by_size
 from server.secrets import mask_secrets
-from server.squads import Destination, handoffs
+from server.squads import Destination, Seat, handoffs, overridden, seats, stored_id
 from server.storage.documents import Document
 from server.storage.keys import Caller
 from server.storage.store import Store
-from server.templates import render
+from server.templates import Allowance, render
 
 DEFAULT_PROVIDER = "offline"
 DEFAULT_MODEL = "offline-1"
+_MEMBER_BYTES = 100
+"""Of a squad, at least."""
+_INSTRUCTION_MODE = "chatSystemInstructionMode"
+_ITS_OWN = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class AssistantSettings:
             tools=tuple(model.get("tools") or ()),
             tool_ids=tuple(tool_ids(document)),
             first_message=(document.get("firstMessage") or None) if speaks_first else None,
-            allows_system_messages=document.get("chatSystemInstructionMode") == "allow",
+            allows_system_messages=document.get(_INSTRUCTION_MODE) == "allow",
             agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None,
             knowledge_base=model.get("knowledgeBase"))
 
@@ -90,9 +96,9 @@ class Member:
     """What a squad remembers it by."""
     destinations: tuple[Destination, ...] = ()
 
-    def prompts(self, variables: Mapping[str, Any]) -> list[Message]:
+    def prompts(self, variables: Mapping[str, Any], allowance: Allowance) -> list[Message]:
         """The assistant's own messages, templates filled."""
-        return [Message(role=role, content=Value(string_value=render(text, variables)))
+        return [Message(role=role, content=Value(string_value=render(text, variables, allowance)))
                 for role, text in self.settings.prompts]
 
 
@@ -102,8 +108,10 @@ class Agent:
 
     member: Member
     """Who is active when the exchange begins."""
-    members: tuple[Member, ...] = ()
-    """Everyone in the squad."""
+    load: Callable[[str], Awaitable[Member]] | None = None
+    """Finds another member of the squad by its key. Raises NotFound when its assistant is gone."""
+    others_take_instructions: Callable[[], Awaitable[bool]] | None = None
+    """Finds out whether every other member of the squad lets callers instruct the model."""
     assistant_id: str | None = None
     assistant: dict[str, Any] | None = None
     """The transient assistant as sent, secrets included."""
@@ -119,11 +127,6 @@ class Agent:
         return self.member.settings
 
     @property
-    def takes_instructions(self) -> bool:
-        """Whether everyone who may answer lets callers instruct the model."""
-        return all(member.settings.allows_system_messages for member in self.members or (self.member,))
-
-    @property
     def variable_values(self) -> dict[str, Any]:
         """The values for templates; the request's win over those of the squad."""
         return self.values_for(self.member)
@@ -137,6 +140,11 @@ class Agent:
         """What a later turn needs and callers must not see."""
         kept = {"assistant": self.assistant, "squad": self.squad}
         return {name: document for name, document in kept.items() if document is not None} or None
+
+    async def takes_instructions(self) -> bool:
+        """Whether everyone who may answer lets callers instruct the model."""
+        return self.settings.allows_system_messages and (
+            self.others_take_instructions is None or await self.others_take_instructions())
 
     def describe(self, record: Any) -> None:
         """Say on a Chat or a Session who answers, with secrets masked."""
@@ -169,13 +177,15 @@ class Agents:
         if request.HasField("assistant_id"):
             return await self.stored(caller, request.assistant_id, overrides)
         if request.HasField("assistant"):
-            return await self._transient(caller, _document(request, "assistant") or {}, overrides)
+            content = _document(request, "assistant") or {}
+            await by_size(request.assistant.ByteSize(), check_assistant, content, "assistant")
+            return await self._transient(caller, content, overrides)
         if request.HasField("squad_id"):
             squad = await self._store.squads.get(caller.org_id, body_id(request.squad_id, "squadId"))
             return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
         if request.HasField("squad"):
             content = _document(request, "squad") or {}
-            check_squad(content, "squad")
+            await by_size(request.squad.ByteSize(), check_squad, content, "squad")
             return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None
 
@@ -208,7 +218,7 @@ class Agents:
             if "squad" in private:
                 return await self._squad(caller, private["squad"], state, overrides=overrides, squad=private["squad"])
             if "assistant" in private:
-                return await self._transient_again(caller, private["assistant"], overrides)
+                return await self._transient(caller, private["assistant"], overrides)
             if record.HasField("squad_id"):
                 squad = await self._store.squads.get(caller.org_id, record.squad_id)
                 return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
@@ -223,30 +233,47 @@ class Agents:
         return Agent(member, assistant_id=document.id, overrides=overrides)
 
     async def _transient(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
-        check_assistant(content, "assistant")
-        return await self._transient_again(caller, content, overrides)
-
-    async def _transient_again(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
         member = await self._member(caller, AssistantSettings.of(content))
         return Agent(member, assistant=content, overrides=overrides)
 
     async def _squad(self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
-        """The squad with the member that `state` says active, or its first. Members that were deleted are left out."""
-        found: dict[str, tuple[dict[str, Any], AssistantSettings, dict[str, Any]]] = {}
-        for index, entry in enumerate(content["members"]):
-            try:
-                settings, values = await self._in_squad(caller, entry, content)
-            except NotFound:
-                if index == 0:
-                    raise
-                continue
-            key = entry.get("assistantId") or settings.name or str(index)
-            found[key if key not in found else f"{key}#{index}"] = entry, settings, values
-        names = {key: settings.name or f"member {place}" for place, (key, (_, settings, _)) in enumerate(found.items(), 1)}
-        members = [await self._member(caller, settings, values, key, handoffs(entry, key, names))
-                   for key, (entry, settings, values) in found.items()]
-        active = next((member for member in members if state and member.key == state.member), None)
-        return Agent(active or members[0], tuple(members), **named)
+        """The squad with the member that `state` says active, or its first. Members that were deleted are left out.
+
+        Of the others only the names are read: settings, tools and handoffs are those of who is active.
+        """
+        entries = content["members"]
+        ids = {found for entry in entries if not isinstance(entry.get("assistant"), dict) and (found := stored_id(entry))}
+        stored = await self._store.assistants.names_of(caller.org_id, ids) if ids else {}
+        size = len(entries) * _MEMBER_BYTES
+        seated = await by_size(size, seats, content, stored)
+        names = {key: seat.name or f"member {place}" for place, (key, seat) in enumerate(seated.items(), 1)}
+
+        async def load(key: str) -> Member:
+            settings, values = await self._in_squad(caller, seated[key].entry, content)
+            destinations = await by_size(size, handoffs, seated[key].entry, key, names)
+            return await self._member(caller, settings, values, key, destinations)
+
+        first = next(iter(seated), None)
+        if first is None or seated[first].entry is not entries[0]:
+            raise NotFound("assistant not found", reason="ASSISTANT_NOT_FOUND")
+        active = await load(state.member if state and state.member in seated else first)
+        return Agent(active, load, partial(self._all_take_instructions, caller, content, seated.values()), **named)
+
+    async def _all_take_instructions(self, caller: Caller, squad: dict[str, Any], seated: Iterable[Seat]) -> bool:
+        for seat in seated:
+            with contextlib.suppress(NotFound):  # it was deleted meanwhile, and will not answer
+                own = overridden(squad, seat.entry, _INSTRUCTION_MODE, _ITS_OWN)
+                if own is _ITS_OWN:
+                    own = (await self._assistant_of(caller, seat.entry)).get(_INSTRUCTION_MODE)
+                if own != "allow":
+                    return False
+        return True
+
+    async def _assistant_of(self, caller: Caller, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The assistant of a member, as it is without overrides. Raises NotFound."""
+        if isinstance(entry.get("assistant"), dict):
+            return entry["assistant"]
+        return (await self._store.assistants.get(caller.org_id, stored_id(entry))).content
 
     async def _in_squad(self, caller: Caller, entry: dict[str, Any],
                         squad: dict[str, Any]) -> tuple[AssistantSettings, dict[str, Any]]:

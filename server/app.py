@@ -40,7 +40,7 @@ from generated.parley.v1 import (
     usage_service_pb2,
     usage_service_pb2_grpc,
 )
-from server import health, inbound
+from server import health, inbound, offload
 from server.agents import Agents
 from server.backends.guard import MODELS, TOOLS, AllowedHosts
 from server.backends.posting import JsonPoster
@@ -192,6 +192,7 @@ class App:
             self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
         except RuntimeError:
             raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
+        offload.leave_turns()
         await self._recovery.start()
         self._key_ends.start()
         self._deliveries.start()

@@ -10,13 +10,16 @@ from typing import Any
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
+from server.agents import Member
 from server.backends.backend import ModelRequest
 from server.backends.outside import Outgoing
+from server.errors import NotFound
 from server.exchange import Turn
 from server.json_values import struct_from, to_python
+from server.offload import in_thread
 from server.squads import Destination
-from server.templates import variables_of
-from server.tools import function_of, is_run_here
+from server.templates import BRIEF, Allowance, variables_of
+from server.tools import function_of, is_run_here, kept_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Offer:
 
 
 class Context:
-    """The context of one exchange."""
+    """The context of one exchange. Has a request once it is prepared."""
 
     def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: Sequence[Message], now: int,
                  timeout_seconds: float, outgoing: Outgoing) -> None:
@@ -44,12 +47,19 @@ class Context:
         self.member = turn.agent.member
         self._from = state.context_from if state and self.member.key and state.member == self.member.key else ""
         self._found: dict[str, Any] = to_python(state.variables) if state and state.HasField("variables") else {}
-        self.prepare(0, last=False)
+        self.allowance = Allowance()
+        """What the templates of tools may take."""
 
-    def prepare(self, number: int, *, last: bool) -> None:
+    async def prepare(self, number: int, *, last: bool) -> None:
         """Make `request` and `offers` for a round. In the last one no tool can be called."""
         self.offers = self._offers()
-        self.request = self._request(self._tool_choice(number, last=last))
+        self.request = self._request(await self._prompts(), self._tool_choice(number, last=last))
+
+    async def _prompts(self) -> list[Message]:
+        """The active member's own messages; their templates share an allowance. What takes long is done in a thread."""
+        variables, allowance = self.variables, Allowance(BRIEF)
+        prompts = self.member.prompts(variables, allowance)
+        return await in_thread(self.member.prompts, variables, Allowance()) if allowance.is_used_up else prompts
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -76,12 +86,20 @@ class Context:
         session = {"sessionId": chat.session_id} if chat.HasField("session_id") else {}
         return {"chat": {"id": chat.id, "orgId": chat.org_id, **session}}
 
-    def add(self, messages: Sequence[Message], found: Mapping[str, Any], destination: Destination | None) -> None:
+    async def behind(self, destination: Destination) -> Member | None:
+        """The member that a handoff leads to; None when its assistant was deleted meanwhile."""
+        try:
+            return await self._turn.agent.load(destination.member)
+        except NotFound:
+            return None
+
+    def add(self, messages: Sequence[Message], found: Mapping[str, Any],
+            handed: tuple[Destination, Member] | None = None) -> None:
         """Go on after a round: with what was said in it, what tools have found, and the member it was handed to."""
-        if destination is not None:
-            self.member = next(one for one in self._turn.agent.members if one.key == destination.member)
+        if handed is not None:
+            destination, self.member = handed
             self._from = destination.context_from(self._visible()) or self._from
-        self._found.update(found)
+        self._found = kept_together({**self._found, **found})
         self._messages += messages
 
     def _visible(self) -> list[Message]:
@@ -118,11 +136,11 @@ class Context:
             return "none" if self.offers else None
         return asked if number == 0 or asked == "none" else None
 
-    def _request(self, tool_choice: Any) -> ModelRequest:
+    def _request(self, prompts: Sequence[Message], tool_choice: Any) -> ModelRequest:
         turn, settings, options = self._turn, self.member.settings, self._turn.options
         return ModelRequest(
             provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
-            messages=[*self.member.prompts(self.variables), *turn.instructions, *self._visible()],
+            messages=[*prompts, *turn.instructions, *self._visible()],
             temperature=settings.temperature if options.temperature is None else options.temperature,
             max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
             tools=[offer.function for offer in self.offers.values()], thinking=settings.thinking,

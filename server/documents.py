@@ -22,7 +22,7 @@ from server.acted_on import ASSISTANT, SQUAD, TOOL, Members
 from server.errors import InvalidArgument, Violation
 from server.json_values import MAX_DEPTH, struct_from, to_python
 from server.secrets import mask_secrets
-from server.validation import join, refuse, violations_of
+from server.validation import MOST_VIOLATIONS, join, paths_to, refuse, violations_of
 
 Document = dict[str, Any]
 
@@ -46,6 +46,8 @@ def check_squad(document: Document, at: str = "") -> None:
     if not violations:
         violations = _schema_violations(document, Squad(), SQUAD, at)
         for path, assistant in (*_own_assistants(document, at), *_overrides(document, at)):
+            if len(violations) > MOST_VIOLATIONS:
+                break
             violations += _assistant_violations(assistant, path)
     refuse(violations)
 
@@ -145,17 +147,17 @@ def _json_violations(document: Document, at: str) -> list[Violation]:
 def _schema_violations(document: Document, message: Message, members: Members, at: str) -> list[Violation]:
     """Return the members of the wrong type, then the rules broken by the others.
 
-    A mistyped member counts as absent, so rules about it or about what it is in say nothing.
+    A mistyped member counts as absent, so rules about it or about what it is in say nothing; and none say anything
+    when there are more mistyped members than a refusal names.
     """
     mistyped: list[Violation] = []
     ParseDict(_well_typed(document, message.DESCRIPTOR, members, at, mistyped), message)
+    if len(mistyped) > MOST_VIOLATIONS:
+        return mistyped
+    wrong = {violation.field for violation in mistyped}
+    around = {outer for field in wrong for outer in paths_to(field)}
     return mistyped + [broken for broken in violations_of(message, at)
-                       if not any(_is_within(broken.field, wrong.field) or _is_within(wrong.field, broken.field)
-                                  for wrong in mistyped)]
-
-
-def _is_within(field: str, outer: str) -> bool:
-    return field == outer or field.startswith((f"{outer}.", f"{outer}["))
+                       if broken.field not in around and wrong.isdisjoint(paths_to(broken.field))]
 
 
 def _well_typed(document: Document, descriptor: Descriptor, members: Members | None, at: str,
@@ -238,7 +240,8 @@ _WELL_KNOWN = {
 def _typed(document: Document, message: _MESSAGE) -> _MESSAGE:
     shown = mask_secrets(document)
     for name, value in shown.items():
-        if name != "document":  # a member of the caller's own may be called what our field is called
+        # A member of the caller's own may be called what our field is called.
+        if name != "document" and name in _fields(type(message).DESCRIPTOR):
             message.MergeFrom(_typed_member(name, value, type(message)))
     message.document.CopyFrom(struct_from(shown))
     return message

@@ -105,7 +105,7 @@ class Engine:
         else:
             self._room.check(turn.caller, size, turn.said)
         history = await self._history(turn)
-        check_turn(turn, history)
+        await check_turn(turn, history)
         if turn.summarises:
             turn = replace(turn, said=[summary_request([*history, *turn.said])])
             history = []
@@ -117,6 +117,7 @@ class Engine:
             chat.knowledge.CopyFrom(known.report)
         context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds,
                           outgoing)
+        await context.prepare(0, last=False)
         return Run(turn, chat, history, said, context, held.pop_all())
 
     async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,

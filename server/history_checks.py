@@ -25,7 +25,7 @@ from server.inputs import check_message
 from server.json_values import struct_from, to_python
 from server.messages import tool_calls_of
 from server.secrets import restore_secrets
-from server.validation import nul_in, refuse, violations_of
+from server.validation import below, nul_in, refuse, violations_of
 from server.walk import MOST_VALUES, check_values
 
 Row = dict[str, Any]
@@ -106,8 +106,8 @@ def check_form(kind: str, name: str, made: AnyMessage) -> None:
 
 
 def _refuse_nul(made: AnyMessage, name: str) -> None:
-    if (field := nul_in(made, name)) is not None:
-        raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
+    if (field := nul_in(made)) is not None:
+        raise InvalidArgument.of(below(name, field), "must not contain the character NUL (U+0000); leave it out")
 
 
 def _check_body(body: Chat | Session) -> None:

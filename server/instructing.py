@@ -19,31 +19,32 @@ _REFUSED = ("cannot be sent with a publishable key, which whoever opens a page c
             "or a secret key, or set chatSystemInstructionMode to \"allow\" on the assistant")
 
 
-def check_turn(turn: Turn, history: Sequence[Message]) -> None:
+async def check_turn(turn: Turn, history: Sequence[Message]) -> None:
     """Raises PermissionDenied naming what the key may not instruct this assistant with, be it said now or before."""
-    if _may_instruct(turn.caller, turn.agent):
-        return
-    if turn.instructions:
-        raise PermissionDenied.of("instructions", _REFUSED)
-    if turn.options.tools:
-        raise PermissionDenied.of("tools", _REFUSED)
-    if (turn.options.response_format or {}).get("type") == "json_schema":
-        raise PermissionDenied.of("response_format" if turn.request is None else "text.format", _REFUSED)
-    if _instructs(turn.said):
-        raise PermissionDenied.of(_place_in(turn.input), _REFUSED)
-    if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
-        raise PermissionDenied("the conversation has system or developer messages, which this assistant takes from an api "
-                               "or a secret key only; begin a new one")
+    if turn.caller.is_publishable and (refusal := _refusal(turn, history)) and not await turn.agent.takes_instructions():
+        raise refusal
 
 
-def check_said(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
+async def check_said(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
     """The same of messages that are put into a session without an exchange."""
-    if _instructs(messages) and not _may_instruct(caller, agent):
+    if caller.is_publishable and _instructs(messages) and not await agent.takes_instructions():
         raise PermissionDenied.of(field, _REFUSED)
 
 
-def _may_instruct(caller: Caller, agent: Agent) -> bool:
-    return not caller.is_publishable or agent.takes_instructions
+def _refusal(turn: Turn, history: Sequence[Message]) -> PermissionDenied | None:
+    """What is said to a key that may not instruct; None when nothing here instructs."""
+    if turn.instructions:
+        return PermissionDenied.of("instructions", _REFUSED)
+    if turn.options.tools:
+        return PermissionDenied.of("tools", _REFUSED)
+    if (turn.options.response_format or {}).get("type") == "json_schema":
+        return PermissionDenied.of("response_format" if turn.request is None else "text.format", _REFUSED)
+    if _instructs(turn.said):
+        return PermissionDenied.of(_place_in(turn.input), _REFUSED)
+    if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
+        return PermissionDenied("the conversation has system or developer messages, which this assistant takes from an api "
+                                "or a secret key only; begin a new one")
+    return None
 
 
 def _instructs(messages: Sequence[Message]) -> bool:

@@ -5,7 +5,6 @@ The only place that catches every exception; `refusals.py` turns errors into sta
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -31,6 +30,7 @@ from server.idempotency import Idempotency
 from server.ids import new_id
 from server.key_ends import KeyEnds
 from server.limits import Limits
+from server.offload import by_size_one_at_a_time
 from server.open_methods import OpenMethods
 from server.storage.keys import Caller, Keys
 from server.traffic import Traffic
@@ -47,10 +47,8 @@ _LONGEST_KEY = 256
 _KEYLESS_SECONDS = 3
 """How long a caller without a key may take to send a message. So little that it need not be counted while it waits: others
 could otherwise keep Envoy from asking for health."""
-_LONG = 64 << 10
-"""Bytes of a request. A longer one takes longer than others are to wait for the loop."""
-_LONG_ONES = ThreadPoolExecutor(1, "long-requests")
-"""One at a time: 4 MB of empty values are 150 MB until they are counted."""
+_LONG_ANSWER = 64 << 10
+"""Bytes. A longer one counts as what its key's callers leave unread."""
 _MANY = 1_000
 """Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
 _MOST_KEYLESS_BYTES = 66_000
@@ -123,8 +121,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             enter(call)
             if call.caller is not None:
                 self._limits.take_bytes(call.caller, len(raw), asks=not only_stores(method))
-            request = (await asyncio.get_running_loop().run_in_executor(_LONG_ONES, _read, parse, raw, call.caller)
-                       if len(raw) > _LONG else _read(parse, raw, call.caller))
+            request = await by_size_one_at_a_time(len(raw), _read, parse, raw, call.caller)
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
@@ -142,7 +139,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         def serialized(answer: Any) -> bytes:
             raw = serialize(answer)
-            if len(raw) > _LONG and (answering := _ANSWERING.get()) and answering[0].caller is not None:
+            if len(raw) > _LONG_ANSWER and (answering := _ANSWERING.get()) and answering[0].caller is not None:
                 call, context = answering
                 read = self._limits.hold_unread(call.caller, len(raw))
                 context.add_done_callback(lambda _: read())

@@ -120,3 +120,27 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode()
     return text
+
+
+def size_of(value: object, most: int) -> int:
+    """How much there is to read in a value: one for each part of it, and one for each 16 characters.
+
+    Counts on no further than `most`.
+    """
+    size, inside = 0, [value]
+    while inside and size <= most:
+        one = inside.pop()
+        size += 1 + (0 if isinstance(one, list | tuple | dict) else length_of(one) // 16)
+        if isinstance(one, dict):
+            size += sum(len(name) for name in one if isinstance(name, str)) // 16
+            inside += one.values()
+        elif isinstance(one, list | tuple):
+            inside += one
+    return size
+
+
+def length_of(value: object) -> int:
+    """Of a text its characters, of a collection its items, of a whole number its bytes, and 1 of anything else."""
+    if isinstance(value, int):
+        return value.bit_length() // 8
+    return len(value) if isinstance(value, str | list | tuple | dict | range) else 1

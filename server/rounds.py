@@ -46,7 +46,7 @@ class Rounds:
         """
         for number in range(MOST_ROUNDS + 1):
             if number:
-                context.prepare(number, last=number == MOST_ROUNDS)
+                await context.prepare(number, last=number == MOST_ROUNDS)
             said = _Said(context)
             async with aclosing(self._backend.generate(context.request)) as events:
                 async for event in events:
@@ -67,19 +67,22 @@ class Rounds:
         calls = said.calls()
         wanted = (context.offers[call.name].runs for call in calls[:MOST_CALLS])
         destination = next((runs for runs in wanted if isinstance(runs, Destination)), None)
-        results = await asyncio.gather(*(self._result(context, call, destination) for call in calls[:MOST_CALLS]))
+        member = await context.behind(destination) if destination else None
+        handed = (destination, member) if destination and member else None
+        results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in calls[:MOST_CALLS]))
         results += [_TOO_MANY] * (len(calls) - len(results))
         messages = [_calling(message_id, said.text, calls), *map(_answering, calls, results)]
         found: dict[str, Any] = {}
         for result in results:
             found |= result.variables
-        context.add(messages, found, destination)
+        context.add(messages, found, handed)
         return RoundOver(messages, new_id())
 
     async def _result(self, context: Context, call: ToolCall, destination: Destination | None) -> ToolResult:
         runs = context.offers[call.name].runs
         if not isinstance(runs, Destination):
-            return await self._tools.run(runs or {}, call, context.variables, context.about, context.outgoing)
+            return await self._tools.run(runs or {}, call, context.variables, context.about, context.outgoing,
+                                         context.allowance)
         if runs is destination:
             return ToolResult(f"Handed over to {runs.name}.")
         return ToolResult(f"Not handed over to {runs.name}: {destination.name if destination else 'nobody'} took over.",

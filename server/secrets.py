@@ -21,7 +21,7 @@ from server.secret_names import (
     is_secret_parameter,
     kind_of,
 )
-from server.validation import join, refuse
+from server.validation import MOST_VIOLATIONS, join, refuse, shown
 
 Document = dict[str, Any]
 
@@ -44,7 +44,6 @@ _USER = re.compile(r"[^/?#\s]*@")
 _PARAMETER = re.compile(r"([?&#])([^=&#?\s]+)=((?:\{\{[^{}]*\}\}|[^&#\s])+)")
 
 _MOST_SCHEME = 64
-_MOST_FINDINGS = 100
 
 
 def mask_secrets(document: Document) -> Document:
@@ -71,7 +70,7 @@ def restore_secrets(new: Document, old: Document) -> Document:
         if not isinstance(secret.value, str) or not _MASKED.fullmatch(secret.value):
             return secret.value
         found = stored.behind(secret)
-        if found is None and len(violations) < _MOST_FINDINGS:
+        if found is None and len(violations) <= MOST_VIOLATIONS:
             violations.append(Violation(secret.place.path, "is masked and matches no stored secret: send the secret itself"))
         return found
 
@@ -98,7 +97,7 @@ class _Place:
         above = self._above.path
         if isinstance(self._name, int):
             return f"{above}[{self._name}]"
-        return above if self._name[:1] in ("?", "@") else join(above, self._name)
+        return above if self._name[:1] in ("?", "@") else join(above, shown(self._name))
 
     def number(self, numbers: dict[tuple[int, str | int], int]) -> int:
         """The same for the same place in two documents."""

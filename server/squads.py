@@ -1,6 +1,7 @@
-"""Handoffs between the members of a squad: the tools that ask for them, and how much of the context goes along.
+"""Who is in a squad, and handoffs between its members: the tools that ask for them, how much of the context goes along.
 
-Reads squad documents that were checked; finds no assistants and runs nothing.
+Reads squad documents that were checked; finds no assistants and runs nothing. All of it takes time that grows as the
+squad does: stored ones can have ten thousand members.
 """
 
 import re
@@ -9,9 +10,50 @@ from dataclasses import dataclass
 from typing import Any
 
 from generated.parley.v1.message_pb2 import Message
+from server.ids import parse_id
 
 _NO_SLUG = re.compile(r"[^a-z0-9_-]+")
 _MOST_SLUG = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One member as the squad's document has it."""
+
+    entry: Mapping[str, Any]
+    name: str
+    """Empty when it has none."""
+
+
+def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[str, Seat]:
+    """The members by the keys that conversations remember them by, in order.
+
+    `stored` has the names of those of its stored assistants that are still there, by id; the others have no seat.
+    """
+    found: dict[str, Seat] = {}
+    for index, entry in enumerate(squad["members"]):
+        own = entry.get("assistant")
+        identifier = None if isinstance(own, dict) else stored_id(entry)
+        if not isinstance(own, dict) and identifier not in stored:
+            continue
+        name = overridden(squad, entry, "name", own.get("name") if isinstance(own, dict) else stored[identifier])
+        name = name if isinstance(name, str) else ""
+        key = entry.get("assistantId") or name or str(index)
+        found[key if key not in found else f"{key}#{index}"] = Seat(entry, name)
+    return found
+
+
+def stored_id(entry: Mapping[str, Any]) -> str | None:
+    """The id of the stored assistant that a member is."""
+    return parse_id(str(entry.get("assistantId")))
+
+
+def overridden(squad: Mapping[str, Any], entry: Mapping[str, Any], name: str, own: Any) -> Any:
+    """What the overrides for all members say of `name`, else the member's own ones, else `own`, which is its assistant's."""
+    for overrides in (squad.get("membersOverrides"), entry.get("assistantOverrides")):
+        if isinstance(overrides, dict) and name in overrides:
+            return overrides[name]
+    return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +97,15 @@ def handoffs(entry: Mapping[str, Any], own_key: str, names: Mapping[str, str]) -
     `names` has the name of every member, by key. Destinations that are no member are left out.
     """
     given = entry.get("assistantDestinations") or [{"assistantId": key} for key in names if key != own_key]
+    places = {key: place for place, key in enumerate(names)}
+    keys = {name: key for key, name in reversed(names.items())}  # the first member of a name
+    unused = _Unused()
     found: dict[str, Destination] = {}
     for destination in given:
-        key = _key_of(destination, names)
-        if key is not None and all(known.member != key for known in found.values()):
-            tool = _unused(f"handoff_to_{_slug(names[key], list(names).index(key))}", found)
-            found[tool] = _destination(destination, tool, key, names[key])
+        key = _key_of(destination, names, keys)
+        if key is not None and key not in found:
+            tool = unused(f"handoff_to_{_slug(names[key], places[key])}")
+            found[key] = _destination(destination, tool, key, names[key])
     return tuple(found.values())
 
 
@@ -75,19 +120,29 @@ def _destination(given: Mapping[str, Any], tool: str, key: str, name: str) -> De
         int(most) if isinstance(most, int | float) and not isinstance(most, bool) and most > 0 else 1)
 
 
-def _key_of(destination: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
-    if destination.get("assistantId") in names:
-        return destination["assistantId"]
-    return next((key for key, name in names.items() if name == destination.get("assistantName")), None)
+def _key_of(destination: Mapping[str, Any], names: Mapping[str, str], keys: Mapping[str, str]) -> str | None:
+    identifier, name = destination.get("assistantId"), destination.get("assistantName")
+    if isinstance(identifier, str) and identifier in names:
+        return identifier
+    return keys.get(name) if isinstance(name, str) else None
 
 
 def _slug(name: str, place: int) -> str:
     return _NO_SLUG.sub("_", name.lower()).strip("_")[:_MOST_SLUG] or f"member_{place + 1}"
 
 
-def _unused(tool: str, taken: Mapping[str, Any]) -> str:
-    number = 2
-    unused = tool
-    while unused in taken:
-        unused, number = f"{tool}_{number}", number + 1
-    return unused
+class _Unused:
+    """Gives every tool a name of its own, and counts on where it left off: all members may have the same name."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def __call__(self, tool: str) -> str:
+        number = self._next.get(tool, 2)
+        unused = tool
+        while unused in self._taken:
+            unused, number = f"{tool}_{number}", number + 1
+        self._next[tool] = number
+        self._taken.add(unused)
+        return unused

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from sys import getsizeof
 from typing import Any
 
 from liquid import Environment, RenderContext
@@ -19,30 +20,78 @@ from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.template import BoundTemplate
+from liquid.undefined import UNDEFINED
+
+from server.json_values import length_of, size_of
 
 MOST_CHARACTERS = 32_768
 _MOST_IN_A_MARK = 2_000
 _MOST_ROUNDS = 10_000
-_MOST_WORK = 1_000_000
-"""About a second: one is a node of a template rendered, or 16 characters read by a filter."""
+_MOST_WORK = 500_000
+"""About half a second at worst: one is a node of a template rendered, a value read, or 16 characters of one."""
+BRIEF = 2_000
+"""Work that the event loop can do, some milliseconds of it at worst."""
+_MARK_WORK = 20
+"""What it takes to parse a mark and to render it."""
 _MARK = re.compile(r"\{\{|\{%(?:-?\s*(raw|doc)\s*-?%\})?")
 _END = {"raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"), "doc": re.compile(r"\{%-?\s*enddoc\s*-?%\}")}
 _MOST_PIECES = 16
 _BLANKS = re.compile(r"\s{64}")
-_MULTIPLYING = frozenset({"replace", "join", "times", "divided_by", "modulo"})
+_LINEAR = frozenset({
+    "abs", "append", "at_least", "at_most", "base64_decode", "base64_encode", "base64_url_safe_decode",
+    "base64_url_safe_encode", "capitalize", "ceil", "compact", "concat", "default", "downcase", "escape", "escape_once",
+    "escapejs", "find", "find_index", "first", "floor", "has", "last", "lstrip", "map", "minus", "newline_to_br", "plus",
+    "prepend", "reject", "reverse", "round", "rstrip", "safe", "size", "slice", "sort", "sort_natural", "squish", "strip",
+    "strip_newlines", "sum", "truncate", "truncatewords", "upcase", "url_decode", "url_encode", "where"})
+"""Their work is what they read."""
+_MULTIPLYING = frozenset({"replace", "replace_first", "replace_last", "remove", "remove_first", "remove_last", "split",
+                          "join", "times", "divided_by", "modulo"})
+"""Their work can be what they read times what they are told."""
+_SLOW = {"date": 256}
+"""How many times as much one character costs as with others."""
+_SQUARING = frozenset({"uniq"})
+"""Their work is the square of what they read."""
+FILTERS = _LINEAR | _MULTIPLYING | _SLOW.keys() | _SQUARING
+"""Those whose work is known; others that Liquid has are not offered."""
+TAGS = frozenset({
+    "#", "assign", "break", "capture", "case", "comment", "content", "continue", "cycle", "decrement", "doc", "echo", "for",
+    "if", "ifchanged", "illegal", "increment", "liquid", "output", "tablerow", "unless"})
+"""Likewise. Their work is that of their values, which are counted, and loops are counted by their rounds."""
+NOT_OFFERED = frozenset({"strip_html", "include", "render"})
+"""Filters and tags left out: Python's HTML parser takes the square of an unclosed tag, and there are no other templates."""
 # What a filter raises where its value is not what it expects is not always a LiquidError.
 _UNFIT = (LiquidError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-def render(text: str, variables: Mapping[str, Any]) -> str:
-    """`text` with its variables filled in."""
-    if (filled := _filled(text, variables)) is not None:
-        return filled
-    template = _parsed(text)
-    if template is None:
+class Allowance:
+    """How much work templates may take together."""
+
+    def __init__(self, work: int = _MOST_WORK) -> None:
+        self.left = work
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.left < 0
+
+    def spend(self, work: int) -> None:
+        """Raises ResourceLimitError when there is no more left; then nothing is left for others either."""
+        self.left -= work
+        if self.left < 0:
+            raise ResourceLimitError("the templates take too much work", token=None)
+
+
+def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
+    """`text` with its variables filled in. Templates that share an allowance are left as they are when it is used up."""
+    marks = text.count("{{") + text.count("{%")
+    if not marks:
         return text
+    allowance = allowance or Allowance()
     try:
-        return template.render(variables)  # not as keywords: a variable may be named `self`
+        allowance.spend(marks * _MARK_WORK)
+        if (filled := _filled(text, variables, allowance)) is not None:
+            return filled
+        template = _parsed(text)
+        return text if template is None else template.fill(variables, allowance)
     except _UNFIT:
         return text
 
@@ -65,7 +114,7 @@ def _of_minute(minute: int) -> dict[str, str]:
     }
 
 
-def _filled(text: str, variables: Mapping[str, Any]) -> str | None:
+def _filled(text: str, variables: Mapping[str, Any], allowance: Allowance) -> str | None:
     """What the template makes of variables that are short texts, in a tenth of Liquid's time; None when it has others."""
     pieces = _pieces_of(text)
     if pieces is None:
@@ -75,6 +124,7 @@ def _filled(text: str, variables: Mapping[str, Any]) -> str | None:
         value = variables.get(piece) if is_name else piece
         if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
             return None
+        allowance.spend(len(value) // 16)
         filled.append(value)
     return "".join(filled)
 
@@ -100,7 +150,7 @@ def _pieces_of(text: str) -> list[tuple[str, bool]] | None:
 
 
 @lru_cache(maxsize=1024)
-def _parsed(text: str) -> BoundTemplate | None:
+def _parsed(text: str) -> "_Template | None":
     if len(text) > MOST_CHARACTERS or not _MARK.search(text) or not _is_bounded(text):
         return None
     try:
@@ -126,32 +176,56 @@ def _is_bounded(text: str) -> bool:
 
 
 class _Context(RenderContext):
-    """Ends a rendering that takes too much work: loops and filters draw on one allowance."""
+    """Ends a rendering that takes too much work: loops, filters and every value that is read draw on the allowance.
 
-    _left = _MOST_WORK
+    What outputs, operators and tags do with a value takes no more than reading all of it.
+    """
+
+    allowance: Allowance
+    _held = 0
+
+    def get(self, path: list[object], *, token: Any, default: object = UNDEFINED) -> object:
+        value = super().get(path, token=token, default=default)
+        self.allowance.spend(size_of(value, self.allowance.left))
+        return value
+
+    def assign(self, key: str, val: Any) -> None:
+        # The library adds up all variables with every assignment.
+        self._held += getsizeof(val, 1) - (getsizeof(self.locals[key], 1) if key in self.locals else 0)
+        if self._held > self.env.local_namespace_limit:
+            raise ResourceLimitError("the template keeps too much", token=None)
+        self.locals[key] = val
+
+    def get_size_of_locals(self) -> int:
+        return self._held
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         super().raise_for_loop_limit(length)
-        self._spend(length * self.template.matter["most_nodes"])
+        self.allowance.spend(length * self.template.matter["most_nodes"])
 
     def filter(self, name: str, token: Any) -> Callable[..., object]:
-        function = super().filter(name, token)
+        function, allowance = super().filter(name, token), self.allowance
 
         def spending(value: object, *arguments: object, **named: object) -> object:
-            read, told = _size(value), max(map(_size, (*arguments, *named.values())), default=0)
-            self._spend(1 + (read * told if name in _MULTIPLYING else read + told) // 16)
-            return function(value, *arguments, **named)
+            read, told = length_of(value), max(map(length_of, (*arguments, *named.values())), default=0)
+            allowance.spend(size_of(value, allowance.left) * _SLOW.get(name, 1))
+            allowance.spend(read * told // 16 if name in _MULTIPLYING else told * _SLOW.get(name, 1) // 16)
+            if name in _SQUARING:
+                allowance.spend(read * size_of(value, allowance.left))
+            made = function(value, *arguments, **named)
+            allowance.spend(size_of(made, allowance.left))
+            return made
 
         return spending
 
-    def _spend(self, work: int) -> None:
-        self._left -= work
-        if self._left < 0:
-            raise ResourceLimitError("the template takes too much work", token=None)
-
 
 class _Template(BoundTemplate):
-    context_class = _Context
+    def fill(self, variables: Mapping[str, Any], allowance: Allowance) -> str:
+        context = _Context(self, globals=self.make_globals(variables))  # no keywords: a variable may be named `self`
+        context.allowance = allowance
+        written = self._get_buffer()
+        self.render_with_context(context, written)
+        return written.getvalue()
 
 
 class _Bounded(Environment):
@@ -165,18 +239,23 @@ class _Bounded(Environment):
 class _Range(RangeLiteral):
     """A range that filters and `contains` may walk through too: loops are not all that does."""
 
-    def evaluate(self, context: RenderContext) -> range:
+    def evaluate(self, context: "_Context") -> range:
         made = super().evaluate(context)
         if len(made) > _MOST_ROUNDS:
             raise ResourceLimitError("the range is too long", token=None)
+        context.allowance.spend(len(made))
         return made
 
 
 primitive.RangeLiteral = _Range  # the environment has no setting for it
-_environment = _Bounded()
 
 
-def _size(value: object) -> int:
-    if isinstance(value, int):
-        return value.bit_length() // 8
-    return len(value) if isinstance(value, str | list | tuple | dict | range) else 1
+def _offering() -> Environment:
+    """What is used of Liquid. A later version's new filters and tags are left out until it is known what they take."""
+    made = _Bounded()
+    made.filters = {name: function for name, function in made.filters.items() if name in FILTERS}
+    made.tags = {name: tag for name, tag in made.tags.items() if name in TAGS}
+    return made
+
+
+_environment = _offering()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from server.templates import render
+from server.templates import Allowance, render
 
 _MARK = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}%]*%\}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]*")
@@ -24,13 +24,13 @@ class PathChanged(Exception):
     """A value would change the path of the tool. The text names the rule and no value."""
 
 
-def filled_url(template: str, variables: Mapping[str, Any]) -> str:
+def filled_url(template: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
     """`template` with every value escaped.
 
     Raises PathChanged when a value is empty, a dot segment, or has a slash where the template has a path segment, however
     it is written: a server would take the URL for one of another resource.
     """
-    url = render(template, _escaped(variables))
+    url = render(template, _escaped(variables), allowance)
     given, filled = _path(_MARK.sub(_VALUE, template)).split("/"), _path(url).split("/")
     if "{%" not in template:
         if len(given) != len(filled):

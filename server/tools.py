@@ -6,6 +6,7 @@ error here: its result says so, to the model. Decides nothing about rounds (`rou
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,10 @@ from server.backends.limits import Limits
 from server.backends.outside import MOST_SECONDS, OURS, Outgoing, Outside, Sleep, can_be_sent, retrying, seconds_of
 from server.clock import Clock
 from server.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
-from server.json_values import encodable, from_python
+from server.json_values import encodable, from_python, size_of
+from server.offload import in_thread
 from server.secrets import without_secrets
-from server.templates import render
+from server.templates import Allowance, render
 from server.tool_urls import PathChanged, filled_url
 
 if TYPE_CHECKING:
@@ -32,13 +34,16 @@ MOST_BYTES = 128 << 10
 """Of one answer: all of it is told to the model."""
 _MOST_EXCERPT = 500
 _MOST_VARIABLE = 64 << 10
+_MOST_VARIABLES = 256 << 10
+"""Of all that the tools of one conversation have found: it is stored with every exchange."""
 
 _LIMITS = Limits(body_bytes=MOST_BYTES, event_bytes=MOST_BYTES, error_bytes=4096)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _IN_BODY = frozenset({"POST", "PUT", "PATCH"})
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
-_EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_EXPRESSION = re.compile(r"\{\{[^{}]*\}\}")
+_NAMED = re.compile(r"\{\{-?\s*([\w-]*\w)")
 _DOLLAR = re.compile(r"(?<![\w$])\$(?=[\s.\[|}])")
 _BODY = "tool_response_body"
 _FAILURES = {"UPSTREAM_ADDRESS_REFUSED": "not_allowed", "TOO_MANY_REQUESTS_OUT": "too_many_requests"}
@@ -126,16 +131,21 @@ class ToolRunner:
         self._sleep = sleep
 
     async def run(self, tool: Mapping[str, Any], call: ToolCall, variables: Mapping[str, Any],
-                  about: Mapping[str, Any], outgoing: Outgoing) -> ToolResult:
-        """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is. Never raises."""
+                  about: Mapping[str, Any], outgoing: Outgoing, allowance: Allowance | None = None) -> ToolResult:
+        """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is. Never raises.
+
+        `allowance` is what the templates of all the calls of an exchange may take; without one, this call has its own.
+        """
+        allowance = allowance or Allowance()
         try:
             arguments = _arguments(call)
             async with asyncio.timeout(MOST_SECONDS):
                 if tool.get("type") == "apiRequest":
-                    answer = await self._send(_api_request(tool, arguments, variables), outgoing)
+                    request = await in_thread(_api_request, tool, arguments, variables, allowance)
+                    answer = await self._send(request, outgoing)
                 else:
                     answer = _result_of(await self._send(self._webhook(tool, call, arguments, about), outgoing), call)
-            found = _extract(tool.get("variableExtractionPlan"), answer, variables)
+            found = await in_thread(_extract, tool.get("variableExtractionPlan"), answer, variables, allowance)
             return ToolResult(answer.text, variables=found)
         except _Failed as failed:
             failure, text = failed.failure, failed.text
@@ -156,7 +166,7 @@ class ToolRunner:
         message = {"type": "tool-calls", "timestamp": self._clock(), "toolCallList": [sent],
                    "toolWithToolCallList": [{**known, "toolCall": sent}], **about}
         headers = server.get("headers")
-        return _request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}),
+        return _request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}, Allowance()),
                         {"message": message}, server)
 
     async def _send(self, request: _Request, outgoing: Outgoing) -> _Answer:
@@ -183,7 +193,8 @@ class ToolRunner:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: Mapping[str, Any]) -> _Request:
+def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: Mapping[str, Any],
+                 allowance: Allowance) -> _Request:
     method = str(tool.get("method") or "GET").upper()
     if method not in _METHODS:
         raise _Failed("not_allowed", f"its method must be one of {', '.join(sorted(_METHODS))}")
@@ -193,15 +204,16 @@ def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: 
     filled = {**variables, **arguments}
     template = str(tool["url"])
     try:
-        url = filled_url(template, filled)
+        url = filled_url(template, filled, allowance)
     except PathChanged as changed:
         raise _Failed("not_allowed", str(changed)) from None
-    sent = {**arguments, **_static(tool, filled)}
+    sent = {**arguments, **_static(tool, filled, allowance)}
     if method not in _IN_BODY:
-        query = {name: value for name, value in sent.items() if not re.search(rf"\{{\{{-?\s*{re.escape(name)}\b", template)}
+        named = set(_NAMED.findall(template))
+        query = {name: value for name, value in sent.items() if name not in named}
         url, sent = _with_query(url, query), {}
     body = sent if sent or (tool.get("body") and method in _IN_BODY) else None
-    return _request(method, url, _headers(_given_headers(tool.get("headers")), filled), body, tool)
+    return _request(method, url, _headers(_given_headers(tool.get("headers")), filled, allowance), body, tool)
 
 
 def _request(method: str, url: str, headers: dict[str, str], body: Any, plan: Mapping[str, Any]) -> _Request:
@@ -216,13 +228,13 @@ def _request(method: str, url: str, headers: dict[str, str], body: Any, plan: Ma
     return _Request(method, url, headers, content, seconds_of(plan), plan.get("backoffPlan"))
 
 
-def _static(tool: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+def _static(tool: Mapping[str, Any], variables: Mapping[str, Any], allowance: Allowance) -> dict[str, Any]:
     """What is sent whatever the model says: properties with a `value`, and `parameters`."""
     found = {name: given["value"] for name, given in _properties(tool.get("body")).items() if "value" in given}
     for parameter in tool["parameters"] if isinstance(tool.get("parameters"), list) else ():
         if isinstance(parameter, dict) and isinstance(parameter.get("key"), str):
             found[parameter["key"]] = parameter.get("value")
-    return {name: render(value, variables) if isinstance(value, str) else value for name, value in found.items()}
+    return {name: render(value, variables, allowance) if isinstance(value, str) else value for name, value in found.items()}
 
 
 def _parameters(body: Any) -> dict[str, Any]:
@@ -249,15 +261,21 @@ def _given_headers(schema: Any) -> dict[str, Any]:
     return found
 
 
-def _headers(given: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
+def _headers(given: Mapping[str, Any], variables: Mapping[str, Any], allowance: Allowance) -> dict[str, str]:
     headers = {}
     for name, value in given.items():
-        text = render(value, variables).strip() if isinstance(value, str) else "" if value is None else json.dumps(value)
+        text = _header(value, variables, allowance)
         if not can_be_sent(name, text):
             raise _Failed("not_allowed", f"its header {name[:40]!r} cannot be sent")
         if text and name.lower() not in OURS:
             headers[name.lower()] = text
     return headers
+
+
+def _header(value: Any, variables: Mapping[str, Any], allowance: Allowance) -> str:
+    if isinstance(value, str):
+        return render(value, variables, allowance).strip()
+    return "" if value is None else json.dumps(value)
 
 
 def _with_query(url: str, query: Mapping[str, Any]) -> str:
@@ -302,7 +320,7 @@ def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
     return _Answer(answer.headers, _text(ours.get("result")))
 
 
-def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any]) -> dict[str, Any]:
+def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance: Allowance) -> dict[str, Any]:
     """The variables that a plan reads out of an answer: members that its schema names, then its aliases."""
     if not isinstance(plan, dict):
         return {}
@@ -317,15 +335,32 @@ def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any]) -> dict[s
     for alias in plan["aliases"] if isinstance(plan.get("aliases"), list) else ():
         if isinstance(alias, dict) and isinstance(alias.get("key"), str) and isinstance(alias.get("value"), str):
             template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
-            found[alias["key"]] = render(template, known)
-    return {name: value for name, value in found.items() if _can_be_kept(value)}
+            found[alias["key"]] = render(template, known, allowance)
+    return kept_together(found)
 
 
-def _can_be_kept(value: Any) -> bool:
+def kept_together(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Those variables that are small enough to be kept, in order, for as long as they are that together."""
+    kept: dict[str, Any] = {}
+    left = _MOST_VARIABLES
+    for name, value in variables.items():
+        size = len(name) + _size_of(value)
+        if size <= min(left, _MOST_VARIABLE):
+            kept[name] = value
+            left -= size
+        else:
+            _log.warning("variable_not_kept", variable=name[:100])
+    return kept
+
+
+def _size_of(value: Any) -> float:
+    """Bytes; infinitely many when it cannot be kept at all."""
+    if size_of(value, _MOST_VARIABLE) > _MOST_VARIABLE:  # before anything is made of it
+        return math.inf
     try:
-        return from_python(value).ByteSize() <= _MOST_VARIABLE
+        return from_python(value).ByteSize()
     except (TypeError, ValueError):
-        return False
+        return math.inf
 
 
 def _failed(error: UpstreamError) -> _Failed:

@@ -55,11 +55,12 @@ def forwarded_text(said: Sequence[Message]) -> str:
 def parts_of(text: str) -> Iterator[str]:
     """A text in parts that fit into messages, cut at white space where there is some. Joined, they are the text."""
     most = MOST_CHARACTERS if text.isascii() or max(text) <= "\uffff" else MOST_CHARACTERS // 2
-    while len(text) > most:
-        cut = max(text.rfind(space, 1, most) for space in " \n") + 1 or most
-        yield text[:cut]
-        text = text[cut:]
-    yield text
+    begin = 0
+    while len(text) - begin > most:
+        end = max(text.rfind(space, begin + 1, begin + most) for space in " \n") + 1 or begin + most
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
 
 
 def _delivery(chat: Chat, carriage: Carriage, text: str, recorded: bool) -> Delivery:

@@ -1,6 +1,6 @@
 """The rules of the proto (buf.validate), enforced on every request. Holds no rule of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import protovalidate
@@ -10,6 +10,10 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from protovalidate import EvaluationError
 
 from server.errors import InvalidArgument, Violation
+
+MOST_VIOLATIONS = 100
+"""Named in one refusal. A body can break a rule a hundred thousand times, and nobody reads beyond the first few."""
+_MOST_NAME = 100
 
 _validator = protovalidate.Validator()
 
@@ -37,37 +41,55 @@ def violations_of(message: Message, at: str = "", *, only_first: bool = False) -
             for found in broken]
 
 
-def refuse(violations: list[Violation]) -> None:
-    """Raises InvalidArgument when there are any."""
+def refuse(violations: Sequence[Violation]) -> None:
+    """Raises InvalidArgument when there are any; beyond MOST_VIOLATIONS it says only that there are more."""
     if violations:
-        text = "; ".join(f"{found.field} {found.message}".strip() for found in violations)
-        raise InvalidArgument(text, violations=tuple(violations))
+        named = tuple(violations[:MOST_VIOLATIONS])
+        text = "; ".join(f"{found.field} {found.message}".strip() for found in named)
+        raise InvalidArgument(text + ("; and more" if len(violations) > len(named) else ""), violations=named)
 
 
-def nul_in(value: Any, at: str = "") -> str | None:
-    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none has."""
+def nul_in(value: Any) -> str | None:
+    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none has.
+
+    The path is put together on the way back only: a long name with many members below it would be copied for each.
+    """
     if isinstance(value, str):
-        return at if "\0" in value else None
+        return "" if "\0" in value else None
     if isinstance(value, Value):
         kind = value.WhichOneof("kind")
-        return nul_in(getattr(value, kind), at) if kind in ("string_value", "struct_value", "list_value") else None
+        return nul_in(getattr(value, kind)) if kind in ("string_value", "struct_value", "list_value") else None
     if isinstance(value, Struct):
-        members = ((join(at, name), name, member) for name, member in value.fields.items())
-        return next((path for where, name, member in members
-                     if (path := nul_in(name, where) or nul_in(member, where)) is not None), None)
+        return next((below(shown(name), path) for name, member in value.fields.items()
+                     if (path := nul_in(name)) is not None or (path := nul_in(member)) is not None), None)
     if isinstance(value, Message) and not isinstance(value, ListValue):
-        return next((path for field, member in value.ListFields()
-                     if (path := nul_in(member, join(at, field.json_name))) is not None), None)
+        return next((below(field.json_name, path) for field, member in value.ListFields()
+                     if (path := nul_in(member)) is not None), None)
     items = value.values if isinstance(value, ListValue) else value
     if not isinstance(items, Iterable):
         return None
-    return next((path for index, item in enumerate(items)
-                 if (path := nul_in(item, f"{at}[{index}]")) is not None), None)
+    return next((below(f"[{index}]", path) for index, item in enumerate(items) if (path := nul_in(item)) is not None),
+                None)
 
 
 def join(at: str, name: str) -> str:
     """The path of a member of what is at `at`."""
     return f"{at}.{name}" if at else name
+
+
+def below(at: str, path: str) -> str:
+    """The path of what is at `path` inside of what is at `at`."""
+    return at + path if not path or path.startswith("[") else f"{at}.{path}"
+
+
+def paths_to(field: str) -> list[str]:
+    """The field's own path, and those of all that it is in."""
+    return [field, *(field[:end] for end, character in enumerate(field) if character in ".[")]
+
+
+def shown(name: str) -> str:
+    """The name of a member of free JSON, which can be as long as the whole body, as a path has it."""
+    return name if len(name) <= _MOST_NAME else name[:_MOST_NAME - 1] + "…"
 
 
 def _json_path(path: Any, descriptor: Descriptor, at: str) -> str:

@@ -184,6 +184,33 @@ async def test_schema_that_refers_to_itself_is_bounded():
     assert len(await text_of(asked(said("user", "hi"), response_format=format_))) < 100_000
 
 
+REFERRED = {
+    "a long constant": {"const": "x" * 10_000},
+    "a long choice": {"enum": ["x" * 10_000]},
+    "many names": {"type": "object", "required": [f"n{index}" for index in range(10_000)]},
+    "a long name": {"type": "object", "required": ["x" * 10_000]},
+    "a long reference": {"$ref": "#/$defs" + "/a" * 5_000},
+    "many types": {"type": ["null"] * 10_000},
+}
+
+
+@pytest.mark.parametrize("referred", REFERRED.values(), ids=REFERRED)
+async def test_what_a_schema_refers_to_again_and_again_is_bounded(referred):
+    names = [f"m{i}" for i in range(900)]
+    schema = {"type": "object", "properties": {name: {"$ref": "#/$defs/it"} for name in names}, "required": names,
+              "$defs": {"it": referred}}
+    format_ = {"type": "json_schema", "json_schema": {"schema": schema}}
+
+    assert len(await text_of(asked(said("user", "hi"), response_format=format_))) < 200_000
+
+
+async def test_constant_of_a_schema_is_given_as_it_is():
+    constant = {"text": "x" * 50_000, "list": [1, None]}
+    format_ = {"type": "json_schema", "json_schema": {"schema": {"const": constant}}}
+
+    assert json.loads(await text_of(asked(said("user", "hi"), response_format=format_))) == constant
+
+
 async def test_json_object_is_an_object():
     assert await text_of(asked(said("user", "hi"), response_format={"type": "json_object"})) == "{}"
 

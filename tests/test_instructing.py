@@ -97,19 +97,29 @@ async def test_what_one_assistant_allows_does_not_instruct_another(http, org, al
     assert "begin a new one" in refused.text
 
 
-async def test_squad_is_instructed_when_all_of_it_allow_it(http, org, allowing):
-    async def squad(*assistant_ids: str) -> str:
-        made = await http.post("/squad", headers=org.bearer, json={
-            "members": [{"assistantId": assistant_id} for assistant_id in assistant_ids]})
-        return made.json()["id"]
+ALLOW, REJECT = ({"chatSystemInstructionMode": mode} for mode in ("allow", "reject"))
+SQUADS = {
+    "all allow it": ([{}, {}], {}, 200),
+    "one does not": ([{}, {"assistantId": None}], {}, 403),
+    "an own assistant does not": ([{}, {"assistant": {"name": "b"}}], {}, 403),
+    "an own assistant allows it": ([{}, {"assistant": {"name": "b", **ALLOW}}], {}, 200),
+    "one is told not to": ([{}, {"assistantOverrides": REJECT}], {}, 403),
+    "one is told to": ([{}, {"assistantId": None, "assistantOverrides": ALLOW}], {}, 200),
+    "all are told not to": ([{}, {}], REJECT, 403),
+    "all are told to": ([{"assistantId": None}, {"assistantId": None, "assistantOverrides": REJECT}], ALLOW, 200),
+}
 
-    async def status(squad_id: str) -> int:
-        asked = await http.post("/v1/responses", headers={"authorization": f"Bearer {org.publishable}"}, json={
-            "squadId": squad_id, "input": [SYSTEM, USER]})
-        return asked.status_code
 
-    assert await status(await squad(allowing, allowing)) == 200
-    assert await status(await squad(allowing, org.assistant_id)) == 403
+@pytest.mark.parametrize(("members", "overrides", "status"), SQUADS.values(), ids=SQUADS)
+async def test_squad_is_instructed_when_all_of_it_allow_it(http, org, allowing, members, overrides, status):
+    named = [one if "assistant" in one else {**one, "assistantId": org.assistant_id if "assistantId" in one else allowing}
+             for one in members]
+    made = await http.post("/squad", headers=org.bearer, json={"members": named, "membersOverrides": overrides})
+
+    asked = await http.post("/v1/responses", headers={"authorization": f"Bearer {org.publishable}"}, json={
+        "squadId": made.json()["id"], "input": [SYSTEM, USER]})
+
+    assert asked.status_code == status
 
 
 async def test_chain_of_a_publishable_key_goes_on_from_its_summary(http, org):

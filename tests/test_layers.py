@@ -12,7 +12,7 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
-    "items", "json_values", "messages", "parts", "record_secrets", "secret_names", "secrets", "summaries",
+    "items", "json_values", "messages", "offload", "parts", "record_secrets", "secret_names", "secrets", "summaries",
     "templates", "tool_urls", "traffic", "twilio", "validation", "walk")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "server.retention": {*PLAIN, "server.storage.scope", "server.storage.store"},
     "server.call": {"server.storage.keys"},
     "server.idempotency": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.storage"},
-    "server.wire": {"generated", "server.call", "server.clock", "server.errors", "server.json_values", "server.secrets",
-                    "server.storage.documents"},
+    "server.wire": {"generated", "server.call", "server.clock", "server.errors", "server.json_values", "server.offload",
+                    "server.secrets", "server.storage.documents"},
     "server.services": {"generated", *PLAIN, *EXCHANGE, "server.call", "server.history", "server.idempotency",
                         "server.inbound", "server.storage", "server.wire"},
     "server.limits": {*PLAIN, "server.storage.keys"},

@@ -4,6 +4,7 @@ Methods, members and paths are read from the protos. A member that can hold secr
 name of a secret or a URL. What people say, and the caller's own members, are told again as they were sent.
 """
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -321,9 +322,12 @@ async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel
     await walk.send(NAMES["ResponseService/CreateResponse"], request, walk.org.api)
     lines = [orjson.loads(line) async for batch in History(service.store.database).export(walk.org.id, None, secrets=True)
              for line in batch]
+    named = itertools.cycle(({"assistant": assistant("body")}, {"squad": squad("body")}))
     for line in lines:
         if line["kind"] in ("chat", "session"):
-            line["body"] |= {"assistant": assistant("body"), "squad": squad("body"), "assistantOverrides": odd("body")}
+            for name in ("assistantId", "assistant", "squadId", "squad"):
+                line.pop(name, None), line["body"].pop(name, None)
+            line["body"] |= {**next(named), "assistantOverrides": odd("body")}
         if line["kind"] == "chat" and "request" in line["record"]:
             line["record"]["request"] |= {"assistant": assistant("record"), "squad": squad("record"),
                                           "assistantOverrides": odd("record"), "tools": [tool("record")]}

@@ -13,6 +13,7 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
+from server.errors import NotFound
 from server.json_values import from_python, struct_from
 from server.messages import text_of
 from server.squads import Destination, handoffs
@@ -172,6 +173,23 @@ async def test_stored_assistants_hand_over_by_id(ask, http, org):
     await http.delete(f"/assistant/{made[2]}", headers=org.bearer)
 
     assert first.output[0].tool_calls.list_value[0]["function"]["name"] == "handoff_to_sales_team"
+
+
+async def test_member_that_was_deleted_meanwhile_is_handed_nothing(ask, http, org, service, monkeypatch):
+    made = [(await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
+            for one in SQUAD["members"][:2]]
+    get = service.store.assistants.get
+
+    async def deleted(org_id: str, document_id: str | None) -> Any:
+        if document_id == made[1]:
+            raise NotFound("assistant not found")
+        return await get(org_id, document_id)
+
+    monkeypatch.setattr(service.store.assistants, "get", deleted)
+    chat = await ask("To sales!", squad={"members": [{"assistantId": one} for one in made]})
+
+    assert text_of(chat.output[1]) == "Not handed over to Sales Team: nobody took over."
+    assert chat.status == "completed"
 
 
 async def test_handoff_streams_and_is_told_again_as_it_was(channel, org):

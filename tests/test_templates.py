@@ -1,6 +1,7 @@
 """Variables in an assistant's messages, as contract.md §6 says, and templates that are made to take long."""
 
 import pytest
+from liquid import Environment
 
 from server import templates
 from server.templates import MOST_CHARACTERS, render, variables_of
@@ -159,6 +160,69 @@ LONG = {
 }
 
 
+TOO_MUCH = {
+    "uniq": "{{ many | uniq | size }}",
+    "contains": "{% for i in many %}{% if many contains i %}x{% endif %}{% endfor %}",
+    "contains, in a text": "{% for i in many %}{% if large contains 'a' %}x{% endif %}{% endfor %}",
+    "contains, in a range": "{% for i in (1..1000) %}{% if (1..9999) contains 'a' %}x{% endif %}{% endfor %}",
+    "==": "{% for i in many %}{% if many == same %}x{% endif %}{% endfor %}",
+    "== of texts": "{% for i in many %}{% if large == 'a' %}x{% endif %}{% endfor %}",
+    "case": "{% for i in many %}{% case large %}{% when 'a' %}x{% endcase %}{% endfor %}",
+    "sort": "{% for i in many %}{{ many | sort | size }}{% endfor %}",
+    "map": "{% for i in many %}{{ many | map: 'a' | size }}{% endfor %}",
+    "join": "{% for i in many %}{{ many | join | size }}{% endfor %}",
+    "where": "{% for i in many %}{{ many | where: 'a' | size }}{% endfor %}",
+    "concat": "{% for i in many %}{{ many | concat: many | size }}{% endfor %}",
+    "split": "{% for i in many %}{{ large | split: 'y' | size }}{% endfor %}",
+    "date": "{% for i in (1..9999) %}{{ i | date: '%Y-%m-%d' }}{% endfor %}",
+    "output": "{% for i in many %}{{ large }}{% endfor %}",
+    "assigning": "{% for i in many %}{% assign a = many %}{% endfor %}",
+    "loops over a large value": "{% for i in many %}{% for j in many limit: 1 %}x{% endfor %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("text", TOO_MUCH.values(), ids=TOO_MUCH)
+def test_what_a_template_does_with_a_large_value_draws_on_its_allowance(text):
+    many = [f"{index:05}" for index in range(2_000)]
+
+    assert render(text, {"many": many, "same": [*many], "large": "x" * 100_000}) == text
+
+
+def test_templates_that_share_an_allowance_are_left_as_they_are_when_it_is_used_up():
+    allowance = templates.Allowance()
+    text = "{% for i in (1..1000) %}{{a}}{% endfor %}"
+
+    rendered = [render(text, {"a": "x"}, allowance) for _ in range(200)]
+
+    assert (rendered[0], rendered[-1]) == ("x" * 1_000, text)
+    assert render("{{a}}", {"a": "x"}, allowance) == "{{a}}"
+    assert render(text, {"a": "x"}) == "x" * 1_000
+
+
+def test_what_is_filled_in_without_liquid_draws_on_the_allowance_too():
+    allowance, value = templates.Allowance(), "x" * MOST_CHARACTERS
+
+    rendered = [render("{{a}}" * 10, {"a": value}, allowance) for _ in range(100)]
+
+    assert sum(map(len, rendered)) < 10_000_000
+
+
+def test_marks_draw_on_the_allowance():
+    text = repeated("{{a}}")[:-MOST_CHARACTERS % 5 or None]
+    allowance = templates.Allowance()
+
+    rendered = [render(f"{text}{index:02}", {}, allowance) for index in range(40)]
+
+    assert rendered[-1] == f"{text}39"
+
+
+def test_work_of_every_filter_and_tag_of_liquid_is_known():
+    """A filter or a tag of a later version is not offered until it is known what it takes."""
+    environment = Environment()
+
+    assert set(environment.filters) | set(environment.tags) == templates.FILTERS | templates.TAGS | templates.NOT_OFFERED
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_template_that_takes_much_work_is_left_as_it_is_or_soon_done(text):
@@ -193,4 +257,4 @@ def test_what_is_filled_in_without_liquid_is_what_liquid_makes_of_it(text):
     variables = {"a": "A", "b": "", "n": 3, "case": "x", "true": "y", "shown": "{{a}}"}
     template = templates._parsed(text)
 
-    assert render(text, variables) == (template.render(variables) if template else text)
+    assert render(text, variables) == (template.fill(variables, templates.Allowance()) if template else text)

@@ -15,6 +15,7 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.errors import InvalidArgument
+from server.json_values import size_of
 from server.messages import text_of, tool_calls_of
 
 MODEL = "offline-1"
@@ -27,6 +28,11 @@ _NAME_QUESTION = re.compile(r"\bwhat(?:\s+is|\s+was|['’]?s)\s+my\s+name\b", re
 _NAME = re.compile(r"\bmy\s+name(?:\s+is|['’]s)\s+(?=(\w[\w'’-]*(?:[ \t]+\w[\w'’-]*){0,4}))", re.IGNORECASE)
 _NAME_TELLERS = frozenset({"user", "system", "developer"})
 _SCHEMA_NODES = 1000
+_MOST_REFERENCE = 1000
+"""Characters: each node of a schema may refer, and to the same."""
+_MOST_CONSTANT = 10_000
+"""Of all constants and names together, by `size_of`: every node may refer to the same one."""
+_MOST_TYPES = 8
 
 
 class _Said(NamedTuple):
@@ -111,6 +117,7 @@ class _Context:
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
+        self._names: dict[str, str] | None = None
         last = next((i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "user"), -1)
         self.said = text_of(messages[last]) if last >= 0 else ""
         self.results = [message for message in messages[last + 1 :] if message.role == "tool"]
@@ -130,8 +137,9 @@ class _Context:
     def _tool_of(self, result: Message) -> str:
         if result.name:
             return result.name
-        calls = (call for message in reversed(self._messages) for call in tool_calls_of(message))
-        return next((call["name"] for call in calls if call["id"] == result.tool_call_id), "tool")
+        if self._names is None:  # the last call of an id counts
+            self._names = {call["id"]: call["name"] for message in self._messages for call in tool_calls_of(message)}
+        return self._names.get(result.tool_call_id, "tool")
 
 
 def _person(words: str) -> str:
@@ -187,21 +195,22 @@ def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class _Filler:
-    """Makes the smallest value of a schema. Bounded: a schema that refers to itself ends in nulls."""
+    """Makes the smallest value of a schema. Bounded: what a schema refers to again and again ends in nulls."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
         self._left = _SCHEMA_NODES
+        self._left_of_constants = _MOST_CONSTANT
 
     def fill(self, schema: Any, depth: int = 8) -> Any:
         self._left -= 1
         if not isinstance(schema, dict) or depth == 0 or self._left < 0:
             return None
         if "const" in schema:
-            return schema["const"]
+            return self._constant(schema["const"])
         if isinstance(options := schema.get("enum"), list) and options:
-            return options[0]
-        if isinstance(reference := schema.get("$ref"), str):
+            return self._constant(options[0])
+        if isinstance(reference := schema.get("$ref"), str) and len(reference) <= _MOST_REFERENCE:
             return self.fill(self._resolve(reference), depth - 1)
         for combination in ("anyOf", "oneOf", "allOf"):
             if isinstance(options := schema.get(combination), list) and options:
@@ -212,9 +221,14 @@ class _Filler:
         if kind == "object":
             properties = schema.get("properties")
             known = properties if isinstance(properties, dict) else {}
-            return {name: self.fill(known.get(name), depth - 1) for name in _required(schema)}
+            names = [name for name in _required(schema, max(0, self._left)) if self._constant(name) is not None]
+            return {name: self.fill(known.get(name), depth - 1) for name in names}
         simple = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
         return simple.get(kind or "")
+
+    def _constant(self, value: Any) -> Any:
+        self._left_of_constants -= size_of(value, max(0, self._left_of_constants))
+        return value if self._left_of_constants >= 0 else None
 
     def _resolve(self, reference: str) -> Any:
         """A reference inside the schema, such as `#/$defs/Item`."""
@@ -227,10 +241,10 @@ class _Filler:
 def _type(schema: dict[str, Any]) -> str | None:
     kind = schema.get("type", "object" if "properties" in schema else None)
     if isinstance(kind, list):
-        kind = next((option for option in kind if option != "null"), None)
+        kind = next((option for option in kind[:_MOST_TYPES] if option != "null"), None)
     return kind if isinstance(kind, str) else None
 
 
-def _required(schema: dict[str, Any]) -> list[str]:
+def _required(schema: dict[str, Any], most: int) -> list[str]:
     required = schema.get("required")
-    return [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+    return [name for name in required[:most] if isinstance(name, str)] if isinstance(required, list) else []

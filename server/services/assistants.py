@@ -34,41 +34,41 @@ class AssistantService(AssistantServiceServicer):
                                                    self._check_tool_ids)
 
     async def CreateAssistant(self, request: CreateAssistantRequest, context: Any) -> Assistant:
-        return self._records.message(await self._records.create(request, "assistant"))
+        return await self._records.message(await self._records.create(request, "assistant"))
 
     async def PostAssistant(self, request: CreateAssistantRequest, context: grpc.aio.ServicerContext) -> HttpBody:
-        body = document_body(await self._records.create(request, "assistant"))
+        body = await document_body(await self._records.create(request, "assistant"))
         await context.send_initial_metadata(CREATED)
         return body
 
     async def ListAssistants(self, request: ListAssistantsRequest, context: Any) -> ListAssistantsResponse:
         found = await self._records.list(request)
-        return ListAssistantsResponse(assistants=[self._records.message(document) for document in found.documents],
-                                      has_more=found.has_more or None)
+        return ListAssistantsResponse(assistants=[await self._records.message(document) for document in found.documents],
+                               has_more=found.has_more or None)
 
     async def FetchAssistants(self, request: ListAssistantsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
-        return list_body(found.documents)
+        return await list_body(found.documents)
 
     async def GetAssistant(self, request: GetAssistantRequest, context: Any) -> Assistant:
-        return self._records.message(await self._records.get(request))
+        return await self._records.message(await self._records.get(request))
 
     async def FetchAssistant(self, request: GetAssistantRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.get(request))
+        return await document_body(await self._records.get(request))
 
     async def UpdateAssistant(self, request: UpdateAssistantRequest, context: Any) -> Assistant:
-        return self._records.message(await self._records.update(request))
+        return await self._records.message(await self._records.update(request))
 
     async def PatchAssistant(self, request: UpdateAssistantRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.update(request))
+        return await document_body(await self._records.update(request))
 
     async def DeleteAssistant(self, request: DeleteAssistantRequest, context: Any) -> Assistant:
-        return self._records.message(await self._records.delete(request))
+        return await self._records.message(await self._records.delete(request))
 
     async def RemoveAssistant(self, request: DeleteAssistantRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.delete(request))
+        return await document_body(await self._records.delete(request))
 
     async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:
         """A tool deleted after it was named is no reason to refuse other changes of the assistant.

@@ -21,6 +21,7 @@ from server.exchange import Turn
 from server.fitting import fit_page
 from server.ids import parse_id
 from server.inputs import parse_input
+from server.offload import by_size
 from server.replay import DELETED, shown
 from server.storage.chats import Chats
 from server.streams import Streams
@@ -83,5 +84,6 @@ class ChatService(ChatServiceServicer):
 
     async def _turn(self, request: CreateChatRequest) -> Turn:
         previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None
-        return await self._turns.of_request(current_caller(), request, parse_input(request.input),
+        said = await by_size(request.input.ByteSize(), parse_input, request.input)
+        return await self._turns.of_request(current_caller(), request, said,
                                             previous_id=previous_id, previous_field="previousChatId")

@@ -28,6 +28,7 @@ from server.inputs import (
     parse_tools,
 )
 from server.json_values import to_python
+from server.offload import by_size
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
 from server.stream import Stream
@@ -86,15 +87,16 @@ class CompletionService(CompletionServiceServicer):
         caller = current_caller()
         agent = await self._agent(caller, request)
         _check(request, agent)
-        said = _messages(request)
+        size = request.ByteSize()
+        said, given, options = [await by_size(size, part, request) for part in (_messages, _input, _options)]
         session = await self._session(caller, request, agent)
 
         async def renew(turn: Turn) -> Turn:
             return replace(turn, session=await self._session(caller, request, agent))
 
-        return Turn(caller=caller, agent=agent, input=_input(request), said=said, session=session, renew=renew,
+        return Turn(caller=caller, agent=agent, input=given, said=said, session=session, renew=renew,
                     new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
-                    stream=request.stream, options=_options(request))
+                    stream=request.stream, options=options)
 
     async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
         """Who answers: the path says it, and where it does not, `model`."""

@@ -28,6 +28,7 @@ from server.inputs import parse_messages
 from server.instructing import check_said
 from server.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
 from server.json_values import struct_from, to_python
+from server.offload import by_size
 from server.room import Room
 from server.storage.sessions import Sessions
 from server.streams import Streams
@@ -43,8 +44,8 @@ class ConversationService(ConversationServiceServicer):
         self._room = room
 
     async def CreateConversation(self, request: CreateConversationRequest, context: Any) -> Conversation:
-        caller, nobody, said = current_caller(), Agent(NOBODY), _said(request.items, may_be_empty=True)
-        check_said(caller, nobody, said, "items")
+        caller, nobody, said = current_caller(), Agent(NOBODY), await _said(request, may_be_empty=True)
+        await check_said(caller, nobody, said, "items")
         new = self._turns.new_session(caller, nobody, messages=said, metadata=request.metadata)
         await self._sessions.create(new)
         return _conversation(new.session)
@@ -65,10 +66,10 @@ class ConversationService(ConversationServiceServicer):
         return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
 
     async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
-        caller, messages = current_caller(), stamped(_said(request.items), self._clock())
+        caller, messages = current_caller(), stamped(await _said(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
-            check_said(caller, await self._turns.agent_of(caller, stored), messages, "items")
+            await check_said(caller, await self._turns.agent_of(caller, stored), messages, "items")
         self._room.take(caller, messages)
         await self._sessions.append(caller.scope, parse_id(request.conversation_id), messages,
                                     self._room.conversation)
@@ -98,8 +99,9 @@ class ConversationService(ConversationServiceServicer):
         return found
 
 
-def _said(items: Any, *, may_be_empty: bool = False) -> list[Message]:
-    return parse_messages([to_python(item) for item in items], "items", may_be_empty=may_be_empty)
+async def _said(request: CreateConversationRequest | CreateItemsRequest, *, may_be_empty: bool = False) -> list[Message]:
+    return await by_size(request.ByteSize(), lambda: parse_messages(
+        [to_python(item) for item in request.items], "items", may_be_empty=may_be_empty))
 
 
 def _conversation(session: Session) -> Conversation:

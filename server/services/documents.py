@@ -19,6 +19,7 @@ from server.documents import merge_patch, without_server_members
 from server.errors import ChangedMeanwhile
 from server.ids import parse_id
 from server.json_values import to_python
+from server.offload import by_size, in_thread
 from server.secrets import restore_secrets
 from server.storage.documents import Document, Documents, Listed
 
@@ -44,12 +45,11 @@ class DocumentRecords(Generic[Typed]):
 
     async def create(self, request: Any, typed_member: str) -> Document:
         """The new record of a create request, which has a `document` or its typed member."""
-        sent = (to_python(request.document) if request.HasField("document")
-                else self._untyped(getattr(request, typed_member)))
-        self._check(sent)
+        size = request.ByteSize()
+        sent = await by_size(size, self._sent, request, typed_member)
         if self._check_names:
             await self._check_names(sent, {})
-        content = restore_secrets(without_server_members(sent), {})
+        content = await by_size(size, restore_secrets, without_server_members(sent), {})
         return await self._documents.create(current_caller().org_id, content)
 
     async def get(self, request: Any) -> Document:
@@ -72,20 +72,30 @@ class DocumentRecords(Generic[Typed]):
 
     async def _update(self, request: Any) -> Document:
         stored = await self.get(request)
-        merged = merge_patch(stored.content, to_python(request.patch))
-        self._check(merged)
+        merged = await in_thread(self._merged, stored, request)  # what is stored may be large
         if self._check_names:
             await self._check_names(merged, stored.content)
-        return await self._documents.replace(stored, restore_secrets(merged, stored.content))
+        return await self._documents.replace(stored, await in_thread(restore_secrets, merged, stored.content))
 
     async def delete(self, request: Any) -> Document:
         stored = await self.get(request)
         await self._documents.delete(stored.org_id, stored.id)
         return stored
 
-    def message(self, document: Document) -> Typed:
+    def _sent(self, request: Any, typed_member: str) -> dict[str, Any]:
+        sent = (to_python(request.document) if request.HasField("document")
+                else self._untyped(getattr(request, typed_member)))
+        self._check(sent)
+        return sent
+
+    def _merged(self, stored: Document, request: Any) -> dict[str, Any]:
+        merged = merge_patch(stored.content, to_python(request.patch))
+        self._check(merged)
+        return merged
+
+    async def message(self, document: Document) -> Typed:
         """The typed view, for gRPC."""
-        message = self._typed(document.content)
+        message = await by_size(document.size, self._typed, document.content)
         message.id, message.org_id = document.id, document.org_id
         message.created_at.CopyFrom(timestamp(document.created_at))
         message.updated_at.CopyFrom(timestamp(document.updated_at))

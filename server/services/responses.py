@@ -34,6 +34,7 @@ from server.ids import hex_of, parse_id
 from server.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.items import items_page, page_of
 from server.json_values import to_python
+from server.offload import by_size
 from server.replay import DELETED
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.storage.chats import Chats
@@ -163,11 +164,12 @@ class ResponseService(ResponseServiceServicer):
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()
         previous = next((name for name in ("previous_response_id", "previous_chat_id") if request.HasField(name)), None)
-        instructions = parse_instructions(request)
+        size = request.ByteSize()
+        instructions = await by_size(size, parse_instructions, request)
         _check_stored(request)
+        said = await by_size(size, _said, request, may_be_empty=previous is not None)
         turn = await self._turns.of_request(
-            caller, request, _said(request, may_be_empty=previous is not None), instructions=instructions,
-            options=_options(request),
+            caller, request, said, instructions=instructions, options=await by_size(size, _options, request),
             agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")

@@ -26,6 +26,7 @@ from server.ids import parse_id
 from server.inputs import parse_messages
 from server.instructing import check_said
 from server.json_values import to_python
+from server.offload import by_size
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
 from server.streams import Streams
@@ -49,8 +50,8 @@ class SessionService(SessionServiceServicer):
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
         if request.HasField("expiration_seconds"):
             members["expiration_seconds"] = int(request.expiration_seconds)
-        said = _messages(request.messages) or []
-        check_said(caller, agent, said, "messages")
+        said = await by_size(request.ByteSize(), _messages, request.messages) or []
+        await check_said(caller, agent, said, "messages")
         new = self._turns.new_session(caller, agent, messages=said, **members)
         await self._sessions.create(new)
         if current_call().http_path is not None:
@@ -65,8 +66,9 @@ class SessionService(SessionServiceServicer):
         return presented(await self._sessions.get(current_caller().scope, parse_id(request.id)))
 
     async def UpdateSession(self, request: UpdateSessionRequest, context: Any) -> Session:
+        said = await by_size(request.ByteSize(), self._said, request)
         return presented(await self._sessions.update(
-            current_caller().scope, parse_id(request.id), _change(request), self._said(request)))
+            current_caller().scope, parse_id(request.id), _change(request), said))
 
     async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> Session:
         scope = current_caller().scope

@@ -27,38 +27,38 @@ class SquadService(SquadServiceServicer):
         self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document)
 
     async def CreateSquad(self, request: CreateSquadRequest, context: Any) -> Squad:
-        return self._records.message(await self._records.create(request, "squad"))
+        return await self._records.message(await self._records.create(request, "squad"))
 
     async def PostSquad(self, request: CreateSquadRequest, context: grpc.aio.ServicerContext) -> HttpBody:
-        body = document_body(await self._records.create(request, "squad"))
+        body = await document_body(await self._records.create(request, "squad"))
         await context.send_initial_metadata(CREATED)
         return body
 
     async def ListSquads(self, request: ListSquadsRequest, context: Any) -> ListSquadsResponse:
         found = await self._records.list(request)
-        return ListSquadsResponse(squads=[self._records.message(document) for document in found.documents],
-                                      has_more=found.has_more or None)
+        return ListSquadsResponse(squads=[await self._records.message(document) for document in found.documents],
+                               has_more=found.has_more or None)
 
     async def FetchSquads(self, request: ListSquadsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
-        return list_body(found.documents)
+        return await list_body(found.documents)
 
     async def GetSquad(self, request: GetSquadRequest, context: Any) -> Squad:
-        return self._records.message(await self._records.get(request))
+        return await self._records.message(await self._records.get(request))
 
     async def FetchSquad(self, request: GetSquadRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.get(request))
+        return await document_body(await self._records.get(request))
 
     async def UpdateSquad(self, request: UpdateSquadRequest, context: Any) -> Squad:
-        return self._records.message(await self._records.update(request))
+        return await self._records.message(await self._records.update(request))
 
     async def PatchSquad(self, request: UpdateSquadRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.update(request))
+        return await document_body(await self._records.update(request))
 
     async def DeleteSquad(self, request: DeleteSquadRequest, context: Any) -> Squad:
-        return self._records.message(await self._records.delete(request))
+        return await self._records.message(await self._records.delete(request))
 
     async def RemoveSquad(self, request: DeleteSquadRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.delete(request))
+        return await document_body(await self._records.delete(request))

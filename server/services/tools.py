@@ -27,38 +27,38 @@ class ToolService(ToolServiceServicer):
         self._records = DocumentRecords[Tool](tools, check_tool, typed_tool, tool_document)
 
     async def CreateTool(self, request: CreateToolRequest, context: Any) -> Tool:
-        return self._records.message(await self._records.create(request, "tool"))
+        return await self._records.message(await self._records.create(request, "tool"))
 
     async def PostTool(self, request: CreateToolRequest, context: grpc.aio.ServicerContext) -> HttpBody:
-        body = document_body(await self._records.create(request, "tool"))
+        body = await document_body(await self._records.create(request, "tool"))
         await context.send_initial_metadata(CREATED)
         return body
 
     async def ListTools(self, request: ListToolsRequest, context: Any) -> ListToolsResponse:
         found = await self._records.list(request)
-        return ListToolsResponse(tools=[self._records.message(document) for document in found.documents],
-                                      has_more=found.has_more or None)
+        return ListToolsResponse(tools=[await self._records.message(document) for document in found.documents],
+                               has_more=found.has_more or None)
 
     async def FetchTools(self, request: ListToolsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
-        return list_body(found.documents)
+        return await list_body(found.documents)
 
     async def GetTool(self, request: GetToolRequest, context: Any) -> Tool:
-        return self._records.message(await self._records.get(request))
+        return await self._records.message(await self._records.get(request))
 
     async def FetchTool(self, request: GetToolRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.get(request))
+        return await document_body(await self._records.get(request))
 
     async def UpdateTool(self, request: UpdateToolRequest, context: Any) -> Tool:
-        return self._records.message(await self._records.update(request))
+        return await self._records.message(await self._records.update(request))
 
     async def PatchTool(self, request: UpdateToolRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.update(request))
+        return await document_body(await self._records.update(request))
 
     async def DeleteTool(self, request: DeleteToolRequest, context: Any) -> Tool:
-        return self._records.message(await self._records.delete(request))
+        return await self._records.message(await self._records.delete(request))
 
     async def RemoveTool(self, request: DeleteToolRequest, context: Any) -> HttpBody:
-        return document_body(await self._records.delete(request))
+        return await document_body(await self._records.delete(request))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from server.storage.scope import Scope
 _CACHED = 1024
 _SHOWN_TIMES = 2
 """gRPC callers are shown a document whole and typed."""
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Document:
     updated_at: int
     version: int
     content: dict[str, Any]
+    size: int
+    """Bytes of JSON."""
 
 
 class Named(NamedTuple):
@@ -65,12 +69,13 @@ class Documents:
 
     async def create(self, org_id: str, content: dict[str, Any], document_id: str | None = None) -> Document:
         now = self._clock()
-        made = Document(document_id or new_id(), org_id, now, now, 1, content)
+        body = orjson.dumps(content)
+        made = Document(document_id or new_id(), org_id, now, now, 1, content, len(body))
         making(self._noun, made.id)
         await self._database.write(lambda connection: connection.execute(
             f"INSERT INTO {self._table} (id, org_id, name, created_at, updated_at, version, document) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [made.id, org_id, _name(content), now, now, 1, orjson.dumps(content)]) and None)
+            [made.id, org_id, _name(content), now, now, 1, body]) and None)
         return made
 
     async def get(self, org_id: str, document_id: str | None) -> Document:
@@ -86,6 +91,19 @@ class Documents:
             f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT 1",
             [org_id, name]).fetchone())
         return await self.get(org_id, row[0]) if row else None
+
+    async def names_of(self, org_id: str, ids: Iterable[str]) -> dict[str, str | None]:
+        """The names of those of the documents that are there, by id; some at a time, and others' work in between."""
+        found: dict[str, str | None] = {}
+        asked = sorted(ids)
+        for start in range(0, len(asked), _AT_ONCE):
+            some = asked[start:start + _AT_ONCE]
+            rows = await self._database.read(lambda connection, some=some: connection.execute(
+                f"SELECT id, name FROM {self._table} WHERE org_id = ? AND id IN ({', '.join('?' * len(some))})",
+                [org_id, *some]).fetchall())
+            found.update((row[0], row[1]) for row in rows)
+            await asyncio.sleep(0)
+        return found
 
     async def list(self, org_id: str, request: AnyMessage) -> Listed:
         """As many of the documents as fit into an answer."""
@@ -113,13 +131,14 @@ class Documents:
     async def replace(self, document: Document, content: dict[str, Any]) -> Document:
         """Store a new version. Raises NotFound when the document is gone, ChangedMeanwhile when there is a newer one."""
         now = max(self._clock(), document.updated_at)
-        changed = Document(document.id, document.org_id, document.created_at, now, document.version + 1, content)
+        body = orjson.dumps(content)
+        changed = Document(document.id, document.org_id, document.created_at, now, document.version + 1, content, len(body))
 
         def work(connection: Connection) -> None:
             done = connection.execute(
                 f"UPDATE {self._table} SET name = ?, updated_at = ?, version = ?, document = ? "
                 "WHERE id = ? AND org_id = ? AND version = ?",
-                [_name(content), now, changed.version, orjson.dumps(content), document.id, document.org_id,
+                [_name(content), now, changed.version, body, document.id, document.org_id,
                  document.version]).rowcount
             if not done and version_in(connection, self._table, document.org_id, document.id) is None:
                 raise self._not_found()
@@ -155,7 +174,7 @@ class Documents:
             [document_id, org_id]).fetchone()
         if row is None:
             return None
-        parsed = Document(*row[:5], orjson.loads(row[5]))
+        parsed = Document(*row[:5], orjson.loads(row[5]), len(row[5]))
         self._parsed[parsed.org_id, parsed.id, parsed.version] = parsed
         if len(self._parsed) > _CACHED:
             self._parsed.popitem(last=False)

@@ -1,23 +1,29 @@
 """Assistants, squads and tools over HTTP: the document as it was sent, beside what the server knows of it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from google.api.httpbody_pb2 import HttpBody
 
 from server.clock import rfc3339, timestamp
+from server.offload import by_size
 from server.secrets import mask_secrets
 from server.storage.documents import Document
 
 
-def document_body(document: Document) -> HttpBody:
-    return HttpBody(content_type="application/json", data=orjson.dumps(_shown(document)))
+async def document_body(document: Document) -> HttpBody:
+    return await by_size(document.size, lambda: _body(_shown(document)))
 
 
-def list_body(documents: Iterable[Document]) -> HttpBody:
+async def list_body(documents: Sequence[Document]) -> HttpBody:
     """A bare array, as documented."""
-    return HttpBody(content_type="application/json", data=orjson.dumps([_shown(document) for document in documents]))
+    return await by_size(sum(document.size for document in documents),
+                         lambda: _body([_shown(document) for document in documents]))
+
+
+def _body(shown: Any) -> HttpBody:
+    return HttpBody(content_type="application/json", data=orjson.dumps(shown))
 
 
 def _shown(document: Document) -> dict[str, Any]:

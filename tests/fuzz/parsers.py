@@ -33,7 +33,7 @@ from generated.parley.v1.session_service_pb2 import UpdateSessionRequest
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
-from server import documents, history, inputs, interceptors, knowledge, messages, squads, templates, tools
+from server import documents, history, inputs, interceptors, knowledge, messages, refusals, secrets, squads, templates, tools
 from server.agents import AssistantSettings
 from server.backends import anthropic, offline, openai
 from server.backends.backend import ModelRequest
@@ -48,6 +48,7 @@ from server.services.transports import TransportService
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.store import open_store
+from server.templates import Allowance
 from server.twilio import TwilioAccount
 from server.walk import check_values
 from server.wire.errors import body_of, header_of
@@ -192,7 +193,7 @@ def fuzz_errors(data: bytes) -> None:
         header = header_of(error, door)
         assert header.isascii() and header.isprintable() and len(header) <= 7_500
         orjson.loads(header.encode())
-    interceptors._fitting_details(error)
+    refusals._fitting_details(error)
 
 
 def fuzz_history(data: bytes) -> None:
@@ -222,7 +223,7 @@ def fuzz_forms(data: bytes) -> None:
     enter(Call("1", "/parley.v1.TransportService/ReceiveTwilioMessage",
                {"x-twilio-signature": signed, "x-envoy-original-path": "/t"}))
     with suppress(ServiceError):
-        service._checked(ReceiveTwilioMessageRequest(org_id="o", body=HttpBody(data=data)))
+        service._checked(account, ReceiveTwilioMessageRequest(org_id="o", body=HttpBody(data=data)))
 
 
 def fuzz_answers(data: bytes) -> None:
@@ -233,7 +234,7 @@ def fuzz_answers(data: bytes) -> None:
     variables = values.object()
     with suppress(tools._Failed):
         tools._result_of(answer, call)
-    found = tools._extract({"schema": values.object(), "aliases": values.json()}, answer, variables)
+    found = tools._extract({"schema": values.object(), "aliases": values.json()}, answer, variables, Allowance())
     with suppress(ValueError):
         struct_from(found)
     with suppress(ServiceError):
@@ -242,7 +243,7 @@ def fuzz_answers(data: bytes) -> None:
     documents.check_tool(tool)
     tools.function_of(tool)
     with suppress(tools._Failed):
-        tools._api_request(tool, tools._arguments(call), variables)
+        tools._api_request(tool, tools._arguments(call), variables, Allowance())
 
 
 TARGETS: dict[str, Target] = {name.removeprefix("fuzz_"): target for name, target in sorted(globals().items())
@@ -296,12 +297,12 @@ def _act_on(kind: type[AnyMessage], document: dict[str, Any]) -> None:
 
 def _sent_back(document: dict[str, Any]) -> None:
     """A client sends back what it has read: every secret stays what it was, or the request is refused."""
-    documents.without_secrets(document)
+    secrets.without_secrets(document)
     with suppress(ServiceError):
-        stored = documents.restore_secrets(document, {})
-        shown = documents.mask_secrets(stored)
+        stored = secrets.restore_secrets(document, {})
+        shown = secrets.mask_secrets(stored)
         documents.merge_patch(stored, shown)
-        assert documents.restore_secrets(shown, stored) == stored
+        assert secrets.restore_secrets(shown, stored) == stored
 
 
 def _encoded(kind: type[AnyMessage], values: Values) -> bytes:
