@@ -17,6 +17,7 @@ from server.errors import NotFound
 from server.exchange import Turn
 from server.json_values import struct_from, to_python
 from server.offload import in_thread
+from server.sound import sound
 from server.squads import Destination
 from server.templates import BRIEF, Allowance, variables_of
 from server.tools import function_of, is_run_here, kept_together
@@ -140,7 +141,7 @@ class Context:
         turn, settings, options = self._turn, self.member.settings, self._turn.options
         return ModelRequest(
             provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
-            messages=[*prompts, *turn.instructions, *self._visible()],
+            messages=sound([*prompts, *turn.instructions, *self._visible()]),
             temperature=settings.temperature if options.temperature is None else options.temperature,
             max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
             tools=[offer.function for offer in self.offers.values()], thinking=settings.thinking,

@@ -193,6 +193,25 @@ async def test_conversation_is_sent_in_turns_with_system_apart():
     ]  # fmt: skip
 
 
+async def test_blank_text_is_left_out():
+    calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    body = await sent(asked(
+        Message(role="system", message=" \n"),
+        Message(role="user", content=from_python([{"type": "text", "text": "see"}, {"type": "text", "text": " "}])),
+        Message(role="assistant", content=from_python([{"type": "refusal", "refusal": "\n"}]),
+                tool_calls=from_python(calls)),
+        Message(role="tool", message="\n", tool_call_id="c1"),
+        Message(role="user", message="\t"),
+    ))  # fmt: skip
+
+    assert "system" not in body
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "see"}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": ""}]},
+    ]  # fmt: skip
+
+
 async def test_settings_are_sent_under_the_names_of_the_api():
     function = {"name": "f", "description": "d", "parameters": {"properties": {}}, "strict": True}
     schema = {"type": "object", "properties": {}}

@@ -12,8 +12,8 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
-    "items", "json_values", "messages", "offload", "parts", "record_secrets", "secret_names", "secrets", "summaries",
-    "templates", "tool_urls", "traffic", "twilio", "validation", "walk")}
+    "items", "json_values", "messages", "offload", "parts", "record_secrets", "secret_names", "secrets", "sound",
+    "summaries", "templates", "tool_urls", "traffic", "twilio", "validation", "walk")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "backlog", "completion_chunks", "context", "costs", "engine", "exchange", "instructing",

@@ -122,7 +122,7 @@ def _system(messages: Sequence[Message]) -> str | None:
     said = [message for message in messages if _is_system(message)]
     for message in said:
         check_text_only(message, "anthropic", "in a system message")
-    return "\n\n".join(filter(None, map(text_of, said))) or None
+    return "\n\n".join(text for message in said if (text := text_of(message)).strip()) or None
 
 
 def _is_system(message: Message) -> bool:
@@ -194,7 +194,8 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
 
 def _result(message: Message) -> str | list[dict[str, Any]]:
     blocks = _blocks_of_parts(message)
-    return text_of(message) if all(block["type"] == "text" for block in blocks) else blocks
+    text = all(block["type"] == "text" for block in blocks)
+    return (text_of(message) if blocks else "") if text else blocks
 
 
 def _blocks_of_parts(message: Message) -> list[dict[str, Any]]:
@@ -202,10 +203,10 @@ def _blocks_of_parts(message: Message) -> list[dict[str, Any]]:
 
 
 def _block(part: dict[str, Any]) -> dict[str, Any] | None:
-    """A part as the API names it; None for empty text, which it refuses."""
+    """A part as the API names it; None for blank text, which it refuses."""
     kind = part.get("type", "text")
     if kind in TEXT_PARTS:
-        return _text_block(part["text"]) if part.get("text") else None
+        return _text_block(part["text"]) if part.get("text", "").strip() else None
     match part:
         case {"type": "image_url", "image_url": {"url": str(url)}}:
             return {"type": "image", "source": _source(url)}
@@ -217,8 +218,8 @@ def _block(part: dict[str, Any]) -> dict[str, Any] | None:
             return _document(part, file)
         case {"type": "input_file"}:
             return _document(part, part)
-        case {"type": "refusal", "refusal": str(text)} if text:
-            return _text_block(text)
+        case {"type": "refusal", "refusal": str(text)}:
+            return _text_block(text) if text.strip() else None
     raise refused_part(part, "anthropic")
 
 
@@ -262,13 +263,7 @@ def _source(url: str) -> dict[str, Any]:
 
 
 def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
-    try:
-        arguments = orjson.loads(call["arguments"] or "{}")
-    except orjson.JSONDecodeError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        arguments = {"arguments": call["arguments"]}  # an object is required, and what was said is kept
-    return {"type": "tool_use", "id": call["id"], "name": call["name"], "input": arguments}
+    return {"type": "tool_use", "id": call["id"], "name": call["name"], "input": orjson.loads(call["arguments"])}
 
 
 class _Answer:

@@ -21,7 +21,7 @@ class ModelRequest:
     provider: str
     model: str
     messages: Sequence[Message]
-    """The whole context in order: system and developer messages, history, input."""
+    """The whole context in order: system and developer messages, history, input; as `sound.py` makes it."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None

@@ -45,6 +45,7 @@ from server.items import items_of, list_of
 from server.json_values import from_python, struct_from, to_python
 from server.services import completions, responses
 from server.services.transports import TransportService
+from server.sound import sound
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.store import open_store
@@ -261,7 +262,7 @@ def run(name: str, data: bytes) -> None:
 
 def _asked(said: list[Message], **members: Any) -> None:
     """The request in the form of every provider."""
-    request = ModelRequest(provider="openai", model="m", messages=said, **members)
+    request = ModelRequest(provider="openai", model="m", messages=sound(said), **members)
     for body_of_provider in (openai.request_body, anthropic.request_body):
         with suppress(ServiceError):
             orjson.dumps(body_of_provider(request))
