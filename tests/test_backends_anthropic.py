@@ -120,7 +120,7 @@ async def test_cached_and_thinking_tokens_are_counted():
 @pytest.mark.parametrize(
     ("stop_reason", "finish"),
     [
-        ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("tool_use", "tool_calls"),
+        ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"),
         ("refusal", "content_filter"), ("model_context_window_exceeded", "length"),
     ],
 )  # fmt: skip
@@ -159,6 +159,27 @@ async def test_tool_use_streams_as_tool_calls_and_thinking_is_left_out():
         ToolCallDelta(index=1, arguments="{}"),
         Finish(0, "tool_calls"),
     ]
+
+
+@pytest.mark.parametrize(("block", "stop_reason", "finish"), [
+    ({"type": "text", "text": "Hi"}, "tool_use", "stop"),
+    ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "end_turn", "tool_calls"),
+    ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "max_tokens", "length"),
+])
+async def test_finish_reason_says_whether_there_are_calls(block, stop_reason, finish):
+    events = await run(anthropic_stream(
+        {"type": "content_block_start", "index": 0, "content_block": block}, {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": stop_reason}}, {"type": "message_stop"}))
+
+    assert events[-1] == Finish(0, finish)
+
+
+@pytest.mark.parametrize("block", [{"name": "f"}, {"id": "a"}, {"id": "", "name": "f"}, {"id": "a", "name": None}])
+async def test_call_that_nobody_could_answer_is_an_error(block):
+    (error,) = await run(anthropic_stream(
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "input": {}, **block}}))
+
+    assert type(error) is UpstreamError
 
 
 async def test_conversation_is_sent_in_turns_with_system_apart():
@@ -305,7 +326,8 @@ async def test_faulty_stream_is_an_error_and_keeps_the_text(pieces, kind):
     "event",
     [
         {"type": "message_start", "message": None},
-        {"type": "content_block_start", "index": [], "content_block": {"type": "tool_use", "input": 7}},
+        {"type": "content_block_start", "index": [], "content_block": {"type": "tool_use", "id": "a", "name": "f",
+                                                                       "input": 7}},
         {"type": "content_block_delta", "index": {}, "delta": {"type": "text_delta", "text": 7}},
         {"type": "message_delta", "delta": {"stop_reason": {}}, "usage": {"output_tokens": "x"}},
         {"type": "content_block_stop"},

@@ -198,6 +198,94 @@ async def test_tool_calls_without_index_are_told_apart_by_id():
     ]
 
 
+def piece(arguments: str | None = None, **members: Any) -> dict[str, Any]:
+    """One delta of a tool call; `name` is its function's."""
+    function = {name: members.pop(name) for name in ("name",) if name in members}
+    return {**members, "function": {**function, **({} if arguments is None else {"arguments": arguments})}}
+
+
+def calls_of(events: list[Any]) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of each call, as their deltas say them; the first delta of a call names it."""
+    found: dict[int, list[str]] = {}
+    for event in events:
+        if isinstance(event, ToolCallDelta):
+            assert bool(event.name) == bool(event.id) == (event.index not in found)
+            found.setdefault(event.index, [event.id, event.name, ""])[2] += event.arguments
+    assert list(found) == list(range(len(found)))
+    return [(call_id, name, arguments) for call_id, name, arguments in found.values()]
+
+
+A, B = ("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')
+
+
+@pytest.mark.parametrize(("deltas", "expected"), [
+    ([piece(A[2], index=0, id="a", name="f"), piece(B[2], index=0, id="b", name="g")], [A, B]),
+    ([piece("", index=0, id="a", name="f"), piece('{"x":', index=0), piece("1}", index=0),
+      piece("", index=0, id="b", name="g"), piece('{"y":', index=0), piece("2}", index=0)], [A, B]),
+    ([piece(A[2], index=0, id="a", name="f"), piece('{"x":2}', index=0, id="b", name="f")], [A, ("b", "f", '{"x":2}')]),
+    ([piece(A[2], index=0, id="a", name="f"), piece("", index=0, id="b"), piece(B[2], index=0, name="g")], [A, B]),
+    ([piece('{"x":', index=0, id="a", name="f"), piece('{"y":', index=0, id="b", name="g"), piece("1}", index=0, id="a"),
+      piece("2}", index=0, id="b")], [A, B]),
+    ([piece('{"x":', index=0, id="a", name="f"), piece("1}", index=0, id="a", name="f")], [A]),
+    ([piece('{"x":', index=0, id="a", name="f"), piece("1}", index=0, id="other")], [A]),
+    ([piece('{"x":', index=0, id="a"), piece("1}", index=0, name="f")], [A]),
+    ([piece('{"x":', index=0, id="a", name=""), piece("1", index=0, name=None), piece("}", index=0, name="f")], [A]),
+    ([piece("", index=0, id="a"), piece("", index=1, id="b"), piece(B[2], index=1, name="g"),
+      piece(A[2], index=0, name="f")], [B, A]),
+    ([piece("", index=0), piece(A[2], index=0, id="a", name="f")], [A]),
+    ([piece("", id="a"), piece("", id="b", name="g"), piece(A[2], id="a", name="f"), piece(B[2], id="b")], [B, A]),
+    ([piece(A[2], index=0, id="a", name="f"), piece("", index=0, id="other")], [A]),
+    ([piece(A[2], index=0, id="a", name="f"), piece("", index=1)], [A]),
+], ids=["one-index", "one-index-in-pieces", "one-index-and-name", "one-index-late-name", "one-index-by-turns", "name-again",
+        "another-id", "late-name", "empty-name", "late-names", "late-id", "late-name-no-index", "nothing-more", "nothing"])
+async def test_calls_of_compatible_servers_are_told_apart_and_named(deltas, expected):
+    events = await run(openai_stream(*(chunk({"tool_calls": [delta]}) for delta in deltas), chunk(finish="tool_calls")))
+
+    assert calls_of(events) == expected
+    assert events[-1] == Finish(0, "tool_calls")
+
+
+@pytest.mark.parametrize("deltas", [
+    [piece(A[2], index=0, name="f"), piece(B[2], index=0, name="g")],
+    [piece(A[2], name="f"), piece(B[2], name="g")],
+    [piece(A[2], index=0, id="a", name="f"), piece(B[2], index=1, id="a", name="g")],
+], ids=["one-index", "nothing", "one-id"])
+async def test_calls_have_ids_of_their_own(deltas):
+    first, second = calls_of(await run(openai_stream(chunk({"tool_calls": deltas}), chunk(finish="tool_calls"))))
+
+    assert (first[1:], second[1:]) == (A[1:], B[1:])
+    assert first[0] != second[0]
+
+
+@pytest.mark.parametrize("deltas", [
+    [{"function_call": {"name": "f", "arguments": ""}}, {"function_call": {"arguments": '{"x":'}},
+     {"function_call": {"arguments": "1}"}}],
+    [{"function_call": {"name": "f", "arguments": '{"x":1}'}, "tool_calls": []}],
+    [{"function_call": {"name": "f", "arguments": {"x": 1}}}],
+], ids=["in-pieces", "whole", "object"])
+async def test_function_call_of_older_servers_is_a_tool_call(deltas):
+    events = await run(openai_stream(*map(chunk, deltas), chunk(finish="function_call")))
+
+    ((call_id, name, arguments),) = calls_of(events)
+    assert (name, json.loads(arguments)) == ("f", {"x": 1})
+    assert call_id.startswith("call_")
+    assert events[-1] == Finish(0, "tool_calls")
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "function_call", "tool_use", "stop"])
+async def test_finish_reason_promises_no_calls_that_are_not_there(reason):
+    events = await run(openai_stream(chunk({"content": "Hi", "tool_calls": [piece(index=0)]}), chunk(finish=reason)))
+
+    assert (text(events), calls_of(events), events[-1]) == ("Hi", [], Finish(0, "stop"))
+
+
+async def test_call_without_a_name_is_an_error_unless_it_was_cut():
+    nameless = chunk({"tool_calls": [piece('{"x":1}', index=0, id="a")]})
+
+    assert type(await error_of(openai_stream(nameless, chunk(finish="tool_calls")))) is UpstreamError
+    assert (await run(openai_stream(nameless, chunk(finish="length"))))[1:] == [Finish(0, "length")]
+
+
 async def test_choices_are_kept_apart_and_finish_once():
     answer = openai_stream(
         chunk({"content": "a"}), chunk({"content": "b"}, index=1), chunk(finish="stop"), chunk(finish="stop"),

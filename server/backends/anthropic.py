@@ -305,11 +305,13 @@ class _Answer:
             yield from self._delta(place, {"type": "text_delta", "text": block["text"]})
         if block.get("type") != "tool_use":
             return
+        if not (isinstance(block.get("id"), str) and isinstance(block.get("name"), str) and block["id"] and block["name"]):
+            raise self._call.unreadable()  # nobody could answer it
         tool = self._tools[place] = _ToolUse(len(self._tools))
         arguments = json.dumps(block["input"]) if block.get("input") else ""
         tool.has_arguments = bool(arguments)
         yield ToolCallDelta(
-            index=tool.index, id=encodable(str(block.get("id"))), name=encodable(str(block.get("name"))),
+            index=tool.index, id=encodable(block["id"]), name=encodable(block["name"]),
             arguments=self._call.accept(arguments),
         )  # fmt: skip
 
@@ -332,6 +334,8 @@ class _Answer:
         if reason is None:
             raise self._call.incomplete()
         self.over = True
+        if reason in ("stop", "tool_calls"):  # compatible servers say either whether there are calls or not
+            reason = "tool_calls" if self._tools else "stop"
         yield Finish(0, reason)
         if self._usage != _NO_TOKENS:
             yield _usage(self._usage)

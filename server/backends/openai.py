@@ -30,6 +30,7 @@ _OPENAI_ITSELF = frozenset({"openai", "azure-openai"})
 # Refuses members it does not know, and sends usage without being asked.
 _NO_STREAM_OPTIONS = frozenset({"mistral"})
 _MOST_TOOL_CALLS = 128
+_MOST_TRIES = 32
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop", "end_turn": "stop", "eos": "stop", "stop_sequence": "stop",
@@ -229,6 +230,7 @@ class _Choice:
         self._index = index
         self._call = call
         self._tool_calls: list[_ToolCall] = []
+        self._told_ids: set[str] = set()
         self.finished = False
 
     def read(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
@@ -237,59 +239,109 @@ class _Choice:
             for text in (_text(delta.get("content")), _text(delta.get("refusal"))):
                 if text:
                     yield ContentDelta(choice=self._index, text=self._call.accept(text))
-            for call in _dicts(delta.get("tool_calls")):
+            for call in _calls(delta):
                 yield from self._tool_call(call)
         if isinstance(reason := item.get("finish_reason"), str) and reason:
             yield from self._finish(reason)
 
     def _tool_call(self, delta: dict[str, Any]) -> Iterator[ToolCallDelta]:
+        """What is told of it: nothing until its name is known, which some servers send after its id."""
         function = delta.get("function")
         function = function if isinstance(function, dict) else {}
-        call = self._find(delta.get("index"), _text_or_none(delta.get("id")))
+        name = _text_or_none(function.get("name"))
+        call = self._find(delta.get("index"), _text_or_none(delta.get("id")), name)
         arguments = self._call.accept(_arguments(function.get("arguments")))
-        event = ToolCallDelta(choice=self._index, index=call.index, arguments=arguments)
-        call.has_arguments = call.has_arguments or bool(arguments)
-        if not call.announced:
-            call.announced = True
-            event.id = call.id
-            event.name = _text_or_none(function.get("name")) or ""
-        yield event
+        call.arguments.append(arguments)
+        if call.name:
+            yield ToolCallDelta(choice=self._index, index=call.index, arguments=arguments)
+        elif name:
+            call.name = name
+            call.index = sum(other.index is not None for other in self._tool_calls)
+            yield ToolCallDelta(choice=self._index, index=call.index, id=self._unused_id(call), name=name,
+                                arguments="".join(call.arguments))
 
-    def _find(self, place: Any, call_id: str | None) -> "_ToolCall":
-        """The call of a delta: by its index, else by its id, else the one being sent."""
-        for call in self._tool_calls:
-            if call.place == place if place is not None else call.id == call_id:
+    def _find(self, place: Any, call_id: str | None, name: str | None) -> "_ToolCall":
+        """The call of a delta: by its index and its id, else the last one there, unless another one begins."""
+        calls = [call for call in self._tool_calls if place is None or call.place == place]
+        for call in calls:
+            if call_id and call.id == call_id:
                 return call
-        if place is None and call_id is None and self._tool_calls:
-            return self._tool_calls[-1]
+        if calls and not calls[-1].is_followed(place, call_id, name):
+            calls[-1].id = calls[-1].id or call_id
+            return calls[-1]
         if len(self._tool_calls) >= _MOST_TOOL_CALLS:
             raise self._call.unreadable()
-        call = _ToolCall(len(self._tool_calls), place, call_id or f"call_{secrets.token_hex(12)}")
-        self._tool_calls.append(call)
-        return call
+        self._tool_calls.append(_ToolCall(place, call_id))
+        return self._tool_calls[-1]
+
+    def _unused_id(self, call: "_ToolCall") -> str:
+        """The provider's id of it, unless there is none or another call has it: results name calls by their ids."""
+        if call.id is None or call.id in self._told_ids:
+            return f"call_{secrets.token_hex(12)}"
+        self._told_ids.add(call.id)
+        return call.id
 
     def _finish(self, reason: str) -> Iterator[ModelEvent]:
         known = _FINISH_REASONS.get(reason.lower())
         if known is None:
             raise self._call.incomplete()
         for call in self._tool_calls:
-            if not call.has_arguments:  # a tool without parameters; arguments are JSON once complete
+            if not call.has_arguments and call.index is not None:  # no parameters; arguments are JSON once complete
                 yield ToolCallDelta(choice=self._index, index=call.index, arguments="{}")
+            elif call.has_arguments and call.index is None and known in ("stop", "tool_calls"):
+                raise self._call.unreadable()  # nobody can answer a call without a name
         self.finished = True
-        # OpenAI says `stop` when the tool was named by tool_choice, others always do.
-        yield Finish(self._index, "tool_calls" if self._tool_calls and known == "stop" else known)
+        if known in ("stop", "tool_calls"):  # OpenAI says `stop` when tool_choice named the tool, others say either always
+            known = "tool_calls" if any(call.name for call in self._tool_calls) else "stop"
+        yield Finish(self._index, known)
 
 
 class _ToolCall:
     """What is known of a tool call that is being sent."""
 
-    def __init__(self, index: int, place: Any, call_id: str) -> None:
-        self.index = index
+    def __init__(self, place: Any, call_id: str | None) -> None:
         self.place = place
         """The provider's own index of it."""
         self.id = call_id
-        self.announced = False
-        self.has_arguments = False
+        """The provider's own id of it."""
+        self.index: int | None = None
+        """Among the calls that were told; None until it is told."""
+        self.name: str | None = None
+        self.arguments: list[str] = []
+        self._tries = 0
+
+    @property
+    def has_arguments(self) -> bool:
+        return any(self.arguments)
+
+    def is_followed(self, place: Any, call_id: str | None, name: str | None) -> bool:
+        """Whether a delta, which has not its id, begins another call: several servers give all calls of an answer one index.
+
+        Others send an id or the name with every piece, so these alone do not begin one.
+        """
+        if self.name is None:
+            return place is None and None not in (call_id, self.id)
+        if call_id and self.id:
+            return place is None or bool(name) or self._is_whole
+        return bool(name) and (name != self.name or self._is_whole)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the arguments so far are a JSON object. Not tried without end: each try reads all of them."""
+        if self._tries >= _MOST_TRIES or not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
+            return False
+        self._tries += 1
+        try:
+            return isinstance(json.loads("".join(self.arguments)), dict)
+        except (ValueError, RecursionError):
+            return False
+
+
+def _calls(delta: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tool calls of a delta; in the form from before there were tools, which older servers send, it has at most one."""
+    if not (calls := _dicts(delta.get("tool_calls"))) and isinstance(function := delta.get("function_call"), dict):
+        return [{"index": "function_call", "function": function}]
+    return calls
 
 
 def _usage(usage: Any) -> Usage | None:
