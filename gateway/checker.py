@@ -123,7 +123,8 @@ def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]
             yield f"{path}: a wrong method is not answered 405"
         for route in refusals:
             here = [binding for binding in bindings if binding.path == path and route.name in doors(routes, binding)]
-            expected = ", ".join(sorted({binding.verb for binding in here}))
+            verbs = {binding.verb for binding in here}
+            expected = ", ".join(sorted(verbs | ({"HEAD"} if "GET" in verbs else set())))
             if route.allow is not None and route.allow != expected:
                 yield f"{path}: 405 of {route.name} allows {route.allow!r}, the descriptor {expected!r}"
 

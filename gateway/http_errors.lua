@@ -38,18 +38,38 @@ local CHARACTERS = {
   "\244[\128-\143][\128-\191][\128-\191]",
 }
 
+local function unescaped(text)
+  return (string.gsub(text, "%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
 local function is_text(escaped)
-  local rest = string.gsub(escaped, "%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
+  local rest = unescaped(escaped)
   for _, character in ipairs(CHARACTERS) do rest = string.gsub(rest, character, ".") end
   return string.find(rest, "[%z\128-\255]") == nil
 end
 
+-- The query with the names that the transcoder knows: it does not unescape them, and SDKs write a list as name[]=.
+local function with_plain_names(query)
+  return (string.gsub(query, "([?&])([^=&]*)", function(mark, name)
+    local plain = string.gsub(unescaped(name), "%[%d*%]$", "")
+    return mark .. (string.find(plain, "^[%w_.]+$") and plain or name)
+  end))
+end
+
 function envoy_on_request(handle)
-  local path, query = string.match(handle:headers():get(":path"), "^([^?]*)(.*)$")
+  local headers = handle:headers()
+  local path, query = string.match(headers:get(":path"), "^([^?]*)(.*)$")
   if not is_text(path) then
     handle:respond({[":status"] = "404"}, "there is no such path")
   elseif not is_text(query) then
     handle:respond({[":status"] = "400"}, "the query is not UTF-8, or has a NUL")
+  else
+    local plain = with_plain_names(query)
+    if plain ~= query then headers:replace(":path", path .. plain) end
+    if headers:get(":method") == "HEAD" then  -- the server answers GET
+      headers:replace(":method", "GET")
+      handle:streamInfo():dynamicMetadata():set("parley", "is_head", true)
+    end
   end
 end
 
@@ -63,6 +83,16 @@ local function is_bare_status(handle)
   return string.find(body:getBytes(0, body:length()), '^{"code":%d') ~= nil
 end
 
+local function is_head(handle)
+  local told = handle:streamInfo():dynamicMetadata():get("parley")
+  return told ~= nil and told["is_head"]
+end
+
+-- Envoy would send it, and the caller take it for the next answer. Piece by piece: a stream may have no end.
+local function leave_out_body(handle)
+  for piece in handle:bodyChunks() do piece:setBytes("") end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status, body = headers:get(":status"), headers:get("x-http-error")
@@ -73,7 +103,15 @@ function envoy_on_response(handle)
     status = wanted
     headers:replace(":status", status)
   end
-  if status == "204" then
+  if not failed and headers:get("content-type") == "text/event-stream" then
+    headers:replace("cache-control", "no-cache")
+    headers:replace("x-accel-buffering", "no")
+  end
+  if is_head(handle) then
+    if body ~= nil then headers:replace("content-type", "application/json") end
+    headers:remove("content-length")  -- that of what the transcoder made
+    leave_out_body(handle)
+  elseif status == "204" then
     headers:remove("content-type")
     replace_body(handle, "")
     handle:headers():remove("content-length")  -- asked for again: body() yields, and what was got before it is dead

@@ -383,11 +383,12 @@ async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
 
 
 @pytest.mark.parametrize(("path", "allowed"), [
-    ("/chat", "GET, POST"), ("/chat/c1", "DELETE, GET"), ("/chat/c1/message", "GET, POST"), ("/chat/responses", "POST"),
-    ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, POST"), ("/session/s1", "DELETE, GET, PATCH"),
-    ("/assistant", "GET, POST"), ("/assistant/a1", "DELETE, GET, PATCH"), ("/squad", "GET, POST"),
-    ("/squad/q1", "DELETE, GET, PATCH"), ("/tool", "GET, POST"), ("/tool/t1", "DELETE, GET, PATCH"),
-    ("/openapi.json", "GET"),
+    ("/chat", "GET, HEAD, POST"), ("/chat/c1", "DELETE, GET, HEAD"), ("/chat/c1/message", "GET, HEAD, POST"),
+    ("/chat/responses", "POST"), ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, HEAD, POST"),
+    ("/session/s1", "DELETE, GET, HEAD, PATCH"), ("/assistant", "GET, HEAD, POST"),
+    ("/assistant/a1", "DELETE, GET, HEAD, PATCH"), ("/squad", "GET, HEAD, POST"), ("/squad/q1", "DELETE, GET, HEAD, PATCH"),
+    ("/tool", "GET, HEAD, POST"), ("/tool/t1", "DELETE, GET, HEAD, PATCH"),
+    ("/openapi.json", "GET, HEAD"),
 ])
 @pytest.mark.parametrize("headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}],
                          ids=["no key", "secret key", "x-api-key"])
@@ -401,7 +402,7 @@ async def test_405_allows_what_the_path_takes(http, path, allowed, headers):
 @pytest.mark.parametrize(("path", "status"), [
     ("/chat/%ff%fe", 404), ("/chat/a%00", 400), ("/chat/%c3%28", 404), ("/chat/%ed%a0%80", 404),
     ("/chat/%e1%80%c2%80%80", 404),
-    ("/chat?name=%ff", 400), ("/chat?name=%00", 400), ("/chat?page=one", 400), ("/chat?nope=1", 400),
+    ("/chat?name=%ff", 400), ("/chat?name=%00", 400), ("/chat?page=one", 400), ("/chat?nope=1", 200),
     ("/chat/J%C3%B6rg%E2%82%AC%F0%9F%98%80", 200), ("/chat?assistantId=%C3%B6+%E2%82%AC", 200), ("/chat/a%zz", 200),
 ])
 async def test_url_that_is_not_text_is_refused(http, path, status):
@@ -870,7 +871,7 @@ def test_committed_configuration_has_no_problem():
      "GET /squad/{id} (parley.v1.SquadService.FetchSquad): no route leads to a transcoder with it"),
     ("/(session|assistant|squad|tool)/[^/]+", "/(session|assistant|tool)/[^/]+",
      "PATCH /squad/{id} (parley.v1.SquadService.PatchSquad): no route leads to a transcoder with it"),
-    ('value: "GET, POST"', 'value: "GET"', "/chat: 405 of agents allows 'GET', the descriptor 'GET, POST'"),
+    ('value: "GET, HEAD, POST"', 'value: "GET"', "/chat: 405 of agents allows 'GET', the descriptor 'GET, HEAD, POST'"),
     ("match: {safe_regex: *noun_list_paths}\n", "match: {safe_regex: *noun_list_paths, headers: [*api_key]}\n",
      "/session: a wrong method is not answered 405"),
     ('{retry_on: "connect-failure,refused-stream", num', '{retry_on: "connect-failure,reset", num',

@@ -33,8 +33,8 @@ _OF_ORG_KEYS = ("NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org
 _MOST_AGENT_CHATS = 10_000
 _MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
-            "phone_number_id": "phone_number_id", "number": "customer_number", "user_id": "user_id",
-            "agent_type": "agent_type"}
+            "phone_number_id": "phone_number_id", "number": "customer_number",
+            "customer_number": "customer_number", "user_id": "user_id", "agent_type": "agent_type"}
 
 
 class Carried(NamedTuple):

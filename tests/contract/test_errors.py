@@ -178,8 +178,8 @@ async def test_member_of_another_type_is_refused(http, org, path, body):
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/chat?limit=x", 400), ("GET", "/chat?unknown=1", 400), ("GET", "/chat?createdAtGt=%ff", 400),
-    ("GET", "/session?limit=%00", 400), ("GET", "/chat/%00", 400), ("GET", "/session/%ff", 404),
+    ("GET", "/chat?limit=x", 400), ("GET", "/chat?createdAtGt=%ff", 400), ("GET", "/session?limit=%00", 400),
+    ("GET", "/chat/%00", 400), ("GET", "/session/%ff", 404),
     ("GET", "/chat/..%2fsession", 404), ("GET", "/assistant/%F0%9F%98%80", 404),
 ])
 async def test_url_that_cannot_be_read_is_told(http, org, method, path, status):
@@ -353,17 +353,17 @@ async def test_unknown_path_is_404(http, org, method, path, shape):
 
 
 @pytest.mark.parametrize(("method", "path", "shape", "allow", "key"), [
-    ("PUT", "/chat", "assistants", "GET, POST", "api"),
-    ("PUT", "/chat", "agents", "GET, POST", "secret"),
-    ("PATCH", f"/chat/{UNKNOWN_ID}", "assistants", "DELETE, GET", "api"),
-    ("POST", f"/chat/{UNKNOWN_ID}", "agents", "DELETE, GET", "secret"),
-    ("DELETE", f"/chat/{UNKNOWN_ID}/message", "agents", "GET, POST", "api"),
+    ("PUT", "/chat", "assistants", "GET, HEAD, POST", "api"),
+    ("PUT", "/chat", "agents", "GET, HEAD, POST", "secret"),
+    ("PATCH", f"/chat/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD", "api"),
+    ("POST", f"/chat/{UNKNOWN_ID}", "agents", "DELETE, GET, HEAD", "secret"),
+    ("DELETE", f"/chat/{UNKNOWN_ID}/message", "agents", "GET, HEAD, POST", "api"),
     ("GET", "/chat/responses", "openai", "POST", "api"),
     ("DELETE", "/v1/responses", "openai", "POST", "api"),
     ("GET", COMPLETIONS, "completions", "POST", "api"),
-    ("DELETE", "/session", "assistants", "GET, POST", "api"),
-    ("PUT", f"/assistant/{UNKNOWN_ID}", "assistants", "DELETE, GET, PATCH", "api"),
-    ("POST", f"/squad/{UNKNOWN_ID}", "assistants", "DELETE, GET, PATCH", "api"),
+    ("DELETE", "/session", "assistants", "GET, HEAD, POST", "api"),
+    ("PUT", f"/assistant/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD, PATCH", "api"),
+    ("POST", f"/squad/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD, PATCH", "api"),
 ])
 async def test_wrong_method_is_405_with_allow(http, org, method, path, shape, allow, key):
     headers = org.bearer if key == "api" else {"x-api-key": org.secret}

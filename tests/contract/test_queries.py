@@ -1,0 +1,99 @@
+"""What stands behind the question mark: lists as SDKs write them, filters, members that nobody knows; and HEAD."""
+
+import pytest
+
+INCLUDE = "include%5B%5D=message.output_text.logprobs&include[]=reasoning.encrypted_content"
+
+
+@pytest.fixture
+async def said(http, org) -> dict[str, str]:
+    """The ids of a response and of a conversation."""
+    response = await http.post("/v1/responses", headers=org.bearer, json={"model": org.assistant_id, "input": "x"})
+    conversation = await http.post("/v1/conversations", headers=org.bearer, json={
+        "items": [{"role": "user", "content": "hi"}]})
+    return {"response": response.json()["id"], "conversation": conversation.json()["id"]}
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/{response}", "/v1/responses/{response}/input_items",
+                                  "/chat/responses/{response}", "/v1/conversations/{conversation}/items"])
+async def test_list_is_read_as_sdks_write_it(http, org, said, path):
+    answers = [await http.get(f"{path.format(**said)}?{query}", headers=org.bearer)
+               for query in (INCLUDE, "include=message.output_text.logprobs", "include%5B0%5D=a&include%5B1%5D=b")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+async def test_list_that_sdks_write_counts_its_members(http, org, said):
+    query = "&".join(["include%5B%5D=a"] * 21)
+    refused = await http.get(f"/v1/responses/{said['response']}?{query}", headers=org.bearer)
+
+    assert refused.status_code == 400
+    assert "include" in refused.text
+
+
+async def test_include_is_taken_beside_a_body(http, org, said):
+    items = {"items": [{"role": "user", "content": "x"}]}
+    path = f"/v1/conversations/{said['conversation']}/items?{INCLUDE}"
+
+    assert (await http.post(path, headers=org.bearer, json=items)).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["api-version=2025-04-01-preview", "_=1764547200", "nope", "a.b=1", "%5B%5D=1", "a%20b=c"])
+@pytest.mark.parametrize(("method", "path", "body", "status"), [
+    ("GET", "/chat", None, 200), ("GET", "/session", None, 200), ("GET", "/v1/models", None, 200),
+    ("POST", "/session", {}, 201), ("POST", "/chat", {"input": "x"}, 200)])
+async def test_unknown_parameter_is_passed_over(http, org, method, path, body, status, query):
+    if path == "/chat" and body:
+        body = {**body, "assistantId": org.assistant_id}
+    answer = await http.request(method, f"{path}?{query}", headers=org.bearer, json=body)
+
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("query", ["limit=abc", "limit=-1", "page=0", "limit=", "createdAtGt=x", "sortOrder=UP",
+                                   "limit=1e400", "limit.x=1", "phoneNumberIdAny.x=1", "page=1&page=2"])
+@pytest.mark.parametrize("path", ["/session", "/chat", "/assistant"])
+async def test_no_answer_to_a_query_tells_a_name_of_the_inside(http, org, path, query):
+    answer = await http.get(f"{path}?{query}", headers=org.bearer)
+
+    assert answer.status_code in (200, 400)
+    assert "parley.v1" not in answer.text and "google" not in answer.text
+
+
+async def test_sessions_are_filtered_by_the_numbers_that_take_part(door):
+    mine, hers, others = [(await door.create_session(phoneNumberId=phone, customer={"number": number}))["id"]
+                          for phone, number in (("p1", "+14155550100"), ("p2", "+14155550101"), ("p3", "+14155550102"))]
+
+    async def found(**query):
+        return {session["id"] for session in (await door.list_sessions(**query))["results"]}
+
+    assert await found(customerNumberAny="+14155550100,+14155550101") == {mine, hers}
+    assert await found(phoneNumberIdAny=["p1", "p2"]) == {mine, hers}
+    assert await found(phoneNumberIdAny=["p2,p3"]) == {hers, others}
+    assert await found(customerNumberAny="+1") == set()
+
+
+@pytest.mark.parametrize("name", ["email", "externalId", "sipUri", "numberE164CheckEnabled", "extension", "workflowId",
+                                  "assistantOverrides", "squadOverrides"])
+async def test_filter_of_what_no_session_has_is_passed_over(http, org, name):
+    await http.post("/session", headers=org.bearer, json={})
+    listed = await http.get(f"/session?{name}=x", headers=org.bearer)
+
+    assert (listed.status_code, len(listed.json()["results"])) == (200, 1)
+
+
+@pytest.mark.parametrize("path", ["/chat", "/session", "/assistant", "/v1/models", "/openapi.json", "/healthz",
+                                  "/healthz?x=1", "/v1/responses/{response}", "/v1/responses/{response}?stream=true",
+                                  "/session?limit=x", "/v1/conversations/{conversation}/items", "/v1/responses/resp_none"])
+async def test_head_is_get_without_its_body(http, org, said, path):
+    url = path.format(**said)
+    head, got = await http.head(url, headers=org.bearer), await http.get(url, headers=org.bearer)
+    again = await http.head(url, headers=org.bearer)
+
+    assert (head.status_code, head.headers.get("content-type")) == (got.status_code, got.headers.get("content-type"))
+    assert head.content == again.content == b""
+
+
+async def test_health_is_told_whatever_the_query(http):
+    assert [(await http.get(f"/healthz{query}")).status_code for query in ("", "?", "?x=1")] == [200, 200, 200]
+    assert (await http.get("/healthzx")).status_code == 404
