@@ -71,6 +71,8 @@ class Turn:
     agent: Agent
     input: Value
     """As sent; echoed."""
+    input_field: str = "input"
+    """What the door calls it."""
     said: Sequence[Message]
     """The messages in `input`."""
     instructions: Sequence[Message] = ()

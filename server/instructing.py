@@ -40,7 +40,7 @@ def _refusal(turn: Turn, history: Sequence[Message]) -> PermissionDenied | None:
     if (turn.options.response_format or {}).get("type") == "json_schema":
         return PermissionDenied.of("response_format" if turn.request is None else "text.format", _REFUSED)
     if _instructs(turn.said):
-        return PermissionDenied.of(_place_in(turn.input), _REFUSED)
+        return PermissionDenied.of(_place_in(turn.input, turn.input_field), _REFUSED)
     if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
         return PermissionDenied("the conversation has system or developer messages, which this assistant takes from an api "
                                 "or a secret key only; begin a new one")
@@ -51,14 +51,14 @@ def _instructs(messages: Sequence[Message]) -> bool:
     return any(message.role in INSTRUCTING for message in messages)
 
 
-def _place_in(said: Value) -> str:
+def _place_in(said: Value, field: str) -> str:
     """The first of the items that instructs, by its place."""
     for index, item in enumerate(said.list_value.values):
         if _text(item.struct_value, "type") in COMPACTIONS:
-            return f"input[{index}]"
+            return f"{field}[{index}]"
         if _text(item.struct_value, "role") in INSTRUCTING:
-            return f"input[{index}].role"
-    return "input"
+            return f"{field}[{index}].role"
+    return field
 
 
 def _text(item: Struct, name: str) -> str:

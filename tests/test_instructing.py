@@ -27,6 +27,9 @@ INSTRUCTING = {
     "background": ("/v1/responses", {"input": [SYSTEM], "background": True}, "input[0].role"),
     "compact": ("/v1/responses/compact", {"input": [SYSTEM]}, "input[0].role"),
     "under /chat": ("/chat/responses", {"input": [SYSTEM], "stream": False}, "input[0].role"),
+    "system of completions": ("/v1/chat/completions", {"messages": [USER, SYSTEM]}, "messages[1].role"),
+    "developer of completions": ("/chat/chat/completions", {"messages": [DEVELOPER, USER]}, "messages[0].role"),
+    "stream of completions": ("/chat/completions", {"messages": [SYSTEM], "stream": True}, "messages[0].role"),
     "tools of completions": ("/v1/chat/completions", {"messages": [USER], "tools": [NESTED]}, "tools"),
     "schema of completions": ("/v1/chat/completions", {"messages": [USER], "response_format": {
         "type": "json_schema", "json_schema": SCHEMA}}, "response_format"),
@@ -60,11 +63,15 @@ async def test_publishable_key_instructs_no_model(http, org, allowing, path, bod
 
 
 @pytest.mark.parametrize("message", [SYSTEM, DEVELOPER])
-async def test_system_messages_of_completions_stay_refused_as_the_door_says(http, org, allowing, message):
-    path, body = "/v1/chat/completions", {"messages": [message, USER]}
+@pytest.mark.parametrize("key", ["api", "publishable"])
+async def test_door_of_one_assistant_takes_them_where_it_allows_it(http, org, allowing, message, key):
+    async def status(assistant_id: str) -> int:
+        path = f"/api/v1/compatibility/openai/v1/assistants/{assistant_id}/chat/completions"
+        answer = await http.post(path, headers={"authorization": f"Bearer {getattr(org, key)}"},
+                                 json={"messages": [message, USER]})
+        return answer.status_code
 
-    assert (await say(http, org.publishable, path, org.assistant_id, body)).status_code == 400
-    assert (await say(http, org.publishable, path, allowing, body)).status_code == 200
+    assert (await status(org.assistant_id), await status(allowing)) == (400, 200)
 
 
 async def test_publishable_key_puts_no_instructions_into_a_conversation(http, org):

@@ -94,7 +94,7 @@ class CompletionService(CompletionServiceServicer):
         async def renew(turn: Turn) -> Turn:
             return replace(turn, session=await self._session(caller, request, agent))
 
-        return Turn(caller=caller, agent=agent, input=given, said=said, session=session, renew=renew,
+        return Turn(caller=caller, agent=agent, input=given, input_field="messages", said=said, session=session, renew=renew,
                     new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
                     stream=request.stream, options=options)
 
@@ -130,7 +130,8 @@ def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
         if message.role not in ROLES:
             raise InvalidArgument(f"Unsupported role '{message.role[:40]}': use user, assistant or tool",
                                   reason="UNSUPPORTED_ROLE")
-        if message.role in INSTRUCTING and not settings.allows_system_messages:
+        # Only the door that names the assistant in its path documents this.
+        if request.agent_id and message.role in INSTRUCTING and not settings.allows_system_messages:
             raise InvalidArgument(
                 f"Unsupported role '{message.role}': this assistant has its own instructions; to allow it, set "
                 "chatSystemInstructionMode to \"allow\" on the assistant", reason="UNSUPPORTED_ROLE")
