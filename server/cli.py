@@ -21,6 +21,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from server.clock import now_ms, parse_rfc3339
 from server.config import Settings
 from server.console import (
+    Commands,
     data_option,
     database_option,
     fail,
@@ -45,7 +46,7 @@ from server.storage.store import Store
 
 T = TypeVar("T")
 
-@click.group()
+@click.group(cls=Commands)
 @click.version_option(package_name="parley")
 def main() -> None:
     """One conversation service, spoken over gRPC and over documented REST paths."""
@@ -79,7 +80,7 @@ def keys() -> None:
 def create_key(settings: Settings, org: str, kind: str, expires: str | None, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
     ends = {} if expires is None else {"expiresAt": _later(expires)}
-    made = _with_store(settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")))
+    made = _with_store(settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")), creates=True)
     show({"id": made.id, "org": made.org_id, "kind": made.kind, **ends, "key": made.key}, as_json, made.key)
 
 
@@ -186,7 +187,7 @@ def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> N
             taken = await take_in_file(History(store.database), lambda: store.keys.org_of(org), lines)
         return taken._asdict()
 
-    counts = _with_store(settings, run)
+    counts = _with_store(settings, run, creates=True)
     show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
 
 
@@ -210,10 +211,10 @@ for command in (check, back_up, restore, db, migrate_store):
     main.add_command(command)
 
 
-
-def _with_store(settings: Settings, use: Any) -> Any:
+def _with_store(settings: Settings, use: Any, *, creates: bool = False) -> Any:
+    """What `use` makes of the store. One that is not there is made only by commands that begin one."""
     async def run() -> Any:
-        async with opened_store(settings) as store:
+        async with opened_store(settings, creates=creates) as store:
             return await use(store)
 
     return _or_fail(run())
@@ -233,8 +234,11 @@ def _written(path: Path) -> Iterator[Any]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     else:
-        with open(path, "wb", opener=_open_private) as file:
-            yield file
+        try:
+            with open(path, "wb", opener=_open_private) as file:
+                yield file
+        except OSError as error:
+            fail(f"{path} cannot be written: {error.strerror}")
 
 
 def _open_private(path: str, flags: int) -> int:

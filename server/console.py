@@ -1,5 +1,6 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -18,6 +19,19 @@ from server.storage.store import Store, opened
 
 # A wrong command line is told in one line, as everything else: without click's usage text before it.
 click.UsageError.show = click.ClickException.show
+
+
+class Commands(click.Group):
+    """Commands that tell in one line which file or folder the system refused them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno is None or error.errno == errno.EPIPE:  # not of the system; click's, whose reader has gone
+                raise
+            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
@@ -47,9 +61,10 @@ def settings_of(**options: Any) -> Settings:
         fail(str(error))
 
 
-def opened_store(settings: Settings, *, checked: bool = False) -> AbstractAsyncContextManager[Store]:
-    """The store that the settings name; `checked` as `open_store` has it."""
-    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections, checked=checked)
+def opened_store(settings: Settings, *, checked: bool = False, creates: bool = True) -> AbstractAsyncContextManager[Store]:
+    """The store that the settings name; `checked` and `creates` as `open_store` has them."""
+    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections, checked=checked,
+                  creates=creates)
 
 
 def show(result: Any, as_json: bool, text: str) -> None:

@@ -49,14 +49,11 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
 
     It has the secret of the keys' digests in it, unless that is set by PARLEY_KEY_SECRET.
     """
-    from rich.console import Console  # here, because `parley serve` would start later for it
-    from rich.filesize import decimal
-    from rich.progress import Progress
+    from rich.filesize import decimal  # here, because `parley serve` would start later for it
 
-    with _told(), Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
-        task = bar.add_task("pages", total=None)
-        made = backups.back_up(_folder(data), file, replace=replace, progress=lambda left, all_: bar.update(
-            task, total=all_, completed=all_ - left))
+    with _told(), _bars(shown=not as_json, transient=True) as told:
+        made = backups.back_up(_folder(data), file, replace=replace,
+                               progress=lambda left, all_: told("pages", all_ - left, all_))
     secret = "included" if made.has_secret else "not included: restore it with the same PARLEY_KEY_SECRET"
     show({"path": str(made.path), "bytes": made.size, "keySecret": made.has_secret}, as_json,
          f"{made.path}: {decimal(made.size)}; the key secret is {secret}")
@@ -111,7 +108,7 @@ def show_stats(data: Path | None, as_json: bool) -> None:
 def migrate_store(source: str, target: str, as_json: bool) -> None:
     """Move everything from SOURCE, sqlite:FOLDER, to TARGET, postgresql://…, an empty database.
 
-    Stop the servers first. When it broke off, run it again: it goes on where it was.
+    Refused while the folder is served. When it broke off, run it again: it goes on where it was.
     """
     kind, _, folder = source.partition(":")
     if kind != "sqlite" or not folder:
@@ -128,20 +125,20 @@ def migrate_store(source: str, target: str, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each table."""
+def _bars(*, shown: bool, transient: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that is counted; a `transient` one is gone at the end."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
     bars: dict[str, Any] = {}
     progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True),
-                        disable=not shown)
+                        disable=not shown, transient=transient)
 
-    def told(table: str, moved: int, count: int) -> None:
+    def told(name: str, done: int, count: int) -> None:
         progress.start()  # not before: an error is to be the only line
-        if table not in bars:
-            bars[table] = progress.add_task(table)
-        progress.update(bars[table], completed=moved, total=count)
+        if name not in bars:
+            bars[name] = progress.add_task(name)
+        progress.update(bars[name], completed=done, total=count)
 
     try:
         yield told

@@ -92,6 +92,8 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
     Raises FailedPrecondition when somebody uses that, or when there is one and it is not to be replaced, and
     DatabaseError when the backup cannot be used.
     """
+    if not backup.is_file():  # before anything is made
+        raise DatabaseError(f"there is no database {backup}")
     make_private(data)
     with folder.alone(data):
         current = data / DATABASE

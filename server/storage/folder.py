@@ -26,7 +26,8 @@ def share(folder: Path) -> int:
 
 
 def _share(folder: Path) -> int:
-    return _locked(folder, fcntl.LOCK_SH, f"the database in {folder} is being restored; start again when that is over")
+    return _locked(folder, fcntl.LOCK_SH,
+                   f"the database in {folder} is being restored or moved; start again when that is over")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import orjson
 from server.storage import postgres_migrations
 from server.storage.backups import DATABASE, SECRET
 from server.storage.database import Connection, Database, DatabaseError
+from server.storage.folder import alone
 from server.storage.sqlite import SqliteConnection, held
 from server.storage.store import connect_database, open_store
 
@@ -35,18 +36,22 @@ class Table(NamedTuple):
 async def move(folder: Path, url: str, told: Told, *, with_secret: bool) -> dict[str, int]:
     """Move the store in `folder`, with the secret of its keys or without; the rows of each table.
 
-    Nobody can write to the source meanwhile. Raises DatabaseError when the target holds anything else, or counts differ.
+    Nobody can use the source meanwhile. Raises FailedPrecondition when somebody does, and DatabaseError when the target
+    holds anything else, or counts differ.
     """
     if not (folder / DATABASE).exists():
         raise DatabaseError(f"{folder} has no {DATABASE}; name the folder that `parley serve --data` had")
+    with alone(folder):
+        pass  # what a server writes later would be lost; nothing is touched while one serves
     open_store(folder).close()  # undamaged, and up to date
     secret = (folder / SECRET).read_bytes() if with_secret else None
-    target = await connect_database(url, 1)
-    try:
-        with held(folder / DATABASE) as source:
-            return await _Move(source, target, told).run(secret)
-    finally:
-        await target.aclose()
+    with alone(folder):
+        target = await connect_database(url, 1)
+        try:
+            with held(folder / DATABASE) as source:
+                return await _Move(source, target, told).run(secret)
+        finally:
+            await target.aclose()
 
 
 class _Move:

@@ -37,6 +37,11 @@ def _run(connection: Connection, statements: str) -> None:
             connection.execute(statement)
 
 
+def has_tables(connection: Connection) -> bool:
+    """Whether a server has used the database."""
+    return connection.execute("SELECT to_regclass('parley_migrations') IS NOT NULL").fetchone()[0]
+
+
 def is_moving(connection: Connection) -> bool:
     return connection.execute("SELECT to_regclass(?) IS NOT NULL", [MOVING]).fetchone()[0]
 

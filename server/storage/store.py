@@ -68,23 +68,29 @@ class Store:
 
 @asynccontextmanager
 async def opened(folder: Path, url: str | None = None, key_secret: str | None = None, connections: int = 10, *,
-                 checked: bool = False) -> AsyncIterator[Store]:
-    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it cannot be used."""
-    store = (open_store(folder, key_secret, checked=checked) if url is None
-             else await connect_store(url, key_secret, connections))
+                 checked: bool = False, creates: bool = True) -> AsyncIterator[Store]:
+    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it cannot be used.
+
+    Without `creates` also when there is none: nothing is made then.
+    """
+    store = (open_store(folder, key_secret, checked=checked, creates=creates) if url is None
+             else await connect_store(url, key_secret, connections, creates=creates))
     try:
         yield store
     finally:
         await store.aclose()
 
 
-def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False) -> Store:
-    """The SQLite store in `folder`, made when it is new. Raises DatabaseError when the file cannot be used.
+def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False,
+               creates: bool = True) -> Store:
+    """The SQLite store in `folder`; one that is new is made, if it `creates`. Raises DatabaseError when it cannot be used.
 
     `checked` says that another process has just looked whether the file is sound.
     """
-    make_private(folder)
     path = folder / DATABASE
+    if not creates and not path.is_file():
+        raise DatabaseError(f"there is no database {path}; name the folder that `parley serve --data` has")
+    make_private(folder)
     if not checked:
         check_sums(path)
         check_log(path)
@@ -100,9 +106,13 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         raise
 
 
-async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms) -> Store:
-    """The PostgreSQL store at `url`. Raises DatabaseError when it cannot be reached or used."""
-    database = await connect_database(url, connections)
+async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms, *,
+                        creates: bool = True) -> Store:
+    """The PostgreSQL store at `url`, its tables made when they are not there, unless `creates` is false.
+
+    Raises DatabaseError when it cannot be reached or used.
+    """
+    database = await connect_database(url, connections, creates=creates)
     try:
         if await database.read(postgres_migrations.is_moving):
             raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
@@ -114,7 +124,7 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
         raise
 
 
-async def connect_database(url: str, connections: int) -> "PostgresDatabase":
+async def connect_database(url: str, connections: int, *, creates: bool = True) -> "PostgresDatabase":
     """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or used."""
     try:
         from server.storage.postgres import PostgresDatabase
@@ -122,6 +132,9 @@ async def connect_database(url: str, connections: int) -> "PostgresDatabase":
         raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
     database = await PostgresDatabase.connect(url, connections)
     try:
+        if not creates and not await database.read(postgres_migrations.has_tables):
+            raise DatabaseError("the PostgreSQL database has no tables of parley; name the one that "
+                                "`parley serve --database` has")
         await database.migrate(postgres_migrations.migrate)
     except BaseException:
         await database.aclose()

@@ -1,0 +1,118 @@
+"""What operators do wrong, or too early: each command as a user runs it, and what it leaves behind."""
+
+import asyncio
+import json
+import os
+import sys
+
+import pytest
+
+from tests.processes import COMMANDS, Serving, free_address, run
+
+ASSISTANT = {"name": "helper", "model": {"provider": "offline", "model": "offline-1"}}
+
+
+def refused(ended):
+    """The one line that a command which failed said."""
+    assert ended.code not in (0, None)
+    assert ended.out == ""
+    assert ended.err.startswith("Error: ")
+    assert ended.err.count("\n") == 1
+    return ended.err.removeprefix("Error: ").rstrip()
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """A data folder in which an org has a key."""
+    made = await run("parley", "keys", "create", "--org", "acme", "--kind", "api", "--data", tmp_path / "data")
+    assert (made.code, made.err) == (0, "")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def assistant(tmp_path):
+    file = tmp_path / "assistant.json"
+    file.write_text(json.dumps(ASSISTANT))
+    return file
+
+
+# Commands that only read
+
+
+def commands_on_a_store(tmp_path, assistant):
+    """All that need one which is there."""
+    return [("keys", "list"), ("keys", "revoke", "key"), ("assistants", "apply", assistant, "--org", "acme"),
+            ("export", "--org", "acme", tmp_path / "export"), ("vacuum",), ("check",), ("db", "stats"),
+            ("backup", tmp_path / "backup"), ("restore", tmp_path / "backup")]
+
+
+async def test_command_on_a_folder_without_a_database_is_one_line_and_makes_nothing(tmp_path, assistant):
+    wrong = tmp_path / "wrong"
+    ended = await asyncio.gather(*(run("parley", *words, "--data", wrong)
+                                   for words in commands_on_a_store(tmp_path, assistant)))
+
+    assert ["there is no database" in refused(one) for one in ended] == [True] * len(ended)
+    assert os.listdir(tmp_path) == [assistant.name]
+
+
+async def test_command_on_an_empty_postgresql_database_makes_no_tables(postgres, tmp_path, assistant):
+    url = postgres.new_database()
+    commands = [("keys", "list"), ("assistants", "apply", assistant), ("export", "--org", "acme", tmp_path / "export")]
+    ended = await asyncio.gather(*(run("parley", *words, "--database", url) for words in commands))
+
+    assert ["has no tables of parley" in refused(one) for one in ended] == [True] * len(ended)
+    assert postgres.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", url) == [(0,)]
+
+
+# A store that is served
+
+
+async def test_move_of_a_store_that_is_served_is_refused_and_touches_neither_side(postgres, tmp_path):
+    url = postgres.new_database()
+    async with Serving(tmp_path / "data") as parley:
+        told = refused(await run("parley", "migrate-store", f"sqlite:{parley.data}", url))
+        stopped = await parley.stop()
+    moved = await run("parley", "migrate-store", f"sqlite:{parley.data}", url, "--json")
+
+    assert told == f"the database in {parley.data} is in use; stop `parley serve` there first"
+    assert stopped == (0, "", "")
+    assert json.loads(moved.out)["moved"]["orgs"] == 1
+
+
+# Folders that are closed to the operator
+
+
+WITHOUT_ROOTS_RIGHTS = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: root may open what nobody may
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights away by prctl")
+async def test_folder_that_may_not_be_entered_is_one_line_that_names_it(store, tmp_path, assistant):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    commands = [
+        *((*words, "--data", closed / "data") for words in commands_on_a_store(tmp_path, assistant)[:-1]),
+        ("keys", "create", "--org", "acme", "--kind", "api", "--data", closed / "data"),
+        ("serve", "--http", free_address(), "--grpc", free_address(), "--data", closed / "data"),
+        ("migrate-store", f"sqlite:{closed / 'data'}", "postgresql://127.0.0.1:1/x"),
+        ("backup", closed / "backup", "--data", store),
+        ("restore", closed / "backup", "--data", tmp_path / "other"),
+        ("export", "--org", "acme", closed / "export", "--data", store),
+        ("import", "--org", "acme", closed / "export", "--data", store),
+        ("assistants", "apply", closed / "assistant.json", "--org", "acme", "--data", store),
+    ]
+    ended = await asyncio.gather(*(run("python", "-c", WITHOUT_ROOTS_RIGHTS, COMMANDS / "parley", *words)
+                                   for words in commands))
+
+    for words, one in zip(commands, ended, strict=True):
+        assert str(closed) in refused(one), words
+
+
+async def test_disk_that_is_full_is_one_line_that_names_the_file(store):
+    told = refused(await run("parley", "export", "--org", "acme", "/dev/full", "--data", store))
+
+    assert told == "/dev/full cannot be written: No space left on device"
