@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 
 import pytest
@@ -116,3 +117,48 @@ async def test_disk_that_is_full_is_one_line_that_names_the_file(store):
     told = refused(await run("parley", "export", "--org", "acme", "/dev/full", "--data", store))
 
     assert told == "/dev/full cannot be written: No space left on device"
+
+
+# Ctrl-C, before there is anything to stop
+
+SIGNAL_AT_AN_IMPORT = """
+import os, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["AT"]:
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.fixture
+def signalled(tmp_path):
+    """Run a command that gets a signal when it begins to load a module."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(SIGNAL_AT_AN_IMPORT)
+
+    async def signalled(number, module, *words):
+        return await run("parley", *words, "--data", tmp_path / "data", PYTHONPATH=tmp_path / "site", AT=module,
+                         SIGNAL=int(number))
+
+    return signalled
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_server_that_is_stopped_while_it_starts_exits_0_without_a_word(signalled, number):
+    serve = ("serve", "--http", free_address(), "--grpc", free_address())
+    modules = ["server.cli", "click", "uvloop", "server.config", "server.storage.store", "server.serving", "server.app"]
+    ended = await asyncio.gather(*(signalled(number, module, *serve) for module in modules))
+
+    assert {module: (one.code, one.err) for module, one in zip(modules, ended, strict=True)} == dict.fromkeys(
+        modules, (0, ""))
+    assert [one.out for one in ended[:-1]] == [""] * (len(modules) - 1)
+
+
+async def test_command_that_is_interrupted_fails_without_a_traceback(signalled, store, tmp_path):
+    backup = ("backup", tmp_path / "backup")
+    modules = ["server.cli", "click", "server.config"]
+    ended = await asyncio.gather(*(signalled(signal.SIGINT, module, *backup) for module in modules))
+
+    assert [(one.code, one.out, one.err) for one in ended] == [(130, "", "")] * len(modules)
+    assert not (tmp_path / "backup").exists()
