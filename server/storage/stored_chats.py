@@ -48,9 +48,8 @@ def listed(connection: Connection, listing: Listing) -> list[Chat]:
     """A page of chats, each with its own input only; shortened where all of them would be too large for one answer."""
     rows = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
     fitting = [row[0] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
-    found = {stored.id: stored for stored in _of_ids(connection, rows[0][1], fitting)} if rows else {}
-    return [with_messages(connection, found[row[0]], said(connection, found[row[0]])) if row[0] in found else _short(row)
-            for row in rows]
+    found = _shown_alone(connection, rows[0][1], fitting) if fitting else {}
+    return [found.get(row[0]) or _short(row) for row in rows]
 
 
 def from_row(row: tuple) -> StoredChat:
@@ -65,11 +64,25 @@ def said(connection: Connection, stored: StoredChat) -> list[Message]:
     return threads.between(connection, stored.chat.org_id, stored.thread_id, stored.first_seq, stored.output_seq - 1)
 
 
-def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> list[StoredChat]:
-    if not ids:
-        return []
-    return [from_row(row) for row in connection.execute(
-        f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})", [org_id, *ids]).fetchall()]
+def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Chat]:
+    """Chats with their own input and output, by id; in two statements, however many they are."""
+    listed_ids = ", ".join("?" * len(ids))
+    rows = connection.execute(f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({listed_ids})", [org_id, *ids])
+    own = connection.execute(
+        "SELECT chats.id, messages.seq, messages.body FROM chats CROSS JOIN messages WHERE chats.org_id = ? "
+        f"AND chats.id IN ({listed_ids}) AND messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
+        "AND messages.seq BETWEEN chats.first_seq AND chats.last_seq ORDER BY chats.id, messages.seq",
+        [org_id, *ids]).fetchall()
+    messages: dict[str, list[tuple[int, Message]]] = {chat_id: [] for chat_id in ids}
+    for chat_id, seq, body in own:
+        messages[chat_id].append((seq, Message.FromString(body)))
+    return {stored.id: _alone(stored, messages[stored.id]) for stored in map(from_row, rows.fetchall())}
+
+
+def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
+    said_then = [message for seq, message in own if seq < stored.output_seq]
+    return _filled(stored, said_then if stored.is_over else list(stored.record.said),
+                   [message for seq, message in own if seq >= stored.output_seq])
 
 
 def _short(row: tuple) -> Chat:
@@ -95,9 +108,15 @@ def with_messages(connection: Connection, stored: StoredChat, said_before: list[
     chat = stored.chat
     if not is_whole:
         omit(chat, "messages")
+    return _filled(stored, said_before, threads.between(
+        connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq))
+
+
+def _filled(stored: StoredChat, said_before: list[Message], answered: list[Message]) -> Chat:
+    chat = stored.chat
     alternatives = list(chat.output)
     del chat.output[:]
     chat.messages.extend(said_before)
-    chat.output.extend(threads.between(connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq))
+    chat.output.extend(answered)
     chat.output.extend(alternatives)
     return chat

@@ -45,7 +45,9 @@ def listed(connection: Connection, listing: Listing) -> list[Session]:
     rows = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
     fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
     found = _of_ids(connection, rows[0][3], fitting) if rows else {}
-    return [with_costs(connection, found.get(row[2]) or _short(row)) for row in rows]
+    sessions = [found.get(row[2]) or _short(row) for row in rows]
+    _add_costs(connection, sessions)
+    return sessions
 
 
 def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Session]:
@@ -83,14 +85,23 @@ def from_row(row: tuple) -> StoredSession:
 
 
 def with_costs(connection: Connection, session: Session) -> Session:
+    _add_costs(connection, [session])
+    return session
+
+
+def _add_costs(connection: Connection, sessions: Sequence[Session]) -> None:
+    """Say on sessions of one org what they cost; in one statement, however many they are."""
+    if not sessions:
+        return
+    by_id = {session.id: session for session in sessions}
     rows = connection.execute(
-        "SELECT provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) FROM chats "
-        "WHERE org_id = ? AND session_id = ? GROUP BY provider, model ORDER BY provider, model",
-        [session.org_id, session.id])
-    for provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
+        "SELECT session_id, provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) "
+        f"FROM chats WHERE org_id = ? AND session_id IN ({', '.join('?' * len(by_id))}) "
+        "GROUP BY session_id, provider, model ORDER BY session_id, provider, model", [sessions[0].org_id, *by_id])
+    for session_id, provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
         part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
                     estimated=bool(estimated) or None)
         part.model.update({"provider": provider, "model": model})
-        session.costs.append(part)
-    session.cost = sum(part.cost for part in session.costs)
-    return session
+        by_id[session_id].costs.append(part)
+    for session in sessions:
+        session.cost = sum(part.cost for part in session.costs)

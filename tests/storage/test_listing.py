@@ -7,8 +7,10 @@ from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
 from server.errors import InvalidArgument
 from server.ids import hex_of, new_id
+from server.storage import stored_chats, stored_sessions
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
+from tests.storage.records import texts
 
 AT = "2023-11-14T22:13:{:02}Z"  # of the standing clock, second 20 is its own
 
@@ -166,3 +168,53 @@ def test_ownership_comes_first_and_values_are_bound():
     listing = listing_of(ListChatsRequest(id="x"), Scope("org", "key"), {"id": "id"})
 
     assert (listing.where, listing.parameters) == ("org_id = ? AND key_id = ? AND id = ?", ["org", "key", "x"])
+
+
+class Counting:
+    """A connection that counts the statements it is given."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self.statements = 0
+
+    def execute(self, *statement):
+        self.statements += 1
+        return self._connection.execute(*statement)
+
+
+async def statements_of(recorder, list_of, request, columns):
+    def work(connection):
+        counting = Counting(connection)
+        return list_of(counting, listing_of(request, recorder.scope, columns)), counting.statements
+
+    return await recorder.store.database.read(work)
+
+
+async def test_page_of_chats_takes_as_many_statements_as_one_chat_and_shows_what_each_is(recorder, chats):
+    session = await recorder.open_session("before")
+    for number in range(5, 8):
+        await recorder.say(str(number), session=session, alternatives=["other"])
+        recorder.clock.now += 1_000
+
+    found, many = await statements_of(recorder, stored_chats.listed, ListChatsRequest(), {})
+    _, one = await statements_of(recorder, stored_chats.listed, ListChatsRequest(limit=1), {})
+
+    assert many == one
+    assert [texts(chat.messages) for chat in found] == [[str(number)] for number in range(7, -1, -1)]
+    assert [texts(chat.output) for chat in found] == [[f"re: {number}", "other"] for number in range(7, 4, -1)] + [
+        [f"re: {number}"] for number in range(4, -1, -1)]
+
+
+async def test_page_of_sessions_takes_as_many_statements_as_one_session_and_shows_what_each_costs(recorder):
+    for number in range(4):
+        session = await recorder.open_session(name=str(number))
+        for _ in range(number):
+            await recorder.say("a", session=session)
+        recorder.clock.now += 1_000
+
+    found, many = await statements_of(recorder, stored_sessions.listed, ListSessionsRequest(), {})
+    _, one = await statements_of(recorder, stored_sessions.listed, ListSessionsRequest(limit=1), {})
+
+    assert many == one
+    assert [session.cost for session in found] == [0.75, 0.5, 0.25, 0]
+    assert [[part.prompt_tokens for part in session.costs] for session in found] == [[9], [6], [3], []]
