@@ -15,7 +15,9 @@ from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletionFunctionCall,
     ChatCompletionMessage,
     ChatCompletionToolCall,
+    CompletionTokensDetails,
     CompletionUsage,
+    PromptTokensDetails,
 )
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
@@ -97,8 +99,12 @@ def _session_id(chat: Chat) -> str | None:
 
 
 def _usage(outcome: Outcome) -> CompletionUsage:
-    read, written = outcome.usage.prompt_tokens, outcome.usage.completion_tokens
-    return CompletionUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+    usage = outcome.usage
+    return CompletionUsage(
+        prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached_tokens),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning_tokens))
 
 
 def _message(messages: Sequence[Message]) -> ChatCompletionMessage:

@@ -284,8 +284,8 @@ def _given(request: CreateResponseRequest, name: str, otherwise: float) -> float
 
 def _fill_defaults(response: Response) -> None:
     """What the public schema has where nothing was asked for."""
-    if not response.HasField("tool_choice"):
+    if not response.HasField("tool_choice") or response.tool_choice.HasField("null_value"):
         response.tool_choice.CopyFrom(Value(string_value="auto"))
-    if "format" not in response.text:
+    if not response.text.fields["format"].HasField("struct_value"):
         response.text.get_or_create_struct("format").update({"type": "text"})
     response.metadata.SetInParent()

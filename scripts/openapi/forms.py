@@ -257,7 +257,10 @@ ADDED: dict[str, dict[str, Schema]] = {
     "ChatCompletionChunkChoice": {"logprobs": _NULL},
     "ResponseContentPart": {"annotations": _EMPTY_ARRAY, "logprobs": _EMPTY_ARRAY},
     "ResponseStreamEvent": {"logprobs": _EMPTY_ARRAY, "param": _NULL},
-    "CompletionUsage": {"prompt_tokens_details": _OBJECT, "completion_tokens_details": _OBJECT},
+    "PromptTokensDetails": {"audio_tokens": {"const": 0}},
+    "CompletionTokensDetails": {
+        "audio_tokens": {"const": 0}, "accepted_prediction_tokens": {"const": 0},
+        "rejected_prediction_tokens": {"const": 0}},
 }
 """Members that the forms of OpenAI have and our messages have not."""
 

@@ -18,6 +18,7 @@ _TYPES = FieldDescriptorProto
 _SCALARS: dict[int, Schema] = {
     _TYPES.TYPE_STRING: {"type": "string"}, _TYPES.TYPE_BOOL: {"type": "boolean"}, _TYPES.TYPE_DOUBLE: {"type": "number"},
     _TYPES.TYPE_INT32: {"type": "integer", "minimum": -2**31, "maximum": 2**31 - 1},
+    _TYPES.TYPE_INT64: {"type": "integer", "minimum": -2**63, "maximum": 2**63 - 1},
     _TYPES.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}}
 _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Value": {}, "google.protobuf.Struct": {"type": "object"},

@@ -34,7 +34,7 @@ _MOST_TRIES = 32
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop", "end_turn": "stop", "eos": "stop", "stop_sequence": "stop",
-    "length": "length", "max_tokens": "length",
+    "length": "length", "max_tokens": "length", "model_length": "length",
     "tool_calls": "tool_calls", "function_call": "tool_calls", "tool_use": "tool_calls",
     "content_filter": "content_filter", "safety": "content_filter",
 }  # fmt: skip

@@ -77,6 +77,8 @@ def _chunk_choice(choice: ChatCompletionChunkChoice) -> dict[str, Any]:
 
 
 def _usage(usage: CompletionUsage) -> dict[str, Any]:
-    return {**to_json(usage), "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0,
-                                          "rejected_prediction_tokens": 0}}
+    json = to_json(usage)
+    json["prompt_tokens_details"]["audio_tokens"] = 0
+    json["completion_tokens_details"] |= {
+        "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
+    return json

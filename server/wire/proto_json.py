@@ -52,7 +52,7 @@ def _converter(field: FieldDescriptor) -> Callable[[Any], Any] | None:
         return _SPECIAL.get(field.message_type.full_name, to_json)
     if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
         return _number
-    return None
+    return str if field.type == FieldDescriptor.TYPE_INT64 else None
 
 
 def _number(value: float) -> int | float:

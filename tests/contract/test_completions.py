@@ -1,11 +1,13 @@
 """The completions door (seed 002): OpenAI-compatible chat completions of one assistant, with sessions."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, read
+from tests.upstream import OpenAIUpstream, chunk, openai_stream, usage_chunk
 
 # The two requests of seed 002.
 SAMPLE, TEMPLATE = json.loads((Path(__file__).parent.parent / "golden" / "completion_requests.json").read_text())
@@ -132,7 +134,8 @@ async def test_first_of_several_answers_is_what_a_session_goes_on_from(door, org
 
 
 @pytest.mark.parametrize(("seed", "fingerprint"), [(None, "fp_offline"), (0, "fp_offline_0"), (7, "fp_offline_7"),
-                                                   (-(2**31), "fp_offline_-2147483648")])
+                                                   (-(2**31), "fp_offline_-2147483648"),
+                                                   (2**31, "fp_offline_2147483648"), (2**63 - 1, f"fp_offline_{2**63 - 1}")])
 async def test_seed_reaches_the_model(door, org, seed, fingerprint):
     given = {} if seed is None else {"seed": seed}
     call = {"agent_id": org.assistant_id, "messages": user("x"), **given}
@@ -416,3 +419,38 @@ async def test_other_errors_are_read_by_fastapi_and_openai_clients(http, org, me
     assert answer.status_code == status
     assert body == {"detail": body["detail"],
                     "error": {"message": body["detail"], "type": kind, "param": None, "code": code}}
+
+
+# --- what providers say -----------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def asking(door, *events, provider="custom-llm"):
+    """The id of an assistant whose model answers so."""
+    async with OpenAIUpstream(openai_stream(*events)) as upstream:
+        yield (await door.create_assistant(document={
+            "model": {"provider": provider, "url": upstream.base_url, "model": "m"},
+            "credentials": [{"provider": provider, "apiKey": "k"}]}))["id"]
+
+
+async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(door):
+    events = chunk({"content": "a long answer"}), chunk(finish="model_length"), usage_chunk(3, 2)
+    async with asking(door, *events, provider="mistral") as agent_id:
+        completion = await door.create_completion(agent_id=agent_id, messages=user("x"))
+        response = await door.create_response(input="x", assistantId=agent_id)
+
+    assert (said(completion), completion["choices"][0]["finish_reason"]) == (["a long answer"], "length")
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+
+
+async def test_usage_tells_what_was_cached_and_what_was_reasoned(door):
+    usage = usage_chunk(30, 20, prompt_tokens_details={"cached_tokens": 24},
+                        completion_tokens_details={"reasoning_tokens": 16})
+    async with asking(door, chunk({"content": "a"}), chunk(finish="stop"), usage) as agent_id:
+        call = {"agent_id": agent_id, "messages": user("x")}
+        whole = await door.create_completion(**call)
+        streamed = await read(door.stream_completion(**call, stream_options={"include_usage": True}))
+
+    for told in (whole["usage"], streamed.events[-1]["usage"]):
+        assert (told["total_tokens"], told["prompt_tokens_details"]["cached_tokens"],
+                told["completion_tokens_details"]["reasoning_tokens"]) == (50, 24, 16)

@@ -168,7 +168,7 @@ async def test_numbers_are_doubles(http, org, value):
     ("/chat", {"input": "x", "name": 1.5}),
     ("/session", {"expirationSeconds": "soon"}),
     (COMPLETIONS, {"messages": [{"role": "user", "content": "x"}], "n": 1.5}),
-    (COMPLETIONS, {"messages": [{"role": "user", "content": "x"}], "seed": 2**31}),
+    (COMPLETIONS, {"messages": [{"role": "user", "content": "x"}], "seed": 2**63}),
     (COMPLETIONS, {"messages": {"role": "user"}}),
 ])
 async def test_member_of_another_type_is_refused(http, org, path, body):

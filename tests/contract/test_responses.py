@@ -94,6 +94,23 @@ async def test_what_was_asked_for_is_echoed(door, org):
     assert response["usage"]["input_tokens"] == 15  # the instructions were read
 
 
+@pytest.mark.parametrize("member", ["tool_choice", "tools", "text", "metadata", "truncation", "temperature",
+                                    "top_p", "parallel_tool_calls", "store", "service_tier", "background", "top_logprobs"])
+async def test_null_is_answered_as_what_is_left_out(door, org, member):
+    asked = {"input": "x", "assistantId": org.assistant_id}
+
+    left_out = await door.create_response(**asked)
+    given = await door.create_response(**asked, **{member: None})
+
+    assert given[member] == left_out[member] is not None
+
+
+async def test_null_format_is_answered_as_text(door, org):
+    response = await door.create_response(input="x", assistantId=org.assistant_id, text={"format": None})
+
+    assert response["text"] == {"format": {"type": "text"}}
+
+
 @pytest.mark.parametrize("instructions", ["My name is Ada.", [{"role": "developer", "content": "My name is Ada."}]],
                          ids=["string", "array"])
 async def test_instructions_hold_for_one_exchange_only(door, org, instructions):
