@@ -199,19 +199,22 @@ class Agents:
         """The stored assistant of an id in a path. Raises NotFound, also for what is no id."""
         return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(assistant_id)))
 
-    async def by_model(self, caller: Caller, model: str) -> Agent | None:
+    async def by_model(self, caller: Caller, model: str, overrides: dict[str, Any] | None = None) -> Agent | None:
         """The stored assistant whose id or name `model` is."""
         if parse_id(model):
             try:
-                return await self.in_path(caller, model)
+                return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(model)), overrides)
             except NotFound:
                 return None
         document = await self._store.assistants.find(caller.org_id, model)
-        return await self._of(caller, document) if document else None
+        return await self._of(caller, document, overrides) if document else None
 
     async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
-                    overrides: dict[str, Any] | None = None) -> Agent:
-        """Who answered in a stored Chat or Session. Raises FailedPrecondition when that assistant is gone."""
+                    overrides: dict[str, Any] | None = None) -> Agent | None:
+        """Who answered in a stored Chat or Session; None when it names nobody.
+
+        Raises FailedPrecondition when that assistant is gone.
+        """
         overrides = overrides or _document(record, "assistant_overrides")
         private = private or {}
         try:
@@ -226,7 +229,7 @@ class Agents:
                 return await self.stored(caller, record.assistant_id, overrides)
         except NotFound:
             raise FailedPrecondition("the assistant of this conversation was deleted; begin a new one") from None
-        return Agent(NOBODY, overrides=overrides)
+        return None
 
     async def _of(self, caller: Caller, document: Document, overrides: dict[str, Any] | None = None) -> Agent:
         member = await self._member(caller, self._settings_of(document))
@@ -346,4 +349,4 @@ def _document(record: Any, name: str) -> dict[str, Any] | None:
 
 
 NOBODY = Member(AssistantSettings.of({}))
-"""Who answers where nobody is named: the offline model, told nothing."""
+"""Who a session is made with when nobody is named. It answers nothing."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from google.protobuf.struct_pb2 import Struct, Value
 
@@ -17,7 +17,7 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
 from server.agents import Agent, Agents
 from server.clock import Clock, timestamp
-from server.errors import FailedPrecondition, InvalidArgument, NotFound
+from server.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.exchange import Carriage, Options, Turn
 from server.ids import new_id
 from server.inputs import body_id
@@ -45,7 +45,7 @@ class Turns:
                          previous_field: str, agent: Agent | None = None, options: Options | None = None,
                          instructions: Sequence[Message] = (), conversation_id: str | None = None,
                          asked: CreateResponseRequest | None = None) -> Turn:
-        """The turn of a CreateChatRequest or CreateResponseRequest. `agent` answers where nothing else names one.
+        """The turn of a CreateChatRequest or CreateResponseRequest. `agent` answers where the request names no other.
 
         A conversation is a session that may have no assistant of its own; then each request names who answers.
 
@@ -61,24 +61,27 @@ class Turns:
             raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {previous_field}")
         if request.HasField("session_id"):
             session = await self.session(caller, body_id(request.session_id, "sessionId"))
-            return Turn(agent=await self.agent_of(caller, session), session=session, renew=self.renewed,
+            own = await self.agent_in(caller, session)
+            if own is not None and _another(agent, own.assistant_id):
+                raise InvalidArgument.of("model", "names another assistant than that of sessionId: a session belongs to "
+                                                  "one; leave model out, or send the session's id as conversation")
+            return Turn(agent=own or agent or _nobody(), session=session, renew=self.renewed if own else self._joined_again,
                         carriage=_carriage(session.session, transport, said), **common)
         if conversation_id is not None:
-            session = await self.session(caller, body_id(conversation_id, "conversation"))
-            named = await self._agents.named(caller, request) or agent
+            session = await self._conversation(caller, body_id(conversation_id, "conversation"))
+            named = await self._agents.named(caller, request) or _another(agent, session.session.assistant_id)
             return Turn(agent=named or await self.agent_of(caller, session), session=session,
                         renew=self._joined_again if named else self.renewed,
                         carriage=_carriage(session.session, transport, said), **common)
         if previous_id is not None:
-            previous = await self._store.chats.find(caller.scope, body_id(previous_id, previous_field))
+            previous = await self._previous(caller, previous_id, previous_field)
             if not previous.is_over:
                 raise FailedPrecondition(f"{previous_field} names an exchange that is still in progress; wait for its end",
                                          reason="CHAT_IN_PROGRESS")
-            return Turn(agent=await self._going_on(caller, request, previous), previous=previous, **common)
+            return Turn(agent=await self._going_on(caller, request, previous, agent), previous=previous, **common)
         answerer = await self._agents.named(caller, request) or agent
         if answerer is None:
-            raise InvalidArgument.of("assistantId", "must name who answers (or send assistant, squadId, squad, sessionId or "
-                                                    "previousChatId)", rule="required")
+            _nobody()
         if transport is None:
             return Turn(agent=answerer, **common)
         session, new_session = await self._carried(caller, answerer, transport)
@@ -101,7 +104,7 @@ class Turns:
         last = stored.session
         caller = Caller(org_id, key_id, "api")
         goes_on = self._is_open(stored)
-        agent = await self._agents.again(caller, last, stored.private, stored.state if goes_on else None)
+        agent = await self._agents.again(caller, last, stored.private, stored.state if goes_on else None) or _nobody()
         said = Value(string_value=text)
         common: dict[str, Any] = {
             "caller": caller, "agent": agent, "input": said, "said": [Message(role="user", content=said)], "stream": False,
@@ -112,22 +115,43 @@ class Turns:
                                        customer=last.customer)
         return Turn(new_session=new_session, begins=_begins(caller, common["carriage"]), **common)
 
-    async def _going_on(self, caller: Caller, request: Any, previous: StoredChat) -> Agent:
+    async def _previous(self, caller: Caller, chat_id: str, field: str) -> StoredChat:
+        """The chat that a request goes on from. Raises NotFound, as the interface of the field says it."""
+        try:
+            return await self._store.chats.find(caller.scope, body_id(chat_id, field))
+        except NotFound:
+            if field != "previous_response_id":
+                raise
+            raise NotFound("previous_response_id names no response that is there; send the whole conversation as input",
+                           reason="PREVIOUS_RESPONSE_NOT_FOUND",
+                           violations=(Violation(field, "names no response that is there"),)) from None
+
+    async def _conversation(self, caller: Caller, conversation_id: str) -> StoredSession:
+        """As `session`, for who knows it as a conversation."""
+        try:
+            return await self.session(caller, conversation_id, "conversation")
+        except NotFound:
+            raise NotFound("conversation not found", reason="CONVERSATION_NOT_FOUND",
+                           violations=(Violation("conversation", "names no conversation that is there"),)) from None
+
+    async def _going_on(self, caller: Caller, request: Any, previous: StoredChat, agent: Agent | None) -> Agent:
         """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
         state = previous.record.state if previous.record.HasField("state") else None
         if named := await self._agents.named(caller, request, state):
             return named
+        if another := _another(agent, previous.chat.assistant_id):
+            return another
         overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
-        return await self._agents.again(caller, previous.chat, previous.private, state, overrides)
+        return await self._agents.again(caller, previous.chat, previous.private, state, overrides) or _nobody()
 
-    async def session(self, caller: Caller, session_id: str | None) -> StoredSession:
+    async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
         """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over."""
         stored = await self._store.sessions.find(caller.scope, session_id)
         if stored.session.status == "completed":
-            raise FailedPrecondition("the session is completed; begin a new one, or set its status to active",
+            raise FailedPrecondition(f"the {noun} is completed; begin a new one, or set its status to active",
                                      reason="SESSION_COMPLETED")
         if stored.has_expired(self._clock()):
-            raise FailedPrecondition("the session has expired; begin a new one", reason="SESSION_EXPIRED")
+            raise FailedPrecondition(f"the {noun} has expired; begin a new one", reason="SESSION_EXPIRED")
         return stored
 
     async def renewed(self, turn: Turn) -> Turn:
@@ -146,7 +170,11 @@ class Turns:
         return replace(turn, session=session, new_session=None, renew=self._joined_again)
 
     async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
-        """Who answers in a session."""
+        """Who answers in a session. Raises InvalidArgument when it has nobody."""
+        return await self.agent_in(caller, session) or _nobody()
+
+    async def agent_in(self, caller: Caller, session: StoredSession) -> Agent | None:
+        """Who answers in a session; None when each request has to name who does."""
         return await self._agents.again(caller, session.session, session.private, session.state)
 
     def new_session(self, caller: Caller, agent: Agent, *, messages: Sequence[Message] = (), opens: bool = True,
@@ -184,6 +212,17 @@ class Turns:
 
     def _is_open(self, stored: StoredSession) -> bool:
         return stored.is_open and not stored.has_expired(self._clock())
+
+
+def _another(agent: Agent | None, assistant_id: str | None) -> Agent | None:
+    """`agent`, unless it is the assistant that answers anyway, and keeps its overrides then."""
+    return None if agent is None or agent.assistant_id == assistant_id else agent
+
+
+def _nobody() -> NoReturn:
+    """What is said where nobody would answer. The offline model is no exception: an assistant has to name it."""
+    raise InvalidArgument.of("assistantId", "must name who answers (or send assistant, squadId, squad, previousChatId, or "
+                                            "the sessionId of a session that has one)", rule="required")
 
 
 def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[Message]) -> Carriage | None:

@@ -192,7 +192,8 @@ RULES: dict[str, list[Schema]] = {
     "CreateChatRequest": [_one_names_who_answers(_CHAT), _transport(_CHAT)],
     "CreateResponseRequest": [
         _one_names_who_answers(_RESPONSE, ("conversation", "model")), _transport(_RESPONSE),
-        {"anyOf": [_given(without=(name,)) for name in _RESPONSE]}],
+        {"anyOf": [_given(without=(name,)) for name in _RESPONSE]},
+        {"anyOf": [_given(without=("conversation",)), _given(without=("sessionId", *_RESPONSE))]}],
     "CompactResponseRequest": [
         {"anyOf": [_given(name) for name in ("model", "assistantId", "previous_response_id")]},
         {"anyOf": [_given(name) for name in ("input", "previous_response_id")]}],
@@ -222,7 +223,7 @@ CEL: dict[str, Schema | None] = {
         "tool.api_request", "session.one_assistant", "chat.session_or_previous", "chat.session_or_assistant",
         "chat.one_assistant", "chat.session_or_transport", "squad_member.one_assistant", "response.one_previous",
         "response.session_or_previous", "response.session_or_assistant", "response.one_assistant",
-        "response.session_or_transport")),
+        "response.session_or_transport", "response.conversation_alone")),
 }
 """The rules written in CEL, by id: what those of a field say of it; those of a message are in RULES, or HTTP keeps them."""
 

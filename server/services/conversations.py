@@ -30,9 +30,12 @@ from server.items import item_not_found, items_of, items_page, list_of, message_
 from server.json_values import struct_from, to_python
 from server.offload import by_size
 from server.room import Room
+from server.services.nouns import calls
 from server.storage.sessions import Sessions
 from server.streams import Streams
 from server.turns import Turns, stamped
+
+_known_as_conversation = calls("session", "conversation")
 
 
 class ConversationService(ConversationServiceServicer):
@@ -50,14 +53,17 @@ class ConversationService(ConversationServiceServicer):
         await self._sessions.create(new)
         return _conversation(new.session)
 
+    @_known_as_conversation
     async def GetConversation(self, request: GetConversationRequest, context: Any) -> Conversation:
         return _conversation((await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))).session)
 
+    @_known_as_conversation
     async def UpdateConversation(self, request: UpdateConversationRequest, context: Any) -> Conversation:
         return _conversation(await self._sessions.update(
             current_caller().scope, parse_id(request.conversation_id),
             lambda session: session.metadata.CopyFrom(request.metadata), None))
 
+    @_known_as_conversation
     async def DeleteConversation(self, request: DeleteConversationRequest, context: Any) -> DeletedConversation:
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.conversation_id))).session
@@ -65,26 +71,30 @@ class ConversationService(ConversationServiceServicer):
         await self._sessions.delete(scope, session.id)
         return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
 
+    @_known_as_conversation
     async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
         caller, messages = current_caller(), stamped(await _said(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
-            await check_said(caller, await self._turns.agent_of(caller, stored), messages, "items")
+            await check_said(caller, await self._turns.agent_in(caller, stored) or Agent(NOBODY), messages, "items")
         self._room.take(caller, messages)
         await self._sessions.append(caller.scope, parse_id(request.conversation_id), messages,
                                     self._room.conversation)
         return list_of(items_of(messages))
 
+    @_known_as_conversation
     async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:
         page = page_of(request)
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
         messages, has_more = await self._sessions.page(stored, page.after_message, page.ascending, page.limit)
         return items_page(messages, page, has_more=has_more)
 
+    @_known_as_conversation
     async def GetItem(self, request: GetItemRequest, context: Any) -> Struct:
         found = await self._message(request)
         return next(struct_from(item) for item in items_of([found]) if item["id"] == request.item_id)
 
+    @_known_as_conversation
     async def DeleteItem(self, request: DeleteItemRequest, context: Any) -> Conversation:
         gone = await self._message(request)
         return _conversation(await self._sessions.remove(

@@ -37,6 +37,7 @@ from server.json_values import to_python
 from server.offload import by_size
 from server.replay import DELETED
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
+from server.services.nouns import calls
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
@@ -47,7 +48,10 @@ from server.wire import responses as wire
 from server.wire import sse
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
-_NAMES = ("assistant_id", "assistant", "squad_id", "squad", "session_id", "previous_chat_id", "previous_response_id")
+_NAMES = ("assistant_id", "assistant", "squad_id", "squad")
+_GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
+
+_known_as_response = calls("chat", "response")
 
 
 class ResponseService(ResponseServiceServicer):
@@ -69,9 +73,11 @@ class ResponseService(ResponseServiceServicer):
         response = response_of(request, outcome.chat, outcome.model, temperature=turn.agent.settings.temperature)
         return complete(response, outcome.chat, outcome)
 
+    @_known_as_response
     async def GetResponse(self, request: GetResponseRequest, context: Any) -> Response:
         return _response_of(await self._happening(request.response_id))
 
+    @_known_as_response
     async def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
         async with self._reading(request.response_id) as happening:
             events = ResponseEvents(happening.request, None)
@@ -80,6 +86,7 @@ class ResponseService(ResponseServiceServicer):
                     await self._streams.share.take()
                     await context.write(event)
 
+    @_known_as_response
     async def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
         if not request.stream:
             await context.write(wire.response_body(_response_of(await self._happening(request.response_id))))
@@ -92,6 +99,7 @@ class ResponseService(ResponseServiceServicer):
                     await context.write(HttpBody(content_type="text/event-stream", data=frames))
         await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
 
+    @_known_as_response
     async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.response_id))
@@ -99,6 +107,7 @@ class ResponseService(ResponseServiceServicer):
         await self._chats.delete(scope, stored.id)
         return DeletedResponse(id=f"resp_{hex_of(stored.id)}", object="response", deleted=True)
 
+    @_known_as_response
     async def CancelResponse(self, request: CancelResponseRequest, context: Any) -> Response:
         scope = current_caller().scope
         await self._streams.cancel(scope, (await self._chats.find(scope, parse_id(request.response_id))).id)
@@ -120,6 +129,7 @@ class ResponseService(ResponseServiceServicer):
             raise outcome.error
         return compacted_of(outcome)
 
+    @_known_as_response
     async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         page = page_of(request)
@@ -180,17 +190,23 @@ class ResponseService(ResponseServiceServicer):
         return turn
 
     async def _named_by_model(self, caller: Caller, request: CreateResponseRequest) -> Agent | None:
-        """Who `model` names, where nothing else does. Under `/v1` a model that is no assistant does not exist."""
+        """Who `model` names, where no other member does. Under `/v1` a model that is no assistant does not exist.
+
+        Elsewhere it says nothing where something is continued: the OpenAI SDKs have to send a model.
+        """
         if any(request.HasField(name) for name in _NAMES) or not request.model:
             return None
-        agent = await self._agents.by_model(caller, request.model)
-        if agent is None and (current_call().http_path or "").startswith("/v1/"):
+        overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
+        agent = await self._agents.by_model(caller, request.model, overrides)
+        if agent is not None:
+            return agent
+        if (current_call().http_path or "").startswith("/v1/"):
             raise model_not_found(request.model)
-        if agent is None:
-            raise InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
-                                  "extra_body={'assistantId': …}), or an assistant's id or name as model",
-                                  violations=(Violation("model", "is not an assistant's id or name"),))
-        return agent
+        if any(_is_given(request, name) for name in _GOES_ON):
+            return None
+        raise InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
+                              "extra_body={'assistantId': …}), or an assistant's id or name as model",
+                              violations=(Violation("model", "is not an assistant's id or name"),))
 
 
 def _said(request: CreateResponseRequest, *, may_be_empty: bool) -> list[Message]:
@@ -278,6 +294,11 @@ def _options(request: CreateResponseRequest) -> Options:
         tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
         response_format=_response_format(request),
         reasoning_effort=_text(to_python(request.reasoning).get("effort")))
+
+
+def _is_given(request: CreateResponseRequest, name: str) -> bool:
+    """Whether a member is sent, and not as null."""
+    return request.HasField(name) and not (name == "conversation" and request.conversation.HasField("null_value"))
 
 
 def _given(request: CreateResponseRequest, name: str) -> Any:

@@ -280,7 +280,7 @@ async def test_model_beside_an_assistant_is_ignored(door, org):
     assert (said(response), response["model"]) == ("You said: x", "offline-1")
 
 
-async def test_model_beside_a_previous_response_is_ignored(door, org):
+async def test_model_that_is_no_assistant_is_ignored_beside_a_previous_response(door, org):
     first = await door.create_response(input="x", assistantId=org.assistant_id)
 
     assert said(await door.create_response(input="y", model="gpt-4o", previous_response_id=first["id"])) == "You said: y"
@@ -298,6 +298,90 @@ async def test_model_that_is_no_assistant_is_told_what_to_send(door, other_org):
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
+async def test_assistant_that_model_names_goes_on_from_a_response(door, org, by):
+    first = await door.create_response(input="x", assistantId=org.assistant_id)
+
+    second = await door.create_response(input=WHO, model=(await _ada(door))[by], previous_response_id=first["id"])
+
+    assert said(second) == "Your name is Ada."
+    assert [one["content"] for one in (await door.get_chat(id=bare(second["id"])))["messages"]] == ["x", "You said: x", WHO]
+
+
+async def test_overrides_hold_where_model_names_who_answers_and_who_answered(door):
+    named = await door.create_assistant(
+        document={"name": "named", "model": {"provider": "offline", "model": "offline-1",
+                                             "systemPrompt": "My name is {{who}}."}})
+    first = await door.create_response(input=WHO, model="named", assistantOverrides={"variableValues": {"who": "Ada"}})
+
+    second = await door.create_response(input=WHO, model=named["id"], previous_response_id=first["id"])
+
+    assert (said(first), said(second)) == ("Your name is Ada.", "Your name is Ada.")
+
+
+async def test_model_that_names_another_assistant_than_the_session_is_refused(door, org):
+    session = await door.create_session(assistantId=org.assistant_id)
+
+    with pytest.raises(CallError) as refused:
+        await door.create_response(input="x", model=(await _ada(door))["id"], sessionId=session["id"])
+
+    assert (refused.value.status, "model names another assistant" in refused.value.text) == (400, True)
+    assert said(await door.create_response(input="x", model=org.assistant_id, sessionId=session["id"])) == "You said: x"
+
+
+@pytest.mark.parametrize("member", ["previous_response_id", "previousChatId", "sessionId"])
+async def test_conversation_excludes_what_else_is_continued(door, org, member):
+    conversation = await door.create_session()
+
+    with pytest.raises(CallError) as refused:
+        await door.create_response(input="x", assistantId=org.assistant_id, conversation=conversation["id"],
+                                   **{member: UNKNOWN_ID})
+
+    assert refused.value.status == 400
+    assert all(name in refused.value.text for name in ("conversation", member))
+    assert (await door.get_session(id=conversation["id"]))["messages"] == []
+
+
+async def test_null_conversation_is_none(door, org):
+    first = await door.create_response(input="x", assistantId=org.assistant_id, conversation=None)
+
+    assert said(await door.create_response(input="y", conversation=None, previous_response_id=first["id"])) == "You said: y"
+
+
+async def test_nobody_answers_in_a_conversation_unless_the_request_names_who(door, org):
+    conversation = await door.create_session()
+
+    with pytest.raises(CallError) as refused:
+        await door.create_response(input="x", conversation=conversation["id"])
+    named = await door.create_response(input="x", model=org.assistant_id, conversation={"id": conversation["id"]})
+
+    assert (refused.value.status, "assistantId" in refused.value.text) == (400, True)
+    assert said(named) == "You said: x"
+    assert len((await door.get_session(id=conversation["id"]))["messages"]) == 2
+
+
+async def test_previous_response_that_is_not_there_is_told_as_clients_know_it(door, http, org):
+    with pytest.raises(CallError) as refused:
+        await door.create_response(input="x", previous_response_id=UNKNOWN_ID)
+    answer = await http.post("/v1/responses", headers=org.bearer, json={
+        "model": org.assistant_id, "input": "x", "previous_response_id": "resp_" + "0" * 32})
+
+    assert refused.value.status == 404
+    assert (answer.status_code, {**answer.json()["error"], "message": None}) == (404, {
+        "message": None, "type": "not_found_error", "param": "previous_response_id", "code": "previous_response_not_found"})
+
+
+async def test_records_that_are_not_there_have_the_names_of_this_interface(http, org):
+    chained = await http.post("/v1/responses", headers=org.bearer, json={
+        "model": org.assistant_id, "input": "x", "conversation": UNKNOWN_ID})
+    read = [await http.get(f"/v1/{path}", headers=org.bearer) for path in (
+        f"conversations/{UNKNOWN_ID}", f"conversations/{UNKNOWN_ID}/items", f"conversations/{UNKNOWN_ID}/items/msg_1",
+        f"responses/{UNKNOWN_ID}", f"responses/{UNKNOWN_ID}/input_items")]
+
+    assert [(one.status_code, one.json()["error"]["message"], one.json()["error"]["code"]) for one in (chained, *read)] == [
+        (404, f"{noun} not found", f"{noun}_not_found") for noun in ("conversation",) * 4 + ("response",) * 2]
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
 async def test_v1_model_names_an_assistant(rest, http, org, by):
     ada = await _ada(rest)
 
@@ -306,9 +390,14 @@ async def test_v1_model_names_an_assistant(rest, http, org, by):
     assert (answer.status_code, said(answer.json())) == (200, "Your name is Ada.")
 
 
+@pytest.mark.parametrize("goes_on", [False, True], ids=["alone", "beside previous_response_id"])
 @pytest.mark.parametrize("model", ["gpt-4o", UNKNOWN_ID])
-async def test_v1_model_that_is_no_assistant_does_not_exist(http, org, model):
-    answer = await http.post("/v1/responses", json={"model": model, "input": "x"}, headers=org.bearer)
+async def test_v1_model_that_is_no_assistant_does_not_exist(rest, http, org, model, goes_on):
+    body = {"model": model, "input": "x"}
+    if goes_on:
+        body["previous_response_id"] = (await rest.create_response(input="x", assistantId=org.assistant_id))["id"]
+
+    answer = await http.post("/v1/responses", json=body, headers=org.bearer)
 
     assert (answer.status_code, answer.json()) == (404, {"error": {
         "message": f"The model '{model}' does not exist; send the id or the name of an assistant.",

@@ -67,12 +67,15 @@ async def test_session_keeps_what_it_was_made_with(door):
     assert await door.get_session(id=session["id"]) == session
 
 
-async def test_session_without_an_assistant_is_answered_by_the_default_model(door):
+async def test_nobody_answers_in_a_session_without_an_assistant(door):
     session = await door.create_session()
 
-    chat = await door.create_chat(input="x", sessionId=session["id"])
+    for ask in (door.create_chat, door.create_response):
+        with pytest.raises(CallError) as refused:
+            await ask(input="x", sessionId=session["id"])
+        assert (refused.value.status, "assistantId" in refused.value.text) == (400, True)
 
-    assert chat["output"][0]["content"] == "You said: x"
+    assert (await door.get_session(id=session["id"]))["messages"] == []
 
 
 async def test_session_of_a_squad_is_answered_by_its_first_member(door):
