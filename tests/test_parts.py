@@ -180,6 +180,7 @@ async def test_image_in_a_tools_result_reaches_anthropic(providers) -> None:
     assert [block["type"] for block in result["content"]] == ["image"]
 
 
+CALL = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
 LOST = {"role": "tool", "tool_call_id": "c", "content": [IMAGE]}
 
 
@@ -201,7 +202,7 @@ LOST = {"role": "tool", "tool_call_id": "c", "content": [IMAGE]}
 async def test_part_that_a_provider_cannot_take_is_named(providers, provider: str, message: dict, problem: str,
                                                          stream: bool) -> None:
     http, org, upstreams = providers
-    body = {**model(provider), "input": [{"role": "user", "content": "Hi"}, message], "stream": stream}
+    body = {**model(provider), "input": [{"role": "user", "content": "Hi"}, CALL, message], "stream": stream}
     answer = await http.post("/chat", headers=org.bearer, json=body)
 
     assert answer.status_code == 400
