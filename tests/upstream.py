@@ -3,7 +3,8 @@
     async with OpenAIUpstream([rate_limited(), openai_text("Hello")]) as upstream:
         ...  # call upstream.base_url, then look at upstream.requests
 
-Answers are used in turn, the last one again and again. Speaks HTTP/1.1 as far as the SDKs do; does not check requests.
+Answers are used in turn, the last one again and again. Speaks HTTP/1.1 as far as the SDKs do. Messages that a real provider
+would refuse (`strict.py`) are answered with its 400 instead.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from tests.strict import flaw_in_completion, flaw_in_messages, flaw_in_mistral
 
 CUT = object()
 """Closes the connection in the middle of the answer."""
@@ -51,13 +54,18 @@ class Request:
 
 
 class Upstream:
-    """A scripted server. `requests` has what arrived, `disconnected` is set once a client left before its answer's end."""
+    """A scripted server.
+
+    `requests` has what arrived, `flaws` what of it was refused and why, `disconnected` is set once a client left before its
+    answer's end.
+    """
 
     prefix = ""
 
     def __init__(self, answers: Answer | Iterable[Answer]) -> None:
         self._answers = [answers] if isinstance(answers, Answer) else list(answers)
         self.requests: list[Request] = []
+        self.flaws: list[str] = []
         self.received = asyncio.Event()
         self.disconnected = asyncio.Event()
         self.connections = 0
@@ -70,6 +78,10 @@ class Upstream:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self.prefix}"
+
+    def flaw_in(self, request: Request) -> str | None:
+        """Why a real server would refuse the request."""
+        return None
 
     async def arrived(self, count: int) -> list[Request]:
         """The first requests, once there are that many."""
@@ -100,6 +112,9 @@ class Upstream:
                 self.requests.append(request)
                 self.received.set()
                 answer = self._answers[min(len(self.requests), len(self._answers)) - 1]
+                if flaw := self.flaw_in(request):
+                    self.flaws.append(flaw)
+                    answer = failure(400, {"error": {"type": "invalid_request_error", "message": flaw}})
                 if not await self._send(answer, reader, writer):
                     break
         except asyncio.CancelledError:
@@ -148,9 +163,24 @@ class OpenAIUpstream(Upstream):
 
     prefix = "/v1"
 
+    def flaw_in(self, request: Request) -> str | None:
+        return flaw_in_completion(request.body)
+
+
+class MistralUpstream(Upstream):
+    """A stand-in for Mistral, which is stricter than others."""
+
+    prefix = "/v1"
+
+    def flaw_in(self, request: Request) -> str | None:
+        return flaw_in_mistral(request.body)
+
 
 class AnthropicUpstream(Upstream):
     """A stand-in for a server that speaks Anthropic's messages."""
+
+    def flaw_in(self, request: Request) -> str | None:
+        return flaw_in_messages(request.body)
 
 
 def sse(*events: Any, event_names: bool = False) -> list[Any]:
