@@ -3,6 +3,7 @@
 Checks shape, names the place of what is wrong, and keeps content as it was sent. Runs nothing and stores nothing.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,18 @@ INSTRUCTING = ("system", "developer")
 """The roles whose messages instruct the model."""
 COMPACTIONS = ("compaction", "compaction_summary")
 """The types of items that come back as such a message."""
+PASSED_OVER = frozenset({
+    "reasoning", "file_search_call", "web_search_call", "code_interpreter_call", "image_generation_call", "computer_call",
+    "computer_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "tool_search_call",
+    "tool_search_output", "additional_tools"})
+"""The types of items that no model here has a use for: another provider's thoughts, its hosted tools and their screens."""
+_CALLS = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action",
+          "apply_patch_call": "operation"}
+"""The calls of tools that are no functions, and the member that has their arguments. They are said as calls of functions."""
+_OUTPUTS = frozenset({"custom_tool_call_output", "local_shell_call_output", "shell_call_output",
+                      "apply_patch_call_output"})
+_ITEM_TYPES = ("message", "function_call", "function_call_output", "mcp_call", *_CALLS, *sorted(_OUTPUTS), *COMPACTIONS,
+               "item_reference", *sorted(PASSED_OVER))
 _MOST_MESSAGES = 10_000
 _MOST_TOOLS = 128
 """As many as a request may offer."""
@@ -30,7 +43,7 @@ _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
 
-def parse_input(value: Value, field: str = "input") -> list[Message]:
+def parse_input(value: Value, field: str = "input", *, may_be_empty: bool = False) -> list[Message]:
     """The messages in `value`: a string is what the user says, an array is messages or Responses input items.
 
     Raises InvalidArgument naming the place, such as `input[0].role`.
@@ -43,26 +56,33 @@ def parse_input(value: Value, field: str = "input") -> list[Message]:
     if kind != "list_value":
         raise InvalidArgument.of(field, "must be a string or an array of messages")
     _check_count(len(value.list_value.values), field)
-    return parse_messages(to_python(value), field)
+    return parse_messages(to_python(value), field, may_be_empty=may_be_empty)
 
 
 def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) -> list[Message]:
-    """The messages in an array. Raises InvalidArgument naming the place."""
+    """The messages in an array; items that no model here has a use for are passed over.
+
+    Raises InvalidArgument naming the place.
+    """
     if not items and not may_be_empty:
         raise InvalidArgument.of(field, "must hold at least one message")
     _check_count(len(items), field)
     messages: list[Message] = []
     calling = False
     for index, item in enumerate(items):
+        if _type_of(item) in PASSED_OVER:
+            continue
         found = _messages(item, f"{field}[{index}]")
-        calls = isinstance(item, dict) and item.get("type") == "function_call"
+        for message in found:
+            _check_size(message, f"{field}[{index}]")
+        calls = _type_of(item) == "function_call" or _type_of(item) in _CALLS
         if calls and calling:  # items of one answer; providers want every call of it in one message
             messages[-1].tool_calls.list_value.values.extend(found[0].tool_calls.list_value.values)
         else:
             messages += found
         calling = calls
-    for index, message in enumerate(messages):
-        _check_size(message, f"{field}[{index}]")
+    if not messages and not may_be_empty:
+        raise InvalidArgument.of(field, "must hold something that is said: items of the types it has are passed over")
     return messages
 
 
@@ -179,7 +199,7 @@ def body_id(text: str, field: str) -> str:
 
 def _messages(item: Any, field: str) -> list[Message]:
     """The message of an item; of a call that a server ran (an item of an earlier answer), the call and its result."""
-    if isinstance(item, dict) and item.get("type") == "mcp_call":
+    if _type_of(item) == "mcp_call":
         call = {**item, "call_id": item.get("id")}
         output = item["output"] if isinstance(item.get("output"), str) else ""
         return [_function_call(call, field), _function_call_output({**call, "output": output}, field)]
@@ -193,10 +213,16 @@ def _message(item: Any, field: str) -> Message:
         return _function_call(item, field)
     if item.get("type") == "function_call_output":
         return _function_call_output(item, field)
-    if item.get("type") in COMPACTIONS:
+    kind = _type_of(item)
+    if kind in COMPACTIONS:
         return _compaction(item, field)
+    if kind in _CALLS:
+        return _function_call(_as_function_call(item, kind), field)
+    if kind in _OUTPUTS:
+        return _function_call_output(_as_function_output(item), field)
     role = item.get("role")
     if role not in ROLES:
+        _check_type(item, field)
         raise InvalidArgument.of(f"{field}.role", f"must be one of {', '.join(ROLES)}")
     message = Message(role=role)
     content = item.get("content", item.get("message"))
@@ -206,6 +232,37 @@ def _message(item: Any, field: str) -> Message:
         raise InvalidArgument.of(f"{field}.content", "must be a string or an array of parts")
     _copy_extras(item, message, field)
     return message
+
+
+def _type_of(item: Any) -> str | None:
+    kind = item.get("type") if isinstance(item, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _check_type(item: dict[str, Any], field: str) -> None:
+    """Raises InvalidArgument, naming the type, for an item that is no message and nothing that can be read."""
+    kind = item.get("type")
+    if kind == "item_reference":
+        raise InvalidArgument.of(f"{field}.type", "'item_reference' names an item of an earlier answer, which only POST "
+                                                  "/v1/responses and /chat/responses look up: send the item itself")
+    if kind is not None and kind != "message":
+        raise InvalidArgument.of(f"{field}.type", f"'{str(kind)[:40]}' is no type of an item that can be sent: use one of "
+                                                  f"{', '.join(_ITEM_TYPES)}, or leave the item out")
+
+
+def _as_function_call(item: dict[str, Any], kind: str) -> dict[str, Any]:
+    """A call of a tool that is no function, as the call of a function of that name."""
+    member = _CALLS[kind]
+    return {"call_id": item.get("call_id"), "name": item.get("name") if kind == "custom_tool_call" else kind[:-len("_call")],
+            "arguments": json.dumps({member: item.get(member)}, ensure_ascii=False)}
+
+
+def _as_function_output(item: dict[str, Any]) -> dict[str, Any]:
+    """What such a tool returned; what is no text and no parts of a message is told as JSON."""
+    output = item.get("output")
+    if isinstance(output, list) and not all(isinstance(part, dict) and "type" in part for part in output):
+        output = json.dumps(output, ensure_ascii=False)
+    return {"call_id": item.get("call_id", item.get("id")), "output": "" if output is None else output}
 
 
 def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:

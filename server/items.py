@@ -14,7 +14,7 @@ from server.parts import as_input
 
 _DEFAULT_LIMIT = 20
 _NOT_AFTER = "the item named by `after` is not in this list"
-_ITEM_ID = re.compile(r"(?:msg_|fc_|fco_)([0-9a-f]{32})[0-9a-f]*")
+_ITEM_ID = re.compile(r"(?:msg_|fc_|fco_|mcp_)([0-9a-f]{32})[0-9a-f]*")
 
 
 def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -47,11 +47,16 @@ def item_not_found(message: str = "item not found") -> NotFound:
 
 def message_id_of(item_id: str, otherwise: str = "item not found") -> str:
     """The id of the message that an item is, or is a part of. Raises NotFound for what is no item's id."""
-    match = _ITEM_ID.fullmatch(item_id)
-    message_id = parse_id(match[1]) if match else None
+    message_id = message_of_item(item_id)
     if message_id is None:
         raise item_not_found(otherwise)
     return message_id
+
+
+def message_of_item(item_id: str) -> str | None:
+    """The same; None for what is no item's id."""
+    match = _ITEM_ID.fullmatch(item_id)
+    return parse_id(match[1]) if match else None
 
 
 def items_page(messages: Iterable[Message], page: Page, *, has_more: bool) -> ItemList:

@@ -5,7 +5,7 @@ import pytest
 from generated.parley.v1.message_pb2 import Message
 from server.errors import InvalidArgument
 from server.ids import hex_of, new_id
-from server.inputs import ROLES, body_id, checked_text, parse_input, parse_messages
+from server.inputs import PASSED_OVER, ROLES, body_id, checked_text, parse_input, parse_messages
 from server.json_values import MAX_DEPTH, from_python, struct_from, to_python
 
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -54,6 +54,33 @@ READ = {
     "function call output item of parts": (
         [{"type": "function_call_output", "call_id": "1", "output": [{"type": "input_text", "text": "a"}]}],
         [Message(role="tool", tool_call_id="1", content=from_python([{"type": "input_text", "text": "a"}]))]),
+    "reasoning between two calls of one answer": (
+        [{"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+         {"type": "reasoning", "id": "rs_1", "summary": []},
+         {"type": "function_call", "call_id": "2", "name": "f", "arguments": "{}"}],
+        [Message(role="assistant", tool_calls=from_python([
+            {"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in ("1", "2")]))]),
+    "call of a custom tool and its output": (
+        [{"type": "custom_tool_call", "call_id": "1", "name": "run", "input": "ls"},
+         {"type": "custom_tool_call_output", "call_id": "1", "output": "a.txt"}],
+        [Message(role="assistant", tool_calls=from_python([
+            {"id": "1", "type": "function", "function": {"name": "run", "arguments": '{"input": "ls"}'}}])),
+         Message(role="tool", tool_call_id="1", content=from_python("a.txt"))]),
+    "call of a shell and its output": (
+        [{"type": "shell_call", "call_id": "1", "action": {"commands": ["ls"]}},
+         {"type": "shell_call_output", "call_id": "1", "output": [{"stdout": "a"}]}],
+        [Message(role="assistant", tool_calls=from_python([
+            {"id": "1", "type": "function", "function": {
+                "name": "shell", "arguments": '{"action": {"commands": ["ls"]}}'}}])),
+         Message(role="tool", tool_call_id="1", content=from_python('[{"stdout": "a"}]'))]),
+    "output of a local shell, which names its call by its own id": (
+        [{"type": "local_shell_call", "call_id": "1", "action": {}},
+         {"type": "local_shell_call_output", "id": "1", "output": "a"}],
+        [Message(role="assistant", tool_calls=from_python([
+            {"id": "1", "type": "function", "function": {"name": "local_shell", "arguments": '{"action": {}}'}}])),
+         Message(role="tool", tool_call_id="1", content=from_python("a"))]),
+    **{f"{kind}, which is passed over": ([{"type": kind}, {"role": "user", "content": "a"}], [user("a")])
+       for kind in sorted(PASSED_OVER)},
     "unicode": ("ü 😀 \u202e \ufeff", [user("ü 😀 \u202e \ufeff")]),
 }
 
@@ -90,6 +117,12 @@ REFUSED = {
     "item that is a string": (["a"], "input[0]"),
     "item that is null": ([{"role": "user", "content": "a"}, None], "input[1]"),
     "item that is an array": ([[]], "input[0]"),
+    "unknown type": (message(type="thought", role=None), "input[1].type"),
+    "type that is no string": (message(type=1, role=None), "input[1].type"),
+    "reference where nothing is looked up": ([{"type": "item_reference", "id": "msg_1"}], "input[0].type"),
+    "nothing but what is passed over": ([{"type": "reasoning", "summary": []}], "input"),
+    "call of a custom tool without name": ([{"type": "custom_tool_call", "call_id": "1"}], "input[0].name"),
+    "output of a shell without call_id": ([{"type": "shell_call_output", "output": []}], "input[0].call_id"),
     "no role": ([{"content": "a"}], "input[0].role"),
     "unknown role": (message(role="bot"), "input[1].role"),
     "role that is no string": (message(role=1), "input[1].role"),

@@ -17,8 +17,8 @@ PLAIN = {f"server.{name}" for name in (
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "backlog", "completion_chunks", "context", "costs", "engine", "exchange", "instructing",
-    "knowledge", "reading", "recovery", "replay", "response_events", "room", "rounds", "session_turns", "squads",
-    "stream", "streams", "tools", "transports", "turns", "watching")}
+    "knowledge", "reading", "recovery", "references", "replay", "response_events", "room", "rounds", "session_turns",
+    "squads", "stream", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite", "sqlite_writer")}

@@ -354,6 +354,21 @@ async def test_request_cannot_replace_a_tool_of_the_assistant(http, org):
     assert [item["type"] for item in response["output"]] == ["mcp_call", "message"]
 
 
+async def test_call_that_the_server_ran_is_referenced_with_its_result(http, org):
+    result = json.dumps({"results": [{"toolCallId": "call_offline_0", "result": SHIPPED}]})
+    async with Upstream(ok(result)) as shop:
+        first = (await http.post("/v1/responses", headers=org.bearer, json={
+            "assistant": assistant(webhook(shop)), "input": ASKED})).json()
+    second = (await http.post("/v1/responses", headers=org.bearer, json={
+        "assistantId": org.assistant_id, "input": [
+            *({"type": "item_reference", "id": item["id"]} for item in first["output"]),
+            {"role": "user", "content": "x"}]})).json()
+
+    chat = (await http.get(f"/chat/{second['id']}", headers=org.bearer)).json()
+    assert [(one["role"], one["message"]) for one in chat["messages"]] == [
+        ("assistant", ""), ("tool", SHIPPED), ("assistant", first["output"][1]["content"][0]["text"]), ("user", "x")]
+
+
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 

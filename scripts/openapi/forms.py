@@ -19,7 +19,14 @@ _NULLABLE: Schema = {"type": ["string", "null"]}
 _FUNCTION: dict[str, Schema] = {
     "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "description": {"type": ["string", "null"]},
     "parameters": {"type": ["object", "null"], "description": "A JSON schema."}, "strict": {"type": ["boolean", "null"]}}
-_ITEM_TYPES = ["function_call", "function_call_output", "mcp_call", "compaction", "compaction_summary"]
+_TOOL_CALLS = ["local_shell_call", "shell_call", "apply_patch_call"]
+_TOOL_OUTPUTS = ["custom_tool_call_output", "local_shell_call_output", "shell_call_output", "apply_patch_call_output"]
+_PASSED_OVER = [
+    "reasoning", "file_search_call", "web_search_call", "code_interpreter_call", "image_generation_call", "computer_call",
+    "computer_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "tool_search_call",
+    "tool_search_output", "additional_tools"]
+_ITEM_TYPES = ["function_call", "function_call_output", "mcp_call", "compaction", "compaction_summary", "custom_tool_call",
+               *_TOOL_CALLS, *_TOOL_OUTPUTS, *_PASSED_OVER]
 _TEXT_TYPES = ["text", "input_text", "output_text"]
 
 
@@ -56,7 +63,8 @@ COMPONENTS: dict[str, Schema] = {
     "InputItem": {
         "description": "A message, or an item of the Responses interface.",
         "anyOf": [ref("InputMessage"), ref("InputFunctionCall"), ref("InputFunctionCallOutput"), ref("InputMcpCall"),
-                  ref("InputCompaction")]},
+                  ref("InputCompaction"), ref("InputToolCall"), ref("InputToolCallOutput"), ref("InputPassedOver"),
+                  ref("InputReference")]},
     "InputMessage": {
         "description": "A message. `content` and `message` are two names of what is said; `content` decides.",
         "anyOf": [
@@ -84,6 +92,21 @@ COMPONENTS: dict[str, Schema] = {
         "description": "A call that the server ran itself, as an earlier answer had it.",
         **_object("type id name", type=_type("mcp_call"), id=_STRING, name=_STRING,
                   arguments={"type": ["string", "null"]}, output={})},
+    "InputToolCall": {
+        "description": "A call of a tool that is no function; it is said as the call of a function of that name.",
+        "anyOf": [_object("type call_id name", type=_type("custom_tool_call"), call_id=_STRING, name=_STRING),
+                  _object("type call_id", type=_type(*_TOOL_CALLS), call_id=_STRING)]},
+    "InputToolCallOutput": {
+        "description": "What such a tool returned.",
+        "anyOf": [_object("type call_id", type=_type(*_TOOL_OUTPUTS), call_id=_STRING, output={"type": ["string", "null"]}),
+                  _object("type id", type=_type("local_shell_call_output"), id=_STRING,
+                          output={"type": ["string", "null"]})]},
+    "InputPassedOver": {
+        "description": "An item that no model here has a use for; it is passed over.",
+        **_object("type", type=_type(*_PASSED_OVER))},
+    "InputReference": {
+        "description": "The name of an item of an earlier answer, which is read in its place. Responses only.",
+        **_object("type id", type=_type("item_reference"), id=_SOME_STRING)},
     "InputCompaction": {
         "description": "A summary in place of a context, as the compact method answered it.",
         **_object("type encrypted_content", type=_type("compaction", "compaction_summary"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
@@ -35,6 +36,7 @@ from server.inputs import parse_input, parse_response_format, parse_tool_choice,
 from server.items import items_page, page_of
 from server.json_values import to_python
 from server.offload import by_size
+from server.references import resolved
 from server.replay import DELETED
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
 from server.services.nouns import calls
@@ -177,7 +179,8 @@ class ResponseService(ResponseServiceServicer):
         size = request.ByteSize()
         instructions = await by_size(size, parse_instructions, request)
         _check_stored(request)
-        said = await by_size(size, _said, request, may_be_empty=previous is not None)
+        given = await resolved(self._chats, caller.scope, request.input)
+        said = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=previous is not None), given)
         turn = await self._turns.of_request(
             caller, request, said, instructions=instructions, options=await by_size(size, _options, request),
             agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
@@ -207,13 +210,6 @@ class ResponseService(ResponseServiceServicer):
         raise InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
                               "extra_body={'assistantId': …}), or an assistant's id or name as model",
                               violations=(Violation("model", "is not an assistant's id or name"),))
-
-
-def _said(request: CreateResponseRequest, *, may_be_empty: bool) -> list[Message]:
-    """What is said in the input; nothing may be, where a context is continued."""
-    if may_be_empty and request.input.HasField("list_value") and not request.input.list_value.values:
-        return []
-    return parse_input(request.input)
 
 
 def _response_of(happening: Happening) -> Response:

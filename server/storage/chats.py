@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.outbox import Delivery, Outbox
+from server.storage.said import under
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session, lock_session
 from server.storage.stored_chats import COLUMNS, StoredChat, context, from_row, listed, said, with_messages
@@ -157,6 +158,11 @@ class Chats:
     async def said(self, stored: StoredChat) -> list[Message]:
         """The input of a chat."""
         return await self._database.read(lambda connection: said(connection, stored))
+
+    async def said_under(self, scope: Scope, wanted: Mapping[str, bool],
+                         most_bytes: int) -> dict[str, list[Message]] | None:
+        """Messages by their ids; as `said.under`."""
+        return await self._database.read(lambda connection: under(connection, scope, wanted, most_bytes), long=True)
 
     async def said_from(self, stored: StoredChat, after: str | None, ascending: bool,
                         limit: int) -> tuple[list[Message], bool]:

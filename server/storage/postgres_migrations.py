@@ -325,4 +325,5 @@ MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
     ("first schema", _FIRST.replace("TEXT", _BY_BYTES)),
     ("keys led by org", (OWNERS + _LED_BY_ORG).replace("TEXT", _BY_BYTES)),
     ("secrets hidden", hide_stored_secrets),
-    ("ids of orgs", _IDS_OF_ORGS)]
+    ("ids of orgs", _IDS_OF_ORGS),
+    ("messages by id", "CREATE INDEX messages_by_id ON messages (org_id, substr(body, 1, 38))")]

@@ -24,6 +24,11 @@ def said(response):
     return response["output"][0]["content"][0]["text"]
 
 
+def text_of(message):
+    """The text of a message, in whichever form it was sent."""
+    return message["message"]
+
+
 def bare(prefixed):
     """`resp_<hex>` as the UUID it shows."""
     digits = prefixed.partition("_")[2]
@@ -175,6 +180,109 @@ async def test_input_items_are_taken(door, org, given):
 
     assert said(response) == "You said: hi"
     assert (await door.get_chat(id=bare(response["id"])))["input"] == given
+
+
+# --- items that clients replay ----------------------------------------------------------------------------------------
+
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+
+
+async def test_referenced_message_is_read(door, org):
+    first = await door.create_response(input="My name is Ada", assistantId=org.assistant_id)
+    asked = [{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]
+
+    second = await door.create_response(input=asked, assistantId=org.assistant_id)
+
+    chat = await door.get_chat(id=bare(second["id"]))
+    assert [text_of(one) for one in chat["messages"]] == ["You said: My name is Ada", "x"]
+    assert chat["input"] == asked
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["with its type", "without"])
+async def test_referenced_call_is_answered(door, org, typed):
+    first = await door.create_response(input="look", assistantId=org.assistant_id, tools=[LOOK])
+    [call] = first["output"]
+    reference = {"id": call["id"], **({"type": "item_reference"} if typed else {})}
+
+    second = await door.create_response(assistantId=org.assistant_id, input=[
+        {"role": "user", "content": "look"}, {"type": "item_reference", "id": "rs_0123"}, reference,
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}])
+
+    assert said(second) == "look returned: sunny"
+
+
+async def test_item_of_a_forked_and_of_a_session_is_read(door, org):
+    session = await door.create_session(assistantId=org.assistant_id)
+    root = await door.create_response(input="root", sessionId=session["id"])
+    fork = await door.create_response(input="fork", previous_response_id=root["id"])
+
+    answer = await door.create_response(assistantId=org.assistant_id, input=[
+        *({"type": "item_reference", "id": one["output"][0]["id"]} for one in (root, fork)),
+        {"role": "user", "content": "x"}])
+
+    chat = await door.get_chat(id=bare(answer["id"]))
+    assert [text_of(one) for one in chat["messages"]] == ["You said: root", "You said: fork", "x"]
+
+
+async def test_referenced_item_that_is_not_there_is_named(door, org, other_org):
+    mine = await door.create_response(input="x", assistantId=org.assistant_id)
+    theirs = await door.of(other_org).create_response(input="x", assistantId=other_org.assistant_id)
+    publishable = door.having(org.publishable)
+    unknown = f"msg_{UNKNOWN_ID.replace('-', '')}"
+
+    for asking, missing in ((door, theirs["output"][0]["id"]), (door, unknown), (door, "msg_123"),
+                            (door, mine["output"][0]["id"].replace("msg_", "fc_") + "00"),
+                            (publishable, mine["output"][0]["id"])):
+        with pytest.raises(CallError) as refused:
+            await asking.create_response(assistantId=org.assistant_id, input=[
+                {"role": "user", "content": "x"}, {"type": "item_reference", "id": missing}])
+        assert (refused.value.status, refused.value.text) == (
+            404, "input[1].id names no item that is there: send the item itself")
+
+
+async def test_item_of_a_deleted_response_is_not_there(door, org):
+    first = await door.create_response(input="x", assistantId=org.assistant_id)
+    await door.create_response(input="y", previous_response_id=first["id"])
+    await door.delete_chat(id=bare(first["id"]))
+
+    with pytest.raises(CallError) as refused:
+        await door.create_response(assistantId=org.assistant_id,
+                                   input=[{"type": "item_reference", "id": first["output"][0]["id"]}])
+
+    assert refused.value.status == 404
+
+
+@pytest.mark.parametrize(("item", "named"), [
+    ({"type": "item_reference"}, "input[1].id must be"), ({"type": "item_reference", "id": 1}, "input[1].id must be"),
+    ({"type": "thought", "text": "x"}, "input[1].type 'thought'")])
+async def test_item_that_cannot_be_used_is_named_by_its_type(door, org, item, named):
+    with pytest.raises(CallError) as refused:
+        await door.create_response(assistantId=org.assistant_id, input=[{"role": "user", "content": "x"}, item])
+
+    assert (refused.value.status, refused.value.text[:len(named)]) == (400, named)
+
+
+async def test_item_is_named_once(door, org):
+    first = await door.create_response(input="x", assistantId=org.assistant_id)
+
+    with pytest.raises(CallError) as refused:
+        await door.create_response(assistantId=org.assistant_id,
+                                   input=[{"type": "item_reference", "id": first["output"][0]["id"]}] * 2)
+
+    assert (refused.value.status, refused.value.text) == (
+        400, "input[1].id names the same item as input[0]: send it once")
+
+
+@pytest.mark.parametrize("item", [
+    {"type": "reasoning", "id": "rs_1", "summary": []},
+    {"type": "reasoning", "summary": [], "content": None, "encrypted_content": None, "status": None},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}},
+])
+async def test_item_without_a_use_here_is_passed_over(door, org, item):
+    response = await door.create_response(assistantId=org.assistant_id, input=[
+        {"role": "user", "content": "My name is Ada"}, item, {"role": "user", "content": WHO}])
+
+    assert said(response) == "Your name is Ada."
 
 
 # --- chains and sessions ----------------------------------------------------------------------------------------------

@@ -151,3 +151,25 @@ async def test_session_of_another_org_takes_no_exchange(recorder, store, clock):
         await store.chats.record(stranger.exchange("a", session_id=session.session.id))
 
     assert (await recorder.rows("chats"), await recorder.rows("messages")) == (0, 0)
+
+
+async def test_message_is_found_by_its_id_without_reading_others(recorder):
+    stored = await recorder.say("a")
+    message_id = stored.record.message_id or (await recorder.store.chats.get(recorder.scope, stored.id)).output[0].id
+
+    found = await recorder.store.chats.said_under(recorder.scope, {message_id: False, new_id(): True}, 1_000)
+    too_much = await recorder.store.chats.said_under(recorder.scope, {message_id: False}, 10)
+    elsewhere = await recorder.store.chats.said_under(Scope(recorder.key.org_id, new_id()), {message_id: False}, 1_000)
+
+    assert ({one: texts(messages) for one, messages in found.items()}, too_much, elsewhere) == (
+        {message_id: ["re: a"]}, None, {})
+
+
+async def test_search_for_a_message_by_its_id_uses_its_index(store, engine):
+    if engine != "sqlite":
+        pytest.skip("PostgreSQL reads a small table whole")
+    plan = await store.database.read(lambda connection: connection.execute(
+        "EXPLAIN QUERY PLAN SELECT body FROM messages WHERE org_id = ? AND substr(body, 1, 38) = ?",
+        ["o", b"x"]).fetchall())
+
+    assert "USING INDEX messages_by_id" in plan[0][3]
