@@ -1,31 +1,35 @@
 """Template variables in an assistant's messages: Liquid, one pass, missing values empty.
 
-Values are never expanded again. A text that is not valid Liquid (a prompt that shows code, say) is left as it is, and
-so is one that is too large or would take too much work. Reads no clock: `variables_of` is given the time.
+Values are never expanded again. A mark that is not valid Liquid (of a prompt that shows code, say) is left as it is, and
+so is a text that is too large or would take too much work. `variables_of` is given the time; only `"now" | date` reads the
+clock.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from sys import getsizeof
-from typing import Any
+from typing import Any, TextIO
 
-from liquid import Environment, RenderContext
+from liquid import Environment, Node, RenderContext
 from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import primitive
 from liquid.builtin.expressions.filtered import FilteredExpression
 from liquid.builtin.expressions.path import Path
 from liquid.builtin.expressions.primitive import RangeLiteral
-from liquid.builtin.output import OutputNode
-from liquid.exceptions import LiquidError, ResourceLimitError
+from liquid.builtin.output import Output, OutputNode
+from liquid.builtin.tags.echo_tag import EchoNode, EchoTag
+from liquid.exceptions import LiquidError, LiquidInterrupt, ResourceLimitError
 from liquid.template import BoundTemplate
+from liquid.token import TOKEN_TAG
 from liquid.undefined import UNDEFINED
 
+from server import liquid_filters
 from server.json_values import length_of, size_of
+from server.liquid_filters import printed
+from server.template_marks import is_bounded, mended
 
 MOST_CHARACTERS = 32_768
-_MOST_IN_A_MARK = 2_000
 _MOST_ROUNDS = 10_000
 _MOST_WORK = 500_000
 """About half a second at worst: one is a node of a template rendered, a value read, or 16 characters of one."""
@@ -33,26 +37,32 @@ BRIEF = 2_000
 """Work that the event loop can do, some milliseconds of it at worst."""
 _MARK_WORK = 20
 """What it takes to parse a mark and to render it."""
-_MARK = re.compile(r"\{\{|\{%(?:-?\s*(raw|doc)\s*-?%\})?")
-_END = {"raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"), "doc": re.compile(r"\{%-?\s*enddoc\s*-?%\}")}
+_MENDING_WORK = 60
+"""What it takes to find out whether a mark is at fault, beside its characters."""
 _MOST_PIECES = 16
-_BLANKS = re.compile(r"\s{64}")
 _LINEAR = frozenset({
     "abs", "append", "at_least", "at_most", "base64_decode", "base64_encode", "base64_url_safe_decode",
     "base64_url_safe_encode", "capitalize", "ceil", "compact", "concat", "default", "downcase", "escape", "escape_once",
     "escapejs", "find", "find_index", "first", "floor", "has", "last", "lstrip", "map", "minus", "newline_to_br", "plus",
-    "prepend", "reject", "reverse", "round", "rstrip", "safe", "size", "slice", "sort", "sort_natural", "squish", "strip",
-    "strip_newlines", "sum", "truncate", "truncatewords", "upcase", "url_decode", "url_encode", "where"})
+    "prepend", "raw", "reject", "reverse", "round", "rstrip", "safe", "size", "slice", "sort", "sort_natural", "squish",
+    "strip", "strip_newlines", "sum", "to_integer", "truncate", "truncatewords", "upcase", "url_decode", "url_encode",
+    "where"})
 """Their work is what they read."""
 _MULTIPLYING = frozenset({"replace", "replace_first", "replace_last", "remove", "remove_first", "remove_last", "split",
                           "join", "times", "divided_by", "modulo"})
 """Their work can be what they read times what they are told."""
-_SLOW = {"date": 256}
+_SLOW = {"date": 256, "json": 8, "jsonify": 8, "inspect": 8}
 """How many times as much one character costs as with others."""
 _SQUARING = frozenset({"uniq"})
 """Their work is the square of what they read."""
 FILTERS = _LINEAR | _MULTIPLYING | _SLOW.keys() | _SQUARING
-"""Those whose work is known; others that Liquid has are not offered."""
+"""Those whose work is known. Others pass the value on as it is, as in LiquidJS."""
+_OF_TEXT = frozenset({
+    "append", "base64_decode", "base64_encode", "base64_url_safe_decode", "base64_url_safe_encode", "capitalize", "downcase",
+    "escape", "escape_once", "escapejs", "lstrip", "newline_to_br", "prepend", "remove", "remove_first", "remove_last",
+    "replace", "replace_first", "replace_last", "rstrip", "safe", "split", "squish", "strip", "strip_newlines", "truncate",
+    "truncatewords", "upcase", "url_decode", "url_encode"})
+"""Their values are read as they are printed."""
 TAGS = frozenset({
     "#", "assign", "break", "capture", "case", "comment", "content", "continue", "cycle", "decrement", "doc", "echo", "for",
     "if", "ifchanged", "illegal", "increment", "liquid", "output", "tablerow", "unless"})
@@ -60,7 +70,7 @@ TAGS = frozenset({
 NOT_OFFERED = frozenset({"strip_html", "include", "render"})
 """Filters and tags left out: Python's HTML parser takes the square of an unclosed tag, and there are no other templates."""
 # What a filter raises where its value is not what it expects is not always a LiquidError.
-_UNFIT = (LiquidError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_UNFIT = (LiquidError, LiquidInterrupt, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Allowance:
@@ -91,6 +101,9 @@ def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None 
         if (filled := _filled(text, variables, allowance)) is not None:
             return filled
         template = _parsed(text)
+        if template is None:
+            allowance.spend(marks * _MENDING_WORK + len(text))
+            template = _mended(text)
         return text if template is None else template.fill(variables, allowance)
     except _UNFIT:
         return text
@@ -98,7 +111,8 @@ def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None 
 
 def variables_of(values: Mapping[str, Any], now_ms: int, customer: Any = None, transport: Any = None) -> dict[str, Any]:
     """The caller's `variableValues` beside the built-in variables, which are in UTC; the caller's win."""
-    return {**_of_minute(now_ms // 60_000), "customer": customer or {}, "transport": transport or {}, **values}
+    return {**_of_minute(now_ms // 60_000), "customer": customer or {},
+            "transport": {"conversationType": "chat", **(transport or {})}, **values}
 
 
 @lru_cache(maxsize=2)
@@ -151,28 +165,25 @@ def _pieces_of(text: str) -> list[tuple[str, bool]] | None:
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> "_Template | None":
-    if len(text) > MOST_CHARACTERS or not _MARK.search(text) or not _is_bounded(text):
+    if len(text) > MOST_CHARACTERS or not is_bounded(text):
         return None
+    return _template_of(text)
+
+
+@lru_cache(maxsize=1024)
+def _mended(text: str) -> "_Template | None":
+    """A template with its faulty marks as plain text; None when it is none even so."""
+    if len(text) > MOST_CHARACTERS:
+        return None
+    plain = mended(text, lambda part: _template_of(part) is not None)
+    return _template_of(plain) if is_bounded(plain) else None
+
+
+def _template_of(text: str) -> "_Template | None":
     try:
-        return _environment.from_string(text, matter={"most_nodes": len(text) // 8})
+        return _environment.from_string(text, matter={"most_nodes": len(text) // 8, "text": text})
     except _UNFIT:
         return None
-
-
-def _is_bounded(text: str) -> bool:
-    """Whether every mark is closed, and soon. Others are no Liquid, and the parser's time grows as their square or cube."""
-    at = 0
-    while mark := _MARK.search(text, at):
-        if mark[1]:
-            closing = _END[mark[1]].search(text, mark.end())
-            at = closing.end() if closing else -1
-        else:
-            at = text.find("}}" if mark[0] == "{{" else "%}", mark.end(), mark.end() + _MOST_IN_A_MARK) + 2
-            if at == 1 or _BLANKS.search(text, mark.end(), at):
-                at = -1
-        if at == -1:
-            return False
-    return True
 
 
 class _Context(RenderContext):
@@ -212,6 +223,9 @@ class _Context(RenderContext):
             allowance.spend(read * told // 16 if name in _MULTIPLYING else told * _SLOW.get(name, 1) // 16)
             if name in _SQUARING:
                 allowance.spend(read * size_of(value, allowance.left))
+            if name in _OF_TEXT:
+                value, *arguments = (printed(one) if isinstance(one, bool | dict | list) else one
+                                     for one in (value, *arguments))
             made = function(value, *arguments, **named)
             allowance.spend(size_of(made, allowance.left))
             return made
@@ -224,8 +238,52 @@ class _Template(BoundTemplate):
         context = _Context(self, globals=self.make_globals(variables))  # no keywords: a variable may be named `self`
         context.allowance = allowance
         written = self._get_buffer()
-        self.render_with_context(context, written)
+        for index, node in enumerate(self.nodes):
+            before = written.tell()
+            try:
+                node.render(context, written)
+            except ResourceLimitError:
+                raise
+            except _UNFIT:
+                written.seek(before)
+                written.truncate()
+                written.write(self._source(index))
         return written.getvalue()
+
+    def _source(self, index: int) -> str:
+        """What stands in the template for one of its nodes."""
+        behind = self.nodes[index + 1:index + 2]
+        return self.matter["text"][self._start(self.nodes[index]):self._start(behind[0]) if behind else None]
+
+    def _start(self, node: Node) -> int:
+        token = node.token
+        return self.matter["text"].rfind("{%", 0, token.start_index) if token.kind == TOKEN_TAG else token.start_index
+
+
+class _OutputNode(OutputNode):
+    """Prints values as LiquidJS does. One that cannot be had is left as it is written."""
+
+    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+        try:
+            text = printed(self.expression.evaluate(context))
+        except ResourceLimitError:
+            raise
+        except _UNFIT:
+            text = self.token.value
+        return buffer.write(text)
+
+
+class _EchoNode(EchoNode):
+    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+        return buffer.write(printed(self.expression.evaluate(context)))
+
+
+class _Output(Output):
+    node_class = _OutputNode
+
+
+class _Echo(EchoTag):
+    node_class = _EchoNode
 
 
 class _Bounded(Environment):
@@ -252,8 +310,11 @@ primitive.RangeLiteral = _Range  # the environment has no setting for it
 
 def _offering() -> Environment:
     """What is used of Liquid. A later version's new filters and tags are left out until it is known what they take."""
-    made = _Bounded()
-    made.filters = {name: function for name, function in made.filters.items() if name in FILTERS}
+    made = _Bounded(strict_filters=False)
+    made.add_tag(_Output)
+    made.add_tag(_Echo)
+    made.filters = {name: function for name, function in {**made.filters, **liquid_filters.FILTERS}.items()
+                    if name in FILTERS}
     made.tags = {name: tag for name, tag in made.tags.items() if name in TAGS}
     return made
 

@@ -12,8 +12,9 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
-    "items", "json_values", "messages", "offload", "parts", "record_secrets", "secret_names", "secrets", "sound",
-    "summaries", "templates", "tool_urls", "traffic", "twilio", "validation", "walk")}
+    "items", "json_values", "liquid_filters", "messages", "offload", "parts", "record_secrets", "secret_names",
+    "secrets", "sound", "summaries", "template_marks", "templates", "tool_urls", "traffic", "twilio", "validation",
+    "walk")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "backlog", "completion_chunks", "context", "costs", "engine", "exchange", "instructing",
@@ -87,7 +88,8 @@ ONLY_IN = {
     "openai": "server.backends", "anthropic": "server.backends", "httpcore2": "server.backends",
     "httpx": "gateway", "envoy": "gateway", "yaml": "gateway",
     "click": ("server.cli", "server.console", "server.operations", "server.serving"),
-    "liquid": "server.templates", "protovalidate": "server.validation", "uuid_utils": "server.ids",
+    "liquid": ("server.liquid_filters", "server.templates"), "protovalidate": "server.validation",
+    "uuid_utils": "server.ids",
     "rich": "server.operations", "uvloop": ("server.cli", "server.worker"),
     "grpc_health": ("server.app", "server.health"), "grpc_reflection": "server.app",
 }

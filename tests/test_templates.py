@@ -1,9 +1,11 @@
 """Variables in an assistant's messages, as contract.md §6 says, and templates that are made to take long."""
 
+from datetime import UTC, datetime
+
 import pytest
 from liquid import Environment
 
-from server import templates
+from server import liquid_filters, templates
 from server.templates import MOST_CHARACTERS, render, variables_of
 
 NOON = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -47,13 +49,16 @@ def test_variables_are_filled_in(text, variables, expected):
 AS_THEY_ARE = {
     "plain": "No marks here.", "empty": "", "one brace": "a { b } c", "code": "if (a) { return {b: 1}; }",
     "unclosed output": "Hello {{name", "unclosed tag": "Hello {% if name", "unclosed block": "{% if a %}b",
-    "unknown tag": "{% launch %}", "unknown filter": "{{ a | launch }}", "stray end": "{% endif %}",
-    "one mark of several unclosed": "{{name}} and {{name",
-    "include": "{% include '/etc/passwd' %}", "render": "{% render 'x' %}", "jinja": "{% set a = 1 %}{{ a }}",
+    "unknown tag": "{% launch %}", "stray end": "{% endif %}",
+    "include": "{% include '/etc/passwd' %}", "render": "{% render 'x' %}", "jinja": "{% set a = 1 %}",
     "division by nothing": "{{ 1 | divided_by: 0 }}", "infinity": "{{ '1e999' | round }}", "no number": "{{ 'nan' | ceil }}",
     "not UTF-8": "{{ '/w==' | base64_decode }}",
-    "too many digits": f"{{% assign a = {'9' * 1900} %}}{{{{ a | times: a | times: a }}}}",
     "huge number": "{% assign a = 9999999999 %}" + "{% assign a = a | times: a %}" * 40 + "{{a}}",
+    "unknown zone": "{{ 'now' | date: '%Y', 'Mars/Olympus' }}",
+    "zone that is a folder": "{{ 'now' | date: '%Y', 'America' }}",
+    "zone elsewhere": "{{ 'now' | date: '%Y', '../../etc/passwd' }}",
+    "long zone": f"{{{{ 'now' | date: '%Y', '{'a' * 999}' }}}}",
+    "a week behind": "{{ 'now' | date: '%Y', 10080 }}", "no integer": "{{ 'x' | to_integer }}",
     "unclosed raw": "{% raw %}{{name}}", "too deep": "{% if a %}" * 100 + "{% endif %}" * 100,
 }
 
@@ -61,6 +66,71 @@ AS_THEY_ARE = {
 @pytest.mark.parametrize("text", AS_THEY_ARE.values(), ids=AS_THEY_ARE)
 def test_text_that_is_no_template_is_left_as_it_is(text):
     assert render(text, {"name": "Ada", "a": 1}) == text
+
+
+MENDED = {
+    "unclosed mark": ("{{name}} and {{name", "Ada and {{name"),
+    "unclosed first": ("{{name and {{name}}", "{{name and Ada"),
+    "unclosed tag": ("{{name}} {% if", "Ada {% if"), "unclosed block": ("{{name}} {% if a %}{{name}}", "Ada {% if a %}Ada"),
+    "unclosed block in a block": ("{% if a %}{% for x in y %}{{name}}{% endif %}", "{% for x in y %}Ada"),
+    "unknown tag": ("{{name}} {% launch %}", "Ada {% launch %}"), "jinja": ("{% set a = 2 %}{{ a }}", "{% set a = 2 %}1"),
+    "unknown tags with an end": ("{% block b %}{{name}}{% endblock %}", "{% block b %}Ada{% endblock %}"),
+    "stray end": ("{{name}}{% endif %}", "Ada{% endif %}"), "stray else": ("{{name}}{% else %}", "Ada{% else %}"),
+    "stray break": ("{{name}}{% break %}", "Ada{% break %}"),
+    "stray endraw": ("{{name}}{% endraw %}{{", "Ada{% endraw %}{{"),
+    "faulty output": ("{{ name }} {{ ? }} {{ . }} {{}}", "Ada {{ ? }} {{ . }} {{}}"),
+    "faulty condition": ("{% if a ? %}x{% else %}y{% endif %}{{name}}", "{% if a ? %}x{% else %}y{% endif %}Ada"),
+    "faulty branch": ("{% if a %}x{% elsif ?? %}y{% endif %}{{name}}", "x{% elsif ?? %}yAda"),
+    "in a block": ("{% if a %}{{name}}{{ ? }}{% endif %}", "Ada{{ ? }}"),
+    "around a block": ("{{ ? }}{% if a %}{{name}}{% endif %}", "{{ ? }}Ada"),
+    "code": ("f({a: {b: 1}}) {{name}} {{ {{x}} }}", "f({a: {b: 1}}) Ada {{  }}"),
+    "include": ("{% include '/etc/passwd' %}{{name}}", "{% include '/etc/passwd' %}Ada"),
+    "division by nothing": ("{{name}} {{ 1 | divided_by: 0 }}", "Ada {{ 1 | divided_by: 0 }}"),
+    "division in a block": ("{% if a %}{{name}} {{ 1 | divided_by: 0 }}{% endif %}", "Ada {{ 1 | divided_by: 0 }}"),
+    "faulty value": ("{{name}}{% assign b = 1 | divided_by: 0 %}{{name}}", "Ada{% assign b = 1 | divided_by: 0 %}Ada"),
+    "faulty block": ("{{name}}{% if a %}x{% echo 1 | modulo: 0 %}{% endif %}{{name}}",
+                     "Ada{% if a %}x{% echo 1 | modulo: 0 %}{% endif %}Ada"),
+    "unclosed raw": ("{{name}}{% raw %}{{name}}", "Ada{% raw %}{{name}}"),
+    "unclosed comment": ("{{name}}{% comment %}{{name}}", "Ada{% comment %}{{name}}"),
+    "good raw and comment": ("{% raw %}{{name}}{% endraw %}{% comment %}{% if %}{% endcomment %}{{ ? }}",
+                             "{{name}}{{ ? }}"),
+    "blanks": ("{{name}}{{" + " " * 99 + "}}", "Ada{{" + " " * 99 + "}}"),
+    "too many digits": (f"{{% assign b = {'9' * 1900} %}}{{{{ b | times: b | times: b }}}}{{{{name}}}}",
+                        "{{ b | times: b | times: b }}Ada"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MENDED.values(), ids=MENDED)
+def test_faulty_mark_spoils_itself_only(text, expected):
+    assert render(text, {"name": "Ada", "a": 1}) == expected
+
+
+LIQUIDJS = {
+    "unknown filter": ("{{ a | launch }}{{ a | launch: 1, b: 2 | append: '!' }}", "11!"),
+    "unknown filter of a missing value": ("[{{ none | launch }}]", "[]"),
+    "object": ("{{ o }}", '{"name":"Zoë","tags":["a",true,null],"n":1.5}'),
+    "object in a list": ("{{ l }}", '1{"a":1}true'),
+    "object in a text": ("{{ 'is ' | append: o.tags | upcase }}", "IS ATRUE"),
+    "object added to": ("{{ l[1] | append: '!' }}", '{"a":1}!'), "boolean added to": ("{{ t | append: '!' }}", "true!"),
+    "echo": ("{% echo l[1] %}", '{"a":1}'), "whole number": ("{{ 3.0 | times: 2 }}", "6"),
+    "json": ("{{ o | json }}", '{"name":"Zoë","tags":["a",true,null],"n":1.5}'),
+    "json of others": ("{{ 'x\"y' | json }} {{ l | json }} {{ t | json }} {{ nothing | json }}",
+                       '"x\\"y" [1,{"a":1},true] true null'),
+    "json of what is missing": ("[{{ none | json }}]", "[]"), "json of a range": ("{{ (1..3) | json }}", "[1,2,3]"),
+    "json that is indented": ("{{ l[1] | json: 2 }}", '{\n  "a": 1\n}'),
+    "jsonify": ("{{ l | jsonify }}", '[1,{"a":1},true]'),
+    "inspect": ("{{ l | inspect }}", '[1,{"a":1},true]'), "to_integer": ("{{ '7.9' | to_integer }}", "7"),
+    "raw": ("{{ '<b>' | raw }}", "<b>"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LIQUIDJS.values(), ids=LIQUIDJS)
+def test_liquid_is_that_of_liquidjs(text, expected):
+    """liquidjs.com/filters; objects as JSON, because [object Object] is of no use to a model."""
+    variables = {"a": 1, "t": True, "nothing": None, "l": [1, {"a": 1}, True],
+                 "o": {"name": "Zoë", "tags": ["a", True, None], "n": 1.5}}
+
+    assert render(text, variables) == expected
 
 
 VALUES = ["{{secret}}", "{% assign a = 1 %}", "{{", "{%", "{% raw %}", "}}"]
@@ -101,12 +171,47 @@ def test_customer_and_transport_are_built_in():
     assert render("[{{customer.number}}{{transport.type}}]", variables_of({}, NOON)) == "[]"
 
 
+def test_conversation_is_a_chat_however_it_is_carried():
+    text = '{% if transport.conversationType == "chat" %}typed{% else %}spoken{% endif %}'
+
+    assert render(text, variables_of({}, NOON)) == "typed"
+    assert render(text, variables_of({}, NOON, transport={"phoneNumberId": "p1"})) == "typed"
+    assert render(text, variables_of({"transport": {"conversationType": "voice"}}, NOON)) == "spoken"
+
+
 def test_callers_values_win_over_the_built_in_ones():
     assert variables_of({"date": "today", "name": "Ada"}, NOON)["date"] == "today"
 
 
 def test_date_filter_works_on_the_built_in_time():
     assert render("{{now | date: '%Y-%m-%d'}}", variables_of({}, NOON)) == "2026-01-01"
+
+
+DATES = {
+    "in a zone": ("{{ now | date: '%Y-%m-%d %H:%M %Z', 'America/Los_Angeles' }}", "2025-12-31 16:00 PST"),
+    "in minutes behind UTC": ("{{ now | date: '%H:%M %z', -330 }}", "05:30 +0530"),
+    "the present": ("{{ 'now' | date: '%F %T', 'Europe/Paris' }}|{{ 'today' | date: '%F' }}",
+                    "2026-01-01 01:00:00|2026-01-01"),
+    "of the documentation": ("{{'now' | date: '%A, %B %d, %Y, %I:%M %p', 'America/Los_Angeles'}}",
+                             "Wednesday, December 31, 2025, 04:00 PM"),
+    "without a format": ("{{ now | date }}", "Thursday, January 1, 2026 at 12:00 am +0000"),
+    "seconds": ("{{ 1767225600 | date: '%s %F' }} {{ '1767225600' | date: '%F' }}", "1767225600 2026-01-01 2026-01-01"),
+    "with a zone": ("{{ '2026-07-01T10:00:00+02:00' | date: '%H:%M' }} {{ 'Jan 2, 2026 10:00 EST' | date: '%H:%M' }}",
+                    "08:00 15:00"),
+    "with an unknown zone": ("{{ 'Jan 2, 2026 10:00 XYZ' | date: '%H:%M' }}", "10:00"),
+    "directives of LiquidJS": ("{{ '2026-01-23T01:02:03.045Z' | date: '%d%q %L %N %3N %:z %% %%L %-d %e %P %^a' }}",
+                               "23rd 045 045000000 045 +00:00 % %L 23 23 am FRI"),
+    "eleventh": ("{{ '2026-01-11' | date: '%-d%q' }}", "11th"),
+    "no date": ("{{ 'soon' | date: '%F' }}|{{ none | date: '%F' }}|{{ 99999999999999 | date: '%F' }}|{{ true | date }}",
+                "soon||99999999999999|true"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), DATES.values(), ids=DATES)
+def test_date_is_that_of_liquidjs(monkeypatch, text, expected):
+    monkeypatch.setattr(liquid_filters, "now", lambda: datetime.fromtimestamp(NOON / 1000, UTC))
+
+    assert render(text, variables_of({}, NOON)) == expected
 
 
 # --- bounded work -----------------------------------------------------------------------------------------------------
@@ -174,6 +279,7 @@ TOO_MUCH = {
     "where": "{% for i in many %}{{ many | where: 'a' | size }}{% endfor %}",
     "concat": "{% for i in many %}{{ many | concat: many | size }}{% endfor %}",
     "split": "{% for i in many %}{{ large | split: 'y' | size }}{% endfor %}",
+    "json": "{% for i in many %}{{ many | json | size }}{% endfor %}",
     "date": "{% for i in (1..9999) %}{{ i | date: '%Y-%m-%d' }}{% endfor %}",
     "output": "{% for i in many %}{{ large }}{% endfor %}",
     "assigning": "{% for i in many %}{% assign a = many %}{% endfor %}",
@@ -199,6 +305,14 @@ def test_templates_that_share_an_allowance_are_left_as_they_are_when_it_is_used_
     assert render(text, {"a": "x"}) == "x" * 1_000
 
 
+def test_looking_for_faulty_marks_draws_on_the_allowance():
+    brief, whole = templates.Allowance(templates.BRIEF), templates.Allowance()
+    text = "{{name}} {% if " + "(" * 1_900 + " %}"
+
+    assert (render(text, {"name": "Ada"}, brief), brief.is_used_up) == (text, True)
+    assert render(text, {"name": "Ada"}, whole) == text.replace("{{name}}", "Ada")
+
+
 def test_what_is_filled_in_without_liquid_draws_on_the_allowance_too():
     allowance, value = templates.Allowance(), "x" * MOST_CHARACTERS
 
@@ -220,7 +334,8 @@ def test_work_of_every_filter_and_tag_of_liquid_is_known():
     """A filter or a tag of a later version is not offered until it is known what it takes."""
     environment = Environment()
 
-    assert set(environment.filters) | set(environment.tags) == templates.FILTERS | templates.TAGS | templates.NOT_OFFERED
+    assert {*environment.filters, *environment.tags, *liquid_filters.FILTERS} == (
+        templates.FILTERS | templates.TAGS | templates.NOT_OFFERED)
 
 
 @pytest.mark.timeout(20)
@@ -249,7 +364,7 @@ def test_list_of_a_thousand_is_walked_through():
 
 ALIKE = ["{{a}}", "x {{ a }} y{{b}}", "{{a}}{{none}}", "{{n}}", "{{{a}}}", "{{ a }}}}", "{{-a}} b", " {{- a -}} b",
          "{{true}}{{a}}", "{{case}}", "{{a.b}}", "{{a[0]}}", "{{['a']}}", "{{a}}{% if a %}1{% endif %}",
-         "{{a | upcase}}", "{{a}} {{ b", "{#{{a}}#}", "{{shown}}", "{{a}}{% raw %}{{a}}{% endraw %}", "{{a}}" * 20]
+         "{{a | upcase}}", "{#{{a}}#}", "{{shown}}", "{{a}} {{ b }}", "{{a}}{% raw %}{{a}}{% endraw %}", "{{a}}" * 20]
 
 
 @pytest.mark.parametrize("text", ALIKE)

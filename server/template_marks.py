@@ -1,0 +1,169 @@
+"""The marks of a Liquid template, `{{…}}` and `{%…%}`: whether they are closed, and those at fault made plain text.
+
+Parses no Liquid: it is told which marks are good.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+MOST_IN_A_MARK = 2_000
+MARK = re.compile(r"\{\{|\{%(?:-?\s*(raw|doc)\s*-?%\})?")
+_END = {"raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"), "doc": re.compile(r"\{%-?\s*enddoc\s*-?%\}")}
+_BLANKS = re.compile(r"\s{64}")
+_NAME = re.compile(r"\{%-?\s*(#|\w+)")
+_COMMENT = re.compile(r"\{%-?\s*(end)?comment\b[^%]{0,2000}%\}")
+_PARTS = {"if": ("elsif", "else"), "unless": ("elsif", "else"), "case": ("when", "else"), "for": ("else",), "tablerow": (),
+          "capture": (), "ifchanged": ()}
+"""The tags that open a block, and those that may stand in it."""
+_AROUND = {"elsif": ("{% if a %}", "{% endif %}"), "when": ("{% case a %}", "{% endcase %}"),
+           **{name: ("", f"{{% end{name} %}}") for name in _PARTS}}
+"""What makes a whole template of a tag."""
+
+
+def is_bounded(text: str) -> bool:
+    """Whether every mark is closed, and soon. Others are no Liquid, and the parser's time grows as their square or cube."""
+    at = 0
+    while mark := MARK.search(text, at):
+        end = _end_of(text, mark)
+        if end is None:
+            return False
+        at = end
+    return True
+
+
+def mended(text: str, is_good: Callable[[str], bool]) -> str:
+    """The template with its faulty marks written as plain text, each of which then spoils itself only.
+
+    Looks at every mark once, and asks about each at most once whether it `is_good` by itself.
+    """
+    marks = _Marks(is_good)
+    at = 0
+    while mark := MARK.search(text, at):
+        at = marks.take(text, mark)
+    marks.unclosed()
+    return _rewritten(text, marks.found)
+
+
+@dataclass(slots=True)
+class _Mark:
+    start: int
+    end: int
+    is_good: bool
+
+
+@dataclass(slots=True)
+class _Block:
+    name: str
+    marks: list[_Mark]
+
+    def spoil(self) -> None:
+        for mark in self.marks:
+            mark.is_good = False
+
+
+class _Marks:
+    """The marks of a text from its beginning on, and the blocks that are open."""
+
+    def __init__(self, is_good: Callable[[str], bool]) -> None:
+        self._is_good = is_good
+        self._blocks: list[_Block] = []
+        self._open: Counter[str] = Counter()
+        self.found: list[_Mark] = []
+
+    def take(self, text: str, opening: re.Match[str]) -> int:
+        """Judge the mark that begins here. Returns where to look for the next."""
+        start, end = opening.start(), _end_of(text, opening)
+        if end is None:
+            # What is never closed was meant to be left alone to the end.
+            end = len(text) if opening[1] else opening.end()
+            return self._add(start, end, False).end
+        if opening[1]:
+            return self._add(start, end, True).end
+        if inner := MARK.search(text, opening.end(), end):
+            return self._add(start, inner.start(), False).end
+        name = _NAME.match(text, start)
+        if name and name[1] == "comment":
+            closing = _end_of_comment(text, end)
+            return self._add(start, closing or len(text), closing is not None).end
+        self._judge(name[1] if name else "", text[start:end], self._add(start, end, True))
+        return end
+
+    def unclosed(self) -> None:
+        for block in self._blocks:
+            block.spoil()
+
+    def _add(self, start: int, end: int, is_good: bool) -> _Mark:
+        self.found.append(_Mark(start, end, is_good))
+        return self.found[-1]
+
+    def _judge(self, name: str, text: str, mark: _Mark) -> None:
+        if name.startswith("end") and name[3:] in _PARTS:
+            self._close(name[3:], mark)
+            return
+        before, behind = _AROUND.get(name, ("", ""))
+        mark.is_good = name == "else" or self._is_good(before + text + behind)
+        if name in _PARTS:
+            self._blocks.append(_Block(name, [mark]))
+            self._open[name] += 1
+        elif name in ("else", "elsif", "when"):
+            block = self._blocks[-1] if self._blocks else None
+            if block is None or name not in _PARTS[block.name] or not block.marks[0].is_good:
+                mark.is_good = False
+            else:
+                block.marks.append(mark)
+
+    def _close(self, name: str, mark: _Mark) -> None:
+        """End the block of this name that was opened last; those in it that were not closed are at fault."""
+        if not self._open[name]:
+            mark.is_good = False
+            return
+        while True:
+            block = self._blocks.pop()
+            self._open[block.name] -= 1
+            if block.name == name:
+                mark.is_good = block.marks[0].is_good
+                return
+            block.spoil()
+
+
+def _end_of(text: str, mark: re.Match[str]) -> int | None:
+    """Where a mark ends, with all that is raw; None when it is not closed, or not soon."""
+    if mark[1]:
+        closing = _END[mark[1]].search(text, mark.end())
+        return closing.end() if closing else None
+    end = text.find("}}" if mark[0] == "{{" else "%}", mark.end(), mark.end() + MOST_IN_A_MARK) + 2
+    return None if end == 1 or _BLANKS.search(text, mark.end(), end) else end
+
+
+def _end_of_comment(text: str, at: int) -> int | None:
+    depth = 1
+    for tag in _COMMENT.finditer(text, at):
+        depth += -1 if tag[1] else 1
+        if depth == 0:
+            return tag.end()
+    return None
+
+
+def _rewritten(text: str, marks: Iterable[_Mark]) -> str:
+    pieces, at, faulty_from, faulty_to = [], 0, None, 0
+    for mark in marks:
+        if mark.is_good and faulty_from is not None:
+            pieces += [text[at:faulty_from], _plain(text[faulty_from:faulty_to])]
+            at, faulty_from = faulty_to, None
+        elif not mark.is_good:
+            faulty_from, faulty_to = mark.start if faulty_from is None else faulty_from, mark.end
+    if faulty_from is not None:
+        pieces += [text[at:faulty_from], _plain(text[faulty_from:faulty_to])]
+        at = faulty_to
+    return "".join([*pieces, text[at:]])
+
+
+def _plain(text: str) -> str:
+    """Liquid that writes this text."""
+    raw, at = [], 0
+    for end in _END["raw"].finditer(text):
+        raw += [f"{{% raw %}}{text[at:end.start()]}{{% endraw %}}", f'{{{{ "{end[0]}" }}}}']
+        at = end.end()
+    return "".join([*raw, f"{{% raw %}}{text[at:]}{{% endraw %}}"])
