@@ -60,9 +60,10 @@ def main() -> None:
 @click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
 @database_option
 @click.option("--workers", metavar="N", help="Server processes. [1]")
-def serve(**options: Any) -> None:
+@click.option("--no-dev", is_flag=True, help="Make no development keys on the first start.")
+def serve(no_dev: bool, **options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
-    settings = settings_of(**options)
+    settings = settings_of(**options, dev=False if no_dev else None)
     uvloop.run(serve_until_stopped(settings))
 
 

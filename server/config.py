@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=10, ge=1, le=1000)
     """How many connections to PostgreSQL a server has at most."""
     workers: int = Field(default=1, ge=1, le=64)
+    dev: bool = True
+    """Whether the first start makes an org `dev` with keys and an assistant, and prints the keys."""
     reflection: bool = True
     offline_delay_ms: float = Field(default=0, ge=0)
     model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 
-from server.errors import NotFound
 from server.storage.modes import make_private
 from server.storage.store import Store
 
@@ -22,12 +21,10 @@ DEMO = {
 
 
 async def first_start(store: Store, folder: Path) -> dict[str, Any] | None:
-    """Make them in a database that has no org `dev`, and write `dev-keys.json`; None when they were made before."""
-    try:
-        await store.keys.org_id(ORG)
+    """Make them in a database that has no org, and write `dev-keys.json`; None when there is one, whatever its name."""
+    if await store.keys.has_orgs():
         return None
-    except NotFound:
-        keys = {kind: await store.keys.create(ORG, kind) for kind in ("api", "secret", "publishable")}
+    keys = {kind: await store.keys.create(ORG, kind) for kind in ("api", "secret", "publishable")}
     org_id = keys["api"].org_id
     assistant = await store.assistants.create(org_id, DEMO)
     made = {"org": org_id, **{kind: key.key for kind, key in keys.items()}, "assistantId": assistant.id}

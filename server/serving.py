@@ -5,6 +5,8 @@ Says on the standard output what an operator must know, and raises what they did
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import click
@@ -71,14 +73,14 @@ async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: 
     from server.app import App, ListenError, spare_the_loaded
 
     async with opened_store(settings) as store:
-        await _greet(settings, store)
+        _look_at_the_folder(settings)
         try:
             app = App(settings, store)
         except ValueError as error:
             fail(str(error))
         spare_the_loaded()
         try:
-            await _run(settings, app, stopping, restarting)
+            await _run(settings, app, partial(_greet, settings, store), stopping, restarting)
         except ListenError as error:
             fail(str(error))
 
@@ -87,22 +89,35 @@ async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, resta
     workers = Workers(settings)
     try:
         await workers.spawn()  # they load their code while the database is made ready for them
-        async with opened_store(settings) as store:
-            await _greet(settings, store)
-        await _run(settings, workers, stopping, restarting)
+        async with opened_store(settings):
+            _look_at_the_folder(settings)
+
+        async def greet() -> None:
+            async with opened_store(settings, checked=True) as store:
+                await _greet(settings, store)
+
+        await _run(settings, workers, greet, stopping, restarting)
     finally:
         await workers.stop()
 
 
-async def _greet(settings: Settings, store: Store) -> None:
+def _look_at_the_folder(settings: Settings) -> None:
     if reason := make_private(settings.data):
         log.warning("data_folder_is_open_to_others", path=str(settings.data), reason=reason)
-    if made := await first_start(store, settings.data):
+
+
+async def _greet(settings: Settings, store: Store) -> None:
+    """On the first start, make the development keys and show them, or say how others are made."""
+    if not settings.dev:
+        if not await store.keys.has_orgs():
+            log.warning("no_keys", reason="nobody can call yet; `parley keys create --org NAME --kind api` makes a key")
+    elif made := await first_start(store, settings.data):
         click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
         click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
 
 
-async def _run(settings: Settings, servers: Servers, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+async def _run(settings: Settings, servers: Servers, greet: Callable[[], Awaitable[None]], stopping: asyncio.Event,
+               restarting: asyncio.Event) -> None:
     await servers.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
                       upstreams=[(settings.grpc.host, port) for port in servers.ports],
@@ -110,6 +125,7 @@ async def _run(settings: Settings, servers: Servers, stopping: asyncio.Event, re
     try:
         await gateway.start()
         await gateway.ready()
+        await greet()  # not before: who cannot serve has shown keys for nothing
         http = settings.http.model_copy(update={"port": gateway.http_port})
         grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})
         click.echo(f"ready http=http://{http} grpc={grpc}")

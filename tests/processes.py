@@ -48,7 +48,7 @@ async def running(command: str, *arguments: object, **environment: object) -> As
 class Serving:
     """`async with Serving(data, …) as parley`: a `parley serve` that has said that it is ready, on ports of its own."""
 
-    def __init__(self, data: Path, *, http: str = "", grpc: str = "", by_environment: bool = False,
+    def __init__(self, data: Path, *options: str, http: str = "", grpc: str = "", by_environment: bool = False,
                  **environment: object) -> None:
         self.data = data
         self.http = http or free_address()
@@ -57,10 +57,10 @@ class Serving:
         where = {"data": data, "http": self.http, "grpc": self.grpc}
         environment = {"PARLEY_DRAIN_SECONDS": 0, **environment}  # nobody else asks for its health
         if by_environment:
-            self._arguments = []
+            self._arguments = [*options]
             self._environment = {**environment, **{f"PARLEY_{name.upper()}": value for name, value in where.items()}}
         else:
-            self._arguments = [word for name, value in where.items() for word in (f"--{name}", value)]
+            self._arguments = [*options, *(word for name, value in where.items() for word in (f"--{name}", value))]
             self._environment = environment
 
     @property

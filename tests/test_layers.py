@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "server.announcing": {*PLAIN, "server.call", "server.refusals"},
     "server.interceptors": {"generated", *PLAIN, "server.announcing", "server.call", "server.idempotency", "server.key_ends",
                             "server.limits", "server.open_methods", "server.storage.keys"},
-    "server.dev": {"server.errors", "server.storage.modes", "server.storage.store"},
+    "server.dev": {"server.storage.modes", "server.storage.store"},
     "server.app": {"generated", "server"},
     "server.console": {*PLAIN, "server.storage.store"},
     "server.operations": {*PLAIN, "server.console", "server.storage"},

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 
 import pytest
@@ -162,3 +163,47 @@ async def test_command_that_is_interrupted_fails_without_a_traceback(signalled, 
 
     assert [(one.code, one.out, one.err) for one in ended] == [(130, "", "")] * len(modules)
     assert not (tmp_path / "backup").exists()
+
+
+# Development keys
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("taken", ["http", "grpc"])
+async def test_server_whose_port_is_taken_has_made_no_keys_and_makes_them_on_the_next_start(tmp_path, taken, workers):
+    where = {"http": free_address(), "grpc": free_address()}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(where[taken].rpartition(":")[2])))
+        other.listen()
+        told = refused(await run("parley", "serve", "--data", tmp_path, "--workers", workers, "--http", where["http"],
+                                 "--grpc", where["grpc"]))
+        keys = await run("parley", "keys", "list", "--data", tmp_path, "--json")
+        left = (tmp_path / "dev-keys.json").exists()
+    async with Serving(tmp_path, **where, PARLEY_WORKERS=workers) as again:
+        shown = json.loads("\n".join(again.lines[1:-1]))
+
+    assert where[taken] in told
+    assert (keys.out.strip() in ("[]", ""), left) == (True, False)
+    assert shown == again.keys
+
+
+@pytest.mark.parametrize(("options", "environment"), [(["--no-dev"], {}), ([], {"PARLEY_DEV": "false"})])
+async def test_server_that_is_to_make_no_development_keys_makes_none_and_says_how_others_are_made(
+        tmp_path, options, environment):
+    async with Serving(tmp_path, *options, **environment) as parley:
+        keys = await run("parley", "keys", "list", "--data", tmp_path, "--json")
+        stopped = await parley.stop()
+
+    assert (parley.lines, keys.out) == ([parley.ready_line], "[]\n")
+    assert "parley keys create --org NAME --kind api" in json.loads(stopped.err)["reason"]
+    assert not (tmp_path / "dev-keys.json").exists()
+
+
+async def test_server_on_a_store_that_has_keys_makes_none(store):
+    async with Serving(store) as parley:
+        keys = json.loads((await run("parley", "keys", "list", "--data", store, "--json")).out)
+        stopped = await parley.stop()
+
+    assert parley.lines == [parley.ready_line]
+    assert [key["orgName"] for key in keys] == ["acme"]
+    assert stopped == (0, "", "")

@@ -148,6 +148,10 @@ class Keys:
         self._known.clear()
         self._peers.tell(REVOKED)
 
+    async def has_orgs(self) -> bool:
+        return await self._database.read(
+            lambda connection: connection.execute("SELECT 1 FROM orgs LIMIT 1").fetchone() is not None)
+
     async def org_ids(self) -> list[str]:
         return await self._database.read(
             lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")])
