@@ -10,8 +10,8 @@ from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import StreamPiece
-from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Finish, FinishReason
+from generated.parley.v1.message_pb2 import Message, ProviderState
+from server.backends.backend import Finish, FinishReason, Kept
 from server.json_values import from_python
 
 MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
@@ -37,6 +37,8 @@ class _Choice:
     spoke: bool = False
     """Whether text has come, if only an empty one."""
     calls: dict[int, _Call] = field(default_factory=dict)
+    state: ProviderState | None = None
+    """What the provider wants back with the message that is being said."""
     finish_reason: str | None = None
 
 
@@ -72,11 +74,14 @@ class Answers:
         call.arguments.write(delta.arguments)
         self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
 
+    def add_state(self, kept: Kept) -> None:
+        self._choice(kept.choice).state = kept.state
+
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
         """Close the message that was being said with the calls and results of its round, and begin the next one."""
         choice = self._choice(0)
         choice.rounds += messages
-        choice.text, choice.spoke, choice.calls = StringIO(), False, {}
+        choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
         self._message_id = next_message_id
         self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
 
@@ -132,6 +137,8 @@ def _piece(choice: int, tool_call: int | None, length: int) -> StreamPiece:
 def _message(choice: _Choice) -> Message:
     message = Message(role="assistant")
     text = choice.text.getvalue()
+    if choice.state is not None:
+        message.provider_state.CopyFrom(choice.state)
     if choice.calls:
         message.tool_calls.CopyFrom(from_python([
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}

@@ -13,7 +13,7 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents import Agent
 from server.answers import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
-from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Usage
 from server.budget import MOST_OUTPUT_BYTES
 from server.errors import BROKEN_OFF, ServiceError
 from server.fitting import fit_round, latest, omit, present
@@ -234,7 +234,10 @@ class Run:
                 _leave_out_results(event.messages)
             self.answers.add_round(event.messages, event.next_message_id)
             return round_told(event.messages, event.next_message_id)
-        if isinstance(event, Finish):
+        if isinstance(event, Kept):
+            self._room -= event.state.ByteSize()
+            self.answers.add_state(event)
+        elif isinstance(event, Finish):
             self.answers.finish(event)
         elif isinstance(event, Usage):
             self._add_usage(event)

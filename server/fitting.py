@@ -16,7 +16,8 @@ _SECOND_NAME_BYTES = 256
 
 
 def present(message: Message) -> Message:
-    """A message as callers see it: with its text under both of its documented names."""
+    """A message as callers see it: with its text under both of its documented names, and without its provider's state."""
+    message.ClearField("provider_state")
     if not message.HasField("message"):
         message.message = text_of(message)
     return message

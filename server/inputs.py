@@ -17,6 +17,7 @@ from server.ids import parse_id
 from server.json_values import MAX_DEPTH, from_python, to_python
 from server.messages import TEXT_PARTS
 from server.parts import check_part
+from server.sound import is_object
 from server.summaries import text_of_compaction
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -105,6 +106,9 @@ def check_message(message: Message, field: str) -> None:
     if item.get("content") is None and message.role == "assistant":
         item["content"] = ""  # a model may say nothing
     _message(item, field)
+    for index, extra in enumerate(message.provider_state.extra_content):
+        if not (extra.json.strip() and is_object(extra.json)):
+            raise InvalidArgument.of(f"{field}.providerState.extraContent[{index}].json", "must be a JSON object, as text")
 
 
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:

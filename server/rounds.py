@@ -13,9 +13,9 @@ from typing import Any
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.answers import MOST_ROUNDS_REACHED
-from server.backends.backend import Backend, Finish, ModelEvent, Ran
+from server.backends.backend import Backend, Finish, Kept, ModelEvent, Ran
 from server.context import Context
 from server.exchange import RoundOver
 from server.ids import new_id
@@ -71,7 +71,7 @@ class Rounds:
         handed = (destination, member) if destination and member else None
         results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in calls[:MOST_CALLS]))
         results += [_TOO_MANY] * (len(calls) - len(results))
-        messages = [_calling(message_id, said.text, calls), *map(_answering, calls, results)]
+        messages = [_calling(message_id, said.text, calls, said.state), *map(_answering, calls, results)]
         found: dict[str, Any] = {}
         for result in results:
             found |= result.variables
@@ -97,6 +97,7 @@ class _Said:
         self._names: dict[int, str] = {}
         self._deltas: list[ToolCallDelta] = []
         self._finish: Finish | None = None
+        self._kept: Kept | None = None
         self._asks_caller = False
         self._alone = context.request.n == 1
         self._text = StringIO()
@@ -113,7 +114,12 @@ class _Said:
 
     @property
     def held(self) -> list[ModelEvent]:
-        return [*self._deltas, *([self._finish] if self._finish else [])]
+        return [*self._deltas, *(event for event in (self._kept, self._finish) if event)]
+
+    @property
+    def state(self) -> ProviderState | None:
+        """What the provider wants back with it."""
+        return self._kept.state if self._kept else None
 
     def tells(self, event: ModelEvent) -> bool:
         """Take note of an event; whether it can be told at once."""
@@ -127,6 +133,9 @@ class _Said:
             self._asks_caller = True
         elif isinstance(event, Finish):
             self._finish = event
+            return False
+        elif isinstance(event, Kept):
+            self._kept = event
             return False
         elif isinstance(event, ContentDelta) and self._runs:  # else there is no round to tell it in
             self._text.write(event.text)
@@ -143,8 +152,8 @@ class _Said:
                 for index in sorted(ids)]
 
 
-def _calling(message_id: str, text: str, calls: list[ToolCall]) -> Message:
-    message = Message(id=message_id, role="assistant")
+def _calling(message_id: str, text: str, calls: list[ToolCall], state: ProviderState | None) -> Message:
+    message = Message(id=message_id, role="assistant", provider_state=state)
     if text:
         message.content.CopyFrom(Value(string_value=text))
     message.tool_calls.CopyFrom(from_python([

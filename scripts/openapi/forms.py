@@ -184,7 +184,7 @@ VALUES: dict[str, Schema] = {
 DOCUMENTS = ("Assistant", "Squad", "Tool")
 """Messages that are the typed view of a document: what HTTP shows comes back as it was sent."""
 
-NOT_SHOWN = {"CreateAgentChatRequest.input", "CreateChatCompletionRequest.agent_id",
+NOT_SHOWN = {"CreateAgentChatRequest.input", "CreateChatCompletionRequest.agent_id", "Message.provider_state",
              *(f"{name}.document" for name in DOCUMENTS)}
 """Members that HTTP does not have."""
 

@@ -1,8 +1,8 @@
 """Anthropic's Messages API, through the official client.
 
 Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it refuses a
-request with them), `seed` and the penalties. Thinking is not passed on. Does not retry or time out by itself
-(`calls.py`).
+request with them), `seed` and the penalties. Thinking is not told to anybody, but kept where there are tools, because the
+API wants it back. Does not retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
 from server.backends.providers import MOST_CLIENTS, Endpoint
+from server.backends.state import state_for
+from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
 from server.errors import InvalidArgument
 from server.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
 
@@ -72,7 +74,7 @@ class AnthropicBackend:
 
         stream = await call.open(send)
         try:
-            answer = _Answer(call)
+            answer = _Answer(request, call)
             while not answer.over and (event := await call.receive(stream)) is not END:
                 for said in answer.read(event):
                     yield said
@@ -102,11 +104,13 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     """The members to send: those that are set. Raises InvalidArgument for what the API cannot do."""
     if request.n != 1:
         raise InvalidArgument.of("n", "must be 1 for provider anthropic")
-    thinking = _thinking(request.thinking)
+    thinking, turns = _thinking(request.thinking), _turns(request)
+    if not may_think(thinking, turns):
+        thinking, turns = None, without_thinking(turns)
     members = {
         "model": request.model,
         "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0),
-        "messages": _turns(request.messages),
+        "messages": turns,
         "stream": True,
         "system": _system(request.messages),
         "stop_sequences": list(request.stop) or None,
@@ -167,11 +171,11 @@ def _tool_choice(request: ModelRequest) -> dict[str, Any] | None:
     return sent if choice is not None else None
 
 
-def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _turns(request: ModelRequest) -> list[dict[str, Any]]:
     """The conversation as turns of user and assistant, in turn, the user's first."""
     turns: list[dict[str, Any]] = []
-    for message in messages:
-        blocks = [] if _is_system(message) else _blocks(message)
+    for message in request.messages:
+        blocks = [] if _is_system(message) else _blocks(message, request)
         if not blocks:
             continue
         role = "assistant" if message.role == "assistant" else "user"
@@ -186,10 +190,13 @@ def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return turns
 
 
-def _blocks(message: Message) -> list[dict[str, Any]]:
+def _blocks(message: Message, request: ModelRequest) -> list[dict[str, Any]]:
     if message.role == "tool":
         return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": _result(message)}]
-    return _blocks_of_parts(message) + [_tool_use(call) for call in tool_calls_of(message)]
+    calls = [_tool_use(call) for call in tool_calls_of(message)]
+    said = _blocks_of_parts(message)
+    state = state_for(message, request) if said or calls else None  # a turn of thinking alone is refused
+    return with_thinking(text_of(message), state.thinking, said, calls) if state and state.thinking else said + calls
 
 
 def _result(message: Message) -> str | list[dict[str, Any]]:
@@ -269,8 +276,9 @@ def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
 class _Answer:
     """Reads the events of one call."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, request: ModelRequest, call: Call) -> None:
         self._call = call
+        self._thoughts = Thoughts(request, call)
         self._usage: dict[str, Any] = dict(_NO_TOKENS)
         self._tools: dict[int, _ToolUse] = {}
         self._stop_reason: Any = None
@@ -303,6 +311,7 @@ class _Answer:
     def _block_start(self, place: int, block: dict[str, Any]) -> Iterator[ModelEvent]:
         if block.get("type") == "text" and block.get("text"):
             yield from self._delta(place, {"type": "text_delta", "text": block["text"]})
+        self._thoughts.begin(place, block, calls_before=len(self._tools))
         if block.get("type") != "tool_use":
             return
         if not (isinstance(block.get("id"), str) and isinstance(block.get("name"), str) and block["id"] and block["name"]):
@@ -316,14 +325,17 @@ class _Answer:
         )  # fmt: skip
 
     def _delta(self, place: int, delta: dict[str, Any]) -> Iterator[ModelEvent]:
+        self._thoughts.add(place, delta)
         match delta:
             case {"type": "text_delta", "text": str(text)}:
+                self._thoughts.characters += len(text)
                 yield ContentDelta(text=self._call.accept(text))
             case {"type": "input_json_delta", "partial_json": str(text)} if text and (tool := self._tools.get(place)):
                 tool.has_arguments = True
                 yield ToolCallDelta(index=tool.index, arguments=self._call.accept(text))
 
     def _block_stop(self, place: int) -> Iterator[ModelEvent]:
+        self._thoughts.end(place)
         tool = self._tools.get(place)
         if tool and not tool.has_arguments:  # a tool without parameters; arguments are JSON once complete
             tool.has_arguments = True
@@ -336,6 +348,7 @@ class _Answer:
         self.over = True
         if reason in ("stop", "tool_calls"):  # compatible servers say either whether there are calls or not
             reason = "tool_calls" if self._tools else "stop"
+        yield from self._thoughts.kept()
         yield Finish(0, reason)
         if self._usage != _NO_TOKENS:
             yield _usage(self._usage)

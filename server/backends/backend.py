@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ProviderState
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "max_tool_rounds", "max_output_bytes"]
 """Why a choice ended. No provider says the last two: the engine does, at its own bounds."""
@@ -73,7 +73,14 @@ class Ran(NamedTuple):
     system_fingerprint: str | None = None
 
 
-ModelEvent = ContentDelta | ToolCallDelta | Ran | Finish | Usage
+class Kept(NamedTuple):
+    """What the provider wants back with the message of one choice; sent at most once, before its `Finish`."""
+
+    choice: int
+    state: ProviderState
+
+
+ModelEvent = ContentDelta | ToolCallDelta | Ran | Kept | Finish | Usage
 
 
 class Backend(Protocol):

@@ -1,7 +1,8 @@
 """Every provider that speaks OpenAI's chat completions, through the official client.
 
 Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in parts, missing
-indexes, usage in every chunk or in none. A refusal is passed on as text; reasoning text is not passed on.
+indexes, usage in every chunk or in none. A refusal is passed on as text; reasoning is not told to anybody, but kept where
+there are tools, because its provider wants it back.
 Does not retry or time out by itself (`calls.py`).
 """
 
@@ -16,12 +17,14 @@ import httpx2
 import openai
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
 from server.backends.providers import MOST_CLIENTS, Endpoint
+from server.backends.reasoning import Reasoning, add_state
+from server.backends.state import new_state, state_for
 from server.errors import InvalidArgument, UpstreamIncomplete
 from server.messages import parts_of, text_of, tool_calls_of
 
@@ -59,7 +62,7 @@ class OpenAIBackend:
         call = Call(request, openai, self._limits, sleep=self._sleep)
         stream = await _open(call, client, request)
         try:
-            answer = _Answer(request.n, call)
+            answer = _Answer(request, call)
             while (chunk := await self._receive(call, stream, answer)) is not END:
                 for event in answer.read(chunk):
                     yield event
@@ -115,7 +118,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     max_tokens = "max_completion_tokens" if request.provider in _OPENAI_ITSELF else "max_tokens"
     members = {
         "model": request.model,
-        "messages": [_message(message, request.provider) for message in request.messages],
+        "messages": [_message(message, request) for message in request.messages],
         "stream": True,
         "stream_options": None if request.provider in _NO_STREAM_OPTIONS else {"include_usage": True},
         "temperature": request.temperature,
@@ -135,8 +138,8 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _message(message: Message, provider: str) -> dict[str, Any]:
-    role = message.role
+def _message(message: Message, request: ModelRequest) -> dict[str, Any]:
+    role, provider = message.role, request.provider
     if role == "tool":
         check_text_only(message, provider, "in a tool's result")
         return {"role": role, "tool_call_id": message.tool_call_id, "content": text_of(message)}
@@ -150,6 +153,8 @@ def _message(message: Message, provider: str) -> dict[str, Any]:
         sent["tool_calls"] = [_tool_call(call) for call in calls]
     if message.refusal:
         sent["refusal"] = message.refusal
+    if role == "assistant":
+        add_state(sent, state_for(message, request), provider)
     return sent
 
 
@@ -188,9 +193,9 @@ def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
 class _Answer:
     """Reads the chunks of one call."""
 
-    def __init__(self, n: int, call: Call) -> None:
+    def __init__(self, request: ModelRequest, call: Call) -> None:
         self._call = call
-        self._choices = [_Choice(index, call) for index in range(n)]
+        self._choices = [_Choice(index, call, new_state(request) if request.tools else None) for index in range(request.n)]
         self._usage: Usage | None = None
         self._begun = False
 
@@ -226,9 +231,10 @@ class _Answer:
 class _Choice:
     """Reads one choice of a call."""
 
-    def __init__(self, index: int, call: Call) -> None:
+    def __init__(self, index: int, call: Call, state: ProviderState | None) -> None:
         self._index = index
         self._call = call
+        self._reasoning = Reasoning(state, call)
         self._tool_calls: list[_ToolCall] = []
         self._told_ids: set[str] = set()
         self.finished = False
@@ -236,6 +242,7 @@ class _Choice:
     def read(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
         delta = item.get("delta") or item.get("message")  # some servers send the whole message
         if isinstance(delta, dict):
+            self._reasoning.add(delta)
             for text in (_text(delta.get("content")), _text(delta.get("refusal"))):
                 if text:
                     yield ContentDelta(choice=self._index, text=self._call.accept(text))
@@ -252,12 +259,14 @@ class _Choice:
         call = self._find(delta.get("index"), _text_or_none(delta.get("id")), name)
         arguments = self._call.accept(_arguments(function.get("arguments")))
         call.arguments.append(arguments)
+        call.extra = self._reasoning.extra_of(delta) or call.extra
         if call.name:
             yield ToolCallDelta(choice=self._index, index=call.index, arguments=arguments)
         elif name:
             call.name = name
             call.index = sum(other.index is not None for other in self._tool_calls)
-            yield ToolCallDelta(choice=self._index, index=call.index, id=self._unused_id(call), name=name,
+            call.told_id = self._unused_id(call)
+            yield ToolCallDelta(choice=self._index, index=call.index, id=call.told_id, name=name,
                                 arguments="".join(call.arguments))
 
     def _find(self, place: Any, call_id: str | None, name: str | None) -> "_ToolCall":
@@ -293,6 +302,7 @@ class _Choice:
         self.finished = True
         if known in ("stop", "tool_calls"):  # OpenAI says `stop` when tool_choice named the tool, others say either always
             known = "tool_calls" if any(call.name for call in self._tool_calls) else "stop"
+        yield from self._reasoning.kept(self._index, {call.told_id: call.extra for call in self._tool_calls if call.told_id})
         yield Finish(self._index, known)
 
 
@@ -308,6 +318,9 @@ class _ToolCall:
         """Among the calls that were told; None until it is told."""
         self.name: str | None = None
         self.arguments: list[str] = []
+        self.told_id: str | None = None
+        self.extra = ""
+        """Its `extra_content`, as JSON."""
         self._tries = 0
 
     @property

@@ -1,14 +1,15 @@
 from generated.buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal")
+    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "provider_state")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +21,7 @@ class Message(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     content: _struct_pb2.Value
@@ -31,4 +33,43 @@ class Message(_message.Message):
     name: str
     metadata: _struct_pb2.Struct
     refusal: str
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ...) -> None: ...
+    provider_state: ProviderState
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ...) -> None: ...
+
+class ProviderState(_message.Message):
+    __slots__ = ("provider", "model_family", "host", "reasoning_content", "extra_content", "thinking")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FAMILY_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    REASONING_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    THINKING_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    model_family: str
+    host: str
+    reasoning_content: str
+    extra_content: _containers.RepeatedCompositeFieldContainer[ExtraContent]
+    thinking: _containers.RepeatedCompositeFieldContainer[ThinkingBlock]
+    def __init__(self, provider: _Optional[str] = ..., model_family: _Optional[str] = ..., host: _Optional[str] = ..., reasoning_content: _Optional[str] = ..., extra_content: _Optional[_Iterable[_Union[ExtraContent, _Mapping]]] = ..., thinking: _Optional[_Iterable[_Union[ThinkingBlock, _Mapping]]] = ...) -> None: ...
+
+class ExtraContent(_message.Message):
+    __slots__ = ("call_id", "json")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    json: str
+    def __init__(self, call_id: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...
+
+class ThinkingBlock(_message.Message):
+    __slots__ = ("thinking", "signature", "data", "characters_before", "calls_before")
+    THINKING_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    CALLS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    thinking: str
+    signature: str
+    data: str
+    characters_before: int
+    calls_before: int
+    def __init__(self, thinking: _Optional[str] = ..., signature: _Optional[str] = ..., data: _Optional[str] = ..., characters_before: _Optional[int] = ..., calls_before: _Optional[int] = ...) -> None: ...
