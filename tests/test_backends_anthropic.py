@@ -233,6 +233,25 @@ async def test_blank_text_is_left_out():
     ]  # fmt: skip
 
 
+async def test_ids_are_sent_in_the_form_of_the_api_each_for_one_call():
+    messages = [HI]
+    for call_id in ("call_0", "call_0", "functions.f:0", "", "c" * 65):
+        call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        messages += [Message(role="assistant", tool_calls=from_python([call])),
+                     Message(role="tool", tool_call_id=call_id, message="done")]
+    async with (
+        AnthropicUpstream(anthropic_text("ok")) as upstream,
+        backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
+    ):
+        await collected(backend, asked(*messages))
+
+    blocks = [block for message in upstream.requests[0].body["messages"] for block in message["content"]]
+    ids = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assert upstream.flaws == []
+    assert ids[0] == "call_0" and len(set(ids)) == 5
+    assert [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"] == ids
+
+
 async def test_settings_are_sent_under_the_names_of_the_api():
     function = {"name": "f", "description": "d", "parameters": {"properties": {}}, "strict": True}
     schema = {"type": "object", "properties": {}}

@@ -35,6 +35,7 @@ from tests.upstream import (
     STALL,
     Answer,
     Drip,
+    MistralUpstream,
     OpenAIUpstream,
     chunk,
     failure,
@@ -166,6 +167,52 @@ async def test_messages_of_every_kind_are_sent():
     other = await sent(asked(*messages, provider="groq", max_tokens=5))
     assert other["messages"] == [{"role": "system", "content": "Be brief."}, *common]
     assert other["max_tokens"] == 5
+
+
+def history(*ids: str) -> list[Message]:
+    """A history in which every call has an answer of its own, and the last one is followed by what the user says."""
+    messages = [HI]
+    for call_id in ids:
+        call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        messages += [Message(role="assistant", tool_calls=from_python([call])),
+                     Message(role="tool", tool_call_id=call_id, content=from_python("done"))]
+    return [*messages, HI]
+
+
+@pytest.mark.parametrize(("provider", "upstream"), [
+    ("openai", OpenAIUpstream), ("groq", OpenAIUpstream), ("mistral", MistralUpstream)])
+async def test_ids_are_sent_in_the_form_of_the_provider_each_for_one_call(provider, upstream):
+    messages = history("call_0", "call_0", "abcdefghi", "", "c" * 41 if provider != "groq" else "c", "functions.f:0")
+    async with upstream(openai_text("ok")) as server, backend_of(server.base_url) as backend:
+        for _ in range(2):
+            await collected(backend, asked(*messages, provider=provider))
+
+    first, second = (request.body["messages"] for request in server.requests)
+    ids = [call["id"] for message in first for call in message.get("tool_calls", ())]
+    assert server.flaws == []
+    assert first == second
+    assert len(set(ids)) == 6
+    assert [message["tool_call_id"] for message in first if message["role"] == "tool"] == ids
+    assert [call_id for call_id in ids if call_id in ("call_0", "abcdefghi", "functions.f:0")] == (
+        ["abcdefghi"] if provider == "mistral" else ["call_0", "abcdefghi", "functions.f:0"])
+
+
+async def test_calls_of_one_message_with_one_id_are_told_apart():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    sent_ = (await sent(asked(HI, Message(role="assistant", tool_calls=from_python([call, call])), *(
+        Message(role="tool", tool_call_id="c", content=from_python(said)) for said in ("one", "two")))))["messages"]
+
+    assert [(message["tool_call_id"], message["content"]) for message in sent_[2:]] == [
+        (sent_[1]["tool_calls"][0]["id"], "one"), (sent_[1]["tool_calls"][1]["id"], "two")]
+    assert sent_[2]["tool_call_id"] != sent_[3]["tool_call_id"]
+
+
+async def test_mistral_is_sent_an_answer_between_a_result_and_the_user():
+    bodies = {provider: await sent(asked(*history("abcdefghi"), provider=provider)) for provider in ("openai", "mistral")}
+    roles = {provider: [message["role"] for message in body["messages"]] for provider, body in bodies.items()}
+
+    assert roles["openai"] == ["user", "assistant", "tool", "user"]
+    assert roles["mistral"] == ["user", "assistant", "tool", "assistant", "user"]
 
 
 async def test_tool_calls_stream_by_index_with_id_and_name_first():

@@ -20,6 +20,7 @@ import orjson
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
@@ -174,8 +175,9 @@ def _tool_choice(request: ModelRequest) -> dict[str, Any] | None:
 def _turns(request: ModelRequest) -> list[dict[str, Any]]:
     """The conversation as turns of user and assistant, in turn, the user's first."""
     turns: list[dict[str, Any]] = []
+    ids = CallIds("anthropic")
     for message in request.messages:
-        blocks = [] if _is_system(message) else _blocks(message, request)
+        blocks = [] if _is_system(message) else _blocks(message, request, ids)
         if not blocks:
             continue
         role = "assistant" if message.role == "assistant" else "user"
@@ -190,13 +192,14 @@ def _turns(request: ModelRequest) -> list[dict[str, Any]]:
     return turns
 
 
-def _blocks(message: Message, request: ModelRequest) -> list[dict[str, Any]]:
+def _blocks(message: Message, request: ModelRequest, ids: CallIds) -> list[dict[str, Any]]:
     if message.role == "tool":
-        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": _result(message)}]
-    calls = [_tool_use(call) for call in tool_calls_of(message)]
+        return [{"type": "tool_result", "tool_use_id": ids.of_result(message.tool_call_id), "content": _result(message)}]
+    calls = tool_calls_of(message)
+    uses = [_tool_use(call, call_id) for call, call_id in zip(calls, ids.of_calls(calls), strict=True)]
     said = _blocks_of_parts(message)
-    state = state_for(message, request) if said or calls else None  # a turn of thinking alone is refused
-    return with_thinking(text_of(message), state.thinking, said, calls) if state and state.thinking else said + calls
+    state = state_for(message, request) if said or uses else None  # a turn of thinking alone is refused
+    return with_thinking(text_of(message), state.thinking, said, uses) if state and state.thinking else said + uses
 
 
 def _result(message: Message) -> str | list[dict[str, Any]]:
@@ -269,8 +272,8 @@ def _source(url: str) -> dict[str, Any]:
     return {"type": "base64", "media_type": head[5:].partition(";")[0], "data": data}
 
 
-def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "tool_use", "id": call["id"], "name": call["name"], "input": orjson.loads(call["arguments"])}
+def _tool_use(call: dict[str, Any], call_id: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": call["name"], "input": orjson.loads(call["arguments"])}
 
 
 class _Answer:

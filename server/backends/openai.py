@@ -19,12 +19,14 @@ import openai
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
 from server.backends.providers import MOST_CLIENTS, Endpoint
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
+from server.backends.tool_deltas import ToolCall
 from server.errors import InvalidArgument, UpstreamIncomplete
 from server.messages import parts_of, text_of, tool_calls_of
 
@@ -32,8 +34,10 @@ from server.messages import parts_of, text_of, tool_calls_of
 _OPENAI_ITSELF = frozenset({"openai", "azure-openai"})
 # Refuses members it does not know, and sends usage without being asked.
 _NO_STREAM_OPTIONS = frozenset({"mistral"})
+# Wants an answer of the assistant between a result and what is said next.
+_ANSWERS_RESULTS = frozenset({"mistral"})
+_NO_ANSWER = "(No answer was given.)"
 _MOST_TOOL_CALLS = 128
-_MOST_TRIES = 32
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop", "end_turn": "stop", "eos": "stop", "stop_sequence": "stop",
@@ -118,7 +122,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     max_tokens = "max_completion_tokens" if request.provider in _OPENAI_ITSELF else "max_tokens"
     members = {
         "model": request.model,
-        "messages": [_message(message, request) for message in request.messages],
+        "messages": _messages(request),
         "stream": True,
         "stream_options": None if request.provider in _NO_STREAM_OPTIONS else {"include_usage": True},
         "temperature": request.temperature,
@@ -138,11 +142,22 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _message(message: Message, request: ModelRequest) -> dict[str, Any]:
+def _messages(request: ModelRequest) -> list[dict[str, Any]]:
+    ids = CallIds(request.provider)
+    sent: list[dict[str, Any]] = []
+    for message in request.messages:
+        if (request.provider in _ANSWERS_RESULTS and sent and sent[-1]["role"] == "tool"
+                and message.role not in ("tool", "assistant")):
+            sent.append({"role": "assistant", "content": _NO_ANSWER})
+        sent.append(_message(message, request, ids))
+    return sent
+
+
+def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str, Any]:
     role, provider = message.role, request.provider
     if role == "tool":
         check_text_only(message, provider, "in a tool's result")
-        return {"role": role, "tool_call_id": message.tool_call_id, "content": text_of(message)}
+        return {"role": role, "tool_call_id": ids.of_result(message.tool_call_id), "content": text_of(message)}
     if role == "developer" and provider not in _OPENAI_ITSELF:
         role = "system"
     calls = tool_calls_of(message)
@@ -155,6 +170,8 @@ def _message(message: Message, request: ModelRequest) -> dict[str, Any]:
         sent["refusal"] = message.refusal
     if role == "assistant":
         add_state(sent, state_for(message, request), provider)
+    for call, call_id in zip(sent.get("tool_calls", ()), ids.of_calls(calls), strict=True):
+        call["id"] = call_id  # last: what a provider wants back is kept by the ids that it gave
     return sent
 
 
@@ -235,7 +252,7 @@ class _Choice:
         self._index = index
         self._call = call
         self._reasoning = Reasoning(state, call)
-        self._tool_calls: list[_ToolCall] = []
+        self._tool_calls: list[ToolCall] = []
         self._told_ids: set[str] = set()
         self.finished = False
 
@@ -269,7 +286,7 @@ class _Choice:
             yield ToolCallDelta(choice=self._index, index=call.index, id=call.told_id, name=name,
                                 arguments="".join(call.arguments))
 
-    def _find(self, place: Any, call_id: str | None, name: str | None) -> "_ToolCall":
+    def _find(self, place: Any, call_id: str | None, name: str | None) -> ToolCall:
         """The call of a delta: by its index and its id, else the last one there, unless another one begins."""
         calls = [call for call in self._tool_calls if place is None or call.place == place]
         for call in calls:
@@ -280,10 +297,10 @@ class _Choice:
             return calls[-1]
         if len(self._tool_calls) >= _MOST_TOOL_CALLS:
             raise self._call.unreadable()
-        self._tool_calls.append(_ToolCall(place, call_id))
+        self._tool_calls.append(ToolCall(place, call_id))
         return self._tool_calls[-1]
 
-    def _unused_id(self, call: "_ToolCall") -> str:
+    def _unused_id(self, call: ToolCall) -> str:
         """The provider's id of it, unless there is none or another call has it: results name calls by their ids."""
         if call.id is None or call.id in self._told_ids:
             return f"call_{secrets.token_hex(12)}"
@@ -304,50 +321,6 @@ class _Choice:
             known = "tool_calls" if any(call.name for call in self._tool_calls) else "stop"
         yield from self._reasoning.kept(self._index, {call.told_id: call.extra for call in self._tool_calls if call.told_id})
         yield Finish(self._index, known)
-
-
-class _ToolCall:
-    """What is known of a tool call that is being sent."""
-
-    def __init__(self, place: Any, call_id: str | None) -> None:
-        self.place = place
-        """The provider's own index of it."""
-        self.id = call_id
-        """The provider's own id of it."""
-        self.index: int | None = None
-        """Among the calls that were told; None until it is told."""
-        self.name: str | None = None
-        self.arguments: list[str] = []
-        self.told_id: str | None = None
-        self.extra = ""
-        """Its `extra_content`, as JSON."""
-        self._tries = 0
-
-    @property
-    def has_arguments(self) -> bool:
-        return any(self.arguments)
-
-    def is_followed(self, place: Any, call_id: str | None, name: str | None) -> bool:
-        """Whether a delta, which has not its id, begins another call: several servers give all calls of an answer one index.
-
-        Others send an id or the name with every piece, so these alone do not begin one.
-        """
-        if self.name is None:
-            return place is None and None not in (call_id, self.id)
-        if call_id and self.id:
-            return place is None or bool(name) or self._is_whole
-        return bool(name) and (name != self.name or self._is_whole)
-
-    @property
-    def _is_whole(self) -> bool:
-        """Whether the arguments so far are a JSON object. Not tried without end: each try reads all of them."""
-        if self._tries >= _MOST_TRIES or not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
-            return False
-        self._tries += 1
-        try:
-            return isinstance(json.loads("".join(self.arguments)), dict)
-        except (ValueError, RecursionError):
-            return False
 
 
 def _calls(delta: dict[str, Any]) -> list[dict[str, Any]]:
