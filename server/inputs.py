@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.budget import MOST_MESSAGE_BYTES
 from server.errors import InvalidArgument
 from server.ids import parse_id
@@ -106,9 +106,15 @@ def check_message(message: Message, field: str) -> None:
     if item.get("content") is None and message.role == "assistant":
         item["content"] = ""  # a model may say nothing
     _message(item, field)
-    for index, extra in enumerate(message.provider_state.extra_content):
-        if not (extra.json.strip() and is_object(extra.json)):
-            raise InvalidArgument.of(f"{field}.providerState.extraContent[{index}].json", "must be a JSON object, as text")
+    _check_state(message.provider_state, f"{field}.providerState")
+
+
+def _check_state(state: ProviderState, field: str) -> None:
+    texts = {f"extraContent[{index}].json": extra.json for index, extra in enumerate(state.extra_content)}
+    texts |= {f"reasoningDetails[{index}]": text for index, text in enumerate(state.reasoning_details)}
+    for name, text in texts.items():
+        if not (text.strip() and is_object(text)):
+            raise InvalidArgument.of(f"{field}.{name}", "must be a JSON object, as text")
 
 
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:

@@ -90,6 +90,30 @@ class Gemini(DeepSeek):
         return any(call.get("extra_content") != self.call["extra_content"] for call in made)
 
 
+class OpenRouter(DeepSeek):
+    """Reasoning blocks have to come back whole, in order and unchanged. openrouter.ai/docs/use-cases/reasoning-tokens"""
+
+    provider, model = "openrouter", "anthropic/claude-opus-4.5"
+    DETAILS: ClassVar[list[dict[str, Any]]] = [
+        {"type": "reasoning.text", "text": THOUGHT, "index": 0, "format": "anthropic-claude-v1", "signature": SIGNATURE},
+        {"type": "reasoning.encrypted", "data": SIGNATURE, "index": 1}]
+
+    def refuses(self, body: dict[str, Any]) -> bool:
+        return any(message.get("tool_calls") and message.get("reasoning_details") != self.DETAILS
+                   for message in body["messages"])
+
+    def answer(self, body: dict[str, Any]) -> Answer:
+        if body["messages"][-1]["role"] == "tool":
+            return openai_text("It is sunny.")
+        common = {"type": "reasoning.text", "index": 0, "format": "anthropic-claude-v1"}
+        return openai_stream(
+            chunk({"reasoning": THOUGHT[:7], "reasoning_details": [{**common, "text": THOUGHT[:7], "signature": None}]}),
+            chunk({"reasoning": THOUGHT[7:], "reasoning_details": [{**common, "text": THOUGHT[7:]}]}),
+            chunk({"reasoning_details": [{**common, "signature": SIGNATURE}]}),
+            chunk({"reasoning_details": [self.DETAILS[1]]}),
+            chunk({"tool_calls": [self.call]}), chunk(finish="tool_calls"))
+
+
 class Claude(Strict):
     """A round of tools has to begin with its thinking block, which has to have its signature.
 
@@ -124,7 +148,7 @@ class Claude(Strict):
             {"type": "message_stop"})
 
 
-PROVIDERS = pytest.mark.parametrize("kind", [DeepSeek, Gemini, Claude])
+PROVIDERS = pytest.mark.parametrize("kind", [DeepSeek, Gemini, OpenRouter, Claude])
 
 
 def assistant(upstream: Any, *, runs: bool = False) -> dict[str, Any]:
@@ -230,14 +254,18 @@ async def test_export_has_it_and_an_imported_conversation_goes_on(channel, http,
     assert second.json()["output"][0]["content"] == "It is sunny."
 
 
-async def test_import_with_extra_content_that_is_no_object_is_refused(channel, org, http):
+@pytest.mark.parametrize(("kind", "old", "new", "field"), [
+    (Gemini, r'{\"google\"', r'[\"google\"', r"extraContent\[0\].json"),
+    (OpenRouter, r'{\"type\":\"reasoning.encrypted\"', "", r"reasoningDetails\[1\]"),
+])
+async def test_import_of_what_is_no_json_object_is_refused(channel, org, http, kind, old, new, field):
     history = HistoryServiceStub(channel)
-    async with Gemini() as upstream:
+    async with kind() as upstream:
         await http.post("/chat", headers=org.bearer, json={"assistant": assistant(upstream), "input": "Weather?"})
-    lines = [line.replace(r'{\"google\"', r'[\"google\"') async for answer in history.ExportHistory(
+    lines = [line.replace(old, new) async for answer in history.ExportHistory(
         ExportHistoryRequest(), metadata=org.metadata) for line in answer.lines]
 
-    with pytest.raises(Exception, match=r"body.providerState.extraContent\[0\].json must be a JSON object"):
+    with pytest.raises(Exception, match=rf"body.providerState.{field} must be a JSON object"):
         await history.ImportHistory(ImportHistoryRequest(lines=lines), metadata=org.metadata)
 
 

@@ -15,6 +15,8 @@ from server.backends.calls import Call
 # Gemini 3 refuses calls without a signature, and takes this one for calls that another model made:
 # ai.google.dev/gemini-api/docs/thought-signatures
 _NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+_IN_PIECES = ("reasoning.text", "reasoning.summary")
+_STREAMED = ("text", "summary")
 
 
 class Reasoning:
@@ -24,19 +26,27 @@ class Reasoning:
         self._state = state
         self._call = call
         self._text: list[str] = []
+        self._details: list[_Detail] = []
 
     def add(self, delta: Mapping[str, Any]) -> None:
         if self._state is not None and isinstance(text := delta.get("reasoning_content"), str):
             self._text.append(self._call.accept(text))
+        details = delta.get("reasoning_details") if self._state is not None else None
+        for detail in details if isinstance(details, list) else ():
+            if isinstance(detail, dict):
+                self._add_detail(detail)
+
+    def _add_detail(self, detail: dict[str, Any]) -> None:
+        """Details are streamed in pieces, but wanted back whole."""
+        if not (self._details and self._details[-1].goes_on(detail)):
+            self._details.append(_Detail())
+        self._details[-1].add(detail, self._call)
 
     def extra_of(self, call: Mapping[str, Any]) -> str:
         """The `extra_content` of a tool call, as JSON; nothing when it has none."""
         if not isinstance(extra := call.get("extra_content"), dict):
             return ""
-        try:
-            return self._call.accept(orjson.dumps(extra).decode())
-        except TypeError:  # half of a character, or nested too deeply
-            raise self._call.unreadable() from None
+        return self._call.accept(_json(extra, self._call))
 
     def kept(self, choice: int, extras: Mapping[str, str]) -> Iterator[Kept]:
         """What is to be kept with the choice, if there is anything; `extras` by the ids of the calls."""
@@ -46,8 +56,40 @@ class Reasoning:
             ExtraContent(call_id=call_id, json=extra) for call_id, extra in extras.items() if extra)
         if any(self._text):
             self._state.reasoning_content = "".join(self._text)
-        if self._state.extra_content or self._state.HasField("reasoning_content"):
+        self._state.reasoning_details.extend(_json(detail.whole(), self._call) for detail in self._details)
+        if self._state.extra_content or self._state.reasoning_details or self._state.HasField("reasoning_content"):
             yield Kept(choice, self._state)
+
+
+class _Detail:
+    """One of OpenRouter's `reasoning_details`: openrouter.ai/docs/use-cases/reasoning-tokens"""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Any] = {}
+        self._pieces: dict[str, list[str]] = {name: [] for name in _STREAMED}
+
+    def goes_on(self, detail: Mapping[str, Any]) -> bool:
+        """Whether a detail is another piece of this one."""
+        return detail.get("type") in _IN_PIECES and all(
+            detail.get(name) == self._members.get(name) for name in ("type", "index"))
+
+    def add(self, detail: Mapping[str, Any], call: Call) -> None:
+        for name, value in detail.items():
+            if name in _STREAMED and isinstance(value, str):
+                self._pieces[name].append(call.accept(value))
+            elif value is not None or name not in self._members:
+                call.accept(_json(value, call))
+                self._members[name] = value
+
+    def whole(self) -> dict[str, Any]:
+        return self._members | {name: "".join(pieces) for name, pieces in self._pieces.items() if pieces}
+
+
+def _json(value: Any, call: Call) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # half of a character, or nested too deeply
+        raise call.unreadable() from None
 
 
 def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) -> None:
@@ -59,6 +101,8 @@ def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) 
             call["extra_content"] = orjson.loads(extras[call["id"]])
     if provider == "google" and calls and not extras:  # it signs the first of parallel calls alone
         calls[0]["extra_content"] = _NO_SIGNATURE
+    if state and state.reasoning_details:
+        sent["reasoning_details"] = [orjson.loads(detail) for detail in state.reasoning_details]
     if state and state.HasField("reasoning_content"):
         sent["reasoning_content"] = state.reasoning_content
     elif provider == "deep-seek" and calls:  # refuses calls without the member: api-docs.deepseek.com/guides/thinking_mode

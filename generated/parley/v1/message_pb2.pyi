@@ -37,20 +37,22 @@ class Message(_message.Message):
     def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ...) -> None: ...
 
 class ProviderState(_message.Message):
-    __slots__ = ("provider", "model_family", "host", "reasoning_content", "extra_content", "thinking")
+    __slots__ = ("provider", "model_family", "host", "reasoning_content", "extra_content", "thinking", "reasoning_details")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FAMILY_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     REASONING_CONTENT_FIELD_NUMBER: _ClassVar[int]
     EXTRA_CONTENT_FIELD_NUMBER: _ClassVar[int]
     THINKING_FIELD_NUMBER: _ClassVar[int]
+    REASONING_DETAILS_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model_family: str
     host: str
     reasoning_content: str
     extra_content: _containers.RepeatedCompositeFieldContainer[ExtraContent]
     thinking: _containers.RepeatedCompositeFieldContainer[ThinkingBlock]
-    def __init__(self, provider: _Optional[str] = ..., model_family: _Optional[str] = ..., host: _Optional[str] = ..., reasoning_content: _Optional[str] = ..., extra_content: _Optional[_Iterable[_Union[ExtraContent, _Mapping]]] = ..., thinking: _Optional[_Iterable[_Union[ThinkingBlock, _Mapping]]] = ...) -> None: ...
+    reasoning_details: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, provider: _Optional[str] = ..., model_family: _Optional[str] = ..., host: _Optional[str] = ..., reasoning_content: _Optional[str] = ..., extra_content: _Optional[_Iterable[_Union[ExtraContent, _Mapping]]] = ..., thinking: _Optional[_Iterable[_Union[ThinkingBlock, _Mapping]]] = ..., reasoning_details: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExtraContent(_message.Message):
     __slots__ = ("call_id", "json")
