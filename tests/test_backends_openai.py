@@ -48,6 +48,7 @@ from tests.upstream import (
 
 HI = Message(role="user", content=from_python("hi"))
 SECRET = "sk-SECRET"
+TOOL = {"type": "function", "function": {"name": "f"}}
 IMPATIENT = Limits(stall_seconds=0.25)  # connecting counts
 
 
@@ -331,6 +332,40 @@ async def test_call_without_a_name_is_an_error_unless_it_was_cut():
 
     assert type(await error_of(openai_stream(nameless, chunk(finish="tool_calls")))) is UpstreamError
     assert (await run(openai_stream(nameless, chunk(finish="length"))))[1:] == [Finish(0, "length")]
+
+
+@pytest.mark.parametrize("delta", [
+    {"reasoning_content": 1}, {"reasoning_content": ["hm"]}, {"reasoning_content": ""}, {"reasoning_details": "hm"},
+    {"reasoning_details": ["hm", None]}, {"tool_calls": [{"extra_content": "hm"}]},
+], ids=str)
+async def test_odd_reasoning_is_not_kept(delta):
+    call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    delta = {**delta, "tool_calls": [{**call, **delta.get("tool_calls", [{}])[0]}]}
+
+    events = await run(openai_stream(chunk(delta), chunk(finish="stop")), asked(tools=[TOOL]))
+
+    assert [type(event) for event in events] == [Ran, ToolCallDelta, Finish]
+
+
+@pytest.mark.parametrize("value", ["\ud800", json.loads("[" * 300 + "]" * 300)], ids=["half a character", "deep"])
+@pytest.mark.parametrize("member", ["extra_content", "reasoning_details"])
+async def test_state_that_cannot_be_kept_is_an_error(member, value):
+    call = {"index": 0, "id": "c1", "function": {"name": "f"}}
+    delta = ({"tool_calls": [{**call, member: {"x": value}}]} if member == "extra_content"
+             else {"tool_calls": [call], member: [{"x": value}]})
+
+    error = await error_of(openai_stream(chunk(delta), chunk(finish="stop")), asked(tools=[TOOL]))
+
+    assert isinstance(error, UpstreamError)
+
+
+async def test_reasoning_counts_as_generated():
+    endless = [chunk({"reasoning_content": "x" * 60}) for _ in range(3)]
+
+    error = await error_of(openai_stream(*endless, chunk(finish="stop")), asked(tools=[TOOL]),
+                           limits=Limits(generated_characters=150))
+
+    assert isinstance(error, UpstreamError)
 
 
 async def test_choices_are_kept_apart_and_finish_once():
