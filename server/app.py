@@ -266,16 +266,17 @@ class App:
         return Deliveries(self._store.outbox, sinks, patience, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
-        store, server = self._store, _Methods(self._server)
+        store, server, silent = self._store, _Methods(self._server), self._settings.silent_seconds
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
             AssistantService(store.assistants, store.tools), server)
-        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(engine, streams, turns, store.chats), server)
+        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(
+            ChatService(engine, streams, turns, store.chats, silent), server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
-            CompletionService(engine, streams, turns, agents), server)
+            CompletionService(engine, streams, turns, agents, silent), server)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, turns, agents, store.chats), server)
+            ResponseService(engine, streams, turns, agents, store.chats, silent), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
             ConversationService(streams, turns, store.sessions, clock, self.room), server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(History(store.database)), server)

@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     """How many calls may read the events of one chat at once, beside the one that began it; for all workers together."""
     unread_seconds: float = Field(default=60, gt=0)
     """How long a model waits for a caller who does not read its answer; then the exchange ends as if the caller had left."""
+    silent_seconds: float = Field(default=15, gt=0)
+    """How long a stream over HTTP may be silent before a comment line is sent, lest somebody take it for dead."""
     unread_bytes: int = Field(default=128 << 20, ge=1)
     """How many bytes of whole answers a key's callers may leave unread in a process, before calls of the key are refused."""
     publishable_request_bytes: int = Field(default=256 << 10, ge=1)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import grpc
-from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_service_pb2 import (
@@ -23,6 +22,7 @@ from server.ids import parse_id
 from server.inputs import parse_input
 from server.offload import by_size
 from server.replay import DELETED, shown
+from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.chats import Chats
 from server.streams import Streams
 from server.turns import Turns
@@ -30,11 +30,13 @@ from server.wire import chats as wire
 
 
 class ChatService(ChatServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, chats: Chats) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, chats: Chats,
+                 silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
         self._turns = turns
         self._chats = chats
+        self._silent_seconds = silent_seconds
 
     async def CreateChat(self, request: CreateChatRequest, context: Any) -> Chat:
         return (await self._engine.run(await self._turn(request))).chat
@@ -62,10 +64,10 @@ class ChatService(ChatServiceServicer):
         if not request.stream:
             await context.write(wire.chat_body((await self._engine.run(turn)).chat))
             return
-        async with self._streams.start(turn) as stream:
+        async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
             async for batch in stream.batches():
                 if frames := wire.chat_frames(batch):
-                    await context.write(HttpBody(content_type="text/event-stream", data=frames))
+                    await written.write(frames)
 
     async def ListChats(self, request: ListChatsRequest, context: Any) -> ListChatsResponse:
         chats, metadata = await self._chats.list(current_caller().scope, request)

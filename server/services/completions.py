@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
-from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_completion_pb2 import ChatCompletion
@@ -29,6 +28,7 @@ from server.inputs import (
 )
 from server.json_values import to_python
 from server.offload import by_size
+from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
 from server.stream import Stream
@@ -39,11 +39,13 @@ from server.wire import sse
 
 
 class CompletionService(CompletionServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents,
+                 silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
         self._turns = turns
         self._agents = agents
+        self._silent_seconds = silent_seconds
 
     async def CreateChatCompletion(self, request: CreateChatCompletionRequest, context: Any) -> ChatCompletion:
         outcome = await self._engine.run(await self._turn(request))
@@ -68,20 +70,19 @@ class CompletionService(CompletionServiceServicer):
             await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
             return
         turn = await self._turn(request)
-        async with self._streams.start(turn) as stream:
-            await self._write_frames(stream, _chunks(request, turn), context,
+        async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
+            await self._write_frames(stream, _chunks(request, turn), written,
                                      with_usage=request.stream_options.include_usage)
 
-    async def _write_frames(self, stream: Stream, chunks: CompletionChunks, context: grpc.aio.ServicerContext, *,
-                            with_usage: bool) -> None:
+    async def _write_frames(self, stream: Stream, chunks: CompletionChunks, written: Frames, *, with_usage: bool) -> None:
         async for batch in stream.batches():
             frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=with_usage)
             if frames:
-                await context.write(HttpBody(content_type="text/event-stream", data=frames))
+                await written.write(frames)
         chat = stream.outcome.chat
         error = stream.error or (ServerStopping(chat.error.message) if chat.error.code in BROKEN_OFF else None)
         ending = wire.error_frame(error) if error else b""
-        await context.write(HttpBody(content_type="text/event-stream", data=ending + sse.DONE))
+        await written.write(ending + sse.DONE)
 
     async def _turn(self, request: CreateChatCompletionRequest) -> Turn:
         caller = current_caller()

@@ -39,6 +39,7 @@ from server.offload import by_size
 from server.references import resolved
 from server.replay import DELETED
 from server.response_events import ResponseEvents, compacted_of, complete, response_of
+from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
@@ -57,12 +58,14 @@ _known_as_response = calls("chat", "response")
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, chats: Chats) -> None:
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, chats: Chats,
+                 silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
         self._turns = turns
         self._agents = agents
         self._chats = chats
+        self._silent_seconds = silent_seconds
 
     async def CreateResponse(self, request: CreateResponseRequest, context: Any) -> Response:
         turn = await self._turn(request)
@@ -93,13 +96,14 @@ class ResponseService(ResponseServiceServicer):
         if not request.stream:
             await context.write(wire.response_body(_response_of(await self._happening(request.response_id))))
             return
-        async with self._reading(request.response_id) as happening:
-            events = ResponseEvents(happening.request, None)
-            async for batch in self._streams.read(current_caller(), happening):
-                await self._streams.share.take(len(batch))
-                if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
-                    await context.write(HttpBody(content_type="text/event-stream", data=frames))
-        await context.write(HttpBody(content_type="text/event-stream", data=sse.DONE))
+        async with Frames(context, self._silent_seconds) as written:
+            async with self._reading(request.response_id) as happening:
+                events = ResponseEvents(happening.request, None)
+                async for batch in self._streams.read(current_caller(), happening):
+                    await self._streams.share.take(len(batch))
+                    if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
+                        await written.write(frames)
+            await written.write(sse.DONE)
 
     @_known_as_response
     async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
@@ -162,11 +166,10 @@ class ResponseService(ResponseServiceServicer):
             await context.write(wire.response_body(await self.CreateResponse(request, context)))
             return
         request.stream = True
-        async with await self._started(request) as (stream, events):
+        async with await self._started(request) as (stream, events), Frames(context, self._silent_seconds) as written:
             async for batch in stream.batches():
-                frames = wire.event_frames(events.take(batch, stream))
-                await context.write(HttpBody(content_type="text/event-stream", data=frames))
-            await context.write(HttpBody(data=sse.DONE))
+                await written.write(wire.event_frames(events.take(batch, stream)))
+            await written.write(sse.DONE)
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)

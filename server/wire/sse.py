@@ -5,6 +5,8 @@ from typing import Any
 import orjson
 
 DONE = b"data: [DONE]\n\n"
+COMMENT = b":\n\n"
+"""What clients pass over."""
 
 
 def data(event: Any) -> bytes:
