@@ -78,9 +78,19 @@ local function replace_body(handle, text)
 end
 
 -- What the transcoder makes of a bare gRPC status, text of the server included.
-local function is_bare_status(handle)
-  local body = handle:body(true)
-  return string.find(body:getBytes(0, body:length()), '^{"code":%d') ~= nil
+local function is_bare_status(text)
+  return string.find(text, '^{"code":%d') ~= nil
+end
+
+local WANTED = {BOOL = "true or false", DOUBLE = "a number", FLOAT = "a number"}
+
+-- The transcoder's own words about a query are those of protobuf.
+local function in_plain_words(text)
+  text = string.gsub(text, '([%w_.]+): invalid value \\?".-" for type TYPE_(%u+)%d*\\?n?', function(name, kind)
+    return name .. " must be " .. (WANTED[kind] or "an integer")
+  end)
+  return (string.gsub(text, ": invalid value oneof field '[%w_]+' is already set%. Cannot set '([%w_]+)' for type oneof",
+                      "%1 is given twice"))
 end
 
 local function is_head(handle)
@@ -118,8 +128,15 @@ function envoy_on_response(handle)
   elseif body ~= nil then
     headers:replace("content-type", "application/json")
     replace_body(handle, body)
-  elseif failed and is_bare_status(handle) then
-    local shape = SHAPES[handle:streamInfo():routeName()] or SHAPES.assistants
-    replace_body(handle, shape(status, REASONS[status] or "Error"))
+  elseif failed then
+    local whole = handle:body(true)
+    local text = whole:getBytes(0, whole:length())
+    local plain = in_plain_words(text)
+    if is_bare_status(text) then
+      local shape = SHAPES[handle:streamInfo():routeName()] or SHAPES.assistants
+      whole:setBytes(shape(status, REASONS[status] or "Error"))
+    elseif plain ~= text then
+      whole:setBytes(plain)
+    end
   end
 end
