@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, field_validator
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -11,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 class Price(BaseModel):
     """USD per million tokens."""
+
+    model_config = ConfigDict(extra="forbid")
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
@@ -35,6 +38,8 @@ class Address(BaseModel):
 
 class TwilioNumber(BaseModel):
     """A number of the operator's Twilio account; a bare string is the number alone."""
+
+    model_config = ConfigDict(extra="forbid")
 
     number: str = Field(pattern=r"^\+[1-9][0-9]{1,14}$")
     org_id: str | None = Field(default=None, alias="orgId")
@@ -65,21 +70,25 @@ class Settings(BaseSettings):
     """The same for tools, knowledge bases and webhooks: every tenant may send them any method and any path."""
     upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """Hosts that are listed for models and for tools."""
-    provider_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    provider_keys: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, repr=False, examples=['{"openai": "KEY"}'])
     """The operator's own key for each provider, as a JSON object."""
-    provider_urls: dict[str, str] = Field(default_factory=dict)
+    provider_urls: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, examples=['{"openai": "https://models.example.com/v1"}'])
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
     model_timeout_seconds: float = Field(default=600, gt=0)
     turn_wait_seconds: float = Field(default=30, ge=0)
     """How long an exchange waits for those before it in its session."""
-    prices: dict[str, Price] = Field(default_factory=dict)
+    prices: Annotated[dict[str, Price], NoDecode] = Field(
+        default_factory=dict, examples=['{"openai/gpt-4o-mini": {"input": 0.15, "output": 0.6}}'])
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
     """Secret of the key digests; None means the one kept in `data`."""
     twilio_account_sid: str | None = None
     twilio_auth_token: str | None = Field(default=None, repr=False)
     twilio_url: str = "https://api.twilio.com"
-    twilio_numbers: dict[str, TwilioNumber] = Field(default_factory=dict)
+    twilio_numbers: Annotated[dict[str, TwilioNumber], NoDecode] = Field(
+        default_factory=dict, examples=['{"main": "+14155550100"}'])
     """The E.164 number of each phoneNumberId, or {number, orgId}, as a JSON object."""
     public_url: str | None = None
     """Where the HTTP port is reached from outside; None means as each request says. Twilio signs it."""
@@ -143,12 +152,19 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL postgresql://USER:PASSWORD@HOST:PORT/NAME")
         return value
 
-    @field_validator("twilio_numbers", mode="before")
+    @field_validator("provider_keys", "provider_urls", "prices", "twilio_numbers", mode="before")
     @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: {"number": number} if isinstance(number, str) else number for name, number in value.items()}
+    def _object(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = f"must be a JSON object, such as {cls.model_fields[info.field_name].examples[0]}"
+        try:
+            read = orjson.loads(value) if isinstance(value, str) else value
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"{wanted}; it cannot be read from character {error.pos + 1} on") from None
+        if not isinstance(read, dict):
+            raise ValueError(wanted)
+        if info.field_name == "twilio_numbers":
+            return {name: {"number": number} if isinstance(number, str) else number for name, number in read.items()}
+        return read
 
     @field_validator("model_allow_hosts", "tool_allow_hosts", "upstream_allow_hosts", mode="before")
     @classmethod

@@ -1,9 +1,11 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
+import difflib
 import errno
 import functools
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,10 +14,15 @@ import click
 import orjson
 import structlog
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from server.config import Settings
 from server.storage.store import Store, opened
+
+_TOLD = {"dict_type": "must be a JSON object", "model_type": "must be a JSON object", "missing": "is required",
+         "extra_forbidden": "is not a known member"}
+"""What is told instead of pydantic's own words, which name its classes or Python's types."""
+
+log = structlog.get_logger()
 
 # A wrong command line is told in one line, as everything else: without click's usage text before it.
 click.UsageError.show = click.ClickException.show
@@ -51,14 +58,31 @@ def where(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(**options: Any) -> Settings:
     """The environment with the options that were given; one line when either is wrong."""
     given = {name: value for name, value in options.items() if value is not None}
+    _warn_of_unknown_variables()
     try:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
-        fail(f"--{name.replace('_', '-')} (PARLEY_{name.upper()}): {first['msg'].removeprefix('Value error, ')}")
-    except SettingsError as error:  # a PARLEY_… that must be JSON and is not
-        fail(str(error))
+        name, *inner = map(str, first["loc"])
+        setting = f"--{name.replace('_', '-')} (PARLEY_{name.upper()})" if name in options else f"PARLEY_{name.upper()}"
+        told = _TOLD.get(first["type"], first["msg"].removeprefix("Value error, "))
+        fail(": ".join([setting, *([".".join(inner)] if inner else []), told]))
+
+
+def _warn_of_unknown_variables() -> None:
+    """A setting whose name is mistyped would do nothing, and nobody would know."""
+    known = {name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        prefix, _, own = name.upper().partition("_")
+        if prefix == "PARLEY" and own and own not in known:
+            nearest = did_you_mean(own, known, "PARLEY_")
+            log.warning("unknown_setting", name=name, reason=f"parley has no such setting, so it does nothing{nearest}")
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """What to add to an error about a name that is not known; empty where none is like it."""
+    nearest = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {prefix}{nearest[0]}?" if nearest else ""
 
 
 def opened_store(settings: Settings, *, checked: bool = False, creates: bool = True) -> AbstractAsyncContextManager[Store]:

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
 
 import pytest
+from pydantic_settings import NoDecode
 
+from server.config import Settings
 from tests.processes import COMMANDS, Serving, free_address, run
 
 ASSISTANT = {"name": "helper", "model": {"provider": "offline", "model": "offline-1"}}
@@ -207,3 +210,69 @@ async def test_server_on_a_store_that_has_keys_makes_none(store):
     assert parley.lines == [parley.ready_line]
     assert [key["orgName"] for key in keys] == ["acme"]
     assert stopped == (0, "", "")
+
+
+# Settings
+
+WRONG_SETTINGS = {
+    ("PRICES", "nonsense"): "PARLEY_PRICES: must be a JSON object, such as {\"openai/gpt-4o-mini\": {\"input\": 0.15, "
+                            "\"output\": 0.6}}; it cannot be read from character 1 on",
+    ("PRICES", "[1]"): "PARLEY_PRICES: must be a JSON object, such as {",
+    ("PRICES", '{"gpt": 5}'): "PARLEY_PRICES: gpt: must be a JSON object",
+    ("PRICES", '{"gpt": {"input": 1}}'): "PARLEY_PRICES: gpt.output: is required",
+    ("PRICES", '{"gpt": {"input": 1, "output": "much"}}'): "PARLEY_PRICES: gpt.output: Input should be a valid number",
+    ("PRICES", '{"gpt": {"input": 1, "output": 1, "cached": 1}}'): "PARLEY_PRICES: gpt.cached: is not a known member",
+    ("PROVIDER_KEYS", '{"openai": "sk-secret"'): 'PARLEY_PROVIDER_KEYS: must be a JSON object, such as {"openai": "KEY"}; ',
+    ("PROVIDER_KEYS", '{"openai": ["sk-secret"]}'): "PARLEY_PROVIDER_KEYS: openai: Input should be a valid string",
+    ("PROVIDER_URLS", "https://x.example"): "PARLEY_PROVIDER_URLS: must be a JSON object, such as {",
+    ("TWILIO_NUMBERS", '"+14155550100"'): "PARLEY_TWILIO_NUMBERS: must be a JSON object, such as {",
+    ("TWILIO_NUMBERS", '{"main": {"number": "+14155550100", "org_id": "x"}}'):
+        "PARLEY_TWILIO_NUMBERS: main.org_id: is not a known member",
+    ("HTTP", "nonsense"): "--http (PARLEY_HTTP): 'nonsense' is not HOST:PORT",
+    ("OFFLINE_DELAY_MS", "slow"): "PARLEY_OFFLINE_DELAY_MS: Input should be a valid number",
+}
+
+
+async def test_setting_that_is_wrong_is_one_line_in_the_operators_words(tmp_path):
+    said = await asyncio.gather(*(run("parley", "serve", "--data", tmp_path, **{f"PARLEY_{name}": value})
+                                  for name, value in WRONG_SETTINGS))
+
+    for told, ended in zip(WRONG_SETTINGS.values(), said, strict=True):
+        line = refused(ended)
+        assert line.startswith(told)
+        assert not re.search(r"Source|dictionary|instance|Price|TwilioNumber|sk-secret", line)
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_setting_that_is_json_is_read_by_the_same_rule():
+    """Pydantic's own reading would name its classes."""
+    decoded = {name for name, field in Settings.model_fields.items()
+               if (NoDecode not in field.metadata) and re.search(r"dict|list|set\[|tuple|config\.", str(field.annotation))}
+
+    assert decoded == set()
+
+
+async def test_numbers_and_prices_are_read_from_json(tmp_path):
+    values = {"PARLEY_TWILIO_NUMBERS": '{"a": "+14155550100", "b": {"number": "+14155550101", "orgId": "o"}}',
+              "PARLEY_PRICES": '{"gpt": {"input": 1, "output": 2}}'}
+    read = await run("python", "-c", "from server.config import Settings; print(Settings().model_dump_json(by_alias=True))",
+                     **values)
+    settings = json.loads(read.out)
+
+    assert settings["twilio_numbers"] == {"a": {"number": "+14155550100", "orgId": None},
+                                          "b": {"number": "+14155550101", "orgId": "o"}}
+    assert settings["prices"] == {"gpt": {"input": 1, "output": 2}}
+
+
+async def test_variable_that_is_no_setting_is_warned_of_with_the_nearest_name(store):
+    ended = await run("parley", "keys", "list", "--data", store, PARLEY_WORKRES="2-secret", PARLEY_ZZZ="3-secret",
+                      parley_http="127.0.0.1:1", PARLEY="x")
+    warnings = [json.loads(line) for line in ended.err.splitlines()]
+
+    assert ended.code == 0
+    assert "acme" in ended.out
+    assert [(one["level"], one["event"], one["name"], one["reason"]) for one in warnings] == [
+        ("warning", "unknown_setting", "PARLEY_WORKRES",
+         "parley has no such setting, so it does nothing; did you mean PARLEY_WORKERS?"),
+        ("warning", "unknown_setting", "PARLEY_ZZZ", "parley has no such setting, so it does nothing")]
+    assert "secret" not in ended.err
