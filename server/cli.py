@@ -140,6 +140,7 @@ def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> N
 
     async def apply(store: Store) -> Any:
         check_assistant(document)
+        _check_provider(document.get("model") or {}, settings)
         org_id = await store.keys.org_id(org)
         found = await store.assistants.find(org_id, document["name"]) if document.get("name") else None
         content = restore_secrets(without_server_members(document), found.content if found else {})
@@ -149,6 +150,13 @@ def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> N
 
     stored = _with_store(settings, apply)
     show({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
+
+
+def _check_provider(model: dict[str, Any], settings: Settings) -> None:
+    from server.backends.providers import check_callable  # with what calls models, which other commands need not load
+
+    if provider := model.get("provider"):
+        check_callable(provider, model.get("url"), settings.provider_urls)
 
 
 @main.command("export")

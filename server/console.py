@@ -1,11 +1,10 @@
 """What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
 
-import difflib
 import errno
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ import structlog
 from pydantic import ValidationError
 
 from server.config import Settings
+from server.nearest import did_you_mean
 from server.storage.store import Store, opened
 
 _TOLD = {"dict_type": "must be a JSON object", "model_type": "must be a JSON object", "missing": "is required",
@@ -77,12 +77,6 @@ def _warn_of_unknown_variables() -> None:
         if prefix == "PARLEY" and own and own not in known:
             nearest = did_you_mean(own, known, "PARLEY_")
             log.warning("unknown_setting", name=name, reason=f"parley has no such setting, so it does nothing{nearest}")
-
-
-def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """What to add to an error about a name that is not known; empty where none is like it."""
-    nearest = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {prefix}{nearest[0]}?" if nearest else ""
 
 
 def opened_store(settings: Settings, *, checked: bool = False, creates: bool = True) -> AbstractAsyncContextManager[Store]:

@@ -53,6 +53,8 @@ async def serve(settings: Settings) -> None:
         log.warning("hosts_listed_for_models_and_tools", hosts=sorted(settings.upstream_allow_hosts),
                     reason="tools of every org may send these hosts any method and any path; PARLEY_MODEL_ALLOW_HOSTS lists "
                            "hosts for models alone")
+    if settings.provider_keys:
+        _warn_of_keys_without_use(settings)
     stopping, restarting = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -66,6 +68,14 @@ async def serve(settings: Settings) -> None:
                 await _serve_with_workers(settings, stopping, restarting)
     except (DatabaseError, GatewayError, WorkerError) as error:
         fail(str(error))
+
+
+def _warn_of_keys_without_use(settings: Settings) -> None:
+    from server.backends.providers import keys_without_use
+
+    for name, nearest in keys_without_use(settings.provider_keys, settings.provider_urls).items():
+        log.warning("key_without_use", provider=name,
+                    reason=f"this provider of PARLEY_PROVIDER_KEYS is neither known nor in PARLEY_PROVIDER_URLS{nearest}")
 
 
 async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:

@@ -12,9 +12,9 @@ OURS = ("server", "gateway", "generated")
 
 PLAIN = {f"server.{name}" for name in (
     "access", "acted_on", "arrivals", "budget", "clock", "config", "documents", "errors", "fitting", "ids", "inputs",
-    "items", "json_values", "liquid_filters", "messages", "offload", "parts", "record_secrets", "secret_names",
-    "secrets", "sound", "summaries", "template_marks", "templates", "tool_urls", "traffic", "twilio", "validation",
-    "walk")}
+    "items", "json_values", "liquid_filters", "messages", "nearest", "offload", "parts", "record_secrets",
+    "secret_names", "secrets", "sound", "summaries", "template_marks", "templates", "tool_urls", "traffic", "twilio",
+    "validation", "walk")}
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "backlog", "completion_chunks", "context", "costs", "engine", "exchange", "instructing",
@@ -29,7 +29,7 @@ MAY_IMPORT = {
     **{name: {"generated", *PLAIN} for name in PLAIN},
     "server.storage.hiding": {"generated", "server.record_secrets"},
     "server.storage": {"generated", "server.budget", "server.clock", "server.errors", "server.ids"},
-    "server.backends": {"generated", "server.errors", "server.json_values", "server.messages"},
+    "server.backends": {"generated", "server.errors", "server.json_values", "server.messages", "server.nearest"},
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
     "server.tools": {"generated", *PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
                      "server.backends.transport"},

@@ -12,6 +12,7 @@ import pytest
 from pydantic_settings import NoDecode
 
 from server.config import Settings
+from server.ids import new_id
 from tests.processes import COMMANDS, Serving, free_address, run
 
 ASSISTANT = {"name": "helper", "model": {"provider": "offline", "model": "offline-1"}}
@@ -276,3 +277,53 @@ async def test_variable_that_is_no_setting_is_warned_of_with_the_nearest_name(st
          "parley has no such setting, so it does nothing; did you mean PARLEY_WORKERS?"),
         ("warning", "unknown_setting", "PARLEY_ZZZ", "parley has no such setting, so it does nothing")]
     assert "secret" not in ended.err
+
+
+# Providers
+
+PROVIDERS = {
+    "did you mean openai?": ({"provider": "openia", "model": "gpt-4o"}, {}),
+    "model.provider must be one of offline, ": ({"provider": "OpenAI", "model": "gpt-4o"}, {}),
+    "did you mean my-vllm?": ({"provider": "my_vllm", "model": "m"}, {"my-vllm": "https://x.example/v1"}),
+    "an OpenAI-compatible model.url\n": ({"provider": "zzz", "model": "m"}, {}),
+    "model.url is required for provider azure-openai": ({"provider": "azure-openai", "model": "m"}, {}),
+}
+CALLABLE = [({"provider": "openai", "model": "gpt-4o"}, {}),
+            ({"provider": "openia", "model": "m", "url": "https://x.example/v1"}, {}),
+            ({"provider": "my-vllm", "model": "m"}, {"my-vllm": "https://x.example/v1"}), (None, {})]
+
+
+@pytest.fixture
+def applied(store, tmp_path):
+    async def applied(model, urls):
+        file = tmp_path / f"{new_id()}.json"
+        file.write_text(json.dumps({"name": "helper", "model": model} if model else {"name": "helper"}))
+        return await run("parley", "assistants", "apply", file, "--org", "acme", "--data", store,
+                         PARLEY_PROVIDER_URLS=json.dumps(urls))
+
+    return applied
+
+
+async def test_assistant_whose_provider_cannot_be_called_is_not_applied(applied):
+    ended = await asyncio.gather(*(applied(*given) for given in PROVIDERS.values()))
+
+    for told, one in zip(PROVIDERS, ended, strict=True):
+        assert told in refused(one) + "\n"
+
+
+async def test_assistant_whose_provider_can_be_called_is_applied(applied):
+    ended = await asyncio.gather(*(applied(*given) for given in CALLABLE))
+
+    assert [(one.code, one.err) for one in ended] == [(0, "")] * len(CALLABLE)
+
+
+async def test_operators_key_for_no_provider_is_warned_of(tmp_path):
+    keys = {"openia": "sk-secret", "openai": "sk-secret", "my-vllm": "sk-secret"}
+    async with Serving(tmp_path, PARLEY_PROVIDER_KEYS=json.dumps(keys),
+                       PARLEY_PROVIDER_URLS='{"my-vllm": "https://x.example/v1"}') as parley:
+        stopped = await parley.stop()
+    warning = json.loads(stopped.err)
+
+    assert (warning["event"], warning["provider"]) == ("key_without_use", "openia")
+    assert warning["reason"].endswith("; did you mean openai?")
+    assert "secret" not in stopped.err

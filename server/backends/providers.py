@@ -16,6 +16,7 @@ from server.backends.guard import AllowedHosts
 from server.backends.limits import Limits
 from server.backends.offline import OfflineBackend
 from server.errors import InvalidArgument
+from server.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from server.backends.transport import Resolve
@@ -132,11 +133,7 @@ class Endpoints:
 
     def check_known(self, provider: str, url: str | None) -> None:
         """Raise InvalidArgument naming `model.provider` when there is no way to call it."""
-        if not url and provider not in BASE_URLS and provider not in self._base_urls:
-            known = ", ".join(BASE_URLS)
-            raise InvalidArgument.of(
-                "model.provider", f"must be one of {known}, or any other together with an OpenAI-compatible model.url"
-            )
+        check_known(provider, url, self._base_urls)
 
     def of(self, request: ModelRequest) -> Endpoint:
         """The endpoint: the assistant's own URL if it has one, else the operator's, else the built-in one."""
@@ -146,9 +143,7 @@ class Endpoints:
             return Endpoint(base_of(url.origin_and_path), key or NO_KEY, tuple(parse_qsl(url.query)))
         base_url = self._base_urls.get(request.provider) or BASE_URLS.get(request.provider)
         if not base_url:
-            raise InvalidArgument.of(
-                "model.url", f"is required for provider {request.provider}, unless the operator sets {URLS_SETTING}"
-            )
+            raise _without_url(request.provider)
         return Endpoint(base_of(base_url), key or self._operators_key(request.provider))
 
     def _operators_key(self, provider: str) -> str:
@@ -186,6 +181,33 @@ class _OnFirstUse:
             if self._made is None:
                 self._made = await asyncio.to_thread(self._make)
         return self._made
+
+
+def check_known(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:
+    """Raise InvalidArgument naming `model.provider` when there is no way to call it. `base_urls` are the operator's."""
+    if not url and provider not in BASE_URLS and provider not in base_urls:
+        known = ", ".join(BASE_URLS)
+        nearest = did_you_mean(provider, {*BASE_URLS, *base_urls})
+        raise InvalidArgument.of(
+            "model.provider", f"must be one of {known}, or any other together with an OpenAI-compatible model.url{nearest}"
+        )
+
+
+def check_callable(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:
+    """The same, and naming `model.url` when the provider is known and has none of its own."""
+    check_known(provider, url, base_urls)
+    if not url and provider != OFFLINE and not base_urls.get(provider) and not BASE_URLS.get(provider):
+        raise _without_url(provider)
+
+
+def keys_without_use(api_keys: Mapping[str, str], base_urls: Mapping[str, str]) -> dict[str, str]:
+    """The operator's keys that are never sent, by the name they have, each with the name that may be meant."""
+    known = {*BASE_URLS, *base_urls}
+    return {name: did_you_mean(name, known) for name in sorted(api_keys) if name not in known}
+
+
+def _without_url(provider: str) -> InvalidArgument:
+    return InvalidArgument.of("model.url", f"is required for provider {provider}, unless the operator sets {URLS_SETTING}")
 
 
 def base_of(url: str) -> str:
