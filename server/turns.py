@@ -122,7 +122,7 @@ class Turns:
         except NotFound:
             if field != "previous_response_id":
                 raise
-            raise NotFound("previous_response_id names no response that is there; send the whole conversation as input",
+            raise NotFound("response not found; send the whole conversation as input",
                            reason="PREVIOUS_RESPONSE_NOT_FOUND",
                            violations=(Violation(field, "names no response that is there"),)) from None
 

@@ -40,7 +40,8 @@ async def refused(call):
                  grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
                  {"input": "is required", "name": "must be at most 40 characters"}, id="proto rules"),
     pytest.param("ChatService/CreateChat", saying("x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"assistantId": "must name who answers (or send assistant, squadId, squad, sessionId or previousChatId)"},
+                 {"assistantId": "must name who answers (or send assistant, squadId, squad, previousChatId, or the "
+                                 "sessionId of a session that has one)"},
                  id="nobody"),
     pytest.param("ChatService/CreateChat", saying("x", session_id=UNKNOWN_ID, previous_chat_id=UNKNOWN_ID),
                  grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
