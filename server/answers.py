@@ -36,6 +36,8 @@ class _Choice:
     text: StringIO = field(default_factory=StringIO)
     spoke: bool = False
     """Whether text has come, if only an empty one."""
+    calls_before_text: int = 0
+    """How many calls had begun when the text did."""
     calls: dict[int, _Call] = field(default_factory=dict)
     state: ProviderState | None = None
     """What the provider wants back with the message that is being said."""
@@ -63,6 +65,8 @@ class Answers:
 
     def add_text(self, delta: ContentDelta) -> None:
         choice, text = self._choice(delta.choice), delta.text
+        if text and not choice.text.tell():
+            choice.calls_before_text = len(choice.calls)
         choice.text.write(text)
         choice.spoke = True
         self.pieces.append(_piece(delta.choice, None, len(text)))
@@ -81,9 +85,14 @@ class Answers:
         """Close the message that was being said with the calls and results of its round, and begin the next one."""
         choice = self._choice(0)
         choice.rounds += messages
-        choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
+        choice.text, choice.spoke, choice.calls, choice.calls_before_text, choice.state = StringIO(), False, {}, 0, None
         self._message_id = next_message_id
         self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
+
+    @property
+    def calls_before_text(self) -> int:
+        """How many calls of the first choice's last message began before its text."""
+        return self._choices[0].calls_before_text
 
     def place_of(self, choice: int) -> int:
         """Which message of the output a delta of this choice belongs to."""

@@ -210,6 +210,7 @@ class Engine:
         answered, alternatives = run.answers.messages(), run.answers.alternatives()
         self._stamp_now(run, [*answered, *alternatives])
         outcome.finish_reasons = run.answers.finish_reasons()
+        outcome.calls_before_text = run.answers.calls_before_text
         if outcome.usage == Usage(0, 0) and not run.forwards:
             outcome.usage = _estimate(run.request, [*answered, *alternatives])
             run.spent = {(run.request.provider, run.request.model): outcome.usage}
@@ -235,6 +236,7 @@ class Engine:
         chat.CopyFrom(outcome.chat)
         del chat.messages[:]
         over = bool(answered)
+        pieces = run.answers.pieces if run.streamed or outcome.calls_before_text else []
         return Exchange(
             chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered),
             alternatives=list(alternatives), previous=None if turn.summarises else turn.previous,
@@ -242,7 +244,7 @@ class Engine:
             provider=run.request.provider, model=run.request.model,
             prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
             deliveries=run.deliveries, settles=turn.settles,
-            record=outcome.record(turn, [] if over else run.said, run.answers.pieces if over and run.streamed else [],
+            record=outcome.record(turn, [] if over else run.said, pieces if over else [],
                                   run.context.state))
 
     def _stamp_now(self, run: Run, messages: Sequence[Message]) -> None:

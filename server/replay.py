@@ -74,7 +74,8 @@ class Replay:
                       self.record.reasoning_tokens)
         return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
                        finish_reasons=_finish_reasons(self.chat),
-                       system_fingerprint=self.record.system_fingerprint or None)
+                       system_fingerprint=self.record.system_fingerprint or None,
+                       calls_before_text=_calls_before_text(self.chat, self.record.pieces))
 
     @property
     def error(self) -> ServiceError | None:
@@ -163,6 +164,24 @@ def _finish_reasons(chat: Chat) -> list[str]:
 
 def _finish_reason(chat: Chat, message: Message) -> str:
     return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
+
+
+def _calls_before_text(chat: Chat, pieces: Sequence[StreamPiece]) -> int:
+    """How many calls of the first choice's last message began before its text; read only where there is both."""
+    in_rounds = any(message.role == "tool" for message in chat.output)
+    last = chat.output[-1 if in_rounds else 0] if chat.output else Message()
+    if not (text_of(last) and tool_calls_of(last)):
+        return 0
+    begun: set[int] = set()
+    before: int | None = None
+    for piece in pieces:
+        if piece.HasField("next_message_id"):
+            begun, before = set(), None
+        elif piece.HasField("tool_call") and not piece.choice:
+            begun.add(piece.tool_call)
+        elif before is None and piece.length and not piece.choice:
+            before = len(begun)
+    return before or 0
 
 
 def _told(unfinished: Unfinished) -> Answers:

@@ -74,8 +74,9 @@ def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Respons
         response.model = outcome.model
         response.usage.CopyFrom(_usage(outcome))
     status = "completed" if response.status == "completed" else "incomplete"
+    before = outcome.calls_before_text if outcome is not None else 0
     for message, results in _rounds_of(chat.output):
-        response.output.extend(round_items(message, results) if results else items_of(message, status))
+        response.output.extend(round_items(message, results) if results else items_of(message, status, before))
         if not results:  # the last of the first choice
             break
     return response
@@ -103,14 +104,13 @@ def round_items(message: Message, results: Sequence[Message]) -> list[ResponseIt
                     for index, (call, result) in enumerate(zip(tool_calls_of(message), results, strict=False))]
 
 
-def items_of(message: Message, status: str) -> list[ResponseItem]:
-    """The output items of an assistant message: what it says, then what it calls."""
-    items = []
+def items_of(message: Message, status: str, calls_before_text: int = 0) -> list[ResponseItem]:
+    """The output items of an assistant message, in the order in which they began."""
     text, calls = text_of(message), tool_calls_of(message)
+    items = [_call_item(message.id, index, status, call["id"], call["name"], call["arguments"])
+             for index, call in enumerate(calls)]
     if text or not calls:
-        items.append(_message_item(message.id, status, text))
-    items += [_call_item(message.id, index, status, call["id"], call["name"], call["arguments"])
-              for index, call in enumerate(calls)]
+        items.insert(calls_before_text, _message_item(message.id, status, text))
     return items
 
 
@@ -143,7 +143,7 @@ class ResponseEvents:
             kind = event.WhichOneof("event")
             if kind == "started":
                 yield from self._begin(event)
-            elif kind == "delta" and event.delta.choice == 0:
+            elif kind == "delta" and event.delta.choice == 0 and event.delta.text:
                 yield from self._add_text(event.delta.text, event.delta.output_index)
             elif kind == "tool_call" and event.tool_call.choice == 0:
                 yield from self._add_call(event.tool_call)

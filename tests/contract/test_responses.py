@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.contract.doors import UNKNOWN_ID, CallError, read
+from tests.upstream import OpenAIUpstream, chunk, openai_stream, usage_chunk
 
 WHO = "What is my name?"
 # What the public compliance suite requires of every Response, and what its readers take besides.
@@ -531,6 +532,33 @@ async def test_events_come_in_the_documented_order_without_gaps(door, org):
     assert [event["sequence_number"] for event in streamed.events] == list(range(len(names)))
     assert (streamed.text, streamed.error) == ("You said: a b", None)
     assert [event["path"] for event in streamed.events if "delta" in event] == ["chat.output[0].content"] * 4
+
+
+@pytest.mark.parametrize("order", ["call text", "text call", "call text call", "call call text"])
+async def test_output_has_one_order_however_it_is_read(rest, native, http, org, order):
+    names = iter(range(2))
+    pieces = [chunk({"content": "words"}) if kind == "text" else called(next(names)) for kind in order.split()]
+    async with OpenAIUpstream(openai_stream(*pieces, chunk(finish="tool_calls"), usage_chunk(3, 2))) as upstream:
+        asked = {"input": "x", "assistantId": (await rest.create_assistant(document={"model": {
+            "provider": "custom-llm", "url": upstream.base_url, "model": "m"}}))["id"]}
+        whole = [await door.create_response(**asked) for door in (rest, native)]
+        events = [(await read(door.stream_response(**asked))).events for door in (rest, native)]
+    completed = [told[-1]["response"] for told in events]
+    again = [(await http.get(f"/v1/responses/{one['id']}", headers=org.bearer)).json() for one in (*whole, *completed)]
+    replayed = [(await http.get(f"/v1/responses/{one['id']}?stream=true", headers=org.bearer)).content for one in whole]
+
+    expected = [{"text": "message", "call": "function_call"}[kind] for kind in order.split()]
+    for response in (*whole, *completed, *again, *(frames(body)[-2][1]["response"] for body in replayed)):
+        assert [item["type"] for item in response["output"]] == expected
+    for told in events:
+        added = {event["output_index"]: event["item"]["type"] for event in told if event["type"].endswith("item.added")}
+        assert [added[index] for index in range(len(added))] == expected
+
+
+def called(index):
+    """The chunk of a call."""
+    return chunk({"tool_calls": [{"index": index, "id": f"call_{index}", "type": "function", "function": {
+        "name": "f", "arguments": "{}"}}]})
 
 
 async def test_ids_do_not_change_between_events(door, org):
