@@ -3,11 +3,11 @@
 Makes typed messages from Chats and ChatEvents; `wire/responses.py` makes bytes of them. Runs nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
@@ -26,7 +26,7 @@ from generated.parley.v1.response_service_pb2 import CompactedResponse, CreateRe
 from server.errors import ServiceError
 from server.exchange import ENDED, Happening, Outcome
 from server.ids import hex_of
-from server.json_values import struct_from
+from server.json_values import from_python, struct_from
 from server.messages import text_of, tool_calls_of
 from server.record_secrets import hide_secrets
 from server.summaries import compaction_item
@@ -34,6 +34,11 @@ from server.summaries import compaction_item
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
            "background", "top_logprobs", "frequency_penalty", "presence_penalty")
 _ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text")
+
+
+_FUNCTION: dict[str, Any] = {"type": "function", "description": None, "parameters": None, "strict": False}
+_FORMAT: dict[str, Any] = {"description": None, "schema": None, "strict": False}
+"""The members that the public schema has in a function tool and in a text's form, where the caller left them out."""
 
 
 def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None) -> Response:
@@ -288,4 +293,21 @@ def _fill_defaults(response: Response) -> None:
         response.tool_choice.CopyFrom(Value(string_value="auto"))
     if not response.text.fields["format"].HasField("struct_value"):
         response.text.get_or_create_struct("format").update({"type": "text"})
+    form = response.text.fields["format"].struct_value
+    if _text(form, "type") == "json_schema":
+        _fill(form, _FORMAT)
+    for tool in response.tools:
+        if _text(tool, "type") in ("", "function") and "function" not in tool.fields:
+            _fill(tool, _FUNCTION)
     response.metadata.SetInParent()
+
+
+def _fill(members: Struct, defaults: Mapping[str, Any]) -> None:
+    """Add what is left out, or null where the schema has none."""
+    for name, value in defaults.items():
+        if name not in members.fields or members.fields[name].HasField("null_value"):
+            members.fields[name].CopyFrom(from_python(value))
+
+
+def _text(members: Struct, name: str) -> str:
+    return members.fields[name].string_value if name in members.fields else ""

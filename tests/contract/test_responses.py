@@ -91,7 +91,8 @@ async def test_what_was_asked_for_is_echoed(door, org):
         "metadata": {"k": "v"}, "store": False, "parallel_tool_calls": False, "truncation": "auto", "user": "u1",
         "safety_identifier": "s1", "prompt_cache_key": "c1", "top_logprobs": 2, "frequency_penalty": 0.5,
         "presence_penalty": -0.5, "tool_choice": "none", "text": {"format": {"type": "text"}, "verbosity": "low"},
-        "tools": [{"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}],
+        "tools": [{"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": True,
+                   "description": "Looks."}, {"type": "web_search"}],
     }
 
     response = await door.create_response(input="Hello", assistantId=org.assistant_id, **asked)
@@ -115,6 +116,20 @@ async def test_null_format_is_answered_as_text(door, org):
     response = await door.create_response(input="x", assistantId=org.assistant_id, text={"format": None})
 
     assert response["text"] == {"format": {"type": "text"}}
+
+
+@pytest.mark.parametrize("strict", [{}, {"strict": None}, {"strict": True}], ids=["left out", "null", "true"])
+async def test_echoed_function_and_format_have_every_member_of_the_schema(door, http, org, strict):
+    form = {"type": "json_schema", "name": "place", "schema": {"type": "object", "properties": {}}, **strict}
+
+    response = await door.create_response(input="x", assistantId=org.assistant_id, text={"format": form}, tools=[
+        {"type": "function", "name": "look", **strict}], tool_choice="none")
+
+    again = (await http.get(f"/v1/responses/{response['id']}", headers=org.bearer)).json()
+    for told in (response, again):
+        assert told["tools"] == [{"type": "function", "name": "look", "description": None, "parameters": None,
+                                  "strict": bool(strict.get("strict"))}]
+        assert told["text"]["format"] == {**form, "description": None, "strict": bool(strict.get("strict"))}
 
 
 @pytest.mark.parametrize("instructions", ["My name is Ada.", [{"role": "developer", "content": "My name is Ada."}]],
