@@ -36,6 +36,8 @@ class _Choice:
     text: StringIO = field(default_factory=StringIO)
     spoke: bool = False
     """Whether text has come, if only an empty one."""
+    refusal: StringIO = field(default_factory=StringIO)
+    """What of the text says why the model refuses."""
     calls_before_text: int = 0
     """How many calls had begun when the text did."""
     calls: dict[int, _Call] = field(default_factory=dict)
@@ -68,6 +70,8 @@ class Answers:
         if text and not choice.text.tell():
             choice.calls_before_text = len(choice.calls)
         choice.text.write(text)
+        if delta.refusal:
+            choice.refusal.write(text)
         choice.spoke = True
         self.pieces.append(_piece(delta.choice, None, len(text)))
 
@@ -86,6 +90,7 @@ class Answers:
         choice = self._choice(0)
         choice.rounds += messages
         choice.text, choice.spoke, choice.calls, choice.calls_before_text, choice.state = StringIO(), False, {}, 0, None
+        choice.refusal = StringIO()
         self._message_id = next_message_id
         self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
 
@@ -152,6 +157,8 @@ def _message(choice: _Choice) -> Message:
         message.tool_calls.CopyFrom(from_python([
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}
             for _, call in sorted(choice.calls.items())]))
+    if (refusal := choice.refusal.getvalue()) and text.endswith(refusal):
+        message.refusal = refusal
     if text or not choice.calls:
         message.content.CopyFrom(Value(string_value=text))
     return message

@@ -24,7 +24,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.errors import BROKEN_OFF
 from server.exchange import Happening, Outcome, choices_of
 from server.ids import hex_of
-from server.messages import text_of, tool_calls_of
+from server.messages import answer_of, tool_calls_of
 
 _BETWEEN = "\n\n"
 """Between the texts of two rounds, which are one text at this door."""
@@ -60,8 +60,9 @@ class CompletionChunks:
             elif kind == "delta":
                 text = _BETWEEN + event.delta.text if self._apart else event.delta.text
                 self._said, self._apart = True, False
-                yield from self._begin(event.delta.choice, content="")
-                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(content=text))
+                yield from self._begin(event.delta.choice, content="" if not event.delta.refusal else None)
+                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(
+                    **{"refusal" if event.delta.refusal else "content": text}))
             elif kind == "round":
                 self._apart = self._said
             elif kind == "tool_call":
@@ -114,9 +115,11 @@ def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
         id=call["id"], type="function",
         function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]))
         for call in (tool_calls_of(last) if last.role == "assistant" else [])]
-    texts = [text_of(message) for message in messages if message.role == "assistant"]
-    text = _BETWEEN.join(text for text in texts if text)
-    return ChatCompletionMessage(role="assistant", content=text if text or not calls else None, tool_calls=calls)
+    answers = [answer_of(message) for message in messages if message.role == "assistant"]
+    text = _BETWEEN.join(text for text, _ in answers if text)
+    refusal = "".join(refusal for _, refusal in answers) or None
+    return ChatCompletionMessage(role="assistant", content=text if text or not (calls or refusal) else None,
+                                 refusal=refusal, tool_calls=calls)
 
 
 def _call_delta(delta: ToolCallDelta) -> ChatCompletionChunkDelta:

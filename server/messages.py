@@ -24,6 +24,12 @@ def text_of(message: Message) -> str:
     return message.message
 
 
+def answer_of(message: Message) -> tuple[str, str]:
+    """What an assistant answered, and behind it why it refused; its text has both, for whoever knows no refusals."""
+    text, refusal = text_of(message), message.refusal
+    return text.removesuffix(refusal) if refusal else text, refusal
+
+
 def parts_of(message: Message) -> list[dict[str, Any]]:
     """The content as a list of parts; a string is one text part, and nothing said is no part.
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
+from sys import maxsize
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
@@ -19,7 +20,7 @@ from server.backlog import BATCH
 from server.errors import ServiceError, UpstreamError
 from server.exchange import ENDED, Outcome, round_told
 from server.fitting import fit, present
-from server.messages import text_of, tool_calls_of
+from server.messages import answer_of, text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 from server.walk import readable
 
@@ -203,8 +204,7 @@ def _whole(output: Any) -> list[StreamPiece]:
     """What was not streamed, as if each text and each call had come in one piece."""
     pieces = []
     for choice, message in enumerate(output):
-        if text := text_of(message):
-            pieces.append(StreamPiece(choice=choice, length=len(text)))
+        pieces += [StreamPiece(choice=choice, length=len(text)) for text in answer_of(message) if text]
         pieces += [StreamPiece(choice=choice, tool_call=index, length=len(call["arguments"]))
                    for index, call in enumerate(tool_calls_of(message))]
     return pieces
@@ -215,6 +215,7 @@ def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
     begun = 0  # place of the message that the first choice is saying
     places: dict[tuple[int, int | None], int] = {}
     texts = [text_of(message) for message in output]  # once: every look at a member of a message copies it
+    refused = [len(answer_of(message)[0]) if message.refusal else maxsize for message in output]
     calls = [tool_calls_of(message) for message in output]
     for piece in pieces:
         if piece.HasField("next_message_id"):
@@ -227,7 +228,8 @@ def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
         at = places.get(key, 0)
         end = places[key] = at + piece.length
         if key[1] is None:
-            yield {"delta": ContentDelta(choice=piece.choice, text=texts[place][at:end], output_index=place)}
+            yield {"delta": ContentDelta(choice=piece.choice, text=texts[place][at:end], output_index=place,
+                                         refusal=at >= refused[place] or None)}
         else:
             call = calls[place][key[1]]
             delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place)

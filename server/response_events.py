@@ -27,7 +27,7 @@ from server.errors import ServiceError
 from server.exchange import ENDED, Happening, Outcome
 from server.ids import hex_of
 from server.json_values import from_python, struct_from
-from server.messages import text_of, tool_calls_of
+from server.messages import answer_of, text_of, tool_calls_of
 from server.record_secrets import hide_secrets
 from server.summaries import compaction_item
 
@@ -36,6 +36,8 @@ _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_ca
 _ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text")
 
 
+_MEMBERS = {"output_text": "text", "refusal": "refusal"}
+"""The member that has the text of a part, by the part's type."""
 _FUNCTION: dict[str, Any] = {"type": "function", "description": None, "parameters": None, "strict": False}
 _FORMAT: dict[str, Any] = {"description": None, "schema": None, "strict": False}
 """The members that the public schema has in a function tool and in a text's form, where the caller left them out."""
@@ -104,7 +106,7 @@ def round_items(message: Message, results: Sequence[Message]) -> list[ResponseIt
     They are mcp_call items, which no caller tries to answer; whoever loops over function_call items would.
     """
     text = text_of(message)
-    items = [_message_item(message.id, "completed", text)] if text else []
+    items = [_message_item(message.id, "completed", _parts_of(message))] if text else []
     return items + [_run_item(message.id, index, call, result)
                     for index, (call, result) in enumerate(zip(tool_calls_of(message), results, strict=False))]
 
@@ -115,8 +117,14 @@ def items_of(message: Message, status: str, calls_before_text: int = 0) -> list[
     items = [_call_item(message.id, index, status, call["id"], call["name"], call["arguments"])
              for index, call in enumerate(calls)]
     if text or not calls:
-        items.insert(calls_before_text, _message_item(message.id, status, text))
+        items.insert(calls_before_text, _message_item(message.id, status, _parts_of(message)))
     return items
+
+
+def _parts_of(message: Message) -> list[ResponseContentPart]:
+    text, refusal = answer_of(message)
+    parts = [_part("output_text", text)] if text or not refusal else []
+    return [*parts, _part("refusal", refusal)] if refusal else parts
 
 
 def compacted_of(outcome: Outcome) -> CompactedResponse:
@@ -136,8 +144,9 @@ class ResponseEvents:
         self._response = Response()
         self._number = 0
         self._items: list[ResponseItem] = []
-        self._said: list[StringIO] = []
-        """The text or the arguments of each, until it is done: a member of a message would be copied with every delta."""
+        self._said: list[dict[str, StringIO]] = []
+        """The parts of each by their types, or the arguments, until it is done: a member of a message would be copied with
+        every delta."""
         self._finished = 0
         """How many of them are done."""
         self._text: int | None = None
@@ -149,7 +158,8 @@ class ResponseEvents:
             if kind == "started":
                 yield from self._begin(event)
             elif kind == "delta" and event.delta.choice == 0 and event.delta.text:
-                yield from self._add_text(event.delta.text, event.delta.output_index)
+                kind = "refusal" if event.delta.refusal else "output_text"
+                yield from self._add_text(event.delta.text, event.delta.output_index, kind)
             elif kind == "tool_call" and event.tool_call.choice == 0:
                 yield from self._add_call(event.tool_call)
             elif kind == "round":
@@ -170,16 +180,18 @@ class ResponseEvents:
         yield self._event("response.created", response=self._response)
         yield self._event("response.in_progress", response=self._response)
 
-    def _add_text(self, text: str, place: int = 0) -> Iterator[ResponseStreamEvent]:
+    def _add_text(self, text: str, place: int = 0, kind: str = "output_text") -> Iterator[ResponseStreamEvent]:
         if self._text is None:
             self._text = len(self._items)
-            item = _message_item(self._message_id, "in_progress", None)
-            yield self._add_item(item)
-            yield self._event("response.content_part.added", item_id=item.id, output_index=self._text, content_index=0,
-                              part=ResponseContentPart(type="output_text", text=""))
-        self._said[self._text].write(text)
-        yield self._event("response.output_text.delta", item_id=self._items[self._text].id, output_index=self._text,
-                          content_index=0, delta=text, path=f"chat.output[{place}].content")
+            yield self._add_item(_message_item(self._message_id, "in_progress"))
+        item, said = self._items[self._text], self._said[self._text]
+        if kind not in said:
+            yield self._event("response.content_part.added", item_id=item.id, output_index=self._text,
+                              content_index=len(said), part=_part(kind, ""))
+            said[kind] = StringIO()
+        said[kind].write(text)
+        yield self._event(f"response.{kind}.delta", item_id=item.id, output_index=self._text,
+                          content_index=[*said].index(kind), delta=text, path=f"chat.output[{place}].content")
 
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
@@ -188,7 +200,7 @@ class ResponseEvents:
                                             delta.name, ""))
         index = self._calls[delta.index]
         item = self._items[index]
-        self._said[index].write(delta.arguments)
+        self._said[index].setdefault("arguments", StringIO()).write(delta.arguments)
         if delta.arguments:
             yield self._event("response.function_call_arguments.delta", item_id=item.id, output_index=index,
                               delta=delta.arguments)
@@ -217,7 +229,7 @@ class ResponseEvents:
 
     def _add_item(self, item: ResponseItem) -> ResponseStreamEvent:
         self._items.append(item)
-        self._said.append(StringIO())
+        self._said.append({})
         return self._event("response.output_item.added", output_index=len(self._items) - 1, item=item)
 
     def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
@@ -241,24 +253,29 @@ class ResponseEvents:
 
     def _finish_items(self, status: str) -> Iterator[ResponseStreamEvent]:
         for index, item in enumerate(self._items[self._finished:], self._finished):
-            item.status, said = status, self._said[index].getvalue()
+            item.status = status
+            said = {kind: text.getvalue() for kind, text in self._said[index].items()}
+            self._said[index].clear()
             if item.type == "message":
-                part = item.content.add(type="output_text", text=said)
-                yield self._event("response.output_text.done", item_id=item.id, output_index=index, content_index=0,
-                                  text=said)
-                yield self._event("response.content_part.done", item_id=item.id, output_index=index, content_index=0,
-                                  part=part)
+                for place, (kind, text) in enumerate(said.items()):
+                    item.content.append(_part(kind, text))
+                    yield self._event(f"response.{kind}.done", item_id=item.id, output_index=index, content_index=place,
+                                      **{_MEMBERS[kind]: text})
+                    yield self._event("response.content_part.done", item_id=item.id, output_index=index,
+                                      content_index=place, part=item.content[place])
             else:
-                item.arguments = said
+                item.arguments = said.get("arguments", "")
                 yield self._event("response.function_call_arguments.done", item_id=item.id, output_index=index,
-                                  name=item.name, arguments=said)
-            self._said[index].close()
+                                  name=item.name, arguments=item.arguments)
             yield self._event("response.output_item.done", output_index=index, item=item)
         self._finished = len(self._items)
 
 
-def _message_item(identifier: str, status: str, text: str | None) -> ResponseItem:
-    content = [] if text is None else [ResponseContentPart(type="output_text", text=text)]
+def _part(kind: str, text: str) -> ResponseContentPart:
+    return ResponseContentPart(type=kind, **{_MEMBERS[kind]: text})
+
+
+def _message_item(identifier: str, status: str, content: Sequence[ResponseContentPart] = ()) -> ResponseItem:
     return ResponseItem(id=f"msg_{hex_of(identifier)}", type="message", status=status, role="assistant", content=content)
 
 

@@ -1,8 +1,8 @@
 """Every provider that speaks OpenAI's chat completions, through the official client.
 
 Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in parts, missing
-indexes, usage in every chunk or in none. A refusal is passed on as text; reasoning is not told to anybody, but kept where
-there are tools, because its provider wants it back.
+indexes, usage in every chunk or in none. A refusal is passed on as text that says so; reasoning is not told to anybody, but
+kept where there are tools, because its provider wants it back.
 Does not retry or time out by itself (`calls.py`).
 """
 
@@ -166,7 +166,7 @@ def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str,
         sent["name"] = message.name
     if calls:
         sent["tool_calls"] = [_tool_call(call) for call in calls]
-    if message.refusal:
+    if message.refusal and not text_of(message).endswith(message.refusal):  # what refused here has it as its text too
         sent["refusal"] = message.refusal
     if role == "assistant":
         add_state(sent, state_for(message, request), provider)
@@ -260,9 +260,10 @@ class _Choice:
         delta = item.get("delta") or item.get("message")  # some servers send the whole message
         if isinstance(delta, dict):
             self._reasoning.add(delta)
-            for text in (_text(delta.get("content")), _text(delta.get("refusal"))):
-                if text:
-                    yield ContentDelta(choice=self._index, text=self._call.accept(text))
+            if text := _text(delta.get("content")):
+                yield ContentDelta(choice=self._index, text=self._call.accept(text))
+            if text := _text(delta.get("refusal")):
+                yield ContentDelta(choice=self._index, text=self._call.accept(text), refusal=True)
             for call in _calls(delta):
                 yield from self._tool_call(call)
         if isinstance(reason := item.get("finish_reason"), str) and reason:

@@ -67,7 +67,7 @@ def _chunk(chunk: ChatCompletionChunk, with_usage: bool) -> dict[str, Any]:
 
 
 def _chunk_choice(choice: ChatCompletionChunkChoice) -> dict[str, Any]:
-    delta = {name: getattr(choice.delta, name) for name in ("role", "content") if choice.delta.HasField(name)}
+    delta = {name: getattr(choice.delta, name) for name in ("role", "content", "refusal") if choice.delta.HasField(name)}
     if "role" in delta:
         delta.setdefault("content", None)
     if choice.delta.tool_calls:

@@ -454,3 +454,18 @@ async def test_usage_tells_what_was_cached_and_what_was_reasoned(door):
     for told in (whole["usage"], streamed.events[-1]["usage"]):
         assert (told["total_tokens"], told["prompt_tokens_details"]["cached_tokens"],
                 told["completion_tokens_details"]["reasoning_tokens"]) == (50, 24, 16)
+
+
+async def test_refusal_is_told_as_one(door):
+    events = chunk({"refusal": "I can't "}), chunk({"refusal": "help."}), chunk(finish="stop"), usage_chunk(3, 2)
+    async with asking(door, *events) as agent_id:
+        completion = await door.create_completion(agent_id=agent_id, messages=user("x"))
+        chunks = (await read(door.stream_completion(agent_id=agent_id, messages=user("x")))).events
+        chat = await door.create_chat(input="x", assistantId=agent_id)
+
+    [choice] = completion["choices"]
+    deltas = [one["choices"][0]["delta"] for one in chunks]
+    assert (choice["message"].get("content"), choice["message"]["refusal"]) == (None, "I can't help.")
+    assert [delta["refusal"] for delta in deltas if "refusal" in delta] == ["I can't ", "help."]
+    assert not any(delta.get("content") for delta in deltas)
+    assert [(one["content"], one["refusal"]) for one in chat["output"]] == [("I can't help.", "I can't help.")]

@@ -570,6 +570,41 @@ async def test_output_has_one_order_however_it_is_read(rest, native, http, org, 
         assert [added[index] for index in range(len(added))] == expected
 
 
+REFUSALS = {
+    "refusal alone": ([{"refusal": "I can't "}, {"refusal": "help."}], [("refusal", "I can't help.")]),
+    "behind a text": ([{"content": "Well. "}, {"refusal": "I can't."}],
+                      [("output_text", "Well. "), ("refusal", "I can't.")]),
+}
+
+
+@pytest.mark.parametrize(("deltas", "parts"), REFUSALS.values(), ids=REFUSALS)
+async def test_refusal_is_a_part_of_its_own_however_it_is_read(door, http, org, deltas, parts):
+    answer = openai_stream(*map(chunk, deltas), chunk(finish="stop"), usage_chunk(3, 2))
+    async with OpenAIUpstream(answer) as upstream:
+        asked = {"input": "x", "assistantId": (await door.create_assistant(document={"model": {
+            "provider": "custom-llm", "url": upstream.base_url, "model": "m"}}))["id"]}
+        whole = await door.create_response(**asked)
+        told = (await read(door.stream_response(**asked))).events
+        await door.create_response(input="y", previous_response_id=whole["id"])
+    again = [(await http.get(f"/v1/responses/{one['id']}", headers=org.bearer)).json()
+             for one in (whole, told[-1]["response"])]
+    replayed = (await http.get(f"/v1/responses/{told[-1]['response']['id']}?stream=true", headers=org.bearer)).content
+
+    for response in (whole, told[-1]["response"], *again):
+        assert [(part["type"], part.get("text", part.get("refusal"))) for part in response["output"][0]["content"]] == parts
+    names = [event["type"] for event in told]
+    assert names == [event["type"] for _, event in frames(replayed)[:-1]]
+    assert names[3:-1] == [
+        *(name for kind, _ in parts[:1] for name in ("response.content_part.added", f"response.{kind}.delta")),
+        *(name for kind, _ in parts[1:] for name in ("response.content_part.added", f"response.{kind}.delta")),
+        *["response.refusal.delta"] * (len(parts) == 1),
+        *(name for kind, _ in parts for name in (f"response.{kind}.done", "response.content_part.done")),
+        "response.output_item.done"]
+    assert next(event["refusal"] for event in told if event["type"] == "response.refusal.done") == parts[-1][1]
+    [sent] = [one for one in upstream.requests[-1].body["messages"] if one["role"] == "assistant"]
+    assert sent == {"role": "assistant", "content": "".join(text for _, text in parts)}
+
+
 def called(index):
     """The chunk of a call."""
     return chunk({"tool_calls": [{"index": index, "id": f"call_{index}", "type": "function", "function": {
