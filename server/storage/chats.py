@@ -186,11 +186,12 @@ class Chats:
         """One page of chats, each with its own input only; shortened where all of them would be too large for one answer."""
         listing = listing_of(request, scope, _FILTERS)
 
-        def work(connection: Connection) -> tuple[list[Chat], int]:
-            return listed(connection, listing), connection.execute(*listing.count("chats")).fetchone()[0]
+        def work(connection: Connection) -> tuple[list[Chat], PaginationMeta]:
+            chats, following = listed(connection, listing)
+            total = connection.execute(*listing.count("chats")).fetchone()[0]
+            return chats, listing.metadata(total, following)
 
-        chats, total = await self._database.read(work, long=True)
-        return chats, listing.metadata(total)
+        return await self._database.read(work, long=True)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""

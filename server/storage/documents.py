@@ -107,12 +107,12 @@ class Documents:
 
     async def list(self, org_id: str, request: AnyMessage) -> Listed:
         """As many of the documents as fit into an answer."""
-        listing = listing_of(request, Scope(org_id), {"id": "id"}, more=1)
+        listing = listing_of(request, Scope(org_id), {"id": "id"})
 
         def work(connection: Connection) -> Listed:
             rows = connection.execute(
                 *listing.select("id, version, created_at, length(document)", self._table)).fetchall()
-            wanted = len(rows[:listing.limit - 1])
+            wanted = len(rows[:listing.limit])
             count = fitting([_SHOWN_TIMES * size for *_, size in rows[:wanted]])
             if count < wanted:
                 count = _ending_between_times([created_at for _, _, created_at, _ in rows], count)

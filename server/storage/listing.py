@@ -3,13 +3,15 @@
 Runs no SQL. Column names come from tables here, never from a caller; values are bound.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message as AnyMessage
 
-from generated.parley.v1.chat_pb2 import PaginationMeta
-from server.clock import parse_rfc3339
+from generated.parley.v1.chat_pb2 import Chat, PaginationMeta
+from generated.parley.v1.session_pb2 import Session
+from server.clock import ms_of, parse_rfc3339
 from server.errors import InvalidArgument
 from server.ids import parse_id
 from server.storage.scope import Scope
@@ -17,6 +19,15 @@ from server.storage.scope import Scope
 _COMPARISONS = {"gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 _DEFAULT_LIMIT = 100
 _MOST_IDS = 1000
+_CURSOR = re.compile(r"([1-9][0-9]{0,9})\.(-?[0-9]{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""The number of a page, and the time and the id of what it follows."""
+
+
+class Place(NamedTuple):
+    """Where in a list a record is."""
+
+    created_at: int
+    id: str
 
 
 class Listing(NamedTuple):
@@ -27,25 +38,36 @@ class Listing(NamedTuple):
     ascending: bool
     limit: int
     page: int
+    after: Place | None = None
+    """What the page follows; it is found by this and not by its number, however deep it is."""
 
     def select(self, columns: str, table: str) -> tuple[str, list[Any]]:
-        order = "ASC" if self.ascending else "DESC"
-        sql = (f"SELECT {columns} FROM {table} WHERE {self.where} "
-               f"ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?")
-        return sql, [*self.parameters, self.limit, (self.page - 1) * self.limit]
+        """The rows of the page, and one more when another page follows."""
+        order, following = ("ASC", ">") if self.ascending else ("DESC", "<")
+        where, parameters, skipped = self.where, self.parameters, (self.page - 1) * self.limit
+        if self.after:
+            where, parameters, skipped = f"{where} AND (created_at, id) {following} (?, ?)", [*parameters, *self.after], 0
+        sql = f"SELECT {columns} FROM {table} WHERE {where} ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?"
+        return sql, [*parameters, self.limit + 1, skipped]
 
     def count(self, table: str) -> tuple[str, list[Any]]:
         return f"SELECT count(*) FROM {table} WHERE {self.where}", self.parameters
 
-    def metadata(self, total: int) -> PaginationMeta:
+    def metadata(self, total: int, following: Place | None) -> PaginationMeta:
+        """Where the list stands. `following` is the last of the page when another page follows."""
         pages = -(-total // self.limit) if self.limit else 0
+        cursor = f"{self.page + 1}.{following.created_at}.{following.id}" if following else None
         return PaginationMeta(items_per_page=self.limit, total_items=total, current_page=self.page, total_pages=pages,
-                              has_next_page=self.page < pages, sort_order="ASC" if self.ascending else "DESC")
+                              has_next_page=following is not None, sort_order="ASC" if self.ascending else "DESC",
+                              next_cursor=cursor)
 
 
-def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT, *,
-               more: int = 0) -> Listing:
-    """The page that a list request asks for, and `more` rows. `columns` maps its own equality filters to columns.
+def last_of(shown: Sequence[Chat | Session]) -> Place | None:
+    return Place(ms_of(shown[-1].created_at), shown[-1].id) if shown else None
+
+
+def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT) -> Listing:
+    """The page that a list request asks for. `columns` maps its own equality filters to columns.
 
     Raises InvalidArgument naming a time that cannot be read. An id that is none matches nothing, as an unknown one does.
     """
@@ -57,8 +79,20 @@ def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], li
             conditions.append(sql)
             parameters += values
     given = {field.name: value for field, value in request.ListFields()}
+    page, after = _cursor(given) if "cursor" in given else (int(given.get("page", 1)), None)
     return Listing(" AND ".join(conditions), parameters, given.get("sort_order") == "ASC",
-                   int(given.get("limit", limit)) + more, int(given.get("page", 1)))
+                   int(given.get("limit", limit)), page, after)
+
+
+def _cursor(given: Mapping[str, Any]) -> tuple[int, Place]:
+    """The number of the page that a cursor names, and what the page follows."""
+    if "page" in given:
+        raise InvalidArgument.of("cursor", "cannot be given together with `page`; leave one of them out")
+    match = _CURSOR.fullmatch(given["cursor"])
+    if match is None:
+        raise InvalidArgument.of("cursor", "must be the `nextCursor` of a page; leave it out for the first page")
+    page, created_at, record_id = match.groups()
+    return int(page), Place(int(created_at), record_id)
 
 
 def _condition(name: str, json_name: str, value: Any, columns: Mapping[str, str]) -> tuple[str, list[Any]]:

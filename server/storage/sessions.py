@@ -17,11 +17,11 @@ from generated.parley.v1.session_service_pb2 import ListSessionsRequest
 from server.budget import MOST_BYTES, omit
 from server.clock import Clock, ms_of, timestamp
 from server.errors import ConversationFull, NotFound
-from server.ids import new_id
+from server.ids import new_id, parse_id
 from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
-from server.storage.listing import listing_of
+from server.storage.listing import Place, listing_of
 from server.storage.outbox import Outbox
 from server.storage.scope import Scope
 from server.storage.stored_sessions import COLUMNS, StoredSession, from_row, listed, with_costs
@@ -30,7 +30,7 @@ from server.storage.usage import keep_numbers
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
 _OF_ORG_KEYS = ("NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org_id AND keys.id = sessions.key_id "
                 "AND kind = 'publishable')")
-_MOST_AGENT_CHATS = 10_000
+_AGENT_CHATS = 1000
 _MOST_CARRIED = 20
 _FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
             "phone_number_id": "phone_number_id", "number": "customer_number",
@@ -147,22 +147,31 @@ class Sessions:
         return await self._database.read(work, long=True)
 
     async def of_agents(self, scope: Scope, request: ListAgentChatsRequest) -> tuple[list[Session], bool]:
-        """What lists show of the sessions that have an agent, and whether there are more than one answer takes."""
-        listing = listing_of(request, scope, _FILTERS, limit=_MOST_AGENT_CHATS + 1)
-        rows = await self._database.read(lambda connection: connection.execute(
-            *listing.select("id, created_at, assistant_id, user_id", "sessions")).fetchall(), long=True)
+        """What lists show of the sessions that have an agent, and whether there are more after them.
+
+        Raises NotFound when no chat of the caller's has the id `before`.
+        """
+        listing = listing_of(request, scope, _FILTERS, limit=_AGENT_CHATS)
+
+        def work(connection: Connection) -> list[tuple]:
+            after = _before(connection, scope, request.before) if request.HasField("before") else None
+            page = listing._replace(after=after)
+            return connection.execute(*page.select("id, created_at, assistant_id, user_id", "sessions")).fetchall()
+
+        rows = await self._database.read(work, long=True)
         return [Session(id=session_id, created_at=timestamp(created_at), assistant_id=assistant_id, user_id=user_id)
-                for session_id, created_at, assistant_id, user_id in rows[:_MOST_AGENT_CHATS]], len(rows) > _MOST_AGENT_CHATS
+                for session_id, created_at, assistant_id, user_id in rows[:listing.limit]], len(rows) > listing.limit
 
     async def list(self, scope: Scope, request: ListSessionsRequest) -> tuple[list[Session], PaginationMeta]:
         """One page of sessions, without their messages; shortened where all of them would be too large for one answer."""
         listing = listing_of(request, scope, _FILTERS)
 
-        def work(connection: Connection) -> tuple[list[Session], int]:
-            return listed(connection, listing), connection.execute(*listing.count("sessions")).fetchone()[0]
+        def work(connection: Connection) -> tuple[list[Session], PaginationMeta]:
+            sessions, following = listed(connection, listing)
+            total = connection.execute(*listing.count("sessions")).fetchone()[0]
+            return sessions, listing.metadata(total, following)
 
-        sessions, total = await self._database.read(work, long=True)
-        return sessions, listing.metadata(total)
+        return await self._database.read(work, long=True)
 
     async def update(self, scope: Scope, session_id: str | None, change: Callable[[Session], None],
                      messages: Sequence[Message] | None) -> Session:
@@ -259,6 +268,16 @@ def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     return from_row(row)
+
+
+def _before(connection: Connection, scope: Scope, before: str) -> Place:
+    condition, parameters = scope.where()
+    row = connection.execute(f"SELECT created_at, id FROM sessions WHERE id = ? AND {condition}",
+                             [parse_id(before), *parameters]).fetchone()
+    if row is None:
+        raise NotFound("the chat named by `before` is not there; `createdAtLt` lists from a time on",
+                       reason="SESSION_NOT_FOUND")
+    return Place(*row)
 
 
 def _place_of(connection: Connection, stored: StoredSession, message_id: str) -> int | None:

@@ -15,7 +15,7 @@ from server.budget import MOST_BYTES, omit, whole
 from server.clock import timestamp
 from server.storage import threads
 from server.storage.database import Connection
-from server.storage.listing import Listing
+from server.storage.listing import Listing, Place, last_of
 
 COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
 _SHORT = "id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_chat_id, status, cost"
@@ -44,12 +44,17 @@ class StoredChat:
         return self.chat.status != "in_progress"
 
 
-def listed(connection: Connection, listing: Listing) -> list[Chat]:
-    """A page of chats, each with its own input only; shortened where all of them would be too large for one answer."""
-    rows = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
+def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place | None]:
+    """A page of chats, each with its own input only; shortened where all of them would be too large for one answer.
+
+    With the place of the last one when another page follows.
+    """
+    found = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
+    rows = found[:listing.limit]
     fitting = [row[0] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
-    found = _shown_alone(connection, rows[0][1], fitting) if fitting else {}
-    return [found.get(row[0]) or _short(row) for row in rows]
+    shown = _shown_alone(connection, rows[0][1], fitting) if fitting else {}
+    chats = [shown.get(row[0]) or _short(row) for row in rows]
+    return chats, last_of(chats) if len(found) > len(rows) else None
 
 
 def from_row(row: tuple) -> StoredChat:

@@ -14,7 +14,7 @@ from generated.parley.v1.session_pb2 import Session
 from server.budget import whole
 from server.clock import ms_of, timestamp
 from server.storage.database import Connection
-from server.storage.listing import Listing
+from server.storage.listing import Listing, Place, last_of
 
 COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 _SHORT = ("created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
@@ -40,14 +40,18 @@ class StoredSession:
         return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
 
 
-def listed(connection: Connection, listing: Listing) -> list[Session]:
-    """A page of sessions without their messages; shortened where all of them would be too large for one answer."""
-    rows = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
+def listed(connection: Connection, listing: Listing) -> tuple[list[Session], Place | None]:
+    """A page of sessions without their messages; shortened where all of them would be too large for one answer.
+
+    With the place of the last one when another page follows.
+    """
+    found = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
+    rows = found[:listing.limit]
     fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
-    found = _of_ids(connection, rows[0][3], fitting) if rows else {}
-    sessions = [found.get(row[2]) or _short(row) for row in rows]
+    shown = _of_ids(connection, rows[0][3], fitting) if rows else {}
+    sessions = [shown.get(row[2]) or _short(row) for row in rows]
     _add_costs(connection, sessions)
-    return sessions
+    return sessions, last_of(sessions) if len(found) > len(rows) else None
 
 
 def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Session]:

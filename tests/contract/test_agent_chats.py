@@ -168,6 +168,16 @@ async def test_chats_are_filtered_by_user_and_kind_of_agent(door, org):
     assert await found(agentType="sales") == []
 
 
+async def test_chats_are_listed_some_at_a_time(door, org):
+    newest_first = [(await door.create_agent_chat(agentId=org.assistant_id))["id"] for _ in range(3)][::-1]
+
+    first = await door.list_agent_chats(limit=2)
+    rest = await door.list_agent_chats(limit=2, before=first["chats"][-1]["id"])
+
+    assert ([chat["id"] for chat in first["chats"]], first["hasMore"]) == (newest_first[:2], True)
+    assert ([chat["id"] for chat in rest["chats"]], rest.get("hasMore")) == (newest_first[2:], None)
+
+
 async def test_chat_is_a_session_with_what_it_was_made_with(door, org):
     chat = await door.create_agent_chat(agentId=org.assistant_id, userId="u1", metadata={"k": {"deep": [1, None]}})
     await door.create_message(chatId=chat["id"], content="x")

@@ -564,7 +564,9 @@ async def test_list_tells_where_it_stands(door, org, query, metadata):
 
     listed = await door.list_chats(**query)
 
-    assert listed["metadata"] == {"totalItems": 3, "sortOrder": "DESC", **metadata}
+    told = listed["metadata"]
+    assert bool(told.pop("nextCursor", "")) == metadata["hasNextPage"]
+    assert told == {"totalItems": 3, "sortOrder": "DESC", **metadata}
 
 
 @pytest.mark.parametrize(("query", "named"), [
@@ -585,6 +587,17 @@ async def test_list_refuses_a_filter_that_it_cannot_read(door, query, named):
         await door.list_chats(**query)
 
     assert (refused.value.status, refused.value.text.split(" ")[0]) == (400, named)
+
+
+async def test_list_goes_on_with_the_cursor_of_its_page(door, org):
+    made = [(await door.create_chat(assistantId=org.assistant_id, input=text))["id"] for text in "abc"][::-1]
+
+    first = await door.list_chats(limit=2)
+    rest = await door.list_chats(limit=2, cursor=first["metadata"]["nextCursor"])
+
+    assert [chat["id"] for page in (first, rest) for chat in page["results"]] == made
+    assert rest["metadata"] == {"itemsPerPage": 2, "totalItems": 3, "currentPage": 2, "totalPages": 2, "hasNextPage": False,
+                                "sortOrder": "DESC"}
 
 
 async def test_list_shows_each_chat_with_its_own_input_only(door, org):

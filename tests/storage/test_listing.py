@@ -135,6 +135,7 @@ async def test_pages(recorder, chats, members, expected, metadata):
     found, told = await listed(recorder, **members)
 
     assert found == expected
+    told.ClearField("next_cursor")
     assert MessageToDict(told) == {"itemsPerPage": 2, "totalItems": 5, "totalPages": 3, "sortOrder": "DESC"} | {
         name: value for name, value in metadata.items() if value}
 
@@ -158,7 +159,7 @@ async def test_every_documented_filter_filters(recorder, request_type):
     storage = {ListChatsRequest: recorder.store.chats, ListSessionsRequest: recorder.store.sessions}[request_type]
     await recorder.say("a", session=await recorder.open_session())
     filters = [field for field in request_type.DESCRIPTOR.fields
-               if field.name not in ("page", "limit", "sort_order", "sort_by") and "_at_" not in field.name]
+               if field.name not in ("page", "limit", "cursor", "sort_order", "sort_by") and "_at_" not in field.name]
 
     for field in filters:
         assert (await storage.list(recorder.scope, request_type(**{field.name: new_id()})))[0] == [], field.name
@@ -185,7 +186,7 @@ class Counting:
 async def statements_of(recorder, list_of, request, columns):
     def work(connection):
         counting = Counting(connection)
-        return list_of(counting, listing_of(request, recorder.scope, columns)), counting.statements
+        return list_of(counting, listing_of(request, recorder.scope, columns))[0], counting.statements
 
     return await recorder.store.database.read(work)
 
@@ -218,3 +219,54 @@ async def test_page_of_sessions_takes_as_many_statements_as_one_session_and_show
     assert many == one
     assert [session.cost for session in found] == [0.75, 0.5, 0.25, 0]
     assert [[part.prompt_tokens for part in session.costs] for session in found] == [[9], [6], [3], []]
+
+
+@pytest.mark.parametrize("order", ["ASC", "DESC"])
+async def test_cursors_go_through_all_of_a_list_as_its_page_numbers_do(recorder, order):
+    for number in range(7):
+        await recorder.say(str(number))
+        recorder.clock.now += number % 2  # some are of one millisecond
+
+    pages, cursor = [], {}
+    while cursor is not None:
+        found, told = await listed(recorder, limit=3, sort_order=order, **cursor)
+        assert found == (await listed(recorder, limit=3, sort_order=order, page=told.current_page))[0]
+        assert (told.has_next_page, told.current_page, told.total_items) == (told.HasField("next_cursor"), len(pages) + 1, 7)
+        pages.append(found)
+        cursor = {"cursor": told.next_cursor} if told.has_next_page else None
+
+    assert [number for page in pages for number in page] == sorted(range(7), reverse=order == "DESC")
+
+
+async def test_page_by_a_cursor_is_as_it_was_when_newer_ones_are_added(recorder, chats):
+    _, told = await listed(recorder, limit=2)
+    await recorder.say("5")
+
+    assert (await listed(recorder, limit=2, cursor=told.next_cursor))[0] == [2, 1]
+
+
+CURSORS = {"empty": "", "page": "2", "word": "next", "page 0": f"0.1.{new_id()}", "no time": f"2.{'9' * 16}.{new_id()}",
+           "quote": f"2.1.{new_id()}'", "nul": "2.1.\0"}
+
+
+@pytest.mark.parametrize("text", CURSORS.values(), ids=CURSORS)
+async def test_cursor_that_no_page_gave_is_refused(recorder, text):
+    with pytest.raises(InvalidArgument) as error:
+        await listed(recorder, cursor=text)
+
+    assert [violation.field for violation in error.value.violations] == ["cursor"]
+
+
+async def test_cursor_and_page_number_exclude_one_another(recorder):
+    with pytest.raises(InvalidArgument, match="`page`"):
+        await listed(recorder, cursor=f"2.1.{new_id()}", page=2)
+
+
+async def test_sessions_have_cursors_too(recorder):
+    made = [(await recorder.open_session()).session.id for _ in range(3)][::-1]
+
+    first, told = await recorder.store.sessions.list(recorder.scope, ListSessionsRequest(limit=2))
+    rest, last = await recorder.store.sessions.list(recorder.scope, ListSessionsRequest(limit=2, cursor=told.next_cursor))
+
+    assert [session.id for session in [*first, *rest]] == made
+    assert not last.has_next_page

@@ -10,6 +10,7 @@ from server.ids import new_id
 from server.json_values import struct_from, to_python
 from server.storage.keys import KINDS
 from server.storage.scope import Scope
+from server.storage.sessions import insert_session
 from tests.storage.records import Recorder, message, texts
 
 
@@ -158,6 +159,31 @@ async def test_agents_door_lists_by_user_and_agent_type(recorder, wanted):
     sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**wanted))
 
     assert ([session.id for session in sessions], has_more) == ([found.session.id], False)
+
+
+async def test_agents_door_lists_at_most_the_newest_thousand_and_older_ones_before_an_id(recorder):
+    made = [(await recorder.open_session()).session.id for _ in range(5)][::-1]  # all of one millisecond
+
+    async def found(**members):
+        sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**members))
+        return [session.id for session in sessions], has_more
+
+    assert await found() == (made, False)
+    assert await found(limit=2) == (made[:2], True)
+    assert await found(limit=2, before=made[1]) == (made[2:4], True)
+    assert await found(limit=2, before=made[3]) == (made[4:], False)
+    with pytest.raises(NotFound, match="`before`"):
+        await found(before=new_id())
+
+
+async def test_agents_door_lists_a_thousand_unless_asked_for_fewer(recorder):
+    new = [recorder.new_session() for _ in range(1001)]
+    await recorder.store.database.write(
+        lambda connection: [insert_session(connection, recorder.store.outbox, one) for one in new] and None)
+
+    sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest())
+
+    assert ([session.id for session in sessions], has_more) == ([one.session.id for one in new[:0:-1]], True)
 
 
 async def test_sessions_of_a_number_are_those_of_the_orgs_own_keys(store, clock):

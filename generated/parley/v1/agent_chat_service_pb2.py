@@ -31,7 +31,7 @@ from generated.parley.v1 import agent_chat_pb2 as parley_dot_v1_dot_agent__chat_
 from generated.parley.v1 import chat_pb2 as parley_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"parley/v1/agent_chat_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x1aparley/v1/agent_chat.proto\x1a\x14parley/v1/chat.proto\"\xd4\x01\n\x16\x43reateAgentChatRequest\x12\x1f\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x07\x61gentId\x12*\n\x07user_id\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x02\x88\xb5\x18\x01H\x00R\x06userId\x88\x01\x01\x12\x33\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12,\n\x05input\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05inputB\n\n\x08_user_id\"\xb5\x01\n\x15ListAgentChatsRequest\x12\"\n\x07user_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00R\x06userId\x88\x01\x01\x12\"\n\nagent_type\x18\x02 \x01(\tH\x01R\tagentType\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x42\n\n\x08_user_idB\r\n\x0b_agent_typeB\x10\n\x0e_created_at_lt\"q\n\x16ListAgentChatsResponse\x12*\n\x05\x63hats\x18\x01 \x03(\x0b\x32\x14.parley.v1.AgentChatR\x05\x63hats\x12\x1e\n\x08has_more\x18\x02 \x01(\x08H\x00R\x07hasMore\x88\x01\x01\x42\x0b\n\t_has_more\"4\n\x13GetAgentChatRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"7\n\x16\x44\x65leteAgentChatRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"\x87\x01\n\x14\x43reateMessageRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\x12!\n\x07\x63ontent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07\x63ontent\x12$\n\x04role\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\n\x04userH\x00R\x04role\x88\x01\x01\x42\x07\n\x05_role\"b\n\x13ListMessagesRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\x12!\n\x06\x62\x65\x66ore\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00R\x06\x62\x65\x66ore\x88\x01\x01\x42\t\n\x07_before\"x\n\x14ListMessagesResponse\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x17.parley.v1.AgentMessageR\x08messages\x12\x1e\n\x08has_more\x18\x02 \x01(\x08H\x00R\x07hasMore\x88\x01\x01\x42\x0b\n\t_has_more2\xf1\x05\n\x10\x41gentChatService\x12`\n\x0f\x43reateAgentChat\x12!.parley.v1.CreateAgentChatRequest\x1a\x14.parley.v1.AgentChat\"\x14\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\n\"\x05/chat:\x01*\x12h\n\x0eListAgentChats\x12 .parley.v1.ListAgentChatsRequest\x1a!.parley.v1.ListAgentChatsResponse\"\x11\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x07\x12\x05/chat\x12m\n\x0cGetAgentChat\x12\x1e.parley.v1.GetAgentChatRequest\x1a .parley.v1.AgentChatWithMessages\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/chat/{chat_id}\x12i\n\x0f\x44\x65leteAgentChat\x12!.parley.v1.DeleteAgentChatRequest\x1a\x16.google.protobuf.Empty\"\x1b\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x11*\x0f/chat/{chat_id}\x12q\n\rCreateMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x17.parley.v1.AgentMessage\"&\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/chat/{chat_id}/message:\x01*\x12t\n\x0cListMessages\x12\x1e.parley.v1.ListMessagesRequest\x1a\x1f.parley.v1.ListMessagesResponse\"#\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/chat/{chat_id}/message\x12N\n\rStreamMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x14.parley.v1.ChatEvent\"\x04\x88\xb5\x18\x02\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"parley/v1/agent_chat_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16parley/v1/access.proto\x1a\x1aparley/v1/agent_chat.proto\x1a\x14parley/v1/chat.proto\"\xd4\x01\n\x16\x43reateAgentChatRequest\x12\x1f\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x07\x61gentId\x12*\n\x07user_id\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x02\x88\xb5\x18\x01H\x00R\x06userId\x88\x01\x01\x12\x33\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12,\n\x05input\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05inputB\n\n\x08_user_id\"\xa1\x02\n\x15ListAgentChatsRequest\x12\"\n\x07user_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00R\x06userId\x88\x01\x01\x12\"\n\nagent_type\x18\x02 \x01(\tH\x01R\tagentType\x88\x01\x01\x12\'\n\rcreated_at_lt\x18\x03 \x01(\tH\x02R\x0b\x63reatedAtLt\x88\x01\x01\x12\x32\n\x05limit\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\xf0?H\x03R\x05limit\x88\x01\x01\x12!\n\x06\x62\x65\x66ore\x18\x05 \x01(\tB\x04\x88\xb5\x18\x06H\x04R\x06\x62\x65\x66ore\x88\x01\x01\x42\n\n\x08_user_idB\r\n\x0b_agent_typeB\x10\n\x0e_created_at_ltB\x08\n\x06_limitB\t\n\x07_before\"q\n\x16ListAgentChatsResponse\x12*\n\x05\x63hats\x18\x01 \x03(\x0b\x32\x14.parley.v1.AgentChatR\x05\x63hats\x12\x1e\n\x08has_more\x18\x02 \x01(\x08H\x00R\x07hasMore\x88\x01\x01\x42\x0b\n\t_has_more\"4\n\x13GetAgentChatRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"7\n\x16\x44\x65leteAgentChatRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\"\x87\x01\n\x14\x43reateMessageRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\x12!\n\x07\x63ontent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07\x63ontent\x12$\n\x04role\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\n\x04userH\x00R\x04role\x88\x01\x01\x42\x07\n\x05_role\"b\n\x13ListMessagesRequest\x12\x1d\n\x07\x63hat_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06R\x06\x63hatId\x12!\n\x06\x62\x65\x66ore\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00R\x06\x62\x65\x66ore\x88\x01\x01\x42\t\n\x07_before\"x\n\x14ListMessagesResponse\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x17.parley.v1.AgentMessageR\x08messages\x12\x1e\n\x08has_more\x18\x02 \x01(\x08H\x00R\x07hasMore\x88\x01\x01\x42\x0b\n\t_has_more2\xf1\x05\n\x10\x41gentChatService\x12`\n\x0f\x43reateAgentChat\x12!.parley.v1.CreateAgentChatRequest\x1a\x14.parley.v1.AgentChat\"\x14\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\n\"\x05/chat:\x01*\x12h\n\x0eListAgentChats\x12 .parley.v1.ListAgentChatsRequest\x1a!.parley.v1.ListAgentChatsResponse\"\x11\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x07\x12\x05/chat\x12m\n\x0cGetAgentChat\x12\x1e.parley.v1.GetAgentChatRequest\x1a .parley.v1.AgentChatWithMessages\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/chat/{chat_id}\x12i\n\x0f\x44\x65leteAgentChat\x12!.parley.v1.DeleteAgentChatRequest\x1a\x16.google.protobuf.Empty\"\x1b\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x11*\x0f/chat/{chat_id}\x12q\n\rCreateMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x17.parley.v1.AgentMessage\"&\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/chat/{chat_id}/message:\x01*\x12t\n\x0cListMessages\x12\x1e.parley.v1.ListMessagesRequest\x1a\x1f.parley.v1.ListMessagesResponse\"#\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/chat/{chat_id}/message\x12N\n\rStreamMessage\x12\x1f.parley.v1.CreateMessageRequest\x1a\x14.parley.v1.ChatEvent\"\x04\x88\xb5\x18\x02\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAGENTCHATREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\030\200\002\210\265\030\001'
   _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['user_id']._serialized_options = b'\210\265\030\001'
+  _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000@\217@)\000\000\000\000\000\000\360?'
+  _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['before']._loaded_options = None
+  _globals['_LISTAGENTCHATSREQUEST'].fields_by_name['before']._serialized_options = b'\210\265\030\006'
   _globals['_GETAGENTCHATREQUEST'].fields_by_name['chat_id']._loaded_options = None
   _globals['_GETAGENTCHATREQUEST'].fields_by_name['chat_id']._serialized_options = b'\210\265\030\006'
   _globals['_DELETEAGENTCHATREQUEST'].fields_by_name['chat_id']._loaded_options = None
@@ -75,19 +79,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAGENTCHATREQUEST']._serialized_start=242
   _globals['_CREATEAGENTCHATREQUEST']._serialized_end=454
   _globals['_LISTAGENTCHATSREQUEST']._serialized_start=457
-  _globals['_LISTAGENTCHATSREQUEST']._serialized_end=638
-  _globals['_LISTAGENTCHATSRESPONSE']._serialized_start=640
-  _globals['_LISTAGENTCHATSRESPONSE']._serialized_end=753
-  _globals['_GETAGENTCHATREQUEST']._serialized_start=755
-  _globals['_GETAGENTCHATREQUEST']._serialized_end=807
-  _globals['_DELETEAGENTCHATREQUEST']._serialized_start=809
-  _globals['_DELETEAGENTCHATREQUEST']._serialized_end=864
-  _globals['_CREATEMESSAGEREQUEST']._serialized_start=867
-  _globals['_CREATEMESSAGEREQUEST']._serialized_end=1002
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1004
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1102
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1104
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1224
-  _globals['_AGENTCHATSERVICE']._serialized_start=1227
-  _globals['_AGENTCHATSERVICE']._serialized_end=1980
+  _globals['_LISTAGENTCHATSREQUEST']._serialized_end=746
+  _globals['_LISTAGENTCHATSRESPONSE']._serialized_start=748
+  _globals['_LISTAGENTCHATSRESPONSE']._serialized_end=861
+  _globals['_GETAGENTCHATREQUEST']._serialized_start=863
+  _globals['_GETAGENTCHATREQUEST']._serialized_end=915
+  _globals['_DELETEAGENTCHATREQUEST']._serialized_start=917
+  _globals['_DELETEAGENTCHATREQUEST']._serialized_end=972
+  _globals['_CREATEMESSAGEREQUEST']._serialized_start=975
+  _globals['_CREATEMESSAGEREQUEST']._serialized_end=1110
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1112
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1210
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1212
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1332
+  _globals['_AGENTCHATSERVICE']._serialized_start=1335
+  _globals['_AGENTCHATSERVICE']._serialized_end=2088
 # @@protoc_insertion_point(module_scope)

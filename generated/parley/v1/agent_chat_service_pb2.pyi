@@ -26,14 +26,18 @@ class CreateAgentChatRequest(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., user_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class ListAgentChatsRequest(_message.Message):
-    __slots__ = ("user_id", "agent_type", "created_at_lt")
+    __slots__ = ("user_id", "agent_type", "created_at_lt", "limit", "before")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_LT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     agent_type: str
     created_at_lt: str
-    def __init__(self, user_id: _Optional[str] = ..., agent_type: _Optional[str] = ..., created_at_lt: _Optional[str] = ...) -> None: ...
+    limit: float
+    before: str
+    def __init__(self, user_id: _Optional[str] = ..., agent_type: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., limit: _Optional[float] = ..., before: _Optional[str] = ...) -> None: ...
 
 class ListAgentChatsResponse(_message.Message):
     __slots__ = ("chats", "has_more")

@@ -93,7 +93,9 @@ class AgentChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAgentChats(self, request, context):
-        """Lists the org's chats, newest first. Secret keys only.
+        """Lists the org's chats, newest first, 1,000 at most. Secret keys only.
+
+        Errors: NOT_FOUND when `before` is absent or another org's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -174,17 +174,19 @@ class ToolCallDelta(_message.Message):
     def __init__(self, choice: _Optional[int] = ..., index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output_index: _Optional[int] = ...) -> None: ...
 
 class PaginationMeta(_message.Message):
-    __slots__ = ("items_per_page", "total_items", "current_page", "total_pages", "has_next_page", "sort_order")
+    __slots__ = ("items_per_page", "total_items", "current_page", "total_pages", "has_next_page", "sort_order", "next_cursor")
     ITEMS_PER_PAGE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_ITEMS_FIELD_NUMBER: _ClassVar[int]
     CURRENT_PAGE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_PAGES_FIELD_NUMBER: _ClassVar[int]
     HAS_NEXT_PAGE_FIELD_NUMBER: _ClassVar[int]
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     items_per_page: float
     total_items: float
     current_page: float
     total_pages: float
     has_next_page: bool
     sort_order: str
-    def __init__(self, items_per_page: _Optional[float] = ..., total_items: _Optional[float] = ..., current_page: _Optional[float] = ..., total_pages: _Optional[float] = ..., has_next_page: _Optional[bool] = ..., sort_order: _Optional[str] = ...) -> None: ...
+    next_cursor: str
+    def __init__(self, items_per_page: _Optional[float] = ..., total_items: _Optional[float] = ..., current_page: _Optional[float] = ..., total_pages: _Optional[float] = ..., has_next_page: _Optional[bool] = ..., sort_order: _Optional[str] = ..., next_cursor: _Optional[str] = ...) -> None: ...

@@ -51,7 +51,7 @@ class ChatTransport(_message.Message):
     def __init__(self, type: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., customer: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., use_llm_generated_message_for_outbound: _Optional[bool] = ...) -> None: ...
 
 class ListChatsRequest(_message.Message):
-    __slots__ = ("id", "id_any", "assistant_id", "assistant_id_any", "squad_id", "session_id", "previous_chat_id", "created_at_gt", "created_at_lt", "created_at_ge", "created_at_le", "updated_at_gt", "updated_at_lt", "updated_at_ge", "updated_at_le", "page", "limit", "sort_order", "sort_by")
+    __slots__ = ("id", "id_any", "assistant_id", "assistant_id_any", "squad_id", "session_id", "previous_chat_id", "created_at_gt", "created_at_lt", "created_at_ge", "created_at_le", "updated_at_gt", "updated_at_lt", "updated_at_ge", "updated_at_le", "page", "limit", "sort_order", "sort_by", "cursor")
     ID_FIELD_NUMBER: _ClassVar[int]
     ID_ANY_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class ListChatsRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     SORT_ORDER_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     id: str
     id_any: str
     assistant_id: str
@@ -90,7 +91,8 @@ class ListChatsRequest(_message.Message):
     limit: float
     sort_order: str
     sort_by: str
-    def __init__(self, id: _Optional[str] = ..., id_any: _Optional[str] = ..., assistant_id: _Optional[str] = ..., assistant_id_any: _Optional[str] = ..., squad_id: _Optional[str] = ..., session_id: _Optional[str] = ..., previous_chat_id: _Optional[str] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ..., page: _Optional[float] = ..., limit: _Optional[float] = ..., sort_order: _Optional[str] = ..., sort_by: _Optional[str] = ...) -> None: ...
+    cursor: str
+    def __init__(self, id: _Optional[str] = ..., id_any: _Optional[str] = ..., assistant_id: _Optional[str] = ..., assistant_id_any: _Optional[str] = ..., squad_id: _Optional[str] = ..., session_id: _Optional[str] = ..., previous_chat_id: _Optional[str] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ..., page: _Optional[float] = ..., limit: _Optional[float] = ..., sort_order: _Optional[str] = ..., sort_by: _Optional[str] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class ListChatsResponse(_message.Message):
     __slots__ = ("results", "metadata")

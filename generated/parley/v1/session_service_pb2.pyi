@@ -43,7 +43,7 @@ class CreateSessionRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., status: _Optional[str] = ..., expiration_seconds: _Optional[float] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., messages: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., customer: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., customer_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
-    __slots__ = ("id", "id_any", "name", "assistant_id", "assistant_id_any", "squad_id", "phone_number_id", "created_at_gt", "created_at_lt", "created_at_ge", "created_at_le", "updated_at_gt", "updated_at_lt", "updated_at_ge", "updated_at_le", "page", "limit", "sort_order", "sort_by", "number", "customer_number_any", "phone_number_id_any")
+    __slots__ = ("id", "id_any", "name", "assistant_id", "assistant_id_any", "squad_id", "phone_number_id", "created_at_gt", "created_at_lt", "created_at_ge", "created_at_le", "updated_at_gt", "updated_at_lt", "updated_at_ge", "updated_at_le", "page", "limit", "sort_order", "sort_by", "number", "customer_number_any", "phone_number_id_any", "cursor")
     ID_FIELD_NUMBER: _ClassVar[int]
     ID_ANY_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class ListSessionsRequest(_message.Message):
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_NUMBER_ANY_FIELD_NUMBER: _ClassVar[int]
     PHONE_NUMBER_ID_ANY_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     id: str
     id_any: str
     name: str
@@ -88,7 +89,8 @@ class ListSessionsRequest(_message.Message):
     number: str
     customer_number_any: str
     phone_number_id_any: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., id_any: _Optional[str] = ..., name: _Optional[str] = ..., assistant_id: _Optional[str] = ..., assistant_id_any: _Optional[str] = ..., squad_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ..., page: _Optional[float] = ..., limit: _Optional[float] = ..., sort_order: _Optional[str] = ..., sort_by: _Optional[str] = ..., number: _Optional[str] = ..., customer_number_any: _Optional[str] = ..., phone_number_id_any: _Optional[_Iterable[str]] = ...) -> None: ...
+    cursor: str
+    def __init__(self, id: _Optional[str] = ..., id_any: _Optional[str] = ..., name: _Optional[str] = ..., assistant_id: _Optional[str] = ..., assistant_id_any: _Optional[str] = ..., squad_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., created_at_gt: _Optional[str] = ..., created_at_lt: _Optional[str] = ..., created_at_ge: _Optional[str] = ..., created_at_le: _Optional[str] = ..., updated_at_gt: _Optional[str] = ..., updated_at_lt: _Optional[str] = ..., updated_at_ge: _Optional[str] = ..., updated_at_le: _Optional[str] = ..., page: _Optional[float] = ..., limit: _Optional[float] = ..., sort_order: _Optional[str] = ..., sort_by: _Optional[str] = ..., number: _Optional[str] = ..., customer_number_any: _Optional[str] = ..., phone_number_id_any: _Optional[_Iterable[str]] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class ListSessionsResponse(_message.Message):
     __slots__ = ("results", "metadata")
