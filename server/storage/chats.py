@@ -214,7 +214,7 @@ class Chats:
         """Chats outside of sessions that are over and were made before `until`, oldest first."""
         return await self._database.read(lambda connection: [chat_id for (chat_id,) in connection.execute(
             "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> 'in_progress' "
-            "ORDER BY created_at LIMIT ?", [org_id, until, limit])])
+            "ORDER BY created_at LIMIT ?", [org_id, until, limit])], long=True)
 
     async def _unfinished(self, row: tuple) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row

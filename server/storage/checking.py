@@ -44,6 +44,10 @@ _RULES = {
         "coalesce((SELECT max(parent_seq) FROM forks "
         "WHERE forks.org_id = messages.org_id AND parent_id = messages.thread_id), -1)) AND NOT EXISTS (SELECT 1 "
         "FROM sessions WHERE sessions.org_id = messages.org_id AND sessions.thread_id = messages.thread_id)",
+    "org {} has another total than is kept":
+        "SELECT DISTINCT org_id FROM totals WHERE total <> CASE noun "
+        "WHEN 'chats' THEN (SELECT count(*) FROM chats WHERE chats.org_id = totals.org_id) "
+        "ELSE (SELECT count(*) FROM sessions WHERE sessions.org_id = totals.org_id) END",
     "chat {} is over or gone, and its events are still there":
         "SELECT DISTINCT chat_id FROM chat_events WHERE NOT EXISTS (SELECT 1 FROM chats "
         "WHERE chats.org_id = chat_events.org_id AND id = chat_id AND status = 'in_progress')",

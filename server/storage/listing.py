@@ -47,10 +47,16 @@ class Listing(NamedTuple):
         where, parameters, skipped = self.where, self.parameters, (self.page - 1) * self.limit
         if self.after:
             where, parameters, skipped = f"{where} AND (created_at, id) {following} (?, ?)", [*parameters, *self.after], 0
-        sql = f"SELECT {columns} FROM {table} WHERE {where} ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?"
-        return sql, [*parameters, self.limit + 1, skipped]
+        # Which rows, first: an index tells that, and what is skipped is not read.
+        sql = (f"SELECT {columns} FROM (SELECT id AS listed_id FROM {table} WHERE {where} "
+               f"ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?) AS page "
+               f"CROSS JOIN {table} WHERE org_id = ? AND id = listed_id ORDER BY created_at {order}, id {order}")
+        return sql, [*parameters, self.limit + 1, skipped, self.parameters[0]]
 
     def count(self, table: str) -> tuple[str, list[Any]]:
+        """How many are on all pages. What an org has in all is kept."""
+        if self.where == "org_id = ?":
+            return "SELECT coalesce(sum(total), 0) FROM totals WHERE org_id = ? AND noun = ?", [*self.parameters, table]
         return f"SELECT count(*) FROM {table} WHERE {self.where}", self.parameters
 
     def metadata(self, total: int, following: Place | None) -> PaginationMeta:

@@ -9,6 +9,7 @@ from contextlib import closing
 from sqlite_utils import Database, Migrations
 
 from server.storage.hiding import hide_stored_secrets
+from server.storage.long_lists import INDEXES, SQLITE_INDEXES, TOTALS
 
 migrations = Migrations("parley")
 
@@ -366,3 +367,10 @@ CREATE INDEX forks_by_parent ON forks (parent_id, org_id);
 DROP INDEX outbox_lanes;
 CREATE INDEX outbox_lanes ON outbox (lane, org_id, seq) WHERE state = 'waiting'
 """
+
+
+@migrations()
+def long_lists(db: Database) -> None:
+    """What lists are filtered and ordered by, and how many chats and sessions each org has."""
+    for statement in (*INDEXES.split(";"), *SQLITE_INDEXES.split(";"), *TOTALS):
+        db.execute(statement)

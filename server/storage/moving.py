@@ -96,9 +96,10 @@ class _Move:
 
 
 def _names(source: SqliteConnection) -> list[str]:
-    """The tables, what others refer to first."""
+    """The tables, what others refer to first; not the totals, which a database keeps by itself."""
     return [name for (name,) in source.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite*' ORDER BY name <> 'orgs', name")]
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite*' AND name <> 'totals' "
+        "ORDER BY name <> 'orgs', name")]
 
 
 def _table(source: SqliteConnection, name: str) -> Table:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from server.storage.database import Connection, DatabaseError
 from server.storage.hiding import hide_stored_secrets
+from server.storage.long_lists import INDEXES, POSTGRES_INDEXES, TOTALS_VIEW
 from server.storage.migrations import OWNERS
 
 MOVING = "parley_moving"
@@ -326,4 +327,5 @@ MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
     ("keys led by org", (OWNERS + _LED_BY_ORG).replace("TEXT", _BY_BYTES)),
     ("secrets hidden", hide_stored_secrets),
     ("ids of orgs", _IDS_OF_ORGS),
-    ("messages by id", "CREATE INDEX messages_by_id ON messages (org_id, substr(body, 1, 38))")]
+    ("messages by id", "CREATE INDEX messages_by_id ON messages (org_id, substr(body, 1, 38))"),
+    ("long lists", f"{INDEXES};{POSTGRES_INDEXES};{TOTALS_VIEW}")]

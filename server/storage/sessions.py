@@ -209,7 +209,7 @@ class Sessions:
         """Sessions that expired before `until`, longest made first."""
         return await self._database.read(lambda connection: [session_id for (session_id,) in connection.execute(
             f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
-            [org_id, until, until, limit])])
+            [org_id, until, until, limit])], long=True)
 
     async def delete_expired(self, org_id: str, session_ids: Sequence[str], until: int) -> int:
         """Delete sessions as their owner would; how many were still there, and not in use again since."""

@@ -1,0 +1,54 @@
+"""What makes a page of a long list, and its total, cost what a short one's do: a step of both engines' migrations.
+
+An index leads with what is filtered by and ends with what lists are ordered by: without the id at the end SQLite would
+rather pass all that an org has, in order.
+"""
+
+INDEXES = """
+DROP INDEX sessions_by_org;
+CREATE INDEX sessions_by_org ON sessions (org_id, created_at, id);
+CREATE INDEX sessions_by_assistant ON sessions (org_id, assistant_id, created_at, id) WHERE assistant_id IS NOT NULL;
+CREATE INDEX sessions_by_squad ON sessions (org_id, squad_id, created_at, id) WHERE squad_id IS NOT NULL;
+CREATE INDEX sessions_by_user ON sessions (org_id, user_id, created_at, id) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_by_agent_type ON sessions (org_id, agent_type, created_at, id) WHERE agent_type IS NOT NULL;
+CREATE INDEX sessions_by_name ON sessions (org_id, name, created_at, id) WHERE name IS NOT NULL;
+CREATE INDEX sessions_by_phone_number ON sessions (org_id, phone_number_id, created_at, id)
+    WHERE phone_number_id IS NOT NULL;
+CREATE INDEX sessions_by_customer ON sessions (org_id, customer_number, created_at, id) WHERE customer_number IS NOT NULL;
+CREATE INDEX chats_by_assistant ON chats (org_id, assistant_id, created_at, id) WHERE assistant_id IS NOT NULL;
+CREATE INDEX chats_by_squad ON chats (org_id, squad_id, created_at, id) WHERE squad_id IS NOT NULL
+"""
+SQLITE_INDEXES = """
+DROP INDEX chats_usage;
+CREATE INDEX chats_usage ON chats (org_id, created_at, id, key_id, assistant_id, prompt_tokens, completion_tokens, cost,
+    estimated, status);
+DROP INDEX chats_by_session;
+CREATE INDEX chats_by_session ON chats (session_id, org_id, created_at, id) WHERE session_id IS NOT NULL;
+DROP INDEX chats_by_previous;
+CREATE INDEX chats_by_previous ON chats (previous_chat_id, org_id, created_at, id) WHERE previous_chat_id IS NOT NULL
+"""
+POSTGRES_INDEXES = """
+DROP INDEX chats_usage;
+CREATE INDEX chats_usage ON chats (org_id, created_at, id) INCLUDE (key_id, assistant_id, prompt_tokens, completion_tokens,
+    cost, estimated, status);
+DROP INDEX chats_by_session;
+CREATE INDEX chats_by_session ON chats (org_id, session_id, created_at, id) WHERE session_id IS NOT NULL;
+DROP INDEX chats_by_previous;
+CREATE INDEX chats_by_previous ON chats (org_id, previous_chat_id, created_at, id) WHERE previous_chat_id IS NOT NULL
+"""
+
+TOTALS = [
+    "CREATE TABLE totals (org_id TEXT NOT NULL, noun TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (org_id, noun)) "
+    "WITHOUT ROWID",
+    *(statement for table in ("chats", "sessions") for statement in (
+        f"INSERT INTO totals SELECT org_id, '{table}', count(*) FROM {table} GROUP BY org_id",
+        f"CREATE TRIGGER {table}_counted AFTER INSERT ON {table} BEGIN INSERT INTO totals "
+        f"VALUES (new.org_id, '{table}', 1) ON CONFLICT (org_id, noun) DO UPDATE SET total = total + 1; END",
+        f"CREATE TRIGGER {table}_uncounted AFTER DELETE ON {table} BEGIN UPDATE totals SET total = total - 1 "
+        f"WHERE org_id = old.org_id AND noun = '{table}'; END"))]
+"""Triggers keep the totals on SQLite. Whoever makes one of these tables anew makes its triggers anew, too."""
+TOTALS_VIEW = """
+CREATE VIEW totals AS SELECT org_id, 'chats' AS noun, count(*) AS total FROM chats GROUP BY org_id
+    UNION ALL SELECT org_id, 'sessions', count(*) FROM sessions GROUP BY org_id
+"""
+"""PostgreSQL counts, by an index alone: a row that every exchange of an org writes would have them wait for one another."""

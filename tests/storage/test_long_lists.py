@@ -1,0 +1,243 @@
+"""What lists and other reads cost in a file of 200,000 chats: as much as in a small one, and little in the event loop."""
+
+import ast
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import server
+from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
+from generated.parley.v1.assistant_service_pb2 import ListAssistantsRequest
+from generated.parley.v1.chat_service_pb2 import ListChatsRequest
+from generated.parley.v1.session_service_pb2 import ListSessionsRequest
+from server.history import History
+from server.storage.chats import _FILTERS as CHAT_FILTERS
+from server.storage.listing import listing_of
+from server.storage.sessions import _FILTERS as SESSION_FILTERS
+from server.storage.sqlite import SqliteDatabase
+from server.storage.store import Store, open_store
+from tests.storage.records import Recorder, StandingClock
+
+MANY, FEW = 200_000, 200
+A_SESSION_EACH = 10
+"""Chats that are in one session."""
+IN_LOOP_MS = 1
+RUNS = 5
+
+# Copies of one chat, of its messages and of its session; one of each a millisecond.
+_NUMBERS = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1) "
+_ID = "printf('00000000-0000-7000-8000-%012x', {})"
+_COPIED = {
+    "chats": {"id": _ID.format("n"), "thread_id": _ID.format("n"), "created_at": "created_at + n",
+              "session_id": _ID.format(f"n / {A_SESSION_EACH}"), "first_seq": "0", "output_seq": "1", "last_seq": "1",
+              "assistant_id": _ID.format("n % 2")},
+    "messages": {"thread_id": _ID.format("n")},
+    "sessions": {"id": _ID.format("n"), "thread_id": _ID.format("n") + " || 's'", "created_at": "created_at + n",
+                 "assistant_id": _ID.format("n % 2"), "user_id": "'u' || n % 2", "name": "'n' || n % 2",
+                 "agent_type": "'t' || n % 2", "phone_number_id": "'p' || n % 2", "customer_number": "'+' || n % 2"},
+}
+
+
+def copy(connection, org_id, table, numbers):
+    columns = [column.name for column in connection.columns(table)]
+    values = [_COPIED[table].get(name, name) for name in columns]
+    connection.execute(f"{_NUMBERS} INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM numbers "
+                       f"CROSS JOIN (SELECT * FROM {table} WHERE org_id = ?2) AS one", [numbers, org_id])
+
+
+async def of_size(store: Store, clock: StandingClock, chats: int) -> Recorder:
+    recorder = await Recorder.of_new_org(store, clock)
+    await recorder.say("hello")
+    await recorder.open_session()
+
+    def work(connection):
+        for table, numbers in (("sessions", chats // A_SESSION_EACH), ("messages", chats), ("chats", chats)):
+            copy(connection, recorder.key.org_id, table, numbers)
+
+    await store.database.write(work)
+    return recorder
+
+
+class Orgs:
+    """Two in one file: many chats, and few."""
+
+    def __init__(self, store: Store, many: Recorder, few: Recorder) -> None:
+        self.store, self.many, self.few = store, many, few
+
+
+@pytest.fixture(scope="module")
+async def orgs(tmp_path_factory):
+    clock = StandingClock()
+    store = open_store(tmp_path_factory.mktemp("many"), None, clock)
+    yield Orgs(store, await of_size(store, clock, MANY), await of_size(store, clock, FEW))
+    await store.aclose()
+
+
+def steps_of(connection, statement):
+    """How many hundred steps SQLite takes."""
+    steps = 0
+
+    def step():
+        nonlocal steps
+        steps += 1
+
+    connection.set_progress_handler(step, 100)
+    try:
+        connection.execute(*statement).fetchall()
+    finally:
+        connection.set_progress_handler(None, 0)
+    return steps
+
+
+ID_1 = "00000000-0000-7000-8000-000000000001"
+LISTS = {
+    "chats": ("chats", ListChatsRequest, CHAT_FILTERS, {}),
+    "chats, oldest first": ("chats", ListChatsRequest, CHAT_FILTERS, {"sort_order": "ASC"}),
+    "chats by a cursor": ("chats", ListChatsRequest, CHAT_FILTERS, {"cursor": f"2.1700000000100.{ID_1}"}),
+    "chats of an assistant": ("chats", ListChatsRequest, CHAT_FILTERS, {"assistant_id": ID_1}),
+    "chats of a session": ("chats", ListChatsRequest, CHAT_FILTERS, {"session_id": ID_1}),
+    "chats after another": ("chats", ListChatsRequest, CHAT_FILTERS, {"previous_chat_id": ID_1}),
+    "chats of no squad": ("chats", ListChatsRequest, CHAT_FILTERS, {"squad_id": ID_1}),
+    "sessions": ("sessions", ListSessionsRequest, SESSION_FILTERS, {}),
+    "sessions of an assistant": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"assistant_id": ID_1}),
+    "sessions of a name": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"name": "n1"}),
+    "sessions of a phone number": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"phone_number_id": "p1"}),
+    "sessions of a customer": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"number": "+1"}),
+    "agents' chats of a user": ("sessions", ListAgentChatsRequest, SESSION_FILTERS, {"user_id": "u1"}),
+    "agents' chats of an agent type": ("sessions", ListAgentChatsRequest, SESSION_FILTERS, {"agent_type": "t1"}),
+}
+
+
+@pytest.mark.parametrize(("table", "request_type", "filters", "members"), LISTS.values(), ids=LISTS)
+async def test_page_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, table, request_type, filters, members):
+    def steps(recorder):
+        listing = listing_of(request_type(limit=10, **members), recorder.scope, filters)
+        return steps_of(orgs.store.database.reader, listing.select("*", table))
+
+    assert steps(orgs.many) <= 1.5 * steps(orgs.few) + 1
+
+
+@pytest.mark.parametrize("table", ["chats", "sessions"])
+async def test_total_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, table):
+    def steps(recorder):
+        return steps_of(orgs.store.database.reader, listing_of(ListChatsRequest(), recorder.scope, {}).count(table))
+
+    assert steps(orgs.many) <= steps(orgs.few) + 1
+
+
+async def test_deep_page_number_passes_what_it_skips_in_an_index(orgs):
+    listing = listing_of(ListChatsRequest(limit=20, page=5000), orgs.many.scope, CHAT_FILTERS)
+    plan = orgs.store.database.reader.execute(
+        f"EXPLAIN QUERY PLAN {listing.select('body', 'chats')[0]}", listing.select("body", "chats")[1]).fetchall()
+
+    assert any("USING COVERING INDEX chats_usage (org_id=?)" in row[-1] for row in plan)
+
+
+def reads_in_loop() -> Iterator[str]:
+    """The functions that read in the event loop, as the source has them."""
+    for path in Path(server.__file__).parent.rglob("*.py"):
+        yield from _reads_in(ast.parse(path.read_text()), path.stem, "")
+
+
+def _reads_in(node: ast.AST, module: str, name: str) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        inner = f"{name}.{child.name}" if isinstance(child, ast.ClassDef | ast.AsyncFunctionDef | ast.FunctionDef) else name
+        if _is_read_in_loop(child):
+            yield f"{module}{inner}"
+        yield from _reads_in(child, module, inner)
+
+
+def _is_read_in_loop(node: ast.AST) -> bool:
+    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "read"
+            and ast.unparse(node.func.value).endswith("database") and bool(node.args)
+            and not any(word.arg == "long" and ast.unparse(word.value) == "True" for word in node.keywords))
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The least milliseconds of each function's reads in the event loop."""
+    least: dict[str, float] = {}
+    read = SqliteDatabase.read
+
+    async def timed(self, work, *, long=False):
+        if long:
+            return await read(self, work, long=True)
+        caller = sys._getframe(1).f_code
+        name = f"{Path(caller.co_filename).stem}.{caller.co_qualname}"
+        begun = time.thread_time()
+        result = await read(self, work)
+        least[name] = min(least.get(name, 1000), 1000 * (time.thread_time() - begun))
+        return result
+
+    monkeypatch.setattr(SqliteDatabase, "read", timed)
+    return least
+
+
+NOT_ON_SQLITE = {"store.connect_store"}
+
+
+async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
+    recorder, store = orgs.many, orgs.store
+    scope = recorder.scope
+    session = await recorder.open_session()
+    running = recorder.exchange("running", session_id=session.session.id, status="in_progress")
+    await store.chats.keep_events(scope.org_id, running.chat.id, [], running)
+    made = [await store.assistants.create(scope.org_id, {"name": f"a{number}", "firstMessage": "x" * 1000})
+            for number in range(1000)]
+    key = (await store.keys.create("other", "api")).key
+
+    for _ in range(RUNS):
+        store.keys._known.clear()
+        await store.keys.caller(key)
+        await store.keys.ended([recorder.key.id])
+        await store.keys.list()
+        await store.keys.org_ids()
+        await store.keys.org_id("other")
+        await store.idempotency._dead_elsewhere((scope.org_id, "", "k"))
+        await store.outbox.due(100, [], [])
+        await store.outbox.until_due()
+        assert not [row async for row in History(store.database).read([])]
+        for document in made[:10]:
+            await store.assistants.get(scope.org_id, document.id)
+        await store.assistants.find(scope.org_id, "a1")
+        await store.assistants.names(scope.org_id, 1000)
+        await store.assistants.names_of(scope.org_id, [document.id for document in made])
+        await store.assistants.list(scope.org_id, ListAssistantsRequest())
+        await store.chats.in_progress()
+        await store.chats.sweep_events()
+        await store.chats.last_in_progress(scope.org_id, session.session.id)
+        await store.chats.running_in(scope.org_id, session.session.id)
+        await store.chats.unfinished(scope.org_id, running.chat.id)
+        await store.chats.events(scope.org_id, running.chat.id, 0)
+        chat = await store.chats.find(scope, ID_1)
+        await store.chats.size(chat)
+        await store.chats.history(chat)
+        await store.chats.said(chat)
+        await store.chats.whole(chat)
+        await store.sessions.get(scope, ID_1)
+        found = await store.sessions.find(scope, ID_1)
+        await store.sessions.size(found)
+        await store.sessions.history(found)
+        await store.sessions.latest(found)
+        await store.sessions.carried(scope.org_id, ["p1"], "+1")
+
+    assert set(reads_in_loop()) - set(taken) - NOT_ON_SQLITE == set()
+    assert {name: milliseconds for name, milliseconds in taken.items() if milliseconds > IN_LOOP_MS} == {}
+
+
+@pytest.mark.parametrize("noun", ["chats", "sessions"])
+async def test_totals_are_kept_as_records_come_and_go(recorder, noun):
+    before = (await recorder.open_session()).session.id
+    await recorder.say("a")
+    chat = await recorder.say("b", session=await recorder.open_session())
+    await (await Recorder.of_new_org(recorder.store, recorder.clock)).say("another org's")
+    await recorder.store.sessions.delete(recorder.scope, before)
+    storage, request = {"chats": (recorder.store.chats, ListChatsRequest), "sessions": (
+        recorder.store.sessions, ListSessionsRequest)}[noun]
+
+    assert (await storage.list(recorder.scope, request()))[1].total_items == {"chats": 2, "sessions": 1}[noun]
+    await recorder.store.sessions.delete(recorder.scope, chat.session_id)
+    assert (await storage.list(recorder.scope, request()))[1].total_items == {"chats": 1, "sessions": 0}[noun]
