@@ -27,6 +27,17 @@ def refused(ended):
     return ended.err.removeprefix("Error: ").rstrip()
 
 
+async def few_at_a_time(commands):
+    """What each command came to. All at once, each would wait for all, and longer than `run` does."""
+    few = asyncio.Semaphore(4)
+
+    async def one(command):
+        async with few:
+            return await command
+
+    return await asyncio.gather(*(one(command) for command in commands))
+
+
 @pytest.fixture
 async def store(tmp_path):
     """A data folder in which an org has a key."""
@@ -52,10 +63,10 @@ def commands_on_a_store(tmp_path, assistant):
             ("backup", tmp_path / "backup"), ("restore", tmp_path / "backup")]
 
 
+@pytest.mark.timeout(180)
 async def test_command_on_a_folder_without_a_database_is_one_line_and_makes_nothing(tmp_path, assistant):
     wrong = tmp_path / "wrong"
-    ended = await asyncio.gather(*(run("parley", *words, "--data", wrong)
-                                   for words in commands_on_a_store(tmp_path, assistant)))
+    ended = await few_at_a_time(run("parley", *words, "--data", wrong) for words in commands_on_a_store(tmp_path, assistant))
 
     assert ["there is no database" in refused(one) for one in ended] == [True] * len(ended)
     assert os.listdir(tmp_path) == [assistant.name]
@@ -96,6 +107,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.timeout(180)  # sixteen commands, four at a time
 @pytest.mark.skipif(sys.platform != "linux", reason="takes rights away by prctl")
 async def test_folder_that_may_not_be_entered_is_one_line_that_names_it(store, tmp_path, assistant):
     closed = tmp_path / "closed"
@@ -111,8 +123,7 @@ async def test_folder_that_may_not_be_entered_is_one_line_that_names_it(store, t
         ("import", "--org", "acme", closed / "export", "--data", store),
         ("assistants", "apply", closed / "assistant.json", "--org", "acme", "--data", store),
     ]
-    ended = await asyncio.gather(*(run("python", "-c", WITHOUT_ROOTS_RIGHTS, COMMANDS / "parley", *words)
-                                   for words in commands))
+    ended = await few_at_a_time(run("python", "-c", WITHOUT_ROOTS_RIGHTS, COMMANDS / "parley", *words) for words in commands)
 
     for words, one in zip(commands, ended, strict=True):
         assert str(closed) in refused(one), words
@@ -234,9 +245,10 @@ WRONG_SETTINGS = {
 }
 
 
+@pytest.mark.timeout(180)
 async def test_setting_that_is_wrong_is_one_line_in_the_operators_words(tmp_path):
-    said = await asyncio.gather(*(run("parley", "serve", "--data", tmp_path, **{f"PARLEY_{name}": value})
-                                  for name, value in WRONG_SETTINGS))
+    said = await few_at_a_time(run("parley", "serve", "--data", tmp_path, **{f"PARLEY_{name}": value})
+                               for name, value in WRONG_SETTINGS)
 
     for told, ended in zip(WRONG_SETTINGS.values(), said, strict=True):
         line = refused(ended)
