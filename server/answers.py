@@ -99,6 +99,11 @@ class Answers:
         """How many calls of the first choice's last message began before its text."""
         return self._choices[0].calls_before_text
 
+    def round_state(self, message_id: str) -> ProviderState:
+        """What the provider wants back with the calls of a round; empty when it wants nothing."""
+        states = (message.provider_state for message in self._choices[0].rounds if message.id == message_id)
+        return next(states, ProviderState())
+
     def place_of(self, choice: int) -> int:
         """Which message of the output a delta of this choice belongs to."""
         return choice or len(self._choices[0].rounds)

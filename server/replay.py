@@ -188,6 +188,7 @@ def _calls_before_text(chat: Chat, pieces: Sequence[StreamPiece]) -> int:
 def _told(unfinished: Unfinished) -> Answers:
     """What the model has said so far, from the events."""
     answers = Answers(1, unfinished.record.message_id)
+    states = iter(unfinished.provider_states)
     for one in unfinished.events:
         if one.HasField("delta"):
             answers.add_text(one.delta)
@@ -196,6 +197,8 @@ def _told(unfinished: Unfinished) -> Answers:
         elif one.HasField("round"):
             for message in one.round.messages:
                 message.ClearField("message")  # callers see the text twice, the thread has it once
+            if (state := next(states, None)) is not None and state.provider:
+                one.round.messages[0].provider_state.CopyFrom(state)
             answers.add_round(one.round.messages, one.message_id)
     return answers
 

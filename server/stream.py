@@ -280,10 +280,12 @@ class Stream:
             beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
             state = self._run.context.state
+            states = [self._run.answers.round_state(told.event.round.messages[0].id)
+                      for told in batch if told.event.HasField("round")]
             try:
                 if self._turn.keeps:
                     await self._chats.keep_events(self._turn.caller.org_id, self.chat_id, [told.event for told in batch],
-                                                  beginning, state)
+                                                  beginning, state, states)
             except ServiceError as failure:
                 if self._kept and isinstance(failure, NotFound):
                     self._end_early(DELETED)

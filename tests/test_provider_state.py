@@ -22,7 +22,19 @@ from server.backends import anthropic, openai
 from server.backends.backend import ModelRequest
 from server.backends.state import state_for
 from server.json_values import from_python
-from tests.upstream import Answer, Upstream, anthropic_stream, anthropic_text, chunk, openai_stream, openai_text
+from server.recovery import STOPPED
+from server.replay import broken_off
+from tests.upstream import (
+    STALL,
+    Answer,
+    Upstream,
+    anthropic_stream,
+    anthropic_text,
+    chunk,
+    openai_stream,
+    openai_text,
+    sse,
+)
 
 THOUGHT = "THOUGHT-of-the-model"
 SIGNATURE = "SIGNATURE-of-the-provider"
@@ -208,6 +220,28 @@ async def test_response_is_gone_on_with(http, org, kind):
 
     assert second["output"][0]["content"][0]["text"] == "It is sunny."
     assert not tells(first, second)
+
+
+async def test_round_of_an_exchange_that_no_server_ends_keeps_it(service, channel, org):
+    class Stalling(DeepSeek):
+        def answer(self, body: dict[str, Any]) -> Answer:
+            if body["messages"][-1]["role"] != "tool":
+                return super().answer(body)
+            return Answer([*sse(chunk({"content": "It is"})), STALL])
+
+    async with Stalling() as upstream:
+        made = await service.store.assistants.create(org.id, assistant(upstream, runs=True))
+        request = CreateChatRequest(assistant_id=made.id, input=from_python("Weather?"))
+        call = ChatServiceStub(channel).StreamChat(request, metadata=org.metadata)
+        told = [await call.read() for _ in range(3)]
+        unfinished = await service.store.chats.unfinished(org.id, told[0].chat_id)
+        call.cancel()
+        await upstream.disconnected.wait()
+
+    (calling_, _, last) = broken_off(unfinished, STOPPED).answered
+    assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
+    assert (calling_.provider_state.reasoning_content, last.HasField("provider_state")) == (THOUGHT, False)
+    assert not tells(told)
 
 
 # --- it goes to nobody else -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from generated.parley.v1.chat_pb2 import ChatEvent
 from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ConversationState
+from generated.parley.v1.message_pb2 import ProviderState
 from server.errors import NotFound
 from server.storage.database import Connection
 
@@ -30,17 +31,20 @@ def running_in(connection: Connection, org_id: str, session_id: str) -> list[str
 
 
 def insert(connection: Connection, org_id: str, chat_id: str, events: Iterable[ChatEvent],
-           state: ConversationState | None) -> None:
-    """Keep events of a chat in progress, and its state after them. Raises NotFound when the chat was deleted meanwhile."""
+           state: ConversationState | None, provider_states: Sequence[ProviderState]) -> None:
+    """Keep events of a chat in progress, the state after them, and what providers want back with the rounds among them.
+
+    Raises NotFound when the chat was deleted meanwhile."""
     # What `started` says is in the record; what is the same in all events is left out.
     kept = [_own_members(one) for one in events if not one.HasField("started")]
     if not kept:
         return
+    batch = ChatEventBatch(events=kept, state=state, provider_states=provider_states)
     lock(connection, chat_id)
     if not connection.execute(
             "INSERT INTO chat_events (org_id, chat_id, sequence, body) SELECT ?1, ?2, ?3, ?4 WHERE EXISTS ("
             "SELECT 1 FROM chats WHERE org_id = ?1 AND id = ?2 AND status = 'in_progress')",
-            [org_id, chat_id, kept[0].sequence, ChatEventBatch(events=kept, state=state).SerializeToString()]).rowcount:
+            [org_id, chat_id, kept[0].sequence, batch.SerializeToString()]).rowcount:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
 

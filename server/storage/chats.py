@@ -12,7 +12,7 @@ import orjson
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, PaginationMeta
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.clock import ms_of
 from server.errors import NotFound
 from server.storage import chat_events, threads
@@ -42,6 +42,8 @@ class Unfinished:
     record: ChatRecord
     previous: StoredChat | None
     events: list[ChatEvent]
+    provider_states: list[ProviderState]
+    """What providers want back with the rounds among the events, in order."""
     state: ConversationState | None
     """What the next exchange goes on from, after those events."""
 
@@ -91,15 +93,17 @@ class Chats:
             self._outbox.wake()
 
     async def keep_events(self, org_id: str, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
-                          state: ConversationState | None = None) -> None:
+                          state: ConversationState | None = None,
+                          provider_states: Sequence[ProviderState] = ()) -> None:
         """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning.
 
-        Raises NotFound when the chat was deleted meanwhile, or its session.
+        `provider_states` are those of the rounds among the events. Raises NotFound when the chat was deleted meanwhile, or
+        its session.
         """
         making("chat", chat_id)
         if await self._database.write(
-                lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state), brief=True,
-                line=chat_id):
+                lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state,
+                                         provider_states), brief=True, line=chat_id):
             self._outbox.wake()
 
     async def in_progress(self) -> list[tuple[str, str]]:
@@ -227,6 +231,7 @@ class Chats:
         return Unfinished(
             chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
             previous, [event for batch in batches for event in batch.events],
+            [state for batch in batches for state in batch.provider_states],
             batches[-1].state if batches and batches[-1].HasField("state") else None)
 
 
@@ -263,7 +268,7 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
 
 
 def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, events: Sequence[ChatEvent],
-          beginning: Exchange | None, state: ConversationState | None) -> bool:
+          beginning: Exchange | None, state: ConversationState | None, provider_states: Sequence[ProviderState]) -> bool:
     news = False
     if beginning:
         if beginning.new_session:
@@ -271,7 +276,7 @@ def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, eve
         elif beginning.chat.HasField("session_id"):
             _touch_session(connection, beginning.chat, beginning.record)
         _write(connection, beginning, chat_id, 0, 0)
-    chat_events.insert(connection, org_id, chat_id, events, state)
+    chat_events.insert(connection, org_id, chat_id, events, state, provider_states)
     return news
 
 

@@ -59,9 +59,11 @@ class StreamPiece(_message.Message):
     def __init__(self, choice: _Optional[int] = ..., tool_call: _Optional[int] = ..., length: _Optional[int] = ..., next_message_id: _Optional[str] = ...) -> None: ...
 
 class ChatEventBatch(_message.Message):
-    __slots__ = ("events", "state")
+    __slots__ = ("events", "state", "provider_states")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_STATES_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatEvent]
     state: ConversationState
-    def __init__(self, events: _Optional[_Iterable[_Union[_chat_pb2.ChatEvent, _Mapping]]] = ..., state: _Optional[_Union[ConversationState, _Mapping]] = ...) -> None: ...
+    provider_states: _containers.RepeatedCompositeFieldContainer[_message_pb2.ProviderState]
+    def __init__(self, events: _Optional[_Iterable[_Union[_chat_pb2.ChatEvent, _Mapping]]] = ..., state: _Optional[_Union[ConversationState, _Mapping]] = ..., provider_states: _Optional[_Iterable[_Union[_message_pb2.ProviderState, _Mapping]]] = ...) -> None: ...
