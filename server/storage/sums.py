@@ -47,8 +47,14 @@ def forget_sums(database: Path) -> None:
 
 
 def keep_sums(database: Path, shared: int) -> None:
-    """Make the sums of a file that was just closed, unless somebody else uses it. `shared` is our hold of its folder."""
+    """Make the sums of a file that was just closed, unless somebody else uses it. `shared` is our hold of its folder.
+
+    A file in use is not even read: a process that closes any descriptor of one loses the locks which SQLite holds on it
+    for the same process, and another could then take the log away (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
+        fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(shared, fcntl.LOCK_SH)
         before = os.stat(database)
         new = _written(database, array("I", _sums(database, time.monotonic() + _MOST_SECONDS)).tobytes())
         try:

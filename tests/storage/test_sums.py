@@ -1,6 +1,8 @@
 """A file that a disk has changed while nobody used it is refused; one that was killed, or that we changed, is not."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -85,3 +87,15 @@ def test_restored_database_is_not_held_against_the_sums_of_the_one_before(closed
     restore(backup, closed.parent, replace=True)
 
     open_store(closed.parent).close()
+
+
+def test_store_that_closes_beside_another_of_its_process_leaves_that_one_its_locks(tmp_path):
+    first = open_store(tmp_path)
+    open_store(tmp_path).close()
+    # Another process that is the last one, as it thinks, takes the log away when it closes.
+    program = ("import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+               "c.execute('SELECT count(*) FROM sqlite_master').fetchone(); c.close()")
+    subprocess.run([sys.executable, "-c", program, tmp_path / "parley.db"], check=True)
+
+    assert (tmp_path / "parley.db-wal").exists()
+    first.close()
