@@ -49,3 +49,4 @@ class Frames:
                 await asyncio.sleep(max(left, 0) or self._silent_seconds)
             else:
                 await self.write(sse.COMMENT)
+                await asyncio.sleep(0)  # a write that does not wait would keep the loop to itself
