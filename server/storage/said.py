@@ -10,8 +10,6 @@ from server.storage import threads
 from server.storage.database import Connection
 from server.storage.scope import Scope
 
-_ID_BYTES = 38
-"""A message begins with its id, which is the first member that is written; the index `messages_by_id` has these bytes."""
 _MOST_RESULTS = 128
 
 
@@ -24,11 +22,11 @@ def under(connection: Connection, scope: Scope, wanted: Mapping[str, bool],
     found: dict[str, list[Message]] = {}
     for message_id, with_results in wanted.items():
         row = connection.execute(
-            f"SELECT thread_id, seq, body FROM messages WHERE org_id = ? AND substr(body, 1, {_ID_BYTES}) = ? AND ("
+            f"SELECT thread_id, seq, body FROM messages WHERE org_id = ? AND {threads.HAS_ID} AND ("
             "EXISTS (SELECT 1 FROM chats WHERE chats.thread_id = messages.thread_id "
             f"AND messages.seq BETWEEN chats.first_seq AND chats.last_seq AND {condition}) OR "
             f"EXISTS (SELECT 1 FROM sessions WHERE sessions.thread_id = messages.thread_id AND {condition})) LIMIT 1",
-            [scope.org_id, Message(id=message_id).SerializeToString(), *parameters, *parameters]).fetchone()
+            [scope.org_id, threads.beginning(message_id), *parameters, *parameters]).fetchone()
         if row is None:
             continue
         thread_id, seq, body = row

@@ -16,6 +16,8 @@ LAST = 1 << 62
 """A place after all others."""
 ALL = (0, LAST)
 """Every place of a thread."""
+HAS_ID = "substr(body, 1, 38) = ?"
+"""A message begins with its id, which is the first member that is written; the index `messages_by_id` has these bytes."""
 _SIZES_AT_ONCE = 1000
 _ROW = 100
 """Bytes that a message counts for besides its own, so that many small ones are not free."""
@@ -93,12 +95,15 @@ def page(connection: Connection, org_id: str, thread_id: str, span: tuple[int, i
 
 def place_of(connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], message_id: str) -> int | None:
     """Where in a span the message of this id is; None when it is not there."""
-    # A message begins with its id, which is the first member that is written.
-    beginning = Message(id=message_id).SerializeToString()
     row = connection.execute(
-        "SELECT seq FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? "
-        f"AND substr(body, 1, {len(beginning)}) = ?", [org_id, thread_id, *span, beginning]).fetchone()
+        f"SELECT seq FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? AND {HAS_ID}",
+        [org_id, thread_id, *span, beginning(message_id)]).fetchone()
     return row[0] if row else None
+
+
+def beginning(message_id: str) -> bytes:
+    """The parameter of HAS_ID."""
+    return Message(id=message_id).SerializeToString()
 
 
 def between(connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int) -> list[Message]:
