@@ -66,6 +66,5 @@ class Announcing:
 
     async def write(self, message: Any) -> None:
         await self.announce()
-        self.has_begun = True
         self.write = self.context.write  # from now on there is nothing in between
         await self.context.write(message)

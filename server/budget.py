@@ -26,6 +26,13 @@ def omit(answer: Chat | Session, name: str) -> None:
     answer.omitted.message = _HOW
 
 
+def omit_in_list(answer: Chat | Session, path: str, *names: str) -> None:
+    """Say in a record of a page that it is shown shortened, and that `path` has all of it."""
+    answer.omitted.members.extend(names)
+    answer.omitted.message = (f"The list would be larger than a gRPC client takes by default. GET {path} has all of this "
+                              f"{answer.DESCRIPTOR.name.lower()}; a smaller `limit` shows more of each.")
+
+
 def whole(sizes: Sequence[int]) -> list[bool]:
     """Which records of a page are shown whole: each that fits, when all that follow are at least shown shortened."""
     left = MOST_BYTES - SHORT_BYTES * len(sizes)

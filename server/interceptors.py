@@ -119,8 +119,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
             enter(call)
-            if call.caller is not None:
-                self._limits.take_bytes(call.caller, len(raw), asks=not only_stores(method))
+            self._limits.take_bytes(call.caller, len(raw), asks=not only_stores(method))
             request = await by_size_one_at_a_time(len(raw), _read, parse, raw, call.caller)
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from generated.parley.v1.chat_pb2 import Chat, Omitted
+from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.message_pb2 import Message
-from server.budget import MOST_BYTES, omit, whole
+from server.budget import MOST_BYTES, omit, omit_in_list, whole
 from server.clock import timestamp
 from server.storage import threads
 from server.storage.database import Connection
@@ -93,13 +93,12 @@ def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
 def _short(row: tuple) -> Chat:
     """A chat without what was said, for a page that has no room for it."""
     chat_id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_id, status, cost, _ = row
-    return Chat(id=chat_id, org_id=org_id, created_at=timestamp(created_at), updated_at=timestamp(updated_at),
+    chat = Chat(id=chat_id, org_id=org_id, created_at=timestamp(created_at), updated_at=timestamp(updated_at),
                 assistant_id=assistant_id, squad_id=squad_id, session_id=session_id, previous_chat_id=previous_id,
-                status=status, cost=cost, omitted=Omitted(
-                    members=["assistant", "assistantOverrides", "squad", "name", "input", "stream", "messages", "output",
-                             "costs", "error", "transport", "knowledge"],
-                    message="The list would be larger than a gRPC client takes by default. GET /chat/{id} has all of this "
-                            "chat; a smaller `limit` shows more of each."))
+                status=status, cost=cost)
+    omit_in_list(chat, "/chat/{id}", "assistant", "assistantOverrides", "squad", "name", "input", "stream", "messages",
+                 "output", "costs", "error", "transport", "knowledge")
+    return chat
 
 
 def context(connection: Connection, stored: StoredChat) -> tuple[list[Message], bool]:

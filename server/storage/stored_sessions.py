@@ -11,7 +11,7 @@ import orjson
 from generated.parley.v1.chat_pb2 import Cost
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.session_pb2 import Session
-from server.budget import whole
+from server.budget import omit_in_list, whole
 from server.clock import ms_of, timestamp
 from server.storage.database import Connection
 from server.storage.listing import Listing, Place, last_of
@@ -67,9 +67,7 @@ def _short(row: tuple) -> Session:
     names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
              "user_id")
     session = Session(**dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1]))
-    session.omitted.members.extend(["assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId"])
-    session.omitted.message = ("The list would be larger than a gRPC client takes by default. GET /session/{id} has all of "
-                               "this session; a smaller `limit` shows more of each.")
+    omit_in_list(session, "/session/{id}", "assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId")
     return session
 
 
