@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from server.access import admits, check_sent, needs_key, only_stores
 from server.announcing import Announcing
@@ -35,7 +35,7 @@ from server.open_methods import OpenMethods
 from server.storage.keys import Caller, Keys
 from server.traffic import Traffic
 from server.validation import check, nul_in
-from server.walk import check_values, without_nan
+from server.walk import check_values, readable
 
 log = structlog.get_logger()
 
@@ -244,10 +244,14 @@ def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[An
 
     `whole` wraps the serializer of a method that does not stream.
     """
-    serialize = _readable(_serializing(handler.response_serializer))
     if handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(guarded, request_deserializer=None, response_serializer=serialize)
-    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=whole(serialize))
+        return grpc.stream_stream_rpc_method_handler(guarded, request_deserializer=None, response_serializer=_serialized)
+    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=whole(_serialized))
+
+
+def _serialized(answer: Any) -> bytes:
+    """An answer as JSON can say it; what a service has serialized for several readers is that already."""
+    return answer if isinstance(answer, bytes) else readable(answer)
 
 
 def _check_shown_once(context: grpc.aio.ServicerContext) -> None:
@@ -305,16 +309,6 @@ def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> A
     return request
 
 
-def _readable(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """The same, of answers that JSON can say: what was stored with NaN in it would make all of its list unreadable."""
-
-    def serialized(answer: Any) -> bytes:
-        raw = serialize(answer)
-        return serialize(answer) if isinstance(answer, Message) and without_nan(raw, answer) else raw
-
-    return serialized
-
-
 def _in_body(field: str) -> str:
     """A member as an HTTP caller knows it, whose whole body is the document."""
     return field.removeprefix("document.").removeprefix("patch.")
@@ -322,8 +316,3 @@ def _in_body(field: str) -> str:
 
 def _unreadable(message: str) -> InvalidArgument:
     return InvalidArgument(message, violations=(Violation("", message, "json_invalid"),))
-
-
-def _serializing(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """The same, which leaves alone what a service has serialized for several readers."""
-    return lambda message: message if isinstance(message, bytes) else serialize(message)
