@@ -94,6 +94,16 @@ async def test_stream_ends_in_an_error_and_keeps_what_was_said(service, doomed, 
     sister.cancel()
 
 
+async def rest_when_revoked(service, key, answer):
+    """What a stream says once its key is revoked in the middle of it."""
+    lines = answer.aiter_lines()
+    async for line in lines:
+        if " wor" in line:
+            break
+    await service.store.keys.revoke(key.id)
+    return "\n".join([line async for line in lines])
+
+
 @pytest.mark.parametrize(("path", "last"), [
     ("/chat", '"code":"key_ended"'), ("/v1/responses", '"type":"error"'), ("/v1/chat/completions", '"error":{')])
 async def test_stream_over_http_ends_in_an_error_event(service, http, org, agent, path, last):
@@ -102,12 +112,7 @@ async def test_stream_over_http_ends_in_an_error_event(service, http, org, agent
         "assistantId": agent, "input": "Hi"}
     async with http.stream("POST", path, json={**said, "stream": True},
                            headers={"authorization": f"Bearer {key.key}"}) as answer:
-        lines = answer.aiter_lines()
-        async for line in lines:
-            if " wor" in line:
-                break
-        await service.store.keys.revoke(key.id)
-        rest = "\n".join([line async for line in lines])
+        rest = await rest_when_revoked(service, key, answer)
 
     assert TEXT in rest
     assert last in rest
@@ -149,12 +154,7 @@ async def test_watch_over_http_ends_in_an_error_event(service, http, org, other)
     key = await service.store.keys.create(org.name, "api")
     async with http.stream("GET", f"/v1/responses/{made}?stream=true",
                            headers={"authorization": f"Bearer {key.key}"}) as answer:
-        lines = answer.aiter_lines()
-        async for line in lines:
-            if " wor" in line:
-                break
-        await service.store.keys.revoke(key.id)
-        rest = "\n".join([line async for line in lines])
+        rest = await rest_when_revoked(service, key, answer)
 
     assert ('"type":"response.failed"' in rest, TEXT in rest) == (True, True)
     stream.cancel()
