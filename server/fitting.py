@@ -65,9 +65,9 @@ def _steps(answer: Chat | Session) -> Iterator[tuple[str, Callable[[], bool]]]:
     if isinstance(answer, Chat):
         yield "output[].message", lambda: _leave_out_second_names(answer.output)
     yield "messages", lambda: _leave_out_earlier(answer)
-    names = ("assistant", "squad", "assistant_overrides", "input", "metadata")
-    for name in sorted((name for name in names if name in answer.DESCRIPTOR.fields_by_name), key=names.index):
-        yield answer.DESCRIPTOR.fields_by_name[name].json_name, lambda name=name: _clear(answer, name)
+    for name in ("assistant", "squad", "assistant_overrides", "input", "metadata"):
+        if field := answer.DESCRIPTOR.fields_by_name.get(name):
+            yield field.json_name, lambda name=name: _clear(answer, name)
     if isinstance(answer, Chat):
         yield "output", lambda: _clear(answer, "output")  # of a chat that was made before answers were bounded
 

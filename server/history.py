@@ -1,6 +1,6 @@
 """History as JSON Lines: out of an org, and into one. Knows no door.
 
-`history_lines.py` says what a line is; `storage/history.py` reads and writes the rows.
+`history_checks.py` says what a line may have; `storage/history.py` reads and writes the rows.
 """
 
 from __future__ import annotations
