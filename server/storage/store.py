@@ -1,5 +1,6 @@
 """The store: every noun's storage over one database. Opens and closes; holds no SQL but that of the key secret."""
 
+import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -153,12 +154,17 @@ def _shared_secret(connection: Connection) -> bytes:
 
 
 def _kept_secret(path: Path) -> bytes:
-    """The secret of the key digests, made on first use; readable by its owner only."""
+    """The secret of the key digests, made on first use; readable by its owner only.
+
+    Of several processes that make it at once the first one's holds: a key that was digested with another one is lost.
+    """
     if not path.exists():
-        new = path.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_bytes(32))
             file.flush()
             os.fsync(file.fileno())  # without it every key is lost: a power cut may leave an empty file
-        new.rename(path)
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
     return path.read_bytes()

@@ -5,16 +5,18 @@ import gc
 import queue
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted, StorageUnavailable
 from server.storage.database import DatabaseError
+from server.storage.keys import Caller
 from server.storage.sqlite import SqliteDatabase
 from server.storage.sqlite_errors import storage_error
 from server.storage.sqlite_writer import Write
-from server.storage.store import open_store
+from server.storage.store import open_store, opened
 
 
 @pytest.fixture(params=[False, True], ids=["in the thread", "in the loop"])
@@ -478,3 +480,24 @@ def test_secret_of_the_keys_is_made_once_and_readable_by_its_owner_only(tmp_path
     assert (tmp_path / "key-secret").read_bytes() == made
     assert (tmp_path / "key-secret").stat().st_mode & 0o777 == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"parley.db", "parley.db-sums", "key-secret"}
+
+
+def test_keys_of_servers_that_start_at_once_in_a_new_folder_all_hold(tmp_path):
+    async def key_made(name: str) -> str:
+        async with opened(tmp_path) as store:
+            return (await store.keys.create(name, "api")).key
+
+    async def callers(keys: list[str]) -> list[Caller | None]:
+        async with opened(tmp_path) as store:
+            return [await store.keys.caller(key) for key in keys]
+
+    def started(number: int) -> str:
+        together.wait()
+        return asyncio.run(key_made(f"org{number}"))
+
+    together = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as threads:
+        keys = list(threads.map(started, range(8)))
+
+    assert None not in asyncio.run(callers(keys))
+    assert [path.name for path in tmp_path.iterdir() if "secret" in path.name] == ["key-secret"]
