@@ -21,6 +21,7 @@ from server.storage.postgres_errors import postgres_error
 _CHANNEL = "parley"
 _AGAIN_SECONDS = 0.5
 _CONNECT_SECONDS = 5
+_LET_GO_SECONDS = 1
 
 log = structlog.get_logger()
 
@@ -85,6 +86,7 @@ class PostgresPeers:
             self._listening.cancel()
             await asyncio.wait([self._listening])
         if self._driver:
+            await self._let_all_go(self._driver)
             await self._driver.close()
 
     async def _ask(self, sql: str, *parameters: Any) -> Any:
@@ -118,6 +120,12 @@ class PostgresPeers:
 
     async def _let_go(self, name: str) -> None:
         await self._ask("SELECT pg_advisory_unlock(hashtextextended($1, 1))", name)
+
+    async def _let_all_go(self, driver: Driver) -> None:
+        """At once: PostgreSQL notices some time after a connection is closed that it is, and has the locks until then."""
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(_LET_GO_SECONDS), self._locking:
+                await driver.execute("SELECT pg_advisory_unlock_all()")
 
     async def _tell(self) -> None:
         words, self._words = list(self._words), set()
