@@ -23,11 +23,11 @@ from server.costs import costs_of
 from server.errors import ServiceError, UpstreamError, UpstreamIncomplete
 from server.exchange import Outcome, RoundOver, Run, Turn
 from server.fitting import fit, present
-from server.idempotency import on_record, recorded
 from server.ids import new_id
 from server.instructing import check_turn
 from server.knowledge import KnowledgeBases
 from server.messages import text_of
+from server.recorded import on_record, recorded
 from server.recovery import Recovery
 from server.room import Room
 from server.rounds import MOST_ROUNDS, Rounds

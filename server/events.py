@@ -14,8 +14,8 @@ from generated.parley.v1.chat_pb2 import Chat
 from server.backends.guard import AllowedHosts
 from server.clock import Clock
 from server.errors import InvalidArgument
+from server.fitting import presented
 from server.ids import parse_id
-from server.replay import presented
 from server.sinks import webhooks
 from server.storage.database import Connection
 from server.storage.documents import content_in, version_in

@@ -23,6 +23,13 @@ def present(message: Message) -> Message:
     return message
 
 
+def presented(chat: Chat) -> Chat:
+    """A stored chat as callers see it, whole."""
+    for message in (*chat.messages, *chat.output):
+        present(message)
+    return chat
+
+
 def fit(answer: Chat | Session) -> None:
     """Leave out of a chat or session as seen by callers what does not fit, the least needed first, and say so in it."""
     if answer.ByteSize() <= MOST_BYTES:

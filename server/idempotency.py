@@ -31,10 +31,7 @@ from generated.parley.v1.idempotency_pb2 import KeptAnswer, KeptError
 from server.access import needs_key
 from server.call import Call, current_call, current_caller
 from server.errors import InvalidArgument, ServiceError, Violation
-from server.replay import Replay, presented
-from server.storage.chats import Chats
-from server.storage.idempotency import Claim, IdempotencyKeys, held, hold, lost
-from server.storage.scope import Scope
+from server.storage.idempotency import Claim, IdempotencyKeys, hold, lost
 
 log = structlog.get_logger()
 
@@ -44,7 +41,6 @@ MOST_KEPT = 8 * 1024 * 1024
 """Bytes. The key of a longer answer is used all the same."""
 
 _KEY = re.compile(r"[!-~]{1,255}")
-_BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "server_stopped", "cancelled", "internal_error"})
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -110,42 +106,6 @@ def is_posted(method: str) -> bool:
     methods = descriptor_pool.Default().FindServiceByName(service).methods
     taken = next(one.input_type for one in methods if one.name == name)
     return any(one.input_type == taken and _has_post(one) for one in methods)
-
-
-def on_record() -> bool:
-    """Whether the work of this call was done by an earlier call under its key."""
-    claim = held()
-    return claim is not None and claim.record is not None
-
-
-async def recorded(chats: Chats, scope: Scope) -> Replay:
-    """The exchange that an earlier call under this call's key has run.
-
-    Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole answer. Raises it
-    also when what is on record is no exchange.
-    """
-    record = held().record
-    noun, _, chat_id = record.partition(" ")
-    if noun != "chat":
-        raise lost(record)
-    stored = await chats.find(scope, chat_id)
-    if not stored.is_over or stored.chat.error.code in _BROKEN_OFF:
-        raise lost(record)
-    return Replay(presented(await chats.whole(stored)), stored.record)
-
-
-class Recorded:
-    """`recorded`, read like a Stream: `async with Recorded(chats, scope) as stream`."""
-
-    def __init__(self, chats: Chats, scope: Scope) -> None:
-        self._chats = chats
-        self._scope = scope
-
-    async def __aenter__(self) -> Replay:
-        return await recorded(self._chats, self._scope)
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
 
 
 class _Recorder:

@@ -35,7 +35,7 @@ async def refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceEr
         message = details.message
         trailing.append(("grpc-status-details-bin", details.SerializeToString()))
     else:
-        door = door_of(call)
+        door = door_of(call.method, call.metadata)
         message = shortened(error, 0).message
         trailing += [("x-http-status", str(http_status(error, door))), ("x-http-error", header_of(error, door))]
     await context.abort(error.code, message, tuple(trailing))

@@ -19,7 +19,7 @@ from server.backends.backend import Usage
 from server.backlog import BATCH
 from server.errors import ServiceError, UpstreamError
 from server.exchange import ENDED, Outcome, round_told
-from server.fitting import fit, present
+from server.fitting import fit, presented
 from server.messages import answer_of, text_of, tool_calls_of
 from server.storage.chats import Exchange, Unfinished
 from server.walk import readable
@@ -239,13 +239,6 @@ def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
             if at == 0 and end == piece.length:
                 delta.id, delta.name = call["id"], call["name"]
             yield {"tool_call": delta}
-
-
-def presented(chat: Chat) -> Chat:
-    """A stored chat with its texts under both names, whole."""
-    for message in (*chat.messages, *chat.output):
-        present(message)
-    return chat
 
 
 def shown(chat: Chat) -> Chat:

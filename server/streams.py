@@ -10,12 +10,12 @@ from weakref import WeakValueDictionary
 
 from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.session_pb2 import Session
-from server import replay
 from server.backlog import Backlog, Readers, Share, Unread
 from server.engine import CANCELLED, Engine
 from server.exchange import Happening, Turn
-from server.idempotency import Recorded, on_record
+from server.fitting import presented
 from server.reading import KeyTold, until_key_ends
+from server.recorded import Recorded, on_record
 from server.recovery import STOPPED, Recovery
 from server.replay import DELETED, Replay
 from server.storage.chats import Chats, StoredChat
@@ -89,7 +89,7 @@ class Streams:
         """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
         if live := self._live.get((stored.chat.org_id, stored.id)):
             return live
-        chat = replay.presented(await self._chats.whole(stored))
+        chat = presented(await self._chats.whole(stored))
         if stored.is_over:
             return Replay(chat, stored.record)
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)

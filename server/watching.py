@@ -13,7 +13,8 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server import replay
 from server.errors import NotFound, ServiceError
 from server.exchange import Outcome
-from server.replay import DELETED, Replay, batched, presented
+from server.fitting import presented
+from server.replay import DELETED, Replay, batched
 from server.storage.chats import Chats, StoredChat
 from server.storage.peers import Peers
 from server.storage.scope import Scope

@@ -18,8 +18,8 @@ PLAIN = {f"server.{name}" for name in (
 """One idea each, above nothing but the generated messages and one another."""
 EXCHANGE = {f"server.{name}" for name in (
     "agents", "answers", "backlog", "completion_chunks", "context", "costs", "engine", "exchange", "instructing",
-    "knowledge", "reading", "recovery", "references", "replay", "response_events", "room", "rounds", "session_turns",
-    "squads", "stream", "streams", "tools", "transports", "turns", "watching")}
+    "knowledge", "reading", "recorded", "recovery", "references", "replay", "response_events", "room", "rounds",
+    "session_turns", "squads", "stream", "streams", "tools", "transports", "turns", "watching")}
 """The engine and what it needs. Of the backends it knows the contract alone."""
 
 ENGINES = {f"server.storage.{name}" for name in ("database", "migrations", "postgres", "sqlite", "sqlite_writer")}
@@ -33,8 +33,7 @@ MAY_IMPORT = {
     # Before the table's line for its kind: what calls tools shares the guarded HTTP client with what calls models.
     "server.tools": {"generated", *PLAIN, "server.backends.guard", "server.backends.limits", "server.backends.outside",
                      "server.backends.transport"},
-    **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend", "server.backends.outside",
-              "server.idempotency"}
+    **{name: {"generated", *PLAIN, *EXCHANGE, "server.storage", "server.backends.backend", "server.backends.outside"}
        for name in EXCHANGE - {"server.tools", "server.knowledge"}},
     "server.knowledge": {"generated", *PLAIN, "server.backends.outside", "server.backends.posting"},
     "server.deliveries": {*PLAIN, "server.storage.outbox", "server.storage.peers"},

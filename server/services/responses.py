@@ -30,12 +30,12 @@ from server.call import current_call, current_caller
 from server.engine import Engine
 from server.errors import InvalidArgument, Violation
 from server.exchange import Happening, Options, Turn
-from server.idempotency import Recorded
 from server.ids import hex_of, parse_id
 from server.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.items import items_page, page_of
 from server.json_values import to_python
 from server.offload import by_size
+from server.recorded import Recorded
 from server.references import resolved
 from server.replay import DELETED
 from server.response_events import ResponseEvents, compacted_of, complete, response_of

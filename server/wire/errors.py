@@ -1,9 +1,9 @@
 """The error body of each door. Decides no status and reads no exception but ours."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from server.call import Call
 from server.errors import ServiceError, shortened
 
 Door = Literal["assistants", "agents", "responses", "completions"]
@@ -19,12 +19,12 @@ _DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "res
                            "ConversationService": "responses", "CompletionService": "completions"}
 
 
-def door_of(call: Call) -> Door:
-    """The door a call came through: the edge says it, and for gRPC callers its service."""
-    told = call.metadata.get("x-parley-door")
+def door_of(method: str, metadata: Mapping[str, str]) -> Door:
+    """The door that `/package.Service/Method` was called through: the edge says it, and for gRPC callers the service."""
+    told = metadata.get("x-parley-door")
     if told in _TOLD:
         return _TOLD[told]
-    service = call.method.rpartition("/")[0].rpartition(".")[2]
+    service = method.rpartition("/")[0].rpartition(".")[2]
     return _DOORS.get(service, "assistants")
 
 
