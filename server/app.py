@@ -1,6 +1,6 @@
 """The wiring: settings → store, engine, services → one gRPC server. The only module that knows everyone but the edge.
 
-`parley serve` (`cli.py`) puts Envoy in front of it; tests start it as it is.
+`parley serve` (`cli/main.py`) puts Envoy in front of it; tests start it as it is.
 """
 
 import asyncio
@@ -40,27 +40,38 @@ from generated.parley.v1 import (
     usage_service_pb2,
     usage_service_pb2_grpc,
 )
-from server import health, inbound, offload
-from server.agents import Agents
-from server.backends.guard import MODELS, TOOLS, AllowedHosts
-from server.backends.posting import JsonPoster
+from server.agents.agents import Agents
+from server.agents.knowledge import KnowledgeBases
+from server.agents.tools import ToolRunner
 from server.backends.providers import Providers
-from server.clock import Clock, now_ms
-from server.config import Settings
-from server.deliveries import Deliveries, Patience, Sink
-from server.engine import Engine
-from server.events import ServerEvents
-from server.history import History
-from server.idempotency import Idempotency
-from server.inbound import Inbound
-from server.interceptors import CallInterceptor
-from server.key_ends import KeyEnds
-from server.knowledge import KnowledgeBases
-from server.limits import Limits
-from server.recovery import Recovery
-from server.retention import Retention
-from server.room import Room
-from server.rounds import Rounds
+from server.core import offload
+from server.core.clock import Clock, now_ms
+from server.core.config import Settings
+from server.core.outbound.guard import MODELS, TOOLS, AllowedHosts
+from server.core.outbound.json_post import JsonPoster
+from server.delivery import webhooks
+from server.delivery.loop import Deliveries, Patience, Sink
+from server.delivery.post import Poster
+from server.delivery.server_events import ServerEvents
+from server.delivery.twilio import TwilioMessages
+from server.delivery.twilio_account import SMS, TwilioAccount
+from server.delivery.webhooks import Webhooks
+from server.exchange import inbound
+from server.exchange.engine import Engine
+from server.exchange.inbound import Inbound
+from server.exchange.outgoing import Transports
+from server.exchange.recovery import Recovery
+from server.exchange.resolve import Turns
+from server.exchange.room import Room
+from server.exchange.session_queue import SessionTurns
+from server.exchange.streams import Streams
+from server.exchange.tool_loop import Rounds
+from server.rpc import health
+from server.rpc.activity import Traffic
+from server.rpc.idempotency import Idempotency
+from server.rpc.interceptor import CallInterceptor
+from server.rpc.key_ends import KeyEnds
+from server.rpc.rate_limits import Limits
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
@@ -74,18 +85,9 @@ from server.services.squads import SquadService
 from server.services.tools import ToolService
 from server.services.transports import TransportService
 from server.services.usage import UsageService
-from server.session_turns import SessionTurns
-from server.sinks import webhooks
-from server.sinks.post import Poster
-from server.sinks.twilio import TwilioMessages
-from server.sinks.webhooks import Webhooks
+from server.storage.retention import Retention
 from server.storage.store import Store
-from server.streams import Streams
-from server.tools import ToolRunner
-from server.traffic import Traffic
-from server.transports import Transports
-from server.turns import Turns
-from server.twilio import SMS, TwilioAccount
+from server.wire.history.lines import History
 
 log = structlog.get_logger()
 

@@ -22,10 +22,10 @@ import structlog
 
 from gateway.launcher import Gateway
 from server.app import App
-from server.clock import Clock, now_ms
-from server.config import Address, Settings
-from server.dev import DEMO
-from server.ids import new_id
+from server.cli.first_start import DEMO
+from server.core.clock import Clock, now_ms
+from server.core.config import Address, Settings
+from server.core.ids import new_id
 from server.storage.store import Store, connect_store, open_store
 from tests.postgres import Postgres
 

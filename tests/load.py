@@ -22,7 +22,7 @@ _SECONDS = 30
 def workers_of(parley: Serving) -> list[int]:
     """The server processes of a `parley serve`."""
     children = Path(f"/proc/{parley.pid}/task/{parley.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"server.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"server.cli.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @dataclass

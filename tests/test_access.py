@@ -38,10 +38,10 @@ from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.session_pb2 import Session
-from server.access import access_to
-from server.clock import now_ms
-from server.ids import hex_of, new_id
-from server.json_values import from_python, struct_from
+from server.content.json_values import from_python, struct_from
+from server.core.clock import now_ms
+from server.core.ids import hex_of, new_id
+from server.rpc.access import access_to
 from tests.contract.doors import http_client
 from tests.descriptors import METHODS
 from tests.upstream import OpenAIUpstream, openai_text

@@ -2,8 +2,8 @@
 
 import pytest
 
-from server.backends.guard import AllowedHosts, is_public
-from server.errors import InvalidArgument
+from server.core.errors import InvalidArgument
+from server.core.outbound.guard import AllowedHosts, is_public
 
 
 @pytest.mark.parametrize(

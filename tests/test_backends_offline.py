@@ -8,8 +8,8 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, ModelRequest, Ran, Usage
 from server.backends.offline import OfflineBackend
-from server.errors import InvalidArgument
-from server.json_values import from_python
+from server.content.json_values import from_python
+from server.core.errors import InvalidArgument
 
 WEATHER = {
     "type": "function",

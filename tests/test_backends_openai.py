@@ -15,12 +15,10 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, ModelRequest, Ran, Usage
 from server.backends.calls import retry_after
-from server.backends.guard import AllowedHosts
-from server.backends.limits import Limits
 from server.backends.openai import OpenAIBackend
 from server.backends.providers import Endpoint
-from server.backends.transport import provider_client
-from server.errors import (
+from server.content.json_values import from_python
+from server.core.errors import (
     InvalidArgument,
     ServiceError,
     UpstreamError,
@@ -29,7 +27,9 @@ from server.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from server.json_values import from_python
+from server.core.outbound.guard import AllowedHosts
+from server.core.outbound.limits import Limits
+from server.core.outbound.transport import provider_client
 from tests.upstream import (
     CUT,
     STALL,

@@ -9,9 +9,9 @@ import pytest
 from generated.parley.v1.chat_pb2 import ContentDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import ModelRequest
-from server.backends.guard import AllowedHosts
 from server.backends.providers import BASE_URLS, Endpoint, Endpoints, Providers, base_of
-from server.errors import InvalidArgument
+from server.core.errors import InvalidArgument
+from server.core.outbound.guard import AllowedHosts
 from tests.upstream import AnthropicUpstream, OpenAIUpstream, anthropic_text, openai_text
 
 KEYS = {"openai": "sk-operator", "anthropic": "sk-operator", "custom-llm": "sk-operator"}

@@ -13,14 +13,14 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
-from server import replay
-from server.backlog import MOST_OF_KEY, MOST_OF_STREAM, Backlog, Share, Unread
-from server.engine import CANCELLED
-from server.ids import hex_of
-from server.json_values import from_python
-from server.messages import text_of
+from server.content.json_values import from_python
+from server.content.messages import text_of
+from server.core.ids import hex_of
+from server.exchange import replay
+from server.exchange.engine import CANCELLED
+from server.exchange.journal import MOST_OF_KEY, MOST_OF_STREAM, Backlog, Share, Unread
+from server.exchange.streams import Streams
 from server.storage.store import open_store
-from server.streams import Streams
 from tests.conftest import running
 from tests.test_engine import STOP, Lab, delta, kinds
 from tests.upstream import Answer, Drip, OpenAIUpstream, chunk, sse

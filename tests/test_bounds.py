@@ -10,8 +10,8 @@ from protovalidate import EvaluationError
 
 from generated.buf.validate import validate_pb2
 from generated.parley.v1.completion_service_pb2 import CreateChatCompletionRequest
-from server.errors import InvalidArgument
-from server.validation import check
+from server.content.validation import check
+from server.core.errors import InvalidArgument
 from tests.descriptors import METHODS
 
 
@@ -107,7 +107,7 @@ async def test_rule_that_gives_up_is_an_error_of_the_request(monkeypatch):
         def collect_violations(self, message: object, *, fail_fast: bool) -> None:
             raise EvaluationError("cel budget exceeded")
 
-    monkeypatch.setattr("server.validation._validator", Spent())
+    monkeypatch.setattr("server.content.validation._validator", Spent())
 
     with pytest.raises(InvalidArgument, match=r"^the request has too many values to be checked; send fewer at once$"):
         check(CreateChatCompletionRequest())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.ids import new_id
+from server.core.ids import new_id
 from tests.conftest import Org, Service
 from tests.processes import Ended, run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.ids import new_id
+from server.core.ids import new_id
 from tests.conftest import Service, running
 from tests.processes import Ended, run
 

@@ -12,12 +12,15 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from generated.parley.v1.message_pb2 import Message
-from server import documents, offload, secrets, squads, tools, validation
+from server.agents import documents, tools
+from server.agents import handoffs as squads
+from server.agents.templates import Allowance
 from server.backends import offline
-from server.errors import InvalidArgument
-from server.json_values import from_python
-from server.storage.sqlite import SqliteConnection
-from server.templates import Allowance
+from server.content import secrets, validation
+from server.content.json_values import from_python
+from server.core import offload
+from server.core.errors import InvalidArgument
+from server.storage.sqlite.database import SqliteConnection
 from tests.fuzz import cost
 from tests.work import calls_while, check_linear, grows_too_fast
 

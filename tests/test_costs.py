@@ -3,9 +3,9 @@
 import pytest
 
 from server.backends.backend import Usage
-from server.config import Price
-from server.costs import costs_of
-from server.json_values import to_python
+from server.content.json_values import to_python
+from server.core.config import Price
+from server.exchange.costs import costs_of
 
 PRICES = {"openai/gpt-4o": Price(input=2.5, output=10), "gpt-4o": Price(input=5, output=20),
           "mini": Price(input=0.15, output=0.6)}

@@ -17,13 +17,13 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
-from server.clock import now_ms
-from server.ids import new_id
-from server.retention import Retention
-from server.storage.backups import DATABASE
-from server.storage.checking import findings
+from server.core.clock import now_ms
+from server.core.ids import new_id
 from server.storage.database import Connection
+from server.storage.retention import Retention
 from server.storage.scope import Scope
+from server.storage.sqlite.backups import DATABASE
+from server.storage.sqlite.checking import findings
 from tests.conftest import Org, Service, delivered_until, rows_of, running
 from tests.contract.test_streams import BEGINNING
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, failure, sse

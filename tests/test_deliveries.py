@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.deliveries import Deliveries, NotDelivered, Patience
+from server.delivery.loop import Deliveries, NotDelivered, Patience
 from server.storage.outbox import Delivery, Waiting
 from server.storage.store import Store, connect_store, open_store
 from tests.conftest import delivered_until, rows_of

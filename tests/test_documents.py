@@ -9,9 +9,10 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from generated.parley.v1.assistant_pb2 import Assistant
 from generated.parley.v1.assistant_service_pb2 import CreateAssistantRequest
 from generated.parley.v1.squad_pb2 import Squad
-from server import documents, secrets
-from server.errors import InvalidArgument
-from server.json_values import struct_from, to_python
+from server.agents import documents
+from server.content import secrets
+from server.content.json_values import struct_from, to_python
+from server.core.errors import InvalidArgument
 
 GOLDEN = Path(__file__).parent / "golden"
 MODEL = {"provider": "openai", "model": "gpt-4o"}

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.agents import Agent, AssistantSettings, Member
+from server.agents.agents import Agent, AssistantSettings, Member
 from server.backends.backend import Finish, Ran, Usage
-from server.config import Price
-from server.engine import Engine
-from server.errors import (
+from server.content.json_values import to_python
+from server.core.config import Price
+from server.core.errors import (
     Internal,
     InvalidArgument,
     NotFound,
@@ -27,13 +27,13 @@ from server.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
-from server.exchange import Options, Turn
-from server.json_values import to_python
-from server.recovery import STOPPED, Recovery
-from server.rounds import Rounds
+from server.exchange.engine import Engine
+from server.exchange.recovery import STOPPED, Recovery
+from server.exchange.resolve import Turns
+from server.exchange.run import Options, Turn
+from server.exchange.streams import Streams
+from server.exchange.tool_loop import Rounds
 from server.storage.store import connect_store, open_store
-from server.streams import Streams
-from server.turns import Turns
 from tests.conftest import rows_of
 
 ASSISTANT = {"model": {"provider": "scripted", "model": "scripted-1", "temperature": 0.5, "maxTokens": 50,

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from google.protobuf.struct_pb2 import Value
 
-import server.history
+import server.wire.history.lines
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest
@@ -29,19 +29,19 @@ from generated.parley.v1.session_service_pb2 import (
 )
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.app import App
-from server.cli import main
-from server.config import Address, Settings
-from server.errors import NotFound
-from server.history import FORMS
-from server.ids import new_id
-from server.json_values import from_python
-from server.messages import text_of
+from server.cli.main import main
+from server.content.json_values import from_python
+from server.content.messages import text_of
+from server.content.proto_json import to_json
+from server.core.config import Address, Settings
+from server.core.errors import NotFound
+from server.core.ids import new_id
 from server.storage.chats import Exchange, StoredChat
-from server.storage.checking import findings
 from server.storage.history import TABLES, columns_of
 from server.storage.scope import Scope
+from server.storage.sqlite.checking import findings
 from server.storage.store import Store, open_store
-from server.wire.proto_json import to_json
+from server.wire.history.lines import FORMS
 from tests.conftest import Org, Service
 
 MARK = "marker"
@@ -471,7 +471,7 @@ async def test_import_in_pieces_and_again_skips_what_is_there(http: httpx.AsyncC
                                                               history: HistoryServiceStub,
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     await _say_much(http, org)
-    monkeypatch.setattr(server.history, "_BATCH_CHARACTERS", 0)  # the smallest pieces
+    monkeypatch.setattr(server.wire.history.lines, "_BATCH_CHARACTERS", 0)  # the smallest pieces
     answers = history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
     pieces = [list(answer.lines) async for answer in answers]
     lines = [line for piece in pieces for line in piece]
@@ -668,7 +668,7 @@ async def test_publishable_key_may_neither_export_nor_import(org: Org, history: 
 
 
 def test_every_column_is_in_an_export(talk: Talk) -> None:
-    """A new column of bytes has to be given a form in `server/history.py`."""
+    """A new column of bytes has to be given a form in `server/wire/history/lines.py`."""
     read = talk.store.database.reader
     blobs = {(kind, name) for kind in TABLES for name, (type_, _) in columns_of(read, kind).items() if type_ == "BLOB"}
 

@@ -14,9 +14,9 @@ import openai
 import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 
-from server import idempotency
-from server.idempotency import is_posted
-from server.ids import new_id
+from server.core.ids import new_id
+from server.rpc import idempotency
+from server.rpc.idempotency import is_posted
 from server.storage.idempotency import KEPT_MS, NOT_STORED
 from server.storage.scope import Scope
 from server.storage.store import open_store

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from server.ids import hex_of, new_id, parse_id
+from server.core.ids import hex_of, new_id, parse_id
 
 ID = "0198a6c0-7b1e-7c3d-9abc-0123456789ab"
 HEX = ID.replace("-", "")

@@ -18,14 +18,14 @@ from generated.parley.v1.chat_service_pb2 import WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.history_service_pb2 import ExportHistoryRequest, ImportHistoryRequest
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
-from server import history as histories
-from server import history_files
-from server.history import History, Line, Taken
-from server.history_files import take_in_file
-from server.ids import new_id, parse_id
-from server.storage.checking import findings
+from server.core.ids import new_id, parse_id
 from server.storage.history import TABLES
+from server.storage.sqlite.checking import findings
 from server.storage.store import open_store
+from server.wire.history import files as history_files
+from server.wire.history import lines as histories
+from server.wire.history.files import take_in_file
+from server.wire.history.lines import History, Line, Taken
 from tests.conftest import Org, Service
 
 PARTS = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
-from server.json_values import MAX_DEPTH, from_python, struct_from, to_python
+from server.content.json_values import MAX_DEPTH, from_python, struct_from, to_python
 
 
 @pytest.mark.parametrize(

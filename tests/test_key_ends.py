@@ -14,11 +14,11 @@ import pytest
 from generated.parley.v1.history_service_pb2 import ExportHistoryRequest
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
 from server.app import App
-from server.clock import now_ms
-from server.config import Address, Settings
-from server.history import History
+from server.core.clock import now_ms
+from server.core.config import Address, Settings
 from server.storage.keys import NewKey
 from server.storage.store import opened
+from server.wire.history.lines import History
 from tests.conftest import Org, Service, rows_of, running
 from tests.contract.test_streams import BEGINNING
 from tests.test_deleted import STREAMS, Client, begun, ending

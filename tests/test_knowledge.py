@@ -13,10 +13,10 @@ from generated.parley.v1.chat_pb2 import ChatError, ChatKnowledge
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
-from server.backends.guard import AllowedHosts
-from server.backends.outside import Outgoing
-from server.backends.posting import JsonPoster
-from server.knowledge import CUSTOM, KnowledgeBases
+from server.agents.knowledge import CUSTOM, KnowledgeBases
+from server.core.outbound.client import Outgoing
+from server.core.outbound.guard import AllowedHosts
+from server.core.outbound.json_post import JsonPoster
 from tests.conftest import Org
 from tests.upstream import CUT, STALL, Answer, Upstream, failure
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from server.config import Settings
-from server.errors import Overloaded, RateLimited, TooLarge
-from server.limits import Buckets, Limits, Standing
+from server.core.config import Settings
+from server.core.errors import Overloaded, RateLimited, TooLarge
+from server.rpc.rate_limits import Buckets, Limits, Standing
 from server.storage.keys import Caller
 
 SECOND = 1_000_000_000

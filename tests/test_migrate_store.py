@@ -7,11 +7,11 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from server.history import History
 from server.storage.database import DatabaseError
 from server.storage.moving import move
 from server.storage.outbox import Delivery
 from server.storage.store import connect_store, open_store
+from server.wire.history.lines import History
 from tests.processes import run, running
 from tests.storage.records import Recorder, StandingClock, all_rows
 

@@ -12,7 +12,9 @@ from generated.parley.v1.assistant_service_pb2 import CreateAssistantRequest, Up
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceStub
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server import agents, documents, interceptors, offload, templates
+from server.agents import agents, documents, templates
+from server.core import offload
+from server.rpc import interceptor as interceptors
 from server.services import chats
 from server.wire import documents as wire_documents
 

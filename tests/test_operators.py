@@ -11,8 +11,8 @@ import sys
 import pytest
 from pydantic_settings import NoDecode
 
-from server.config import Settings
-from server.ids import new_id
+from server.core.config import Settings
+from server.core.ids import new_id
 from tests.processes import COMMANDS, Serving, free_address, run
 
 ASSISTANT = {"name": "helper", "model": {"provider": "offline", "model": "offline-1"}}
@@ -163,7 +163,8 @@ def signalled(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_server_that_is_stopped_while_it_starts_exits_0_without_a_word(signalled, number):
     serve = ("serve", "--http", free_address(), "--grpc", free_address())
-    modules = ["server.cli", "click", "uvloop", "server.config", "server.storage.store", "server.serving", "server.app"]
+    modules = ["server.cli.main", "click", "uvloop", "server.core.config", "server.storage.store", "server.cli.serve",
+               "server.app"]
     ended = await asyncio.gather(*(signalled(number, module, *serve) for module in modules))
 
     assert {module: (one.code, one.err) for module, one in zip(modules, ended, strict=True)} == dict.fromkeys(
@@ -173,7 +174,7 @@ async def test_server_that_is_stopped_while_it_starts_exits_0_without_a_word(sig
 
 async def test_command_that_is_interrupted_fails_without_a_traceback(signalled, store, tmp_path):
     backup = ("backup", tmp_path / "backup")
-    modules = ["server.cli", "click", "server.config"]
+    modules = ["server.cli.main", "click", "server.core.config"]
     ended = await asyncio.gather(*(signalled(signal.SIGINT, module, *backup) for module in modules))
 
     assert [(one.code, one.out, one.err) for one in ended] == [(130, "", "")] * len(modules)
@@ -268,8 +269,8 @@ def test_every_setting_that_is_json_is_read_by_the_same_rule():
 async def test_numbers_and_prices_are_read_from_json(tmp_path):
     values = {"PARLEY_TWILIO_NUMBERS": '{"a": "+14155550100", "b": {"number": "+14155550101", "orgId": "o"}}',
               "PARLEY_PRICES": '{"gpt": {"input": 1, "output": 2}}'}
-    read = await run("python", "-c", "from server.config import Settings; print(Settings().model_dump_json(by_alias=True))",
-                     **values)
+    show = "from server.core.config import Settings; print(Settings().model_dump_json(by_alias=True))"
+    read = await run("python", "-c", show, **values)
     settings = json.loads(read.out)
 
     assert settings["twilio_numbers"] == {"a": {"number": "+14155550100", "orgId": None},

@@ -10,7 +10,7 @@ import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.json_values import from_python
+from server.content.json_values import from_python
 from tests.conftest import Org
 
 MARK = "MARKED"

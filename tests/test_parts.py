@@ -9,7 +9,7 @@ import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.json_values import from_python, to_python
+from server.content.json_values import from_python, to_python
 from tests.conftest import Org, running
 from tests.upstream import AnthropicUpstream, OpenAIUpstream, anthropic_text, openai_text
 

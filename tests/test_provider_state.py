@@ -21,9 +21,9 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.backends import anthropic, openai
 from server.backends.backend import ModelRequest
 from server.backends.state import state_for
-from server.json_values import from_python
-from server.recovery import STOPPED
-from server.replay import broken_off
+from server.content.json_values import from_python
+from server.exchange.recovery import STOPPED
+from server.exchange.replay import broken_off
 from tests.upstream import (
     STALL,
     Answer,

@@ -29,11 +29,11 @@ from generated.parley.v1 import (
     tool_service_pb2_grpc,
 )
 from server.app import App
-from server.config import Address, Settings
-from server.dev import DEMO
-from server.ids import new_id
-from server.json_values import from_python, struct_from, to_python
-from server.messages import text_of
+from server.cli.first_start import DEMO
+from server.content.json_values import from_python, struct_from, to_python
+from server.content.messages import text_of
+from server.core.config import Address, Settings
+from server.core.ids import new_id
 from server.services import documents
 from server.storage.store import Store, opened
 

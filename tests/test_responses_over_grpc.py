@@ -28,7 +28,7 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
-from server.json_values import from_python, struct_from, to_python
+from server.content.json_values import from_python, struct_from, to_python
 from tests.conftest import Org, running
 
 MANY_WORDS = " ".join(["word"] * 400)

@@ -18,9 +18,9 @@ from gateway.launcher import Gateway
 from generated.parley.v1.chat_service_pb2 import GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from server.app import App
-from server.clock import now_ms
-from server.config import Address, Settings
-from server.dev import first_start
+from server.cli.first_start import first_start
+from server.core.clock import now_ms
+from server.core.config import Address, Settings
 from server.storage.store import open_store
 from tests.processes import free_address
 from tests.storage.records import Recorder

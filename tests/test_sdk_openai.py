@@ -13,7 +13,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from server.ids import new_id
+from server.core.ids import new_id
 from tests.conftest import Org, Service
 
 # The SDK insists on a model; under /chat it is ignored beside an assistantId.

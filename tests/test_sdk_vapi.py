@@ -13,7 +13,7 @@ import pytest
 import vapi
 from vapi.core.api_error import ApiError
 
-from server.ids import new_id
+from server.core.ids import new_id
 from tests.conftest import Org, Service
 
 pytestmark = pytest.mark.timeout(180)

@@ -26,10 +26,10 @@ from generated.parley.v1.access_pb2 import (
     RECORD_TOOL,
 )
 from generated.parley.v1.assistant_pb2 import JsonSchema
-from server.history import History
-from server.ids import new_id
-from server.json_values import from_python, struct_from
-from server.secret_names import FREE, Kind, kind_of
+from server.content.json_values import from_python, struct_from
+from server.content.secret_names import FREE, Kind, kind_of
+from server.core.ids import new_id
+from server.wire.history.lines import History
 from tests.conftest import delivered_until, rows_of, running
 from tests.descriptors import METHODS
 from tests.test_access import LISTS, NAMES, NEEDS_KEY, REFERENCES, bearer, call, record_of, records, request_with

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from server.errors import InvalidArgument
-from server.secrets import mask_secrets, restore_secrets, without_secrets
+from server.content.secrets import mask_secrets, restore_secrets, without_secrets
+from server.core.errors import InvalidArgument
 
 LONG, SHORT = "sk-ant-0123456789", "sk-012345678"
 HEADERS_SCHEMA = {"type": "object", "properties": {"x-key": {"type": "string", "value": LONG}}}

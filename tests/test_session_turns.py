@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, closing
 
 import pytest
 
-from server.errors import SessionBusy
-from server.session_turns import SessionTurns
-from server.storage.file_peers import FilePeers
+from server.core.errors import SessionBusy
+from server.exchange.session_queue import SessionTurns
+from server.storage.sqlite.file_peers import FilePeers
 
 
 class Queue:

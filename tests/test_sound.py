@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from generated.parley.v1.message_pb2 import Message
-from server.json_values import from_python, to_python
-from server.sound import NO_RESULT, sound
+from server.content.json_values import from_python, to_python
+from server.content.sound import NO_RESULT, sound
 
 USER = Message(role="user", content=from_python("hello"))
 

@@ -13,10 +13,10 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message
-from server.errors import NotFound
-from server.json_values import from_python, struct_from
-from server.messages import text_of
-from server.squads import Destination, handoffs
+from server.agents.handoffs import Destination, handoffs
+from server.content.json_values import from_python, struct_from
+from server.content.messages import text_of
+from server.core.errors import NotFound
 from tests.conftest import running
 from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, chunk, openai_stream, openai_text, sse

@@ -12,7 +12,7 @@ from generated.parley.v1.completion_service_pb2 import CreateChatCompletionReque
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceStub
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
-from server.json_values import from_python, struct_from
+from server.content.json_values import from_python, struct_from
 from tests.conftest import Org, Service
 from tests.upstream import OpenAIUpstream, openai_text
 

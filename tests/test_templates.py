@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from liquid import Environment
 
-from server import liquid_filters, templates
-from server.templates import MOST_CHARACTERS, render, variables_of
+from server.agents import liquid_filters, templates
+from server.agents.templates import MOST_CHARACTERS, render, variables_of
 
 NOON = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 NESTED = {"customer": {"name": "Ada", "tags": ["a", "b"], "address": {"city": "Paris"}}}

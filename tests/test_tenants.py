@@ -16,7 +16,7 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatReq
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.history_service_pb2 import ExportHistoryRequest, ImportHistoryRequest
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
-from server.ids import new_id
+from server.core.ids import new_id
 from server.storage.history import TABLES
 from tests.conftest import Org, Service
 from tests.upstream import Answer, OpenAIUpstream, Upstream, chunk, sse

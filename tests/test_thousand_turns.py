@@ -10,19 +10,19 @@ from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.message_pb2 import Message
-from server.agents import Agents
+from server.agents.agents import Agents
 from server.backends.offline import OfflineBackend
-from server.clock import now_ms
-from server.dev import DEMO
-from server.engine import Engine
-from server.exchange import Outcome
-from server.inputs import parse_input
-from server.json_values import from_python
-from server.rounds import Rounds
+from server.cli.first_start import DEMO
+from server.content.inputs import parse_input
+from server.content.json_values import from_python
+from server.core.clock import now_ms
+from server.exchange.engine import Engine
+from server.exchange.resolve import Turns
+from server.exchange.run import Outcome
+from server.exchange.tool_loop import Rounds
 from server.storage import threads
 from server.storage.keys import Caller
 from server.storage.store import Store, open_store
-from server.turns import Turns
 
 TURNS = 1000
 

@@ -14,8 +14,8 @@ from generated.parley.v1.tool_service_pb2 import (
     UpdateToolRequest,
 )
 from generated.parley.v1.tool_service_pb2_grpc import ToolServiceStub
-from server.ids import new_id
-from server.json_values import from_python, struct_from, to_python
+from server.content.json_values import from_python, struct_from, to_python
+from server.core.ids import new_id
 
 FUNCTION = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "x-mine": [1]}}}
 REQUEST = {"type": "apiRequest", "name": "orders", "method": "GET", "url": "https://a.example/orders",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.tool_urls import PathChanged, filled_url
+from server.agents.tool_urls import PathChanged, filled_url
 
 FILES = "https://files.example/files/{{name}}/content"
 

@@ -13,9 +13,9 @@ from generated.parley.v1.completion_service_pb2 import CreateChatCompletionReque
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceStub
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
-from server.dev import DEMO
-from server.json_values import from_python, struct_from
-from server.messages import text_of, tool_calls_of
+from server.cli.first_start import DEMO
+from server.content.json_values import from_python, struct_from
+from server.content.messages import text_of, tool_calls_of
 from tests.sdk import official_client
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}}, "required": ["city"]}

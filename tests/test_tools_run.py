@@ -9,14 +9,14 @@ import pytest
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.backends.guard import BOTH, TOOLS, AllowedHosts
-from server.backends.outside import MOST_REQUESTS, Outgoing
-from server.json_values import from_python
-from server.messages import text_of
-from server.recovery import STOPPED
-from server.replay import broken_off
-from server.rounds import MOST_CALLS, MOST_ROUNDS
-from server.tools import MOST_BYTES, ToolCall, ToolRunner
+from server.agents.tools import MOST_BYTES, ToolCall, ToolRunner
+from server.content.json_values import from_python
+from server.content.messages import text_of
+from server.core.outbound.client import MOST_REQUESTS, Outgoing
+from server.core.outbound.guard import BOTH, TOOLS, AllowedHosts
+from server.exchange.recovery import STOPPED
+from server.exchange.replay import broken_off
+from server.exchange.tool_loop import MOST_CALLS, MOST_ROUNDS
 from tests.conftest import running
 from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text, sse

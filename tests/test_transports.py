@@ -16,11 +16,11 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
 from generated.parley.v1.transport_service_pb2_grpc import TransportServiceStub
-from server.config import TwilioNumber
-from server.ids import new_id
+from server.core.config import TwilioNumber
+from server.core.ids import new_id
+from server.delivery.twilio_account import TwilioAccount
+from server.exchange.outgoing import MOST_CHARACTERS, parts_of
 from server.services import transports
-from server.transports import MOST_CHARACTERS, parts_of
-from server.twilio import TwilioAccount
 from tests.conftest import Org, Service, delivered_until, rows_of, running
 from tests.upstream import Answer, Request, Upstream, failure, openai_text, rate_limited
 

@@ -19,11 +19,11 @@ from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.app import App
-from server.config import Address, Settings
-from server.json_values import from_python
+from server.content.json_values import from_python
+from server.core.config import Address, Settings
+from server.exchange.remote import cancellation_of, lock_of
 from server.storage.scope import Scope
 from server.storage.store import Store, opened
-from server.watching import cancellation_of, lock_of
 from tests.contract.test_streams import BEGINNING
 from tests.upstream import STALL, Answer, OpenAIUpstream, chunk, openai_stream, openai_text
 
@@ -245,7 +245,7 @@ async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
 
 
 async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair_of, monkeypatch):
-    monkeypatch.setattr("server.recovery._LOOKS_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("server.exchange.recovery._LOOKS_AGAIN_SECONDS", 0.05)
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     told = await begun(pair.stream(pair.one))
     await pair.one.store.peers.unlock(lock_of(told[0].chat_id))

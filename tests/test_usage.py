@@ -11,7 +11,7 @@ from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.usage_service_pb2 import GetUsageRequest
 from generated.parley.v1.usage_service_pb2_grpc import UsageServiceStub
 from server.app import App
-from server.config import Address, Price, Settings
+from server.core.config import Address, Price, Settings
 from server.storage.store import open_store
 from tests.conftest import Org, Service
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, openai_text

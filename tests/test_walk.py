@@ -18,10 +18,10 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, ListChatsResponse
 from generated.parley.v1.completion_service_pb2 import CreateChatCompletionRequest
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest
-from server.access import access_to
-from server.errors import InvalidArgument
-from server.json_values import MAX_DEPTH, from_python
-from server.walk import MOST_VALUES, check_values, without_nan
+from server.content.json_values import MAX_DEPTH, from_python
+from server.content.walk import MOST_VALUES, check_values, without_nan
+from server.core.errors import InvalidArgument
+from server.rpc.access import access_to
 from tests.contract.doors import details_of
 from tests.descriptors import METHODS
 
@@ -141,7 +141,7 @@ def test_items_of_a_message_count_too():
 def test_what_is_too_much_is_not_read_to_its_end(monkeypatch):
     """A list says how long it is before any of it is read."""
     looked_at = []
-    monkeypatch.setattr("server.walk._Walk._value", lambda self, value, depth: looked_at.append(value))
+    monkeypatch.setattr("server.content.walk._Walk._value", lambda self, value, depth: looked_at.append(value))
 
     with pytest.raises(InvalidArgument):
         check_values(GetMessageClass(ListChatsResponse.DESCRIPTOR)(
@@ -228,7 +228,7 @@ async def test_refused_request_is_let_go_without_the_collector(channel, org, mon
         seen.append(weakref.ref(request))
         raise type(error)(*error.args)
 
-    monkeypatch.setattr("server.interceptors.check_values", refusing)
+    monkeypatch.setattr("server.rpc.interceptor.check_values", refusing)
     create = channel.unary_unary(next(one for one in METHODS if str(one) == "SessionService/CreateSession").path)
     gc.disable()
     try:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import asyncio, re, signal, sys, uvloop
-from server.watchdog import watched
+from server.cli.watchdog import watched
 
 def ready():
     print("ready", flush=True)

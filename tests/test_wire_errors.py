@@ -10,7 +10,8 @@ from grpc_status import rpc_status
 
 from generated.parley.v1.assistant_service_pb2 import CreateAssistantRequest
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceStub
-from server.errors import (
+from server.content.json_values import struct_from
+from server.core.errors import (
     Aborted,
     DeadlineExceeded,
     FailedPrecondition,
@@ -32,7 +33,6 @@ from server.errors import (
     Violation,
     shortened,
 )
-from server.json_values import struct_from
 from server.wire.errors import body_of, door_of, header_of, http_status
 from tests.descriptors import FILES
 

@@ -18,8 +18,8 @@ from google.protobuf.struct_pb2 import Value
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from server.app import App
-from server.config import Address, Settings
-from server.dev import first_start
+from server.cli.first_start import first_start
+from server.core.config import Address, Settings
 from server.storage.store import open_store
 from tests.load import SERVED, Callers, Load, workers_of
 from tests.processes import Ended, Serving, envoys, free_address, gone, run

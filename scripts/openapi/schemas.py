@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
-from server.acted_on import ASSISTANT, SQUAD, TOOL, Members
+from server.agents.checked_members import ASSISTANT, SQUAD, TOOL, Members
 
 from . import forms
 from .forms import Schema, ref

@@ -15,9 +15,8 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from server.backends.backend import ModelRequest
-from server.backends.limits import Limits
-from server.backends.outside import Sleep, retry_after
-from server.errors import (
+from server.content.json_values import encodable
+from server.core.errors import (
     InvalidArgument,
     ServiceError,
     UpstreamError,
@@ -26,7 +25,8 @@ from server.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from server.json_values import encodable
+from server.core.outbound.client import Sleep, retry_after
+from server.core.outbound.limits import Limits
 
 END = object()
 """What `Call.receive` returns when the stream is over."""

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
-from server.errors import InvalidArgument
-from server.json_values import size_of
-from server.messages import text_of, tool_calls_of
+from server.content.json_values import size_of
+from server.content.messages import text_of, tool_calls_of
+from server.core.errors import InvalidArgument
 
 MODEL = "offline-1"
 

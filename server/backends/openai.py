@@ -21,14 +21,14 @@ from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
-from server.backends.limits import Limits
 from server.backends.parts import check_text_only, refused_part
 from server.backends.providers import MOST_CLIENTS, Endpoint
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
-from server.errors import InvalidArgument, UpstreamIncomplete
-from server.messages import parts_of, text_of, tool_calls_of
+from server.content.messages import parts_of, text_of, tool_calls_of
+from server.core.errors import InvalidArgument, UpstreamIncomplete
+from server.core.outbound.limits import Limits
 
 # These know the role `developer` and `max_completion_tokens`; compatible servers know the older names.
 _OPENAI_ITSELF = frozenset({"openai", "azure-openai"})

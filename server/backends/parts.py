@@ -3,8 +3,8 @@
 from typing import Any
 
 from generated.parley.v1.message_pb2 import Message
-from server.errors import InvalidArgument
-from server.messages import TEXT_PARTS, parts_of
+from server.content.messages import TEXT_PARTS, parts_of
+from server.core.errors import InvalidArgument
 
 
 def refused_part(part: dict[str, Any], provider: str, where: str = "", remedy: str = "") -> InvalidArgument:

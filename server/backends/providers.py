@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from server.backends.backend import Backend, ModelEvent, ModelRequest
-from server.backends.guard import AllowedHosts
-from server.backends.limits import Limits
 from server.backends.offline import OfflineBackend
-from server.errors import InvalidArgument
-from server.nearest import did_you_mean
+from server.core.errors import InvalidArgument
+from server.core.nearest import did_you_mean
+from server.core.outbound.guard import AllowedHosts
+from server.core.outbound.limits import Limits
 
 if TYPE_CHECKING:
-    from server.backends.transport import Resolve
+    from server.core.outbound.transport import Resolve
 
 OFFLINE = "offline"
 ANTHROPIC = "anthropic"
@@ -116,7 +116,7 @@ class Providers:
         return OpenAIBackend(self._endpoints.of, self._http(), self._limits)
 
     def _http(self) -> Any:
-        from server.backends.transport import provider_client
+        from server.core.outbound.transport import provider_client
 
         if self._client is None:
             self._client = provider_client(self._endpoints.allowed, self._limits, self._resolve)

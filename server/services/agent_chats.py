@@ -20,19 +20,19 @@ from generated.parley.v1.agent_chat_service_pb2 import (
 from generated.parley.v1.agent_chat_service_pb2_grpc import AgentChatServiceServicer
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.agents import Agents
-from server.call import current_call, current_caller
-from server.clock import timestamp
-from server.engine import Engine
-from server.errors import InvalidArgument, UpstreamIncomplete
-from server.exchange import Turn
-from server.ids import parse_id
-from server.inputs import checked_text
-from server.messages import text_of
+from server.agents.agents import Agents
+from server.content.inputs import checked_text
+from server.content.messages import text_of
+from server.core.clock import timestamp
+from server.core.errors import InvalidArgument, UpstreamIncomplete
+from server.core.ids import parse_id
+from server.exchange.engine import Engine
+from server.exchange.resolve import Turns
+from server.exchange.run import Turn
+from server.exchange.streams import Streams
+from server.rpc.call import current_call, current_caller
 from server.services.statuses import NO_CONTENT
 from server.storage.sessions import Sessions
-from server.streams import Streams
-from server.turns import Turns
 
 _SHOWN_ROLES = ("user", "assistant")
 

@@ -15,15 +15,15 @@ from generated.parley.v1.assistant_service_pb2 import (
     UpdateAssistantRequest,
 )
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceServicer
-from server.call import current_caller
-from server.documents import assistant_document, check_assistant, tool_ids, typed_assistant
-from server.errors import NotFound, Violation
-from server.ids import parse_id
+from server.agents.documents import assistant_document, check_assistant, tool_ids, typed_assistant
+from server.content.validation import refuse
+from server.core.errors import NotFound, Violation
+from server.core.ids import parse_id
+from server.rpc.call import current_caller
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.assistants import Assistants
 from server.storage.tools import Tools
-from server.validation import refuse
 from server.wire.documents import document_body, list_body
 
 

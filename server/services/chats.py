@@ -14,18 +14,18 @@ from generated.parley.v1.chat_service_pb2 import (
     WatchChatRequest,
 )
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceServicer
-from server.call import current_caller
-from server.engine import Engine
-from server.exchange import Turn
-from server.fitting import fit_page
-from server.ids import parse_id
-from server.inputs import parse_input
-from server.offload import by_size
-from server.replay import DELETED, shown
+from server.content.fitting import fit_page
+from server.content.inputs import parse_input
+from server.core.ids import parse_id
+from server.core.offload import by_size
+from server.exchange.engine import Engine
+from server.exchange.replay import DELETED, shown
+from server.exchange.resolve import Turns
+from server.exchange.run import Turn
+from server.exchange.streams import Streams
+from server.rpc.call import current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.chats import Chats
-from server.streams import Streams
-from server.turns import Turns
 from server.wire import chats as wire
 
 

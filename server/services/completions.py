@@ -10,14 +10,8 @@ from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
 from generated.parley.v1.message_pb2 import Message
-from server.agents import Agent, Agents, model_not_found
-from server.call import current_caller
-from server.completion_chunks import CompletionChunks, completion_of
-from server.engine import Engine
-from server.errors import BROKEN_OFF, FailedPrecondition, InvalidArgument, NotFound, ServerStopping
-from server.exchange import Options, Turn
-from server.ids import parse_id
-from server.inputs import (
+from server.agents.agents import Agent, Agents, model_not_found
+from server.content.inputs import (
     INSTRUCTING,
     ROLES,
     checked_value,
@@ -26,16 +20,22 @@ from server.inputs import (
     parse_tool_choice,
     parse_tools,
 )
-from server.json_values import to_python
-from server.offload import by_size
+from server.content.json_values import to_python
+from server.core.errors import BROKEN_OFF, FailedPrecondition, InvalidArgument, NotFound, ServerStopping
+from server.core.ids import parse_id
+from server.core.offload import by_size
+from server.exchange.engine import Engine
+from server.exchange.live import Stream
+from server.exchange.resolve import Turns
+from server.exchange.run import Options, Turn
+from server.exchange.streams import Streams
+from server.rpc.call import current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
-from server.stream import Stream
-from server.streams import Streams
-from server.turns import Turns
 from server.wire import completions as wire
 from server.wire import sse
+from server.wire.completion_chunks import CompletionChunks, completion_of
 
 
 class CompletionService(CompletionServiceServicer):

@@ -20,20 +20,20 @@ from generated.parley.v1.conversation_service_pb2_grpc import ConversationServic
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.agents import NOBODY, Agent
-from server.call import current_caller
-from server.clock import Clock
-from server.ids import hex_of, parse_id
-from server.inputs import parse_messages
-from server.instructing import check_said
-from server.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
-from server.json_values import struct_from, to_python
-from server.offload import by_size
-from server.room import Room
+from server.agents.agents import NOBODY, Agent
+from server.content.inputs import parse_messages
+from server.content.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
+from server.content.json_values import struct_from, to_python
+from server.core.clock import Clock
+from server.core.ids import hex_of, parse_id
+from server.core.offload import by_size
+from server.exchange.instructing import check_said
+from server.exchange.resolve import Turns, stamped
+from server.exchange.room import Room
+from server.exchange.streams import Streams
+from server.rpc.call import current_caller
 from server.services.nouns import calls
 from server.storage.sessions import Sessions
-from server.streams import Streams
-from server.turns import Turns, stamped
 
 _known_as_conversation = calls("session", "conversation")
 

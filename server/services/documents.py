@@ -13,14 +13,14 @@ from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message as AnyMessage
 
-from server.call import current_caller
-from server.clock import timestamp
-from server.documents import merge_patch, without_server_members
-from server.errors import ChangedMeanwhile
-from server.ids import parse_id
-from server.json_values import to_python
-from server.offload import by_size, in_thread
-from server.secrets import restore_secrets
+from server.agents.documents import merge_patch, without_server_members
+from server.content.json_values import to_python
+from server.content.secrets import restore_secrets
+from server.core.clock import timestamp
+from server.core.errors import ChangedMeanwhile
+from server.core.ids import parse_id
+from server.core.offload import by_size, in_thread
+from server.rpc.call import current_caller
 from server.storage.documents import Document, Documents, Listed
 
 Typed = TypeVar("Typed", bound=AnyMessage)

@@ -12,10 +12,10 @@ from generated.parley.v1.history_service_pb2 import (
     ImportHistoryResponse,
 )
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceServicer
-from server.call import current_caller
-from server.errors import NotFound
-from server.history import History, Line
-from server.ids import parse_id
+from server.core.errors import NotFound
+from server.core.ids import parse_id
+from server.rpc.call import current_caller
+from server.wire.history.lines import History, Line
 
 
 class HistoryService(HistoryServiceServicer):

@@ -4,9 +4,9 @@ from typing import Any
 
 from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from generated.parley.v1.model_service_pb2_grpc import ModelServiceServicer
-from server.agents import model_not_found
-from server.call import current_caller
-from server.ids import parse_id
+from server.agents.agents import model_not_found
+from server.core.ids import parse_id
+from server.rpc.call import current_caller
 from server.storage.assistants import Assistants
 from server.storage.documents import Document
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
-from server.errors import NotFound
+from server.core.errors import NotFound
 
 Method = Callable[..., Awaitable[Any]]
 

@@ -24,31 +24,31 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents import Agent, Agents, model_not_found
-from server.budget import MOST_BYTES, MOST_OUTPUT_BYTES
-from server.call import current_call, current_caller
-from server.engine import Engine
-from server.errors import InvalidArgument, Violation
-from server.exchange import Happening, Options, Turn
-from server.ids import hex_of, parse_id
-from server.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
-from server.items import items_page, page_of
-from server.json_values import to_python
-from server.offload import by_size
-from server.recorded import Recorded
-from server.references import resolved
-from server.replay import DELETED
-from server.response_events import ResponseEvents, compacted_of, complete, response_of
+from server.agents.agents import Agent, Agents, model_not_found
+from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
+from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
+from server.content.items import items_page, page_of
+from server.content.json_values import to_python
+from server.core.errors import InvalidArgument, Violation
+from server.core.ids import hex_of, parse_id
+from server.core.offload import by_size
+from server.exchange.engine import Engine
+from server.exchange.live import Stream
+from server.exchange.recorded import Recorded
+from server.exchange.references import resolved
+from server.exchange.replay import DELETED
+from server.exchange.resolve import Turns
+from server.exchange.run import Happening, Options, Turn
+from server.exchange.streams import Streams
+from server.rpc.call import current_call, current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
-from server.stream import Stream
-from server.streams import Streams
-from server.turns import Turns
 from server.wire import responses as wire
 from server.wire import sse
+from server.wire.response_events import ResponseEvents, compacted_of, complete, response_of
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NAMES = ("assistant_id", "assistant", "squad_id", "squad")

@@ -17,20 +17,20 @@ from generated.parley.v1.session_service_pb2 import (
     UpdateSessionRequest,
 )
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceServicer
-from server.agents import NOBODY, Agent, Agents
-from server.call import current_call, current_caller
-from server.clock import Clock
-from server.errors import InvalidArgument
-from server.fitting import fit, present
-from server.ids import parse_id
-from server.inputs import parse_messages
-from server.instructing import check_said
-from server.json_values import to_python
-from server.offload import by_size
+from server.agents.agents import NOBODY, Agent, Agents
+from server.content.fitting import fit, present
+from server.content.inputs import parse_messages
+from server.content.json_values import to_python
+from server.core.clock import Clock
+from server.core.errors import InvalidArgument
+from server.core.ids import parse_id
+from server.core.offload import by_size
+from server.exchange.instructing import check_said
+from server.exchange.resolve import Turns, stamped
+from server.exchange.streams import Streams
+from server.rpc.call import current_call, current_caller
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
-from server.streams import Streams
-from server.turns import Turns, stamped
 
 _MOST_NAME = 40
 _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "metadata")

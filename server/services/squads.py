@@ -15,7 +15,7 @@ from generated.parley.v1.squad_service_pb2 import (
     UpdateSquadRequest,
 )
 from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
-from server.documents import check_squad, squad_document, typed_squad
+from server.agents.documents import check_squad, squad_document, typed_squad
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.squads import Squads

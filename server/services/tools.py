@@ -15,7 +15,7 @@ from generated.parley.v1.tool_service_pb2 import (
     UpdateToolRequest,
 )
 from generated.parley.v1.tool_service_pb2_grpc import ToolServiceServicer
-from server.documents import check_tool, tool_document, typed_tool
+from server.agents.documents import check_tool, tool_document, typed_tool
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.tools import Tools

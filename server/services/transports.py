@@ -9,13 +9,13 @@ from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
 from generated.parley.v1.transport_service_pb2_grpc import TransportServiceServicer
-from server.call import current_call
-from server.errors import InvalidArgument, NotFound, PermissionDenied
-from server.ids import parse_id
-from server.inbound import Received
+from server.core.errors import InvalidArgument, NotFound, PermissionDenied
+from server.core.ids import parse_id
+from server.delivery.twilio_account import TwilioAccount
+from server.exchange.inbound import Received
+from server.rpc.call import current_call
 from server.storage.outbox import Outbox
 from server.storage.sessions import Sessions
-from server.twilio import TwilioAccount
 
 _NOTHING = HttpBody(content_type="text/xml", data=b"<Response/>")
 _MOST_FIELDS = 500

@@ -4,9 +4,9 @@ from typing import Any
 
 from generated.parley.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 from generated.parley.v1.usage_service_pb2_grpc import UsageServiceServicer
-from server.call import current_caller
-from server.clock import parse_rfc3339
-from server.errors import InvalidArgument
+from server.core.clock import parse_rfc3339
+from server.core.errors import InvalidArgument
+from server.rpc.call import current_caller
 from server.storage.usage import Usage
 
 

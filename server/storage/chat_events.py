@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from generated.parley.v1.chat_pb2 import ChatEvent
 from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ConversationState
 from generated.parley.v1.message_pb2 import ProviderState
-from server.errors import NotFound
+from server.core.errors import NotFound
 from server.storage.database import Connection
 
 _ORPHANS = ("NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = chat_events.org_id AND id = chat_id "

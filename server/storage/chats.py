@@ -13,8 +13,8 @@ from generated.parley.v1.chat_pb2 import Chat, ChatEvent, PaginationMeta
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message, ProviderState
-from server.clock import ms_of
-from server.errors import NotFound
+from server.core.clock import ms_of
+from server.core.errors import NotFound
 from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making

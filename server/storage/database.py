@@ -1,4 +1,4 @@
-"""What storage needs of a database: an interface that `sqlite.py` and `postgres.py` keep. Holds no SQL.
+"""What storage needs of a database: an interface that `sqlite/` and `postgres/` keep. Holds no SQL.
 
 All SQL of the other modules is for both. It is called in works: callbacks that get a connection, do not await, and are run
 where and when the engine sees fit; after a conflict with another transaction PostgreSQL runs a work again, from its start.

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import orjson
 from google.protobuf.message import Message as AnyMessage
 
-from server.budget import fitting
-from server.clock import Clock
-from server.errors import ChangedMeanwhile, NotFound
-from server.ids import new_id
+from server.content.budget import fitting
+from server.core.clock import Clock
+from server.core.errors import ChangedMeanwhile, NotFound
+from server.core.ids import new_id
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of

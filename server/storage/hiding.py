@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.session_pb2 import Session
-from server.record_secrets import hide_secrets
+from server.content.record_secrets import hide_secrets
 
 _AT_ONCE = 50
 """Rows. One of them may be megabytes large."""

@@ -1,6 +1,6 @@
 """The rows that an org's or a session's history is made of: read in one order, and put back where they were.
 
-A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `server/history.py` to read and write.
+A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `wire/history/` to read and write.
 Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to, and nothing shows that
 it is there. A record or a thread with the id of another org's is another one.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
-from server.errors import FailedPrecondition
+from server.core.errors import FailedPrecondition
 from server.storage import threads
 from server.storage.database import Connection
 from server.storage.history_order import Unit, in_order

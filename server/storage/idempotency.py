@@ -15,9 +15,9 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from server.clock import Clock
-from server.errors import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
-from server.ids import new_id
+from server.core.clock import Clock
+from server.core.errors import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
+from server.core.ids import new_id
 from server.storage.database import Connection, Database, also
 from server.storage.peers import Peers
 from server.storage.scope import Scope

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from server.clock import Clock
-from server.errors import NotFound
-from server.ids import new_id
+from server.core.clock import Clock
+from server.core.errors import NotFound
+from server.core.ids import new_id
 from server.storage.database import Connection, Database
 from server.storage.peers import Peers
 from server.storage.scope import Scope

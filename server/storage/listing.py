@@ -11,9 +11,9 @@ from google.protobuf.message import Message as AnyMessage
 
 from generated.parley.v1.chat_pb2 import Chat, PaginationMeta
 from generated.parley.v1.session_pb2 import Session
-from server.clock import ms_of, parse_rfc3339
-from server.errors import InvalidArgument
-from server.ids import parse_id
+from server.core.clock import ms_of, parse_rfc3339
+from server.core.errors import InvalidArgument
+from server.core.ids import parse_id
 from server.storage.scope import Scope
 
 _COMPARISONS = {"gt": ">", "lt": "<", "ge": ">=", "le": "<="}

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from server.storage import postgres_migrations
-from server.storage.backups import DATABASE, SECRET
 from server.storage.database import Connection, Database, DatabaseError
-from server.storage.folder import alone
-from server.storage.sqlite import SqliteConnection, held
+from server.storage.postgres import migrations as postgres_migrations
+from server.storage.sqlite.backups import DATABASE, SECRET
+from server.storage.sqlite.database import SqliteConnection, held
+from server.storage.sqlite.folder import alone
 from server.storage.store import connect_database, open_store
 
 _BATCH_ROWS = 1000

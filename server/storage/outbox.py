@@ -2,7 +2,7 @@
 
 A lane of an org is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is
 delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week and without
-what was said. Sends nothing (`deliveries.py` does), and is read by no caller: rows hold what was said and to whom.
+what was said. Sends nothing (`delivery/loop.py` does), and is read by no caller: rows hold what was said and to whom.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.chat_pb2 import Chat
-from server.clock import Clock, steady
-from server.errors import Aborted
-from server.ids import new_id
+from server.core.clock import Clock, steady
+from server.core.errors import Aborted
+from server.core.ids import new_id
 from server.storage.database import Connection, Database
 
 _COLUMNS = "seq, id, org_id, kind, lane, chat_id, attempts, body, target"

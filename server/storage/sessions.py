@@ -14,10 +14,10 @@ from generated.parley.v1.chat_pb2 import PaginationMeta
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
-from server.budget import MOST_BYTES, omit
-from server.clock import Clock, ms_of, timestamp
-from server.errors import ConversationFull, NotFound
-from server.ids import new_id, parse_id
+from server.content.budget import MOST_BYTES, omit
+from server.core.clock import Clock, ms_of, timestamp
+from server.core.errors import ConversationFull, NotFound
+from server.core.ids import new_id, parse_id
 from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making

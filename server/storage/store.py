@@ -9,29 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from server.clock import Clock, now_ms
-from server.storage import postgres_migrations
+from server.core.clock import Clock, now_ms
 from server.storage.assistants import Assistants
-from server.storage.backups import DATABASE, SECRET
 from server.storage.chats import Chats
 from server.storage.database import Connection, Database, DatabaseError
-from server.storage.file_peers import FilePeers
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
-from server.storage.modes import make_private
 from server.storage.outbox import Outbox
 from server.storage.peers import Peers
+from server.storage.postgres import migrations as postgres_migrations
 from server.storage.sessions import Sessions
-from server.storage.sqlite import SqliteDatabase
+from server.storage.sqlite.backups import DATABASE, SECRET
+from server.storage.sqlite.database import SqliteDatabase
+from server.storage.sqlite.file_peers import FilePeers
+from server.storage.sqlite.modes import make_private
+from server.storage.sqlite.sums import check_sums
+from server.storage.sqlite.upgrades import bring_up_to_date
+from server.storage.sqlite.wal import check_log
 from server.storage.squads import Squads
-from server.storage.sums import check_sums
 from server.storage.tools import Tools
-from server.storage.upgrades import bring_up_to_date
 from server.storage.usage import Usage
-from server.storage.wal import check_log
 
 if TYPE_CHECKING:  # an extra
-    from server.storage.postgres import PostgresDatabase
+    from server.storage.postgres.database import PostgresDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
         if await database.read(postgres_migrations.is_moving):
             raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
         secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
-        from server.storage.postgres_peers import PostgresPeers
+        from server.storage.postgres.peers import PostgresPeers
         return Store.of(database, secret, clock, PostgresPeers(url))
     except BaseException:
         await database.aclose()
@@ -128,7 +128,7 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
 async def connect_database(url: str, connections: int, *, creates: bool = True) -> "PostgresDatabase":
     """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or used."""
     try:
-        from server.storage.postgres import PostgresDatabase
+        from server.storage.postgres.database import PostgresDatabase
     except ImportError:
         raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
     database = await PostgresDatabase.connect(url, connections)

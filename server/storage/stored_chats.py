@@ -11,8 +11,8 @@ import orjson
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.message_pb2 import Message
-from server.budget import MOST_BYTES, omit, omit_in_list, whole
-from server.clock import timestamp
+from server.content.budget import MOST_BYTES, omit, omit_in_list, whole
+from server.core.clock import timestamp
 from server.storage import threads
 from server.storage.database import Connection
 from server.storage.listing import Listing, Place, last_of

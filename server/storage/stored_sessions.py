@@ -11,8 +11,8 @@ import orjson
 from generated.parley.v1.chat_pb2 import Cost
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.session_pb2 import Session
-from server.budget import omit_in_list, whole
-from server.clock import ms_of, timestamp
+from server.content.budget import omit_in_list, whole
+from server.core.clock import ms_of, timestamp
 from server.storage.database import Connection
 from server.storage.listing import Listing, Place, last_of
 

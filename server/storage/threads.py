@@ -9,7 +9,7 @@ A thread is an org's: whatever the id, no other org's words are read or touched,
 from collections.abc import Sequence
 
 from generated.parley.v1.message_pb2 import Message
-from server.budget import fitting
+from server.content.budget import fitting
 from server.storage.database import Connection, Cursor
 
 LAST = 1 << 62

@@ -1,6 +1,6 @@
 """Tools, kept as the JSON document that was sent."""
 
-from server.clock import Clock
+from server.core.clock import Clock
 from server.storage.database import Database
 from server.storage.documents import Documents
 

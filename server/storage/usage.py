@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from generated.parley.v1.usage_service_pb2 import UsageRow
-from server.clock import timestamp
+from server.core.clock import timestamp
 from server.storage.database import Connection, Database
 
 _DAY_MS = 86_400_000

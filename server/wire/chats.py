@@ -11,10 +11,10 @@ import orjson
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent
-from server.errors import BROKEN_OFF
-from server.json_values import to_python
+from server.content.json_values import to_python
+from server.content.proto_json import to_json
+from server.core.errors import BROKEN_OFF
 from server.wire import sse
-from server.wire.proto_json import to_json
 
 
 def chat_body(chat: Chat) -> HttpBody:

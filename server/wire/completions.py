@@ -16,10 +16,10 @@ from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletionChunkChoice,
     CompletionUsage,
 )
-from server.errors import ServiceError
+from server.content.proto_json import to_json
+from server.core.errors import ServiceError
 from server.wire import sse
 from server.wire.errors import http_status, openai_error
-from server.wire.proto_json import to_json
 
 
 def completion_body(completion: ChatCompletion) -> HttpBody:

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from google.api.httpbody_pb2 import HttpBody
 
-from server.clock import rfc3339, timestamp
-from server.offload import by_size
-from server.secrets import mask_secrets
+from server.content.secrets import mask_secrets
+from server.core.clock import rfc3339, timestamp
+from server.core.offload import by_size
 from server.storage.documents import Document
 
 

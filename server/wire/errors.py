@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from server.errors import ServiceError, shortened
+from server.core.errors import ServiceError, shortened
 
 Door = Literal["assistants", "agents", "responses", "completions"]
 

@@ -10,8 +10,8 @@ import orjson
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.response_pb2 import Response, ResponseContentPart, ResponseItem, ResponseStreamEvent
+from server.content.proto_json import to_json
 from server.wire import sse
-from server.wire.proto_json import to_json
 
 _REASONING = {"effort": None, "summary": None}
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import grpc
 
-from server.ids import new_id
+from server.core.ids import new_id
 from tests.bench.load import Caller, Http, Seen, closed_loop, processor_seconds, resident_bytes
 from tests.bench.peers import PIECES
 from tests.bench.running import Parley, parley, peer, raw_caller

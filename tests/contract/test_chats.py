@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.clock import now_ms, parse_rfc3339
+from server.core.clock import now_ms, parse_rfc3339
 from tests.conftest import running
 from tests.contract.doors import UNKNOWN_ID, CallError, door_to, read
 

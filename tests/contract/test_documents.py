@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.clock import now_ms, parse_rfc3339
+from server.core.clock import now_ms, parse_rfc3339
 from tests.contract.doors import UNKNOWN_ID, CallError
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -16,7 +16,7 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatReque
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceStub
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
-from server.ids import new_id
+from server.core.ids import new_id
 from tests.contract.doors import UNKNOWN_ID, details_of
 
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"

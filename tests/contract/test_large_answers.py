@@ -16,8 +16,8 @@ from generated.parley.v1.conversation_service_pb2 import ListItemsRequest
 from generated.parley.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from generated.parley.v1.session_service_pb2 import GetSessionRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
-from server.budget import MOST_BYTES, MOST_MESSAGE_BYTES, MOST_OUTPUT_BYTES
-from server.ids import hex_of
+from server.content.budget import MOST_BYTES, MOST_MESSAGE_BYTES, MOST_OUTPUT_BYTES
+from server.core.ids import hex_of
 from tests.upstream import OpenAIUpstream, chunk, openai_stream
 
 TEXT = "word " * 120_000

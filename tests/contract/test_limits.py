@@ -10,8 +10,8 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.session_service_pb2 import GetSessionRequest, ListSessionsRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
-from server.errors import RateLimited
-from server.json_values import from_python
+from server.content.json_values import from_python
+from server.core.errors import RateLimited
 from tests.conftest import running
 from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, details_of, door_to, http_client, read
 from tests.sdk import official_client

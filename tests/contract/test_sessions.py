@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.clock import now_ms, parse_rfc3339
+from server.core.clock import now_ms, parse_rfc3339
 from tests.contract.doors import UNKNOWN_ID, CallError, read
 
 WHO = "What is my name?"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.sound import NO_RESULT
+from server.content.sound import NO_RESULT
 from tests.contract.doors import CallError
 from tests.contract.test_session_turns import DOORS
 from tests.upstream import (

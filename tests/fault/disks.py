@@ -13,8 +13,8 @@ from pathlib import Path
 
 import grpc
 
-from server.dev import first_start
-from server.storage.checking import findings
+from server.cli.first_start import first_start
+from server.storage.sqlite.checking import findings
 from server.storage.store import open_store
 from tests.fault import verdict
 from tests.fault.server import Server

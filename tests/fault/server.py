@@ -131,8 +131,8 @@ def _give_back() -> None:
 
 async def _serve(folder: Path) -> None:
     from server.app import App
-    from server.config import Address, Settings
-    from server.dev import first_start
+    from server.cli.first_start import first_start
+    from server.core.config import Address, Settings
     from server.storage.store import open_store
 
     settings = Settings(data=folder, grpc=Address(host="127.0.0.1", port=0))

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from server.clock import now_ms
+from server.core.clock import now_ms
 from server.storage.store import open_store
 from tests.fault import verdict
 from tests.fault.cuts import Disk, Resize, Sync, Write

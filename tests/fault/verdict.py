@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from server.storage.checking import findings
+from server.storage.sqlite.checking import findings
 from tests.fault.trial import Trial
 from tests.fault.writer import Acknowledged
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from generated.parley.v1.chat_pb2 import ChatEvent, ContentDelta
-from server.clock import now_ms
+from server.core.clock import now_ms
 from server.storage.chats import Exchange
 from server.storage.store import open_store
 from tests.storage.records import Recorder

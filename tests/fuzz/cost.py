@@ -36,8 +36,8 @@ from generated.parley.v1.session_service_pb2 import CreateSessionRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
-from server.history import HEADER
-from server.json_values import from_python
+from server.content.json_values import from_python
+from server.wire.history.lines import HEADER
 from tests.descriptors import METHODS, Method
 
 Grow = Callable[[int], Any]

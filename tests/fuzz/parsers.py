@@ -33,26 +33,31 @@ from generated.parley.v1.session_service_pb2 import UpdateSessionRequest
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
-from server import documents, history, inputs, interceptors, knowledge, messages, refusals, secrets, squads, templates, tools
-from server.agents import AssistantSettings
+from server.agents import documents, knowledge, templates, tools
+from server.agents import handoffs as squads
+from server.agents.agents import AssistantSettings
+from server.agents.templates import Allowance
 from server.backends import anthropic, offline, openai
 from server.backends.backend import ModelRequest
-from server.call import Call, enter
-from server.config import TwilioNumber
-from server.errors import ServiceError, Violation
-from server.ids import hex_of, new_id, parse_id
-from server.items import items_of, list_of
-from server.json_values import from_python, struct_from, to_python
+from server.content import inputs, messages, secrets
+from server.content.items import items_of, list_of
+from server.content.json_values import from_python, struct_from, to_python
+from server.content.sound import sound
+from server.content.walk import check_values
+from server.core.config import TwilioNumber
+from server.core.errors import ServiceError, Violation
+from server.core.ids import hex_of, new_id, parse_id
+from server.delivery.twilio_account import TwilioAccount
+from server.rpc import interceptor as interceptors
+from server.rpc import refusals
+from server.rpc.call import Call, enter
 from server.services import completions, responses
 from server.services.transports import TransportService
-from server.sound import sound
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
 from server.storage.store import open_store
-from server.templates import Allowance
-from server.twilio import TwilioAccount
-from server.walk import check_values
 from server.wire.errors import body_of, header_of
+from server.wire.history import lines as history
 from tests.fuzz.values import Values
 
 T = TypeVar("T")

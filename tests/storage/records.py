@@ -10,9 +10,9 @@ from google.protobuf.struct_pb2 import Value
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
-from server.clock import timestamp
-from server.ids import new_id
-from server.messages import text_of
+from server.content.messages import text_of
+from server.core.clock import timestamp
+from server.core.ids import new_id
 from server.storage.chats import Exchange, StoredChat
 from server.storage.database import Connection, Database
 from server.storage.keys import NewKey

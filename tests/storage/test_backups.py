@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Migrations
 
-from server.errors import FailedPrecondition
-from server.storage import migrations
-from server.storage.backups import back_up, restore
-from server.storage.checking import findings
+from server.core.errors import FailedPrecondition
 from server.storage.database import DatabaseError
+from server.storage.sqlite import migrations
+from server.storage.sqlite.backups import back_up, restore
+from server.storage.sqlite.checking import findings
 from server.storage.store import open_store
 from tests.storage.records import Recorder
 
@@ -50,7 +50,7 @@ async def made(recorder, chats=3):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from server.storage import backups
+from server.storage.sqlite import backups
 
 backups._check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 data, other = map(Path, sys.argv[2:])
@@ -246,7 +246,7 @@ async def test_what_is_no_backup_is_refused_and_changes_nothing(make, store, rec
 
 
 async def test_nobody_opens_a_database_while_it_is_being_replaced(tmp_path):
-    from server.storage import folder
+    from server.storage.sqlite import folder
 
     with folder.alone(tmp_path):
         with pytest.raises(DatabaseError, match="being restored"):

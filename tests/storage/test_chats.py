@@ -4,9 +4,9 @@ import pytest
 
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.message_pb2 import Message
-from server.errors import NotFound
-from server.ids import new_id
-from server.json_values import from_python, struct_from
+from server.content.json_values import from_python, struct_from
+from server.core.errors import NotFound
+from server.core.ids import new_id
 from server.storage.scope import Scope
 from tests.storage.records import Recorder, texts
 

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from server.storage.checking import findings
 from server.storage.database import DatabaseError
-from server.storage.stats import stats
+from server.storage.sqlite.checking import findings
+from server.storage.sqlite.stats import stats
 from server.storage.store import open_store
 
 

@@ -10,12 +10,12 @@ from functools import partial
 
 import pytest
 
-from server.errors import FailedPrecondition, NotFound, ResourceExhausted, StorageUnavailable
+from server.core.errors import FailedPrecondition, NotFound, ResourceExhausted, StorageUnavailable
 from server.storage.database import DatabaseError
 from server.storage.keys import Caller
-from server.storage.sqlite import SqliteDatabase
-from server.storage.sqlite_errors import storage_error
-from server.storage.sqlite_writer import Write
+from server.storage.sqlite.database import SqliteDatabase
+from server.storage.sqlite.errors import storage_error
+from server.storage.sqlite.writer import Write
 from server.storage.store import open_store, opened
 
 
@@ -200,7 +200,7 @@ async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(data
 
 
 async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it_does_again(database, monkeypatch):
-    monkeypatch.setattr("server.storage.sqlite_writer._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("server.storage.sqlite.writer._AGAIN_SECONDS", 0.01)
     told: queue.Queue[bool] = queue.Queue()
     database.watch = told.put
     database._connection.execute("PRAGMA max_page_count = 2")

@@ -14,7 +14,7 @@ ROUNDS = 15
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from server.storage.sqlite import SqliteDatabase
+from server.storage.sqlite.database import SqliteDatabase
 
 async def main():
     database = SqliteDatabase(Path(sys.argv[1]))

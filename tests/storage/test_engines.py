@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from server.errors import NotFound, StorageUnavailable
-from server.ids import new_id
+from server.core.errors import NotFound, StorageUnavailable
+from server.core.ids import new_id
 from server.storage.history import TABLES
 from server.storage.store import connect_store, open_store
 

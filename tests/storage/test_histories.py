@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from server import history as histories
-from server.errors import FailedPrecondition
-from server.history import History, Line
-from server.storage.checking import findings
+from server.core.errors import FailedPrecondition
 from server.storage.history_order import in_order
+from server.storage.sqlite.checking import findings
+from server.wire.history import lines as histories
+from server.wire.history.lines import History, Line
 from tests.storage.records import Recorder, message
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.errors import NotFound
+from server.core.errors import NotFound
 from server.storage.keys import KINDS, Caller
 from server.storage.scope import Scope
 from server.storage.store import open_store

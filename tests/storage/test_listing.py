@@ -5,8 +5,8 @@ from google.protobuf.json_format import MessageToDict
 
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
-from server.errors import InvalidArgument
-from server.ids import hex_of, new_id
+from server.core.errors import InvalidArgument
+from server.core.ids import hex_of, new_id
 from server.storage import stored_chats, stored_sessions
 from server.storage.listing import listing_of
 from server.storage.scope import Scope

@@ -13,12 +13,12 @@ from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
 from generated.parley.v1.assistant_service_pb2 import ListAssistantsRequest
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
-from server.history import History
 from server.storage.chats import _FILTERS as CHAT_FILTERS
 from server.storage.listing import listing_of
 from server.storage.sessions import _FILTERS as SESSION_FILTERS
-from server.storage.sqlite import SqliteDatabase
+from server.storage.sqlite.database import SqliteDatabase
 from server.storage.store import Store, open_store
+from server.wire.history.lines import History
 from tests.storage.records import Recorder, StandingClock
 
 MANY, FEW = 200_000, 200

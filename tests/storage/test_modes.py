@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from server.storage.backups import back_up, restore
-from server.storage.modes import make_private
+from server.storage.sqlite.backups import back_up, restore
+from server.storage.sqlite.modes import make_private
 from server.storage.store import open_store
 from tests.storage.records import Recorder
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from server.storage.file_peers import FilePeers
 from server.storage.peers import Peers
+from server.storage.sqlite.file_peers import FilePeers
 from tests.processes import gone
 
 KINDS = {"file": FilePeers}
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from server.storage.file_peers import FilePeers
+from server.storage.sqlite.file_peers import FilePeers
 
 async def main():
     peers = FilePeers(Path(sys.argv[1]))

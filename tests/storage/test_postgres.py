@@ -8,15 +8,21 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from server.errors import FailedPrecondition, IdempotencyKeyInUse, InvalidArgument, ResourceExhausted, StorageUnavailable
-from server.history import History, Line
-from server.ids import new_id
+from server.core.errors import (
+    FailedPrecondition,
+    IdempotencyKeyInUse,
+    InvalidArgument,
+    ResourceExhausted,
+    StorageUnavailable,
+)
+from server.core.ids import new_id
 from server.storage.database import DatabaseError
 from server.storage.idempotency import Claim
-from server.storage.postgres_connection import PostgresConnection, translated, wait_for
-from server.storage.postgres_errors import postgres_error
-from server.storage.postgres_migrations import MIGRATIONS
+from server.storage.postgres.connection import PostgresConnection, translated, wait_for
+from server.storage.postgres.errors import postgres_error
+from server.storage.postgres.migrations import MIGRATIONS
 from server.storage.store import connect_store
+from server.wire.history.lines import History, Line
 from tests.storage.records import TABLES, PostgresPlace, Recorder, texts
 
 from .test_engines import insert, names

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from server.errors import StorageUnavailable
-from server.storage.postgres_peers import PostgresPeers
+from server.core.errors import StorageUnavailable
+from server.storage.postgres.peers import PostgresPeers
 from tests.storage.test_postgres import cut_off
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from server.errors import NotFound
-from server.retention import Retention
-from server.storage.checking import findings
+from server.core.errors import NotFound
 from server.storage.outbox import Delivery
+from server.storage.retention import Retention
 from server.storage.scope import Scope
+from server.storage.sqlite.checking import findings
 from tests.conftest import rows_of
 
 DAY = 86_400_000

@@ -4,10 +4,10 @@ import pytest
 
 from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
-from server.clock import ms_of
-from server.errors import NotFound
-from server.ids import new_id
-from server.json_values import struct_from, to_python
+from server.content.json_values import struct_from, to_python
+from server.core.clock import ms_of
+from server.core.errors import NotFound
+from server.core.ids import new_id
 from server.storage.keys import KINDS
 from server.storage.scope import Scope
 from server.storage.sessions import insert_session

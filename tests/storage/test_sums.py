@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from server.storage.backups import back_up, restore
-from server.storage.checking import findings
 from server.storage.database import DatabaseError
+from server.storage.sqlite.backups import back_up, restore
+from server.storage.sqlite.checking import findings
 from server.storage.store import open_store
 from tests.storage.records import Recorder
 

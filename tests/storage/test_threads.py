@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.errors import NotFound
+from server.core.errors import NotFound
 from server.storage.store import open_store
 from tests.storage.records import Recorder, message, texts
 

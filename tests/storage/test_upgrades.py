@@ -8,11 +8,12 @@ from sqlite_utils import Migrations
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta
 from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.history import History, Line
-from server.json_values import struct_from, to_python
-from server.storage import migrations, postgres_migrations
-from server.storage.checking import findings
+from server.content.json_values import struct_from, to_python
 from server.storage.outbox import Delivery
+from server.storage.postgres import migrations as postgres_migrations
+from server.storage.sqlite import migrations
+from server.storage.sqlite.checking import findings
+from server.wire.history.lines import History, Line
 from tests.storage.records import TABLES, PostgresPlace, Recorder, SqlitePlace, all_rows, message, texts
 
 STEPS = {"keys_with_org": "keys led by org", "ids_of_orgs": "ids of orgs"}

@@ -10,11 +10,11 @@ from contextlib import closing
 
 import pytest
 
-from server.storage.backups import back_up
-from server.storage.checking import findings
 from server.storage.database import DatabaseError
+from server.storage.sqlite.backups import back_up
+from server.storage.sqlite.checking import findings
+from server.storage.sqlite.wal import check_log, lost_behind
 from server.storage.store import open_store
-from server.storage.wal import check_log, lost_behind
 from tests.storage.records import Recorder
 
 FRAME, PAGE = 24, 4096

@@ -1,0 +1,1 @@
+"""Who answers, and with what: assistants, squads, tools, knowledge bases, templates."""

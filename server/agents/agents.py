@@ -1,0 +1,352 @@
+"""Who answers: a stored or transient assistant, or the active member of a squad, with what a model call needs of it.
+
+Reads documents and fills templates; calls no model and writes nothing.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from generated.parley.v1.chat_record_pb2 import ConversationState
+from generated.parley.v1.message_pb2 import Message
+from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
+from server.agents.handoffs import Destination, Seat, handoffs, overridden, seats, stored_id
+from server.agents.templates import Allowance, render
+from server.content.inputs import body_id
+from server.content.json_values import struct_from, to_python
+from server.content.secrets import mask_secrets
+from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
+from server.core.ids import parse_id
+from server.core.offload import by_size
+from server.storage.documents import Document
+from server.storage.keys import Caller
+from server.storage.store import Store
+
+DEFAULT_PROVIDER = "offline"
+DEFAULT_MODEL = "offline-1"
+_MEMBER_BYTES = 100
+"""Of a squad, at least."""
+_INSTRUCTION_MODE = "chatSystemInstructionMode"
+_ITS_OWN = object()
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantSettings:
+    """What an exchange acts on in an assistant document (seed 003)."""
+
+    name: str
+    provider: str
+    model: str
+    prompts: tuple[tuple[str, str], ...]
+    """Role and text of the assistant's own messages, templates not yet filled."""
+    temperature: float | None
+    max_tokens: int | None
+    thinking: dict[str, Any] | None
+    url: str | None
+    api_key: str | None = field(repr=False)
+    tools: tuple[dict[str, Any], ...]
+    """Its own tools, as documents."""
+    tool_ids: tuple[str, ...]
+    """The stored tools it offers besides."""
+    first_message: str | None
+    allows_system_messages: bool
+    agent_type: str | None
+    knowledge_base: dict[str, Any] | None = field(default=None, repr=False)
+    """The assistant's `model.knowledgeBase`."""
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "AssistantSettings":
+        """Read a document that `check_assistant` accepted."""
+        model = document.get("model") or {}
+        provider = model.get("provider") or DEFAULT_PROVIDER
+        metadata = document.get("metadata") or {}
+        speaks_first = document.get("firstMessageMode", "assistant-speaks-first") == "assistant-speaks-first"
+        return cls(
+            name=document.get("name") or "",
+            provider=provider,
+            model=model.get("model") or (DEFAULT_MODEL if provider == DEFAULT_PROVIDER else ""),
+            prompts=tuple(_prompts(model)),
+            temperature=model.get("temperature"),
+            max_tokens=model.get("maxTokens"),
+            thinking=model.get("thinking"),
+            url=model.get("url") or None,
+            api_key=_api_key(document, provider),
+            tools=tuple(model.get("tools") or ()),
+            tool_ids=tuple(tool_ids(document)),
+            first_message=(document.get("firstMessage") or None) if speaks_first else None,
+            allows_system_messages=document.get(_INSTRUCTION_MODE) == "allow",
+            agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None,
+            knowledge_base=model.get("knowledgeBase"))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An assistant that can answer, by itself or as one of a squad."""
+
+    settings: AssistantSettings
+    tools: tuple[dict[str, Any], ...] = ()
+    """The documents of all the tools it offers."""
+    variable_values: dict[str, Any] = field(default_factory=dict)
+    """What its squad has for templates: the member's own values, and over them those for all members."""
+    key: str = ""
+    """What a squad remembers it by."""
+    destinations: tuple[Destination, ...] = ()
+
+    def prompts(self, variables: Mapping[str, Any], allowance: Allowance) -> list[Message]:
+        """The assistant's own messages, templates filled."""
+        return [Message(role=role, content=Value(string_value=render(text, variables, allowance)))
+                for role, text in self.settings.prompts]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who answers, and how it was named."""
+
+    member: Member
+    """Who is active when the exchange begins."""
+    load: Callable[[str], Awaitable[Member]] | None = None
+    """Finds another member of the squad by its key. Raises NotFound when its assistant is gone."""
+    others_take_instructions: Callable[[], Awaitable[bool]] | None = None
+    """Finds out whether every other member of the squad lets callers instruct the model."""
+    assistant_id: str | None = None
+    assistant: dict[str, Any] | None = None
+    """The transient assistant as sent, secrets included."""
+    squad_id: str | None = None
+    squad: dict[str, Any] | None = None
+    """The transient squad as sent, secrets included."""
+    overrides: dict[str, Any] | None = None
+    """The `assistantOverrides` of the request, as sent."""
+
+    @property
+    def settings(self) -> AssistantSettings:
+        """Those of who is active when the exchange begins."""
+        return self.member.settings
+
+    @property
+    def variable_values(self) -> dict[str, Any]:
+        """The values for templates; the request's win over those of the squad."""
+        return self.values_for(self.member)
+
+    def values_for(self, member: Member) -> dict[str, Any]:
+        """The same for another member of the squad."""
+        return {**member.variable_values, **_variable_values(self.overrides or {})}
+
+    @property
+    def private(self) -> dict[str, Any] | None:
+        """What a later turn needs and callers must not see."""
+        kept = {"assistant": self.assistant, "squad": self.squad}
+        return {name: document for name, document in kept.items() if document is not None} or None
+
+    async def takes_instructions(self) -> bool:
+        """Whether everyone who may answer lets callers instruct the model."""
+        return self.settings.allows_system_messages and (
+            self.others_take_instructions is None or await self.others_take_instructions())
+
+    def describe(self, record: Any) -> None:
+        """Say on a Chat or a Session who answers, with secrets masked."""
+        if self.assistant_id is not None:
+            record.assistant_id = self.assistant_id
+        if self.squad_id is not None:
+            record.squad_id = self.squad_id
+        for name, document in (("assistant", self.assistant), ("squad", self.squad),
+                               ("assistant_overrides", self.overrides)):
+            if document is not None:
+                getattr(record, name).CopyFrom(struct_from(mask_secrets(document)))
+
+
+class Agents:
+    """Finds who answers. Settings of stored assistants are read once for each version."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
+        """By org, id and version."""
+
+    async def named(self, caller: Caller, request: Any, state: ConversationState | None = None) -> Agent | None:
+        """Who the assistantId, assistant, squadId or squad of a request names; None when it names nobody.
+
+        `state` says who of the squad is active in the conversation that the request goes on with.
+        """
+        overrides = _document(request, "assistant_overrides")
+        if not isinstance((overrides or {}).get("variableValues"), dict | None):
+            raise InvalidArgument.of("assistantOverrides.variableValues", "must be an object")
+        if request.HasField("assistant_id"):
+            return await self.stored(caller, request.assistant_id, overrides)
+        if request.HasField("assistant"):
+            content = _document(request, "assistant") or {}
+            await by_size(request.assistant.ByteSize(), check_assistant, content, "assistant")
+            return await self._transient(caller, content, overrides)
+        if request.HasField("squad_id"):
+            squad = await self._store.squads.get(caller.org_id, body_id(request.squad_id, "squadId"))
+            return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
+        if request.HasField("squad"):
+            content = _document(request, "squad") or {}
+            await by_size(request.squad.ByteSize(), check_squad, content, "squad")
+            return await self._squad(caller, content, state, overrides=overrides, squad=content)
+        return None
+
+    async def stored(self, caller: Caller, assistant_id: str, overrides: dict[str, Any] | None = None,
+                     field_name: str = "assistantId") -> Agent:
+        """The stored assistant of this id. Raises NotFound."""
+        document = await self._store.assistants.get(caller.org_id, body_id(assistant_id, field_name))
+        return await self._of(caller, document, overrides)
+
+    async def in_path(self, caller: Caller, assistant_id: str) -> Agent:
+        """The stored assistant of an id in a path. Raises NotFound, also for what is no id."""
+        return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(assistant_id)))
+
+    async def by_model(self, caller: Caller, model: str, overrides: dict[str, Any] | None = None) -> Agent | None:
+        """The stored assistant whose id or name `model` is."""
+        if parse_id(model):
+            try:
+                return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(model)), overrides)
+            except NotFound:
+                return None
+        document = await self._store.assistants.find(caller.org_id, model)
+        return await self._of(caller, document, overrides) if document else None
+
+    async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
+                    overrides: dict[str, Any] | None = None) -> Agent | None:
+        """Who answered in a stored Chat or Session; None when it names nobody.
+
+        Raises FailedPrecondition when that assistant is gone.
+        """
+        overrides = overrides or _document(record, "assistant_overrides")
+        private = private or {}
+        try:
+            if "squad" in private:
+                return await self._squad(caller, private["squad"], state, overrides=overrides, squad=private["squad"])
+            if "assistant" in private:
+                return await self._transient(caller, private["assistant"], overrides)
+            if record.HasField("squad_id"):
+                squad = await self._store.squads.get(caller.org_id, record.squad_id)
+                return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
+            if record.HasField("assistant_id"):
+                return await self.stored(caller, record.assistant_id, overrides)
+        except NotFound:
+            raise FailedPrecondition("the assistant of this conversation was deleted; begin a new one") from None
+        return None
+
+    async def _of(self, caller: Caller, document: Document, overrides: dict[str, Any] | None = None) -> Agent:
+        member = await self._member(caller, self._settings_of(document))
+        return Agent(member, assistant_id=document.id, overrides=overrides)
+
+    async def _transient(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
+        member = await self._member(caller, AssistantSettings.of(content))
+        return Agent(member, assistant=content, overrides=overrides)
+
+    async def _squad(self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
+        """The squad with the member that `state` says active, or its first. Members that were deleted are left out.
+
+        Of the others only the names are read: settings, tools and handoffs are those of who is active.
+        """
+        entries = content["members"]
+        ids = {found for entry in entries if not isinstance(entry.get("assistant"), dict) and (found := stored_id(entry))}
+        stored = await self._store.assistants.names_of(caller.org_id, ids) if ids else {}
+        size = len(entries) * _MEMBER_BYTES
+        seated = await by_size(size, seats, content, stored)
+        names = {key: seat.name or f"member {place}" for place, (key, seat) in enumerate(seated.items(), 1)}
+
+        async def load(key: str) -> Member:
+            settings, values = await self._in_squad(caller, seated[key].entry, content)
+            destinations = await by_size(size, handoffs, seated[key].entry, key, names)
+            return await self._member(caller, settings, values, key, destinations)
+
+        first = next(iter(seated), None)
+        if first is None or seated[first].entry is not entries[0]:
+            raise NotFound("assistant not found", reason="ASSISTANT_NOT_FOUND")
+        active = await load(state.member if state and state.member in seated else first)
+        return Agent(active, load, partial(self._all_take_instructions, caller, content, seated.values()), **named)
+
+    async def _all_take_instructions(self, caller: Caller, squad: dict[str, Any], seated: Iterable[Seat]) -> bool:
+        for seat in seated:
+            with contextlib.suppress(NotFound):  # it was deleted meanwhile, and will not answer
+                own = overridden(squad, seat.entry, _INSTRUCTION_MODE, _ITS_OWN)
+                if own is _ITS_OWN:
+                    own = (await self._assistant_of(caller, seat.entry)).get(_INSTRUCTION_MODE)
+                if own != "allow":
+                    return False
+        return True
+
+    async def _assistant_of(self, caller: Caller, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The assistant of a member, as it is without overrides. Raises NotFound."""
+        if isinstance(entry.get("assistant"), dict):
+            return entry["assistant"]
+        return (await self._store.assistants.get(caller.org_id, stored_id(entry))).content
+
+    async def _in_squad(self, caller: Caller, entry: dict[str, Any],
+                        squad: dict[str, Any]) -> tuple[AssistantSettings, dict[str, Any]]:
+        """The settings of a member and its template values: its own overrides, and over them those for all members."""
+        given = [over for over in (entry.get("assistantOverrides"), squad.get("membersOverrides")) if isinstance(over, dict)]
+        values: dict[str, Any] = {}
+        for overrides in given:
+            values |= _variable_values(overrides)
+        changes = [{name: value for name, value in over.items() if name != "variableValues"} for over in given]
+        if isinstance(entry.get("assistant"), dict):
+            content = entry["assistant"]
+        else:
+            document = await self._store.assistants.get(caller.org_id, parse_id(str(entry.get("assistantId"))))
+            if not any(changes):
+                return self._settings_of(document), values
+            content = document.content
+        for change in changes:
+            content = merge_patch(content, change)
+        return AssistantSettings.of(content), values
+
+    async def _member(self, caller: Caller, settings: AssistantSettings, values: dict[str, Any] | None = None, key: str = "",
+                      destinations: tuple[Destination, ...] = ()) -> Member:
+        tools = list(settings.tools)
+        for tool_id in settings.tool_ids:
+            with contextlib.suppress(NotFound):  # a deleted tool is no longer offered
+                tools.append((await self._store.tools.get(caller.org_id, parse_id(tool_id))).content)
+        return Member(settings, tuple(tools), values or {}, key, destinations)
+
+    def _settings_of(self, document: Document) -> AssistantSettings:
+        key = document.org_id, document.id, document.version
+        settings = self._settings.get(key)
+        if settings is None:
+            settings = self._settings[key] = AssistantSettings.of(document.content)
+            if len(self._settings) > 1024:
+                del self._settings[next(iter(self._settings))]
+        return settings
+
+
+def model_not_found(model: str) -> NotFound:
+    """The error of OpenAI's interfaces for a `model` that names no assistant."""
+    return NotFound(f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
+                    reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
+
+
+def _variable_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    given = overrides.get("variableValues")
+    return given if isinstance(given, dict) else {}
+
+
+def _prompts(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    system = model.get("systemPrompt")
+    prompts = [("system", system)] if isinstance(system, str) and system else []
+    for message in model.get("messages") or ():
+        text = message.get("content", message.get("message"))
+        if isinstance(text, str):
+            prompts.append((message.get("role") or "system", text))
+    return prompts
+
+
+def _api_key(document: Mapping[str, Any], provider: str) -> str | None:
+    for credential in document.get("credentials") or ():
+        if credential.get("provider") == provider and isinstance(credential.get("apiKey"), str):
+            return credential["apiKey"]
+    return None
+
+
+def _document(record: Any, name: str) -> dict[str, Any] | None:
+    struct: Struct = getattr(record, name)
+    return to_python(struct) if record.HasField(name) else None
+
+
+NOBODY = Member(AssistantSettings.of({}))
+"""Who a session is made with when nobody is named. It answers nothing."""

@@ -1,0 +1,99 @@
+"""Knowledge bases: a `custom-knowledge-base` server is asked before the model is, and what it knows joins the context.
+
+Never fails an exchange: what went wrong is reported on the chat. Other kinds of knowledge base are not asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_pb2 import ChatError, ChatKnowledge
+from generated.parley.v1.message_pb2 import Message
+from server.content.json_values import to_python
+from server.core.errors import InvalidArgument, ServiceError, UpstreamError, UpstreamTimeout
+from server.core.outbound.client import Outgoing
+
+log = structlog.get_logger()
+
+CUSTOM = "custom-knowledge-base"
+_FIELD = "model.knowledgeBase.server"
+_INTRODUCTION = "What the knowledge base has on this:"
+_MOST_MESSAGES = 100
+_MOST_DOCUMENTS = 50
+_MOST_CHARACTERS = 100_000
+
+
+class Known(NamedTuple):
+    """What is known, for the model and for the chat."""
+
+    messages: Sequence[Message] = ()
+    report: ChatKnowledge | None = None
+
+
+class Poster(Protocol):
+    """What asks a server; `core/outbound/json_post.py` has it."""
+
+    async def post(self, server: Mapping[str, Any], content: Any, field: str, outgoing: Outgoing) -> Any:
+        """Return what is answered. Raises ServiceError."""
+        ...
+
+
+class KnowledgeBases:
+    """Asks through `poster`; without one, nobody is asked."""
+
+    def __init__(self, poster: Poster | None = None) -> None:
+        self._poster = poster
+
+    async def ask(self, base: dict[str, Any] | None, conversation: Sequence[Message], outgoing: Outgoing) -> Known:
+        """What an assistant's knowledge base has on a conversation that ends in something the user says."""
+        server = (base or {}).get("server") or {}
+        if self._poster is None or (base or {}).get("provider") != CUSTOM or not server.get("url"):
+            return Known()
+        if not conversation or conversation[-1].role != "user":  # a tool's result: the question was asked before
+            return Known()
+        try:
+            documents = _documents(await self._poster.post(server, _request(conversation), _FIELD, outgoing))
+        except ServiceError as error:
+            log.warning("knowledge_base_failed", reason=error.reason)
+            return Known(report=ChatKnowledge(error=_told(error)))
+        if not documents:
+            return Known(report=ChatKnowledge())
+        text = "\n\n".join([_INTRODUCTION, *documents])
+        message = Message(role="system", content=Value(string_value=text))
+        return Known([message], ChatKnowledge(documents=len(documents)))
+
+
+def _request(conversation: Sequence[Message]) -> dict[str, Any]:
+    said = [{"role": message.role, "content": to_python(message.content)} for message in conversation[-_MOST_MESSAGES:]
+            if message.HasField("content")]
+    return {"message": {"type": "knowledge-base-request", "messages": said}}
+
+
+def _documents(answer: Any) -> list[str]:
+    """The texts in {"documents": [{"content", …}]}, or the one in {"message": {"content"}}, cut to what a context takes."""
+    if not isinstance(answer, dict):
+        raise UpstreamError("its answer is not an object")
+    found = answer["documents"] if "documents" in answer else [answer.get("message")]
+    if not isinstance(found, list) or not all(map(_has_text, found)):
+        raise UpstreamError("its answer has neither documents nor a message, each with its content")
+    documents, left = [], _MOST_CHARACTERS
+    for text in (one["content"] for one in found[:_MOST_DOCUMENTS] if one["content"]):
+        if left <= 0:
+            break
+        documents.append(text[:left])
+        left -= len(text)
+    return documents
+
+
+def _has_text(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("content"), str)
+
+
+def _told(error: ServiceError) -> ChatError:
+    """The error as the chat reports it. No text of the server's own gets here."""
+    if isinstance(error, InvalidArgument):
+        return ChatError(code="knowledge_base_refused", message=f"The knowledge base was not asked: {error.message}.")
+    code = "knowledge_base_timeout" if isinstance(error, UpstreamTimeout) else "knowledge_base_error"
+    return ChatError(code=code, message=f"The knowledge base was of no help: {error.message}.")

@@ -1,0 +1,1 @@
+"""The command `parley`, and the processes that it starts."""

@@ -1,0 +1,23 @@
+"""The entry point of `parley`. A signal that comes while the rest is still loaded ends it without a traceback."""
+
+import os
+import signal
+import sys
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main() -> None:
+    serves = sys.argv[1:2] == ["serve"]
+    code = 0 if serves else _INTERRUPTED  # a server that has not begun has nothing to drain, and is done
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    if serves:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(code))
+    from server.cli.main import main as command  # a second of imports
+
+    if not serves:  # which sets its own
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is the end of the interpreter

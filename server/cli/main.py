@@ -1,0 +1,268 @@
+"""The command `parley`. Reads options, and says what went wrong in one line; the work is done elsewhere."""
+
+import asyncio
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+import uvloop
+
+# Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from server.agents.documents import check_assistant, without_server_members
+from server.cli.console import (
+    Commands,
+    data_option,
+    database_option,
+    fail,
+    json_option,
+    log_as_json,
+    opened_store,
+    settings_of,
+    show,
+    where,
+)
+from server.cli.database import back_up, check, db, migrate_store, restore
+from server.cli.serve import serve as serve_until_stopped
+from server.content.secrets import mask_secrets, restore_secrets
+from server.core.clock import now_ms, parse_rfc3339
+from server.core.config import Settings
+from server.core.errors import ServiceError
+from server.core.ids import parse_id
+from server.storage.database import DatabaseError
+from server.storage.keys import KINDS
+from server.storage.store import Store
+from server.wire.history.files import take_in_file
+from server.wire.history.lines import History
+
+T = TypeVar("T")
+
+@click.group(cls=Commands)
+@click.version_option(package_name="parley")
+def main() -> None:
+    """One conversation service, spoken over gRPC and over documented REST paths."""
+    os.umask(0o077)  # whatever a command, or a process that it starts, writes is its owner's alone
+    log_as_json()
+
+
+@main.command()
+@data_option
+@click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
+@click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
+@database_option
+@click.option("--workers", metavar="N", help="Server processes. [1]")
+@click.option("--no-dev", is_flag=True, help="Make no development keys on the first start.")
+def serve(no_dev: bool, **options: Any) -> None:
+    """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
+    settings = settings_of(**options, dev=False if no_dev else None)
+    uvloop.run(serve_until_stopped(settings))
+
+
+@main.group()
+def keys() -> None:
+    """Make, list and revoke the keys of orgs."""
+
+
+@keys.command("create")
+@where
+@click.option("--org", required=True, help="Name of the org; made when it is new.")
+@click.option("--kind", type=click.Choice(KINDS), required=True)
+@click.option("--expires", metavar="TIME", help="When it ends, RFC 3339: a day or a time. [never]")
+@json_option
+def create_key(settings: Settings, org: str, kind: str, expires: str | None, as_json: bool) -> None:
+    """Make a key and print it: the only time that it is shown."""
+    ends = {} if expires is None else {"expiresAt": _later(expires)}
+    made = _with_store(settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")), creates=True)
+    show({"id": made.id, "org": made.org_id, "kind": made.kind, **ends, "key": made.key}, as_json, made.key)
+
+
+def _later(text: str) -> int:
+    try:
+        moment = parse_rfc3339(text)
+    except ValueError:
+        fail(f"--expires: {text!r} is no time; write it like 2030-12-31 or 2030-12-31T12:00:00Z")
+    if moment <= now_ms():
+        fail(f"--expires: {text} is past")
+    return moment
+
+
+@keys.command("list")
+@where
+@json_option
+def list_keys(settings: Settings, as_json: bool) -> None:
+    """List the keys, without their text."""
+    found = _with_store(settings, lambda store: store.keys.list())
+    lines = [f"{key['id']}  {key['kind']:<11}  {key['orgName']}{_ended(key)}" for key in found]
+    show(found, as_json, "\n".join(lines))
+
+
+def _ended(key: dict[str, Any]) -> str:
+    if key["revokedAt"]:
+        return "  revoked"
+    return "  expired" if key["expiresAt"] and key["expiresAt"] <= now_ms() else ""
+
+
+@keys.command("revoke")
+@where
+@click.argument("key_id")
+@json_option
+def revoke_key(settings: Settings, key_id: str, as_json: bool) -> None:
+    """Make a key useless at once."""
+    _with_store(settings, lambda store: store.keys.revoke(key_id))
+    show({"id": key_id, "revoked": True}, as_json, f"revoked {key_id}")
+
+
+@main.group()
+def assistants() -> None:
+    """Manage assistants without HTTP."""
+
+
+@assistants.command("apply")
+@where
+@click.option("--org", default="dev", show_default=True, help="Name of the org.")
+@click.argument("file", type=click.File("rb"))
+@json_option
+def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> None:
+    """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
+    try:
+        document = orjson.loads(file.read())
+    except orjson.JSONDecodeError:
+        fail(f"{file.name} is not JSON")
+
+    async def apply(store: Store) -> Any:
+        check_assistant(document)
+        _check_provider(document.get("model") or {}, settings)
+        org_id = await store.keys.org_id(org)
+        found = await store.assistants.find(org_id, document["name"]) if document.get("name") else None
+        content = restore_secrets(without_server_members(document), found.content if found else {})
+        if found:
+            return await store.assistants.replace(found, content)
+        return await store.assistants.create(org_id, content)
+
+    stored = _with_store(settings, apply)
+    show({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
+
+
+def _check_provider(model: dict[str, Any], settings: Settings) -> None:
+    from server.backends.providers import check_callable  # with what calls models, which other commands need not load
+
+    if provider := model.get("provider"):
+        check_callable(provider, model.get("url"), settings.provider_urls)
+
+
+@main.command("export")
+@where
+@click.option("--org", required=True, help="Name of the org.")
+@click.option("--session", metavar="ID", help="Only this session with its exchanges.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
+def export_history(settings: Settings, org: str, session: str | None, file: Path) -> None:
+    """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as JSON Lines.
+
+    FILE can be read by its owner only.
+    """
+
+    async def run(store: Store) -> None:
+        org_id, session_id = await store.keys.org_id(org), None if session is None else parse_id(session) or session
+        async with contextlib.aclosing(History(store.database).export(org_id, session_id, secrets=True)) as batches:
+            with _written(file) as target:
+                async for lines in batches:
+                    target.write("".join(f"{line}\n" for line in lines).encode())
+
+    _with_store(settings, run)
+
+
+@main.command("import")
+@where
+@click.option("--org", required=True, help="Name of the org; made when it is new.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
+    """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
+
+    Every line is read before the first is written, and a conversation is written whole.
+    """
+
+    async def run(store: Store) -> dict[str, int]:
+        with file.open("rb") as lines:
+            taken = await take_in_file(History(store.database), lambda: store.keys.org_of(org), lines)
+        return taken._asdict()
+
+    counts = _with_store(settings, run, creates=True)
+    show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")
+
+
+@main.command()
+@where
+@json_option
+def vacuum(settings: Settings, as_json: bool) -> None:
+    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving.
+
+    PostgreSQL gives the room of deleted rows free again, and overwrites them when it is used.
+    """
+
+    async def run(store: Store) -> None:
+        await store.database.vacuum()
+
+    _with_store(settings, run)
+    show({"vacuumed": True}, as_json, "vacuumed")
+
+
+for command in (check, back_up, restore, db, migrate_store):
+    main.add_command(command)
+
+
+def _with_store(settings: Settings, use: Any, *, creates: bool = False) -> Any:
+    """What `use` makes of the store. One that is not there is made only by commands that begin one."""
+    async def run() -> Any:
+        async with opened_store(settings, creates=creates) as store:
+            return await use(store)
+
+    return _or_fail(run())
+
+
+def _or_fail(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (ServiceError, DatabaseError) as error:
+        fail(str(error))
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[Any]:
+    """The file to write to, made for its owner only; `-` is the standard output."""
+    if str(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        try:
+            with open(path, "wb", opener=_open_private) as file:
+                yield file
+        except OSError as error:
+            fail(f"{path} cannot be written: {error.strerror}")
+
+
+def _open_private(path: str, flags: int) -> int:
+    """For its owner only, also where a file was there. That is emptied only after nobody else can open it any more."""
+    opened = os.open(path, flags & ~os.O_TRUNC, 0o600)
+    try:
+        if stat.S_ISREG(os.fstat(opened).st_mode):  # not /dev/null, nor a pipe
+            os.fchmod(opened, 0o600)
+            os.ftruncate(opened, 0)
+        return opened
+    except OSError as error:
+        os.close(opened)
+        fail(f"{path} cannot be made its owner's alone, as it must be for what is exported ({error.strerror}); "
+             "name another file")
+
+
+if __name__ == "__main__":
+    main()

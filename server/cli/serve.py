@@ -1,0 +1,182 @@
+"""`parley serve`: one server, or several, and Envoy before them; started, watched and stopped in order.
+
+Says on the standard output what an operator must know, and raises what they did wrong as one line. Serves nothing itself.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+import click
+import orjson
+import structlog
+
+from gateway.launcher import Gateway, GatewayError
+from server.cli.console import fail, opened_store
+from server.cli.first_start import first_start
+from server.cli.supervisor import WorkerError, Workers
+from server.cli.watchdog import watched
+from server.core.config import Settings
+from server.storage.database import DatabaseError
+from server.storage.sqlite.modes import make_private
+from server.storage.store import Store
+
+_PASSED_ON_SECONDS = 5.0
+"""How long a caller may take to read what the servers have answered before they ended."""
+_KILLED_AFTER_SECONDS = 15.0
+"""Beyond the time that callers have: a process that has not ended by then is stuck."""
+
+log = structlog.get_logger()
+
+
+class Servers(Protocol):
+    """What is behind Envoy: an App, or Workers."""
+
+    @property
+    def ports(self) -> list[int]:
+        """Where they answer, on the host of `--grpc`; the first is its port."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    async def take_in(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def serve(settings: Settings) -> None:
+    if settings.upstream_allow_hosts:
+        log.warning("hosts_listed_for_models_and_tools", hosts=sorted(settings.upstream_allow_hosts),
+                    reason="tools of every org may send these hosts any method and any path; PARLEY_MODEL_ALLOW_HOSTS lists "
+                           "hosts for models alone")
+    if settings.provider_keys:
+        _warn_of_keys_without_use(settings)
+    stopping, restarting = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, restarting.set)
+    try:
+        with watched(settings.drain_seconds + settings.grace_seconds + _KILLED_AFTER_SECONDS):
+            if settings.workers == 1:
+                await _serve_alone(settings, stopping, restarting)
+            else:
+                await _serve_with_workers(settings, stopping, restarting)
+    except (DatabaseError, GatewayError, WorkerError) as error:
+        fail(str(error))
+
+
+def _warn_of_keys_without_use(settings: Settings) -> None:
+    from server.backends.providers import keys_without_use
+
+    for name, nearest in keys_without_use(settings.provider_keys, settings.provider_urls).items():
+        log.warning("key_without_use", provider=name,
+                    reason=f"this provider of PARLEY_PROVIDER_KEYS is neither known nor in PARLEY_PROVIDER_URLS{nearest}")
+
+
+async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+    # Half of the start; where there are workers they do it for themselves, and this process need not.
+    from server.app import App, ListenError, spare_the_loaded
+
+    async with opened_store(settings) as store:
+        _look_at_the_folder(settings)
+        try:
+            app = App(settings, store)
+        except ValueError as error:
+            fail(str(error))
+        spare_the_loaded()
+        try:
+            await _run(settings, app, partial(_greet, settings, store), stopping, restarting)
+        except ListenError as error:
+            fail(str(error))
+
+
+async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+    workers = Workers(settings)
+    try:
+        await workers.spawn()  # they load their code while the database is made ready for them
+        async with opened_store(settings):
+            _look_at_the_folder(settings)
+
+        async def greet() -> None:
+            async with opened_store(settings, checked=True) as store:
+                await _greet(settings, store)
+
+        await _run(settings, workers, greet, stopping, restarting)
+    finally:
+        await workers.stop()
+
+
+def _look_at_the_folder(settings: Settings) -> None:
+    if reason := make_private(settings.data):
+        log.warning("data_folder_is_open_to_others", path=str(settings.data), reason=reason)
+
+
+async def _greet(settings: Settings, store: Store) -> None:
+    """On the first start, make the development keys and show them, or say how others are made."""
+    if not settings.dev:
+        if not await store.keys.has_orgs():
+            log.warning("no_keys", reason="nobody can call yet; `parley keys create --org NAME --kind api` makes a key")
+    elif made := await first_start(store, settings.data):
+        click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
+        click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+
+
+async def _run(settings: Settings, servers: Servers, greet: Callable[[], Awaitable[None]], stopping: asyncio.Event,
+               restarting: asyncio.Event) -> None:
+    await servers.start()
+    gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
+                      upstreams=[(settings.grpc.host, port) for port in servers.ports],
+                      most_calls=settings.server_calls if settings.limits else None)
+    try:
+        await gateway.start()
+        await gateway.ready()
+        await greet()  # not before: who cannot serve has shown keys for nothing
+        http = settings.http.model_copy(update={"port": gateway.http_port})
+        grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})
+        click.echo(f"ready http=http://{http} grpc={grpc}")
+        renewing = asyncio.create_task(_renew(servers, gateway, restarting))
+        await _until_stopped(gateway, stopping)
+        renewing.cancel()
+    finally:
+        await _drain(servers, gateway)
+
+
+async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) -> None:
+    """Restart the servers whenever that is asked for."""
+    while True:
+        await restarting.wait()
+        restarting.clear()
+        if isinstance(servers, Workers):
+            try:
+                await servers.restart(gateway)
+                log.info("workers_restarted")
+            except GatewayError as error:
+                log.error("restart_broke_off", reason=str(error))
+        else:
+            log.warning("not restarted: only with two --workers or more does one serve while another starts")
+
+
+async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
+    """Wait for a signal. Raises GatewayError when Envoy exits by itself."""
+    waiting = asyncio.create_task(stopping.wait())
+    exited = asyncio.create_task(gateway.wait())
+    await asyncio.wait({waiting, exited}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if exited.done() and not stopping.is_set():
+        raise GatewayError(f"Envoy exited with code {exited.result()}")
+    exited.cancel()
+
+
+async def _drain(servers: Servers, gateway: Gateway) -> None:
+    """All say that they go away, and serve on for a while. Then nothing new is let in, and the servers let what is under way
+    end, or end it and say so in each stream. Envoy is last, because it passes that on."""
+    await asyncio.gather(gateway.retire(), servers.drain())
+    await gateway.close()
+    await servers.take_in()
+    await servers.stop()
+    await gateway.stop(_PASSED_ON_SECONDS)

@@ -1,0 +1,180 @@
+"""Several server processes: started, started again when one exits, restarted one by one, stopped.
+
+Each keeps its port, which this process reserves while it runs, so that Envoy's list of servers never changes. Knows the
+processes by what they answer; serves nothing itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+import orjson
+import structlog
+
+from gateway.launcher import ROOT, TIE_TO_PARENT, Gateway, GatewayError, reserve
+from server.core.config import Settings
+
+_SETTLED_SECONDS = 5.0
+"""How long one must have served for its end to be an accident, and not what happens at every start."""
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+_KILLED_AFTER_SECONDS = 8.0
+"""Beyond the grace that its calls have."""
+_ANSWERS_WITHIN_SECONDS = 1.0
+"""Beyond the time that a command takes: a worker that has not answered by then is busy with something else."""
+
+log = structlog.get_logger()
+
+
+class WorkerError(Exception):
+    """A server process cannot serve; the text is one line for the operator."""
+
+
+class Workers:
+    """As many as `settings.workers`. `ports` are theirs once `start` has returned."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._workers: list[Worker] = []
+        self._watching: list[asyncio.Task[None]] = []
+
+    @property
+    def ports(self) -> list[int]:
+        return [worker.port for worker in self._workers]
+
+    async def spawn(self) -> None:
+        """Start the processes; they serve nothing yet. Raises WorkerError when a port cannot be had."""
+        for number in range(self._settings.workers):
+            worker = Worker(self._settings, self._settings.grpc.port if number == 0 else 0)
+            self._workers.append(worker)
+            await worker.spawn()
+
+    async def start(self) -> None:
+        """Let them serve. Raises WorkerError when one cannot."""
+        await asyncio.gather(*(worker.serve() for worker in self._workers))
+        self._watching = [asyncio.create_task(self._watch(worker)) for worker in self._workers]
+
+    async def restart(self, gateway: Gateway) -> None:
+        """Put a new process in the place of each, one after the other; while one starts the others have all calls."""
+        for worker in self._workers:
+            for other in self._workers:
+                await gateway.finds(other.port, healthy=True)
+            worker.serves.clear()
+            await worker.drain("leave")
+            await gateway.finds(worker.port, healthy=False)
+            worker.stop()
+            await worker.serves.wait()
+            await gateway.finds(worker.port, healthy=True)
+            log.info("worker_restarted", port=worker.port, pid=worker.pid)
+
+    async def drain(self) -> None:
+        """As App.drain, all at once."""
+        await asyncio.gather(*(worker.drain("drain") for worker in self._workers))
+
+    async def take_in(self) -> None:
+        """Nothing to do: each takes in what was sent to it when it is told to stop."""
+
+    async def stop(self) -> None:
+        """As App.stop. Safe at any time."""
+        for watching in self._watching:
+            watching.cancel()
+        for worker in self._workers:
+            worker.stop()
+        await asyncio.gather(*(worker.ended() for worker in self._workers))
+
+    async def _watch(self, worker: "Worker") -> None:
+        """Start a worker again whenever it has ended; when that fails again and again, less and less often."""
+        pause, since = 0.0, time.monotonic()
+        while True:
+            code = await worker.exit_code()
+            if not worker.is_to_end:
+                log.error("worker_exited", port=worker.port, pid=worker.pid, code=code)
+                pause = 0.0 if time.monotonic() - since > _SETTLED_SECONDS else min(
+                    max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+                await asyncio.sleep(pause)
+            try:
+                await worker.spawn()
+                await worker.serve()
+            except (WorkerError, OSError) as error:
+                log.error("worker_does_not_start", port=worker.port, reason=str(error))
+                worker.is_to_end = False  # and so it is tried again, after a pause
+            since = time.monotonic()
+
+
+class Worker:
+    """One of them."""
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        try:
+            self._reserved: socket.socket = reserve((settings.grpc.host, port))
+        except GatewayError as error:
+            raise WorkerError(str(error)) from None
+        self.port: int = self._reserved.getsockname()[1]
+        self.serves = asyncio.Event()
+        self.is_to_end = False
+        """Whether its end is wanted: otherwise it is an accident."""
+        address = settings.grpc.model_copy(update={"port": self.port})
+        self._settings = settings.model_copy(update={"grpc": address, "data": settings.data.resolve()})
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def spawn(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", "-c", TIE_TO_PARENT, str(os.getpid()), sys.executable, "-m", "server.cli.worker",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+            start_new_session=True)  # Ctrl-C is for this process, which drains the others
+        self.is_to_end = False
+
+    async def serve(self) -> None:
+        """Give it its settings. Raises WorkerError when it does not serve then."""
+        self._tell(orjson.dumps(self._settings.model_dump(mode="json", by_alias=True)))
+        answer = await self._answer()
+        if "ready" not in answer:
+            code = await self.exit_code()
+            raise WorkerError(answer.get("error", f"a server process exited with code {code} before it served"))
+        self.serves.set()
+
+    async def drain(self, how: str) -> None:
+        """Let it say that it goes away, and serve on for a while."""
+        self._tell(how.encode())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds + _ANSWERS_WITHIN_SECONDS):
+                await self._answer()
+
+    def stop(self) -> None:
+        """Let it end what has begun, and itself; one that does not in time is killed."""
+        self.is_to_end = True
+        self._tell(b"stop")
+        if self._process is not None:
+            asyncio.get_running_loop().call_later(
+                self._settings.grace_seconds + _KILLED_AFTER_SECONDS, _kill, self._process)
+
+    async def exit_code(self) -> int:
+        return await self._process.wait()
+
+    async def ended(self) -> None:
+        """Wait for the end of one that was told to stop."""
+        if self._process is not None:
+            await self.exit_code()
+        self._reserved.close()
+
+    def _tell(self, line: bytes) -> None:
+        with contextlib.suppress(OSError, RuntimeError):  # it is gone
+            self._process.stdin.write(line + b"\n")
+
+    async def _answer(self) -> dict[str, Any]:
+        """Its next answer; nothing when it has ended."""
+        line = await self._process.stdout.readline()
+        return orjson.loads(line) if line.endswith(b"\n") else {}
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()

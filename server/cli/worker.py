@@ -1,0 +1,87 @@
+"""One server process of several: `python -m server.cli.worker`, started and told what to do by `cli/supervisor.py`.
+
+Reads its settings from the first line of its standard input and commands from the others; answers with a line of JSON each.
+Ends when it is told to, on SIGTERM, and when nobody is left to tell it anything.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import Any
+
+import orjson
+import uvloop
+
+from server.app import App, ListenError, spare_the_loaded
+from server.cli.console import log_as_json, opened_store
+from server.core.config import Settings
+from server.storage.database import DatabaseError
+
+_MOST_BYTES = 1 << 20
+"""Of a line, which has all settings."""
+
+
+async def _main() -> int:
+    commands = await _standard_input()
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    given = await commands.readline()
+    if given in (b"", b"stop\n"):
+        return 0
+    settings = Settings(**orjson.loads(given))
+    try:
+        async with opened_store(settings, checked=True) as store:
+            try:
+                app = App(settings, store)
+            except ValueError as error:
+                return _refuse(error)
+            await app.start()
+            spare_the_loaded()
+            await _serve(app, commands, stopping)
+    except (DatabaseError, ListenError) as error:
+        return _refuse(error)
+    return 0
+
+
+def _refuse(error: Exception) -> int:
+    _answer(error=str(error))
+    return 1
+
+
+async def _serve(app: App, commands: asyncio.StreamReader, stopping: asyncio.Event) -> None:
+    try:
+        _answer(ready=app.grpc_port)
+        serving = asyncio.create_task(_obey(commands, app))
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            serving.cancel()
+            await app.drain(always=True)
+    finally:
+        await app.take_in()
+        await app.stop()
+
+
+async def _obey(commands: asyncio.StreamReader, app: App) -> None:
+    """Do what is asked until that is to stop, or nobody is left who asks."""
+    while (command := await commands.readline()) in (b"drain\n", b"leave\n"):
+        await app.drain(always=command == b"leave\n")
+        _answer(drained=True)
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=_MOST_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+def _answer(**members: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to read it
+        sys.stdout.buffer.write(orjson.dumps(members) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    log_as_json()
+    sys.exit(uvloop.run(_main()))

@@ -1,0 +1,1 @@
+"""What messages, documents and requests hold: their forms, rules and bounds. Reads no store."""

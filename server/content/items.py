@@ -1,0 +1,109 @@
+"""Messages as the items of the Responses interface, and pages of them. Reads no store."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from generated.parley.v1.item_pb2 import ItemList
+from generated.parley.v1.message_pb2 import Message
+from server.content.json_values import struct_from
+from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+from server.content.parts import as_input
+from server.core.errors import NotFound
+from server.core.ids import hex_of, parse_id
+
+_DEFAULT_LIMIT = 20
+_NOT_AFTER = "the item named by `after` is not in this list"
+_ITEM_ID = re.compile(r"(?:msg_|fc_|fco_|mcp_)([0-9a-f]{32})[0-9a-f]*")
+
+
+def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """The items of a conversation, oldest first."""
+    return [item for message in messages for item in _items(message)]
+
+
+class Page(NamedTuple):
+    """The page that a list request asks for."""
+
+    after: str | None
+    """An item's id."""
+    ascending: bool
+    limit: int
+
+    @property
+    def after_message(self) -> str | None:
+        """The id of the message that the item `after` is, or is a part of. Raises NotFound for what is no item's id."""
+        return None if self.after is None else message_id_of(self.after, _NOT_AFTER)
+
+
+def page_of(request: Any) -> Page:
+    return Page(request.after if request.HasField("after") else None, request.order == "asc",
+                request.limit if request.HasField("limit") else _DEFAULT_LIMIT)
+
+
+def item_not_found(message: str = "item not found") -> NotFound:
+    return NotFound(message, reason="ITEM_NOT_FOUND")
+
+
+def message_id_of(item_id: str, otherwise: str = "item not found") -> str:
+    """The id of the message that an item is, or is a part of. Raises NotFound for what is no item's id."""
+    message_id = message_of_item(item_id)
+    if message_id is None:
+        raise item_not_found(otherwise)
+    return message_id
+
+
+def message_of_item(item_id: str) -> str | None:
+    """The same; None for what is no item's id."""
+    match = _ITEM_ID.fullmatch(item_id)
+    return parse_id(match[1]) if match else None
+
+
+def items_page(messages: Iterable[Message], page: Page, *, has_more: bool) -> ItemList:
+    """The items of some messages, which are in the page's order and begin with the one of `after`, as that page.
+
+    `has_more`: whether there are more messages. Raises NotFound for an `after` that is no item.
+    """
+    items = [item for message in messages for item in (_items(message) if page.ascending else reversed([*_items(message)]))]
+    if page.after is not None:
+        place = next((index for index, item in enumerate(items) if item["id"] == page.after), None)
+        if place is None:
+            raise item_not_found(_NOT_AFTER)
+        items = items[place + 1:]
+    return list_of(items[:page.limit], has_more=has_more or len(items) > page.limit)
+
+
+def list_of(items: list[dict[str, Any]], *, has_more: bool = False) -> ItemList:
+    page = ItemList(object="list", data=[struct_from(item) for item in items], has_more=has_more)
+    if items:
+        page.first_id, page.last_id = items[0]["id"], items[-1]["id"]
+    return page
+
+
+def _items(message: Message) -> Iterator[dict[str, Any]]:
+    identifier = hex_of(message.id)
+    if message.role == "tool":
+        yield {"id": f"fco_{identifier}", "type": "function_call_output", "status": "completed",
+               "call_id": message.tool_call_id, "output": _output(message)}
+        return
+    calls = tool_calls_of(message)
+    content = _content(message)
+    if content or not calls:
+        yield {"id": f"msg_{identifier}", "type": "message", "status": "completed", "role": message.role,
+               "content": content}
+    for index, call in enumerate(calls):
+        yield {"id": f"fc_{identifier}{index:02x}", "type": "function_call", "status": "completed",
+               "call_id": call["id"], "name": call["name"], "arguments": call["arguments"]}
+
+
+def _output(message: Message) -> str | list[dict[str, Any]]:
+    """What a tool returned: text, or parts when that was sent."""
+    parts = parts_of(message)
+    return text_of(message) if all(part.get("type", "text") in TEXT_PARTS for part in parts) else _content(message)
+
+
+def _content(message: Message) -> list[dict[str, Any]]:
+    if message.role == "assistant":
+        text = text_of(message)
+        return [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}] if text else []
+    return [as_input(part) for part in parts_of(message)]

@@ -1,0 +1,64 @@
+"""Secrets in what is kept of sessions and exchanges beside their documents: here they are masked, or left out.
+
+Changes messages in place. Does not store, and does not say which values are secrets (`secrets.py`).
+"""
+
+from collections.abc import Sequence
+
+from google.protobuf.message import Message as AnyMessage
+from google.protobuf.struct_pb2 import Struct, Value
+
+from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.chat_record_pb2 import ChatRecord
+from generated.parley.v1.response_pb2 import Response
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.session_pb2 import Session
+from server.content.json_values import from_python, struct_from, to_python
+from server.content.secret_names import FREE
+from server.content.secrets import mask_secrets
+
+_WHO = ("assistant", "assistant_overrides", "squad")
+"""Documents in a request, a Chat and a Session, under the same names in each."""
+_SAID = frozenset({"conversation", "input", "instructions", "output"})
+"""What people and models say is told again word for word."""
+_NOT_KEPT = (*_WHO, "stream_options")
+"""Of a request: the Chat says who answers, and how the events were sent is over."""
+
+
+def hide_secrets(record: AnyMessage) -> bool:
+    """Leave no secret in a Chat, a Session, a ChatRecord or a Response; whether there were any. Others stay as they are."""
+    if isinstance(record, Chat | Session):
+        return any([_mask(record, name) for name in _WHO if record.HasField(name)])
+    if isinstance(record, Response):
+        return _hide_in_options(record)
+    return isinstance(record, ChatRecord) and record.HasField("request") and _hide_in_request(record.request)
+
+
+def _hide_in_request(request: CreateResponseRequest) -> bool:
+    """Leave out what the form is not made of, and mask the rest."""
+    left_out = [name for name in _NOT_KEPT if request.HasField(name)]
+    for name in left_out:
+        request.ClearField(name)
+    return _hide_in_options(request) or bool(left_out)
+
+
+def _hide_in_options(message: CreateResponseRequest | Response) -> bool:
+    """Mask the secrets in every free member but the caller's own."""
+    return any([_mask(message, field.name) for field, _ in message.ListFields()
+                if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR) and field.name not in _SAID | FREE])
+
+
+def _mask(message: AnyMessage, name: str) -> bool:
+    """Mask the secrets in a Struct, a Value or all of a list, by the name that it has; whether there were any."""
+    held = getattr(message, name)
+    many = held if isinstance(held, Sequence) else [held]
+    return any([_mask_one(one, name) for one in many])
+
+
+def _mask_one(held: Struct | Value, name: str) -> bool:
+    given = {name: to_python(held)}
+    masked = mask_secrets(given)
+    if masked == given:
+        return False
+    held.CopyFrom(struct_from(masked[name]) if isinstance(held, Struct) else from_python(masked[name]))
+    return True

@@ -1,0 +1,106 @@
+"""The history as providers accept it: every tool call is whole and has its result behind it, and no answer is blank.
+
+Changes what is sent to a model, never what is stored. Does not check what users and system messages say.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.message_pb2 import Message
+from server.content.json_values import from_python
+from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+
+NO_RESULT = "No result was given."
+"""What a model is told of a call that nobody answered."""
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_MOST_NAME = 64
+
+
+@dataclass(slots=True)
+class _Call:
+    """One tool call, and the message that answers it."""
+
+    id: str
+    name: str
+    arguments: str
+    result: Message | None = None
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether it has a name, and arguments that did not break off; what was answered is sent in any case."""
+        return bool(self.name) and (self.result is not None or is_object(self.arguments))
+
+    @property
+    def sent(self) -> dict[str, str]:
+        """With a name that providers take; arguments that are no JSON object are kept in one."""
+        arguments = self.arguments if self.arguments.strip() else "{}"
+        if not is_object(arguments):
+            arguments = orjson.dumps({"arguments": arguments}).decode()
+        return {"id": self.id, "name": _NOT_IN_NAMES.sub("_", self.name)[:_MOST_NAME], "arguments": arguments}
+
+
+def sound(messages: Sequence[Message]) -> list[Message]:
+    """The messages that can be sent, in an order that providers accept. Those that need no change are the same objects.
+
+    A call without a result is given one that says so. A call that broke off, a blank answer, and a result without its call
+    are left out. A result that came late is put behind its call.
+    """
+    kept: list[tuple[Message, list[_Call]]] = []
+    latest: dict[str, list[_Call]] = {}  # several servers use the same ids in every answer
+    for message in messages:
+        if message.role == "tool":
+            if calls := latest.get(message.tool_call_id):
+                next((call for call in calls if call.result is None), calls[-1]).result = message
+            continue
+        calls = [_Call(**call) for call in tool_calls_of(message)] if message.role == "assistant" else []
+        latest.update({call.id: [] for call in calls})
+        for call in calls:
+            latest[call.id].append(call)
+        kept.append((message, calls))
+    return [one for message, calls in kept for one in _sent(message, calls)]
+
+
+def is_object(arguments: str) -> bool:
+    """Whether the arguments of a call are a JSON object; none at all are an empty one."""
+    try:
+        return isinstance(orjson.loads(arguments), dict) if arguments.strip() else True
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _sent(message: Message, calls: Sequence[_Call]) -> Iterator[Message]:
+    sent = [call for call in calls if call.can_be_sent]
+    blank = message.role == "assistant" and _is_blank(message)
+    if blank and not sent:
+        return
+    yield _with_calls(message, [call.sent for call in sent], blank=blank) if message.HasField("tool_calls") else message
+    for call in sent:
+        yield call.result or Message(role="tool", tool_call_id=call.id, content=Value(string_value=NO_RESULT))
+
+
+def _with_calls(message: Message, calls: list[dict[str, str]], *, blank: bool) -> Message:
+    """The message with these calls: itself when it has them and no blank text."""
+    if calls == tool_calls_of(message) and not (blank and text_of(message)):
+        return message
+    changed = Message()
+    changed.CopyFrom(message)
+    changed.ClearField("tool_calls")
+    if calls:
+        changed.tool_calls.CopyFrom(from_python([
+            {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+            for call in calls]))
+    if blank:
+        changed.ClearField("content")
+        changed.ClearField("message")
+    return changed
+
+
+def _is_blank(message: Message) -> bool:
+    """Whether nothing is said: neither a text that is more than white space, nor anything else."""
+    return not message.refusal and not any(
+        part["text"].strip() if part.get("type", "text") in TEXT_PARTS and "text" in part else True
+        for part in parts_of(message))

@@ -1,0 +1,101 @@
+"""The rules of the proto (buf.validate), enforced on every request. Holds no rule of its own."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import protovalidate
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from protovalidate import EvaluationError
+
+from server.core.errors import InvalidArgument, Violation
+
+MOST_VIOLATIONS = 100
+"""Named in one refusal. A body can break a rule a hundred thousand times, and nobody reads beyond the first few."""
+_MOST_NAME = 100
+
+_validator = protovalidate.Validator()
+
+
+def check(request: Message, *, only_first: bool = False) -> None:
+    """Raises InvalidArgument that names every offending field as the caller writes it, or the first one."""
+    try:
+        found = violations_of(request, only_first=only_first)
+    except ValueError:  # protovalidate reads the bytes again, and members that the proto does not have more strictly
+        raise InvalidArgument("the request cannot be read: a member that is not in its proto is malformed") from None
+    refuse(found)
+
+
+def violations_of(message: Message, at: str = "", *, only_first: bool = False) -> list[Violation]:
+    """What breaks the rules of the message's proto, fields as JSON names them, from `at` on.
+
+    Raises InvalidArgument for a message that is too large for one of its rules.
+    """
+    try:
+        broken = _validator.collect_violations(message, fail_fast=only_first)
+    except EvaluationError:
+        raise InvalidArgument(f"{at or 'the request'} has too many values to be checked; send fewer at once") from None
+    return [Violation(_json_path(found.proto.field, message.DESCRIPTOR, at),
+                      found.proto.message.replace("value is required", "is required"), found.proto.rule_id)
+            for found in broken]
+
+
+def refuse(violations: Sequence[Violation]) -> None:
+    """Raises InvalidArgument when there are any; beyond MOST_VIOLATIONS it says only that there are more."""
+    if violations:
+        named = tuple(violations[:MOST_VIOLATIONS])
+        text = "; ".join(f"{found.field} {found.message}".strip() for found in named)
+        raise InvalidArgument(text + ("; and more" if len(violations) > len(named) else ""), violations=named)
+
+
+def nul_in(value: Any) -> str | None:
+    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none has.
+
+    The path is put together on the way back only: a long name with many members below it would be copied for each.
+    """
+    if isinstance(value, str):
+        return "" if "\0" in value else None
+    if isinstance(value, Value):
+        kind = value.WhichOneof("kind")
+        return nul_in(getattr(value, kind)) if kind in ("string_value", "struct_value", "list_value") else None
+    if isinstance(value, Struct):
+        return next((below(shown(name), path) for name, member in value.fields.items()
+                     if (path := nul_in(name)) is not None or (path := nul_in(member)) is not None), None)
+    if isinstance(value, Message) and not isinstance(value, ListValue):
+        return next((below(field.json_name, path) for field, member in value.ListFields()
+                     if (path := nul_in(member)) is not None), None)
+    items = value.values if isinstance(value, ListValue) else value
+    if not isinstance(items, Iterable):
+        return None
+    return next((below(f"[{index}]", path) for index, item in enumerate(items) if (path := nul_in(item)) is not None),
+                None)
+
+
+def join(at: str, name: str) -> str:
+    """The path of a member of what is at `at`."""
+    return f"{at}.{name}" if at else name
+
+
+def below(at: str, path: str) -> str:
+    """The path of what is at `path` inside of what is at `at`."""
+    return at + path if not path or path.startswith("[") else f"{at}.{path}"
+
+
+def paths_to(field: str) -> list[str]:
+    """The field's own path, and those of all that it is in."""
+    return [field, *(field[:end] for end, character in enumerate(field) if character in ".[")]
+
+
+def shown(name: str) -> str:
+    """The name of a member of free JSON, which can be as long as the whole body, as a path has it."""
+    return name if len(name) <= _MOST_NAME else name[:_MOST_NAME - 1] + "…"
+
+
+def _json_path(path: Any, descriptor: Descriptor, at: str) -> str:
+    """Write a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
+    for element in path.elements if path else ():
+        field = descriptor.fields_by_name[element.field_name]
+        index = f"[{element.subscript.value}]" if element.subscript else ""
+        at, descriptor = join(at, field.json_name) + index, field.message_type
+    return at

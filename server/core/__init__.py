@@ -1,0 +1,1 @@
+"""What every floor may use: settings, errors, time, ids, work in threads."""

@@ -1,0 +1,171 @@
+"""Requests to servers that an assistant or the operator names: guarded addresses, no redirect, a bounded answer.
+
+Knows what such a server may be sent, what its failure means and how long it asks to wait. Does not know what it is asked,
+and does not decide what is done about a failure.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
+
+from server.core.errors import ServiceError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from server.core.outbound.guard import AllowedHosts
+from server.core.outbound.limits import Limits
+
+if TYPE_CHECKING:
+    from server.core.outbound.transport import Resolve
+
+Sleep = Callable[[float], Awaitable[None]]
+
+DEFAULT_SECONDS = 20.0
+"""For one answer, where nothing else is said."""
+MOST_SECONDS = 300.0
+"""For one request, its retries included."""
+MOST_REQUESTS = 32
+"""That one exchange sends to tools and knowledge bases: one message must not become a flood."""
+_MOST_RETRIES = 10
+_LONGEST_BASE_SECONDS = 10.0
+_LONGEST_WAIT_SECONDS = 60.0
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+OURS = frozenset({"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect",
+                  "accept-encoding"})
+"""The headers that the protocol itself needs to say."""
+
+
+class Outgoing:
+    """How many requests one exchange may still send to servers of an assistant's own, retries counted."""
+
+    def __init__(self, most: int = MOST_REQUESTS) -> None:
+        self._left = most
+
+    def take(self) -> None:
+        """Count one. Raises UpstreamError, whose text begins with "it", when none is left."""
+        if not self._left:
+            raise UpstreamError(f"it was not asked: one exchange sends at most {MOST_REQUESTS} requests, retries counted",
+                                reason="TOO_MANY_REQUESTS_OUT")
+        self._left -= 1
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Outside:
+    """Sends over connections that it keeps. Made without any: the HTTP stack is imported when it is first used."""
+
+    def __init__(self, allowed: AllowedHosts, limits: Limits, *, truncates: bool = False,
+                 resolve: "Resolve | None" = None) -> None:
+        """`truncates`: of an answer only the beginning is read; otherwise one that is too large fails."""
+        self.allowed = allowed
+        self._limits = limits
+        self._truncates = truncates
+        self._resolve = resolve
+        self._making = asyncio.Lock()
+        self._client: Any = None
+
+    async def send(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None,
+                   seconds: float) -> Answer:
+        """Send one request; every answer is one, whatever its status.
+
+        Raises UpstreamTimeout, UpstreamUnavailable when it could not be reached, and UpstreamError for an address that may
+        not be called and for an answer that is not read. Their texts begin with "it".
+        """
+        client = self._client or await self._made()
+        import httpx2  # loaded with the client
+
+        try:
+            async with asyncio.timeout(seconds):
+                response = await client.request(method, url, headers=headers, content=content)
+        except TimeoutError:
+            raise UpstreamTimeout(f"it did not answer within {seconds:g} seconds") from None
+        except ServiceError as error:
+            raise self._of_transport(error) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+            if isinstance(error.__cause__, ServiceError):
+                raise self._of_transport(error.__cause__) from None
+            raise UpstreamUnavailable("it could not be reached") from None
+        return Answer(response.status_code, dict(response.headers), response.content)
+
+    async def close(self) -> None:
+        """Close every connection. Requests in flight fail."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _made(self) -> Any:
+        """The client, made in a thread: its imports would hold up the event loop."""
+        async with self._making:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._make)
+        return self._client
+
+    def _make(self) -> Any:
+        from server.core.outbound.transport import outside_client
+
+        return outside_client(self.allowed, self._limits, self._resolve, truncates=self._truncates)
+
+    def _of_transport(self, error: ServiceError) -> UpstreamError:
+        """What the transport, which speaks of model providers, raised."""
+        if error.reason == "UPSTREAM_ADDRESS_REFUSED":
+            return UpstreamError("its address is private, and the operator has not listed its host in "
+                                 f"{self.allowed.settings}, a name with +private behind it", reason=error.reason)
+        return UpstreamError(f"it answered with more than {self._limits.body_bytes} bytes, or in a compressed form")
+
+
+def can_be_sent(name: str, value: Any) -> bool:
+    """Whether these are the name and the value of a header."""
+    return bool(_NAME.fullmatch(name)) and isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+def retrying(plan: Any, again: Callable[[BaseException], bool], sleep: Sleep,
+             most_seconds: float = MOST_SECONDS) -> AsyncRetrying:
+    """Tries as a `backoffPlan` {type, maxRetries, baseDelaySeconds} says, whatever fails in the way that `again` tells."""
+    plan = plan if isinstance(plan, dict) else {}
+    base = number(plan.get("baseDelaySeconds"), 1.0, _LONGEST_BASE_SECONDS)
+    grows = plan.get("type") == "exponential"
+    return AsyncRetrying(
+        retry=retry_if_exception(again),
+        stop=stop_after_attempt(1 + int(number(plan.get("maxRetries"), 0, _MOST_RETRIES))) | stop_after_delay(most_seconds),
+        wait=wait_exponential(multiplier=base, max=_LONGEST_WAIT_SECONDS) if grows else wait_fixed(base),
+        sleep=sleep, reraise=True)
+
+
+def seconds_of(holder: Mapping[str, Any]) -> float:
+    """The `timeoutSeconds` of a server or a tool."""
+    return number(holder.get("timeoutSeconds"), DEFAULT_SECONDS, MOST_SECONDS) or DEFAULT_SECONDS
+
+
+def number(value: Any, otherwise: float, most: float) -> float:
+    """A number out of a document, if it is one, and not beyond `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return otherwise
+    return min(max(float(value), 0.0), most)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds that an answer asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    milliseconds = _seconds(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _seconds(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return max(0.0, seconds) if isfinite(seconds) else None

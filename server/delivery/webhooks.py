@@ -1,0 +1,53 @@
+"""Webhooks: JSON posted to a server that an assistant names, signed with its secret. Chooses neither body nor receiver."""
+
+import hashlib
+import hmac
+from typing import Any
+
+from server.core.clock import Clock
+from server.core.errors import InvalidArgument
+from server.core.outbound.client import OURS, can_be_sent, seconds_of
+from server.core.outbound.guard import AllowedHosts
+from server.delivery.loop import NotDelivered
+from server.delivery.post import Poster
+from server.storage.outbox import Waiting
+
+KIND = "webhook"
+SIGNATURE = "x-parley-signature"
+
+_OURS = OURS | {"content-type", "user-agent"}
+
+
+class Webhooks:
+    """The sink. `target` is {url, secret, timeoutSeconds, headers}."""
+
+    def __init__(self, poster: Poster, allowed: AllowedHosts, clock: Clock) -> None:
+        self._poster = poster
+        self._allowed = allowed
+        self._clock = clock
+
+    async def send(self, waiting: Waiting) -> None:
+        target = waiting.target
+        try:
+            self._allowed.check_url(target["url"], "server.url")
+        except InvalidArgument:  # listed once, and no longer
+            raise NotDelivered("the operator has not listed the host of the server", again=False) from None
+        headers = {**_own_headers(target.get("headers")), "content-type": "application/json", "user-agent": "parley",
+                   "x-parley-delivery": waiting.id}
+        if secret := target.get("secret"):
+            headers[SIGNATURE] = signature(secret, self._clock() // 1000, waiting.body)
+        await self._poster.post("the server", target["url"], waiting.body, headers, seconds_of(target))
+
+
+def signature(secret: str, seconds: int, body: bytes) -> str:
+    """`t=<seconds since the epoch>,v1=<hex HMAC-SHA-256 of "<t>.<body>">`."""
+    digest = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={seconds},v1={digest}"
+
+
+def _own_headers(headers: Any) -> dict[str, str]:
+    """The assistant's own headers; those that are ours to set, or cannot be sent, are left out."""
+    if not isinstance(headers, dict):
+        return {}
+    return {name.lower(): value for name, value in headers.items()
+            if can_be_sent(name, value) and name.lower() not in _OURS and not name.lower().startswith("x-parley-")}

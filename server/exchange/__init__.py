@@ -1,0 +1,1 @@
+"""One exchange: who answers, what is said, the model and its tools, events, the record."""

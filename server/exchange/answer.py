@@ -1,0 +1,169 @@
+"""What a model has said so far in one exchange, choice by choice. Tells nobody and stores nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import StringIO
+from typing import Final
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_record_pb2 import StreamPiece
+from generated.parley.v1.message_pb2 import Message, ProviderState
+from server.backends.backend import Finish, FinishReason, Kept
+from server.content.json_values import from_python
+
+MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
+"""How an answer ends whose model calls tools in the last round, which allows none: finish reason and error code."""
+
+MOST_OUTPUT_REACHED: Final = "max_output_bytes"
+"""How an answer ends that is as large as the output of one exchange may be: finish reason and error code."""
+_BROKEN_OFF = (None, MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED)
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: StringIO = field(default_factory=StringIO)
+
+
+@dataclass(slots=True)
+class _Choice:
+    rounds: list[Message] = field(default_factory=list)
+    """What was said in the rounds of tools that are over."""
+    text: StringIO = field(default_factory=StringIO)
+    spoke: bool = False
+    """Whether text has come, if only an empty one."""
+    refusal: StringIO = field(default_factory=StringIO)
+    """What of the text says why the model refuses."""
+    calls_before_text: int = 0
+    """How many calls had begun when the text did."""
+    calls: dict[int, _Call] = field(default_factory=dict)
+    state: ProviderState | None = None
+    """What the provider wants back with the message that is being said."""
+    finish_reason: str | None = None
+
+
+class Answers:
+    """The choices of one exchange; a single one may have rounds of tools before its last message."""
+
+    def __init__(self, n: int, message_id: str) -> None:
+        self._choices = [_Choice() for _ in range(n)]
+        self._message_id = message_id
+        """Id that was told for the first choice's next message."""
+        self.pieces: list[StreamPiece] = []
+        """Where the deltas began and ended, so that they can be told again as they were. Many are one message: read only."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said."""
+        return any(choice.spoke or choice.calls or choice.rounds for choice in self._choices)
+
+    @property
+    def unfinished(self) -> bool:
+        return any(choice.finish_reason is None for choice in self._choices)
+
+    def add_text(self, delta: ContentDelta) -> None:
+        choice, text = self._choice(delta.choice), delta.text
+        if text and not choice.text.tell():
+            choice.calls_before_text = len(choice.calls)
+        choice.text.write(text)
+        if delta.refusal:
+            choice.refusal.write(text)
+        choice.spoke = True
+        self.pieces.append(_piece(delta.choice, None, len(text)))
+
+    def add_tool_call(self, delta: ToolCallDelta) -> None:
+        call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.arguments.write(delta.arguments)
+        self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
+
+    def add_state(self, kept: Kept) -> None:
+        self._choice(kept.choice).state = kept.state
+
+    def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
+        """Close the message that was being said with the calls and results of its round, and begin the next one."""
+        choice = self._choice(0)
+        choice.rounds += messages
+        choice.text, choice.spoke, choice.calls, choice.calls_before_text, choice.state = StringIO(), False, {}, 0, None
+        choice.refusal = StringIO()
+        self._message_id = next_message_id
+        self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
+
+    @property
+    def calls_before_text(self) -> int:
+        """How many calls of the first choice's last message began before its text."""
+        return self._choices[0].calls_before_text
+
+    def round_state(self, message_id: str) -> ProviderState:
+        """What the provider wants back with the calls of a round; empty when it wants nothing."""
+        states = (message.provider_state for message in self._choices[0].rounds if message.id == message_id)
+        return next(states, ProviderState())
+
+    def place_of(self, choice: int) -> int:
+        """Which message of the output a delta of this choice belongs to."""
+        return choice or len(self._choices[0].rounds)
+
+    def finish(self, finish: Finish) -> None:
+        self._choice(finish.choice).finish_reason = finish.reason
+
+    def cut(self, reason: FinishReason) -> None:
+        """End every choice that has not ended."""
+        for choice in self._choices:
+            choice.finish_reason = choice.finish_reason or reason
+
+    def finish_reasons(self) -> list[str]:
+        """One a choice, as the completions door says them."""
+        return ["length" if choice.finish_reason in _BROKEN_OFF[1:] else choice.finish_reason or "stop"
+                for choice in self._choices]
+
+    def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
+        """completed, or incomplete with the error of the first choice that was cut short."""
+        for choice in self._choices:
+            if choice.finish_reason in errors:
+                return "incomplete", errors[choice.finish_reason]
+        return "completed", None
+
+    def messages(self) -> list[Message]:
+        """What the first choice said, round by round. An answer that broke off before its last message has none."""
+        choice = self._choices[0]
+        if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.spoke and not choice.calls:
+            return list(choice.rounds)
+        last = _message(choice)
+        last.id = self._message_id
+        return [*choice.rounds, last]
+
+    def alternatives(self) -> list[Message]:
+        """The messages of the other choices."""
+        return [_message(choice) for choice in self._choices[1:]]
+
+    def _choice(self, index: int) -> _Choice:
+        while index >= len(self._choices):  # a provider may send more choices than were asked for
+            self._choices.append(_Choice())
+        return self._choices[index]
+
+
+@lru_cache(maxsize=4096)
+def _piece(choice: int, tool_call: int | None, length: int) -> StreamPiece:
+    """One message for all pieces that are alike: an answer may have hundreds of thousands."""
+    return StreamPiece(choice=choice, tool_call=tool_call, length=length)
+
+
+def _message(choice: _Choice) -> Message:
+    message = Message(role="assistant")
+    text = choice.text.getvalue()
+    if choice.state is not None:
+        message.provider_state.CopyFrom(choice.state)
+    if choice.calls:
+        message.tool_calls.CopyFrom(from_python([
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}
+            for _, call in sorted(choice.calls.items())]))
+    if (refusal := choice.refusal.getvalue()) and text.endswith(refusal):
+        message.refusal = refusal
+    if text or not choice.calls:
+        message.content.CopyFrom(Value(string_value=text))
+    return message

@@ -1,0 +1,152 @@
+"""What the model is given, round after round of an exchange: who is active, prompts, what was said, tools and results.
+
+Calls no model and runs no tool (`exchange/tool_loop.py` does); stores nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.chat_record_pb2 import ConversationState
+from generated.parley.v1.message_pb2 import Message
+from server.agents.agents import Member
+from server.agents.handoffs import Destination
+from server.agents.templates import BRIEF, Allowance, variables_of
+from server.agents.tools import function_of, is_run_here, kept_together
+from server.backends.backend import ModelRequest
+from server.content.json_values import struct_from, to_python
+from server.content.sound import sound
+from server.core.errors import NotFound
+from server.core.offload import in_thread
+from server.core.outbound.client import Outgoing
+from server.exchange.run import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One tool that is offered to the model."""
+
+    function: dict[str, Any]
+    runs: dict[str, Any] | Destination | None = None
+    """The document of a tool that the server runs, or where a handoff leads; None: its calls go back to the caller."""
+
+
+class Context:
+    """The context of one exchange. Has a request once it is prepared."""
+
+    def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: Sequence[Message], now: int,
+                 timeout_seconds: float, outgoing: Outgoing) -> None:
+        self.outgoing = outgoing
+        """What tools may still send."""
+        self._turn = turn
+        self._chat = chat
+        self._messages = [*history, *said]
+        self._now = now
+        self._timeout_seconds = timeout_seconds
+        state = turn.state
+        self.member = turn.agent.member
+        self._from = state.context_from if state and self.member.key and state.member == self.member.key else ""
+        self._found: dict[str, Any] = to_python(state.variables) if state and state.HasField("variables") else {}
+        self.allowance = Allowance()
+        """What the templates of tools may take."""
+
+    async def prepare(self, number: int, *, last: bool) -> None:
+        """Make `request` and `offers` for a round. In the last one no tool can be called."""
+        self.offers = self._offers()
+        self.request = self._request(await self._prompts(), self._tool_choice(number, last=last))
+
+    async def _prompts(self) -> list[Message]:
+        """The active member's own messages; their templates share an allowance. What takes long is done in a thread."""
+        variables, allowance = self.variables, Allowance(BRIEF)
+        prompts = self.member.prompts(variables, allowance)
+        return await in_thread(self.member.prompts, variables, Allowance()) if allowance.is_used_up else prompts
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What fills templates: those of the session, or of the request and the squad, and what tools have found."""
+        turn = self._turn
+        if joined := turn.session or turn.new_session:
+            # What the session was made with stands, but for a squad's members, which have values of their own.
+            own = turn.agent.values_for(self.member) if self.member.key else {}
+            return {**joined.variables, **own, **self._found}
+        return {**variables_of(turn.agent.values_for(self.member), self._now), **self._found}
+
+    @property
+    def state(self) -> ConversationState | None:
+        """What the next exchange goes on from, beside the messages; None when there is nothing to keep."""
+        if not self.member.key and not self._found:
+            return None
+        return ConversationState(member=self.member.key, context_from=self._from,
+                                 variables=struct_from(self._found) if self._found else None)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a webhook is told of the chat."""
+        chat = self._chat
+        session = {"sessionId": chat.session_id} if chat.HasField("session_id") else {}
+        return {"chat": {"id": chat.id, "orgId": chat.org_id, **session}}
+
+    async def behind(self, destination: Destination) -> Member | None:
+        """The member that a handoff leads to; None when its assistant was deleted meanwhile."""
+        try:
+            return await self._turn.agent.load(destination.member)
+        except NotFound:
+            return None
+
+    def add(self, messages: Sequence[Message], found: Mapping[str, Any],
+            handed: tuple[Destination, Member] | None = None) -> None:
+        """Go on after a round: with what was said in it, what tools have found, and the member it was handed to."""
+        if handed is not None:
+            destination, self.member = handed
+            self._from = destination.context_from(self._visible()) or self._from
+        self._found = kept_together({**self._found, **found})
+        self._messages += messages
+
+    def _visible(self) -> list[Message]:
+        """What the active member is given of what was said; all of it when its first message is gone."""
+        first = next((at for at, message in enumerate(self._messages) if message.id == self._from), 0) if self._from else 0
+        return self._messages[first:]
+
+    def _offers(self) -> dict[str, Offer]:
+        """Tools by name. Of two of one name the assistant's own stands: a request cannot replace it."""
+        several = self._turn.options.n > 1  # rounds of several answers at once would be several conversations
+        offers: dict[str, Offer] = {}
+        for tool in self.member.tools:
+            if function := function_of(tool):
+                offers.setdefault(function["function"]["name"],
+                                  Offer(function, tool if is_run_here(tool) and not several else None))
+        for destination in () if several else self.member.destinations:
+            offers.setdefault(destination.tool, Offer(destination.function, destination))
+        for tool in self._turn.options.tools:
+            offers.setdefault(tool["function"]["name"], Offer(tool))
+        if self._allowed is None:
+            return offers
+        return {name: offer for name, offer in offers.items() if name in self._allowed["names"]}
+
+    @property
+    def _allowed(self) -> dict[str, Any] | None:
+        """The choice that allows some tools only."""
+        asked = self._turn.options.tool_choice
+        return asked if isinstance(asked, dict) and asked["type"] == "allowed_tools" else None
+
+    def _tool_choice(self, number: int, *, last: bool) -> Any:
+        """A tool that had to be called has been called, when there is another round."""
+        asked = self._allowed["mode"] if self._allowed else self._turn.options.tool_choice
+        if last:
+            return "none" if self.offers else None
+        return asked if number == 0 or asked == "none" else None
+
+    def _request(self, prompts: Sequence[Message], tool_choice: Any) -> ModelRequest:
+        turn, settings, options = self._turn, self.member.settings, self._turn.options
+        return ModelRequest(
+            provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
+            messages=sound([*prompts, *turn.instructions, *self._visible()]),
+            temperature=settings.temperature if options.temperature is None else options.temperature,
+            max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
+            tools=[offer.function for offer in self.offers.values()], thinking=settings.thinking,
+            top_p=options.top_p, stop=options.stop, seed=options.seed, n=options.n,
+            frequency_penalty=options.frequency_penalty, presence_penalty=options.presence_penalty,
+            tool_choice=tool_choice, parallel_tool_calls=options.parallel_tool_calls,
+            response_format=options.response_format, reasoning_effort=options.reasoning_effort,
+            timeout_seconds=self._timeout_seconds)

@@ -1,0 +1,25 @@
+"""What an exchange costs, by the operator's price table. Models that are not in the table cost 0, and say 0."""
+
+from collections.abc import Mapping
+
+from generated.parley.v1.chat_pb2 import Cost
+from server.backends.backend import Usage
+from server.core.config import Price
+
+_PER = 1_000_000
+_FREE = Price(input=0, output=0)
+
+
+def costs_of(prices: Mapping[str, Price], spent: Mapping[tuple[str, str], Usage]) -> list[Cost]:
+    """The parts of a cost in USD, of each provider and model that ran; a chat's cost is exactly their sum."""
+    return [*(_cost_of(prices, *ran, usage) for ran, usage in spent.items()), Cost(type="chat", cost=0)]
+
+
+def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage) -> Cost:
+    price = prices.get(f"{provider}/{model}") or prices.get(model) or _FREE
+    part = Cost(type="model", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+                cost=(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / _PER,
+                estimated=usage.estimated or None)
+    part.model.fields["provider"].string_value = provider
+    part.model.fields["model"].string_value = model
+    return part

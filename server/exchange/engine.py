@@ -1,0 +1,272 @@
+"""One exchange: context → model and tools → events → commit.
+
+Every door runs its exchanges here, streamed ones through `streams.py`. Knows no door's wire form, no SQL and no provider's
+protocol.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from typing import Any
+
+from generated.parley.v1.chat_pb2 import Chat, ChatError
+from generated.parley.v1.message_pb2 import Message
+from server.agents.knowledge import KnowledgeBases
+from server.backends.backend import ModelEvent, ModelRequest, Usage
+from server.content.budget import MOST_OUTPUT_BYTES
+from server.content.compaction import summary_of, summary_request
+from server.content.fitting import fit, present
+from server.content.messages import text_of
+from server.core.clock import Clock, timestamp
+from server.core.config import Price
+from server.core.errors import ServiceError, UpstreamError, UpstreamIncomplete
+from server.core.ids import new_id
+from server.core.outbound.client import Outgoing
+from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
+from server.exchange.context import Context
+from server.exchange.costs import costs_of
+from server.exchange.instructing import check_turn
+from server.exchange.outgoing import Transports, forwarded
+from server.exchange.recorded import on_record, recorded
+from server.exchange.recovery import Recovery
+from server.exchange.room import Room
+from server.exchange.run import Outcome, RoundOver, Run, Turn
+from server.exchange.session_queue import SessionTurns
+from server.exchange.tool_loop import MOST_ROUNDS, Rounds
+from server.storage.chats import Exchange
+from server.storage.store import Store
+
+STALLED = ChatError(code="client_stalled", message="The caller read nothing of the answer for too long.")
+GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
+CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
+_CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
+_FULL = ChatError(code=MOST_OUTPUT_REACHED,
+                  message=f"The answer reached the {MOST_OUTPUT_BYTES} bytes that the output of one exchange may have.")
+_FILTERED = ChatError(code="content_filter", message="The model provider withheld the rest of the answer.")
+_ROUNDS = ChatError(code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them.")
+
+Tell = Callable[[dict[str, Any]], Awaitable[None]]
+"""Returns when there is room for more."""
+_EVENTS_IN_A_ROW = 64
+"""A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the server."""
+
+
+class Engine:
+    def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
+                 model_timeout_seconds: float, transports: Transports | None = None,
+                 knowledge: KnowledgeBases | None = None, session_turns: SessionTurns | None = None,
+                 recovery: Recovery | None = None, room: Room | None = None) -> None:
+        self._store = store
+        self._rounds = rounds
+        self._prices = prices
+        self._clock = clock
+        self._model_timeout_seconds = model_timeout_seconds
+        self._knowledge = knowledge or KnowledgeBases()
+        self._transports = transports or Transports(None)
+        self._session_turns = session_turns or SessionTurns(store.peers)
+        self._recovery = recovery or Recovery(store.chats, store.peers)
+        self._room = room or Room()
+
+    async def run(self, turn: Turn) -> Outcome:
+        """Run an exchange to its end.
+
+        Raises UpstreamError when the model failed before its first token, and SessionBusy when earlier exchanges of the
+        session took too long; then nothing is on record. When the caller goes away the model call is cancelled and what was
+        generated is kept. What this call has put on record before, under its Idempotency-Key, is not run again.
+        """
+        if on_record():
+            return (await recorded(self._store.chats, turn.caller.scope)).outcome
+        run = await self.begin(turn)
+        async with run.held:
+            await self.drive(run, None, None)
+        return run.outcome
+
+    async def begin(self, turn: Turn) -> Run:
+        """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes `held`."""
+        async with AsyncExitStack() as held:
+            if turn.begins is not None:
+                turn = await self._held(turn, turn.begins, held)
+            if turn.session is not None:
+                turn = await self._held(turn, turn.session.session.id, held)
+            return await self._load(turn, held)
+
+    async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
+        """The turn as it is when it has waited."""
+        await held.enter_async_context(self._session_turns.held(f"{turn.caller.org_id}:{name}"))
+        if turn.session is not None:
+            await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
+        return await turn.renew(turn) if turn.renew else turn
+
+    async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:
+        size = await self._size(turn)
+        if turn.summarises:
+            self._room.check_summary(size)
+        else:
+            self._room.check(turn.caller, size, turn.said)
+        history = await self._history(turn)
+        await check_turn(turn, history)
+        if turn.summarises:
+            turn = replace(turn, said=[summary_request([*history, *turn.said])])
+            history = []
+        chat = self._new_chat(turn)
+        said = self._stamped(turn, history)
+        outgoing = Outgoing()
+        known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said], outgoing)
+        if known.report is not None:
+            chat.knowledge.CopyFrom(known.report)
+        context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds,
+                          outgoing)
+        await context.prepare(0, last=False)
+        return Run(turn, chat, history, said, context, held.pop_all())
+
+    async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
+                    gone: Callable[[], ChatError] = lambda: GONE) -> None:
+        """Run the model and put the exchange on disk.
+
+        `seal` is called just before that; `gone` says why the task was cancelled, when it is.
+        """
+        answers, outcome = run.answers, run.outcome
+        run.streamed = tell is not None
+        error: ChatError | None = None
+        number = 0
+        try:
+            async with aclosing(self._events(run)) as events:
+                async for event in events:
+                    if isinstance(event, RoundOver):
+                        self._stamp_now(run, event.messages)
+                    told = run.take(event)
+                    if told and tell:
+                        await tell(told)
+                    if run.is_full:
+                        answers.cut(MOST_OUTPUT_REACHED)
+                        break
+                    number += 1
+                    if not number % _EVENTS_IN_A_ROW:
+                        await asyncio.sleep(0)
+            if answers.unfinished:
+                raise UpstreamIncomplete("the model provider's answer ended before it was complete")
+            outcome.chat.status, error = answers.status_and_reason(
+                {"length": _CUT, "content_filter": _FILTERED, MOST_ROUNDS_REACHED: _ROUNDS,
+                 MOST_OUTPUT_REACHED: _FULL})
+        except ServiceError as failure:
+            if not answers.begun:
+                raise
+            outcome.error, outcome.chat.status = failure, "incomplete"
+            code = failure.error_code if isinstance(failure, UpstreamError) else failure.reason.lower()
+            error = ChatError(code=code, message=failure.message)
+        except asyncio.CancelledError:
+            # What answers a row of the outbox is run again instead: nobody would get the half of it.
+            if (answers.begun or run.begun) and not run.turn.settles:
+                error = gone()
+                outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
+                if seal:
+                    seal()
+                await self.commit(run, error)
+            raise
+        if seal:
+            seal()
+        await self.commit(run, error)
+
+    def _events(self, run: Run) -> AsyncIterator[ModelEvent | RoundOver]:
+        """What the model sends; where no model is wanted, the input."""
+        return forwarded(run.said) if run.forwards else self._rounds.generate(run.context, run.outcome.message_id)
+
+    async def _size(self, turn: Turn) -> int:
+        """How much the context counts for; it is read only when that is not too much."""
+        if turn.session is not None:
+            return await self._store.sessions.size(turn.session)
+        if turn.previous is not None:
+            return await self._store.chats.size(turn.previous)
+        return 0
+
+    async def _history(self, turn: Turn) -> list[Message]:
+        if turn.session is not None:
+            return await self._store.sessions.history(turn.session)
+        if turn.previous is not None:
+            return await self._store.chats.history(turn.previous)
+        return []
+
+    def _new_chat(self, turn: Turn) -> Chat:
+        now = timestamp(self._clock())
+        chat = Chat(id=new_id(), org_id=turn.caller.org_id, created_at=now, updated_at=now, status="in_progress",
+                    input=turn.input, name=turn.name, stream=bool(turn.stream))
+        turn.agent.describe(chat)
+        if joined := turn.session or turn.new_session:
+            chat.session_id = joined.session.id
+        if turn.previous is not None:
+            chat.previous_chat_id = turn.previous.id
+        return chat
+
+    def _stamped(self, turn: Turn, history: Sequence[Message]) -> list[Message]:
+        """The messages of the input, with ids and times."""
+        now = self._clock()
+        began = history[0].time if history and history[0].HasField("time") else now
+        return [_stamp(message, now, began) for message in turn.said]
+
+    async def commit(self, run: Run, error: ChatError | None) -> None:
+        """Put the exchange on disk and complete the chat that is told."""
+        outcome, now = run.outcome, self._clock()
+        answered, alternatives = run.answers.messages(), run.answers.alternatives()
+        self._stamp_now(run, [*answered, *alternatives])
+        outcome.finish_reasons = run.answers.finish_reasons()
+        outcome.calls_before_text = run.answers.calls_before_text
+        if outcome.usage == Usage(0, 0) and not run.forwards:
+            outcome.usage = _estimate(run.request, [*answered, *alternatives])
+            run.spent = {(run.request.provider, run.request.model): outcome.usage}
+        chat = outcome.chat
+        chat.updated_at.CopyFrom(timestamp(now))
+        chat.costs.extend(costs_of(self._prices, run.spent))
+        chat.cost = sum(part.cost for part in chat.costs)
+        if error is not None:
+            chat.error.CopyFrom(error)
+        if run.turn.summarises:
+            answered = [summary_of(answered[-1], "user" if run.turn.caller.is_publishable else "system")]
+        if run.turn.carriage:
+            run.deliveries = self._transports.carry(chat, run.turn.carriage, answered)
+        if run.turn.keeps:
+            await self._store.chats.record(self.stored(run, answered, alternatives))
+        chat.output.extend(present(message) for message in (*answered, *alternatives))
+        fit(chat)
+
+    def stored(self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()) -> Exchange:
+        """The exchange as it is put on disk; without an answer, as it is put there when it begins."""
+        turn, outcome = run.turn, run.outcome
+        chat = Chat()
+        chat.CopyFrom(outcome.chat)
+        del chat.messages[:]
+        over = bool(answered)
+        pieces = run.answers.pieces if run.streamed or outcome.calls_before_text else []
+        return Exchange(
+            chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered),
+            alternatives=list(alternatives), previous=None if turn.summarises else turn.previous,
+            new_session=turn.new_session, begun=run.begun, private=turn.agent.private,
+            provider=run.request.provider, model=run.request.model,
+            prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
+            deliveries=run.deliveries, settles=turn.settles,
+            record=outcome.record(turn, [] if over else run.said, pieces if over else [],
+                                  run.context.state))
+
+    def _stamp_now(self, run: Run, messages: Sequence[Message]) -> None:
+        """Give ids and times to what was answered and has none yet."""
+        now, said = self._clock(), run.said
+        began = said[0].time - said[0].seconds_from_start * 1000 if said else now
+        for message in messages:
+            if not message.HasField("time"):
+                _stamp(message, now, began)
+
+
+def _stamp(message: Message, now: float, began: float) -> Message:
+    message.id = message.id or new_id()
+    message.time = now
+    message.seconds_from_start = (now - began) / 1000
+    return message
+
+
+def _estimate(request: ModelRequest, answered: Sequence[Message]) -> Usage:
+    """Tokens when the provider told none: about four characters each."""
+    read = sum(len(text_of(message)) for message in request.messages)
+    written = sum(len(text_of(message)) for message in answered)
+    return Usage(-(-read // 4), -(-written // 4), estimated=True)
+
+

@@ -1,0 +1,53 @@
+"""Messages that persons send: each becomes an exchange in the session of their number, answered by the same way.
+
+A sink of the outbox, so that a message is answered in its turn, again when the model failed, and exactly once: its row is
+gone in the commit of the exchange. Does not check who sent a message (`services/transports.py` does).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+
+from server.core.errors import Aborted, NotFound, ServiceError, SessionBusy
+from server.delivery.loop import NotDelivered
+from server.exchange.engine import Engine
+from server.exchange.resolve import Turns
+from server.storage.outbox import Delivery, Waiting
+
+KIND = "twilio.inbound"
+
+
+class Received(NamedTuple):
+    """A message from a person."""
+
+    phone_number_ids: Sequence[str]
+    """The ids of the number that it was sent to."""
+    number: str
+    text: str
+
+    def delivery(self, org_id: str) -> Delivery:
+        return Delivery(org_id=org_id, kind=KIND, lane=f"{KIND}:{org_id}:{self.number}", body=orjson.dumps([*self]))
+
+
+class Inbound:
+    """The sink."""
+
+    def __init__(self, engine: Engine, turns: Turns) -> None:
+        self._engine = engine
+        self._turns = turns
+
+    async def send(self, waiting: Waiting) -> None:
+        received = Received(*orjson.loads(waiting.body))
+        try:
+            turn = await self._turns.of_message(waiting.org_id, *received, settles=waiting.id)
+            await self._engine.run(turn)
+        except SessionBusy as error:
+            raise NotDelivered(error.reason.lower(), again=True) from None
+        except Aborted:
+            return  # answered before
+        except NotFound:
+            raise NotDelivered("its session was deleted", again=False) from None
+        except ServiceError as error:
+            raise NotDelivered(error.reason.lower(), again=error.http_status >= 429,
+                               wait_seconds=error.retry_after) from None

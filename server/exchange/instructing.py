@@ -1,0 +1,65 @@
+"""What instructs the model: whose key may send it, and to which assistant. One rule for every door and every exchange.
+
+Whoever opens a page can read its publishable key, and would have a free model with it. So such a key instructs an assistant
+only when all who may answer allow it (`chatSystemInstructionMode`). An org's own keys may, but where a door says otherwise.
+"""
+
+from collections.abc import Sequence
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from generated.parley.v1.message_pb2 import Message
+from server.agents.agents import Agent
+from server.content.inputs import COMPACTIONS, INSTRUCTING
+from server.core.errors import PermissionDenied
+from server.exchange.run import Turn
+from server.storage.keys import Caller
+
+_REFUSED = ("cannot be sent with a publishable key, which whoever opens a page can read: it instructs the model. Use an api "
+            "or a secret key, or set chatSystemInstructionMode to \"allow\" on the assistant")
+
+
+async def check_turn(turn: Turn, history: Sequence[Message]) -> None:
+    """Raises PermissionDenied naming what the key may not instruct this assistant with, be it said now or before."""
+    if turn.caller.is_publishable and (refusal := _refusal(turn, history)) and not await turn.agent.takes_instructions():
+        raise refusal
+
+
+async def check_said(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
+    """The same of messages that are put into a session without an exchange."""
+    if caller.is_publishable and _instructs(messages) and not await agent.takes_instructions():
+        raise PermissionDenied.of(field, _REFUSED)
+
+
+def _refusal(turn: Turn, history: Sequence[Message]) -> PermissionDenied | None:
+    """What is said to a key that may not instruct; None when nothing here instructs."""
+    if turn.instructions:
+        return PermissionDenied.of("instructions", _REFUSED)
+    if turn.options.tools:
+        return PermissionDenied.of("tools", _REFUSED)
+    if (turn.options.response_format or {}).get("type") == "json_schema":
+        return PermissionDenied.of("response_format" if turn.request is None else "text.format", _REFUSED)
+    if _instructs(turn.said):
+        return PermissionDenied.of(_place_in(turn.input, turn.input_field), _REFUSED)
+    if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
+        return PermissionDenied("the conversation has system or developer messages, which this assistant takes from an api "
+                                "or a secret key only; begin a new one")
+    return None
+
+
+def _instructs(messages: Sequence[Message]) -> bool:
+    return any(message.role in INSTRUCTING for message in messages)
+
+
+def _place_in(said: Value, field: str) -> str:
+    """The first of the items that instructs, by its place."""
+    for index, item in enumerate(said.list_value.values):
+        if _text(item.struct_value, "type") in COMPACTIONS:
+            return f"{field}[{index}]"
+        if _text(item.struct_value, "role") in INSTRUCTING:
+            return f"{field}[{index}].role"
+    return field
+
+
+def _text(item: Struct, name: str) -> str:
+    return item.fields[name].string_value if name in item.fields else ""

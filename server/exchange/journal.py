@@ -1,0 +1,263 @@
+"""The events of one stream between the model and its readers: what is not on disk yet, and what was told last.
+
+Bounded: a model waits while too much of its answer is unread. Runs nothing and reads no store.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import contextmanager
+
+from generated.parley.v1.chat_pb2 import ChatEvent
+from server.content.walk import readable
+from server.core.errors import RateLimited
+
+MOST_OF_STREAM = 64 * 1024
+MOST_OF_KEY = 16 * 1024 * 1024
+"""Bytes that may be unread before the model waits: of one stream, and of all streams of a key in this process."""
+EVENTS_A_TURN = 4
+BATCH = 64
+"""Events that are given to a reader at once: so many take about a millisecond of everybody's time."""
+
+
+class Readers:
+    """How many calls read each chat, beside whoever began it."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._of_chat: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def one_more(self, *chat: Hashable) -> Iterator[None]:
+        """While this is entered there is one more of a chat. Raises RateLimited when it has too many.
+
+        It is named by the scope in which it was asked for and its id, which may be nobody's: so what is too much costs
+        nothing, and tells nothing about others' chats.
+        """
+        if self._of_chat[chat] >= self._most:
+            raise RateLimited(f"{self._most} calls read the events of this chat, which is as many as may; let one of them "
+                              "end", reason="TOO_MANY_READERS", retry_after=1)
+        self._of_chat[chat] += 1
+        try:
+            yield
+        finally:
+            self._of_chat[chat] -= 1
+            if not self._of_chat[chat]:
+                del self._of_chat[chat]
+
+
+class Share:
+    """How much of each turn of the event loop those have together who read what others began.
+
+    grpc.aio takes one new call a turn: were there a write for each of a hundred readers in every one, callers would wait for
+    seconds. First come, first served.
+    """
+
+    def __init__(self, most: int = EVENTS_A_TURN) -> None:
+        self._most = self._left = most
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._is_due = False
+
+    async def take(self, events: int = 1) -> None:
+        """Wait until these may be rendered and written; many are made up for by waiting longer afterwards."""
+        if self._left > 0 and not self._waiting:
+            self._left -= events
+            self._renew_next()
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((mine, events))
+        self._renew_next()
+        await mine
+
+    def _renew_next(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._renew)
+
+    def _renew(self) -> None:
+        self._is_due = False
+        self._left = min(self._most, self._left + self._most)
+        while self._waiting and self._left > 0:
+            waiting, events = self._waiting.popleft()
+            if not waiting.done():  # it has left
+                waiting.set_result(None)
+                self._left -= events
+        if self._waiting or self._left < self._most:
+            self._renew_next()
+
+
+class Told:
+    """An event, and its bytes once somebody wants them: made once for all who read it."""
+
+    __slots__ = ("_data", "event", "size")
+
+    def __init__(self, event: ChatEvent) -> None:
+        self.event = event
+        self.size = event.ByteSize()
+        self._data: bytes | None = None
+
+    @property
+    def data(self) -> bytes:
+        if self._data is None:
+            self._data = readable(self.event)
+        return self._data
+
+
+class Unread:
+    """How many bytes are unread of all streams of each key."""
+
+    def __init__(self) -> None:
+        self._of_key: Counter[str] = Counter()
+
+    def change(self, key_id: str, by: int) -> None:
+        self._of_key[key_id] += by
+        if not self._of_key[key_id]:
+            del self._of_key[key_id]
+
+    def of(self, key_id: str) -> int:
+        return self._of_key[key_id]
+
+
+class Backlog:
+    """The events of one stream. Their sequence numbers are their places.
+
+    While it is `paced` whoever began the exchange reads it, and what that reader has not taken is unread. Otherwise only
+    what is not on disk is.
+    """
+
+    def __init__(self, unread: Unread, key_id: str, *, paced: bool) -> None:
+        self._first = 0
+        """The place of the oldest event that is still held; those before it are on disk."""
+        self._told: list[Told] = []
+        self._told_bytes = self._taken = 0
+        self._waiting: list[Told] = []
+        self._untold_bytes = self._unread_bytes = 0
+        self._all_unread = unread
+        self._key_id = key_id
+        self._paced = paced
+        self._less = asyncio.Event()
+        self._over = False
+        self._news: set[asyncio.Event] = set()
+
+    @property
+    def _end(self) -> int:
+        """The place behind the last event that was told."""
+        return self._first + len(self._told)
+
+    @property
+    def last(self) -> ChatEvent:
+        return self._told[-1].event
+
+    def add(self, event: ChatEvent) -> None:
+        """Note what has happened and is not on disk."""
+        told = Told(event)
+        self._waiting.append(told)
+        self._untold_bytes += told.size
+        self._change(told.size)
+
+    def waiting(self) -> list[Told]:
+        """Hand over what is to be put on disk."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def tell(self, batch: list[Told], *, ends: bool = False) -> None:
+        """Give it to the readers. At the end nothing is let go of: what came last may not be on disk by itself."""
+        size = sum(told.size for told in batch)
+        settled = self._untold_bytes if ends else size  # what could not be kept by the end is never told
+        self._told += batch
+        self._told_bytes += size
+        self._untold_bytes -= settled
+        self._change(size - settled if self._paced else -settled)
+        self._over = ends
+        if not ends:
+            self._let_go()
+        for news in self._news:
+            news.set()
+
+    async def until_told(self) -> bool:
+        """Wait for the first event; False when all is over without one."""
+        with self._listening() as news:
+            while not self._end and not self._over:
+                await news.wait()
+                news.clear()
+        return bool(self._end)
+
+    async def read(self, kept_from: Callable[[int], AsyncIterator[list[ChatEvent]]]) -> AsyncIterator[list[ChatEvent]]:
+        """All that was told, then what is told, until it is over. `kept_from` reads what is not held any more."""
+        place = 0
+        with self._listening() as news:
+            while True:
+                over = self._over
+                if place < self._first:
+                    async for batch in kept_from(place):
+                        place = batch[-1].sequence + 1  # there may be none in between: of what was deleted the end is left
+                        yield batch
+                elif batch := [told.event for told in self._told[place - self._first:place - self._first + BATCH]]:
+                    place += len(batch)
+                    yield batch
+                elif over:
+                    return
+                else:
+                    await news.wait()
+                    news.clear()
+
+    @contextmanager
+    def _listening(self) -> Iterator[asyncio.Event]:
+        news = asyncio.Event()
+        self._news.add(news)
+        try:
+            yield news
+        finally:
+            self._news.discard(news)
+
+    def data_of(self, event: ChatEvent) -> bytes:
+        """An event serialized; once for all its readers, while it is held."""
+        at = event.sequence - self._first
+        if 0 <= at < len(self._told) and self._told[at].event is event:
+            return self._told[at].data
+        return readable(event)
+
+    def taken(self, number: int) -> None:
+        """Whoever began the exchange has read so many more."""
+        if self._paced:
+            at = self._taken - self._first
+            self._taken += number
+            self._change(-sum(told.size for told in self._told[at:at + number]))
+
+    def unpace(self) -> None:
+        """Nobody is waited for any more."""
+        if self._paced:
+            self._paced = False
+            self._change(self._untold_bytes - self._unread_bytes)
+
+    async def until_room(self, patience_seconds: float) -> bool:
+        """Wait while too much is unread; False when the reader has taken nothing for so long."""
+        while not self._has_room():
+            self._less.clear()
+            try:
+                async with asyncio.timeout(patience_seconds):
+                    await self._less.wait()
+            except TimeoutError:
+                if self._unread_bytes > self._untold_bytes:  # else it is the disk that is slow
+                    return False
+        return True
+
+    def _has_room(self) -> bool:
+        if self._all_unread.of(self._key_id) > MOST_OF_KEY:
+            return not self._unread_bytes  # one event at a time still goes through
+        return self._unread_bytes <= MOST_OF_STREAM
+
+    def _let_go(self) -> None:
+        """Hold no more than a reader who keeps up may need; one who falls behind reads from disk."""
+        number, most = 0, self._taken - self._first if self._paced else len(self._told)
+        while self._told_bytes > MOST_OF_STREAM and number < most:
+            self._told_bytes -= self._told[number].size
+            number += 1
+        del self._told[:number]
+        self._first += number
+
+    def _change(self, by: int) -> None:
+        self._unread_bytes += by
+        self._all_unread.change(self._key_id, by)
+        if by < 0:
+            self._less.set()

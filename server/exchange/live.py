@@ -1,0 +1,320 @@
+"""One exchange in a task of its own: its events told once they are on disk, to any number of readers.
+
+Runs it through the engine; knows no door's wire form and no SQL.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+
+from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.core.errors import Internal, NotFound, ServiceError, Unauthenticated
+from server.exchange import replay
+from server.exchange.engine import CANCELLED, GONE, STALLED, Engine
+from server.exchange.journal import Backlog, Told
+from server.exchange.reading import KeyTold
+from server.exchange.remote import LOOKS_AGAIN_AFTER, call_for, cancellation_of, deletion_of, lock_of, news_of
+from server.exchange.replay import DELETED, KEY_ENDED
+from server.exchange.run import Outcome, Run, Turn
+from server.storage.chats import Chats
+from server.storage.peers import Peers
+
+log = structlog.get_logger()
+
+_FAILURES = {
+    DELETED.code: partial(NotFound, reason="CHAT_DELETED"),
+    KEY_ENDED.code: partial(Unauthenticated, reason="KEY_ENDED"),
+}
+"""The errors of what ends early and has failed by that."""
+_BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
+
+
+class Stream:
+    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as stream`.
+
+    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it; so
+    does reading nothing while the model waits to say more.
+    """
+
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "Stream"], turn: Turn,
+                 counted: AbstractContextManager[None], key_told: KeyTold, backlog: Backlog, unread_seconds: float, *,
+                 background: bool) -> None:
+        self._counted = counted
+        self._key_told = key_told
+        self._engine = engine
+        self._chats = chats
+        self._peers = peers
+        self._live = live
+        self._turn = turn
+        self._background = background
+        self._backlog = backlog
+        self._unread_seconds = unread_seconds
+        self._number = 0
+        self._common: dict[str, Any] = {}
+        self._sealed = False
+        """Whether the commit of the whole exchange is on its way: it keeps what waits."""
+        self._cancelled = False
+        self._kept = False
+        """Whether anything of it is on disk; until then a failure is raised, not told."""
+        self._over = False
+        self._why = GONE
+        self._attached = 1
+        """How many read it; told by the readers, as a generator that is left would be noticed too late."""
+        self._read_elsewhere_until = 0.0
+        self._happened = asyncio.Event()
+        self._failure: ServiceError | None = None
+        self._run: Run | None = None
+        self.running: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._heeding: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Stream":
+        """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
+        with ExitStack() as counting:
+            counting.enter_context(self._counted)
+            self._run = await self._engine.begin(self._turn)
+            async with self._run.held as held:
+                await self._peers.try_lock(lock_of(self.chat_id))
+                held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
+                self._run.held = held.pop_all()
+            counting.enter_context(self._key_told(self._turn.caller, lambda: self._end_early(KEY_ENDED)))
+            over = counting.pop_all()
+        self._live[self._key] = self
+        if self._background:
+            self._start()
+        self._keeping = asyncio.create_task(self._keep())
+        self._heeding = asyncio.create_task(self._heed())
+        self.running = asyncio.create_task(self._drive())
+        self.running.add_done_callback(lambda _: over.close())
+        try:
+            if not await self._backlog.until_told():
+                raise self._failure or Internal()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._backlog.unpace()
+        await self._left()
+
+    async def _left(self) -> None:
+        self._attached -= 1
+        if not self._background and not self._attached:
+            await self.cancel(GONE)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """While this is entered the exchange goes on, even when whoever began it leaves."""
+        self._attached += 1
+        try:
+            yield
+        finally:
+            await self._left()
+
+    @property
+    def chat_id(self) -> str:
+        return self._run.outcome.chat.id
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self._turn.caller.org_id, self.chat_id
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the exchange came to; whole only after the last batch."""
+        return self._run.outcome
+
+    @property
+    def error(self) -> ServiceError | None:
+        """Why the last event is `failed`; only after the last batch."""
+        return self._failure
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        """What was asked for in the Responses form."""
+        return self._turn.request or CreateResponseRequest()
+
+    async def cancel(self, why: ChatError) -> None:
+        """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
+        if self.running is None or self._over:
+            return
+        self._end_early(why)
+        await asyncio.wait([self.running])
+
+    def _end_early(self, why: ChatError) -> None:
+        if self.running is None or self._over or self._sealed or self._cancelled:
+            return
+        self._why = why
+        if failure := _FAILURES.get(why.code):
+            self._failure = failure(why.message)
+        self._stop()
+
+    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """All that happened so far, then what happened since the last batch: one event, or what queued up meanwhile.
+
+        The last batch ends in a terminal event, whatever happened; never raises.
+        """
+        async for batch in self.watched():
+            yield batch
+            self._backlog.taken(len(batch))
+
+    def watched(self) -> AsyncIterator[list[ChatEvent]]:
+        """The same, for readers that nobody waits for: who falls behind reads on from disk."""
+        return self._backlog.read(self._kept_from)
+
+    def serialized(self, event: ChatEvent) -> bytes:
+        return self._backlog.data_of(event)
+
+    async def _kept_from(self, place: int) -> AsyncIterator[list[ChatEvent]]:
+        """What was told from this place on and is not held any more: some of it, or when it is over all up to the end."""
+        outcome = self.outcome
+        if place == 0:
+            yield [replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
+        elif events := await self._chats.events(self._turn.caller.org_id, self.chat_id, place):
+            for batch in replay.batched(replay.complete(event, self._common) for event in events):
+                yield batch
+        else:
+            await asyncio.wait([self.running])
+            for batch in replay.rest(outcome.chat, self._run.answers.pieces, place, self._backlog.last):
+                yield batch
+
+    async def _drive(self) -> None:
+        """The exchange from its first token to its terminal event."""
+        try:
+            async with self._run.held:
+                await self._until_kept()
+        finally:
+            self._heeding.cancel()
+            self._end()
+
+    async def _until_kept(self) -> None:
+        try:
+            await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
+            self._kept = True
+        except asyncio.CancelledError:
+            # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a bug.
+            self._kept = self._kept or self._sealed
+            if not self._cancelled:
+                await self._break(None)
+        except ServiceError as failure:
+            if self._cancelled and self._why is not DELETED:
+                log.error("what was left of an exchange could not be kept", exc_info=failure)
+            self._failure = self._failure or failure
+        except Exception as failure:  # a task of its own: nobody else would hear of it
+            await self._break(failure)
+        self._seal()
+        self._happened.set()
+        await asyncio.wait([self._keeping])
+
+    async def _break(self, failure: Exception | None) -> None:
+        """Something here is wrong: log it, and keep what there is as failed."""
+        log.error("exchange broke", exc_info=failure)
+        self._failure = Internal()
+        if self._number and not self._sealed:
+            self._seal()
+            self._run.outcome.chat.status = "failed"
+            try:
+                await self._engine.commit(self._run, _BROKEN)
+                self._kept = True
+            except ServiceError as worse:
+                log.error("what was left of an exchange could not be kept", exc_info=worse)
+
+    def _end(self) -> None:
+        """Tell what is left, then how it ended."""
+        outcome = self._run.outcome
+        self._failure = self._failure or outcome.error
+        self._live.pop(self._key, None)
+        if self._kept and not self._number:
+            self._start()
+        if self._kept:
+            if self._failure and not outcome.chat.HasField("error"):
+                outcome.chat.status = "failed"
+                outcome.chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
+            elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
+                outcome.chat.status = "incomplete"
+                outcome.chat.error.CopyFrom(self._why)
+            self._add(**{"failed" if self._failure else "completed": outcome.chat})
+        self._over = True
+        self._tell(self._backlog.waiting() if self._kept else [])
+
+    async def _take(self, members: dict[str, Any]) -> None:
+        """Note what happened, and wait while too much is unread."""
+        if not self._number:
+            self._start()
+        self._add(**members)
+        if not await self._backlog.until_room(self._unread_seconds):
+            self._end_early(STALLED)
+
+    def _start(self) -> None:
+        outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
+        self._backlog.add(replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id))
+        self._number = 1
+        self._happened.set()
+
+    def _add(self, **members: Any) -> None:
+        self._backlog.add(ChatEvent(**self._common, sequence=self._number, **members))
+        self._number += 1
+        self._happened.set()
+
+    def _seal(self) -> None:
+        self._sealed = True
+
+    async def _keep(self) -> None:
+        """Put events on disk as they happen, then tell them; the first ones together with the beginning of the chat.
+
+        Writes are queued in order and without a pause after the look at `_sealed`, so none comes after the last commit.
+        """
+        while True:
+            await self._happened.wait()
+            self._happened.clear()
+            if self._sealed:
+                return
+            batch = self._backlog.waiting()
+            beginning = None if self._run.begun else self._engine.stored(self._run)
+            self._run.begun = True
+            state = self._run.context.state
+            states = [self._run.answers.round_state(told.event.round.messages[0].id)
+                      for told in batch if told.event.HasField("round")]
+            try:
+                if self._turn.keeps:
+                    await self._chats.keep_events(self._turn.caller.org_id, self.chat_id, [told.event for told in batch],
+                                                  beginning, state, states)
+            except ServiceError as failure:
+                if self._kept and isinstance(failure, NotFound):
+                    self._end_early(DELETED)
+                else:
+                    self._failure = failure
+                    if not self._sealed:
+                        self._stop()
+                return
+            self._kept = True
+            self._tell(batch)
+
+    async def _heed(self) -> None:
+        """Notice that other servers' callers read this, or want it cancelled."""
+        with self._peers.listen(call_for(self.chat_id)) as called:
+            while True:
+                await called.wait()
+                called.clear()
+                self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
+                for wanted, why in ((deletion_of(self.chat_id), DELETED), (cancellation_of(self.chat_id), CANCELLED)):
+                    if await self._peers.try_lock(wanted):
+                        await self._peers.unlock(wanted)
+                    else:
+                        await self.cancel(why)
+
+    def _stop(self) -> None:
+        self._cancelled = True
+        self.running.cancel()
+
+    def _tell(self, batch: list[Told]) -> None:
+        self._backlog.tell(batch, ends=self._over)
+        if time.monotonic() < self._read_elsewhere_until:
+            self._peers.tell(news_of(self.chat_id))

@@ -1,0 +1,69 @@
+"""How the output of an exchange is carried to a person: the messages it becomes, and what its chat says of that.
+
+Makes deliveries for the outbox, to be committed with the exchange. Sends nothing and runs no model.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import orjson
+
+from generated.parley.v1.chat_pb2 import Chat, ChatDelivery, ContentDelta
+from generated.parley.v1.message_pb2 import Message
+from server.backends.backend import Finish, ModelEvent
+from server.content.messages import text_of
+from server.delivery.twilio_account import SMS, TwilioAccount
+from server.exchange.run import Carriage
+from server.storage.outbox import Delivery
+
+MOST_CHARACTERS = 1600
+"""Of one message, as Twilio counts: in UTF-16."""
+
+_QUEUED = "The message is in the outbox and will be sent."
+_RECORDED = "Twilio is not configured for this phoneNumberId: the message is recorded and will not be sent."
+_NO_TEXT = "The answer has no text, so there is nothing to send."
+_INCOMPLETE = "The answer is not complete, so it is not sent."
+
+
+class Transports:
+    def __init__(self, account: TwilioAccount | None) -> None:
+        self._account = account
+
+    def carry(self, chat: Chat, carriage: Carriage, answered: Sequence[Message]) -> list[Delivery]:
+        """The messages that an output becomes; `chat.transport` says how they stand."""
+        text = text_of(answered[0]) if answered else ""
+        may_be_sent = chat.status == "completed" or chat.error.code == "max_output_tokens"
+        if not may_be_sent or not text.strip():
+            status, message, deliveries = "not_sent", _NO_TEXT if may_be_sent else _INCOMPLETE, []
+        else:
+            recorded = not (self._account and self._account.number_of(carriage.phone_number_id, chat.org_id))
+            status, message = ("recorded", _RECORDED) if recorded else ("queued", _QUEUED)
+            deliveries = [_delivery(chat, carriage, part, recorded) for part in parts_of(text)]
+        chat.transport.CopyFrom(ChatDelivery(type=SMS, status=status, message=message))
+        return deliveries
+
+
+async def forwarded(said: Sequence[Message]) -> AsyncIterator[ModelEvent]:
+    """The input as its own output, in place of a model's."""
+    yield ContentDelta(text=forwarded_text(said))
+    yield Finish(0, "stop")
+
+
+def forwarded_text(said: Sequence[Message]) -> str:
+    return "\n".join(text for message in said if (text := text_of(message)))
+
+
+def parts_of(text: str) -> Iterator[str]:
+    """A text in parts that fit into messages, cut at white space where there is some. Joined, they are the text."""
+    most = MOST_CHARACTERS if text.isascii() or max(text) <= "\uffff" else MOST_CHARACTERS // 2
+    begin = 0
+    while len(text) - begin > most:
+        end = max(text.rfind(space, begin + 1, begin + most) for space in " \n") + 1 or begin + most
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
+
+
+def _delivery(chat: Chat, carriage: Carriage, text: str, recorded: bool) -> Delivery:
+    body = {"phoneNumberId": carriage.phone_number_id, "to": carriage.number, "text": text}
+    return Delivery(org_id=chat.org_id, kind=SMS, lane=f"{SMS}:{carriage.phone_number_id}:{carriage.number}",
+                    body=orjson.dumps(body), chat_id=chat.id, recorded=recorded)

@@ -1,0 +1,45 @@
+"""An exchange that an earlier call under the same Idempotency-Key has run, read from the record. Keeps no key."""
+
+from server.content.fitting import presented
+from server.exchange.replay import Replay
+from server.storage.chats import Chats
+from server.storage.idempotency import held, lost
+from server.storage.scope import Scope
+
+_BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "server_stopped", "cancelled", "internal_error"})
+
+
+def on_record() -> bool:
+    """Whether the work of this call was done by an earlier call under its key."""
+    claim = held()
+    return claim is not None and claim.record is not None
+
+
+async def recorded(chats: Chats, scope: Scope) -> Replay:
+    """The exchange that an earlier call under this call's key has run.
+
+    Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole answer. Raises it
+    also when what is on record is no exchange.
+    """
+    record = held().record
+    noun, _, chat_id = record.partition(" ")
+    if noun != "chat":
+        raise lost(record)
+    stored = await chats.find(scope, chat_id)
+    if not stored.is_over or stored.chat.error.code in _BROKEN_OFF:
+        raise lost(record)
+    return Replay(presented(await chats.whole(stored)), stored.record)
+
+
+class Recorded:
+    """`recorded`, read like a Stream: `async with Recorded(chats, scope) as stream`."""
+
+    def __init__(self, chats: Chats, scope: Scope) -> None:
+        self._chats = chats
+        self._scope = scope
+
+    async def __aenter__(self) -> Replay:
+        return await recorded(self._chats, self._scope)
+
+    async def __aexit__(self, *_: object) -> None:
+        pass

@@ -1,0 +1,70 @@
+"""Completes exchanges that nobody runs any more: kept as incomplete, with all that was told of them. Runs none.
+
+Whoever runs an exchange holds its lock until it is over, and a server that is killed loses its locks.
+"""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from generated.parley.v1.chat_pb2 import ChatError
+from server.core.errors import NotFound, ServiceError
+from server.exchange.remote import lock_of
+from server.exchange.replay import broken_off
+from server.storage.chats import Chats
+from server.storage.peers import Peers
+
+log = structlog.get_logger()
+
+STOPPED = ChatError(code="server_stopped", message=(
+    "The server stopped before the answer was complete. What was said is kept: read the chat by its id, or go on from it."))
+_LOOKS_AGAIN_SECONDS = 30.0
+
+
+class Recovery:
+    def __init__(self, chats: Chats, peers: Peers) -> None:
+        self._chats = chats
+        self._peers = peers
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Complete all of them, now and then again: another server may be killed later. Events that are nobody's go."""
+        await self.all()
+        try:
+            if swept := await self._chats.sweep_events():
+                log.info("orphaned_events_swept", batches=swept)
+        except ServiceError as error:
+            log.error("orphaned_events_not_swept", reason=error.reason)
+        self._looking = asyncio.create_task(self._look_again())
+
+    async def close(self) -> None:
+        if self._looking:
+            self._looking.cancel()
+
+    async def all(self) -> None:
+        try:
+            for org_id, chat_id in await self._chats.in_progress():
+                await self.one(org_id, chat_id)
+        except ServiceError as error:  # a disk that takes no writes can still be read
+            log.error("exchanges_not_completed", reason=error.reason)
+
+    async def one(self, org_id: str, chat_id: str) -> None:
+        """Complete a chat in progress, unless somebody runs it."""
+        if await self._peers.try_lock(lock_of(chat_id)):
+            try:
+                if unfinished := await self._chats.unfinished(org_id, chat_id):
+                    with suppress(NotFound):  # deleted meanwhile
+                        await self._chats.record(broken_off(unfinished, STOPPED))
+            finally:
+                await self._peers.unlock(lock_of(chat_id))
+
+    async def last_of(self, org_id: str, session_id: str) -> None:
+        """The same for a session whose turn is held: what is left of its last exchange is to be read by the next."""
+        if chat_id := await self._chats.last_in_progress(org_id, session_id):
+            await self.one(org_id, chat_id)
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOKS_AGAIN_SECONDS)
+            await self.all()

@@ -1,0 +1,95 @@
+"""Items of earlier answers that an input names instead of repeating them (`item_reference`, which the AI SDK sends)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.message_pb2 import Message
+from server.content.budget import MOST_BYTES
+from server.content.items import items_of, message_of_item
+from server.content.json_values import from_python
+from server.content.messages import text_of
+from server.core.errors import InvalidArgument, NotFound, Violation
+from server.core.offload import by_size
+from server.storage.chats import Chats
+from server.storage.scope import Scope
+
+_PASSED_OVER = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
+"""How the ids of items begin that are passed over when they are sent; no answer of this service has one."""
+_UNUSED: dict[str, Any] = {"type": "reasoning"}
+_RUN = "mcp_"
+"""How the ids of calls begin that the server ran, and that are sent together with their results."""
+
+
+async def resolved(chats: Chats, scope: Scope, said: Value) -> Value:
+    """`said`, an input, with the items that it names in the place of their names; itself when it names none.
+
+    Raises InvalidArgument for what is no name, is named twice or is too much together, and NotFound for an item that is
+    not there, or that the key may not see.
+    """
+    size = said.ByteSize()
+    named = await by_size(size, _named, said)
+    if not named:
+        return said
+    wanted: dict[str, bool] = {}
+    for identifier in named.values():
+        if message_id := message_of_item(identifier):
+            wanted[message_id] = wanted.get(message_id, False) or identifier.startswith(_RUN)
+    found = await chats.said_under(scope, wanted, MOST_BYTES)
+    if found is None:
+        raise InvalidArgument.of("input", f"names items that have more than {MOST_BYTES} bytes together: go on from the "
+                                          "last answer with previous_response_id instead, or in a conversation")
+    size += sum(message.ByteSize() for messages in found.values() for message in messages)
+    return await by_size(size, _with_items, said, named, found)
+
+
+def _named(said: Value) -> dict[int, str]:
+    """The ids that items name, by the place of the item. Raises InvalidArgument."""
+    named: dict[int, str] = {}
+    places: dict[str, int] = {}
+    for index, item in enumerate(said.list_value.values):
+        members = item.struct_value.fields
+        if not _is_name(members):
+            continue
+        identifier = members["id"].string_value if "id" in members else ""
+        if not identifier:
+            raise InvalidArgument.of(f"input[{index}].id", "must be the id of an item of an earlier answer")
+        if identifier in places:
+            raise InvalidArgument.of(f"input[{index}].id",
+                                     f"names the same item as input[{places[identifier]}]: send it once")
+        named[index], places[identifier] = identifier, index
+    return named
+
+
+def _is_name(members: Mapping[str, Value]) -> bool:
+    """Whether an item names another: the public schema lets the type be left out."""
+    if "type" in members and not members["type"].HasField("null_value"):
+        return members["type"].string_value == "item_reference"
+    return "id" in members and not any(name in members for name in ("role", "content", "message"))
+
+
+def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, list[Message]]) -> Value:
+    whole = Value()
+    whole.CopyFrom(said)
+    for index, identifier in named.items():
+        messages = found.get(message_of_item(identifier) or "", [])
+        item = _UNUSED if identifier.startswith(_PASSED_OVER) else _item(identifier, messages)
+        if item is None:
+            text = "names no item that is there: send the item itself"
+            raise NotFound(f"input[{index}].id {text}", reason="ITEM_NOT_FOUND",
+                           violations=(Violation(f"input[{index}].id", text),))
+        whole.list_value.values[index].CopyFrom(from_python(item))
+    return whole
+
+
+def _item(identifier: str, messages: list[Message]) -> dict[str, Any] | None:
+    """The item of this id, which is the first of these messages or a part of it; behind it are the results of its tools."""
+    is_run = identifier.startswith(_RUN)
+    known_as = identifier.replace(_RUN, "fc_", 1) if is_run else identifier
+    item = next((one for one in items_of(messages[:1]) if one["id"] == known_as), None)
+    if item is None or not is_run:
+        return item
+    output = next((text_of(one) for one in messages[1:] if one.tool_call_id == item["call_id"]), "")
+    return {"type": "mcp_call", "id": item["call_id"], "name": item["name"], "arguments": item["arguments"],
+            "output": output}

@@ -1,0 +1,248 @@
+"""The events of an exchange: as they are told while it runs, and the same ones again when it is over.
+
+Makes messages; reads no store and runs no model.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import chain, islice
+from sys import maxsize
+from typing import Any
+
+from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.backends.backend import Usage
+from server.content.fitting import fit, presented
+from server.content.messages import answer_of, text_of, tool_calls_of
+from server.content.walk import readable
+from server.core.errors import ServiceError, UpstreamError
+from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
+from server.exchange.journal import BATCH
+from server.exchange.run import ENDED, Outcome, round_told
+from server.storage.chats import Exchange, Unfinished
+
+DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
+KEY_ENDED = ChatError(code="key_ended", message="The key was revoked, or has expired, before the answer was complete.")
+_NOT_FAILED = ("", *ENDED)
+
+_CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_ROUNDS_REACHED: "length",
+        MOST_OUTPUT_REACHED: "length"}
+
+
+def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:
+    """The first event. The chat in it is as it was when the exchange began."""
+    first = event(chat, 0, started=chat, model=model, system_fingerprint=system_fingerprint, message_id=message_id)
+    begun = first.started
+    begun.status = "in_progress"
+    begun.updated_at.CopyFrom(begun.created_at)
+    for name in ("output", "costs", "cost", "error"):
+        begun.ClearField(name)
+    fit(begun)
+    return first
+
+
+def event(chat: Chat, number: int, **members: Any) -> ChatEvent:
+    return ChatEvent(**common(chat), sequence=number, **members)
+
+
+def complete(event: ChatEvent, common: dict[str, Any]) -> ChatEvent:
+    """An event from disk, with what is the same in all events of its chat and is not kept there."""
+    event.chat_id = common["chat_id"]
+    if common["session_id"]:
+        event.session_id = common["session_id"]
+    return event
+
+
+def common(chat: Chat) -> dict[str, Any]:
+    """The members that are the same in all events of a chat."""
+    return {"chat_id": chat.id, "session_id": chat.session_id if chat.HasField("session_id") else None}
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Replay:
+    """An exchange that is over, read like a Stream."""
+
+    chat: Chat
+    """With messages and output, as callers see it."""
+    record: ChatRecord
+
+    @property
+    def outcome(self) -> Outcome:
+        usage = Usage(self.record.prompt_tokens, self.record.completion_tokens, self.record.cached_tokens,
+                      self.record.reasoning_tokens)
+        return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
+                       finish_reasons=_finish_reasons(self.chat),
+                       system_fingerprint=self.record.system_fingerprint or None,
+                       calls_before_text=_calls_before_text(self.chat, self.record.pieces))
+
+    @property
+    def error(self) -> ServiceError | None:
+        """Why the last event is `failed`."""
+        if self.chat.error.code in _NOT_FAILED:
+            return None
+        return UpstreamError(self.chat.error.message)
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        return self.record.request
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Nothing goes on here that could be kept going."""
+        return nullcontext()
+
+    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """Everything, as fast as it is read."""
+        for batch in batched(self.events()):
+            yield batch
+
+    watched = batches
+
+    def serialized(self, event: ChatEvent) -> bytes:
+        return readable(event)
+
+    def events(self) -> Iterator[ChatEvent]:
+        """All of them. Each is made when it is wanted: those of a long answer take a hundred times its memory."""
+        outcome, number = self.outcome, 1
+        yield started(self.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)
+        for one in told_again(self.chat, self.record.pieces):
+            number += 1
+            yield one
+        ending = "failed" if self.error else "completed"
+        last = event(self.chat, number, **{ending: self.chat})
+        fit(getattr(last, ending))
+        yield last
+
+
+def told_again(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]:
+    """The events between the first and the last one of a chat that is over."""
+    for number, members in enumerate(_deltas(chat.output, pieces or _whole(chat.output)), 1):
+        yield event(chat, number, **members)
+
+
+def rest(chat: Chat, pieces: Sequence[StreamPiece], place: int, last: ChatEvent) -> Iterator[list[ChatEvent]]:
+    """The events of a chat that is over from a place behind the first on, `last` being the last."""
+    events = islice(told_again(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()  # if it was kept
+    return batched(chain(events, [last]))
+
+
+def batched(events: Iterable[ChatEvent]) -> Iterator[list[ChatEvent]]:
+    """The events in lists that are short enough to be rendered at once."""
+    left = iter(events)
+    while batch := list(islice(left, BATCH)):
+        yield batch
+
+
+def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
+    """An exchange that will not go on, with what was told of it, to be recorded as incomplete."""
+    answers = _told(unfinished)
+    chat, record, said = unfinished.chat, unfinished.record, list(unfinished.record.said)
+    answered, alternatives = answers.messages(), answers.alternatives()
+    for message in (*answered, *alternatives):
+        if not message.HasField("time"):
+            message.time = said[-1].time if said else 0
+            message.seconds_from_start = said[-1].seconds_from_start if said else 0
+    chat.status = "incomplete"
+    chat.error.CopyFrom(why)
+    chat.cost = 0
+    del record.said[:]
+    if unfinished.state is not None:
+        record.state.CopyFrom(unfinished.state)
+    record.pieces.extend(answers.pieces)
+    return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered, alternatives=alternatives,
+                    previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,
+                    provider=unfinished.provider, model=unfinished.model, prompt_tokens=0, completion_tokens=0,
+                    record=record)
+
+
+def _finish_reasons(chat: Chat) -> list[str]:
+    """One a choice. An answer in several rounds has one choice, which is all of its messages."""
+    in_rounds = any(message.role == "tool" for message in chat.output)
+    return [_finish_reason(chat, message) for message in (chat.output[-1:] if in_rounds else chat.output)]
+
+
+def _finish_reason(chat: Chat, message: Message) -> str:
+    return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
+
+
+def _calls_before_text(chat: Chat, pieces: Sequence[StreamPiece]) -> int:
+    """How many calls of the first choice's last message began before its text; read only where there is both."""
+    in_rounds = any(message.role == "tool" for message in chat.output)
+    last = chat.output[-1 if in_rounds else 0] if chat.output else Message()
+    if not (text_of(last) and tool_calls_of(last)):
+        return 0
+    begun: set[int] = set()
+    before: int | None = None
+    for piece in pieces:
+        if piece.HasField("next_message_id"):
+            begun, before = set(), None
+        elif piece.HasField("tool_call") and not piece.choice:
+            begun.add(piece.tool_call)
+        elif before is None and piece.length and not piece.choice:
+            before = len(begun)
+    return before or 0
+
+
+def _told(unfinished: Unfinished) -> Answers:
+    """What the model has said so far, from the events."""
+    answers = Answers(1, unfinished.record.message_id)
+    states = iter(unfinished.provider_states)
+    for one in unfinished.events:
+        if one.HasField("delta"):
+            answers.add_text(one.delta)
+        elif one.HasField("tool_call"):
+            answers.add_tool_call(one.tool_call)
+        elif one.HasField("round"):
+            for message in one.round.messages:
+                message.ClearField("message")  # callers see the text twice, the thread has it once
+            if (state := next(states, None)) is not None and state.provider:
+                one.round.messages[0].provider_state.CopyFrom(state)
+            answers.add_round(one.round.messages, one.message_id)
+    return answers
+
+
+def _whole(output: Any) -> list[StreamPiece]:
+    """What was not streamed, as if each text and each call had come in one piece."""
+    pieces = []
+    for choice, message in enumerate(output):
+        pieces += [StreamPiece(choice=choice, length=len(text)) for text in answer_of(message) if text]
+        pieces += [StreamPiece(choice=choice, tool_call=index, length=len(call["arguments"]))
+                   for index, call in enumerate(tool_calls_of(message))]
+    return pieces
+
+
+def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
+    """The members of the events that the pieces cut the answer into."""
+    begun = 0  # place of the message that the first choice is saying
+    places: dict[tuple[int, int | None], int] = {}
+    texts = [text_of(message) for message in output]  # once: every look at a member of a message copies it
+    refused = [len(answer_of(message)[0]) if message.refusal else maxsize for message in output]
+    calls = [tool_calls_of(message) for message in output]
+    for piece in pieces:
+        if piece.HasField("next_message_id"):
+            yield round_told(output[begun:begun + piece.length], piece.next_message_id)
+            begun += piece.length
+            places.clear()
+            continue
+        place = piece.choice or begun
+        key = piece.choice, piece.tool_call if piece.HasField("tool_call") else None
+        at = places.get(key, 0)
+        end = places[key] = at + piece.length
+        if key[1] is None:
+            yield {"delta": ContentDelta(choice=piece.choice, text=texts[place][at:end], output_index=place,
+                                         refusal=at >= refused[place] or None)}
+        else:
+            call = calls[place][key[1]]
+            delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place)
+            if at == 0 and end == piece.length:
+                delta.id, delta.name = call["id"], call["name"]
+            yield {"tool_call": delta}
+
+
+def shown(chat: Chat) -> Chat:
+    """A stored chat as callers see it."""
+    fit(presented(chat))
+    return chat
+

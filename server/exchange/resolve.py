@@ -1,0 +1,267 @@
+"""Turns a request into what the engine runs: who answers, in which session or after which chat, and new sessions.
+
+Reads the store and writes nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NoReturn
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from generated.parley.v1.chat_service_pb2 import ChatTransport
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from generated.parley.v1.session_pb2 import Session
+from server.agents.agents import Agent, Agents
+from server.agents.templates import render, variables_of
+from server.content.inputs import body_id
+from server.content.json_values import to_python
+from server.core.clock import Clock, timestamp
+from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
+from server.core.ids import new_id
+from server.exchange.outgoing import forwarded_text
+from server.exchange.room import Room
+from server.exchange.run import Carriage, Options, Turn
+from server.storage.chats import StoredChat
+from server.storage.keys import Caller
+from server.storage.sessions import NewSession, StoredSession
+from server.storage.store import Store
+
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+DEFAULT_EXPIRATION_SECONDS = 86_400
+
+
+class Turns:
+    def __init__(self, store: Store, agents: Agents, clock: Clock, room: Room | None = None) -> None:
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._room = room or Room()
+
+    async def of_request(self, caller: Caller, request: Any, said: Sequence[Message], *, previous_id: str | None,
+                         previous_field: str, agent: Agent | None = None, options: Options | None = None,
+                         instructions: Sequence[Message] = (), conversation_id: str | None = None,
+                         asked: CreateResponseRequest | None = None) -> Turn:
+        """The turn of a CreateChatRequest or CreateResponseRequest. `agent` answers where the request names no other.
+
+        A conversation is a session that may have no assistant of its own; then each request names who answers.
+
+        Raises InvalidArgument when nothing names who answers, NotFound for what is not there, FailedPrecondition for a
+        session that takes no more.
+        """
+        common: dict[str, Any] = {
+            "caller": caller, "input": request.input, "said": said, "instructions": instructions,
+            "options": options or Options(), "stream": request.stream, "request": asked,
+            "name": request.name if request.HasField("name") else None}
+        transport = request.transport if request.HasField("transport") else None
+        if transport is not None and previous_id is not None:
+            raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {previous_field}")
+        if request.HasField("session_id"):
+            session = await self.session(caller, body_id(request.session_id, "sessionId"))
+            own = await self.agent_in(caller, session)
+            if own is not None and _another(agent, own.assistant_id):
+                raise InvalidArgument.of("model", "names another assistant than that of sessionId: a session belongs to "
+                                                  "one; leave model out, or send the session's id as conversation")
+            return Turn(agent=own or agent or _nobody(), session=session, renew=self.renewed if own else self._joined_again,
+                        carriage=_carriage(session.session, transport, said), **common)
+        if conversation_id is not None:
+            session = await self._conversation(caller, body_id(conversation_id, "conversation"))
+            named = await self._agents.named(caller, request) or _another(agent, session.session.assistant_id)
+            return Turn(agent=named or await self.agent_of(caller, session), session=session,
+                        renew=self._joined_again if named else self.renewed,
+                        carriage=_carriage(session.session, transport, said), **common)
+        if previous_id is not None:
+            previous = await self._previous(caller, previous_id, previous_field)
+            if not previous.is_over:
+                raise FailedPrecondition(f"{previous_field} names an exchange that is still in progress; wait for its end",
+                                         reason="CHAT_IN_PROGRESS")
+            return Turn(agent=await self._going_on(caller, request, previous, agent), previous=previous, **common)
+        answerer = await self._agents.named(caller, request) or agent
+        if answerer is None:
+            _nobody()
+        if transport is None:
+            return Turn(agent=answerer, **common)
+        session, new_session = await self._carried(caller, answerer, transport)
+        carriage = _carriage((session or new_session).session, transport, said)
+        if session is not None:
+            return Turn(agent=answerer, session=session, renew=self._joined_again, carriage=carriage, **common)
+        return Turn(agent=answerer, new_session=new_session, begins=_begins(caller, carriage),
+                    renew=partial(self._joined_first, transport), carriage=carriage, **common)
+
+    async def of_message(self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str,
+                         settles: str) -> Turn:
+        """The turn of what a person sent to a number: in their session, or in a new one like the last, when that is over.
+
+        Raises NotFound when they had none.
+        """
+        found = await self._store.sessions.carried(org_id, phone_number_ids, number)
+        if not found:
+            raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+        key_id, stored = next((one for one in found if self._is_open(one.stored)), found[0])
+        last = stored.session
+        caller = Caller(org_id, key_id, "api")
+        goes_on = self._is_open(stored)
+        agent = await self._agents.again(caller, last, stored.private, stored.state if goes_on else None) or _nobody()
+        said = Value(string_value=text)
+        common: dict[str, Any] = {
+            "caller": caller, "agent": agent, "input": said, "said": [Message(role="user", content=said)], "stream": False,
+            "carriage": Carriage(last.phone_number_id, number), "settles": settles}
+        if goes_on:
+            return Turn(session=stored, renew=self.renewed, **common)
+        new_session = self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
+                                       customer=last.customer)
+        return Turn(new_session=new_session, begins=_begins(caller, common["carriage"]), **common)
+
+    async def _previous(self, caller: Caller, chat_id: str, field: str) -> StoredChat:
+        """The chat that a request goes on from. Raises NotFound, as the interface of the field says it."""
+        try:
+            return await self._store.chats.find(caller.scope, body_id(chat_id, field))
+        except NotFound:
+            if field != "previous_response_id":
+                raise
+            raise NotFound("response not found; send the whole conversation as input",
+                           reason="PREVIOUS_RESPONSE_NOT_FOUND",
+                           violations=(Violation(field, "names no response that is there"),)) from None
+
+    async def _conversation(self, caller: Caller, conversation_id: str) -> StoredSession:
+        """As `session`, for who knows it as a conversation."""
+        try:
+            return await self.session(caller, conversation_id, "conversation")
+        except NotFound:
+            raise NotFound("conversation not found", reason="CONVERSATION_NOT_FOUND",
+                           violations=(Violation("conversation", "names no conversation that is there"),)) from None
+
+    async def _going_on(self, caller: Caller, request: Any, previous: StoredChat, agent: Agent | None) -> Agent:
+        """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
+        state = previous.record.state if previous.record.HasField("state") else None
+        if named := await self._agents.named(caller, request, state):
+            return named
+        if another := _another(agent, previous.chat.assistant_id):
+            return another
+        overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
+        return await self._agents.again(caller, previous.chat, previous.private, state, overrides) or _nobody()
+
+    async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
+        """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over."""
+        stored = await self._store.sessions.find(caller.scope, session_id)
+        if stored.session.status == "completed":
+            raise FailedPrecondition(f"the {noun} is completed; begin a new one, or set its status to active",
+                                     reason="SESSION_COMPLETED")
+        if stored.has_expired(self._clock()):
+            raise FailedPrecondition(f"the {noun} has expired; begin a new one", reason="SESSION_EXPIRED")
+        return stored
+
+    async def renewed(self, turn: Turn) -> Turn:
+        """A turn in a session that says who answers, with both as they are now. Raises as `session` and `agent_of`."""
+        turn = await self._joined_again(turn)
+        return replace(turn, agent=await self.agent_of(turn.caller, turn.session))
+
+    async def _joined_again(self, turn: Turn) -> Turn:
+        return replace(turn, session=await self.session(turn.caller, turn.session.session.id))
+
+    async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:
+        """A turn that was to begin a session, in the one that another has begun meanwhile, if there is one."""
+        session, _ = await self._carried(turn.caller, turn.agent, transport)
+        if session is None:
+            return turn
+        return replace(turn, session=session, new_session=None, renew=self._joined_again)
+
+    async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
+        """Who answers in a session. Raises InvalidArgument when it has nobody."""
+        return await self.agent_in(caller, session) or _nobody()
+
+    async def agent_in(self, caller: Caller, session: StoredSession) -> Agent | None:
+        """Who answers in a session; None when each request has to name who does."""
+        return await self._agents.again(caller, session.session, session.private, session.state)
+
+    def new_session(self, caller: Caller, agent: Agent, *, messages: Sequence[Message] = (), opens: bool = True,
+                    **members: Any) -> NewSession:
+        """A session to be made, its templates' variables filled now. `opens`: the assistant's first message may open it.
+
+        Raises RateLimited when the key has no room for it.
+        """
+        self._room.take(caller, messages)
+        now = self._clock()
+        session = Session(id=new_id(), org_id=caller.org_id, created_at=timestamp(now), updated_at=timestamp(now),
+                          **{"status": "active", "expiration_seconds": DEFAULT_EXPIRATION_SECONDS, **members})
+        agent.describe(session)
+        customer = to_python(session.customer) if session.HasField("customer") else None
+        carried = session.HasField("phone_number_id")
+        transport = {"conversationType": "chat", "phoneNumberId": session.phone_number_id} if carried else None
+        variables = variables_of(agent.variable_values, now, customer, transport)
+        first = agent.settings.first_message
+        if opens and first and not messages:
+            messages = [Message(role="assistant", content=Value(string_value=render(first, variables)))]
+        session.messages.extend(stamped(messages, now))
+        return NewSession(session, caller.key_id, variables, agent.private, agent.settings.agent_type)
+
+    async def _carried(self, caller: Caller, agent: Agent,
+                       transport: ChatTransport) -> tuple[StoredSession | None, NewSession | None]:
+        """The session of a number and a customer: the one they have with who answers, or a new one."""
+        if not (transport.HasField("phone_number_id") and transport.HasField("customer")):
+            raise InvalidArgument.of("transport", "needs phoneNumberId and customer, or a sessionId beside it")
+        number = _number(transport.customer, "transport.customer.number")
+        for _, stored in await self._store.sessions.carried(caller.org_id, [transport.phone_number_id], number):
+            if self._is_open(stored) and _is_with(stored, agent):
+                return stored, None
+        return None, self.new_session(caller, agent, opens=False, phone_number_id=transport.phone_number_id,
+                                      customer=transport.customer)
+
+    def _is_open(self, stored: StoredSession) -> bool:
+        return stored.is_open and not stored.has_expired(self._clock())
+
+
+def _another(agent: Agent | None, assistant_id: str | None) -> Agent | None:
+    """`agent`, unless it is the assistant that answers anyway, and keeps its overrides then."""
+    return None if agent is None or agent.assistant_id == assistant_id else agent
+
+
+def _nobody() -> NoReturn:
+    """What is said where nobody would answer. The offline model is no exception: an assistant has to name it."""
+    raise InvalidArgument.of("assistantId", "must name who answers (or send assistant, squadId, squad, previousChatId, or "
+                                            "the sessionId of a session that has one)", rule="required")
+
+
+def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[Message]) -> Carriage | None:
+    """How the output in a session is carried, when a transport was asked for."""
+    if transport is None:
+        return None
+    if not (session.HasField("phone_number_id") and session.HasField("customer")):
+        raise InvalidArgument.of("transport", "needs a session with phoneNumberId and customer, which this one has not")
+    forwards = (transport.HasField("use_llm_generated_message_for_outbound")
+                and not transport.use_llm_generated_message_for_outbound)
+    if forwards and not forwarded_text(said).strip():
+        raise InvalidArgument.of("input", "must have a text, which is what is to be forwarded")
+    return Carriage(session.phone_number_id, _number(session.customer, "customer.number"), forwards)
+
+
+def _begins(caller: Caller, carriage: Carriage) -> str:
+    return f"{caller.org_id} {carriage.phone_number_id} {carriage.number}"
+
+
+def _number(customer: Struct, field: str) -> str:
+    """The number of a customer, in E.164 unless the customer says that it is not."""
+    given = to_python(customer)
+    number = given.get("number")
+    if not isinstance(number, str) or not number:
+        raise InvalidArgument.of(field, "is required: the number that the message goes to")
+    if given.get("numberE164CheckEnabled", True) and not _E164.fullmatch(number):
+        raise InvalidArgument.of(field, "must be an E.164 number, such as +14155550100")
+    return number
+
+
+def _is_with(stored: StoredSession, agent: Agent) -> bool:
+    """Whether it is this agent that answers in a session."""
+    session = stored.session
+    return ((session.assistant_id, session.squad_id, stored.private)
+            == (agent.assistant_id or "", agent.squad_id or "", agent.private))
+
+
+def stamped(messages: Sequence[Message], now: int) -> Sequence[Message]:
+    """The same messages, with ids and times of their own."""
+    for message in messages:
+        message.id, message.time, message.seconds_from_start = new_id(), now, 0
+    return messages

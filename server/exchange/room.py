@@ -1,0 +1,102 @@
+"""How much a conversation may hold, how much of one an exchange may read, and what one publishable key has made.
+
+What a key holds is measured now and then, in the background, so that nobody waits for it: a key may go over its bound by
+what it sends until the next measurement.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+import structlog
+
+from generated.parley.v1.message_pb2 import Message
+from server.core.errors import ConversationFull, RateLimited
+from server.storage import threads
+from server.storage.keys import Caller
+from server.storage.usage import Usage
+
+log = structlog.get_logger()
+
+_MEASURED_EACH = 64
+"""Parts of its bound. A key is measured again when it has sent as much as one of them."""
+_LEAST = 4_096
+"""Bytes that an exchange counts for at least: what is answered is kept too."""
+_MOST_KEYS = 10_000
+
+
+class Room:
+    """Bytes; no bound unless one is given."""
+
+    def __init__(self, usage: Usage | None = None, *, conversation: float = math.inf, exchange: float = math.inf,
+                 publishable_exchange: float = math.inf, publishable_key: float = math.inf) -> None:
+        self._usage = usage
+        self.conversation = conversation
+        """How much a conversation may hold."""
+        self._exchange = exchange
+        self._publishable_exchange = publishable_exchange
+        self._publishable_key = publishable_key
+        self._held: dict[str, int] = {}
+        """By key, when it was measured last."""
+        self._sent: dict[str, int] = {}
+        """By key, since then."""
+        self._measuring: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    def check(self, caller: Caller, held: int, said: Sequence[Message]) -> None:
+        """Raises ConversationFull when an exchange may not read what is held and what is said, and as `take`."""
+        most = min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
+        if held and held + threads.size_of(said) > most:
+            raise ConversationFull(held, most)
+        self.take(caller, said)
+
+    def check_summary(self, held: int) -> None:
+        """Raises ConversationFull when a conversation is too large even to be summarised."""
+        if held > self._exchange:
+            raise ConversationFull(held, self._exchange)
+
+    def take(self, caller: Caller, said: Sequence[Message]) -> None:
+        """Count what a key is about to put on record. Raises RateLimited when a publishable one holds as much as it may."""
+        if self._usage is None or not caller.is_publishable or self._publishable_key == math.inf:
+            return
+        key = caller.key_id
+        if self._held.get(key, 0) >= self._publishable_key:
+            self._measure(caller)  # something may have been deleted
+            raise RateLimited(
+                f"what was made with this publishable key holds {self._held[key]} bytes on record, of "
+                f"{self._publishable_key:.0f} that it may; delete sessions and chats that it made, with an api or a secret "
+                "key", reason="KEY_FULL")
+        sent = self._sent[key] = self._sent.get(key, 0) + max(_LEAST, threads.size_of(said))
+        if key not in self._held or sent * _MEASURED_EACH >= self._publishable_key:
+            self._measure(caller)
+
+    async def settle(self) -> None:
+        """Wait until what is being measured is measured."""
+        await asyncio.gather(*self._measuring.values())
+
+    async def close(self) -> None:
+        """Measure no more."""
+        for task in self._measuring.values():
+            task.cancel()
+        await asyncio.gather(*self._measuring.values(), return_exceptions=True)
+
+    def _measure(self, caller: Caller) -> None:
+        if caller.key_id not in self._measuring:
+            self._measuring[caller.key_id] = asyncio.create_task(self._measured(caller))
+
+    async def _measured(self, caller: Caller) -> None:
+        try:
+            async with self._one_at_a_time:
+                sent = self._sent.get(caller.key_id, 0)
+                held = await self._usage.held_by(caller.org_id, caller.key_id)
+            self._held.pop(caller.key_id, None)
+            self._held[caller.key_id] = held
+            self._sent[caller.key_id] = self._sent.get(caller.key_id, 0) - sent
+            if len(self._held) > _MOST_KEYS:
+                oldest = next(iter(self._held))
+                del self._held[oldest]
+                self._sent.pop(oldest, None)
+        except Exception as error:  # it is measured again
+            log.error("what a key holds could not be measured", key_id=caller.key_id, exc_info=error)
+        finally:
+            del self._measuring[caller.key_id]

@@ -1,0 +1,295 @@
+"""One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from google.protobuf.struct_pb2 import Value
+
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta, ToolRound
+from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, StreamPiece
+from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.agents.agents import Agent
+from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Usage
+from server.content.budget import MOST_OUTPUT_BYTES
+from server.content.fitting import fit_round, latest, omit, present
+from server.content.record_secrets import hide_secrets
+from server.core.errors import BROKEN_OFF, ServiceError
+from server.core.ids import new_id
+from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
+from server.storage.chats import StoredChat
+from server.storage.keys import Caller
+from server.storage.outbox import Delivery
+from server.storage.sessions import NewSession, StoredSession
+
+if TYPE_CHECKING:
+    from server.exchange.context import Context
+
+ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED}
+"""The errors of an exchange that ended early without having failed."""
+
+_LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a request asks of the model beyond the assistant's own settings. None and empty mean: the assistant's."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    n: int = 1
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    tools: Sequence[dict[str, Any]] = ()
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """How the output of an exchange is carried to a person: by text message."""
+
+    phone_number_id: str
+    """What it leaves from."""
+    number: str
+    forwards: bool = False
+    """Whether the input itself is carried, and no model is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One exchange that is to be run."""
+
+    caller: Caller
+    agent: Agent
+    input: Value
+    """As sent; echoed."""
+    input_field: str = "input"
+    """What the door calls it."""
+    said: Sequence[Message]
+    """The messages in `input`."""
+    instructions: Sequence[Message] = ()
+    """Said before everything else, in this exchange only; not part of the record."""
+    session: StoredSession | None = None
+    begins: str | None = None
+    """What its new session is for, when others may be about to begin one for the same: they wait for one another."""
+    renew: Callable[["Turn"], Awaitable["Turn"]] | None = None
+    """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn was made."""
+    previous: StoredChat | None = None
+    new_session: NewSession | None = None
+    """A session to be made with the exchange, in the same commit."""
+    carriage: Carriage | None = None
+    settles: str | None = None
+    """The row of the outbox that the exchange answers, gone in the same commit."""
+    name: str | None = None
+    stream: bool | None = None
+    options: Options = field(default_factory=Options)
+    request: CreateResponseRequest | None = None
+    """What was asked for in the Responses form; kept without input and secrets, so that the form can be made again."""
+    keeps: bool = True
+    """Whether the exchange goes on record."""
+    summarises: bool = False
+    """Whether it makes a summary of its context, which becomes all the context that it leaves."""
+
+    @property
+    def state(self) -> ConversationState | None:
+        """What the conversation goes on from, beside its messages."""
+        if self.session is not None:
+            return self.session.state
+        if self.previous is not None and self.previous.record.HasField("state"):
+            return self.previous.record.state
+        return None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an exchange came to. `chat` is what callers may see, on disk when the outcome is told."""
+
+    chat: Chat
+    model: str
+    usage: Usage = Usage(0, 0)  # noqa: RUF009 - a tuple: it cannot be changed
+    finish_reasons: list[str] = field(default_factory=list)
+    system_fingerprint: str | None = None
+    message_id: str = field(default_factory=new_id)
+    """Id of the assistant's message, known before it is said."""
+    error: ServiceError | None = None
+    """Set when the exchange failed after its first token."""
+    calls_before_text: int = 0
+    """How many calls of the first choice's last message began before its text: the order of its items."""
+
+    def record(self, turn: Turn, said: Sequence[Message], pieces: Sequence[StreamPiece],
+               state: ConversationState | None) -> ChatRecord:
+        """What is kept of it beside the Chat."""
+        record = ChatRecord(
+            model=self.model, system_fingerprint=self.system_fingerprint, message_id=self.message_id, pieces=pieces,
+            cached_tokens=self.usage.cached_tokens, reasoning_tokens=self.usage.reasoning_tokens,
+            prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said, state=state)
+        if turn.request is not None:
+            record.request.CopyFrom(turn.request)
+            record.request.ClearField("input")
+        hide_secrets(record)
+        return record
+
+
+class RoundOver(NamedTuple):
+    """The server ran all tools that were called. What the model says next is another message."""
+
+    messages: list[Message]
+    """The assistant's message with its calls, then the results in the order of the calls."""
+    next_message_id: str
+
+
+class Happening(Protocol):
+    """An exchange whose events can be read: a Stream that runs, or a Replay."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to; whole only after the last batch."""
+        ...
+
+    @property
+    def error(self) -> ServiceError | None:
+        """Why the last event is `failed`; only after the last batch."""
+        ...
+
+    @property
+    def request(self) -> CreateResponseRequest:
+        """What was asked for in the Responses form."""
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """To be entered by whoever reads it and did not begin it."""
+        ...
+
+    def batches(self) -> AsyncIterator[list[ChatEvent]]:
+        """Its events in order, the terminal one last; for whoever began it. The model waits for this reader."""
+        ...
+
+    def watched(self) -> AsyncIterator[list[ChatEvent]]:
+        """The same for everybody else, of whom nobody is waited for."""
+        ...
+
+    def serialized(self, event: ChatEvent) -> bytes:
+        """The bytes of one of its events; made once for all who read it as it happens."""
+        ...
+
+
+class Run:
+    """One exchange on its way: from the turn to what is on disk."""
+
+    def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: list[Message],
+                 context: "Context", held: AsyncExitStack) -> None:
+        self.turn = turn
+        self.held = held
+        """What others wait for until the exchange is on record; whoever drives it closes this."""
+        self.said = said
+        self.context = context
+        self.outcome = Outcome(_public(chat, history, said), context.request.model)
+        self.answers = Answers(turn.options.n, self.outcome.message_id)
+        self.spent: dict[tuple[str, str], Usage] = {}
+        """Tokens by provider and model: members of a squad may have different ones."""
+        self.streamed = False
+        """Whether its pieces are told, and so have to be told again as they were."""
+        self.deliveries: Sequence[Delivery] = ()
+        self._room = MOST_OUTPUT_BYTES
+        """Bytes that the output may still have."""
+        self.begun = False
+        """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
+
+    @property
+    def request(self) -> ModelRequest:
+        """What the model was asked last."""
+        return self.context.request
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the input is the output, and no model is called."""
+        return self.turn.carriage is not None and self.turn.carriage.forwards
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its output is as large as it may be."""
+        return self._room <= 0
+
+    def take(self, event: ModelEvent | RoundOver) -> dict[str, Any] | None:
+        """Note what the model sent, cut where the output is full; the members of the event that tells it, if it is told."""
+        if isinstance(event, ContentDelta):
+            event.text = self._cut(event.text)
+            event.output_index = self.answers.place_of(event.choice)
+            self.answers.add_text(event)
+            return {"delta": event}
+        if isinstance(event, ToolCallDelta):
+            event.arguments = self._cut(event.arguments)
+            event.output_index = self.answers.place_of(event.choice)
+            self.answers.add_tool_call(event)
+            return {"tool_call": event}
+        if isinstance(event, RoundOver):
+            self._room -= sum(message.ByteSize() for message in event.messages)
+            if self.is_full:
+                _leave_out_results(event.messages)
+            self.answers.add_round(event.messages, event.next_message_id)
+            return round_told(event.messages, event.next_message_id)
+        if isinstance(event, Kept):
+            self._room -= event.state.ByteSize()
+            self.answers.add_state(event)
+        elif isinstance(event, Finish):
+            self.answers.finish(event)
+        elif isinstance(event, Usage):
+            self._add_usage(event)
+        elif isinstance(event, Ran):
+            self.outcome.model, self.outcome.system_fingerprint = event.model, event.system_fingerprint
+        return None
+
+    def _cut(self, text: str) -> str:
+        size = len(text) if text.isascii() else len(text.encode())
+        if size > self._room:
+            text = text.encode()[:self._room].decode(errors="ignore")
+        self._room -= size
+        return text
+
+    def _add_usage(self, usage: Usage) -> None:
+        ran = self.request.provider, self.request.model
+        self.spent[ran] = _sum(self.spent.get(ran, Usage(0, 0)), usage)
+        self.outcome.usage = _sum(self.outcome.usage, usage)
+
+
+def _leave_out_results(messages: Sequence[Message]) -> None:
+    for message in messages:
+        if message.role == "tool":
+            message.content.CopyFrom(Value(string_value=_LEFT_OUT))
+
+
+def round_told(messages: Sequence[Message], next_message_id: str) -> dict[str, Any]:
+    """The members of the event that tells a round."""
+    told = ToolRound(messages=messages)
+    for message in told.messages:
+        present(message)
+    fit_round(told)
+    return {"round": told, "message_id": next_message_id}
+
+
+def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
+    """The output by choice. Only a single choice can have rounds of tools before its last message."""
+    return [[message] for message in output] if n > 1 else [list(output)]
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(*map(sum, zip(one[:-1], other[:-1], strict=True)), estimated=one.estimated or other.estimated)
+
+
+def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:
+    context = [*history, *said]
+    shown = latest(context)
+    for message in shown:
+        chat.messages.add().CopyFrom(message)
+        present(chat.messages[-1])
+    if len(shown) < len(context):
+        omit(chat, "messages")
+    return chat

@@ -1,0 +1,122 @@
+"""The streamed exchanges of this server, read by whoever began them and by others, live or later.
+
+`exchange/live.py` runs each; knows no door's wire form and no SQL.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from weakref import WeakValueDictionary
+
+from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
+from generated.parley.v1.session_pb2 import Session
+from server.content.fitting import presented
+from server.exchange.engine import CANCELLED, Engine
+from server.exchange.journal import Backlog, Readers, Share, Unread
+from server.exchange.live import Stream
+from server.exchange.reading import KeyTold, until_key_ends
+from server.exchange.recorded import Recorded, on_record
+from server.exchange.recovery import STOPPED, Recovery
+from server.exchange.remote import Watching, cancellation_of, deletion_of, end_elsewhere
+from server.exchange.replay import DELETED, Replay
+from server.exchange.run import Happening, Turn
+from server.storage.chats import Chats, StoredChat
+from server.storage.keys import Caller
+from server.storage.peers import Peers
+from server.storage.scope import Scope
+
+UNREAD_SECONDS = 60.0
+MOST_READERS = 100
+
+
+class Streams:
+    """The streamed exchanges that run in this server.
+
+    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
+    `told` is entered while one runs or is read, with what is to be done when the caller's key ends.
+    A caller who reads nothing for `unread_seconds` is taken for one who has left. A chat has `most_readers` at most, beside
+    whoever began it.
+    """
+
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, recovery: Recovery,
+                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
+                 told: KeyTold = lambda caller, end: nullcontext(),
+                 unread_seconds: float = UNREAD_SECONDS, most_readers: float = MOST_READERS) -> None:
+        self._engine = engine
+        self._chats = chats
+        self._peers = peers
+        self._recovery = recovery
+        self._counted = counted
+        self._told = told
+        self._unread_seconds = unread_seconds
+        self._readers = Readers(most_readers)
+        self._unread = Unread()
+        self.share = Share()
+        """To be taken by those who read what others began, before they write."""
+        self._replays: WeakValueDictionary[tuple[str, str], Replay] = WeakValueDictionary()
+        self._live: dict[tuple[str, str], Stream] = {}
+        """By org and chat, as are the replays."""
+
+    def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
+        """An exchange whose events can be read as they happen. In the background it goes on without a reader.
+
+        What this call has put on record before, under its Idempotency-Key, is told from there and not run again.
+        """
+        if on_record():
+            return Recorded(self._chats, turn.caller.scope)
+        counted = self._counted(turn.caller) if background else nullcontext()
+        backlog = Backlog(self._unread, turn.caller.key_id, paced=not background)
+        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, backlog,
+                      self._unread_seconds, background=background)
+
+    @asynccontextmanager
+    async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[Happening]:
+        """The exchange of a chat for one more reader, for whom it goes on. What is over is held once for all of them.
+
+        Raises NotFound, and RateLimited when it has too many readers.
+        """
+        with self._readers.one_more(scope, chat_id):
+            happening = await self._read(scope, await self._chats.find(scope, chat_id))
+            async with happening.reading():
+                yield happening
+
+    async def _read(self, scope: Scope, stored: StoredChat) -> Happening:
+        chat = stored.chat.org_id, stored.id
+        happening = self._replays.get(chat) or await self.happening(scope, stored)
+        return self._replays.setdefault(chat, happening) if isinstance(happening, Replay) else happening
+
+    async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
+        """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
+        if live := self._live.get((stored.chat.org_id, stored.id)):
+            return live
+        chat = presented(await self._chats.whole(stored))
+        if stored.is_over:
+            return Replay(chat, stored.record)
+        return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
+
+    def read(self, caller: Caller, happening: Happening) -> AsyncIterator[list[ChatEvent]]:
+        """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key that ends."""
+        return until_key_ends(self._told, caller, happening)
+
+    async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
+        """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait for that."""
+        if live := self._live.get((scope.org_id, chat_id)):
+            await live.cancel(why)
+            return
+        wanted = deletion_of(chat_id) if why is DELETED else cancellation_of(chat_id)
+        await end_elsewhere(self._chats, self._peers, self._recovery.one, scope, chat_id, wanted)
+
+    async def end_in(self, session: Session) -> None:
+        """End what runs in a session that is about to be deleted. What begins behind this ends when it is to be kept."""
+        for chat_id in await self._chats.running_in(session.org_id, session.id):
+            await self.cancel(Scope(session.org_id), chat_id, DELETED)
+
+    async def finish(self, within_seconds: float) -> None:
+        """Wait for what runs, for so long."""
+        if running := [stream.running for stream in self._live.values()]:
+            await asyncio.wait(running, timeout=within_seconds)
+
+    async def close(self) -> None:
+        """Stop what runs; what there is of it is kept."""
+        for stream in list(self._live.values()):
+            await stream.cancel(STOPPED)

@@ -1,0 +1,62 @@
+"""Who may call a method and send its members, as the proto says (`access` and `sent_with`). Nothing is listed here.
+
+A publishable key creates chats and sessions, runs exchanges at any door, and reads or continues by id what it created
+itself; `storage/scope.py` sees to that.
+"""
+
+from functools import cache
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+
+from generated.parley.v1.access_pb2 import (
+    ACCESS_ANY_KEY,
+    ACCESS_NO_KEY,
+    ACCESS_ORG_KEY,
+    SENDER_ORG_KEY,
+    Access,
+    access,
+    sent_with,
+)
+from generated.parley.v1.access_pb2 import only_stores as only_stores_option
+from server.core.errors import PermissionDenied
+
+
+@cache
+def access_to(method: str) -> "Access.ValueType":
+    """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is served."""
+    return _declared(method).GetOptions().Extensions[access]
+
+
+@cache
+def only_stores(method: str) -> bool:
+    """Whether the method asks no model."""
+    return _declared(method).GetOptions().Extensions[only_stores_option]
+
+
+def _declared(method: str) -> MethodDescriptor:
+    service, _, name = method.removeprefix("/").partition("/")
+    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+
+
+def needs_key(method: str) -> bool:
+    return access_to(method) != ACCESS_NO_KEY
+
+
+def admits(method: str, *, publishable: bool) -> bool:
+    """Whether a key of this kind may call the method. Where nothing is declared no key may."""
+    return access_to(method) in ((ACCESS_ANY_KEY,) if publishable else (ACCESS_ANY_KEY, ACCESS_ORG_KEY))
+
+
+def check_sent(request: Message) -> None:
+    """Raises PermissionDenied naming the first member of a publishable key's request that needs an org's own key."""
+    for field in _of_org_keys(request.DESCRIPTOR):
+        if request.HasField(field.name):
+            raise PermissionDenied.of(field.json_name, "cannot be sent with a publishable key, which whoever opens a page "
+                                                       "can read; use an api or a secret key")
+
+
+@cache
+def _of_org_keys(request: Descriptor) -> list[FieldDescriptor]:
+    return [field for field in request.fields if field.GetOptions().Extensions[sent_with] == SENDER_ORG_KEY]

@@ -1,0 +1,70 @@
+"""The context of one call, as interceptors and services see it: what goes ahead of its messages, and how it is ended early.
+
+Serves nothing, and knows neither keys nor limits.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from server.core.errors import ServerStopping, ServiceError
+from server.rpc.call import Call
+from server.rpc.refusals import refuse
+
+_STOPPING = "the server is stopping, and has broken the call off; send it again"
+
+
+class Announcing:
+    """The context of a call, which sends `headers` ahead of the first message, and with a service's own in one piece."""
+
+    def __init__(self, context: grpc.aio.ServicerContext, call: Call) -> None:
+        self.context = context
+        self._call = call
+        self.headers: tuple[tuple[str, str], ...] = ()
+        """What is not sent yet."""
+        self.task: asyncio.Task[None] = asyncio.current_task()
+        self.has_begun = False
+        """Whether a message was sent."""
+        self.is_broken_off = False
+        self.waits = False
+        """Whether its message is still read. That must not be cancelled: see `arrivals.py`."""
+        self._ending: asyncio.Task[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.context, name)
+
+    def break_off(self) -> None:
+        """End the call; its caller is told that the server stops."""
+        self.is_broken_off = True
+        if self.waits:
+            self._ending = asyncio.create_task(self._end())
+        else:
+            self.task.cancel()
+
+    async def _end(self) -> None:
+        with suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # InternalError: the caller has gone meanwhile
+            await self.refuse_as_stopping()
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        headers, self.headers = self.headers, ()
+        await self.context.send_initial_metadata((*metadata, *headers))
+
+    async def announce(self) -> None:
+        self.has_begun = True
+        if self.headers:
+            await self.send_initial_metadata(())
+
+    async def refuse(self, error: ServiceError) -> None:
+        """End the call with an error. Raises grpc.aio.AbortError."""
+        await refuse(self.context, self._call, error, self.headers)
+
+    async def refuse_as_stopping(self) -> None:
+        """End the call because the server stops. Raises grpc.aio.AbortError."""
+        await self.refuse(ServerStopping(_STOPPING, retry_after=1))
+
+    async def write(self, message: Any) -> None:
+        await self.announce()
+        self.write = self.context.write  # from now on there is nothing in between
+        await self.context.write(message)

@@ -1,0 +1,197 @@
+"""Idempotency-Key: a request that is sent again is answered again, and is carried out once.
+
+Goes around every method that HTTP posts to, and around its gRPC twins, as the proto says; without a key it does nothing.
+
+    the same key, the same request  the same messages again, marked `idempotent-replayed: true`
+    … while the first one runs      409, at once
+    … and its answer is not whole   the exchange told again from the record, when it came to its own end; otherwise (the
+                                    caller left it, the server was stopped, it was no exchange) 409 that names the record
+    … and nothing was stored        409: of a call with `store: false` no answer is kept either
+    … and it was deleted since      409: an answer goes with the record that it shows
+    the same key, another request   400 (422 at the completions door)
+    after an error status           the key is free: nothing was answered, and a retry runs
+    after a crash                   what was put on record is not done again; what was not is
+
+A key is one org's, a publishable key's own, for `KEPT_MS`. Knows no SQL, and renders nothing itself.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+from generated.parley.v1.idempotency_pb2 import KeptAnswer, KeptError
+from server.core.errors import InvalidArgument, ServiceError, Violation
+from server.rpc.access import needs_key
+from server.rpc.call import Call, current_call, current_caller
+from server.storage.idempotency import Claim, IdempotencyKeys, hold, lost
+
+log = structlog.get_logger()
+
+HEADER = "idempotency-key"
+REPLAYED = ("idempotent-replayed", "true")
+MOST_KEPT = 8 * 1024 * 1024
+"""Bytes. The key of a longer answer is used all the same."""
+
+_KEY = re.compile(r"[!-~]{1,255}")
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Idempotency:
+    def __init__(self, keys: IdempotencyKeys) -> None:
+        self._keys = keys
+
+    def around(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        """The handler of `/package.Service/Method` with this around it; as it is when HTTP does not post to it."""
+        if not is_posted(method) or not needs_key(method):
+            return handler
+        serve, serialize = _serve_of(handler), handler.response_serializer
+
+        async def once(request: Message, context: grpc.aio.ServicerContext) -> Any:
+            if HEADER not in current_call().metadata:
+                return await serve(request, context)
+            return await self._once(handler, request, context)
+
+        make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
+        return make(once, request_deserializer=handler.request_deserializer,
+                    response_serializer=lambda message: message if isinstance(message, bytes) else serialize(message))
+
+    async def _once(self, handler: grpc.RpcMethodHandler, request: Message, context: grpc.aio.ServicerContext) -> Any:
+        call = current_call()
+        claim = await self._keys.claim(current_caller().scope, _key_of(call), _fingerprint(call, request))
+        try:
+            if claim.answer is not None:
+                return await _give_again(KeptAnswer.FromString(claim.answer), handler, context)
+            hold(claim)
+            return await self._run(claim, handler, request, context)
+        finally:
+            await self._keys.release(claim)
+
+    async def _run(self, claim: Claim, handler: grpc.RpcMethodHandler, request: Message,
+                   context: grpc.aio.ServicerContext) -> Any:
+        """The call itself. With something on record from before, exchanges come from there, and whatever else would write
+        raises AnswerLost. When the call is broken off, what is on record by then is all that its key knows.
+        """
+        recorder = _Recorder(context, handler.response_serializer, is_repeated=claim.record is not None)
+        try:
+            answer = await recorder.end(await _serve_of(handler)(request, recorder))
+        except ServiceError as error:
+            if recorder.has_begun:
+                await self._settle(claim, self._keys.keep(claim, recorder.kept(error)))
+            elif claim.record is not None:
+                raise lost(claim.record) from None
+            else:
+                await self._settle(claim, self._keys.free(claim))
+            raise
+        await self._settle(claim, self._keys.keep(claim, recorder.kept()))
+        return answer
+
+    async def _settle(self, claim: Claim, writing: Awaitable[None]) -> None:
+        try:
+            await writing
+        except ServiceError as error:  # what the call did is on record all the same: it is answered as without a key
+            log.warning("idempotency key not settled", reason=error.reason, record=claim.making)
+
+
+def is_posted(method: str) -> bool:
+    """Whether HTTP posts to `/package.Service/Method`, or to its twin: a method of that service with the same request."""
+    service, _, name = method.removeprefix("/").partition("/")
+    methods = descriptor_pool.Default().FindServiceByName(service).methods
+    taken = next(one.input_type for one in methods if one.name == name)
+    return any(one.input_type == taken and _has_post(one) for one in methods)
+
+
+class _Recorder:
+    """The context of a call, which also notes what is answered."""
+
+    def __init__(self, context: grpc.aio.ServicerContext, serialize: Callable[[Message], bytes], *,
+                 is_repeated: bool) -> None:
+        self._context = context
+        self._serialize = serialize
+        self._ahead = (REPLAYED,) if is_repeated else ()
+        self._answer = KeptAnswer()
+        self._length = 0
+        self.has_begun = False
+        """Whether a message was sent: no status can take its place any more."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        self._answer.metadata.update(metadata)
+        ahead, self._ahead = self._ahead, ()
+        await self._context.send_initial_metadata((*metadata, *ahead))
+
+    async def write(self, message: Message) -> None:
+        self.has_begun = True
+        await self._context.write(await self.end(message))
+
+    async def end(self, message: Message | None) -> bytes | None:
+        """Note what a unary method answers; None, the end of a stream, is passed on."""
+        if self._ahead:
+            await self.send_initial_metadata(())
+        if message is None:
+            return None
+        data = self._serialize(message)
+        self._length += len(data)
+        if self._length <= MOST_KEPT:
+            self._answer.messages.append(data)
+        return data
+
+    def kept(self, error: ServiceError | None = None) -> bytes | None:
+        """The whole answer; None when it is too long to be kept."""
+        if self._length > MOST_KEPT:
+            return None
+        if error is not None:
+            self._answer.error.CopyFrom(KeptError(code=error.code.value[0], reason=error.reason, message=error.message))
+        return self._answer.SerializeToString()
+
+
+def _serve_of(handler: grpc.RpcMethodHandler) -> Callable[[Message, Any], Awaitable[Any]]:
+    return handler.unary_stream or handler.unary_unary
+
+
+async def _give_again(answer: KeptAnswer, handler: grpc.RpcMethodHandler,
+                      context: grpc.aio.ServicerContext) -> bytes | None:
+    await context.send_initial_metadata((*answer.metadata.items(), REPLAYED))
+    if not handler.unary_stream:
+        return answer.messages[0]
+    for message in answer.messages:
+        await context.write(message)
+    if answer.HasField("error"):
+        raise _error_of(answer.error)
+    return None
+
+
+def _error_of(kept: KeptError) -> ServiceError:
+    error = ServiceError(kept.message, reason=kept.reason)
+    error.code = _CODES[kept.code]
+    return error
+
+
+def _key_of(call: Call) -> str:
+    key = call.metadata[HEADER]
+    if not _KEY.fullmatch(key):
+        text = "must be 1 to 255 visible ASCII characters"
+        raise InvalidArgument(f"Idempotency-Key {text}", violations=(
+            Violation("Idempotency-Key", text, "idempotency_key_invalid", "header"),))
+    return key
+
+
+def _fingerprint(call: Call, request: Message) -> bytes:
+    """Equal for the same request: method, every member, and over HTTP the path. Made before serving changes the request."""
+    path = (call.http_path or "").partition("?")[0]
+    told = f"{call.method} {path}\n".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told + request.SerializeToString(deterministic=True)).digest()
+
+
+def _has_post(method: MethodDescriptor) -> bool:
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    return any(one.HasField("post") for one in (rule, *rule.additional_bindings))

@@ -1,0 +1,318 @@
+"""What happens around every call: request id, key → caller, limits, key kind, parsing, rules, error → status.
+
+The only place that catches every exception; `refusals.py` turns errors into statuses. Runs no exchange.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from server.content.validation import check, nul_in
+from server.content.walk import check_values, readable
+from server.core.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    PermissionDenied,
+    ServiceError,
+    Unauthenticated,
+    Violation,
+)
+from server.core.ids import new_id
+from server.core.offload import by_size_one_at_a_time
+from server.rpc.access import admits, check_sent, needs_key, only_stores
+from server.rpc.activity import Traffic
+from server.rpc.announcing import Announcing
+from server.rpc.arrivals import Arrivals
+from server.rpc.call import Call, enter
+from server.rpc.idempotency import Idempotency
+from server.rpc.key_ends import KeyEnds
+from server.rpc.open_methods import OpenMethods
+from server.rpc.rate_limits import Limits
+from server.storage.keys import Caller, Keys
+
+log = structlog.get_logger()
+
+_OURS = "/parley.v1."
+_PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item_id")
+"""Members that HTTP has in the path: what is no id there is absent, and not wrong."""
+_LONGEST_KEY = 256
+"""Characters. What is longer is no key of ours, and is not worth a digest, which is then remembered."""
+_KEYLESS_SECONDS = 3
+"""How long a caller without a key may take to send a message. So little that it need not be counted while it waits: others
+could otherwise keep Envoy from asking for health."""
+_LONG_ANSWER = 64 << 10
+"""Bytes. A longer one counts as what its key's callers leave unread."""
+_MANY = 1_000
+"""Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
+_MOST_KEYLESS_BYTES = 66_000
+"""Of a message that comes without a key: a form of 64 KiB and an id. Envoy refuses larger forms itself."""
+_TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
+_SHOWN_IN = ("authorization", "x-api-key")
+_NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
+
+_ANSWERING: ContextVar[tuple[Call, grpc.aio.ServicerContext] | None] = ContextVar("answering", default=None)
+"""The call whose whole answer is about to be serialized."""
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every method: those of ours, and health and reflection.
+
+    Each is served as if it streamed, so that who calls is known, and counted, before there is a message.
+    """
+
+    def __init__(self, keys: Keys, key_ends: KeyEnds, idempotency: Idempotency, limits: Limits, traffic: Traffic, *,
+                 call_seconds: float, message_seconds: float) -> None:
+        self._keys = keys
+        self._key_ends = key_ends
+        self._traffic = traffic
+        self._idempotency = idempotency
+        self._limits = limits
+        self._call_seconds = call_seconds
+        self._with_key = Arrivals(message_seconds)
+        self._keyless = Arrivals(min(message_seconds, _KEYLESS_SECONDS))
+        self._open = OpenMethods(limits, self._keyless)
+        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+
+    async def intercept_service(self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+                                handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrap = self._wrap if method.startswith(_OURS) else self._wrap_open
+            wrapped = self._wrapped[method] = wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        """The handler with everything around it."""
+        handler = self._idempotency.around(method, handler)
+        serve, parse = handler.unary_stream or handler.unary_unary, handler.request_deserializer
+        serve = serve if handler.unary_stream else _within(self._call_seconds, serve)
+
+        async def admitted(call: Call, announcing: Announcing) -> Any:
+            """What a key may ask for is decided before anything is read of what it asks."""
+            caller = await self._authenticated(call, announcing.context)
+            if caller is None:
+                raw = await self._only_message(self._keyless, announcing)
+                if len(raw) > _MOST_KEYLESS_BYTES:
+                    raise InvalidArgument(_TOO_LARGE_WITHOUT_KEY)
+                with self._limits.keyless:
+                    return await answered(call, raw, announcing)
+            with self._limits.call:
+                if standing := self._limits.take(caller):
+                    announcing.headers = standing.headers
+                    standing.check()
+                self._limits.check_unread(caller)
+                with self._limits.call_of(caller):
+                    _check_access(call, caller)
+                    raw = await self._only_message(self._with_key, announcing)
+                    return await answered(replace(call, caller=caller), raw, announcing)
+
+        async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
+            enter(call)
+            self._limits.take_bytes(call.caller, len(raw), asks=not only_stores(method))
+            request = await by_size_one_at_a_time(len(raw), _read, parse, raw, call.caller)
+            del raw
+            answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
+            await announcing.announce()
+            _ANSWERING.set((call, announcing.context))
+            return answer
+
+        async def served(call: Call, announcing: Announcing) -> Any:
+            with self._traffic.of(announcing):
+                return await admitted(call, announcing)
+
+        return _handler(handler, _guarded(method, served), self._held_while_unread)
+
+    def _held_while_unread(self, serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+        """The same, for whole answers, which gRPC holds for as long as their callers do not read them."""
+
+        def serialized(answer: Any) -> bytes:
+            raw = serialize(answer)
+            if len(raw) > _LONG_ANSWER and (answering := _ANSWERING.get()) and answering[0].caller is not None:
+                call, context = answering
+                read = self._limits.hold_unread(call.caller, len(raw))
+                context.add_done_callback(lambda _: read())
+            return raw
+
+        return serialized
+
+    def _wrap_open(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        serve = self._open.serving(handler)
+
+        async def served(_: Call, announcing: Announcing) -> Any:
+            return await serve(announcing.context, announcing.refuse)
+
+        return _handler(handler, _guarded(method, served))
+
+    async def _only_message(self, arrivals: Arrivals, announcing: Announcing) -> bytes:
+        announcing.waits = True
+        try:
+            return await arrivals.only(announcing.context, announcing.refuse)
+        finally:
+            announcing.waits = False
+
+    async def _while_key_lasts(self, caller: Caller | None, announcing: Announcing, serving: Awaitable[Any]) -> Any:
+        """What `serving` comes to. Raises Unauthenticated when the caller's key ends before that.
+
+        A stream that has begun has until the next look to end itself, by an event that says why.
+        """
+        bound, looks = asyncio.timeout(None), 0
+
+        def end() -> None:
+            nonlocal looks
+            looks += 1
+            if bound.when() is None and (looks > 1 or not announcing.has_begun):
+                bound.reschedule(asyncio.get_running_loop().time())
+
+        with self._key_ends.told(caller, end):
+            try:
+                async with bound:
+                    return await serving
+            except TimeoutError:
+                if not bound.expired():
+                    raise
+                raise Unauthenticated("the key was revoked or has expired while the call ran", reason="KEY_ENDED") from None
+
+    async def _authenticated(self, call: Call, context: grpc.aio.ServicerContext) -> Caller | None:
+        """Who calls; None at a method that takes no key. Raises Unauthenticated."""
+        if not needs_key(call.method):
+            return None
+        _check_shown_once(context)
+        caller = await self._caller(call.metadata)
+        if caller is None:
+            raise Unauthenticated(_NO_KEY)
+        return caller
+
+    async def _caller(self, metadata: Mapping[str, str]) -> Caller | None:
+        authorization = metadata.get("authorization")
+        if authorization is None:
+            key = metadata.get("x-api-key", "")
+        else:
+            scheme, _, key = authorization.partition(" ")
+            if scheme.lower() != "bearer":
+                return None
+        key = key.strip()
+        if not key or len(key) > _LONGEST_KEY:
+            return None
+        if self._keys.knows(key):
+            return await self._keys.caller(key)
+        with self._limits.stranger:
+            return await self._keys.caller(key)
+
+
+def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """What gRPC calls: `served`, whose errors become statuses."""
+
+    async def guarded(_: Any, context: grpc.aio.ServicerContext) -> Any:
+        call = _call_of(method, context)
+        announcing = Announcing(context, call)
+        context.set_trailing_metadata((("x-request-id", call.request_id),))
+        try:
+            return await served(call, announcing)
+        except grpc.aio.AbortError:  # it has its status
+            raise
+        except asyncio.CancelledError:
+            if not announcing.is_broken_off:  # the caller has gone
+                raise
+            announcing.task.uncancel()
+            await announcing.refuse_as_stopping()
+        except ServiceError as error:
+            await announcing.refuse(error)
+        except Exception as error:  # the outermost: nothing of it may reach the caller
+            log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
+            await announcing.refuse(Internal())
+
+    return guarded
+
+
+_Serializer = Callable[[Any], bytes]
+
+
+def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[Any]],
+             whole: Callable[[_Serializer], _Serializer] = lambda serialize: serialize) -> grpc.RpcMethodHandler:
+    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN.
+
+    `whole` wraps the serializer of a method that does not stream.
+    """
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(guarded, request_deserializer=None, response_serializer=_serialized)
+    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=whole(_serialized))
+
+
+def _serialized(answer: Any) -> bytes:
+    """An answer as JSON can say it; what a service has serialized for several readers is that already."""
+    return answer if isinstance(answer, bytes) else readable(answer)
+
+
+def _check_shown_once(context: grpc.aio.ServicerContext) -> None:
+    """Raises Unauthenticated when a header has two values: which of them counts would be a guess, here and in a proxy."""
+    shown = [(name, value) for name, value in context.invocation_metadata() or () if name in _SHOWN_IN]
+    if len(shown) > 1:
+        for header in _SHOWN_IN:
+            if len({value for name, value in shown if name == header}) > 1:
+                raise Unauthenticated(f"{header} was sent more than once, with different values; send it once, with one key")
+
+
+def _check_access(call: Call, caller: Caller | None) -> None:
+    """Raises PermissionDenied."""
+    if caller is not None and not admits(call.method, publishable=caller.is_publishable):
+        raise PermissionDenied("a publishable key cannot do this; use a secret key")
+
+
+def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The same, which raises DeadlineExceeded when time is up."""
+
+    async def bounded(*arguments: Any) -> Any:
+        bound = asyncio.timeout(seconds)
+        try:
+            async with bound:
+                return await serve(*arguments)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise DeadlineExceeded(f"the call took longer than {seconds:g} s, and was broken off; ask for less at once, or "
+                                   "for a stream") from None
+
+    return bounded
+
+
+def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    given = metadata.get("x-request-id", "")
+    # It is sent back, and metadata that is no text would break the answer off.
+    return Call(given if given.isascii() and given.isprintable() and given else new_id(), method, metadata)
+
+
+def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> Any:
+    """The request in some bytes, once it is known to be sound. Raises InvalidArgument or PermissionDenied."""
+    try:
+        request = parse(raw)
+    except DecodeError:
+        # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
+        raise _unreadable("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
+    values = check_values(request, named=_in_body)
+    if b"\0" in raw and (field := nul_in(request)) not in (None, *_PATH_IDS):
+        raise InvalidArgument.of(_in_body(field), "must not contain the character NUL (U+0000); leave it out")
+    if caller is not None and caller.is_publishable:
+        check_sent(request)
+    check(request, only_first=values > _MANY)
+    return request
+
+
+def _in_body(field: str) -> str:
+    """A member as an HTTP caller knows it, whose whole body is the document."""
+    return field.removeprefix("document.").removeprefix("patch.")
+
+
+def _unreadable(message: str) -> InvalidArgument:
+    return InvalidArgument(message, violations=(Violation("", message, "json_invalid"),))

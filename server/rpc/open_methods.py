@@ -1,0 +1,75 @@
+"""Health and reflection, which take no key: few calls at a time, none for long, and none of them in a keyed caller's place.
+
+Asking for health once is always answered, however many others ask: Envoy takes a server that does not answer for a dead one.
+Renders no error, and knows no method by name.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from server.core.errors import DeadlineExceeded, InvalidArgument
+from server.rpc.arrivals import Arrivals, Refuse
+from server.rpc.rate_limits import Limits
+
+Serve = Callable[[grpc.aio.ServicerContext, Refuse], Awaitable[Any]]
+_MOST_SECONDS = 600
+"""Of a stream. Who watches health connects again then, as after every end of a stream."""
+
+
+class OpenMethods:
+    """Wraps handlers of methods that are not ours."""
+
+    def __init__(self, limits: Limits, arrivals: Arrivals) -> None:
+        self._limits = limits
+        self._arrivals = arrivals
+
+    def serving(self, handler: grpc.RpcMethodHandler) -> Serve:
+        """What serves a call of the handler's method: returns the one answer, or writes many. Raises ServiceError."""
+        if handler.unary_unary:
+            return self._unary(handler)
+        return self._lasting(handler)
+
+    def _unary(self, handler: grpc.RpcMethodHandler) -> Serve:
+        async def serve(context: grpc.aio.ServicerContext, refuse: Refuse) -> Any:
+            request = _parsed(handler, await self._arrivals.only(context, refuse))
+            return await handler.unary_unary(request, context)
+
+        return serve
+
+    def _lasting(self, handler: grpc.RpcMethodHandler) -> Serve:
+        async def serve(context: grpc.aio.ServicerContext, refuse: Refuse) -> None:
+            with self._limits.open_stream:
+                if handler.unary_stream:
+                    request = _parsed(handler, await self._arrivals.only(context, refuse))
+                    await _for_a_time(handler.unary_stream(request, context))
+                else:
+                    async with aclosing(handler.stream_stream(self._messages(handler, context, refuse), context)) as answers:
+                        async for answer in answers:
+                            await _for_a_time(context.write(answer))
+
+        return serve
+
+    async def _messages(self, handler: grpc.RpcMethodHandler, context: grpc.aio.ServicerContext,
+                        refuse: Refuse) -> AsyncIterator[Any]:
+        while (message := await self._arrivals.next(context, refuse)) is not grpc.aio.EOF:
+            yield _parsed(handler, message)
+
+
+def _parsed(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
+    try:
+        return handler.request_deserializer(raw)
+    except DecodeError:
+        raise InvalidArgument("the request cannot be read: it is not the message of this method") from None
+
+
+async def _for_a_time(serving: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(_MOST_SECONDS):
+            await serving
+    except TimeoutError:
+        raise DeadlineExceeded(f"the stream was open for {_MOST_SECONDS} s, as long as it may be; open it again") from None

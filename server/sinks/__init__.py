@@ -1,1 +1,0 @@
-"""Where deliveries go, one file per kind of receiver."""

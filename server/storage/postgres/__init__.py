@@ -1,0 +1,1 @@
+"""The store in PostgreSQL: connections, schema, errors."""

@@ -1,0 +1,229 @@
+"""PostgreSQL through psycopg's pool. Works are run in greenlets, which wait where the same code on SQLite would block.
+
+Statements whose result nobody has asked for yet are kept back, and sent together: a transaction that reads nothing is one
+round trip, COMMIT included. Transactions are READ COMMITTED; whoever reads what it then writes takes a lock first
+(`Connection.lock`), and a deadlock is run again. Knows no table.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random
+
+from server.core.errors import StorageUnavailable
+from server.storage.database import Connection, with_also
+from server.storage.postgres.connection import Driver, PostgresConnection, bridged, configure, was_ended
+from server.storage.postgres.errors import Lost, Uncertain, did_nothing, is_a_bug, is_of_the_server, postgres_error, unusable
+
+_ATTEMPTS = 8
+_WAIT_SECONDS = 10
+
+T = TypeVar("T")
+
+
+class PostgresDatabase:
+    """One PostgreSQL database. Any number of servers may use it at once."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        """To be opened before anything else, and closed."""
+        self._url = url
+        self._pool = AsyncConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=_WAIT_SECONDS,
+                                         kwargs={"autocommit": True}, configure=configure)
+        self._again = AsyncRetrying(retry=retry_if_exception(did_nothing), stop=stop_after_attempt(_ATTEMPTS),
+                                    wait=wait_random(0, 0.05), reraise=True)
+        self._writing: set[asyncio.Task[Any]] = set()
+        self._lines: dict[str | None, asyncio.Task[Any]] = {}
+        """The last write of each line."""
+        self._closed = False
+        self._failing = False
+        self.watch: Callable[[bool], None] = _nobody
+
+    @classmethod
+    async def connect(cls, url: str, connections: int) -> "PostgresDatabase":
+        """Raises DatabaseError when it cannot be reached."""
+        try:
+            driver = await psycopg.AsyncConnection.connect(url, connect_timeout=_WAIT_SECONDS)
+            await driver.close()
+        except psycopg.Error as error:
+            raise unusable(url, error) from None
+        database = cls(url, connections)
+        await database._pool.open()
+        return database
+
+    async def migrate(self, apply: Callable[[Connection], None]) -> None:
+        """Run migrations. Raises DatabaseError when that is not possible."""
+        try:
+            await self._run(self._write, apply)
+        except (psycopg.Error, PoolTimeout) as error:
+            raise unusable(self._url, error) from None
+
+    async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
+        return await self._told(self._run(self._read, work))
+
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
+                    line: str | None = None) -> T:
+        """What was deleted stays in the files until VACUUM, as PostgreSQL has it, and in its log until that is recycled."""
+        if self._closed:
+            raise StorageUnavailable("the database is closing; try again")
+        task = asyncio.create_task(self._after(self._lines.get(line), with_also(work)))
+        self._writing.add(task)
+        task.add_done_callback(self._written)
+        if line is not None:
+            self._lines[line] = task
+            task.add_done_callback(lambda task: self._lines.get(line) is task and self._lines.pop(line))
+        return await asyncio.shield(task)  # a caller that goes away does not undo its write, as with SQLite
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["PostgresSnapshot"]:
+        """On a connection of its own: it may take long, and the pool's are few."""
+        try:
+            driver = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+        except psycopg.Error as error:
+            raise postgres_error(error) from None
+        try:
+            await configure(driver)
+            await driver.execute("SET idle_in_transaction_session_timeout = 0")  # who reads an export may be slow
+            await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield PostgresSnapshot(driver)
+        finally:
+            await driver.close()
+
+    async def vacuum(self) -> None:
+        """Give back what deleted rows took. Their text is then overwritten as pages are used again, not at once."""
+        async def run() -> None:
+            async with self._driver() as driver:
+                await driver.execute("VACUUM")
+
+        await self._told(run())
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await asyncio.gather(*self._writing, return_exceptions=True)
+            await self._pool.close()
+
+    async def _run(self, attempt: Callable[[Callable[[Connection], T]], Awaitable[T]], work: Callable[[Connection], T]) -> T:
+        try:
+            return await attempt(work)  # tenacity costs what a third of a read does
+        except psycopg.OperationalError as error:
+            if not did_nothing(error):
+                raise
+        return await self._again(attempt, work)
+
+    @contextlib.asynccontextmanager
+    async def _driver(self) -> AsyncIterator[Driver]:
+        driver = await self._pool.getconn()
+        while await was_ended(driver):
+            await self._pool.putconn(driver)
+            driver = await self._pool.getconn()
+        try:
+            yield driver
+        finally:
+            await self._pool.putconn(driver)
+
+    async def _after(self, earlier: asyncio.Task[Any] | None, work: Callable[[Connection], T]) -> T:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        return await self._told(self._watched(self._run(self._write, work)))
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        async with self._driver() as driver:
+            connection = PostgresConnection(driver)
+            try:
+                return await bridged(lambda: work(connection))
+            except psycopg.OperationalError as error:
+                raise await self._lost(driver, error) from None
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        async with self._driver() as driver:
+            connection = PostgresConnection(driver)
+            connection.execute("BEGIN")
+            try:
+                result = await bridged(lambda: work(connection))
+            except psycopg.OperationalError as error:
+                raise await self._lost(driver, error) from None
+            except BaseException:
+                await _roll_back(driver)
+                raise
+            await _commit(driver, connection)
+            return result
+
+    async def _watched(self, writing: Awaitable[T]) -> T:
+        try:
+            result = await writing
+        except (psycopg.Error, PoolTimeout) as error:
+            self._now(failing=self._failing or isinstance(error, PoolTimeout) or is_of_the_server(error))
+            raise
+        self._now(failing=False)
+        return result
+
+    def _now(self, *, failing: bool) -> None:
+        if failing != self._failing:
+            self._failing = failing
+            self.watch(not failing)
+
+    async def _lost(self, driver: Driver, error: psycopg.OperationalError) -> psycopg.Error:
+        """The error of a work that did nothing; a lost connection seldom comes alone."""
+        await _roll_back(driver)
+        if driver.closed:
+            await self._pool.check()
+            return Lost()
+        return error
+
+    async def _told(self, doing: Coroutine[Any, Any, T]) -> T:
+        """What callers are told of errors of the database; its texts stay here."""
+        try:
+            return await doing
+        except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+            if is_a_bug(error):
+                raise
+            raise postgres_error(error) from None
+
+    def _written(self, task: asyncio.Task[Any]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even when its caller went away
+
+
+class PostgresSnapshot:
+    """One REPEATABLE READ transaction."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._connection = PostgresConnection(driver, streams=True)
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return await bridged(lambda: work(self._connection))
+        except psycopg.Error as error:
+            if is_a_bug(error):
+                raise
+            raise postgres_error(error) from None
+
+
+def _nobody(_: bool) -> None:
+    """Watches nothing."""
+
+
+async def _commit(driver: Driver, connection: PostgresConnection) -> None:
+    commit = connection.execute("COMMIT")
+    try:
+        await connection.send()
+    except psycopg.OperationalError as error:
+        if driver.closed:
+            raise Uncertain from None
+        await _roll_back(driver)
+        raise error
+    except BaseException:
+        await _roll_back(driver)
+        raise
+    if commit.status != "COMMIT":
+        raise psycopg.InternalError("a transaction was rolled back at its end")
+
+
+async def _roll_back(driver: Driver) -> None:
+    with contextlib.suppress(psycopg.Error):
+        await driver.rollback()

@@ -1,0 +1,156 @@
+"""`Peers` for servers that share a PostgreSQL database: advisory locks on one connection, LISTEN and NOTIFY on another.
+
+Both are made when they are first needed, and again when they were lost. With the connection of the locks its locks are lost:
+they are taken again when it is back, but for those that another server took meanwhile. What runs under such a lock goes on,
+beside what the other server runs; storage keeps both whole, by locks of its own transactions.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import psycopg
+import structlog
+
+from server.core.errors import StorageUnavailable
+from server.storage.postgres.connection import Driver, was_ended
+from server.storage.postgres.errors import postgres_error
+
+_CHANNEL = "parley"
+_AGAIN_SECONDS = 0.5
+_CONNECT_SECONDS = 5
+_LET_GO_SECONDS = 1
+
+log = structlog.get_logger()
+
+
+class PostgresPeers:
+    """See `Peers`. Locks raise StorageUnavailable when the database cannot be reached."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._held: set[str] = set()
+        self._driver: Driver | None = None
+        self._locking = asyncio.Lock()
+        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._words: set[str] = set()
+        self._listening: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def try_lock(self, name: str) -> bool:
+        if name in self._held:
+            return False
+        self._held.add(name)  # at once: a second caller here must not come as far as the database, which would let it in
+        taken = False
+        try:
+            taken = bool(await self._ask("SELECT pg_try_advisory_lock(hashtextextended($1, 1))", name))
+        except asyncio.CancelledError:
+            self._begin(self._let_go(name))  # it may have been taken all the same
+            raise
+        finally:
+            if not taken:
+                self._held.discard(name)
+        return taken
+
+    async def unlock(self, name: str) -> None:
+        if name in self._held:
+            try:
+                await self._let_go(name)
+            finally:
+                self._held.discard(name)
+
+    def tell(self, topic: str) -> None:
+        self._words.add(topic)
+        if len(self._words) == 1:
+            self._begin(self._tell())
+
+    @contextlib.contextmanager
+    def listen(self, topic: str) -> Iterator[asyncio.Event]:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        heard = asyncio.Event()
+        self._listeners[topic].add(heard)
+        try:
+            yield heard
+        finally:
+            self._listeners[topic].discard(heard)
+            if not self._listeners[topic]:
+                del self._listeners[topic]
+
+    async def aclose(self) -> None:
+        """Let every lock go, and say what was told before."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+        if self._driver:
+            await self._let_all_go(self._driver)
+            await self._driver.close()
+
+    async def _ask(self, sql: str, *parameters: Any) -> Any:
+        try:
+            async with self._locking:
+                driver = await self._connected()
+                row = await (await psycopg.AsyncRawCursor(driver).execute(sql, parameters)).fetchone()
+        except psycopg.Error as error:
+            raise postgres_error(error) from None
+        return row and row[0]
+
+    async def _connected(self) -> Driver:
+        if self._driver is None or await was_ended(self._driver):
+            lost = self._driver is not None
+            self._driver = await _connect(self._url)
+            if lost:
+                await self._take_again(self._driver)
+        return self._driver
+
+    async def _take_again(self, driver: Driver) -> None:
+        for name in list(self._held):
+            cursor = await psycopg.AsyncRawCursor(driver).execute(
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", [name])
+            if not (await cursor.fetchone())[0]:
+                log.error("lock lost", name=name)
+
+    def _begin(self, doing: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(doing)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _let_go(self, name: str) -> None:
+        await self._ask("SELECT pg_advisory_unlock(hashtextextended($1, 1))", name)
+
+    async def _let_all_go(self, driver: Driver) -> None:
+        """At once: PostgreSQL notices some time after a connection is closed that it is, and has the locks until then."""
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(_LET_GO_SECONDS), self._locking:
+                await driver.execute("SELECT pg_advisory_unlock_all()")
+
+    async def _tell(self) -> None:
+        words, self._words = list(self._words), set()
+        try:
+            await self._ask("SELECT count(pg_notify($1, word)) FROM unnest($2::text[]) AS word", _CHANNEL, words)
+        except StorageUnavailable:
+            log.warning("peers could not be told", words=words)  # they look now and then
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                driver = await _connect(self._url)
+                async with driver:
+                    await driver.execute(f"LISTEN {_CHANNEL}")
+                    self._hear(*self._listeners)  # whatever was said until now was not heard
+                    async for word in driver.notifies():
+                        self._hear(word.payload)
+            except psycopg.Error:
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _hear(self, *topics: str) -> None:
+        for topic in topics:
+            for heard in self._listeners.get(topic, ()):
+                heard.set()
+
+
+async def _connect(url: str) -> Driver:
+    return await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS)

@@ -1,0 +1,255 @@
+"""The SQLite file: one connection for writes, which `storage/sqlite/writer.py` makes commits of, and one for short reads.
+
+Knows no table; holds no SQL but PRAGMAs and transaction control.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from server.core.errors import FailedPrecondition, StorageUnavailable
+from server.storage.database import Column, Connection, DatabaseError, with_also
+from server.storage.sqlite import folder
+from server.storage.sqlite.errors import concerns_the_file, storage_error
+from server.storage.sqlite.modes import create_private
+from server.storage.sqlite.sums import check_sums, forget_sums, keep_sums
+from server.storage.sqlite.wal import check_log
+from server.storage.sqlite.writer import BUSY_MS, Write, Writer
+
+T = TypeVar("T")
+_LONG_READERS = 2
+"""Threads for reads too long for the event loop, each with a connection."""
+
+
+class SqliteConnection(sqlite3.Connection):
+    """With what works need besides."""
+
+    def lock(self, name: str) -> None:
+        """Nothing to wait for: there is one writer."""
+
+    def columns(self, table: str) -> list[Column]:
+        info = self.execute(f"PRAGMA table_info({table})").fetchall()
+        keys = [(name, type_) for _, name, type_, _, _, key in info if key]
+        given = keys if [type_ for _, type_ in keys] == ["INTEGER"] else []  # SQLite gives the next number itself
+        return [Column(name, type_, bool(not_null or key) and default is None and (name, type_) not in given)
+                for _, name, type_, not_null, default, key in info]
+
+
+class SqliteDatabase:
+    """One SQLite file. Short reads run in the event loop, long ones in a thread, and writes as their writer sees fit."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = _shared(path)
+        try:
+            forget_sums(path)
+            self._connection = _connect(path)
+            self._reader = _connect(path)
+        except BaseException:
+            os.close(self._held)
+            raise
+        self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
+        self._readers = ThreadPoolExecutor(_LONG_READERS, "sqlite-reader")
+        self._of_thread = threading.local()
+        self._threads_readers: list[SqliteConnection] = []
+        self._closed = False
+        self._writer = Writer(self._connection, path.with_suffix(".lock"))
+
+    @property
+    def watch(self) -> Callable[[bool], None]:
+        """Told in the writer's thread when writes begin to fail because of the disk, and when they succeed again."""
+        return self._writer.watch
+
+    @watch.setter
+    def watch(self, watch: Callable[[bool], None]) -> None:
+        self._writer.watch = watch
+
+    @property
+    def reader(self) -> SqliteConnection:
+        """The connection that `read` uses."""
+        return self._reader
+
+    async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
+        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when it is long."""
+        if not long:
+            return work(self._reader)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._in_one_view(work))
+
+    def _in_one_view(self, work: Callable[[Connection], T]) -> T:
+        reader = self._reader_of_thread()
+        reader.execute("BEGIN")
+        try:
+            return work(reader)
+        finally:
+            reader.execute("COMMIT")
+
+    def _reader_of_thread(self) -> SqliteConnection:
+        reader = getattr(self._of_thread, "reader", None)
+        if reader is None:
+            reader = self._of_thread.reader = _connect(self._path)
+            reader.execute("PRAGMA query_only = ON")
+            reader.execute("PRAGMA cache_size = -8192")
+            self._threads_readers.append(reader)
+        return reader
+
+    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
+                    line: str | None = None) -> T:
+        """Run `work` in a write transaction and return its result once that is on disk. All writes are in one line.
+
+        What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
+        `erases` deletes is then overwritten in the file, and its log is cut off; while a snapshot is open, shortly after it.
+        Copies that SQLite left when it moved rows within the file stay until `vacuum`, or until they are overwritten.
+        """
+        if self._closed:
+            raise StorageUnavailable("the database is closing; try again")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._writer.put(Write(with_also(work), loop, answer, erases, brief))
+        return await answer
+
+    def snapshot(self) -> "SqliteSnapshot":
+        """The database as it is now, for reads too long for the event loop: `async with database.snapshot() as snapshot`."""
+        return SqliteSnapshot(self._path)
+
+    def check(self) -> None:
+        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page."""
+        try:
+            found = self._reader.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError:
+            found = "damaged"
+        if found != "ok":
+            raise _unusable(self._path)
+
+    def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
+        """Run migrations, before anything else uses the database. Raises DatabaseError when it cannot be written."""
+        try:
+            # At once a writer, so that a process that starts at the same moment is waited for and not met half-way.
+            self._connection.execute("BEGIN IMMEDIATE")
+            apply(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                    self._connection.execute("ROLLBACK")
+            if not concerns_the_file(error):
+                raise
+            raise DatabaseError(f"{self._path} cannot be brought up to date: {storage_error(error).message}") from error
+
+    async def vacuum(self) -> None:
+        """Write the whole file anew, while nobody else writes.
+
+        SQLite overwrites what is deleted where it is, not the copies it left in unused parts of pages when it moved rows.
+        """
+        try:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise storage_error(error) from None
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close()
+        self._readers.shutdown()
+        for reader in self._threads_readers:
+            reader.close()
+        self._reader.close()
+        self._connection.close()
+        keep_sums(self._path, self._held)
+        os.close(self._held)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[SqliteConnection]:
+    """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
+    check_sums(path)
+    check_log(path)
+    connection = _connect(path)
+    with contextlib.closing(connection):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise DatabaseError(f"{path} is locked by another process") from error
+        yield connection
+
+
+class SqliteSnapshot:
+    """One read transaction, on a connection and in a thread of its own. While it is open the log cannot shrink."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "sqlite-snapshot")
+
+    async def __aenter__(self) -> "SqliteSnapshot":
+        await self._in_thread(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Queued behind what still runs when the caller was cancelled: a connection must not be closed under a query.
+        self._thread.submit(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which only reads."""
+        return await self._in_thread(lambda: work(self._connection))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self) -> None:
+        self._connection = _connect(self._path)
+        self._connection.execute("PRAGMA query_only = ON")
+        self._connection.execute("BEGIN")
+        self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the view begins with the first read
+
+    def _close(self) -> None:
+        self._connection.close()
+
+
+def _shared(path: Path) -> int:
+    try:
+        return folder.share(path.parent)
+    except FailedPrecondition as error:
+        raise DatabaseError(error.message) from None
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be opened: {error.strerror}") from None
+
+
+def _connect(path: Path) -> SqliteConnection:
+    connection = None
+    try:
+        with contextlib.suppress(OSError):  # SQLite says why
+            create_private(path)
+        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=512,
+                                     factory=SqliteConnection)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")  # wait out a backup or an administrator's lock
+        connection.execute("PRAGMA journal_mode = WAL")  # readers keep reading while a write runs
+        connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on disk: NORMAL loses commits on power cut
+        connection.execute("PRAGMA secure_delete = ON")  # deleted text is overwritten in the file, not only unlinked
+        connection.execute("PRAGMA foreign_keys = ON")  # off by default in SQLite
+        connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages: contexts are read again and again
+        connection.execute("PRAGMA temp_store = MEMORY")  # sorting a list needs no file
+    except sqlite3.DatabaseError as error:
+        if connection:
+            connection.close()
+        raise _unusable(path, error) from error
+    return connection
+
+
+def _unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return DatabaseError(f"{path} cannot be opened and written; check who may write to it and to its folder")
+    return DatabaseError(f"{path} is damaged or is not a database; restore it from a backup by "
+                         "`parley restore FILE --replace`, or move it away to begin anew")

@@ -1,0 +1,333 @@
+"""Makes commits of writes: group commit over one SQLite connection, by turns in the event loop and in a thread of its own.
+
+A write is acknowledged after its commit is on disk. Writes that arrive while a commit is under way share the next one, which
+makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PRAGMAs and transaction control.
+
+The statements of brief writes are run in the loop, and only the commit, which waits for the disk, in the thread: there each
+statement would take the interpreter from the loop and give it back, which costs more than the statement. Whenever anything
+is in the way, such as another process that writes, the thread runs them, and waits.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from server.storage.database import Connection
+from server.storage.sqlite.errors import concerns_the_file, is_of_the_disk, storage_error
+
+BUSY_MS = 10_000
+_MOST_PER_COMMIT = 256
+_MOST_IN_THE_LOOP = 64
+_ERASE_BUSY_MS = 100
+_AGAIN_SECONDS = 1.0
+_PACE_SECONDS = 0.002
+"""From one commit's beginning to the next one's, while there are many who write."""
+_MANY = 1.1
+"""Writes in a commit, of late: alone nobody shares one, and nobody is to wait for others who do not come."""
+
+T = TypeVar("T")
+Result = tuple[Any, BaseException | None]
+"""What a write came to: what its work returned, or why nothing of it was written."""
+
+
+class Write(NamedTuple):
+    work: Callable[[Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    erases: bool
+    brief: bool
+    """Whether its statements may be run in the loop."""
+
+
+class _Handed(NamedTuple):
+    """What the thread is to commit."""
+
+    batch: list[Write]
+    results: list[Result] | None
+    """None when nothing was run yet; else the transaction is open."""
+
+
+class Writer:
+    """`connection` is the writer's alone, from the first write on; its busy timeout is BUSY_MS then."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: Path) -> None:
+        self._connection = connection
+        self._busy_ms = BUSY_MS
+        self._turn = _Turn(lock)
+        self._gate = threading.Lock()
+        self._waiting: list[Write] = []
+        self._working = False
+        """Whether somebody has the connection, or is about to have it: the loop, or the thread."""
+        self._beginner: asyncio.AbstractEventLoop | None = None
+        """The loop that is about to have it."""
+        self._handing = False
+        """Whether a loop has taken writes that the thread has not got yet."""
+        self._closing = False
+        self._began_at = 0.0
+        self._in_a_commit = 1.0
+        """How many writes share one, on a moving average."""
+        self._handed: queue.SimpleQueue[_Handed | None] = queue.SimpleQueue()
+        self._unerased = False
+        self._failing = False
+        self.watch: Callable[[bool], None] = _nobody
+        """Told in the thread when writes begin to fail because of the disk, and when they succeed again."""
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, write: Write) -> None:
+        """Have a write made. To be called in its loop."""
+        with self._gate:
+            self._waiting.append(write)
+            if self._working and not (self._beginner and self._beginner.is_closed()):
+                return
+            self._working, self._beginner = True, write.loop
+        self._begin_soon(write.loop)
+
+    def close(self) -> None:
+        """Make the writes that wait, then stop. Their callers are answered if their loop goes on."""
+        with self._gate:
+            self._closing = True
+        self._handed.put(None)
+        self._thread.join()
+        self._turn.close()
+
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """With what else is written in this turn of the loop, or in the time that is left of the pace."""
+        pause = self._began_at + _PACE_SECONDS - time.monotonic()
+        if pause > 0 and self._in_a_commit > _MANY:
+            loop.call_later(pause, self._begin, context=contextvars.Context())
+        else:
+            loop.call_soon(self._begin, context=contextvars.Context())
+
+    def _taken(self, most: int) -> list[Write]:
+        batch, self._waiting = self._waiting[:most], self._waiting[most:]
+        return batch
+
+    def _begin(self) -> None:
+        """Run what waits, as far as that can be done in the loop, and hand it to the thread."""
+        with self._gate:
+            self._beginner = None
+            if self._closing:  # the thread takes what is left
+                return
+            brief = all(write.brief for write in self._waiting[:_MOST_IN_THE_LOOP])
+            batch = self._taken(_MOST_IN_THE_LOOP if brief else _MOST_PER_COMMIT)
+            self._handing = True
+        self._began_at = time.monotonic()
+        self._in_a_commit += 0.2 * (len(batch) - self._in_a_commit)
+        self._handed.put(_Handed(batch, self._run_here(batch) if brief else None))
+
+    def _run_here(self, batch: list[Write]) -> list[Result] | None:
+        """What the writes came to, in a transaction that is left open; None when the thread has to run them."""
+        if not self._turn.take_at_once():
+            return None
+        try:
+            self._wait_at_most(0)
+            self._connection.execute("BEGIN IMMEDIATE")
+            return [self._attempt(write) for write in batch]
+        except Exception:  # the thread runs them again, and says what is wrong, if it is not over by then
+            self._roll_back()
+            self._turn.end()
+            return None
+
+    def _run(self) -> None:
+        while (handed := self._next()) is not None:
+            self._handing = False
+            self._finish(handed)
+            self._go_on()
+        if self._handing:
+            self._finish(self._handed.get())
+        while batch := self._taken(_MOST_PER_COMMIT):
+            self._finish(_Handed(batch, None))
+
+    def _next(self) -> _Handed | None:
+        """Wait for something to commit, and meanwhile for a chance to erase, or for the disk to take writes again."""
+        while self._unerased or self._failing:
+            try:
+                return self._handed.get(timeout=_AGAIN_SECONDS)
+            except queue.Empty:
+                self._tend()
+        return self._handed.get()
+
+    def _tend(self) -> None:
+        with self._gate:
+            if self._working:
+                return
+            self._working = True
+        if self._unerased:
+            self._erase()
+        if self._failing:
+            self._probe()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have what waits by now begun; when its loop is gone, nobody waits for it."""
+        while True:
+            with self._gate:
+                self._working = bool(self._waiting)
+                if not self._working or self._closing:
+                    return
+                loop = self._beginner = self._waiting[0].loop
+            try:
+                loop.call_soon_threadsafe(self._begin_soon, loop, context=contextvars.Context())
+                return
+            except RuntimeError:
+                with self._gate:
+                    self._beginner, batch = None, self._taken(_MOST_PER_COMMIT)
+                self._finish(_Handed(batch, None))
+
+    def _finish(self, handed: _Handed) -> None:
+        """Commit, and tell those who wait."""
+        batch, results = handed
+        try:
+            if results is None:
+                with self._turn:
+                    results = self._committed(lambda: [self._attempt(write) for write in batch])
+            else:
+                try:
+                    self._commit()
+                finally:
+                    self._turn.end()
+        except sqlite3.Error as error:
+            results = [(None, storage_error(error))] * len(batch)
+        if any(write.erases for write in batch):
+            self._erase()
+        for loop in {write.loop for write in batch}:
+            answers = [(write.answer, *result) for write, result in zip(batch, results, strict=True) if write.loop is loop]
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+                loop.call_soon_threadsafe(_answer, answers)
+
+    def _committed(self, work: Callable[[], T]) -> T:
+        """What work returns, once it is on disk. Raises sqlite3.Error when nothing was written."""
+        try:
+            self._wait_at_most(BUSY_MS)
+            self._connection.execute("BEGIN IMMEDIATE")
+            result = work()
+        except sqlite3.Error as error:
+            self._failed(error)
+            raise
+        self._commit()
+        return result
+
+    def _commit(self) -> None:
+        """Raises sqlite3.Error when nothing was written."""
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._failed(error)
+            raise
+        self._now(failing=False)
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        self._roll_back()
+        self._now(failing=self._failing or is_of_the_disk(error))
+
+    def _attempt(self, write: Write) -> Result:
+        self._connection.execute("SAVEPOINT write")
+        try:
+            result = write.work(self._connection), None
+        except sqlite3.Error as error:
+            if concerns_the_file(error):
+                raise
+            self._connection.execute("ROLLBACK TO write")
+            result = None, storage_error(error) if isinstance(error, sqlite3.IntegrityError) else error
+        except Exception as error:  # a bug in one write must not take the writer thread, or its neighbours, with it
+            self._connection.execute("ROLLBACK TO write")
+            result = None, error
+        self._connection.execute("RELEASE write")
+        return result
+
+    def _wait_at_most(self, milliseconds: int) -> None:
+        """How long statements wait for whoever else has locked the file."""
+        if milliseconds != self._busy_ms:
+            self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self._busy_ms = milliseconds
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                self._connection.execute("ROLLBACK")
+
+    def _probe(self) -> None:
+        """Write a page as it is: who is told that writes fail sends none, so their success would never be noticed."""
+        version = "PRAGMA user_version"
+        with contextlib.suppress(sqlite3.Error):
+            self._committed(lambda: self._connection.execute(
+                f"{version} = {self._connection.execute(version).fetchone()[0]}"))
+
+    def _now(self, *, failing: bool) -> None:
+        if failing != self._failing:
+            self._failing = failing
+            with contextlib.suppress(RuntimeError):  # the loop of whoever watched is gone
+                self.watch(not failing)
+
+    def _erase(self) -> None:
+        """Cut off the log, which has the deleted text until other writes come over it."""
+        self._unerased = True
+        with contextlib.suppress(sqlite3.Error):
+            self._wait_at_most(_ERASE_BUSY_MS)  # short reads end by then, snapshots do not
+            self._unerased = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0
+
+
+class _Turn:
+    """`with turn:` while this process writes: others wait in the kernel's queue, first come, first served.
+
+    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That is what is
+    left when the file for it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._opened(), fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def take_at_once(self) -> bool:
+        """Whether it is this process's turn now, which it then has to `end`."""
+        try:
+            fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def end(self) -> None:
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+
+    def _opened(self) -> int:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        return self._file
+
+
+def _nobody(_: bool) -> None:
+    """Watches nothing."""
+
+
+def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in answers:
+        if future.done():  # who waited has gone away
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,131 @@
+"""An exchange in the form of chat completions: the answer, and the chunks of a streamed one.
+
+Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes bytes of them. Runs nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from generated.parley.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChoice,
+    ChatCompletionChunk,
+    ChatCompletionChunkChoice,
+    ChatCompletionChunkDelta,
+    ChatCompletionFunctionCall,
+    ChatCompletionMessage,
+    ChatCompletionToolCall,
+    CompletionTokensDetails,
+    CompletionUsage,
+    PromptTokensDetails,
+)
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
+from generated.parley.v1.message_pb2 import Message
+from server.content.messages import answer_of, tool_calls_of
+from server.core.errors import BROKEN_OFF
+from server.core.ids import hex_of
+from server.exchange.run import Happening, Outcome, choices_of
+
+_BETWEEN = "\n\n"
+"""Between the texts of two rounds, which are one text at this door."""
+
+
+def completion_of(outcome: Outcome) -> ChatCompletion:
+    """The answer of an exchange that is over."""
+    chat = outcome.chat
+    return ChatCompletion(
+        id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
+        system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
+        choices=[ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
+                 for index, (messages, reason) in enumerate(zip(
+                     choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True))])
+
+
+class CompletionChunks:
+    """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it ended."""
+
+    def __init__(self, choices: int, *, with_usage: bool) -> None:
+        self._with_usage = with_usage
+        self._started = ChatEvent()
+        self._silent = set(range(choices))
+        """The choices that have not begun."""
+        self._said = self._apart = False
+        """Whether there was text, and whether what comes is of another message than that."""
+
+    def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ChatCompletionChunk]:
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "started":
+                self._started = event
+            elif kind == "delta":
+                text = _BETWEEN + event.delta.text if self._apart else event.delta.text
+                self._said, self._apart = True, False
+                yield from self._begin(event.delta.choice, content="" if not event.delta.refusal else None)
+                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(
+                    **{"refusal" if event.delta.refusal else "content": text}))
+            elif kind == "round":
+                self._apart = self._said
+            elif kind == "tool_call":
+                yield from self._begin(event.tool_call.choice, content=None)
+                yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))
+            elif kind == "completed" and event.completed.error.code not in BROKEN_OFF:
+                yield from self._end(stream.outcome)
+
+    def _begin(self, choice: int, content: str | None) -> Iterator[ChatCompletionChunk]:
+        """The chunk with the role, before the first of a choice. One that begins with a tool call has no content."""
+        if choice in self._silent:
+            self._silent.discard(choice)
+            yield self._chunk(choice, ChatCompletionChunkDelta(role="assistant", content=content))
+
+    def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:
+        for index, reason in enumerate(outcome.finish_reasons):
+            yield from self._begin(index, content="")
+            yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason)
+        if self._with_usage:
+            yield self._bare(usage=_usage(outcome))
+
+    def _chunk(self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None) -> ChatCompletionChunk:
+        return self._bare(choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)])
+
+    def _bare(self, **members: Any) -> ChatCompletionChunk:
+        started = self._started
+        return ChatCompletionChunk(
+            id=f"chatcmpl-{hex_of(started.chat_id)}", object="chat.completion.chunk", model=started.model,
+            created=started.started.created_at.seconds, session_id=_session_id(started.started),
+            system_fingerprint=started.system_fingerprint if started.HasField("system_fingerprint") else None, **members)
+
+
+def _session_id(chat: Chat) -> str | None:
+    return chat.session_id if chat.HasField("session_id") else None
+
+
+def _usage(outcome: Outcome) -> CompletionUsage:
+    usage = outcome.usage
+    return CompletionUsage(
+        prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached_tokens),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning_tokens))
+
+
+def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
+    """One message of what was said over all rounds of tools. What the server ran itself is not for the caller to answer."""
+    last = messages[-1]
+    calls = [ChatCompletionToolCall(
+        id=call["id"], type="function",
+        function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]))
+        for call in (tool_calls_of(last) if last.role == "assistant" else [])]
+    answers = [answer_of(message) for message in messages if message.role == "assistant"]
+    text = _BETWEEN.join(text for text, _ in answers if text)
+    refusal = "".join(refusal for _, refusal in answers) or None
+    return ChatCompletionMessage(role="assistant", content=text if text or not (calls or refusal) else None,
+                                 refusal=refusal, tool_calls=calls)
+
+
+def _call_delta(delta: ToolCallDelta) -> ChatCompletionChunkDelta:
+    call = ChatCompletionToolCall(index=delta.index, function=ChatCompletionFunctionCall(arguments=delta.arguments))
+    if delta.HasField("id"):
+        call.id, call.type = delta.id, "function"
+    if delta.HasField("name"):
+        call.function.name = delta.name
+    return ChatCompletionChunkDelta(tool_calls=[call])

@@ -1,0 +1,1 @@
+"""History as JSON Lines: out of an org, and into one."""
