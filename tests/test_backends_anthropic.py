@@ -10,7 +10,7 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.anthropic import AnthropicBackend
 from server.backends.backend import Finish, ModelRequest, Ran, Usage
-from server.backends.providers import Endpoint
+from server.backends.endpoint import Endpoint
 from server.content.json_values import from_python
 from server.core.errors import (
     InvalidArgument,

@@ -15,8 +15,8 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, ModelRequest, Ran, Usage
 from server.backends.calls import retry_after
+from server.backends.endpoint import Endpoint
 from server.backends.openai import OpenAIBackend
-from server.backends.providers import Endpoint
 from server.content.json_values import from_python
 from server.core.errors import (
     InvalidArgument,

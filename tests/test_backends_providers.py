@@ -9,7 +9,8 @@ import pytest
 from generated.parley.v1.chat_pb2 import ContentDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import ModelRequest
-from server.backends.providers import BASE_URLS, Endpoint, Endpoints, Providers, base_of
+from server.backends.endpoint import Endpoint
+from server.backends.providers import BASE_URLS, Endpoints, Providers, base_of
 from server.core.errors import InvalidArgument
 from server.core.outbound.guard import AllowedHosts
 from tests.upstream import AnthropicUpstream, OpenAIUpstream, anthropic_text, openai_text

@@ -22,8 +22,8 @@ from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part
-from server.backends.providers import MOST_CLIENTS, Endpoint
 from server.backends.state import state_for
 from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
 from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of

@@ -21,8 +21,8 @@ from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part
-from server.backends.providers import MOST_CLIENTS, Endpoint
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall

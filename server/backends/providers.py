@@ -7,11 +7,11 @@ Does not speak any protocol: it makes the backend of each kind on first use.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from server.backends.backend import Backend, ModelEvent, ModelRequest
+from server.backends.endpoint import Endpoint
 from server.backends.offline import OfflineBackend
 from server.core.errors import InvalidArgument
 from server.core.nearest import did_you_mean
@@ -49,20 +49,8 @@ KEYS_SETTING = "PARLEY_PROVIDER_KEYS"
 URLS_SETTING = "PARLEY_PROVIDER_URLS"
 NO_KEY = "none"
 """What a server of one's own is sent when nobody gave a key for it."""
-MOST_CLIENTS = 256
-"""How many clients of one SDK are kept, one for each endpoint. Making one takes as long as using it, and its first call asks
-a thread for the platform it runs on."""
 
 _ENDINGS = ("/chat/completions", "/v1/messages")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where one request goes, and the key that goes with it."""
-
-    base_url: str
-    api_key: str = field(repr=False)
-    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class Providers:
