@@ -139,6 +139,29 @@ async def test_tool_choice(text, choice, called):
     assert ((await call_of(request)) or (None,))[0] == called
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "called"),
+    [
+        ("Call get_weather for Paris", ["get_weather"], "get_weather"),
+        ("Call get-weather, please", ["get_weather"], "get_weather"),
+        ("call getWeather(Paris)", ["get_weather"], "get_weather"),
+        ("WEATHER2", ["get_weather"], "get_weather"),
+        ("What is the weather?", ["get", "weather_in"], "weather_in"),
+        ("Call get_weather for Paris", ["get", "weather_in"], "weather_in"),
+        ("Call get_weather for Paris", ["weather_alerts", "get_weather"], "get_weather"),
+        ("What is the weather?", ["weather_alerts", "get_weather"], "weather_alerts"),
+        ("How is the weatherman?", ["get_weather"], None),
+        ("Wo ist der Fußball?", ["get_ball"], None),
+        ("Überwetter", ["get_wetter"], None),
+        ("Call get", ["get", "get_it"], None),
+    ],
+)
+async def test_text_is_split_into_words_as_names_are(text, names, called):
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+
+    assert ((await call_of(asked(said("user", text), tools=tools))) or (None,))[0] == called
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "other"}}])
 async def test_choice_of_a_tool_that_is_not_offered_is_refused(choice):
     with pytest.raises(InvalidArgument, match="tool_choice"):

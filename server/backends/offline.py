@@ -21,8 +21,10 @@ from server.core.errors import InvalidArgument
 MODEL = "offline-1"
 
 _WORD = re.compile(r"\s*\S+(?:\s+$)?")
-_LETTERS = re.compile(r"\w+")
-_NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
+_WORD_OF_NAME = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
+_TOKEN = re.compile(r"[\w-]+")
+_SHORT = 3
+"""Letters. Words of so many, such as `get`, are in too many names and texts to say which tool is meant."""
 _NAME_QUESTION = re.compile(r"\bwhat(?:\s+is|\s+was|['’]?s)\s+my\s+name\b", re.IGNORECASE)
 # A look-ahead, so that two names in one sentence are two matches.
 _NAME = re.compile(r"\bmy\s+name(?:\s+is|['’]s)\s+(?=(\w[\w'’-]*(?:[ \t]+\w[\w'’-]*){0,4}))", re.IGNORECASE)
@@ -169,13 +171,15 @@ def _tool_to_call(request: ModelRequest, context: _Context) -> dict[str, Any] | 
 
 
 def _mentioned(functions: list[dict[str, Any]], said: str) -> dict[str, Any] | None:
-    words = set(_LETTERS.findall(said.lower()))
-    return next((function for function in functions if words & _name_words(function.get("name", ""))), None)
+    """The first function that has a word in common with the text, and before it one whose whole name the text has."""
+    words, tokens = _words(said), set(_TOKEN.findall(said))
+    meant = [function for function in functions if words & _words(function.get("name", ""))]
+    return next((function for function in meant if function["name"] in tokens), meant[0] if meant else None)
 
 
-def _name_words(name: str) -> set[str]:
-    """`get_weather`, `get-weather` and `getWeather` have `weather`; words of three letters and less do not count."""
-    return {word.lower() for word in _NAME_PART.findall(name) if len(word) > 3}
+def _words(text: str) -> set[str]:
+    """Those of a text or a name that count: `weather` of `get_weather`, `get-weather` and `getWeather`."""
+    return {word.lower() for word in _WORD_OF_NAME.findall(text) if len(word) > _SHORT}
 
 
 def _call(function: dict[str, Any], number: int) -> _Said:
