@@ -146,6 +146,22 @@ async def test_id_in_an_applied_file_does_not_replace_that_of_the_server(parley,
     assert (got["id"], got["orgId"]) == (applied["id"], org.id)
 
 
+async def test_assistant_of_a_name_that_several_have_is_applied_by_its_id(parley, org, http, tmp_path):
+    made = [(await http.post("/assistant", headers=org.bearer, json=HELPER)).json()["id"] for _ in range(2)]
+    text = refused(await parley("assistants", "apply", as_file(tmp_path, HELPER), "--org", org.name))
+    unknown = refused(await parley("assistants", "apply", as_file(tmp_path, {**HELPER, "id": org.assistant_id}), "--org",
+                                   org.name))
+    file = as_file(tmp_path, {**HELPER, "id": made[1], "firstMessage": "Hi"})
+    applied = await parley("assistants", "apply", file, "--org", org.name)
+    first, second = [(await http.get(f"/assistant/{one}", headers=org.bearer)).json() for one in made]
+
+    assert text == unknown
+    assert "name 'helper' is the name of several assistants; put the id" in text
+    assert f'"id": {made[0]}, {made[1]}' in text
+    assert applied == (0, made[1] + "\n", "")
+    assert ("firstMessage" in first, second["firstMessage"]) == (False, "Hi")
+
+
 # The database as a whole
 
 

@@ -1,6 +1,7 @@
 """Responses read, watched, cancelled, deleted and compacted, conversations and models: by the official OpenAI SDK."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import httpx
@@ -181,6 +182,65 @@ async def test_models_are_the_assistants(v1: openai.AsyncOpenAI, org: Org) -> No
     with pytest.raises(openai.NotFoundError) as missing:
         await v1.models.retrieve("nobody")
     assert missing.value.code == "model_not_found"
+
+
+@pytest.fixture
+async def twins(http: httpx.AsyncClient, org: Org) -> list[str]:
+    """The ids of two assistants of one name, the older one first."""
+    body = {"name": "twin", "model": {"provider": "offline", "model": "offline-1"}}
+    return [(await http.post("/assistant", headers=org.bearer, json=body)).json()["id"] for _ in range(2)]
+
+
+BY_NAME = {
+    "completions": lambda client: client.chat.completions.create(
+        model="twin", messages=[{"role": "user", "content": "Hello"}]),
+    "responses": lambda client: client.responses.create(model="twin", input="Hello"),
+    "compaction": lambda client: client.responses.compact(model="twin", input="Hello"),
+    "models": lambda client: client.models.retrieve("twin"),
+}
+
+
+@pytest.mark.parametrize("call", BY_NAME.values(), ids=BY_NAME)
+async def test_name_of_several_assistants_is_refused_with_their_ids(
+        call: Any, v1: openai.AsyncOpenAI, twins: list[str]) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await call(v1)
+
+    assert (refused.value.param, refused.value.code) == ("model", "ambiguous_model")
+    assert refused.value.body["message"] == (
+        f"model 'twin' is the name of several assistants; send the id of one of them: {', '.join(twins)}")
+
+
+async def test_every_id_that_is_listed_is_that_assistant_alone(v1: openai.AsyncOpenAI, twins: list[str], org: Org) -> None:
+    listed = [(model.id, await v1.models.retrieve(model.id)) async for model in v1.models.list()]
+    answers = [await v1.responses.create(model=one, input="Hello") for one in twins]
+    chats = [await v1.get(f"/../chat/{one.id}", cast_to=dict) for one in answers]
+
+    assert [read.id for _, read in listed] == [one for one, _ in listed] == [twins[1], twins[0], org.assistant_id]
+    assert [chat["assistantId"] for chat in chats] == twins
+
+
+async def test_name_is_enough_again_where_one_alone_has_it(
+        v1: openai.AsyncOpenAI, http: httpx.AsyncClient, org: Org, twins: list[str]) -> None:
+    await http.patch(f"/assistant/{twins[0]}", headers=org.bearer, json={"name": "older twin"})
+
+    assert (await v1.models.retrieve("twin")).id == twins[1]
+
+
+async def test_names_of_other_orgs_count_for_nothing(service: Service, org: Org, v1: openai.AsyncOpenAI) -> None:
+    other = await service.new_org()  # with a demo of its own
+
+    assert (await v1.models.retrieve("demo")).id == org.assistant_id != other.assistant_id
+
+
+async def test_page_is_not_told_the_ids_of_assistants_of_one_name(
+        http: httpx.AsyncClient, org: Org, twins: list[str]) -> None:
+    answer = await http.post("/v1/responses", json={"model": "twin", "input": "Hello"},
+                             headers={"authorization": f"Bearer {org.publishable}"})
+
+    assert answer.status_code == 400
+    assert "is the name of several assistants; send the id of one of them" in answer.json()["error"]["message"]
+    assert twins[0] not in answer.text and twins[1] not in answer.text
 
 
 @pytest.mark.parametrize("base", ["/v1", "/chat"])

@@ -4,7 +4,7 @@ Reads documents and fills templates; calls no model and writes nothing.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from server.content.secrets import mask_secrets
 from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.core.ids import parse_id
 from server.core.offload import by_size
+from server.storage.assistants import Assistants
 from server.storage.documents import Document
 from server.storage.keys import Caller
 from server.storage.store import Store
@@ -30,6 +31,8 @@ DEFAULT_PROVIDER = "offline"
 DEFAULT_MODEL = "offline-1"
 _MEMBER_BYTES = 100
 """Of a squad, at least."""
+MOST_OF_ONE_NAME = 10
+"""Assistants that an error lists to choose from."""
 _INSTRUCTION_MODE = "chatSystemInstructionMode"
 _ITS_OWN = object()
 
@@ -200,13 +203,8 @@ class Agents:
         return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(assistant_id)))
 
     async def by_model(self, caller: Caller, model: str, overrides: dict[str, Any] | None = None) -> Agent | None:
-        """The stored assistant whose id or name `model` is."""
-        if parse_id(model):
-            try:
-                return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(model)), overrides)
-            except NotFound:
-                return None
-        document = await self._store.assistants.find(caller.org_id, model)
+        """The stored assistant whose id or name `model` is. Raises InvalidArgument for the name of several."""
+        document = await assistant_of_model(self._store.assistants, caller, model)
         return await self._of(caller, document, overrides) if document else None
 
     async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
@@ -313,6 +311,27 @@ class Agents:
             if len(self._settings) > 1024:
                 del self._settings[next(iter(self._settings))]
         return settings
+
+
+async def assistant_of_model(assistants: Assistants, caller: Caller, model: str) -> Document | None:
+    """The stored assistant whose id or name `model` is; what can be read as an id is no name.
+
+    Raises InvalidArgument for the name of several: an id says which one is meant.
+    """
+    ids = [found] if (found := parse_id(model)) else await assistants.ids_of(caller.org_id, model, MOST_OF_ONE_NAME + 1)
+    if len(ids) > 1:
+        # A page is not told the ids of assistants that it has not been given.
+        choice = "the id of one of them" if caller.is_publishable else f"the id of one of them: {listed(ids)}"
+        raise InvalidArgument.of("model", f"'{model[:100]}' is the name of several assistants; send {choice}",
+                                 reason="AMBIGUOUS_MODEL")
+    with contextlib.suppress(NotFound):
+        return await assistants.get(caller.org_id, ids[0]) if ids else None
+    return None
+
+
+def listed(ids: Sequence[str]) -> str:
+    """The ids for a text, not too many of them."""
+    return ", ".join(ids[:MOST_OF_ONE_NAME]) + (" or another" if len(ids) > MOST_OF_ONE_NAME else "")
 
 
 def model_not_found(model: str) -> NotFound:

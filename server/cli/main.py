@@ -18,6 +18,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 # An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+from server.agents.agents import MOST_OF_ONE_NAME, listed
 from server.agents.documents import check_assistant, without_server_members
 from server.cli.console import (
     Commands,
@@ -36,9 +37,10 @@ from server.cli.serve import serve as serve_until_stopped
 from server.content.secrets import mask_secrets, restore_secrets
 from server.core.clock import now_ms, parse_rfc3339
 from server.core.config import Settings
-from server.core.errors import ServiceError
+from server.core.errors import InvalidArgument, NotFound, ServiceError
 from server.core.ids import parse_id
 from server.storage.database import DatabaseError
+from server.storage.documents import Document
 from server.storage.keys import KINDS
 from server.storage.store import Store
 from server.wire.history.files import take_in_file
@@ -132,7 +134,10 @@ def assistants() -> None:
 @click.argument("file", type=click.File("rb"))
 @json_option
 def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> None:
-    """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one."""
+    """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one.
+
+    Where several have the name, the `id` in FILE says which one is replaced.
+    """
     try:
         document = orjson.loads(file.read())
     except orjson.JSONDecodeError:
@@ -142,7 +147,7 @@ def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> N
         check_assistant(document)
         _check_provider(document.get("model") or {}, settings)
         org_id = await store.keys.org_id(org)
-        found = await store.assistants.find(org_id, document["name"]) if document.get("name") else None
+        found = await _replaced(store, org_id, document)
         content = restore_secrets(without_server_members(document), found.content if found else {})
         if found:
             return await store.assistants.replace(found, content)
@@ -150,6 +155,24 @@ def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> N
 
     stored = _with_store(settings, apply)
     show({"id": stored.id, **mask_secrets(stored.content)}, as_json, stored.id)
+
+
+async def _replaced(store: Store, org_id: str, document: dict[str, Any]) -> Document | None:
+    """The stored assistant that a file is applied to; None when it is a new one. Raises InvalidArgument for several."""
+    name = document.get("name")
+    ids = await store.assistants.ids_of(org_id, name, MOST_OF_ONE_NAME + 1) if name else []
+    if len(ids) > 1:
+        return await _of_one_name(store, org_id, document, ids)
+    return await store.assistants.get(org_id, ids[0]) if ids else None
+
+
+async def _of_one_name(store: Store, org_id: str, document: dict[str, Any], ids: list[str]) -> Document:
+    with contextlib.suppress(NotFound):
+        named = await store.assistants.get(org_id, parse_id(str(document.get("id"))))
+        if named.content.get("name") == document["name"]:
+            return named
+    raise InvalidArgument.of("name", f"'{document['name']}' is the name of several assistants; put the id of the one to be "
+                                     f"replaced into the file, as \"id\": {listed(ids)}")
 
 
 def _check_provider(model: dict[str, Any], settings: Settings) -> None:

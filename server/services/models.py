@@ -4,8 +4,7 @@ from typing import Any
 
 from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from generated.parley.v1.model_service_pb2_grpc import ModelServiceServicer
-from server.agents.agents import model_not_found
-from server.core.ids import parse_id
+from server.agents.agents import assistant_of_model, model_not_found
 from server.rpc.call import current_caller
 from server.storage.assistants import Assistants
 from server.storage.documents import Document
@@ -22,10 +21,7 @@ class ModelService(ModelServiceServicer):
         return ListModelsResponse(object="list", data=[_model(*named) for named in found])
 
     async def GetModel(self, request: GetModelRequest, context: Any) -> Model:
-        org_id = current_caller().org_id
-        if parse_id(request.model):
-            return _of(await self._assistants.get(org_id, parse_id(request.model)))
-        document = await self._assistants.find(org_id, request.model)
+        document = await assistant_of_model(self._assistants, current_caller(), request.model)
         if document is None:
             raise model_not_found(request.model)
         return _of(document)

@@ -85,12 +85,12 @@ class Documents:
             raise self._not_found()
         return found
 
-    async def find(self, org_id: str, name: str) -> Document | None:
-        """The oldest document of this name."""
-        row = await self._database.read(lambda connection: connection.execute(
-            f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT 1",
-            [org_id, name]).fetchone())
-        return await self.get(org_id, row[0]) if row else None
+    async def ids_of(self, org_id: str, name: str, most: int) -> list[str]:
+        """The ids of the oldest documents of this name: names are not unique."""
+        rows = await self._database.read(lambda connection: connection.execute(
+            f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT ?",
+            [org_id, name, most]).fetchall())
+        return [row[0] for row in rows]
 
     async def names_of(self, org_id: str, ids: Iterable[str]) -> dict[str, str | None]:
         """The names of those of the documents that are there, by id; some at a time, and others' work in between."""

@@ -203,7 +203,7 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
         assert not [row async for row in History(store.database).read([])]
         for document in made[:10]:
             await store.assistants.get(scope.org_id, document.id)
-        await store.assistants.find(scope.org_id, "a1")
+        await store.assistants.ids_of(scope.org_id, "a1", 11)
         await store.assistants.names(scope.org_id, 1000)
         await store.assistants.names_of(scope.org_id, [document.id for document in made])
         await store.assistants.list(scope.org_id, ListAssistantsRequest())
