@@ -285,7 +285,7 @@ class App:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(streams, turns, agents, store.sessions, clock), server)
-        squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads), server)
+        squad_service_pb2_grpc.add_SquadServiceServicer_to_server(SquadService(store.squads, store.assistants), server)
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)
         transport_service_pb2_grpc.add_TransportServiceServicer_to_server(

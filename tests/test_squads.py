@@ -274,6 +274,51 @@ async def test_overrides_that_fit_no_assistant_are_refused(http, org, overrides)
     assert any("verrides.model" in text for text in json.loads(refused.text)["message"])
 
 
+TWINS = [member("Front", "", to("Sales")), member("Sales", "Sally"), member("Sales", "Sue")]
+AMBIGUOUS = ("members[0].assistantDestinations[0].assistantName is the name of 2 members: send the assistantId of one of "
+             "them, or give them different names")
+
+
+async def test_destination_of_a_name_that_several_members_have_is_refused(http, org):
+    created = await http.post("/squad", headers=org.bearer, json={"members": TWINS})
+    sent = await http.post("/chat", headers=org.bearer, json={"input": "hi", "squad": {"members": TWINS}})
+    squad = (await http.post("/squad", headers=org.bearer, json={"members": TWINS[:2]})).json()
+    patched = await http.patch(f"/squad/{squad['id']}", headers=org.bearer, json={"members": TWINS})
+
+    assert [answer.status_code for answer in (created, sent, patched)] == [400, 400, 400]
+    assert [answer.json()["message"] for answer in (created, sent, patched)] == [
+        [AMBIGUOUS], [f"squad.{AMBIGUOUS}"], [AMBIGUOUS]]
+
+
+async def stored(http, org, *names):
+    """Ids of stored assistants like those, with these names."""
+    bodies = [{**one["assistant"], "name": name} for one, name in zip(TWINS, names, strict=True)]
+    return [(await http.post("/assistant", headers=org.bearer, json=body)).json()["id"] for body in bodies]
+
+
+async def test_destination_of_several_stored_members_is_named_by_its_id(ask, http, org):
+    front, *sales = await stored(http, org, "Front", "Sales", "Sales")
+    members = [{"assistantId": front, "assistantDestinations": [to("Sales")]}, *({"assistantId": one} for one in sales)]
+    refused = await http.post("/squad", headers=org.bearer, json={"members": members})
+    members[0]["assistantDestinations"] = [{"type": "assistant", "assistantName": "Sales", "assistantId": sales[1]}]
+    squad = (await http.post("/squad", headers=org.bearer, json={"members": members})).json()
+    handed = await ask("I want to talk to sales", squad_id=squad["id"])
+
+    assert (refused.status_code, refused.json()["message"]) == (400, [AMBIGUOUS])
+    assert last(await ask(WHO, previous_chat_id=handed.id)) == "Your name is Sue."
+
+
+async def test_squad_whose_members_got_one_name_later_can_be_patched_and_hands_to_neither(ask, http, org):
+    front, *sales = await stored(http, org, "Front", "Sales", "Sales 2")
+    members = [{"assistantId": front, "assistantDestinations": [to("Sales")]}, *({"assistantId": one} for one in sales)]
+    squad = (await http.post("/squad", headers=org.bearer, json={"members": members})).json()
+    await http.patch(f"/assistant/{sales[1]}", headers=org.bearer, json={"name": "Sales"})
+    patched = await http.patch(f"/squad/{squad['id']}", headers=org.bearer, json={"name": "desk"})
+
+    assert patched.status_code == 200
+    assert last(await ask("I want to talk to sales", squad_id=squad["id"])) == "You said: I want to talk to sales"
+
+
 # --- the pure parts ---------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ Reads documents and fills templates; calls no model and writes nothing.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,20 +19,16 @@ from server.agents.templates import Allowance, render
 from server.content.inputs import body_id
 from server.content.json_values import struct_from, to_python
 from server.content.secrets import mask_secrets
-from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
+from server.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.core.ids import parse_id
 from server.core.offload import by_size
-from server.storage.assistants import Assistants
+from server.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
 from server.storage.documents import Document
 from server.storage.keys import Caller
 from server.storage.store import Store
 
 DEFAULT_PROVIDER = "offline"
 DEFAULT_MODEL = "offline-1"
-_MEMBER_BYTES = 100
-"""Of a squad, at least."""
-MOST_OF_ONE_NAME = 10
-"""Assistants that an error lists to choose from."""
 _INSTRUCTION_MODE = "chatSystemInstructionMode"
 _ITS_OWN = object()
 
@@ -189,6 +185,7 @@ class Agents:
         if request.HasField("squad"):
             content = _document(request, "squad") or {}
             await by_size(request.squad.ByteSize(), check_squad, content, "squad")
+            await check_handoffs(self._store.assistants, caller, content, "squad")
             return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None
 
@@ -243,9 +240,8 @@ class Agents:
         Of the others only the names are read: settings, tools and handoffs are those of who is active.
         """
         entries = content["members"]
-        ids = {found for entry in entries if not isinstance(entry.get("assistant"), dict) and (found := stored_id(entry))}
-        stored = await self._store.assistants.names_of(caller.org_id, ids) if ids else {}
-        size = len(entries) * _MEMBER_BYTES
+        stored = await stored_names(self._store.assistants, caller, entries)
+        size = len(entries) * MEMBER_BYTES
         seated = await by_size(size, seats, content, stored)
         names = {key: seat.name or f"member {place}" for place, (key, seat) in enumerate(seated.items(), 1)}
 
@@ -311,33 +307,6 @@ class Agents:
             if len(self._settings) > 1024:
                 del self._settings[next(iter(self._settings))]
         return settings
-
-
-async def assistant_of_model(assistants: Assistants, caller: Caller, model: str) -> Document | None:
-    """The stored assistant whose id or name `model` is; what can be read as an id is no name.
-
-    Raises InvalidArgument for the name of several: an id says which one is meant.
-    """
-    ids = [found] if (found := parse_id(model)) else await assistants.ids_of(caller.org_id, model, MOST_OF_ONE_NAME + 1)
-    if len(ids) > 1:
-        # A page is not told the ids of assistants that it has not been given.
-        choice = "the id of one of them" if caller.is_publishable else f"the id of one of them: {listed(ids)}"
-        raise InvalidArgument.of("model", f"'{model[:100]}' is the name of several assistants; send {choice}",
-                                 reason="AMBIGUOUS_MODEL")
-    with contextlib.suppress(NotFound):
-        return await assistants.get(caller.org_id, ids[0]) if ids else None
-    return None
-
-
-def listed(ids: Sequence[str]) -> str:
-    """The ids for a text, not too many of them."""
-    return ", ".join(ids[:MOST_OF_ONE_NAME]) + (" or another" if len(ids) > MOST_OF_ONE_NAME else "")
-
-
-def model_not_found(model: str) -> NotFound:
-    """The error of OpenAI's interfaces for a `model` that names no assistant."""
-    return NotFound(f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
-                    reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
 
 
 def _variable_values(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,14 @@ squad does: stored ones can have ten thousand members.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from generated.parley.v1.message_pb2 import Message
+from server.content.validation import join, refuse
+from server.core.errors import Violation
 from server.core.ids import parse_id
 
 _NO_SLUG = re.compile(r"[^a-z0-9_-]+")
@@ -41,6 +44,21 @@ def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[st
         key = entry.get("assistantId") or name or str(index)
         found[key if key not in found else f"{key}#{index}"] = Seat(entry, name)
     return found
+
+
+def check_destinations(squad: Mapping[str, Any], stored: Mapping[str, str | None], at: str = "") -> None:
+    """Raise InvalidArgument for destinations that are named by a name which several members have.
+
+    `stored` is as in `seats`; `at` is where the squad stands in the request.
+    """
+    seated = seats(squad, stored)
+    counts = Counter(seat.name for seat in seated.values())
+    refuse([Violation(join(at, f"members[{place}].assistantDestinations[{index}].assistantName"),
+                      f"is the name of {counts[destination['assistantName']]} members: send the assistantId of one of them, "
+                      "or give them different names", "ambiguous")
+            for place, entry in enumerate(squad["members"])
+            for index, destination in enumerate(entry.get("assistantDestinations") or ())
+            if _by_id(destination, seated) is None and _is_ambiguous(destination, counts)])
 
 
 def stored_id(entry: Mapping[str, Any]) -> str | None:
@@ -94,11 +112,13 @@ class Destination:
 def handoffs(entry: Mapping[str, Any], own_key: str, names: Mapping[str, str]) -> tuple[Destination, ...]:
     """Where the member of a squad's `entry` may hand to: its assistantDestinations, or all others when it has none.
 
-    `names` has the name of every member, by key. Destinations that are no member are left out.
+    `names` has the name of every member, by key. Destinations that are no member, or that are named by a name which
+    several members have, are left out.
     """
     given = entry.get("assistantDestinations") or [{"assistantId": key} for key in names if key != own_key]
     places = {key: place for place, key in enumerate(names)}
-    keys = {name: key for key, name in reversed(names.items())}  # the first member of a name
+    counts = Counter(names.values())
+    keys = {name: key for key, name in names.items() if counts[name] == 1}
     unused = _Unused()
     found: dict[str, Destination] = {}
     for destination in given:
@@ -121,10 +141,19 @@ def _destination(given: Mapping[str, Any], tool: str, key: str, name: str) -> De
 
 
 def _key_of(destination: Mapping[str, Any], names: Mapping[str, str], keys: Mapping[str, str]) -> str | None:
-    identifier, name = destination.get("assistantId"), destination.get("assistantName")
-    if isinstance(identifier, str) and identifier in names:
-        return identifier
-    return keys.get(name) if isinstance(name, str) else None
+    name = destination.get("assistantName")
+    return _by_id(destination, names) or (keys.get(name) if isinstance(name, str) else None)
+
+
+def _by_id(destination: Mapping[str, Any], members: Mapping[str, Any]) -> str | None:
+    """The key of the member whose id a destination has."""
+    identifier = destination.get("assistantId")
+    return identifier if isinstance(identifier, str) and identifier in members else None
+
+
+def _is_ambiguous(destination: Mapping[str, Any], counts: Mapping[str, int]) -> bool:
+    name = destination.get("assistantName")
+    return isinstance(name, str) and counts[name] > 1
 
 
 def _slug(name: str, place: int) -> str:

@@ -10,7 +10,7 @@ from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
 from generated.parley.v1.message_pb2 import Message
-from server.agents.agents import Agent, Agents, model_not_found
+from server.agents.agents import Agent, Agents
 from server.content.inputs import (
     INSTRUCTING,
     ROLES,
@@ -29,6 +29,7 @@ from server.exchange.live import Stream
 from server.exchange.resolve import Turns
 from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams
+from server.names import model_not_found
 from server.rpc.call import current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.keys import Caller

@@ -16,15 +16,19 @@ from generated.parley.v1.squad_service_pb2 import (
 )
 from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
 from server.agents.documents import check_squad, squad_document, typed_squad
+from server.names import check_handoffs
+from server.rpc.call import current_caller
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
+from server.storage.assistants import Assistants
 from server.storage.squads import Squads
 from server.wire.documents import document_body, list_body
 
 
 class SquadService(SquadServiceServicer):
-    def __init__(self, squads: Squads) -> None:
-        self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document)
+    def __init__(self, squads: Squads, assistants: Assistants) -> None:
+        self._assistants = assistants
+        self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document, self._check_names)
 
     async def CreateSquad(self, request: CreateSquadRequest, context: Any) -> Squad:
         return await self._records.message(await self._records.create(request, "squad"))
@@ -62,3 +66,8 @@ class SquadService(SquadServiceServicer):
 
     async def RemoveSquad(self, request: DeleteSquadRequest, context: Any) -> HttpBody:
         return await document_body(await self._records.delete(request))
+
+    async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
+        """Destinations are looked at where they may have changed: later an assistant may be given the name of another."""
+        if document.get("members") != before.get("members"):
+            await check_handoffs(self._assistants, current_caller(), document)
