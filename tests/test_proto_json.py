@@ -15,11 +15,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from generated.parley.v1.chat_pb2 import Chat, Cost
 from generated.parley.v1.response_pb2 import Response
+from server.content.fitting import presented
 from server.content.json_values import from_python, struct_from
 from server.content.proto_json import to_json
 from server.core.clock import parse_rfc3339, timestamp
 from server.core.ids import new_id
-from server.exchange.replay import presented
 from server.storage.chats import Exchange
 from tests.descriptors import MESSAGES
 

@@ -15,6 +15,8 @@ from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
 from server.agents.handoffs import Destination, Seat, handoffs, overridden, seats, stored_id
+from server.agents.model_providers import Fault, check_providers
+from server.agents.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
 from server.agents.templates import Allowance, render
 from server.content.inputs import body_id
 from server.content.json_values import struct_from, to_python
@@ -22,7 +24,6 @@ from server.content.secrets import mask_secrets
 from server.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from server.core.ids import parse_id
 from server.core.offload import by_size
-from server.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
 from server.storage.documents import Document
 from server.storage.keys import Caller
 from server.storage.store import Store
@@ -160,8 +161,10 @@ class Agent:
 class Agents:
     """Finds who answers. Settings of stored assistants are read once for each version."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, provider_fault: Fault = lambda provider, url: None) -> None:
+        """`provider_fault` says why an assistant that a request sends along is refused for its model's provider."""
         self._store = store
+        self._provider_fault = provider_fault
         self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
         """By org, id and version."""
 
@@ -178,6 +181,7 @@ class Agents:
         if request.HasField("assistant"):
             content = _document(request, "assistant") or {}
             await by_size(request.assistant.ByteSize(), check_assistant, content, "assistant")
+            check_providers(content, self._provider_fault, "assistant")
             return await self._transient(caller, content, overrides)
         if request.HasField("squad_id"):
             squad = await self._store.squads.get(caller.org_id, body_id(request.squad_id, "squadId"))
@@ -185,6 +189,7 @@ class Agents:
         if request.HasField("squad"):
             content = _document(request, "squad") or {}
             await by_size(request.squad.ByteSize(), check_squad, content, "squad")
+            check_providers(content, self._provider_fault, "squad")
             await check_handoffs(self._store.assistants, caller, content, "squad")
             return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None

@@ -1,9 +1,9 @@
 """Assistants, squads and tools as JSON documents: what is refused, how a patch applies, the typed view.
 
 The schema is the proto: names, types and ranges are read from the descriptors of Assistant, Squad and Tool. A document is
-stored as given; only the members that a chat acts on are checked, so that an odd voice or an unknown provider is no
-reason to refuse one. Does not store, does not say which values are secrets (`secrets.py`), and does not fill in templates
-or cap their size.
+stored as given; only the members that a chat acts on are checked, so that an odd voice is no reason to refuse one. Does not
+store, does not know the providers (`model_providers.py`) and which values are secrets (`secrets.py`), and does not fill in
+templates or cap their size.
 """
 
 import functools

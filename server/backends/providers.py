@@ -45,6 +45,9 @@ BASE_URLS: dict[str, str | None] = {
     "xai": "https://api.x.ai/v1",
 }
 
+DOCUMENTED = frozenset({"anthropic-bedrock", "minimax", "vapi"})
+"""Other providers that the assistants interface documents: an assistant with one can be stored."""
+
 KEYS_SETTING = "PARLEY_PROVIDER_KEYS"
 URLS_SETTING = "PARLEY_PROVIDER_URLS"
 NO_KEY = "none"
@@ -173,12 +176,24 @@ class _OnFirstUse:
 
 def check_known(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:
     """Raise InvalidArgument naming `model.provider` when there is no way to call it. `base_urls` are the operator's."""
-    if not url and provider not in BASE_URLS and provider not in base_urls:
-        known = ", ".join(BASE_URLS)
-        nearest = did_you_mean(provider, {*BASE_URLS, *base_urls})
-        raise InvalidArgument.of(
-            "model.provider", f"must be one of {known}, or any other together with an OpenAI-compatible model.url{nearest}"
-        )
+    if fault := unknown(provider, url, base_urls) or not_called(provider, url, base_urls):
+        raise InvalidArgument.of("model.provider", fault)
+
+
+def unknown(provider: str, url: str | None, base_urls: Mapping[str, str]) -> str | None:
+    """What is wrong with a provider that no interface documents; None when nothing is."""
+    if url or provider in BASE_URLS or provider in DOCUMENTED or provider in base_urls:
+        return None
+    nearest = did_you_mean(provider, {*BASE_URLS, *base_urls})
+    return f"must be one of {', '.join(BASE_URLS)}, or any other together with an OpenAI-compatible model.url{nearest}"
+
+
+def not_called(provider: str, url: str | None, base_urls: Mapping[str, str]) -> str | None:
+    """Why a documented provider is not called here, and what to do; None when it is."""
+    if url or provider in base_urls or provider not in DOCUMENTED:
+        return None
+    return (f"{provider} is not called here: use one of {', '.join(BASE_URLS)}, give an OpenAI-compatible model.url, or let "
+            f"the operator set {URLS_SETTING}")
 
 
 def check_callable(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:

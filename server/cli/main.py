@@ -19,6 +19,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from server.agents.documents import check_assistant, without_server_members
+from server.agents.names import MOST_OF_ONE_NAME, listed
 from server.cli.console import (
     Commands,
     data_option,
@@ -38,7 +39,6 @@ from server.core.clock import now_ms, parse_rfc3339
 from server.core.config import Settings
 from server.core.errors import InvalidArgument, NotFound, ServiceError
 from server.core.ids import parse_id
-from server.names import MOST_OF_ONE_NAME, listed
 from server.storage.database import DatabaseError
 from server.storage.documents import Document
 from server.storage.keys import KINDS

@@ -16,6 +16,7 @@ from generated.parley.v1.assistant_service_pb2 import (
 )
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceServicer
 from server.agents.documents import assistant_document, check_assistant, tool_ids, typed_assistant
+from server.agents.model_providers import Fault, check_providers
 from server.content.validation import refuse
 from server.core.errors import NotFound, Violation
 from server.core.ids import parse_id
@@ -28,10 +29,11 @@ from server.wire.documents import document_body, list_body
 
 
 class AssistantService(AssistantServiceServicer):
-    def __init__(self, assistants: Assistants, tools: Tools) -> None:
+    def __init__(self, assistants: Assistants, tools: Tools, provider_fault: Fault) -> None:
         self._tools = tools
+        self._provider_fault = provider_fault
         self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document,
-                                                   self._check_tool_ids)
+                                                   self._check_names)
 
     async def CreateAssistant(self, request: CreateAssistantRequest, context: Any) -> Assistant:
         return await self._records.message(await self._records.create(request, "assistant"))
@@ -69,6 +71,10 @@ class AssistantService(AssistantServiceServicer):
 
     async def RemoveAssistant(self, request: DeleteAssistantRequest, context: Any) -> HttpBody:
         return await document_body(await self._records.delete(request))
+
+    async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
+        check_providers(document, self._provider_fault, before=before)
+        await self._check_tool_ids(document, before)
 
     async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:
         """A tool deleted after it was named is no reason to refuse other changes of the assistant.

@@ -11,6 +11,7 @@ from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessag
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
 from generated.parley.v1.message_pb2 import Message
 from server.agents.agents import Agent, Agents
+from server.agents.names import model_not_found
 from server.content.inputs import (
     INSTRUCTING,
     ROLES,
@@ -29,7 +30,6 @@ from server.exchange.live import Stream
 from server.exchange.resolve import Turns
 from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams
-from server.names import model_not_found
 from server.rpc.call import current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.keys import Caller

@@ -4,7 +4,7 @@ from typing import Any
 
 from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from generated.parley.v1.model_service_pb2_grpc import ModelServiceServicer
-from server.names import assistant_of_model, model_not_found
+from server.agents.names import assistant_of_model, model_not_found
 from server.rpc.call import current_caller
 from server.storage.assistants import Assistants
 from server.storage.documents import Document

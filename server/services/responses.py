@@ -25,6 +25,7 @@ from generated.parley.v1.response_service_pb2 import (
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
 from server.agents.agents import Agent, Agents
+from server.agents.names import model_not_found
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
@@ -34,14 +35,13 @@ from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
 from server.exchange.engine import Engine
 from server.exchange.live import Stream
+from server.exchange.recorded import Recorded
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED
 from server.exchange.resolve import Turns
 from server.exchange.run import Happening, Options, Turn
 from server.exchange.streams import Streams
-from server.names import model_not_found
 from server.rpc.call import current_call, current_caller
-from server.rpc.idempotency import Recorded
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.storage.chats import Chats

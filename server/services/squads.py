@@ -16,7 +16,9 @@ from generated.parley.v1.squad_service_pb2 import (
 )
 from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
 from server.agents.documents import check_squad, squad_document, typed_squad
-from server.names import check_handoffs
+from server.agents.model_providers import Fault, check_providers
+from server.agents.names import MEMBER_BYTES, check_handoffs
+from server.core.offload import by_size
 from server.rpc.call import current_caller
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
@@ -26,8 +28,9 @@ from server.wire.documents import document_body, list_body
 
 
 class SquadService(SquadServiceServicer):
-    def __init__(self, squads: Squads, assistants: Assistants) -> None:
+    def __init__(self, squads: Squads, assistants: Assistants, provider_fault: Fault) -> None:
         self._assistants = assistants
+        self._provider_fault = provider_fault
         self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document, self._check_names)
 
     async def CreateSquad(self, request: CreateSquadRequest, context: Any) -> Squad:
@@ -69,5 +72,7 @@ class SquadService(SquadServiceServicer):
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
         """Destinations are looked at where they may have changed: later an assistant may be given the name of another."""
+        size = MEMBER_BYTES * len(document["members"])
+        await by_size(size, check_providers, document, self._provider_fault, before=before)
         if document.get("members") != before.get("members"):
             await check_handoffs(self._assistants, current_caller(), document)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from server.backends.providers import BASE_URLS, DOCUMENTED
 from server.core.clock import now_ms, parse_rfc3339
 from tests.contract.doors import UNKNOWN_ID, CallError
 
@@ -304,3 +305,49 @@ async def test_squad_that_could_not_answer_is_refused(door, document, named):
         await door.create_squad(document=document)
 
     assert (refused.value.status, refused.value.text.split(" ")[0]) == (400, named)
+
+
+OPENIA = {"provider": "openia", "model": "gpt-4o"}
+WITH_OPENIA = {
+    "assistant": ("create_assistant", {"document": {"model": OPENIA}}, "model.provider"),
+    "squad": ("create_squad", {"document": {"members": [{"assistant": {}}, {"assistant": {"model": OPENIA}}]}},
+              "members[1].assistant.model.provider"),
+    "member's overrides": ("create_squad", {"document": {"members": [
+        {"assistant": {}, "assistantOverrides": {"model": OPENIA}}]}}, "members[0].assistantOverrides.model.provider"),
+    "members' overrides": ("create_squad", {"document": {
+        "members": [{"assistant": {}}], "membersOverrides": {"model": OPENIA}}}, "membersOverrides.model.provider"),
+    "chat": ("create_chat", {"input": "x", "assistant": {"model": OPENIA}}, "assistant.model.provider"),
+    "chat with a squad": ("create_chat", {"input": "x", "squad": {"members": [{"assistant": {"model": OPENIA}}]}},
+                          "squad.members[0].assistant.model.provider"),
+    "session": ("create_session", {"assistant": {"model": OPENIA}}, "assistant.model.provider"),
+    "response": ("create_response", {"input": "x", "assistant": {"model": OPENIA}, "stream": False},
+                 "assistant.model.provider"),
+}
+
+
+@pytest.mark.parametrize(("call", "members", "named"), WITH_OPENIA.values(), ids=WITH_OPENIA)
+async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(door, call, members, named):
+    with pytest.raises(CallError) as refused:
+        await getattr(door, call)(**members)
+
+    assert (refused.value.status, refused.value.text.split(" ")[0]) == (400, named)
+    assert refused.value.text.endswith("together with an OpenAI-compatible model.url; did you mean openai?")
+
+
+@pytest.mark.parametrize("model", [
+    *({"provider": name, "model": "m"} for name in (*BASE_URLS, *sorted(DOCUMENTED))),
+    {"provider": "my-own", "model": "m", "url": "https://models.example/v1"},
+], ids=lambda model: model["provider"])
+async def test_provider_that_is_documented_or_has_a_url_can_be_stored(assistants, model):
+    assert (await assistants.create(document={"model": model}))["model"] == model
+
+
+async def test_provider_is_refused_where_a_patch_brings_it_and_nowhere_else(assistants, service, org):
+    old = await service.store.assistants.create(org.id, {"model": OPENIA})
+    new = await assistants.create(document={"model": OFFLINE})
+    renamed = await assistants.update(id=old.id, patch={"name": "old"})
+    with pytest.raises(CallError) as refused:
+        await assistants.update(id=new["id"], patch={"model": OPENIA})
+
+    assert renamed["model"] == OPENIA
+    assert refused.value.text.startswith("model.provider must be one of offline, ")
