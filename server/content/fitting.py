@@ -16,8 +16,9 @@ _SECOND_NAME_BYTES = 256
 
 
 def present(message: Message) -> Message:
-    """A message as callers see it: with its text under both of its documented names, and without its provider's state."""
+    """A message as callers see it: with its text under both of its documented names, without what only the record has."""
     message.ClearField("provider_state")
+    message.ClearField("run_by_server")
     if not message.HasField("message"):
         message.message = text_of(message)
     return message

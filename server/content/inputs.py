@@ -14,7 +14,7 @@ from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.content.budget import MOST_MESSAGE_BYTES
 from server.content.compaction import text_of_compaction
 from server.content.json_values import MAX_DEPTH, from_python, to_python
-from server.content.messages import TEXT_PARTS
+from server.content.messages import TEXT_PARTS, mark_run
 from server.content.parts import check_part
 from server.content.sound import is_object
 from server.core.errors import InvalidArgument
@@ -106,7 +106,17 @@ def check_message(message: Message, field: str) -> None:
     if item.get("content") is None and message.role == "assistant":
         item["content"] = ""  # a model may say nothing
     _message(item, field)
+    _check_places(message, f"{field}.textBeforeCalls")
     _check_state(message.provider_state, f"{field}.providerState")
+
+
+def _check_places(message: Message, field: str) -> None:
+    at = 0.0
+    for index, value in enumerate(message.text_before_calls.values):
+        place = value.number_value
+        if value.WhichOneof("kind") != "number_value" or not at <= place <= MOST_MESSAGE_BYTES or not place.is_integer():
+            raise InvalidArgument.of(f"{field}[{index}]", "must be how many characters of the text came before the call")
+        at = place
 
 
 def _check_state(state: ProviderState, field: str) -> None:
@@ -212,7 +222,10 @@ def _messages(item: Any, field: str) -> list[Message]:
     if _type_of(item) == "mcp_call":
         call = {**item, "call_id": item.get("id")}
         output = item["output"] if isinstance(item.get("output"), str) else ""
-        return [_function_call(call, field), _function_call_output({**call, "output": output}, field)]
+        messages = [_function_call(call, field), _function_call_output({**call, "output": output}, field)]
+        messages[1].name = call["name"]
+        mark_run(messages)
+        return messages
     return [_message(item, field)]
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import struct_from
-from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+from server.content.messages import TEXT_PARTS, Stretch, in_order, parts_of, stretch_id, text_of, tool_calls_of
 from server.content.parts import as_input
 from server.core.errors import NotFound
 from server.core.ids import hex_of, parse_id
@@ -29,6 +29,11 @@ class Page(NamedTuple):
     """An item's id."""
     ascending: bool
     limit: int
+
+    @property
+    def messages(self) -> int:
+        """How many messages to read: one may be no item, but the one beside it is."""
+        return self.limit + 1
 
     @property
     def after_message(self) -> str | None:
@@ -81,29 +86,53 @@ def list_of(items: list[dict[str, Any]], *, has_more: bool = False) -> ItemList:
 
 
 def _items(message: Message) -> Iterator[dict[str, Any]]:
-    identifier = hex_of(message.id)
+    """The items of a message in the order in which they began, each with the id that an answer shows."""
     if message.role == "tool":
-        yield {"id": f"fco_{identifier}", "type": "function_call_output", "status": "completed",
-               "call_id": message.tool_call_id, "output": _output(message)}
-        return
-    calls = tool_calls_of(message)
-    content = _content(message)
-    if content or not calls:
-        yield {"id": f"msg_{identifier}", "type": "message", "status": "completed", "role": message.role,
-               "content": content}
-    for index, call in enumerate(calls):
-        yield {"id": f"fc_{identifier}{index:02x}", "type": "function_call", "status": "completed",
-               "call_id": call["id"], "name": call["name"], "arguments": call["arguments"]}
+        yield _run_item(message) if message.HasField("run_by_server") else _output_item(message)
+    elif message.role == "assistant":
+        yield from _said_items(message)
+    else:
+        yield _message_item(stretch_id(message.id, 0), message.role, [as_input(part) for part in parts_of(message)])
+
+
+def _said_items(message: Message) -> Iterator[dict[str, Any]]:
+    """What an assistant said and called; calls that the server ran are told with their results."""
+    calls, stretches = tool_calls_of(message), 0
+    runs = message.HasField("run_by_server")
+    for one in in_order(message):
+        if isinstance(one, Stretch):
+            yield _message_item(stretch_id(message.id, stretches), message.role, _parts_of(one))
+            stretches += 1
+        elif not runs:
+            call = calls[one]
+            yield {"id": f"fc_{hex_of(message.id)}{one:02x}", "type": "function_call", "status": "completed",
+                   "call_id": call["id"], "name": call["name"], "arguments": call["arguments"]}
+
+
+def _message_item(identifier: str, role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": identifier, "type": "message", "status": "completed", "role": role, "content": content}
+
+
+def _parts_of(stretch: Stretch) -> list[dict[str, Any]]:
+    text, refusal = stretch
+    parts = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}] if text else []
+    return [*parts, {"type": "refusal", "refusal": refusal}] if refusal else parts
+
+
+def _output_item(message: Message) -> dict[str, Any]:
+    return {"id": f"fco_{hex_of(message.id)}", "type": "function_call_output", "status": "completed",
+            "call_id": message.tool_call_id, "output": _output(message)}
+
+
+def _run_item(message: Message) -> dict[str, Any]:
+    return {"id": f"mcp_{hex_of(message.id)}", "type": "mcp_call", "server_label": "parley",
+            "status": "failed" if "failure" in message.metadata else "completed", "name": message.name,
+            "arguments": message.run_by_server.arguments, "output": text_of(message)}
 
 
 def _output(message: Message) -> str | list[dict[str, Any]]:
     """What a tool returned: text, or parts when that was sent."""
     parts = parts_of(message)
-    return text_of(message) if all(part.get("type", "text") in TEXT_PARTS for part in parts) else _content(message)
-
-
-def _content(message: Message) -> list[dict[str, Any]]:
-    if message.role == "assistant":
-        text = text_of(message)
-        return [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}] if text else []
-    return [as_input(part) for part in parts_of(message)]
+    if all(part.get("type", "text") in TEXT_PARTS for part in parts):
+        return text_of(message)
+    return [as_input(part) for part in parts]

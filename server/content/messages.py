@@ -3,10 +3,12 @@
 Does not validate messages and does not make them.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import to_python
+from server.core.ids import hex_of
 
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
@@ -27,7 +29,59 @@ def text_of(message: Message) -> str:
 def answer_of(message: Message) -> tuple[str, str]:
     """What an assistant answered, and behind it why it refused; its text has both, for whoever knows no refusals."""
     text, refusal = text_of(message), message.refusal
-    return text.removesuffix(refusal) if refusal else text, refusal
+    return (text.removesuffix(refusal), refusal) if refusal else (text, _refusal_in(message))
+
+
+def _refusal_in(message: Message) -> str:
+    """The refusal that the parts of a message have, as the Responses interface sends it."""
+    if message.content.WhichOneof("kind") != "list_value":
+        return ""
+    refusals = (part.get("refusal") for part in parts_of(message) if part.get("type") == "refusal")
+    return "".join(refusal for refusal in refusals if isinstance(refusal, str))
+
+
+class Stretch(NamedTuple):
+    """A part of what an assistant said in which no tool call begins: the text, and how it is cut into answer and refusal."""
+
+    answer: str
+    refusal: str
+
+
+def in_order(message: Message) -> list[Stretch | int]:
+    """What an assistant said in the order in which it began: stretches of text, and the places of tool calls.
+
+    A message that says nothing and calls nothing is one empty stretch.
+    """
+    answer, refusal = answer_of(message)
+    text, order, at = answer + refusal, [], 0
+    for index, place in enumerate(_places(message, len(text))):
+        if place > at:
+            order.append(Stretch(answer[at:place], text[max(at, len(answer)):place]))
+            at = place
+        order.append(index)
+    if at < len(text) or not order:
+        order.append(Stretch(answer[at:], text[max(at, len(answer)):]))
+    return order
+
+
+def stretch_id(message_id: str, number: int) -> str:
+    """Id of the item that a stretch of a message's text is: the first one has the message's own."""
+    return f"msg_{hex_of(message_id)}{f'{number:02x}' if number else ''}"
+
+
+def _places(message: Message, length: int) -> list[int]:
+    """How much text comes before each call."""
+    given = [int(value.number_value) for value in message.text_before_calls.values]
+    count = len(tool_calls_of(message))
+    return [min(place, length) for place in (given + [length] * count)[:count]]
+
+
+def mark_run(messages: Sequence[Message]) -> None:
+    """Note that the server ran the calls of the first message, of which the others are the results, in order."""
+    calling, *results = messages
+    calling.run_by_server.SetInParent()
+    for call, result in zip(tool_calls_of(calling), results, strict=False):
+        result.run_by_server.arguments = call["arguments"]
 
 
 def parts_of(message: Message) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ _BROKEN_OFF = (None, MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED)
 
 @dataclass(slots=True)
 class _Call:
+    text_before: int
+    """How much of the text had come when it began."""
     id: str = ""
     name: str = ""
     arguments: StringIO = field(default_factory=StringIO)
@@ -38,8 +40,6 @@ class _Choice:
     """Whether text has come, if only an empty one."""
     refusal: StringIO = field(default_factory=StringIO)
     """What of the text says why the model refuses."""
-    calls_before_text: int = 0
-    """How many calls had begun when the text did."""
     calls: dict[int, _Call] = field(default_factory=dict)
     state: ProviderState | None = None
     """What the provider wants back with the message that is being said."""
@@ -67,8 +67,6 @@ class Answers:
 
     def add_text(self, delta: ContentDelta) -> None:
         choice, text = self._choice(delta.choice), delta.text
-        if text and not choice.text.tell():
-            choice.calls_before_text = len(choice.calls)
         choice.text.write(text)
         if delta.refusal:
             choice.refusal.write(text)
@@ -76,7 +74,8 @@ class Answers:
         self.pieces.append(_piece(delta.choice, None, len(text)))
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
-        call = self._choice(delta.choice).calls.setdefault(delta.index, _Call())
+        choice = self._choice(delta.choice)
+        call = choice.calls.setdefault(delta.index, _Call(choice.text.tell()))
         call.id = call.id or delta.id
         call.name = call.name or delta.name
         call.arguments.write(delta.arguments)
@@ -89,15 +88,10 @@ class Answers:
         """Close the message that was being said with the calls and results of its round, and begin the next one."""
         choice = self._choice(0)
         choice.rounds += messages
-        choice.text, choice.spoke, choice.calls, choice.calls_before_text, choice.state = StringIO(), False, {}, 0, None
+        choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
         choice.refusal = StringIO()
         self._message_id = next_message_id
         self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
-
-    @property
-    def calls_before_text(self) -> int:
-        """How many calls of the first choice's last message began before its text."""
-        return self._choices[0].calls_before_text
 
     def round_state(self, message_id: str) -> ProviderState:
         """What the provider wants back with the calls of a round; empty when it wants nothing."""
@@ -162,6 +156,8 @@ def _message(choice: _Choice) -> Message:
         message.tool_calls.CopyFrom(from_python([
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}
             for _, call in sorted(choice.calls.items())]))
+        if any(call.text_before < len(text) for call in choice.calls.values()):
+            message.text_before_calls.extend([call.text_before for _, call in sorted(choice.calls.items())])
     if (refusal := choice.refusal.getvalue()) and text.endswith(refusal):
         message.refusal = refusal
     if text or not choice.calls:

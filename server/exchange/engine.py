@@ -210,7 +210,6 @@ class Engine:
         answered, alternatives = run.answers.messages(), run.answers.alternatives()
         self._stamp_now(run, [*answered, *alternatives])
         outcome.finish_reasons = run.answers.finish_reasons()
-        outcome.calls_before_text = run.answers.calls_before_text
         if outcome.usage == Usage(0, 0) and not run.forwards:
             outcome.usage = _estimate(run.request, [*answered, *alternatives])
             run.spent = {(run.request.provider, run.request.model): outcome.usage}
@@ -236,7 +235,7 @@ class Engine:
         chat.CopyFrom(outcome.chat)
         del chat.messages[:]
         over = bool(answered)
-        pieces = run.answers.pieces if run.streamed or outcome.calls_before_text else []
+        pieces = run.answers.pieces if run.streamed else []
         return Exchange(
             chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered),
             alternatives=list(alternatives), previous=None if turn.summarises else turn.previous,

@@ -9,7 +9,6 @@ from generated.parley.v1.message_pb2 import Message
 from server.content.budget import MOST_BYTES
 from server.content.items import items_of, message_of_item
 from server.content.json_values import from_python
-from server.content.messages import text_of
 from server.core.errors import InvalidArgument, NotFound, Violation
 from server.core.offload import by_size
 from server.storage.chats import Chats
@@ -18,8 +17,6 @@ from server.storage.scope import Scope
 _PASSED_OVER = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
 """How the ids of items begin that are passed over when they are sent; no answer of this service has one."""
 _UNUSED: dict[str, Any] = {"type": "reasoning"}
-_RUN = "mcp_"
-"""How the ids of calls begin that the server ran, and that are sent together with their results."""
 
 
 async def resolved(chats: Chats, scope: Scope, said: Value) -> Value:
@@ -32,15 +29,12 @@ async def resolved(chats: Chats, scope: Scope, said: Value) -> Value:
     named = await by_size(size, _named, said)
     if not named:
         return said
-    wanted: dict[str, bool] = {}
-    for identifier in named.values():
-        if message_id := message_of_item(identifier):
-            wanted[message_id] = wanted.get(message_id, False) or identifier.startswith(_RUN)
+    wanted = {message_id for identifier in named.values() if (message_id := message_of_item(identifier))}
     found = await chats.said_under(scope, wanted, MOST_BYTES)
     if found is None:
         raise InvalidArgument.of("input", f"names items that have more than {MOST_BYTES} bytes together: go on from the "
                                           "last answer with previous_response_id instead, or in a conversation")
-    size += sum(message.ByteSize() for messages in found.values() for message in messages)
+    size += sum(message.ByteSize() for message in found.values())
     return await by_size(size, _with_items, said, named, found)
 
 
@@ -69,12 +63,11 @@ def _is_name(members: Mapping[str, Value]) -> bool:
     return "id" in members and not any(name in members for name in ("role", "content", "message"))
 
 
-def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, list[Message]]) -> Value:
+def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, Message]) -> Value:
     whole = Value()
     whole.CopyFrom(said)
     for index, identifier in named.items():
-        messages = found.get(message_of_item(identifier) or "", [])
-        item = _UNUSED if identifier.startswith(_PASSED_OVER) else _item(identifier, messages)
+        item = _UNUSED if identifier.startswith(_PASSED_OVER) else _item(identifier, found)
         if item is None:
             text = "names no item that is there: send the item itself"
             raise NotFound(f"input[{index}].id {text}", reason="ITEM_NOT_FOUND",
@@ -83,13 +76,7 @@ def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, list[
     return whole
 
 
-def _item(identifier: str, messages: list[Message]) -> dict[str, Any] | None:
-    """The item of this id, which is the first of these messages or a part of it; behind it are the results of its tools."""
-    is_run = identifier.startswith(_RUN)
-    known_as = identifier.replace(_RUN, "fc_", 1) if is_run else identifier
-    item = next((one for one in items_of(messages[:1]) if one["id"] == known_as), None)
-    if item is None or not is_run:
-        return item
-    output = next((text_of(one) for one in messages[1:] if one.tool_call_id == item["call_id"]), "")
-    return {"type": "mcp_call", "id": item["call_id"], "name": item["name"], "arguments": item["arguments"],
-            "output": output}
+def _item(identifier: str, found: Mapping[str, Message]) -> dict[str, Any] | None:
+    """The item of this id, which is one of these messages or a part of it."""
+    message = found.get(message_of_item(identifier) or "")
+    return next((one for one in items_of([message]) if one["id"] == identifier), None) if message else None

@@ -6,7 +6,7 @@ Makes messages; reads no store and runs no model.
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from sys import maxsize
 from typing import Any
 
@@ -15,8 +15,8 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.backends.backend import Usage
-from server.content.fitting import fit, presented
-from server.content.messages import answer_of, text_of, tool_calls_of
+from server.content.fitting import fit
+from server.content.messages import answer_of, in_order, mark_run, text_of, tool_calls_of
 from server.content.walk import readable
 from server.core.errors import ServiceError, UpstreamError
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
@@ -75,8 +75,7 @@ class Replay:
                       self.record.reasoning_tokens)
         return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
                        finish_reasons=_finish_reasons(self.chat),
-                       system_fingerprint=self.record.system_fingerprint or None,
-                       calls_before_text=_calls_before_text(self.chat, self.record.pieces))
+                       system_fingerprint=self.record.system_fingerprint or None)
 
     @property
     def error(self) -> ServiceError | None:
@@ -167,24 +166,6 @@ def _finish_reason(chat: Chat, message: Message) -> str:
     return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
 
 
-def _calls_before_text(chat: Chat, pieces: Sequence[StreamPiece]) -> int:
-    """How many calls of the first choice's last message began before its text; read only where there is both."""
-    in_rounds = any(message.role == "tool" for message in chat.output)
-    last = chat.output[-1 if in_rounds else 0] if chat.output else Message()
-    if not (text_of(last) and tool_calls_of(last)):
-        return 0
-    begun: set[int] = set()
-    before: int | None = None
-    for piece in pieces:
-        if piece.HasField("next_message_id"):
-            begun, before = set(), None
-        elif piece.HasField("tool_call") and not piece.choice:
-            begun.add(piece.tool_call)
-        elif before is None and piece.length and not piece.choice:
-            before = len(begun)
-    return before or 0
-
-
 def _told(unfinished: Unfinished) -> Answers:
     """What the model has said so far, from the events."""
     answers = Answers(1, unfinished.record.message_id)
@@ -199,18 +180,42 @@ def _told(unfinished: Unfinished) -> Answers:
                 message.ClearField("message")  # callers see the text twice, the thread has it once
             if (state := next(states, None)) is not None and state.provider:
                 one.round.messages[0].provider_state.CopyFrom(state)
+            mark_run(one.round.messages)
             answers.add_round(one.round.messages, one.message_id)
     return answers
 
 
-def _whole(output: Any) -> list[StreamPiece]:
+def _whole(output: Sequence[Message]) -> list[StreamPiece]:
     """What was not streamed, as if each text and each call had come in one piece."""
+    rounds, choices = _by_round(output)
     pieces = []
-    for choice, message in enumerate(output):
-        pieces += [StreamPiece(choice=choice, length=len(text)) for text in answer_of(message) if text]
-        pieces += [StreamPiece(choice=choice, tool_call=index, length=len(call["arguments"]))
-                   for index, call in enumerate(tool_calls_of(message))]
+    for messages, following in pairwise([*rounds, choices]):
+        pieces += _pieces(messages[0], 0, with_calls=False)
+        pieces.append(StreamPiece(length=len(messages), next_message_id=following[0].id if following else ""))
+    for choice, message in enumerate(choices):
+        pieces += _pieces(message, choice, with_calls=True)
     return pieces
+
+
+def _by_round(output: Sequence[Message]) -> tuple[list[list[Message]], list[Message]]:
+    """The rounds of tools, each an answer with the results behind it, and what was said after them: one message a choice."""
+    rounds: list[list[Message]] = []
+    last = max((place for place, message in enumerate(output, 1) if message.role == "tool"), default=0)
+    for message in output[:last]:
+        if message.role == "tool" and rounds:
+            rounds[-1].append(message)
+        else:
+            rounds.append([message])
+    return rounds, list(output[last:])
+
+
+def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[StreamPiece]:
+    calls = tool_calls_of(message)
+    for one in in_order(message):
+        if not isinstance(one, int):
+            yield from (StreamPiece(choice=choice, length=len(text)) for text in one if text)
+        elif with_calls:
+            yield StreamPiece(choice=choice, tool_call=one, length=len(calls[one]["arguments"]))
 
 
 def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:

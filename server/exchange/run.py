@@ -121,8 +121,6 @@ class Outcome:
     """Id of the assistant's message, known before it is said."""
     error: ServiceError | None = None
     """Set when the exchange failed after its first token."""
-    calls_before_text: int = 0
-    """How many calls of the first choice's last message began before its text: the order of its items."""
 
     def record(self, turn: Turn, said: Sequence[Message], pieces: Sequence[StreamPiece],
                state: ConversationState | None) -> ChatRecord:

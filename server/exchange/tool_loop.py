@@ -18,6 +18,7 @@ from server.agents.handoffs import Destination
 from server.agents.tools import ToolCall, ToolResult, ToolRunner
 from server.backends.backend import Backend, Finish, Kept, ModelEvent, Ran
 from server.content.json_values import from_python
+from server.content.messages import mark_run
 from server.core.ids import new_id
 from server.exchange.answer import MOST_ROUNDS_REACHED
 from server.exchange.context import Context
@@ -50,8 +51,9 @@ class Rounds:
             said = _Said(context)
             async with aclosing(self._backend.generate(context.request)) as events:
                 async for event in events:
-                    if said.tells(event) and not (number and isinstance(event, Ran)):
-                        yield event
+                    for told in said.take(event):
+                        if not (number and isinstance(told, Ran)):
+                            yield told
             if not said.is_for_server:
                 for event in said.held:
                     yield event
@@ -72,6 +74,7 @@ class Rounds:
         results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in calls[:MOST_CALLS]))
         results += [_TOO_MANY] * (len(calls) - len(results))
         messages = [_calling(message_id, said.text, calls, said.state), *map(_answering, calls, results)]
+        mark_run(messages)
         found: dict[str, Any] = {}
         for result in results:
             found |= result.variables
@@ -121,25 +124,31 @@ class _Said:
         """What the provider wants back with it."""
         return self._kept.state if self._kept else None
 
-    def tells(self, event: ModelEvent) -> bool:
-        """Take note of an event; whether it can be told at once."""
+    def take(self, event: ModelEvent) -> list[ModelEvent]:
+        """Take note of an event; what can be told now, in the order in which it came."""
         if not self._alone:
-            return True
+            return [event]
         if isinstance(event, ToolCallDelta):
-            name = self._names.setdefault(event.index, event.name)
-            if name in self._runs:
-                self._deltas.append(event)
-                return False
-            self._asks_caller = True
-        elif isinstance(event, Finish):
+            return self._take_call(event)
+        if isinstance(event, Finish):
             self._finish = event
-            return False
-        elif isinstance(event, Kept):
+            return []
+        if isinstance(event, Kept):
             self._kept = event
-            return False
-        elif isinstance(event, ContentDelta) and self._runs:  # else there is no round to tell it in
+            return []
+        if isinstance(event, ContentDelta) and self._runs:  # else there is no round to tell it in
             self._text.write(event.text)
-        return True
+        return [event]
+
+    def _take_call(self, delta: ToolCallDelta) -> list[ModelEvent]:
+        """With the first call that is not the server's it is known that the caller is to answer all of them."""
+        name = self._names.setdefault(delta.index, delta.name)
+        if name in self._runs and not self._asks_caller:
+            self._deltas.append(delta)
+            return []
+        self._asks_caller = True
+        held, self._deltas = self._deltas, []
+        return [*held, delta]
 
     def calls(self) -> list[ToolCall]:
         """The calls, whole and in order."""

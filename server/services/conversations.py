@@ -86,7 +86,7 @@ class ConversationService(ConversationServiceServicer):
     async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:
         page = page_of(request)
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
-        messages, has_more = await self._sessions.page(stored, page.after_message, page.ascending, page.limit)
+        messages, has_more = await self._sessions.page(stored, page.after_message, page.ascending, page.messages)
         return items_page(messages, page, has_more=has_more)
 
     @_known_as_conversation

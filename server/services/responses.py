@@ -24,8 +24,7 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents.agents import Agent, Agents
-from server.agents.names import model_not_found
+from server.agents.agents import Agent, Agents, model_not_found
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
@@ -41,6 +40,8 @@ from server.exchange.replay import DELETED
 from server.exchange.resolve import Turns
 from server.exchange.run import Happening, Options, Turn
 from server.exchange.streams import Streams
+from server.response_object import compacted_of, complete, response_of
+from server.response_stream import ResponseEvents
 from server.rpc.call import current_call, current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
@@ -140,7 +141,7 @@ class ResponseService(ResponseServiceServicer):
     async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         page = page_of(request)
-        messages, has_more = await self._chats.said_from(stored, page.after_message, page.ascending, page.limit)
+        messages, has_more = await self._chats.said_from(stored, page.after_message, page.ascending, page.messages)
         return items_page(messages, page, has_more=has_more)
 
     async def _happening(self, response_id: str) -> Happening:

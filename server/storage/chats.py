@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,10 +163,9 @@ class Chats:
         """The input of a chat."""
         return await self._database.read(lambda connection: said(connection, stored))
 
-    async def said_under(self, scope: Scope, wanted: Mapping[str, bool],
-                         most_bytes: int) -> dict[str, list[Message]] | None:
+    async def said_under(self, scope: Scope, ids: Iterable[str], most_bytes: int) -> dict[str, Message] | None:
         """Messages by their ids; as `said.under`."""
-        return await self._database.read(lambda connection: under(connection, scope, wanted, most_bytes), long=True)
+        return await self._database.read(lambda connection: under(connection, scope, ids, most_bytes), long=True)
 
     async def said_from(self, stored: StoredChat, after: str | None, ascending: bool,
                         limit: int) -> tuple[list[Message], bool]:

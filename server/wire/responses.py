@@ -1,6 +1,6 @@
 """`POST /chat/responses` and `/v1/responses` over HTTP: the Response object with nulls explicit, and its events.
 
-Makes bytes of typed messages; what happens when is decided in `response_events.py`.
+Makes bytes of typed messages; what happens when is decided in `response_stream.py`.
 """
 
 from collections.abc import Iterable

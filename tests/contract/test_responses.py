@@ -595,10 +595,9 @@ async def test_refusal_is_a_part_of_its_own_however_it_is_read(door, http, org, 
     names = [event["type"] for event in told]
     assert names == [event["type"] for _, event in frames(replayed)[:-1]]
     assert names[3:-1] == [
-        *(name for kind, _ in parts[:1] for name in ("response.content_part.added", f"response.{kind}.delta")),
-        *(name for kind, _ in parts[1:] for name in ("response.content_part.added", f"response.{kind}.delta")),
-        *["response.refusal.delta"] * (len(parts) == 1),
-        *(name for kind, _ in parts for name in (f"response.{kind}.done", "response.content_part.done")),
+        *(name for kind, _ in parts for name in (
+            "response.content_part.added", *[f"response.{kind}.delta"] * (3 - len(parts)), f"response.{kind}.done",
+            "response.content_part.done")),
         "response.output_item.done"]
     assert next(event["refusal"] for event in told if event["type"] == "response.refusal.done") == parts[-1][1]
     [sent] = [one for one in upstream.requests[-1].body["messages"] if one["role"] == "assistant"]

@@ -157,11 +157,11 @@ async def test_message_is_found_by_its_id_without_reading_others(recorder):
     stored = await recorder.say("a")
     message_id = stored.record.message_id or (await recorder.store.chats.get(recorder.scope, stored.id)).output[0].id
 
-    found = await recorder.store.chats.said_under(recorder.scope, {message_id: False, new_id(): True}, 1_000)
-    too_much = await recorder.store.chats.said_under(recorder.scope, {message_id: False}, 10)
-    elsewhere = await recorder.store.chats.said_under(Scope(recorder.key.org_id, new_id()), {message_id: False}, 1_000)
+    found = await recorder.store.chats.said_under(recorder.scope, [message_id, new_id()], 1_000)
+    too_much = await recorder.store.chats.said_under(recorder.scope, [message_id], 10)
+    elsewhere = await recorder.store.chats.said_under(Scope(recorder.key.org_id, new_id()), [message_id], 1_000)
 
-    assert ({one: texts(messages) for one, messages in found.items()}, too_much, elsewhere) == (
+    assert ({one: texts([message]) for one, message in found.items()}, too_much, elsewhere) == (
         {message_id: ["re: a"]}, None, {})
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "provider_state")
+    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "provider_state", "text_before_calls", "run_by_server")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,8 @@ class Message(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_BEFORE_CALLS_FIELD_NUMBER: _ClassVar[int]
+    RUN_BY_SERVER_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     content: _struct_pb2.Value
@@ -34,7 +36,15 @@ class Message(_message.Message):
     metadata: _struct_pb2.Struct
     refusal: str
     provider_state: ProviderState
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ...) -> None: ...
+    text_before_calls: _struct_pb2.ListValue
+    run_by_server: RunByServer
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ...) -> None: ...
+
+class RunByServer(_message.Message):
+    __slots__ = ("arguments",)
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    arguments: str
+    def __init__(self, arguments: _Optional[str] = ...) -> None: ...
 
 class ProviderState(_message.Message):
     __slots__ = ("provider", "model_family", "host", "reasoning_content", "extra_content", "thinking", "reasoning_details")

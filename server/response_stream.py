@@ -1,0 +1,226 @@
+"""The events of a streamed exchange in the form of the Responses interface.
+
+An item is over before the next one is told of, as the public interface has it. Makes typed messages from ChatEvents;
+`wire/responses.py` makes bytes of them. Runs nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from typing import Any
+
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta
+from generated.parley.v1.response_pb2 import Response, ResponseItem, ResponseStreamEvent
+from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.core.errors import ServiceError
+from server.exchange.run import Happening, Outcome
+from server.response_items import MEMBERS, call_item, is_whole, message_item, part_of, round_items
+from server.response_object import complete, response_of
+
+_ARGUMENTS = "arguments"
+
+
+class _Item:
+    """An item of the message that is being said, begun and not over."""
+
+    def __init__(self, item: ResponseItem) -> None:
+        self.item = item
+        self.told = False
+        """Whether its beginning is: it waits while the item before it is not over."""
+        self.waiting: list[tuple[str, StringIO, int]] = []
+        """What came of it meanwhile: kind, text, and the place of the message in the output."""
+        self.part: tuple[str, StringIO] | None = None
+        """The kind and the text of the part that is being told: a member of a message would be copied with every delta."""
+        self._next_look = 0
+
+    @property
+    def is_text(self) -> bool:
+        return self.item.type == "message"
+
+    def wait_with(self, kind: str, text: str, place: int) -> None:
+        if not self.waiting or self.waiting[-1][0] != kind:
+            self.waiting.append((kind, StringIO(), place))
+        self.waiting[-1][1].write(text)
+
+    def is_over(self) -> bool:
+        """Whether it can be closed once another has begun. Looks at long arguments again only when they have doubled."""
+        if self.is_text:
+            return True
+        said = self.part[1] if self.part else StringIO()
+        if said.tell() < self._next_look:
+            return False
+        arguments = said.getvalue()
+        if not arguments.rstrip().endswith("}"):
+            return False
+        self._next_look = 2 * len(arguments)
+        return is_whole(arguments)
+
+
+class ResponseEvents:
+    """Turns the events of one streamed exchange into those of the Responses interface, numbered from 0."""
+
+    def __init__(self, request: CreateResponseRequest, temperature: float | None) -> None:
+        self._request = request
+        self._temperature = temperature
+        self._message_id = ""
+        self._response = Response()
+        self._number = 0
+        self._output: list[ResponseItem] = []
+        """The items that are told of, as they are; the last one may not be over."""
+        self._begun: list[_Item] = []
+        """The items of the message that are not over, in the order in which they began; the first one is being told."""
+        self._calls: dict[int, _Item] = {}
+        self._stretches = 0
+        """How many stretches of text the message has."""
+
+    def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ResponseStreamEvent]:
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "started":
+                yield from self._begin(event)
+            elif kind == "delta" and event.delta.choice == 0 and event.delta.text:
+                yield from self._add_text(event.delta)
+            elif kind == "tool_call" and event.tool_call.choice == 0:
+                yield from self._add_call(event.tool_call)
+            elif kind == "round":
+                yield from self._add_round(event)
+            elif kind == "completed":
+                yield from self._end(event.completed, stream.outcome)
+            elif kind == "failed":
+                yield from self._fail(event.failed, stream.outcome, stream.error)
+
+    def _event(self, kind: str, **members: Any) -> ResponseStreamEvent:
+        event = ResponseStreamEvent(type=kind, sequence_number=self._number, **members)
+        self._number += 1
+        return event
+
+    def _begin(self, event: ChatEvent) -> Iterator[ResponseStreamEvent]:
+        self._message_id = event.message_id
+        self._response = response_of(self._request, event.started, event.model, temperature=self._temperature)
+        yield self._event("response.created", response=self._response)
+        yield self._event("response.in_progress", response=self._response)
+
+    def _add_text(self, delta: ContentDelta) -> Iterator[ResponseStreamEvent]:
+        """Text goes on in the item that began last, when that is text; else it begins one."""
+        if not (self._begun and self._begun[-1].is_text):
+            self._begun.append(_Item(message_item(self._message_id, self._stretches, "in_progress")))
+            self._stretches += 1
+        yield from self._add(self._begun[-1], "refusal" if delta.refusal else "output_text", delta.text, delta.output_index)
+
+    def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
+        if delta.index not in self._calls:
+            made = _Item(call_item(self._message_id, delta.index, "in_progress", delta.id, delta.name, ""))
+            self._calls[delta.index] = made
+            self._begun.append(made)
+        call = self._calls[delta.index]
+        if call in self._begun:  # else its arguments were whole, and white space follows
+            yield from self._add(call, _ARGUMENTS, delta.arguments, delta.output_index)
+
+    def _add(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
+        """More of an item: told at once if it is that one's turn. Then come the items whose turn it has become."""
+        if item is self._begun[0]:
+            yield from self._tell(item, kind, text, place)
+        else:
+            item.wait_with(kind, text, place)
+        while len(self._begun) > 1 and self._begun[0].is_over():
+            yield from self._close("completed")
+            yield from self._tell_waiting(self._begun[0])
+
+    def _tell_waiting(self, item: _Item) -> Iterator[ResponseStreamEvent]:
+        for kind, text, place in item.waiting:
+            yield from self._tell(item, kind, text.getvalue(), place)
+
+    def _tell(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
+        if not item.told:
+            item.told = True
+            yield self._add_item(item.item)
+        if item.part is None or item.part[0] != kind:
+            yield from self._close_part(item)
+            yield from self._open_part(item, kind)
+        item.part[1].write(text)
+        at = self._at(item.item)
+        if kind != _ARGUMENTS:
+            yield self._event(f"response.{kind}.delta", **at, content_index=len(item.item.content), delta=text,
+                              path=f"chat.output[{place}].content")
+        elif text:
+            yield self._event("response.function_call_arguments.delta", **at, delta=text)
+
+    def _at(self, item: ResponseItem) -> dict[str, Any]:
+        return {"item_id": item.id, "output_index": len(self._output) - 1}
+
+    def _open_part(self, item: _Item, kind: str) -> Iterator[ResponseStreamEvent]:
+        item.part = kind, StringIO()
+        if kind != _ARGUMENTS:
+            yield self._event("response.content_part.added", **self._at(item.item), content_index=len(item.item.content),
+                              part=part_of(kind, ""))
+
+    def _close_part(self, item: _Item) -> Iterator[ResponseStreamEvent]:
+        if item.part is None:
+            return
+        kind, text = item.part[0], item.part[1].getvalue()
+        at = self._at(item.item)
+        if kind == _ARGUMENTS:
+            item.item.arguments = text
+            yield self._event("response.function_call_arguments.done", **at, name=item.item.name, arguments=text)
+            return
+        at["content_index"] = len(item.item.content)
+        item.item.content.append(part_of(kind, text))
+        yield self._event(f"response.{kind}.done", **at, **{MEMBERS[kind]: text})
+        yield self._event("response.content_part.done", **at, part=item.item.content[-1])
+
+    def _close(self, status: str) -> Iterator[ResponseStreamEvent]:
+        """The end of the item that is being told."""
+        item = self._begun.pop(0)
+        yield from self._close_part(item)
+        item.item.status = status
+        yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=item.item)
+
+    def _close_all(self, status: str) -> Iterator[ResponseStreamEvent]:
+        """The end of the message, whose items that are not over get this status."""
+        while self._begun:
+            yield from self._close(status)
+            if self._begun:
+                yield from self._tell_waiting(self._begun[0])
+        self._calls.clear()
+        self._stretches = 0
+
+    def _add_round(self, event: ChatEvent) -> Iterator[ResponseStreamEvent]:
+        yield from self._close_all("completed")
+        message, *results = event.round.messages
+        for done in round_items(message, results):
+            if done.type == "message":  # it was streamed
+                continue
+            begun = ResponseItem()
+            begun.CopyFrom(done)
+            begun.status, begun.arguments = "in_progress", ""
+            begun.ClearField("output")
+            yield self._add_item(begun)
+            at = self._at(done)
+            yield self._event("response.mcp_call.in_progress", **at)
+            yield self._event("response.mcp_call_arguments.done", **at, arguments=done.arguments)
+            yield self._event(f"response.mcp_call.{done.status}", **at)
+            self._output[-1] = done
+            yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=done)
+        self._message_id = event.message_id
+
+    def _add_item(self, item: ResponseItem) -> ResponseStreamEvent:
+        self._output.append(item)
+        return self._event("response.output_item.added", output_index=len(self._output) - 1, item=item)
+
+    def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
+        if not self._begun and chat.output and chat.output[-1].role == "assistant":  # the last message says nothing
+            yield from self._add_text(ContentDelta(output_index=len(chat.output) - 1))
+        yield from self._close_all("completed" if chat.status == "completed" else "incomplete")
+        response = self._over(chat, outcome)
+        yield self._event("response.completed" if response.status == "completed" else "response.incomplete",
+                          response=response)
+
+    def _fail(self, chat: Chat, outcome: Outcome | None, error: ServiceError | None) -> Iterator[ResponseStreamEvent]:
+        yield from self._close_all("incomplete")
+        yield self._event("response.failed", response=self._over(chat, outcome))
+        yield self._event("error", code=chat.error.code, message=chat.error.message)
+
+    def _over(self, chat: Chat, outcome: Outcome | None) -> Response:
+        response = complete(self._response, chat, outcome)
+        del response.output[:]  # the items as they were streamed: clients refuse ids that change
+        response.output.extend(self._output)
+        return response
