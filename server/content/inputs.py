@@ -28,7 +28,7 @@ COMPACTIONS = ("compaction", "compaction_summary")
 PASSED_OVER = frozenset({
     "reasoning", "file_search_call", "web_search_call", "code_interpreter_call", "image_generation_call", "computer_call",
     "computer_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "tool_search_call",
-    "tool_search_output", "additional_tools"})
+    "tool_search_output", "additional_tools", "program", "program_output"})
 """The types of items that no model here has a use for: another provider's thoughts, its hosted tools and their screens."""
 _CALLS = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action",
           "apply_patch_call": "operation"}
@@ -266,8 +266,8 @@ def _check_type(item: dict[str, Any], field: str) -> None:
     """Raises InvalidArgument, naming the type, for an item that is no message and nothing that can be read."""
     kind = item.get("type")
     if kind == "item_reference":
-        raise InvalidArgument.of(f"{field}.type", "'item_reference' names an item of an earlier answer, which only POST "
-                                                  "/v1/responses and /chat/responses look up: send the item itself")
+        raise InvalidArgument.of(f"{field}.type", "'item_reference' names an item of an earlier answer, which nobody "
+                                                  "looks up here: send the item itself")
     if kind is not None and kind != "message":
         raise InvalidArgument.of(f"{field}.type", f"'{str(kind)[:40]}' is no type of an item that can be sent: use one of "
                                                   f"{', '.join(_ITEM_TYPES)}, or leave the item out")

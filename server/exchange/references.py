@@ -19,26 +19,26 @@ _PASSED_OVER = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
 _UNUSED: dict[str, Any] = {"type": "reasoning"}
 
 
-async def resolved(chats: Chats, scope: Scope, said: Value) -> Value:
+async def resolved(chats: Chats, scope: Scope, said: Value, field: str = "input") -> Value:
     """`said`, an input, with the items that it names in the place of their names; itself when it names none.
 
     Raises InvalidArgument for what is no name, is named twice or is too much together, and NotFound for an item that is
     not there, or that the key may not see.
     """
     size = said.ByteSize()
-    named = await by_size(size, _named, said)
+    named = await by_size(size, _named, said, field)
     if not named:
         return said
     wanted = {message_id for identifier in named.values() if (message_id := message_of_item(identifier))}
     found = await chats.said_under(scope, wanted, MOST_BYTES)
     if found is None:
-        raise InvalidArgument.of("input", f"names items that have more than {MOST_BYTES} bytes together: go on from the "
-                                          "last answer with previous_response_id instead, or in a conversation")
+        raise InvalidArgument.of(field, f"names items that have more than {MOST_BYTES} bytes together: go on from the "
+                                        "last answer with previous_response_id instead, or in a conversation")
     size += sum(message.ByteSize() for message in found.values())
-    return await by_size(size, _with_items, said, named, found)
+    return await by_size(size, _with_items, said, named, found, field)
 
 
-def _named(said: Value) -> dict[int, str]:
+def _named(said: Value, field: str) -> dict[int, str]:
     """The ids that items name, by the place of the item. Raises InvalidArgument."""
     named: dict[int, str] = {}
     places: dict[str, int] = {}
@@ -48,10 +48,10 @@ def _named(said: Value) -> dict[int, str]:
             continue
         identifier = members["id"].string_value if "id" in members else ""
         if not identifier:
-            raise InvalidArgument.of(f"input[{index}].id", "must be the id of an item of an earlier answer")
+            raise InvalidArgument.of(f"{field}[{index}].id", "must be the id of an item of an earlier answer")
         if identifier in places:
-            raise InvalidArgument.of(f"input[{index}].id",
-                                     f"names the same item as input[{places[identifier]}]: send it once")
+            raise InvalidArgument.of(f"{field}[{index}].id",
+                                     f"names the same item as {field}[{places[identifier]}]: send it once")
         named[index], places[identifier] = identifier, index
     return named
 
@@ -63,15 +63,15 @@ def _is_name(members: Mapping[str, Value]) -> bool:
     return "id" in members and not any(name in members for name in ("role", "content", "message"))
 
 
-def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, Message]) -> Value:
+def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, Message], field: str) -> Value:
     whole = Value()
     whole.CopyFrom(said)
     for index, identifier in named.items():
         item = _UNUSED if identifier.startswith(_PASSED_OVER) else _item(identifier, found)
         if item is None:
             text = "names no item that is there: send the item itself"
-            raise NotFound(f"input[{index}].id {text}", reason="ITEM_NOT_FOUND",
-                           violations=(Violation(f"input[{index}].id", text),))
+            raise NotFound(f"{field}[{index}].id {text}", reason="ITEM_NOT_FOUND",
+                           violations=(Violation(f"{field}[{index}].id", text),))
         whole.list_value.values[index].CopyFrom(from_python(item))
     return whole
 

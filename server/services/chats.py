@@ -19,6 +19,7 @@ from server.content.inputs import parse_input
 from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.exchange.engine import Engine
+from server.exchange.references import resolved
 from server.exchange.replay import DELETED, shown
 from server.exchange.resolve import Turns
 from server.exchange.run import Turn
@@ -86,6 +87,8 @@ class ChatService(ChatServiceServicer):
 
     async def _turn(self, request: CreateChatRequest) -> Turn:
         previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None
-        said = await by_size(request.input.ByteSize(), parse_input, request.input)
-        return await self._turns.of_request(current_caller(), request, said,
+        caller = current_caller()
+        given = await resolved(self._chats, caller.scope, request.input)
+        said = await by_size(given.ByteSize(), parse_input, given)
+        return await self._turns.of_request(caller, request, said,
                                             previous_id=previous_id, previous_field="previousChatId")

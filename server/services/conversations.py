@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from generated.parley.v1.conversation_pb2 import Conversation
 from generated.parley.v1.conversation_service_pb2 import (
@@ -28,26 +28,29 @@ from server.core.clock import Clock
 from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
 from server.exchange.instructing import check_said
+from server.exchange.references import resolved
 from server.exchange.resolve import Turns, stamped
 from server.exchange.room import Room
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
 from server.services.nouns import calls
+from server.storage.chats import Chats
 from server.storage.sessions import Sessions
 
 _known_as_conversation = calls("session", "conversation")
 
 
 class ConversationService(ConversationServiceServicer):
-    def __init__(self, streams: Streams, turns: Turns, sessions: Sessions, clock: Clock, room: Room) -> None:
+    def __init__(self, streams: Streams, turns: Turns, sessions: Sessions, chats: Chats, clock: Clock, room: Room) -> None:
         self._streams = streams
         self._turns = turns
         self._sessions = sessions
+        self._chats = chats
         self._clock = clock
         self._room = room
 
     async def CreateConversation(self, request: CreateConversationRequest, context: Any) -> Conversation:
-        caller, nobody, said = current_caller(), Agent(NOBODY), await _said(request, may_be_empty=True)
+        caller, nobody, said = current_caller(), Agent(NOBODY), await self._said(request, may_be_empty=True)
         await check_said(caller, nobody, said, "items")
         new = self._turns.new_session(caller, nobody, messages=said, metadata=request.metadata)
         await self._sessions.create(new)
@@ -73,7 +76,7 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
-        caller, messages = current_caller(), stamped(await _said(request), self._clock())
+        caller, messages = current_caller(), stamped(await self._said(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
             await check_said(caller, await self._turns.agent_in(caller, stored) or Agent(NOBODY), messages, "items")
@@ -108,10 +111,12 @@ class ConversationService(ConversationServiceServicer):
             raise item_not_found()
         return found
 
-
-async def _said(request: CreateConversationRequest | CreateItemsRequest, *, may_be_empty: bool = False) -> list[Message]:
-    return await by_size(request.ByteSize(), lambda: parse_messages(
-        [to_python(item) for item in request.items], "items", may_be_empty=may_be_empty))
+    async def _said(self, request: CreateConversationRequest | CreateItemsRequest, *,
+                    may_be_empty: bool = False) -> list[Message]:
+        items = Value(list_value=ListValue(values=[Value(struct_value=item) for item in request.items]))
+        given = await resolved(self._chats, current_caller().scope, items, "items")
+        return await by_size(given.ByteSize(), lambda: parse_messages(
+            to_python(given), "items", may_be_empty=may_be_empty))
 
 
 def _conversation(session: Session) -> Conversation:
