@@ -185,7 +185,7 @@ DOCUMENTS = ("Assistant", "Squad", "Tool")
 """Messages that are the typed view of a document: what HTTP shows comes back as it was sent."""
 
 NOT_SHOWN = {"CreateAgentChatRequest.input", "CreateChatCompletionRequest.agent_id", "Message.provider_state",
-             "Message.run_by_server", *(f"{name}.document" for name in DOCUMENTS)}
+             "Message.run_by_server", "Message.calls_key", *(f"{name}.document" for name in DOCUMENTS)}
 """Members that HTTP does not have."""
 
 _ANSWERERS = ("assistantId", "assistant", "squadId", "squad")

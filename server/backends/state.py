@@ -14,7 +14,12 @@ _FIRST_WORD = re.compile(r"[a-z]*")
 
 def new_state(request: ModelRequest) -> ProviderState:
     """The state of an answer to this request, still without anything in it."""
-    return ProviderState(provider=request.provider, model_family=_family(request.model), host=_host(request.url))
+    return empty_state(request.provider, request.model, request.url)
+
+
+def empty_state(provider: str, model: str, url: str | None) -> ProviderState:
+    """Whose a state is, and nothing else."""
+    return ProviderState(provider=provider, model_family=_family(model), host=_host(url))
 
 
 def state_for(message: Message, request: ModelRequest) -> ProviderState | None:

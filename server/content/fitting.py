@@ -19,6 +19,7 @@ def present(message: Message) -> Message:
     """A message as callers see it: with its text under both of its documented names, without what only the record has."""
     message.ClearField("provider_state")
     message.ClearField("run_by_server")
+    message.ClearField("calls_key")
     if not message.HasField("message"):
         message.message = text_of(message)
     return message

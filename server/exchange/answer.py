@@ -13,6 +13,7 @@ from generated.parley.v1.chat_record_pb2 import StreamPiece
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.backends.backend import Finish, FinishReason, Kept
 from server.content.json_values import from_python
+from server.exchange.calls_key import key_of
 
 MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
 """How an answer ends whose model calls tools in the last round, which allows none: finish reason and error code."""
@@ -152,6 +153,9 @@ def _message(choice: _Choice) -> Message:
     text = choice.text.getvalue()
     if choice.state is not None:
         message.provider_state.CopyFrom(choice.state)
+        if choice.calls:
+            message.calls_key = key_of(({"id": call.id, "name": call.name, "arguments": call.arguments.getvalue()}
+                                        for _, call in sorted(choice.calls.items())), choice.state)
     if choice.calls:
         message.tool_calls.CopyFrom(from_python([
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}

@@ -14,6 +14,7 @@ from generated.parley.v1.chat_pb2 import Chat, ChatError
 from generated.parley.v1.message_pb2 import Message
 from server.agents.knowledge import KnowledgeBases
 from server.backends.backend import ModelEvent, ModelRequest, Usage
+from server.backends.state import empty_state
 from server.content.budget import MOST_OUTPUT_BYTES
 from server.content.compaction import summary_of, summary_request
 from server.content.fitting import fit, present
@@ -30,6 +31,7 @@ from server.exchange.instructing import check_turn
 from server.exchange.outgoing import Transports, forwarded
 from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
+from server.exchange.repeated_calls import with_states
 from server.exchange.room import Room
 from server.exchange.run import Outcome, RoundOver, Run, Turn
 from server.exchange.session_queue import SessionTurns
@@ -106,6 +108,7 @@ class Engine:
             self._room.check(turn.caller, size, turn.said)
         history = await self._history(turn)
         await check_turn(turn, history)
+        turn = replace(turn, said=await self._with_states(turn))
         if turn.summarises:
             turn = replace(turn, said=[summary_request([*history, *turn.said])])
             history = []
@@ -186,6 +189,11 @@ class Engine:
         if turn.previous is not None:
             return await self._store.chats.history(turn.previous)
         return []
+
+    async def _with_states(self, turn: Turn) -> list[Message]:
+        settings = turn.agent.member.settings
+        made_by = empty_state(settings.provider, settings.model, settings.url)
+        return await with_states(self._store.chats, turn.caller.scope, made_by, turn.said)
 
     def _new_chat(self, turn: Turn) -> Chat:
         now = timestamp(self._clock())

@@ -15,7 +15,7 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.backends.backend import Usage
-from server.content.fitting import fit
+from server.content.fitting import fit, presented
 from server.content.messages import answer_of, in_order, mark_run, text_of, tool_calls_of
 from server.content.walk import readable
 from server.core.errors import ServiceError, UpstreamError

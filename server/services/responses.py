@@ -24,7 +24,8 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents.agents import Agent, Agents, model_not_found
+from server.agents.agents import Agent, Agents
+from server.agents.names import model_not_found
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
@@ -40,8 +41,6 @@ from server.exchange.replay import DELETED
 from server.exchange.resolve import Turns
 from server.exchange.run import Happening, Options, Turn
 from server.exchange.streams import Streams
-from server.response_object import compacted_of, complete, response_of
-from server.response_stream import ResponseEvents
 from server.rpc.call import current_call, current_caller
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
@@ -50,7 +49,8 @@ from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
 from server.wire import responses as wire
 from server.wire import sse
-from server.wire.response_events import ResponseEvents, compacted_of, complete, response_of
+from server.wire.response_object import compacted_of, complete, response_of
+from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NAMES = ("assistant_id", "assistant", "squad_id", "squad")

@@ -20,7 +20,7 @@ from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.outbox import Delivery, Outbox
-from server.storage.said import under
+from server.storage.said import under, with_calls
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session, lock_session
 from server.storage.stored_chats import COLUMNS, StoredChat, context, from_row, listed, said, with_messages
@@ -166,6 +166,10 @@ class Chats:
     async def said_under(self, scope: Scope, ids: Iterable[str], most_bytes: int) -> dict[str, Message] | None:
         """Messages by their ids; as `said.under`."""
         return await self._database.read(lambda connection: under(connection, scope, ids, most_bytes), long=True)
+
+    async def said_with_calls(self, scope: Scope, keys: Iterable[str], most_bytes: int) -> dict[str, Message]:
+        """Messages by the keys of their calls; as `said.with_calls`."""
+        return await self._database.read(lambda connection: with_calls(connection, scope, keys, most_bytes), long=True)
 
     async def said_from(self, stored: StoredChat, after: str | None, ascending: bool,
                         limit: int) -> tuple[list[Message], bool]:

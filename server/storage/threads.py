@@ -18,6 +18,11 @@ ALL = (0, LAST)
 """Every place of a thread."""
 HAS_ID = "substr(body, 1, 38) = ?"
 """A message begins with its id, which is the first member that is written; the index `messages_by_id` has these bytes."""
+_END = "substr(body, length(body) - 34)"
+_IS_CALLS_KEY = f"{_END[:-1]}, 3) = x'c23e20'"
+CALLS_KEY_INDEX = ("messages_by_calls", _END, _IS_CALLS_KEY)
+"""The name of the index, what it has, and of which messages: those that end with `calls_key`, the last member written."""
+HAS_CALLS_KEY = f"{_IS_CALLS_KEY} AND {_END} = ?"
 _SIZES_AT_ONCE = 1000
 _ROW = 100
 """Bytes that a message counts for besides its own, so that many small ones are not free."""
@@ -104,6 +109,11 @@ def place_of(connection: Connection, org_id: str, thread_id: str, span: tuple[in
 def beginning(message_id: str) -> bytes:
     """The parameter of HAS_ID."""
     return Message(id=message_id).SerializeToString()
+
+
+def ending(calls_key: str) -> bytes:
+    """The parameter of HAS_CALLS_KEY."""
+    return Message(calls_key=calls_key).SerializeToString()
 
 
 def between(connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int) -> list[Message]:

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "provider_state", "text_before_calls", "run_by_server")
+    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "provider_state", "text_before_calls", "run_by_server", "calls_key")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,7 @@ class Message(_message.Message):
     PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
     TEXT_BEFORE_CALLS_FIELD_NUMBER: _ClassVar[int]
     RUN_BY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    CALLS_KEY_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     content: _struct_pb2.Value
@@ -38,7 +39,8 @@ class Message(_message.Message):
     provider_state: ProviderState
     text_before_calls: _struct_pb2.ListValue
     run_by_server: RunByServer
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ...) -> None: ...
+    calls_key: str
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ..., calls_key: _Optional[str] = ...) -> None: ...
 
 class RunByServer(_message.Message):
     __slots__ = ("arguments",)

@@ -161,8 +161,9 @@ class _WholeLoader(NumericBinaryLoader):
 
 @lru_cache(maxsize=4096)
 def translated(sql: str) -> str:
-    """`?` and `?1` as PostgreSQL has them."""
+    """`?`, `?1` and x'00' as PostgreSQL has them."""
     numbers = itertools.count(1)
+    sql = re.sub(r"\bx'([0-9a-f]+)'", r"'\\x\1'::bytea", sql)
     return re.sub(r"\?(\d*)", lambda match: f"${match[1] or next(numbers)}", sql)
 
 

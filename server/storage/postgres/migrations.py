@@ -10,6 +10,7 @@ from server.storage.database import Connection, DatabaseError
 from server.storage.hiding import hide_stored_secrets
 from server.storage.long_lists import INDEXES, POSTGRES_INDEXES, TOTALS_VIEW
 from server.storage.sqlite.migrations import OWNERS
+from server.storage.threads import CALLS_KEY_INDEX
 
 MOVING = "parley_moving"
 """The table that is there while a store is moved into the database."""
@@ -328,4 +329,5 @@ MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
     ("secrets hidden", hide_stored_secrets),
     ("ids of orgs", _IDS_OF_ORGS),
     ("messages by id", "CREATE INDEX messages_by_id ON messages (org_id, substr(body, 1, 38))"),
-    ("long lists", f"{INDEXES};{POSTGRES_INDEXES};{TOTALS_VIEW}")]
+    ("long lists", f"{INDEXES};{POSTGRES_INDEXES};{TOTALS_VIEW}"),
+    ("messages by calls", "CREATE INDEX {} ON messages (org_id, ({})) WHERE {}".format(*CALLS_KEY_INDEX))]

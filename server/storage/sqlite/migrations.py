@@ -10,6 +10,7 @@ from sqlite_utils import Database, Migrations
 
 from server.storage.hiding import hide_stored_secrets
 from server.storage.long_lists import INDEXES, SQLITE_INDEXES, TOTALS
+from server.storage.threads import CALLS_KEY_INDEX
 
 migrations = Migrations("parley")
 
@@ -374,3 +375,9 @@ def long_lists(db: Database) -> None:
     """What lists are filtered and ordered by, and how many chats and sessions each org has."""
     for statement in (*INDEXES.split(";"), *SQLITE_INDEXES.split(";"), *TOTALS):
         db.execute(statement)
+
+
+@migrations()
+def messages_by_calls(db: Database) -> None:
+    """What a caller repeats of an earlier answer is found by its calls. No message made before has such a key."""
+    db.execute("CREATE INDEX {} ON messages ({}, org_id) WHERE {}".format(*CALLS_KEY_INDEX))

@@ -24,7 +24,7 @@ from server.content.json_values import from_python, struct_from
 from server.content.record_secrets import hide_secrets
 from server.core.ids import hex_of
 from server.exchange.run import ENDED, Outcome
-from server.response_items import items_of, round_items
+from server.wire.response_items import items_of, round_items
 
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
            "background", "top_logprobs", "frequency_penalty", "presence_penalty")

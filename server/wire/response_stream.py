@@ -13,8 +13,8 @@ from generated.parley.v1.response_pb2 import Response, ResponseItem, ResponseStr
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.core.errors import ServiceError
 from server.exchange.run import Happening, Outcome
-from server.response_items import MEMBERS, call_item, is_whole, message_item, part_of, round_items
-from server.response_object import complete, response_of
+from server.wire.response_items import MEMBERS, call_item, is_whole, message_item, part_of, round_items
+from server.wire.response_object import complete, response_of
 
 _ARGUMENTS = "arguments"
 

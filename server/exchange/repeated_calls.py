@@ -1,0 +1,78 @@
+"""Calls of earlier answers that a caller repeats, who keeps the history: what their providers want back is put with them.
+
+Callers never see it, so it is looked up in what the key that asks may read. It only goes to who made it: `calls_key.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from generated.parley.v1.message_pb2 import Message, ProviderState
+from server.content.budget import MOST_BYTES
+from server.content.messages import text_of, tool_calls_of
+from server.exchange.calls_key import key_of
+from server.storage.chats import Chats
+from server.storage.scope import Scope
+
+MOST_LOOKED_UP = 64
+"""Answers with calls, the last ones. No provider wants back what is longer ago than the question that is being answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is said between a question and the results: one answer, in however many messages it is repeated."""
+
+    start: int
+    messages: Sequence[Message]
+    key: str
+
+
+async def with_states(chats: Chats, scope: Scope, made_by: ProviderState, said: Sequence[Message]) -> list[Message]:
+    """The messages of an input, those that repeat calls with what their provider wants back, if that is `made_by`."""
+    answers = [answer for answer in _answers(said, made_by)][-MOST_LOOKED_UP:]
+    if not answers:
+        return list(said)
+    found = await chats.said_with_calls(scope, [answer.key for answer in reversed(answers)], MOST_BYTES)
+    whole = list(said)
+    for answer in reversed(answers):
+        original = found.get(answer.key)
+        if original and key_of(tool_calls_of(original), original.provider_state) == answer.key:
+            end = answer.start + len(answer.messages)
+            whole[answer.start:end] = _restored(answer.messages, original)
+    return whole
+
+
+def _answers(said: Sequence[Message], made_by: ProviderState) -> Iterator[_Answer]:
+    start = 0
+    while start < len(said):
+        end = start
+        while end < len(said) and said[end].role == "assistant":
+            end += 1
+        calls = [call for message in said[start:end] for call in tool_calls_of(message)]
+        if calls and not any(message.HasField("provider_state") for message in said[start:end]):
+            yield _Answer(start, said[start:end], key_of(calls, made_by))
+        start = max(end, start + 1)
+
+
+def _restored(messages: Sequence[Message], original: Message) -> list[Message]:
+    """The answer as it was; where the caller has changed its text, the caller's, behind all that was thought."""
+    if "".join(text_of(message) for message in messages) == text_of(original):
+        restored = Message(role="assistant", provider_state=original.provider_state)
+        for name in ("content", "tool_calls", "text_before_calls", "refusal", "name"):
+            if original.HasField(name):
+                _copy(original, restored, name)
+        return [restored]
+    calling = [message for message in messages if tool_calls_of(message)]
+    if len(calling) == 1:
+        state = calling[0].provider_state
+        state.CopyFrom(original.provider_state)
+        for thought in state.thinking:
+            thought.characters_before = 0
+    return list(messages)
+
+
+def _copy(source: Message, target: Message, name: str) -> None:
+    value = getattr(source, name)
+    if isinstance(value, str):
+        setattr(target, name, value)
+    else:
+        getattr(target, name).CopyFrom(value)
