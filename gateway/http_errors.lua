@@ -2,7 +2,10 @@
 --
 -- The server says what it wants in metadata: x-http-status, and for an error x-http-error with the whole JSON body. An error
 -- without them (the gRPC library's own, or a fault) gets the door's shape with a fixed text, so that none of its own leaves.
--- Also refuses URLs that do not decode to text. Does not run on native gRPC and gRPC-Web: their routes disable it.
+-- Also refuses URLs that do not decode to text, and what the transcoder does not read, naming the member (members.lua). Does
+-- not run on native gRPC and gRPC-Web: their routes disable it.
+
+local members = dofile("gateway/members.lua")
 
 local REASONS = {
   ["400"] = "Bad Request", ["401"] = "Unauthorized", ["403"] = "Forbidden", ["404"] = "Not Found", ["409"] = "Conflict",
@@ -30,6 +33,41 @@ local SHAPES = {
   openai = function(status, reason) return string.format('{"error":%s}', openai_error(status, reason)) end,
 }
 
+-- `messages[0].role` as FastAPI writes it: "messages",0,"role".
+local function location(place, path)
+  local steps = {'"' .. place .. '"'}
+  for name, indexes in string.gmatch(path, "([^.%[]+)([%[%]%d]*)") do
+    steps[#steps + 1] = '"' .. name .. '"'
+    for index in string.gmatch(indexes, "%d+") do steps[#steps + 1] = index end
+  end
+  return table.concat(steps, ",")
+end
+
+local WHOLE = {body = "json_invalid", query = "query_invalid"}
+
+-- The same shapes for a request that cannot be read: where (body or query), the member ("": the whole), what is wrong.
+local UNREAD = {
+  agents = function(_, _, text) return string.format('{"error":"Bad Request","message":"%s"}', text) end,
+  assistants = function(_, path, text)
+    local told = '"' .. text .. '"'
+    return string.format('{"message":%s,"error":"Bad Request","statusCode":400}', path == "" and told or "[" .. told .. "]")
+  end,
+  completions = function(place, path, text, wrong)
+    return string.format('{"detail":[{"loc":[%s],"msg":"%s","type":"%s"}]}', location(place, path),
+                         path == "" and text or wrong, path == "" and WHOLE[place] or "type_error")
+  end,
+  openai = function(_, path, text)
+    local named = path == "" and '"param":null,"code":null' or '"param":"' .. path .. '","code":"invalid_argument"'
+    return string.format('{"error":{"message":"%s","type":"invalid_request_error",%s}}', text, named)
+  end,
+}
+
+-- The status and the body of the refusal.
+local function unread(door, place, path, wrong)
+  local text = (path == "" and "the " .. place or path) .. " " .. wrong
+  return door == "completions" and "422" or "400", (UNREAD[door] or UNREAD.assistants)(place, path, text, wrong)
+end
+
 -- Each replaced by a dot, not taken out: what stands around a character must not join to another one.
 local CHARACTERS = {
   "[\194-\223][\128-\191]",
@@ -56,20 +94,45 @@ local function with_plain_names(query)
   end))
 end
 
+local function door_of(handle)
+  return handle:streamInfo():routeName()
+end
+
+local function refuse(handle, place, path, wrong)
+  local status, body = unread(door_of(handle), place, path, wrong)
+  handle:respond({[":status"] = status}, body)
+end
+
+-- What the transcoder passes, or refuses without saying which member it is.
+local function check_body(handle, verb, path)
+  local request = members.request(verb, path, door_of(handle))
+  local body = request and handle:body()
+  if body ~= nil then
+    local member, wrong = members.misplaced(request, body:getBytes(0, body:length()))
+    if member ~= nil then refuse(handle, "body", member, wrong) end
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
+  local verb = headers:get(":method")
   local path, query = string.match(headers:get(":path"), "^([^?]*)(.*)$")
   if not is_text(path) then
-    handle:respond({[":status"] = "404"}, "there is no such path")
+    handle:respond({[":status"] = "404"}, SHAPES[door_of(handle)]("404", "there is no such path"))
   elseif not is_text(query) then
-    handle:respond({[":status"] = "400"}, "the query is not UTF-8, or has a NUL")
+    refuse(handle, "query", "", "is not UTF-8, or has a NUL")
   else
     local plain = with_plain_names(query)
     if plain ~= query then headers:replace(":path", path .. plain) end
-    if headers:get(":method") == "HEAD" then  -- the server answers GET
-      headers:replace(":method", "GET")
-      handle:streamInfo():dynamicMetadata():set("parley", "is_head", true)
+    local told = handle:streamInfo():dynamicMetadata()
+    if verb == "HEAD" then  -- the server answers GET
+      verb = "GET"
+      headers:replace(":method", verb)
+      told:set("parley", "is_head", true)
     end
+    told:set("parley", "verb", verb)
+    told:set("parley", "path", path)
+    if verb == "POST" or verb == "PATCH" then check_body(handle, verb, path) end
   end
 end
 
@@ -82,20 +145,19 @@ local function is_bare_status(text)
   return string.find(text, '^{"code":%d') ~= nil
 end
 
-local WANTED = {BOOL = "true or false", DOUBLE = "a number", FLOAT = "a number"}
-
--- The transcoder's own words about a query are those of protobuf.
-local function in_plain_words(text)
-  text = string.gsub(text, '([%w_.]+): invalid value \\?".-" for type TYPE_(%u+)%d*\\?n?', function(name, kind)
-    return name .. " must be " .. (WANTED[kind] or "an integer")
-  end)
-  return (string.gsub(text, ": invalid value oneof field '[%w_]+' is already set%. Cannot set '([%w_]+)' for type oneof",
-                      "%1 is given twice"))
+local function told_of(handle)
+  return handle:streamInfo():dynamicMetadata():get("parley") or {}
 end
 
-local function is_head(handle)
-  local told = handle:streamInfo():dynamicMetadata():get("parley")
-  return told ~= nil and told["is_head"]
+-- What the transcoder says of what it does not read becomes the body of the refusal, in words and names of ours.
+local function explain(handle, place)
+  local told, door = told_of(handle), door_of(handle)
+  local request = told.verb and members.request(told.verb, told.path, door)
+  local whole = handle:body(true)
+  local path, wrong = "", "cannot be read"
+  if request ~= nil then path, wrong = members.explained(request, whole:getBytes(0, whole:length())) end
+  local _, body = unread(door, place, path, wrong)
+  whole:setBytes(body)
 end
 
 -- Envoy would send it, and the caller take it for the next answer. Piece by piece: a stream may have no end.
@@ -107,7 +169,7 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local status, body = headers:get(":status"), headers:get("x-http-error")
   local failed = status >= "400"
-  local wanted = headers:get("x-http-status")
+  local wanted, place = headers:get("x-http-status"), headers:get("x-parley-unread")
   -- A call that fails after it has announced a success has failed.
   if wanted ~= nil and not (failed and wanted < "400") then
     status = wanted
@@ -117,7 +179,12 @@ function envoy_on_response(handle)
     headers:replace("cache-control", "no-cache")
     headers:replace("x-accel-buffering", "no")
   end
-  if is_head(handle) then
+  if place ~= nil then
+    headers:remove("x-parley-unread")
+    headers:replace("content-type", "application/json")
+    if door_of(handle) == "completions" then headers:replace(":status", "422") end
+  end
+  if told_of(handle).is_head then
     if body ~= nil then headers:replace("content-type", "application/json") end
     headers:remove("content-length")  -- that of what the transcoder made
     leave_out_body(handle)
@@ -128,15 +195,13 @@ function envoy_on_response(handle)
   elseif body ~= nil then
     headers:replace("content-type", "application/json")
     replace_body(handle, body)
+  elseif place ~= nil then
+    explain(handle, place)
   elseif failed then
     local whole = handle:body(true)
-    local text = whole:getBytes(0, whole:length())
-    local plain = in_plain_words(text)
-    if is_bare_status(text) then
-      local shape = SHAPES[handle:streamInfo():routeName()] or SHAPES.assistants
+    if is_bare_status(whole:getBytes(0, whole:length())) then
+      local shape = SHAPES[door_of(handle)] or SHAPES.assistants
       whole:setBytes(shape(status, REASONS[status] or "Error"))
-    elseif plain ~= text then
-      whole:setBytes(plain)
     end
   end
 end

@@ -1,4 +1,5 @@
-"""Generate generated/ from proto/: message modules, .pyi, gRPC stubs, the descriptor that Envoy reads, openapi.json.
+"""Generate generated/ from proto/: message modules, .pyi, gRPC stubs, the descriptor and the
+table that Envoy reads, openapi.json.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on sys.path (there a
 folder named grpc would shadow the real package); google.* and grpc.* come from their own wheels. `buf/validate` is in no
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import google.api
 import grpc_tools
+import members
 import openapi
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
@@ -64,6 +66,7 @@ def generate(target: Path, scratch: Path) -> None:
         *sources)
     written = json.dumps(openapi.document(everything.read_bytes()), indent=1, ensure_ascii=False)
     (target / "openapi.json").write_text(written + "\n")
+    (target / "members.lua").write_text(members.table((target / "parley.binpb").read_bytes()))
     for module in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         module.write_text(IMPORT.sub(r"\1 generated.\2", module.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:

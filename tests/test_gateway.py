@@ -341,8 +341,8 @@ async def test_body_under_4_mb_passes(http):
 
 
 @pytest.mark.parametrize("body", [
-    b"{", b"{} x", b"[]", b'"text"', b'{"a": "\xff"}', b'{"a": "\\ud800"}', b'{"a": 1e400}', b"[" * 200,
-], ids=["cut off", "more after it", "array", "string", "no UTF-8", "half a surrogate", "infinite", "deep"])
+    b"{", b"{} x", b"[]", b'"text"', b'{"a": "\xff"}', b"[" * 200,
+], ids=["cut off", "more after it", "array", "string", "no UTF-8", "deep"])
 @pytest.mark.parametrize(("path", "headers", "shape"), DOORS)
 async def test_malformed_json_is_400_in_the_shape_of_the_door(http, path, headers, shape, body):
     answer = await http.post(path, headers=headers, content=body)

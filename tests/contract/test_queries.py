@@ -67,17 +67,17 @@ async def test_no_answer_to_a_query_tells_a_name_of_the_inside(http, org, path, 
 async def test_value_that_cannot_be_read_is_told_by_its_name(http, org, query, told):
     answer = await http.get(f"/session?{query}", headers=org.bearer)
 
-    assert (answer.status_code, answer.json()["message"].strip()) == (400, told)
+    assert (answer.status_code, answer.json()["message"]) == (400, [told])
 
 
 @pytest.mark.parametrize(("path", "told"), [
     ("/v1/responses/resp_1?stream=perhaps", "stream must be true or false"),
-    ("/v1/responses/resp_1?starting_after=x", "starting_after must be an integer"),
+    ("/v1/responses/resp_1?starting_after=x", "starting_after must be an integer between -2147483648 and 2147483647"),
 ])
 async def test_value_that_cannot_be_read_is_told_in_the_shape_of_the_openai_form(http, org, path, told):
     answer = await http.get(path, headers=org.bearer)
 
-    assert (answer.status_code, answer.json()["error"]["message"].strip()) == (400, told)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, told)
 
 
 async def test_sessions_are_filtered_by_the_numbers_that_take_part(door):
