@@ -588,6 +588,74 @@ async def test_only_a_get_is_sent_again(http, upstream, method, times):
     assert (answer.status_code, len(upstream.calls) - before) == (503, times)
 
 
+# HTTP/1.0
+
+def http_10(method: str, path: str, body: bytes = b"", *headers: str, key: str = "abc") -> bytes:
+    """A request as old clients write it: without a host."""
+    lines = [f"{method} {path} HTTP/1.0", *([f"authorization: Bearer {key}"] if key else []), *headers]
+    if body and not any(header.startswith("transfer-encoding") for header in headers):
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def said_until_closed(edge: Gateway, *requests: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Status line, headers and body of all that comes back on one connection, which the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
+    writer.write(b"".join(requests))
+    said = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    head, _, body = said.partition(b"\r\n\r\n")
+    line, *headers = head.split(b"\r\n")
+    return line, headers, body
+
+
+@pytest.mark.parametrize("request_, status", [
+    pytest.param(http_10("GET", "/chat/c1"), b"200 OK", id="read"),
+    pytest.param(http_10("GET", "/chat/c1", b"", "host: a", "connection: keep-alive"), b"200 OK", id="with a host"),
+    pytest.param(http_10("POST", "/session", b"{}"), b"201 Created", id="write"),
+    pytest.param(http_10("DELETE", "/chat/c1", key="sk_1"), b"204 No Content", id="nothing to say"),
+    pytest.param(http_10("HEAD", "/chat/c1"), b"200 OK", id="head"),
+    pytest.param(http_10("GET", "/healthz", key=""), b"200 OK", id="health"),
+    pytest.param(http_10("GET", "/chat", key=""), b"401 Unauthorized", id="no key"),
+    pytest.param(http_10("PUT", "/chat"), b"405 Method Not Allowed", id="wrong method"),
+    pytest.param(http_10("POST", "/session", b"{"), b"400 Bad Request", id="malformed"),
+    pytest.param(http_10("POST", "/session", b" " * 4_000_001), b"413 Payload Too Large", id="too large"),
+])
+async def test_http_10_is_answered_and_the_connection_closed(edge, request_, status):
+    line, headers, _ = await said_until_closed(edge, request_)
+
+    assert line == b"HTTP/1.0 " + status
+    assert b"connection: close" in headers
+    assert not any(header.startswith(b"transfer-encoding") for header in headers)
+
+
+async def test_stream_to_http_10_passes_event_by_event_and_ends_with_the_connection(edge, upstream):
+    upstream.chats.go_on.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
+    writer.write(http_10("POST", "/chat", b'{"stream": true}'))
+    head = await reader.readuntil(b"\r\n\r\n")
+    first = await reader.readuntil(b"\n\n")
+    upstream.chats.go_on.set()
+    rest = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+
+    assert b"content-type: text/event-stream\r\n" in head
+    assert (first, rest) == (b"data: 1\n\n", b"data: 2\n\n")
+
+
+@pytest.mark.parametrize("path", ["/session", "/healthz", "/openapi.json", "/transport/twilio/o1",
+                                  "/grpc.health.v1.Health/Check"])
+async def test_connection_has_one_request_of_http_10(edge, upstream, path):
+    """A proxy that knows no chunks would take the second one for the first one's body."""
+    first = http_10("POST", path, b"2\r\n{}\r\n0\r\n\r\n", "connection: keep-alive", "transfer-encoding: chunked")
+    before = [method for method, _ in upstream.calls].count("ChatService/GetChat")
+    line, _, body = await said_until_closed(edge, first, http_10("GET", "/chat/c1"))
+
+    assert line.startswith(b"HTTP/1.0 ")
+    assert b"HTTP/1.0" not in body
+    assert [method for method, _ in upstream.calls].count("ChatService/GetChat") == before
+
+
 # gRPC
 
 async def test_native_grpc_error_keeps_status_and_trailers(channel):
