@@ -39,6 +39,7 @@ from generated.parley.v1 import (
     squad_service_pb2_grpc,
     tool_service_pb2_grpc,
 )
+from tests.raw_http2 import Http2, framed
 
 COMPLETIONS = "/api/v1/compatibility/openai/v1/assistants/a1/chat/completions"
 FIELDS = {"message": "messages: too short"}
@@ -671,6 +672,20 @@ async def test_native_grpc_deadline_is_the_callers(channel):
         await chats(channel).GetChat(chat_service_pb2.GetChatRequest(id="hanging"), timeout=0.1)
 
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize(("method", "message"), [
+    ("GetChat", chat_service_pb2.GetChatRequest(id="hanging")), ("PostChat", chat_service_pb2.CreateChatRequest())])
+async def test_deadline_is_kept_by_the_server_and_told_as_one(edge, upstream, method, message):
+    """By a caller that does not look at its own clock: who ends a call first is then not left to chance."""
+    upstream.chats.go_on.clear()
+    async with Http2(f"127.0.0.1:{edge.http_port}") as caller:
+        calls = [caller.call(f"/parley.v1.ChatService/{method}", [("grpc-timeout", "200m")],
+                             body=framed(message.SerializeToString())) for _ in range(20)]
+        answers = await caller.answers(*calls)
+
+    assert [answer.get("grpc-status") for answer in answers] == ["4"] * 20
+    assert caller.ended >= set(calls)
 
 
 async def test_native_grpc_body_is_not_limited_by_the_edge(channel):
