@@ -306,6 +306,8 @@ WRONG = {
     "deep": ("chat", {"body.input": [[[[]]] * 1], "body.assistantOverrides": {"variableValues": 1}},
              "body.assistantOverrides.variableValues must be an object"),
     "too much": ("chat", {"body.input": [[]] * 100_001}, "has more than 100000 values"),
+    "integer that no double is": ("message", {"body.metadata": {"id": 2**53 + 1}},
+                                  "has 9007199254740993, which is an integer that a double does not hold exactly"),
     "role": ("message", {"body.role": "king"}, "body.role must be in list"),
     "content": ("message", {"body.content": 1}, "body.content must be a string or an array of parts"),
     "part": ("message", {"body.content": [{"type": "image_url"}]}, "body.content[0].image_url must be"),

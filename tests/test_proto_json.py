@@ -97,7 +97,7 @@ def test_every_message_with_json_in_it_is_among_the_examples():
             "Assistant", "Squad", "Message", "ListChatsResponse"} <= names
 
 
-NUMBERS = [0.0, -0.0, 1.0, -1.0, 1.5, 0.1 + 0.2, 1e-7, 5e-324, 2.0**53 - 1, 2.0**53, -(2.0**53), 1e21,
+NUMBERS = [0.0, -0.0, 1.0, -1.0, 1.5, 0.1 + 0.2, 1e-7, 5e-324, 2.0**53 - 1, 2.0**53, -(2.0**53), 1e17, 1e21,
            1.7976931348623157e308]
 
 
@@ -106,7 +106,7 @@ def test_number_survives_and_is_whole_where_it_is_whole(number):
     printed = orjson.dumps(to_json(Cost(cost=number))["cost"])
 
     assert float(printed) == number
-    assert not printed.endswith(b".0") or abs(number) >= 2**53
+    assert not printed.endswith(b".0")
 
 
 TIMES = {"milliseconds": (1_705_314_600_007, "2024-01-15T10:30:00.007Z"),

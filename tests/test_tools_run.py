@@ -461,6 +461,14 @@ async def test_argument_beside_the_schema_is_not_sent_and_fills_nothing(shop):
     assert (request.body, request.headers["x-who"]) == ({"number": "1"}, "Ada")
 
 
+async def test_number_that_no_double_is_is_found_as_text():
+    plan = {"schema": {"type": "object", "properties": {"order": {"type": "object"}, "count": {"type": "integer"}}}}
+    async with Upstream(ok('{"order": {"id": 12345678901234567891}, "count": 9007199254740992}')) as shop:
+        result = await run(api_request(shop, variableExtractionPlan=plan))
+
+    assert result.variables == {"order": {"id": "12345678901234567891"}, "count": 9007199254740992}
+
+
 async def test_dollar_is_the_answer_in_expressions_alone():
     plan = {"aliases": [{"key": "first", "value": "{{$[0].name}} pays $ 5"}]}
     async with Upstream(ok('[{"name": "Ada"}]')) as shop:

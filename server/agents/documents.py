@@ -139,8 +139,8 @@ def _json_violations(document: Document, at: str) -> list[Violation]:
         struct_from(document)
         size = len(orjson.dumps(document))
     except (TypeError, ValueError):
-        return [Violation(at, f"must be JSON of at most {MAX_DEPTH} levels, its text in UTF-8, its numbers finite and "
-                              "its integers of 64 bits at most", "json")]
+        return [Violation(at, f"must be JSON of at most {MAX_DEPTH} levels, its text in UTF-8, its numbers finite, and its "
+                              "integers such as a double and 64 bits hold (all to 2^53); send others as strings", "json")]
     return [Violation(at, f"must be at most {MAX_BYTES} bytes of JSON", "size")] if size > MAX_BYTES else []
 
 

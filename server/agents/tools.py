@@ -18,7 +18,7 @@ import structlog
 
 from server.agents.templates import Allowance, render
 from server.agents.tool_urls import PathChanged, filled_url
-from server.content.json_values import encodable, from_python, size_of
+from server.content.json_values import encodable, from_python, size_of, with_exact_numbers
 from server.content.secrets import without_secrets
 from server.core.clock import Clock
 from server.core.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
@@ -336,7 +336,7 @@ def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance
         if isinstance(alias, dict) and isinstance(alias.get("key"), str) and isinstance(alias.get("value"), str):
             template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
             found[alias["key"]] = render(template, known, allowance)
-    return kept_together(found)
+    return kept_together(with_exact_numbers(found))
 
 
 def kept_together(variables: Mapping[str, Any]) -> dict[str, Any]:

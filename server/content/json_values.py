@@ -1,6 +1,6 @@
 """Plain Python values to and from google.protobuf.Value, Struct and ListValue.
 
-Does not parse or print JSON text. Numbers are doubles, so integers beyond 2**53 lose digits on the way in.
+Does not parse or print JSON text. Numbers are doubles, so an integer that no double is cannot come in.
 """
 
 from math import isfinite
@@ -12,11 +12,14 @@ MAX_DEPTH = 30
 """Levels of objects and arrays. protobuf parses 100 nested messages, of which one JSON object takes three, and the
 messages that a value sits in take some."""
 
-_EXACT = 2.0**53
+NOT_EXACT = ("is an integer that a double does not hold exactly, as it does those to 9007199254740992 (2^53); "
+             "send it as a string")
+"""As gateway/members.lua says it of what comes over HTTP, which is a double when it is here."""
+_BEYOND_64_BITS = 2.0**63
 
 
 def to_python(value: Value | Struct | ListValue) -> Any:
-    """Return dicts, lists, str, bool, None, float, and int for integral numbers below 2**53.
+    """Return dicts, lists, str, bool, None, float, and int for integral numbers of 64 bits.
 
     NaN and infinities are None, as JSON has them: requests bring none, and old records must not be lost for theirs.
     """
@@ -30,7 +33,8 @@ def to_python(value: Value | Struct | ListValue) -> Any:
 def from_python(value: Any) -> Value:
     """Return the Value of what json.loads gives; tuples pass as lists.
 
-    Raises ValueError for NaN, infinities, lone surrogates and nesting beyond MAX_DEPTH, TypeError for other types.
+    Raises ValueError for NaN, infinities, integers that no double is, lone surrogates and nesting beyond MAX_DEPTH,
+    TypeError for other types.
     """
     message = Value()
     _fill(message, value, MAX_DEPTH)
@@ -49,7 +53,8 @@ def _plain(value: Value) -> Any:
     if kind == "string_value":
         return value.string_value
     if kind == "number_value":
-        return _number(value.number_value)
+        number = value.number_value
+        return whole_where_whole(number) if isfinite(number) else None
     if kind == "struct_value":
         return {key: _plain(member) for key, member in value.struct_value.fields.items()}
     if kind == "list_value":
@@ -59,10 +64,26 @@ def _plain(value: Value) -> Any:
     return None
 
 
-def _number(number: float) -> int | float | None:
-    if not isfinite(number):
-        return None
-    return int(number) if number.is_integer() and -_EXACT < number < _EXACT else number
+def whole_where_whole(number: float) -> int | float:
+    """The number as an int where it is one. Larger ones than orjson prints as integers stay floats, of the same value."""
+    return int(number) if number.is_integer() and -_BEYOND_64_BITS <= number < _BEYOND_64_BITS else number
+
+
+def with_exact_numbers(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """JSON in which integers that no double is are text, which keeps their digits. Below MAX_DEPTH it stays as it is."""
+    if isinstance(value, dict) and depth:
+        return {name: with_exact_numbers(member, depth - 1) for name, member in value.items()}
+    if isinstance(value, list) and depth:
+        return [with_exact_numbers(item, depth - 1) for item in value]
+    return str(value) if isinstance(value, int) and not is_double(value) else value
+
+
+def is_double(number: int) -> bool:
+    """Whether a double holds the integer exactly."""
+    try:
+        return float(number) == number
+    except OverflowError:
+        return False
 
 
 def _fill(message: Value, value: Any, depth: int) -> None:
@@ -110,6 +131,8 @@ def _double(number: int | float) -> float:
         raise ValueError("the number is too large") from None
     if not isfinite(double):
         raise ValueError("NaN and infinity are not JSON")
+    if double != number:
+        raise ValueError(NOT_EXACT)
     return double
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.content.json_values import to_python
+from server.content.json_values import to_python, whole_where_whole
 from server.core.clock import rfc3339
 
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
@@ -22,7 +22,6 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     Struct.DESCRIPTOR.full_name: to_python,
     ListValue.DESCRIPTOR.full_name: to_python,
 }
-_EXACT = 2.0**53
 
 
 def to_json(message: Message, *, nulls: bool = False) -> dict[str, Any]:
@@ -51,9 +50,5 @@ def _converter(field: FieldDescriptor) -> Callable[[Any], Any] | None:
     if field.message_type is not None:
         return _SPECIAL.get(field.message_type.full_name, to_json)
     if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
-        return _number
+        return whole_where_whole
     return str if field.type == FieldDescriptor.TYPE_INT64 else None
-
-
-def _number(value: float) -> int | float:
-    return int(value) if value.is_integer() and -_EXACT < value < _EXACT else value

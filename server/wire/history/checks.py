@@ -19,7 +19,7 @@ from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest
 from server.agents.documents import SERVER_MEMBERS, check_assistant, check_squad, check_tool
 from server.content.inputs import check_message
-from server.content.json_values import struct_from, to_python
+from server.content.json_values import NOT_EXACT, is_double, struct_from, to_python
 from server.content.messages import tool_calls_of
 from server.content.secrets import restore_secrets
 from server.content.validation import below, nul_in, refuse, violations_of
@@ -44,8 +44,9 @@ _OF_BODY = {"chat": ("session_id", "previous_chat_id", "assistant_id", "squad_id
 """The columns that say what the body says."""
 
 
-def check_size(members: Any) -> None:
-    """Raises InvalidArgument when a line has more in it than a request may bring, the pieces of a stream aside."""
+def check_line(members: Any) -> None:
+    """Raises InvalidArgument when a line has more in it than a request may bring, the pieces of a stream aside, or an
+    integer that would not stay what it is."""
     if isinstance(members, dict) and isinstance(members.get("record"), dict):
         members = {**members, "record": {**members["record"], "pieces": None}}
     left, waiting = _MOST_VALUES, [members]
@@ -54,6 +55,8 @@ def check_size(members: Any) -> None:
         if isinstance(value, dict | list):
             left -= len(value)
             waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, int) and not is_double(value):
+            raise InvalidArgument(f"has {value}, which {NOT_EXACT}")
         if left < 0:
             raise InvalidArgument(f"has more than {_MOST_VALUES} values (members and items, at every depth), which is as "
                                   "many as a line may have")

@@ -28,7 +28,15 @@ from server.storage.database import Connection, Database
 from server.storage.history import TABLES, KindRow, Row, Writer, columns_of, has_session, read_rows
 from server.storage.history_order import Unit
 from server.storage.scope import Scope
-from server.wire.history.checks import camel, check_answer, check_document, check_form, check_row, check_size, check_types
+from server.wire.history.checks import (
+    camel,
+    check_answer,
+    check_document,
+    check_form,
+    check_line,
+    check_row,
+    check_types,
+)
 
 HEADER = {"kind": "history", "format": "parley", "version": 1}
 _SLICE_BYTES = 1 << 16
@@ -202,7 +210,7 @@ def _row(line: str | bytes, columns: dict[str, Any]) -> tuple[str, Row] | None:
         members = orjson.loads(line)
     except ValueError:
         raise InvalidArgument("is not JSON") from None
-    check_size(members)
+    check_line(members)
     kind = members.pop("kind", None) if isinstance(members, dict) else None
     if kind == HEADER["kind"]:
         if {"kind": kind, **members} != HEADER:
