@@ -44,6 +44,9 @@ NOWHERE = "http://127.0.0.1:9"
 
 SAID = {"content", "contents", "conditions", "conversation", "input", "instructions", "message", "messages", "name", "stop"}
 OWN = FREE | {"customer"}
+NOTHING = {"access_programs", "audio", "background_options", "context_management", "function_call", "functions", "image",
+           "logit_bias", "moderation", "prompt", "web_search_options"}
+"""Members that are refused with anything but defaults or numbers in them."""
 
 
 def secret(place):
@@ -102,7 +105,9 @@ NOUNS = {"AssistantService": assistant, "SquadService": squad, "ToolService": to
 """What is in a `document` and a `patch`."""
 ALSO = {
     ("CreateChatCompletionRequest", "tools"): {"type": "function", "function": {"name": "look"}},
+    ("CreateChatCompletionRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
     ("CreateChatCompletionRequest", "response_format"): {"type": "text"},
+    ("CreateResponseRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
     ("CreateResponseRequest", "tools"): {"type": "mcp", "server_url": NOWHERE},
     ("CreateConversationRequest", "items"): {"role": "user", "content": "hi"},
     ("CreateItemsRequest", "items"): {"role": "user", "content": "hi"},
@@ -115,7 +120,7 @@ ALSO = {
 
 
 def can_hold_secrets(field, above=()):
-    if field.name in SAID | OWN:
+    if field.name in SAID | OWN | NOTHING:
         return False
     if field.message_type is None:
         return field.type == field.TYPE_STRING and (kind_of(field.name) is not Kind.PLAIN or "url" in field.name)

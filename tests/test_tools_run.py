@@ -270,6 +270,23 @@ async def test_round_has_at_most_sixteen_calls(http, org, shop):
     assert chat["output"][-1]["content"] == "Done"
 
 
+@pytest.mark.parametrize(("most", "run"), [(0, 0), (1, 1), (3, 3), (5, 4)])
+async def test_server_runs_as_many_calls_as_the_request_allows(http, org, shop, most, run):
+    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
+                            for at in range(2)]}
+    async with OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls"))] * 2 + [openai_text("Done")]) as llm:
+        whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
+        response = (await http.post("/chat/responses", headers=org.bearer, json={
+            "assistant": whole, "input": "Hi", "max_tool_calls": most, "stream": False})).json()
+
+    *made, answer = response["output"]
+    assert len(shop.requests) == run
+    assert [call["status"] for call in made] == ["completed"] * run + ["failed"] * (4 - run)
+    assert {call["output"] for call in made[run:]} <= {
+        "Not run: as many tools were called as the request allows (max_tool_calls)."}
+    assert (answer["content"][0]["text"], response["max_tool_calls"]) == ("Done", most)
+
+
 async def test_round_with_a_call_for_the_caller_goes_back_whole(http, org, shop):
     calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": name, "arguments": "{}"}}
                             for at, name in enumerate(("order_status", "mine"))]}

@@ -48,11 +48,19 @@ def _given(*names: str, without: tuple[str, ...] = (), kind: str = "") -> Schema
     return {**({"type": kind} if kind else {}), **({"required": list(names)} if names else {}), "properties": members}
 
 
+def _only(name: str, *values: str) -> Schema:
+    """An object that has nothing but one member, if that; or null."""
+    return {"type": ["object", "null"], "properties": {name: {"enum": list(values)}}, "additionalProperties": False}
+
+
 # --- free JSON that is checked ----------------------------------------------------------------------------------------
 
 _SAID: dict[str, Schema] = {
     "tool_call_id": _NULLABLE, "name": _NULLABLE, "refusal": _NULLABLE, "metadata": {"type": ["object", "null"]},
     "tool_calls": {"anyOf": [{"type": "array", "items": ref("ToolCall")}, _NULL]}}
+_ALLOWED: dict[str, Schema] = {
+    "mode": {"enum": ["auto", "required"]}, "tools": {"type": "array", "maxItems": 128, "items": _object(
+        "", type=_STRING, name=_STRING)}}
 _NO_ITEM: Schema = {"not": {"enum": _ITEM_TYPES}}
 
 COMPONENTS: dict[str, Schema] = {
@@ -136,8 +144,8 @@ COMPONENTS: dict[str, Schema] = {
         "anyOf": [{"enum": ["none", "auto", "required", None]},
                   _object("type function", type=_type("function"), function=_object("name", name=_STRING)),
                   {**_object("type name", type=_type("function"), name=_STRING), "not": {"required": ["function"]}},
-                  {"description": "A hosted tool, which is never called.",
-                   **_object("", type={"not": {"const": "function"}})}]},
+                  _object("type tools", type=_type("allowed_tools"), **_ALLOWED),
+                  _object("type allowed_tools", type=_type("allowed_tools"), allowed_tools=_object("tools", **_ALLOWED))]},
     "AssistantOverrides": {
         "description": "Replacements for this use; `variableValues` fill the assistant's templates.",
         **_object("", variableValues={"type": ["object", "null"]})},
@@ -240,13 +248,33 @@ RULES: dict[str, list[Schema]] = {
 
 CEL: dict[str, Schema | None] = {
     "assistant.message_content": {"type": ["string", "array", "null"]},
+    "completion.logit_bias": {"maxProperties": 1024, "additionalProperties": {
+        "type": "number", "minimum": -100, "maximum": 100}},
+    "completion.logprobs": {"enum": [False]},
+    "completion.modalities": {"items": {"enum": ["text"]}},
+    **dict.fromkeys(("completion.audio", "completion.web_search_options", "completion.moderation", "response.prompt",
+                     "response.moderation"), _NULL),
+    **{rule: {"type": ["array", "null"], "maxItems": 0} for rule in ("completion.functions", "response.context_management")},
+    "completion.function_call": {"enum": ["none", "auto", None]},
+    "completion.top_logprobs": {"minimum": 0, "maximum": 0},
+    "response.reasoning_mode": {"properties": {
+        "mode": {"enum": ["standard", None]}, "context": {"enum": ["auto", None]}}},
+    "response.verbosity": {"properties": {"verbosity": {"enum": ["low", "medium", "high", None]}}},
+    "response.include": {"items": {"enum": [
+        "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
+        "message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs",
+        "reasoning.encrypted_content"]}},
+    "response.access_programs": _only("cyber", "standard"),
+    "response.background_options": _only("completion_window", "soonest"),
+    "response.image": _only("context_compression", "auto", "disabled"),
     "completion.stop": {"anyOf": [_STRING, {"type": "array", "minItems": 1, "maxItems": 4, "items": _STRING}, _NULL]},
     **dict.fromkeys((
         "assistant.typed_or_document", "tool.typed_or_document", "squad.typed_or_document", "tool.function",
         "tool.api_request", "session.one_assistant", "chat.session_or_previous", "chat.session_or_assistant",
         "chat.one_assistant", "chat.session_or_transport", "squad_member.one_assistant", "response.one_previous",
         "response.session_or_previous", "response.session_or_assistant", "response.one_assistant",
-        "response.session_or_transport", "response.conversation_alone")),
+        "response.session_or_transport", "response.conversation_alone", "response.reasoning_context",
+        "response.include_logprobs")),
 }
 """The rules written in CEL, by id: what those of a field say of it; those of a message are in RULES, or HTTP keeps them."""
 
@@ -256,8 +284,8 @@ CEL: dict[str, Schema | None] = {
 _EMPTY_ARRAY: Schema = {"type": "array"}
 
 NULLS: dict[str, set[str]] = {
-    "Response": {"transport"},
-    "ChatCompletion": {"session_id"},
+    "Response": {"transport", "prompt_cache_options"},
+    "ChatCompletion": {"session_id", "metadata"},
     "ChatCompletionMessage": set(),
     "ChatCompletionChunk": {"session_id", "usage"},
     "ChatCompletionChunkChoice": set(),
@@ -269,18 +297,18 @@ NULLABLE = {"ChatCompletionChunk.usage", "ChatCompletionChunkDelta.content"}
 
 OPTIONAL = {
     "ResponseItem.content", "ResponseContentPart.annotations", "ResponseContentPart.logprobs",
-    "ResponseStreamEvent.logprobs", "ResponseStreamEvent.param", "ChatCompletionMessage.tool_calls",
-    "ChatCompletionChunkDelta.tool_calls"}
+    "ResponseStreamEvent.logprobs", "ResponseStreamEvent.param", "ResponseStreamEvent.obfuscation",
+    "ChatCompletionMessage.tool_calls", "ChatCompletionChunkDelta.tool_calls", "ChatCompletionChunk.obfuscation",
+    "Response.unused_parameters", "ChatCompletion.unused_parameters", "ChatCompletionChunk.unused_parameters"}
 """Members that are printed only where there is something in them, although their message has no presence for them."""
 
 ADDED: dict[str, dict[str, Schema]] = {
-    "ChatCompletion": {"service_tier": {"const": "default"}},
     "ChatCompletionChoice": {"logprobs": _NULL},
     "ChatCompletionMessage": {"annotations": _EMPTY_ARRAY},
-    "ChatCompletionChunk": {"service_tier": {"const": "default"}},
+    "ChatCompletionChunk": {"obfuscation": _STRING},
     "ChatCompletionChunkChoice": {"logprobs": _NULL},
     "ResponseContentPart": {"annotations": _EMPTY_ARRAY, "logprobs": _EMPTY_ARRAY},
-    "ResponseStreamEvent": {"logprobs": _EMPTY_ARRAY, "param": _NULL},
+    "ResponseStreamEvent": {"logprobs": _EMPTY_ARRAY, "param": _NULL, "obfuscation": _STRING},
     "PromptTokensDetails": {"audio_tokens": {"const": 0}},
     "CompletionTokensDetails": {
         "audio_tokens": {"const": 0}, "accepted_prediction_tokens": {"const": 0},

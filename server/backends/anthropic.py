@@ -119,6 +119,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in request.tools] or None,
         "tool_choice": _tool_choice(request) if request.tools else None,
         "output_config": _output_config(request),
+        "metadata": {"user_id": user} if (user := request.more.get("safety_identifier", request.more.get("user"))) else None,
     }
     return {name: value for name, value in members.items() if value is not None}
 

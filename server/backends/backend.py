@@ -3,7 +3,7 @@
 Does not choose a provider (`providers.py`) and does not store anything.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -40,6 +40,8 @@ class ModelRequest:
     thinking: dict[str, Any] | None = None
     """The assistant's `model.thinking`: {"type": "enabled", "budgetTokens": N}."""
     reasoning_effort: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Members of chat completions, under their names, that only some providers take (`members.py`)."""
     url: str | None = None
     """The assistant's own `model.url`; called only when the operator's allow-list has its host."""
     api_key: str | None = field(default=None, repr=False)
@@ -71,6 +73,13 @@ class Ran(NamedTuple):
 
     model: str
     system_fingerprint: str | None = None
+    service_tier: str | None = None
+
+
+class Unused(NamedTuple):
+    """What of the request the provider has nothing for, under its names in chat completions; sent first, if at all."""
+
+    names: tuple[str, ...]
 
 
 class Kept(NamedTuple):
@@ -80,7 +89,7 @@ class Kept(NamedTuple):
     state: ProviderState
 
 
-ModelEvent = ContentDelta | ToolCallDelta | Ran | Kept | Finish | Usage
+ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | Kept | Finish | Usage
 
 
 class Backend(Protocol):

@@ -135,6 +135,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "presence_penalty": request.presence_penalty,
         "response_format": request.response_format,
         "reasoning_effort": request.reasoning_effort,
+        **request.more,
         "tools": list(request.tools) or None,
         "tool_choice": request.tool_choice if request.tools else None,
         "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
@@ -226,7 +227,7 @@ class _Answer:
         self._usage = _usage(chunk.get("usage")) or self._usage
         if not self._begun and (model := _text_or_none(chunk.get("model"))):
             self._begun = True
-            yield Ran(model, _text_or_none(chunk.get("system_fingerprint")))
+            yield Ran(model, *(_text_or_none(chunk.get(name)) for name in ("system_fingerprint", "service_tier")))
         for item in _dicts(chunk.get("choices")):
             choice = self._choice(item.get("index") or 0)
             if choice is not None and not choice.finished:

@@ -10,8 +10,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from server.backends.backend import Backend, ModelEvent, ModelRequest
+from server.backends.backend import Backend, ModelEvent, ModelRequest, Unused
 from server.backends.endpoint import Endpoint
+from server.backends.members import split
 from server.backends.offline import OfflineBackend
 from server.core.errors import InvalidArgument
 from server.core.nearest import did_you_mean
@@ -77,8 +78,13 @@ class Providers:
         self._client: Any = None
 
     def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        """Call the request's provider. Raises InvalidArgument for one that is not known or not set up."""
-        return self.backend_for(request.provider, request.url).generate(request)
+        """Call the request's provider, and tell first what it has nothing for.
+
+        Raises InvalidArgument for one that is not known or not set up, and for what must not be left out.
+        """
+        backend = self.backend_for(request.provider, request.url)
+        request, unused = split(request)
+        return _telling(unused, backend, request) if unused else backend.generate(request)
 
     def backend_for(self, provider: str, url: str | None = None) -> Backend:
         """The backend of a provider; one that is not known has to come with its own OpenAI-compatible `model.url`."""
@@ -112,6 +118,13 @@ class Providers:
         if self._client is None:
             self._client = provider_client(self._endpoints.allowed, self._limits, self._resolve)
         return self._client
+
+
+async def _telling(unused: tuple[str, ...], backend: Backend, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    yield Unused(unused)
+    async with aclosing(backend.generate(request)) as events:  # type: ignore[type-var]
+        async for event in events:
+            yield event
 
 
 class Endpoints:

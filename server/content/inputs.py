@@ -142,7 +142,7 @@ def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) ->
 
 
 def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
-    """`choice` in the form of chat completions; None for a hosted tool, which is never offered. Raises InvalidArgument.
+    """`choice` in the form of chat completions. Raises InvalidArgument, also for a hosted tool, which is never offered.
 
     Tools that alone are allowed come out as {type: allowed_tools, mode, names}.
     """
@@ -153,7 +153,7 @@ def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
     if choice.get("type") == "allowed_tools":
         return _allowed_tools(choice, field)
     if choice.get("type") != "function":
-        return None
+        raise InvalidArgument.of(field, "must name a function: no other tools are offered here")
     name = choice["function"].get("name") if isinstance(choice.get("function"), dict) else choice.get("name")
     if not isinstance(name, str):
         raise InvalidArgument.of(field, "must name a function")
@@ -170,8 +170,8 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
         raise InvalidArgument.of(f"{field}.tools", "must be an array of tools, each with its type and its name")
     if len(tools) > _MOST_TOOLS:
         raise InvalidArgument.of(f"{field}.tools", f"must name at most {_MOST_TOOLS} tools, this one names {len(tools)}")
-    chosen = [parse_tool_choice(tool, f"{field}.tools[{index}]") for index, tool in enumerate(tools)]
-    names = {one["function"]["name"] for one in chosen if isinstance(one, dict) and "function" in one}
+    names = {parse_tool_choice(tool, f"{field}.tools[{index}]")["function"]["name"]
+             for index, tool in enumerate(tools) if isinstance(tool, dict) and tool.get("type") == "function"}
     return {"type": "allowed_tools", "mode": mode, "names": names}
 
 

@@ -4,7 +4,7 @@ Calls no model and runs no tool (`exchange/tool_loop.py` does); stores nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from generated.parley.v1.chat_pb2 import Chat
@@ -15,6 +15,7 @@ from server.agents.handoffs import Destination
 from server.agents.templates import BRIEF, Allowance, variables_of
 from server.agents.tools import function_of, is_run_here, kept_together
 from server.backends.backend import ModelRequest
+from server.content.inputs import INSTRUCTING
 from server.content.json_values import struct_from, to_python
 from server.content.sound import sound
 from server.core.errors import NotFound
@@ -48,6 +49,9 @@ class Context:
         self.member = turn.agent.member
         self._from = state.context_from if state and self.member.key and state.member == self.member.key else ""
         self._found: dict[str, Any] = to_python(state.variables) if state and state.HasField("variables") else {}
+        self._left_out = 0
+        """Where in the messages those begin that the model is given; of what was said before, instructions are."""
+        self._calls_left = turn.options.max_tool_calls
         self.allowance = Allowance()
         """What the templates of tools may take."""
 
@@ -103,10 +107,43 @@ class Context:
         self._found = kept_together({**self._found, **found})
         self._messages += messages
 
+    @property
+    def truncates(self) -> bool:
+        """Whether a context that is too long for the model may be cut at its beginning."""
+        return self._turn.options.truncates
+
+    def shorten(self) -> bool:
+        """Leave the older half of what the model was given out of its request; False when only the last message is left."""
+        given = len(self._messages) - max(self._first(), self._left_out)
+        if given < 2:
+            return False
+        self._left_out = len(self._messages) - (given + 1) // 2
+        self.request = replace(self.request, messages=self._given())
+        return True
+
+    def take_calls(self, count: int) -> int:
+        """How many of so many calls may be run; they are counted."""
+        if self._calls_left is None:
+            return count
+        taken = min(count, self._calls_left)
+        self._calls_left -= taken
+        return taken
+
+    def _first(self) -> int:
+        """Where what the active member is given begins; at the first message when its own is gone."""
+        return next((at for at, message in enumerate(self._messages) if message.id == self._from), 0) if self._from else 0
+
     def _visible(self) -> list[Message]:
-        """What the active member is given of what was said; all of it when its first message is gone."""
-        first = next((at for at, message in enumerate(self._messages) if message.id == self._from), 0) if self._from else 0
-        return self._messages[first:]
+        """What the active member is given of what was said."""
+        first = self._first()
+        if first >= self._left_out:
+            return self._messages[first:]
+        kept = [message for message in self._messages[first:self._left_out] if message.role in INSTRUCTING]
+        return [*kept, *self._messages[self._left_out:]]
+
+    def _given(self) -> list[Message]:
+        """All that the model is given."""
+        return sound([*self._prompted, *self._turn.instructions, *self._visible()])
 
     def _offers(self) -> dict[str, Offer]:
         """Tools by name. Of two of one name the assistant's own stands: a request cannot replace it."""
@@ -138,15 +175,16 @@ class Context:
         return asked if number == 0 or asked == "none" else None
 
     def _request(self, prompts: Sequence[Message], tool_choice: Any) -> ModelRequest:
-        turn, settings, options = self._turn, self.member.settings, self._turn.options
+        settings, options = self.member.settings, self._turn.options
+        self._prompted = prompts
         return ModelRequest(
             provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
-            messages=sound([*prompts, *turn.instructions, *self._visible()]),
+            messages=self._given(),
             temperature=settings.temperature if options.temperature is None else options.temperature,
             max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
             tools=[offer.function for offer in self.offers.values()], thinking=settings.thinking,
             top_p=options.top_p, stop=options.stop, seed=options.seed, n=options.n,
             frequency_penalty=options.frequency_penalty, presence_penalty=options.presence_penalty,
             tool_choice=tool_choice, parallel_tool_calls=options.parallel_tool_calls,
-            response_format=options.response_format, reasoning_effort=options.reasoning_effort,
+            response_format=options.response_format, reasoning_effort=options.reasoning_effort, more=options.more,
             timeout_seconds=self._timeout_seconds)

@@ -176,7 +176,7 @@ class Stream:
         """What was told from this place on and is not held any more: some of it, or when it is over all up to the end."""
         outcome = self.outcome
         if place == 0:
-            yield [replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
+            yield [replay.started(outcome.chat, outcome)]
         elif events := await self._chats.events(self._turn.caller.org_id, self.chat_id, place):
             for batch in replay.batched(replay.complete(event, self._common) for event in events):
                 yield batch
@@ -254,7 +254,7 @@ class Stream:
 
     def _start(self) -> None:
         outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
-        self._backlog.add(replay.started(outcome.chat, outcome.model, outcome.system_fingerprint, outcome.message_id))
+        self._backlog.add(replay.started(outcome.chat, outcome))
         self._number = 1
         self._happened.set()
 

@@ -110,7 +110,7 @@ class Watching:
         """All that is on disk, then what comes there. The last batch ends in a terminal event."""
         chat, outcome, common = self._now.chat, self.outcome, replay.common(self._now.chat)
         self._place = 1
-        yield [replay.started(chat, outcome.model, outcome.system_fingerprint, outcome.message_id)]
+        yield [replay.started(chat, outcome)]
         with self._peers.listen(news_of(chat.id)) as news:
             while True:
                 news.clear()

@@ -32,9 +32,10 @@ _CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_
         MOST_OUTPUT_REACHED: "length"}
 
 
-def started(chat: Chat, model: str, system_fingerprint: str | None, message_id: str) -> ChatEvent:
+def started(chat: Chat, outcome: Outcome) -> ChatEvent:
     """The first event. The chat in it is as it was when the exchange began."""
-    first = event(chat, 0, started=chat, model=model, system_fingerprint=system_fingerprint, message_id=message_id)
+    first = event(chat, 0, started=chat, model=outcome.model, system_fingerprint=outcome.system_fingerprint,
+                  service_tier=outcome.service_tier, message_id=outcome.message_id)
     begun = first.started
     begun.status = "in_progress"
     begun.updated_at.CopyFrom(begun.created_at)
@@ -75,7 +76,8 @@ class Replay:
                       self.record.reasoning_tokens)
         return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
                        finish_reasons=_finish_reasons(self.chat),
-                       system_fingerprint=self.record.system_fingerprint or None)
+                       system_fingerprint=self.record.system_fingerprint or None,
+                       service_tier=self.record.service_tier or None, unused=[*self.record.unused_parameters])
 
     @property
     def error(self) -> ServiceError | None:
@@ -105,7 +107,7 @@ class Replay:
     def events(self) -> Iterator[ChatEvent]:
         """All of them. Each is made when it is wanted: those of a long answer take a hundred times its memory."""
         outcome, number = self.outcome, 1
-        yield started(self.chat, outcome.model, outcome.system_fingerprint, outcome.message_id)
+        yield started(self.chat, outcome)
         for one in told_again(self.chat, self.record.pieces):
             number += 1
             yield one

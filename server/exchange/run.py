@@ -1,6 +1,6 @@
 """One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -12,7 +12,7 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, S
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
-from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Unused, Usage
 from server.content.budget import MOST_OUTPUT_BYTES
 from server.content.fitting import fit_round, latest, omit, present
 from server.content.record_secrets import hide_secrets
@@ -50,6 +50,18 @@ class Options:
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """As in `ModelRequest`."""
+    max_tool_calls: int | None = None
+    """How many calls of tools the server may run."""
+    truncates: bool = False
+    """Whether a context that is too long for the model may be cut at its beginning."""
+    unused: Sequence[str] = ()
+    """What was asked for and is not there for any provider, as the door names it."""
+
+    def asks_for(self, name: str) -> bool:
+        """Whether the request itself has this member of a `ModelRequest`, or this one of its `more`."""
+        return name in self.more or getattr(self, name, None) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,9 @@ class Outcome:
     usage: Usage = Usage(0, 0)  # noqa: RUF009 - a tuple: it cannot be changed
     finish_reasons: list[str] = field(default_factory=list)
     system_fingerprint: str | None = None
+    service_tier: str | None = None
+    unused: list[str] = field(default_factory=list)
+    """What was asked for and not used: as the door names it, or as chat completions do."""
     message_id: str = field(default_factory=new_id)
     """Id of the assistant's message, known before it is said."""
     error: ServiceError | None = None
@@ -126,7 +141,8 @@ class Outcome:
                state: ConversationState | None) -> ChatRecord:
         """What is kept of it beside the Chat."""
         record = ChatRecord(
-            model=self.model, system_fingerprint=self.system_fingerprint, message_id=self.message_id, pieces=pieces,
+            model=self.model, system_fingerprint=self.system_fingerprint, service_tier=self.service_tier,
+            unused_parameters=self.unused, message_id=self.message_id, pieces=pieces,
             cached_tokens=self.usage.cached_tokens, reasoning_tokens=self.usage.reasoning_tokens,
             prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said, state=state)
         if turn.request is not None:
@@ -189,7 +205,7 @@ class Run:
         """What others wait for until the exchange is on record; whoever drives it closes this."""
         self.said = said
         self.context = context
-        self.outcome = Outcome(_public(chat, history, said), context.request.model)
+        self.outcome = Outcome(_public(chat, history, said), context.request.model, unused=[*turn.options.unused])
         self.answers = Answers(turn.options.n, self.outcome.message_id)
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
@@ -242,7 +258,10 @@ class Run:
         elif isinstance(event, Usage):
             self._add_usage(event)
         elif isinstance(event, Ran):
-            self.outcome.model, self.outcome.system_fingerprint = event.model, event.system_fingerprint
+            self.outcome.model, self.outcome.system_fingerprint, self.outcome.service_tier = event
+        elif isinstance(event, Unused):
+            self.outcome.unused += [name for name in event.names
+                                    if self.turn.options.asks_for(name) and name not in self.outcome.unused]
         return None
 
     def _cut(self, text: str) -> str:

@@ -19,6 +19,7 @@ from server.agents.tools import ToolCall, ToolResult, ToolRunner
 from server.backends.backend import Backend, Finish, Kept, ModelEvent, Ran
 from server.content.json_values import from_python
 from server.content.messages import mark_run
+from server.core.errors import InvalidArgument
 from server.core.ids import new_id
 from server.exchange.answer import MOST_ROUNDS_REACHED
 from server.exchange.context import Context
@@ -30,6 +31,8 @@ MOST_CALLS = 16
 
 
 _TOO_MANY = ToolResult(f"Not run: at most {MOST_CALLS} tools are run at once.", "too_many_calls")
+_NO_MORE = ToolResult("Not run: as many tools were called as the request allows (max_tool_calls).", "too_many_calls")
+_TOO_LONG = "CONTEXT_LENGTH_EXCEEDED"
 
 
 class Rounds:
@@ -49,7 +52,8 @@ class Rounds:
             if number:
                 await context.prepare(number, last=number == MOST_ROUNDS)
             said = _Said(context)
-            async with aclosing(self._backend.generate(context.request)) as events:
+            generated = self._shortening(context) if context.truncates else self._backend.generate(context.request)
+            async with aclosing(generated) as events:
                 async for event in events:
                     for told in said.take(event):
                         if not (number and isinstance(told, Ran)):
@@ -65,14 +69,27 @@ class Rounds:
             message_id = over.next_message_id
             yield over
 
+    async def _shortening(self, context: Context) -> AsyncIterator[ModelEvent]:
+        """What the model sends; it is asked again with less as long as its provider says that its context is too long."""
+        while True:
+            try:
+                async with aclosing(self._backend.generate(context.request)) as events:
+                    async for event in events:
+                        yield event
+                return
+            except InvalidArgument as error:  # never after the first delta
+                if error.reason != _TOO_LONG or not context.shorten():
+                    raise
+
     async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundOver:
         calls = said.calls()
-        wanted = (context.offers[call.name].runs for call in calls[:MOST_CALLS])
+        run = calls[:context.take_calls(min(len(calls), MOST_CALLS))]
+        wanted = (context.offers[call.name].runs for call in run)
         destination = next((runs for runs in wanted if isinstance(runs, Destination)), None)
         member = await context.behind(destination) if destination else None
         handed = (destination, member) if destination and member else None
-        results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in calls[:MOST_CALLS]))
-        results += [_TOO_MANY] * (len(calls) - len(results))
+        results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in run))
+        results += [_TOO_MANY if len(run) == MOST_CALLS else _NO_MORE] * (len(calls) - len(run))
         messages = [_calling(message_id, said.text, calls, said.state), *map(_answering, calls, results)]
         mark_run(messages)
         found: dict[str, Any] = {}

@@ -7,11 +7,16 @@ import grpc
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_completion_pb2 import ChatCompletion
-from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
+from generated.parley.v1.completion_service_pb2 import (
+    ChatCompletionInputMessage,
+    CompletionStreamOptions,
+    CreateChatCompletionRequest,
+)
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceServicer
 from generated.parley.v1.message_pb2 import Message
 from server.agents.agents import Agent, Agents
 from server.agents.names import model_not_found
+from server.content.extras import extras_of
 from server.content.inputs import (
     INSTRUCTING,
     ROLES,
@@ -32,6 +37,7 @@ from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
 from server.services.frames import SILENT_SECONDS, Frames
+from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
 from server.storage.sessions import StoredSession
 from server.wire import completions as wire
@@ -52,7 +58,7 @@ class CompletionService(CompletionServiceServicer):
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
-        return completion_of(outcome)
+        return completion_of(outcome, request.metadata if request.HasField("metadata") else None)
 
     async def StreamChatCompletion(self, request: CreateChatCompletionRequest,
                                    context: grpc.aio.ServicerContext) -> None:
@@ -72,12 +78,13 @@ class CompletionService(CompletionServiceServicer):
             return
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
-            await self._write_frames(stream, _chunks(request, turn), written,
-                                     with_usage=request.stream_options.include_usage)
+            await self._write_frames(stream, _chunks(request, turn), written, request.stream_options)
 
-    async def _write_frames(self, stream: Stream, chunks: CompletionChunks, written: Frames, *, with_usage: bool) -> None:
+    async def _write_frames(self, stream: Stream, chunks: CompletionChunks, written: Frames,
+                            options: CompletionStreamOptions) -> None:
         async for batch in stream.batches():
-            frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=with_usage)
+            frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=options.include_usage,
+                                       filled_up=options.include_obfuscation)
             if frames:
                 await written.write(frames)
         chat = stream.outcome.chat
@@ -93,12 +100,16 @@ class CompletionService(CompletionServiceServicer):
         said, given, options = [await by_size(size, part, request) for part in (_messages, _input, _options)]
         session = await self._session(caller, request, agent)
 
+        keeps = not request.HasField("store") or request.store or session is not None or request.create_session
+        if not keeps:
+            keep_nothing()
+
         async def renew(turn: Turn) -> Turn:
             return replace(turn, session=await self._session(caller, request, agent))
 
         return Turn(caller=caller, agent=agent, input=given, input_field="messages", said=said, session=session, renew=renew,
                     new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
-                    stream=request.stream, options=options)
+                    stream=request.stream, options=options, keeps=keeps)
 
     async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
         """Who answers: the path says it, and where it does not, `model`."""
@@ -169,7 +180,8 @@ def _options(request: CreateChatCompletionRequest) -> Options:
         tools=parse_tools(request.tools, "tools", only_functions=True),
         tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
         parallel_tool_calls=_given(request, "parallel_tool_calls"),
-        response_format=_response_format(request), reasoning_effort=_given(request, "reasoning_effort"))
+        response_format=_response_format(request), reasoning_effort=_given(request, "reasoning_effort"),
+        more=extras_of(request))
 
 
 def _given(request: CreateChatCompletionRequest, name: str) -> Any:

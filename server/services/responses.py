@@ -27,6 +27,7 @@ from generated.parley.v1.response_service_pb2_grpc import ResponseServiceService
 from server.agents.agents import Agent, Agents
 from server.agents.names import model_not_found
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
+from server.content.extras import extras_of
 from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
 from server.content.json_values import to_python
@@ -54,6 +55,9 @@ from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NAMES = ("assistant_id", "assistant", "squad_id", "squad")
+_COMPACTED = ("model", "previous_response_id", "assistant_id", "prompt_cache_key", "prompt_cache_retention", "service_tier")
+_NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
+"""Members of function tools that chat completions, which providers are called with, have not."""
 _GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
 
 _known_as_response = calls("chat", "response")
@@ -103,7 +107,8 @@ class ResponseService(ResponseServiceServicer):
                 events = ResponseEvents(happening.request, None)
                 async for batch in self._streams.read(current_caller(), happening):
                     await self._streams.share.take(len(batch))
-                    if frames := wire.event_frames(_behind(request, events.take(batch, happening))):
+                    if frames := wire.event_frames(_behind(request, events.take(batch, happening)),
+                                                   filled_up=request.include_obfuscation):
                         await written.write(frames)
             await written.write(sse.DONE)
 
@@ -126,11 +131,12 @@ class ResponseService(ResponseServiceServicer):
 
     async def CompactResponse(self, request: CompactResponseRequest, context: Any) -> CompactedResponse:
         asked = CreateResponseRequest(input=request.input if request.HasField("input") else Value(list_value=ListValue()))
-        for name in ("model", "previous_response_id", "assistant_id"):
+        for name in _COMPACTED:
             if request.HasField(name):
                 setattr(asked, name, getattr(request, name))
-        if request.HasField("instructions"):
-            asked.instructions.CopyFrom(request.instructions)
+        for name in ("instructions", "prompt_cache_options"):
+            if request.HasField(name):
+                getattr(asked, name).CopyFrom(getattr(request, name))
         turn = replace(await self._turn(asked), summarises=True)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
@@ -168,9 +174,10 @@ class ResponseService(ResponseServiceServicer):
             await context.write(wire.response_body(await self.CreateResponse(request, context)))
             return
         request.stream = True
+        filled_up = to_python(request.stream_options).get("include_obfuscation") is True
         async with await self._started(request) as (stream, events), Frames(context, self._silent_seconds) as written:
             async for batch in stream.batches():
-                await written.write(wire.event_frames(events.take(batch, stream)))
+                await written.write(wire.event_frames(events.take(batch, stream), filled_up=filled_up))
             await written.write(sse.DONE)
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
@@ -293,8 +300,28 @@ def _options(request: CreateResponseRequest) -> Options:
         presence_penalty=_given(request, "presence_penalty"), parallel_tool_calls=_given(request, "parallel_tool_calls"),
         tools=parse_tools(request.tools, "tools", only_functions=False),
         tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
-        response_format=_response_format(request),
-        reasoning_effort=_text(to_python(request.reasoning).get("effort")))
+        response_format=_response_format(request), reasoning_effort=_text(to_python(request.reasoning).get("effort")),
+        more=_extras(request), max_tool_calls=_given(request, "max_tool_calls"), truncates=request.truncation == "auto",
+        unused=_unused(request))
+
+
+def _extras(request: CreateResponseRequest) -> dict[str, Any]:
+    verbosity = _text(to_python(request.text).get("verbosity"))
+    return {**extras_of(request), **({"verbosity": verbosity} if verbosity else {})}
+
+
+def _unused(request: CreateResponseRequest) -> list[str]:
+    """What there is nothing for here: tools that are no functions, summaries of what a model thought, chances of tokens."""
+    reasoning = to_python(request.reasoning)
+    summaries = [f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None]
+    tools = [name for index, tool in enumerate(request.tools) for name in _unused_of(to_python(tool), f"tools[{index}]")]
+    return [*tools, *summaries, *(["top_logprobs"] if request.top_logprobs else [])]
+
+
+def _unused_of(tool: dict[str, Any], field: str) -> list[str]:
+    if tool.get("type", "function") != "function":
+        return [field]
+    return [f"{field}.{name}" for name in _NOT_OFFERED if tool.get(name)]
 
 
 def _is_given(request: CreateResponseRequest, name: str) -> bool:

@@ -6,6 +6,8 @@ Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes byte
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from google.protobuf.struct_pb2 import Struct
+
 from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletion,
     ChatCompletionChoice,
@@ -30,10 +32,11 @@ _BETWEEN = "\n\n"
 """Between the texts of two rounds, which are one text at this door."""
 
 
-def completion_of(outcome: Outcome) -> ChatCompletion:
-    """The answer of an exchange that is over."""
+def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompletion:
+    """The answer of an exchange that is over; `metadata` is what the request had."""
     chat = outcome.chat
     return ChatCompletion(
+        service_tier=outcome.service_tier or "default", metadata=metadata, unused_parameters=outcome.unused,
         id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
         system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
         choices=[ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
@@ -80,18 +83,21 @@ class CompletionChunks:
     def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:
         for index, reason in enumerate(outcome.finish_reasons):
             yield from self._begin(index, content="")
-            yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason)
+            yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason, unused_parameters=outcome.unused)
         if self._with_usage:
             yield self._bare(usage=_usage(outcome))
 
-    def _chunk(self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None) -> ChatCompletionChunk:
-        return self._bare(choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)])
+    def _chunk(self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None,
+               **members: Any) -> ChatCompletionChunk:
+        return self._bare(choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)],
+                          **members)
 
     def _bare(self, **members: Any) -> ChatCompletionChunk:
         started = self._started
         return ChatCompletionChunk(
             id=f"chatcmpl-{hex_of(started.chat_id)}", object="chat.completion.chunk", model=started.model,
             created=started.started.created_at.seconds, session_id=_session_id(started.started),
+            service_tier=started.service_tier or "default",
             system_fingerprint=started.system_fingerprint if started.HasField("system_fingerprint") else None, **members)
 
 

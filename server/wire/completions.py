@@ -16,6 +16,7 @@ from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletionChunkChoice,
     CompletionUsage,
 )
+from server.content.json_values import to_python
 from server.content.proto_json import to_json
 from server.core.errors import ServiceError
 from server.wire import sse
@@ -26,12 +27,18 @@ def completion_body(completion: ChatCompletion) -> HttpBody:
     json = _head(completion)
     json["choices"] = [_choice(choice) for choice in completion.choices]
     json["usage"] = _usage(completion.usage)
+    if completion.HasField("metadata"):
+        json["metadata"] = to_python(completion.metadata)
     return HttpBody(content_type="application/json", data=orjson.dumps(json))
 
 
-def chunk_frames(chunks: Iterable[ChatCompletionChunk], *, with_usage: bool) -> bytes:
-    """The frames of some chunks. When the usage was asked for, every other chunk has it as null, as documented."""
-    return b"".join(sse.data(_chunk(chunk, with_usage)) for chunk in chunks)
+def chunk_frames(chunks: Iterable[ChatCompletionChunk], *, with_usage: bool, filled_up: bool = False) -> bytes:
+    """The frames of some chunks. When the usage was asked for, every other chunk has it as null, as documented.
+
+    They can be filled up, so that their sizes do not tell what is in them.
+    """
+    frames = (_chunk(chunk, with_usage) for chunk in chunks)
+    return b"".join(sse.data(sse.filled_up(frame) if filled_up else frame) for frame in frames)
 
 
 def error_frame(error: ServiceError) -> bytes:
@@ -42,10 +49,12 @@ def error_frame(error: ServiceError) -> bytes:
 def _head(message: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
     json: dict[str, Any] = {
         "id": message.id, "object": message.object, "created": int(message.created), "model": message.model,
-        "service_tier": "default",
+        "service_tier": message.service_tier,
         "system_fingerprint": message.system_fingerprint if message.HasField("system_fingerprint") else None}
     if message.HasField("session_id"):
         json["session_id"] = message.session_id
+    if message.unused_parameters:
+        json["unused_parameters"] = list(message.unused_parameters)
     return json
 
 

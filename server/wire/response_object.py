@@ -28,18 +28,21 @@ from server.wire.response_items import items_of, round_items
 
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
            "background", "top_logprobs", "frequency_penalty", "presence_penalty")
-_ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text")
+_ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text", "prompt_cache_options")
+_HERE = {"verbosity": "text.verbosity", "reasoning_effort": "reasoning.effort"}
+"""What members of chat completions are called here, where that is another name."""
 _FUNCTION: dict[str, Any] = {"type": "function", "description": None, "parameters": None, "strict": False}
 _FORMAT: dict[str, Any] = {"description": None, "schema": None, "strict": False}
 """The members that the public schema has in a function tool and in a text's form, where the caller left them out."""
 
 
-def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None) -> Response:
+def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None,
+                service_tier: str | None = None) -> Response:
     """The Response of a chat, with what the request asked for echoed; without output and usage."""
     response = Response(
         id=f"resp_{hex_of(chat.id)}", object="response", created_at=chat.created_at.seconds, status="in_progress",
         model=model, parallel_tool_calls=not request.HasField("parallel_tool_calls") or request.parallel_tool_calls,
-        service_tier="default", store=not request.HasField("store") or request.store,
+        service_tier=service_tier or "default", store=not request.HasField("store") or request.store,
         temperature=_given(request, "temperature", 1.0 if temperature is None else temperature),
         top_p=_given(request, "top_p", 1.0), truncation=request.truncation or "disabled", tools=request.tools)
     for name in _ECHOED:
@@ -69,7 +72,8 @@ def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Respons
     else:
         response.error.CopyFrom(ResponseError(code="server_error", message=chat.error.message))
     if outcome is not None:
-        response.model = outcome.model
+        response.model, response.service_tier = outcome.model, outcome.service_tier or "default"
+        response.unused_parameters[:] = [_HERE.get(name, name) for name in outcome.unused]
         response.usage.CopyFrom(_usage(outcome))
     status = "completed" if response.status == "completed" else "incomplete"
     for message, results in _rounds_of(chat.output):

@@ -95,7 +95,8 @@ class ResponseEvents:
 
     def _begin(self, event: ChatEvent) -> Iterator[ResponseStreamEvent]:
         self._message_id = event.message_id
-        self._response = response_of(self._request, event.started, event.model, temperature=self._temperature)
+        self._response = response_of(self._request, event.started, event.model, temperature=self._temperature,
+                                     service_tier=event.service_tier)
         yield self._event("response.created", response=self._response)
         yield self._event("response.in_progress", response=self._response)
 

@@ -20,8 +20,10 @@ def response_body(response: Response) -> HttpBody:
     return HttpBody(content_type="application/json", data=orjson.dumps(_response(response)))
 
 
-def event_frames(events: Iterable[ResponseStreamEvent]) -> bytes:
-    return b"".join(sse.named(event.type, _event(event)) for event in events)
+def event_frames(events: Iterable[ResponseStreamEvent], *, filled_up: bool = False) -> bytes:
+    """The frames of some events; deltas can be filled up, so that their sizes do not tell what is in them."""
+    return b"".join(sse.named(event.type, sse.filled_up(_event(event)) if filled_up and event.HasField("delta")
+                              else _event(event)) for event in events)
 
 
 def _event(event: ResponseStreamEvent) -> dict[str, Any]:
@@ -47,8 +49,9 @@ def _response(response: Response) -> dict[str, Any]:
     json = to_json(response, nulls=True)
     json["output"] = [_item(item) for item in response.output]
     json["reasoning"] = {**_REASONING, **(json["reasoning"] or {})}
-    if json["transport"] is None:  # ours, not the public schema's: there only where a transport was asked for
-        del json["transport"]
+    for name in ("transport", "prompt_cache_options", "unused_parameters"):  # not in the public schema
+        if not json[name]:
+            del json[name]
     return json
 
 

@@ -22,35 +22,36 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fparley/v1/chat_completion.proto\x12\tparley.v1\"\xd5\x02\n\x0e\x43hatCompletion\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12\x39\n\x07\x63hoices\x18\x05 \x03(\x0b\x32\x1f.parley.v1.ChatCompletionChoiceR\x07\x63hoices\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.parley.v1.CompletionUsageR\x05usage\x12\x33\n\x12system_fingerprint\x18\x07 \x01(\tH\x00R\x12system_fingerprint\x88\x01\x01\x12#\n\nsession_id\x18\x08 \x01(\tH\x01R\nsession_id\x88\x01\x01\x42\x15\n\x13_system_fingerprintB\r\n\x0b_session_id\"\x8e\x01\n\x14\x43hatCompletionChoice\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12:\n\x07message\x18\x02 \x01(\x0b\x32 .parley.v1.ChatCompletionMessageR\x07message\x12$\n\rfinish_reason\x18\x03 \x01(\tR\rfinish_reason\"\xc4\x01\n\x15\x43hatCompletionMessage\x12\x12\n\x04role\x18\x01 \x01(\tR\x04role\x12\x1d\n\x07\x63ontent\x18\x02 \x01(\tH\x00R\x07\x63ontent\x88\x01\x01\x12\x1d\n\x07refusal\x18\x03 \x01(\tH\x01R\x07refusal\x88\x01\x01\x12\x41\n\ntool_calls\x18\x04 \x03(\x0b\x32!.parley.v1.ChatCompletionToolCallR\ntool_callsB\n\n\x08_contentB\n\n\x08_refusal\"\xbe\x01\n\x16\x43hatCompletionToolCall\x12\x19\n\x05index\x18\x01 \x01(\x05H\x00R\x05index\x88\x01\x01\x12\x13\n\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12\x41\n\x08\x66unction\x18\x04 \x01(\x0b\x32%.parley.v1.ChatCompletionFunctionCallR\x08\x66unctionB\x08\n\x06_indexB\x05\n\x03_idB\x07\n\x05_type\"o\n\x1a\x43hatCompletionFunctionCall\x12\x17\n\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12!\n\targuments\x18\x02 \x01(\tH\x01R\targuments\x88\x01\x01\x42\x07\n\x05_nameB\x0c\n\n_arguments\"\xc1\x02\n\x0f\x43ompletionUsage\x12$\n\rprompt_tokens\x18\x01 \x01(\x05R\rprompt_tokens\x12,\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05R\x11\x63ompletion_tokens\x12\"\n\x0ctotal_tokens\x18\x03 \x01(\x05R\x0ctotal_tokens\x12T\n\x15prompt_tokens_details\x18\x04 \x01(\x0b\x32\x1e.parley.v1.PromptTokensDetailsR\x15prompt_tokens_details\x12`\n\x19\x63ompletion_tokens_details\x18\x05 \x01(\x0b\x32\".parley.v1.CompletionTokensDetailsR\x19\x63ompletion_tokens_details\";\n\x13PromptTokensDetails\x12$\n\rcached_tokens\x18\x01 \x01(\x05R\rcached_tokens\"E\n\x17\x43ompletionTokensDetails\x12*\n\x10reasoning_tokens\x18\x01 \x01(\x05R\x10reasoning_tokens\"\xdf\x02\n\x13\x43hatCompletionChunk\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12>\n\x07\x63hoices\x18\x05 \x03(\x0b\x32$.parley.v1.ChatCompletionChunkChoiceR\x07\x63hoices\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.parley.v1.CompletionUsageR\x05usage\x12\x33\n\x12system_fingerprint\x18\x07 \x01(\tH\x00R\x12system_fingerprint\x88\x01\x01\x12#\n\nsession_id\x18\x08 \x01(\tH\x01R\nsession_id\x88\x01\x01\x42\x15\n\x13_system_fingerprintB\r\n\x0b_session_id\"\xa9\x01\n\x19\x43hatCompletionChunkChoice\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x39\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.parley.v1.ChatCompletionChunkDeltaR\x05\x64\x65lta\x12)\n\rfinish_reason\x18\x03 \x01(\tH\x00R\rfinish_reason\x88\x01\x01\x42\x10\n\x0e_finish_reason\"\xd5\x01\n\x18\x43hatCompletionChunkDelta\x12\x17\n\x04role\x18\x01 \x01(\tH\x00R\x04role\x88\x01\x01\x12\x1d\n\x07\x63ontent\x18\x02 \x01(\tH\x01R\x07\x63ontent\x88\x01\x01\x12\x41\n\ntool_calls\x18\x03 \x03(\x0b\x32!.parley.v1.ChatCompletionToolCallR\ntool_calls\x12\x1d\n\x07refusal\x18\x04 \x01(\tH\x02R\x07refusal\x88\x01\x01\x42\x07\n\x05_roleB\n\n\x08_contentB\n\n\x08_refusalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fparley/v1/chat_completion.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xdc\x03\n\x0e\x43hatCompletion\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12\x39\n\x07\x63hoices\x18\x05 \x03(\x0b\x32\x1f.parley.v1.ChatCompletionChoiceR\x07\x63hoices\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.parley.v1.CompletionUsageR\x05usage\x12\x33\n\x12system_fingerprint\x18\x07 \x01(\tH\x00R\x12system_fingerprint\x88\x01\x01\x12#\n\nsession_id\x18\x08 \x01(\tH\x01R\nsession_id\x88\x01\x01\x12\"\n\x0cservice_tier\x18\t \x01(\tR\x0cservice_tier\x12\x33\n\x08metadata\x18\n \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12,\n\x11unused_parameters\x18\x0b \x03(\tR\x11unused_parametersB\x15\n\x13_system_fingerprintB\r\n\x0b_session_id\"\x8e\x01\n\x14\x43hatCompletionChoice\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12:\n\x07message\x18\x02 \x01(\x0b\x32 .parley.v1.ChatCompletionMessageR\x07message\x12$\n\rfinish_reason\x18\x03 \x01(\tR\rfinish_reason\"\xc4\x01\n\x15\x43hatCompletionMessage\x12\x12\n\x04role\x18\x01 \x01(\tR\x04role\x12\x1d\n\x07\x63ontent\x18\x02 \x01(\tH\x00R\x07\x63ontent\x88\x01\x01\x12\x1d\n\x07refusal\x18\x03 \x01(\tH\x01R\x07refusal\x88\x01\x01\x12\x41\n\ntool_calls\x18\x04 \x03(\x0b\x32!.parley.v1.ChatCompletionToolCallR\ntool_callsB\n\n\x08_contentB\n\n\x08_refusal\"\xbe\x01\n\x16\x43hatCompletionToolCall\x12\x19\n\x05index\x18\x01 \x01(\x05H\x00R\x05index\x88\x01\x01\x12\x13\n\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12\x41\n\x08\x66unction\x18\x04 \x01(\x0b\x32%.parley.v1.ChatCompletionFunctionCallR\x08\x66unctionB\x08\n\x06_indexB\x05\n\x03_idB\x07\n\x05_type\"o\n\x1a\x43hatCompletionFunctionCall\x12\x17\n\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12!\n\targuments\x18\x02 \x01(\tH\x01R\targuments\x88\x01\x01\x42\x07\n\x05_nameB\x0c\n\n_arguments\"\xc1\x02\n\x0f\x43ompletionUsage\x12$\n\rprompt_tokens\x18\x01 \x01(\x05R\rprompt_tokens\x12,\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05R\x11\x63ompletion_tokens\x12\"\n\x0ctotal_tokens\x18\x03 \x01(\x05R\x0ctotal_tokens\x12T\n\x15prompt_tokens_details\x18\x04 \x01(\x0b\x32\x1e.parley.v1.PromptTokensDetailsR\x15prompt_tokens_details\x12`\n\x19\x63ompletion_tokens_details\x18\x05 \x01(\x0b\x32\".parley.v1.CompletionTokensDetailsR\x19\x63ompletion_tokens_details\";\n\x13PromptTokensDetails\x12$\n\rcached_tokens\x18\x01 \x01(\x05R\rcached_tokens\"E\n\x17\x43ompletionTokensDetails\x12*\n\x10reasoning_tokens\x18\x01 \x01(\x05R\x10reasoning_tokens\"\xb1\x03\n\x13\x43hatCompletionChunk\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12>\n\x07\x63hoices\x18\x05 \x03(\x0b\x32$.parley.v1.ChatCompletionChunkChoiceR\x07\x63hoices\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.parley.v1.CompletionUsageR\x05usage\x12\x33\n\x12system_fingerprint\x18\x07 \x01(\tH\x00R\x12system_fingerprint\x88\x01\x01\x12#\n\nsession_id\x18\x08 \x01(\tH\x01R\nsession_id\x88\x01\x01\x12\"\n\x0cservice_tier\x18\t \x01(\tR\x0cservice_tier\x12,\n\x11unused_parameters\x18\n \x03(\tR\x11unused_parametersB\x15\n\x13_system_fingerprintB\r\n\x0b_session_id\"\xa9\x01\n\x19\x43hatCompletionChunkChoice\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x39\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.parley.v1.ChatCompletionChunkDeltaR\x05\x64\x65lta\x12)\n\rfinish_reason\x18\x03 \x01(\tH\x00R\rfinish_reason\x88\x01\x01\x42\x10\n\x0e_finish_reason\"\xd5\x01\n\x18\x43hatCompletionChunkDelta\x12\x17\n\x04role\x18\x01 \x01(\tH\x00R\x04role\x88\x01\x01\x12\x1d\n\x07\x63ontent\x18\x02 \x01(\tH\x01R\x07\x63ontent\x88\x01\x01\x12\x41\n\ntool_calls\x18\x03 \x03(\x0b\x32!.parley.v1.ChatCompletionToolCallR\ntool_calls\x12\x1d\n\x07refusal\x18\x04 \x01(\tH\x02R\x07refusal\x88\x01\x01\x42\x07\n\x05_roleB\n\n\x08_contentB\n\n\x08_refusalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.chat_completion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHATCOMPLETION']._serialized_start=47
-  _globals['_CHATCOMPLETION']._serialized_end=388
-  _globals['_CHATCOMPLETIONCHOICE']._serialized_start=391
-  _globals['_CHATCOMPLETIONCHOICE']._serialized_end=533
-  _globals['_CHATCOMPLETIONMESSAGE']._serialized_start=536
-  _globals['_CHATCOMPLETIONMESSAGE']._serialized_end=732
-  _globals['_CHATCOMPLETIONTOOLCALL']._serialized_start=735
-  _globals['_CHATCOMPLETIONTOOLCALL']._serialized_end=925
-  _globals['_CHATCOMPLETIONFUNCTIONCALL']._serialized_start=927
-  _globals['_CHATCOMPLETIONFUNCTIONCALL']._serialized_end=1038
-  _globals['_COMPLETIONUSAGE']._serialized_start=1041
-  _globals['_COMPLETIONUSAGE']._serialized_end=1362
-  _globals['_PROMPTTOKENSDETAILS']._serialized_start=1364
-  _globals['_PROMPTTOKENSDETAILS']._serialized_end=1423
-  _globals['_COMPLETIONTOKENSDETAILS']._serialized_start=1425
-  _globals['_COMPLETIONTOKENSDETAILS']._serialized_end=1494
-  _globals['_CHATCOMPLETIONCHUNK']._serialized_start=1497
-  _globals['_CHATCOMPLETIONCHUNK']._serialized_end=1848
-  _globals['_CHATCOMPLETIONCHUNKCHOICE']._serialized_start=1851
-  _globals['_CHATCOMPLETIONCHUNKCHOICE']._serialized_end=2020
-  _globals['_CHATCOMPLETIONCHUNKDELTA']._serialized_start=2023
-  _globals['_CHATCOMPLETIONCHUNKDELTA']._serialized_end=2236
+  _globals['_CHATCOMPLETION']._serialized_start=77
+  _globals['_CHATCOMPLETION']._serialized_end=553
+  _globals['_CHATCOMPLETIONCHOICE']._serialized_start=556
+  _globals['_CHATCOMPLETIONCHOICE']._serialized_end=698
+  _globals['_CHATCOMPLETIONMESSAGE']._serialized_start=701
+  _globals['_CHATCOMPLETIONMESSAGE']._serialized_end=897
+  _globals['_CHATCOMPLETIONTOOLCALL']._serialized_start=900
+  _globals['_CHATCOMPLETIONTOOLCALL']._serialized_end=1090
+  _globals['_CHATCOMPLETIONFUNCTIONCALL']._serialized_start=1092
+  _globals['_CHATCOMPLETIONFUNCTIONCALL']._serialized_end=1203
+  _globals['_COMPLETIONUSAGE']._serialized_start=1206
+  _globals['_COMPLETIONUSAGE']._serialized_end=1527
+  _globals['_PROMPTTOKENSDETAILS']._serialized_start=1529
+  _globals['_PROMPTTOKENSDETAILS']._serialized_end=1588
+  _globals['_COMPLETIONTOKENSDETAILS']._serialized_start=1590
+  _globals['_COMPLETIONTOKENSDETAILS']._serialized_end=1659
+  _globals['_CHATCOMPLETIONCHUNK']._serialized_start=1662
+  _globals['_CHATCOMPLETIONCHUNK']._serialized_end=2095
+  _globals['_CHATCOMPLETIONCHUNKCHOICE']._serialized_start=2098
+  _globals['_CHATCOMPLETIONCHUNKCHOICE']._serialized_end=2267
+  _globals['_CHATCOMPLETIONCHUNKDELTA']._serialized_start=2270
+  _globals['_CHATCOMPLETIONCHUNKDELTA']._serialized_end=2483
 # @@protoc_insertion_point(module_scope)

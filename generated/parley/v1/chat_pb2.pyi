@@ -112,7 +112,7 @@ class Cost(_message.Message):
     def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
-    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "round", "model", "system_fingerprint", "message_id", "sequence")
+    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "round", "model", "system_fingerprint", "message_id", "sequence", "service_tier")
     CHAT_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class ChatEvent(_message.Message):
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
     chat_id: str
     session_id: str
     started: Chat
@@ -137,7 +138,8 @@ class ChatEvent(_message.Message):
     system_fingerprint: str
     message_id: str
     sequence: int
-    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., round: _Optional[_Union[ToolRound, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    service_tier: str
+    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., round: _Optional[_Union[ToolRound, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ..., service_tier: _Optional[str] = ...) -> None: ...
 
 class ContentDelta(_message.Message):
     __slots__ = ("choice", "text", "output_index", "refusal")

@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateResponseRequest(_message.Message):
-    __slots__ = ("input", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "stream", "previous_chat_id", "transport", "model", "instructions", "tools", "tool_choice", "text", "temperature", "top_p", "max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "store", "background", "stream_options", "parallel_tool_calls", "reasoning", "include", "truncation", "user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs", "frequency_penalty", "presence_penalty", "conversation")
+    __slots__ = ("input", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "stream", "previous_chat_id", "transport", "model", "instructions", "tools", "tool_choice", "text", "temperature", "top_p", "max_output_tokens", "max_tool_calls", "metadata", "previous_response_id", "store", "background", "stream_options", "parallel_tool_calls", "reasoning", "include", "truncation", "user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs", "frequency_penalty", "presence_penalty", "conversation", "prompt_cache_options", "prompt", "moderation", "context_management", "access_programs", "background_options", "image")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,13 @@ class CreateResponseRequest(_message.Message):
     FREQUENCY_PENALTY_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_PENALTY_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    MODERATION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_MANAGEMENT_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_PROGRAMS_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     input: _struct_pb2.Value
     assistant_id: str
     assistant: _struct_pb2.Struct
@@ -92,7 +99,14 @@ class CreateResponseRequest(_message.Message):
     frequency_penalty: float
     presence_penalty: float
     conversation: _struct_pb2.Value
-    def __init__(self, input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., transport: _Optional[_Union[_chat_service_pb2.ChatTransport, _Mapping]] = ..., model: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_output_tokens: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., store: _Optional[bool] = ..., background: _Optional[bool] = ..., stream_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., include: _Optional[_Iterable[str]] = ..., truncation: _Optional[str] = ..., user: _Optional[str] = ..., service_tier: _Optional[str] = ..., safety_identifier: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., top_logprobs: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., conversation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+    prompt_cache_options: _struct_pb2.Struct
+    prompt: _struct_pb2.Value
+    moderation: _struct_pb2.Value
+    context_management: _struct_pb2.Value
+    access_programs: _struct_pb2.Value
+    background_options: _struct_pb2.Value
+    image: _struct_pb2.Value
+    def __init__(self, input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., transport: _Optional[_Union[_chat_service_pb2.ChatTransport, _Mapping]] = ..., model: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_output_tokens: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., store: _Optional[bool] = ..., background: _Optional[bool] = ..., stream_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., include: _Optional[_Iterable[str]] = ..., truncation: _Optional[str] = ..., user: _Optional[str] = ..., service_tier: _Optional[str] = ..., safety_identifier: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., top_logprobs: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., conversation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., prompt_cache_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., moderation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., context_management: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., access_programs: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., background_options: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., image: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class GetResponseRequest(_message.Message):
     __slots__ = ("response_id", "stream", "starting_after", "include", "include_obfuscation")
@@ -145,18 +159,26 @@ class ListInputItemsRequest(_message.Message):
     def __init__(self, response_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CompactResponseRequest(_message.Message):
-    __slots__ = ("model", "input", "previous_response_id", "instructions", "assistant_id")
+    __slots__ = ("model", "input", "previous_response_id", "instructions", "assistant_id", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "service_tier")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_KEY_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_RETENTION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
     model: str
     input: _struct_pb2.Value
     previous_response_id: str
     instructions: _struct_pb2.Value
     assistant_id: str
-    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ...) -> None: ...
+    prompt_cache_key: str
+    prompt_cache_retention: str
+    prompt_cache_options: _struct_pb2.Struct
+    service_tier: str
+    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., prompt_cache_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., service_tier: _Optional[str] = ...) -> None: ...
 
 class CompactedResponse(_message.Message):
     __slots__ = ("id", "object", "created_at", "output", "usage")

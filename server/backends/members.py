@@ -1,0 +1,65 @@
+"""Which provider is sent which of the members that only some take: one table.
+
+What is not sent is named in the answer, or refused where the answer would be another without it. Sends nothing itself.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from server.backends.backend import ModelRequest
+from server.core.errors import InvalidArgument
+
+_ALL = frozenset({"logit_bias", "prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+                  "safety_identifier", "service_tier", "user", "verbosity"})
+"""Every such member of chat completions: what `ModelRequest.more` may have."""
+_SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
+
+TAKES: dict[str, frozenset[str]] = {
+    "openai": _ALL,
+    # https://learn.microsoft.com/en-us/azure/ai-foundry/openai/latest
+    "azure-openai": _ALL - {"prompt_cache_options"},
+    # As metadata.user_id: https://docs.claude.com/en/api/messages
+    "anthropic": frozenset({"safety_identifier", "user"}),
+    # https://inference-docs.cerebras.ai/api-reference/chat-completions
+    "cerebras": frozenset({"user"}),
+    # https://console.groq.com/docs/openai: logit_bias is a 400
+    "groq": frozenset({"service_tier", "user"}),
+    # https://openrouter.ai/docs/api-reference/parameters
+    "openrouter": frozenset({"logit_bias", "user", "verbosity"}),
+    # https://docs.together.ai/reference/chat-completions-1
+    "together-ai": frozenset({"logit_bias"}),
+    **dict.fromkeys(("deep-seek", "deepinfra", "google", "mistral", "offline", "perplexity-ai", "xai"), frozenset()),
+}
+"""Which of them a provider takes. One that is not here is a server of somebody's own, which is sent all of them."""
+LACKS: dict[str, frozenset[str]] = {
+    "anthropic": _SAMPLING | {"seed"},
+    "offline": _SAMPLING | {"reasoning_effort"},
+}
+"""Which of the other members a provider has nothing for."""
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "temperature": (1,), "top_p": (1,), "frequency_penalty": (0,), "presence_penalty": (0,), "verbosity": ("medium",),
+    "service_tier": ("auto", "default")}
+"""What comes to the same as leaving a member out."""
+_CHANGING = frozenset({"logit_bias"})
+"""Those whose caller relies on them."""
+
+
+class Split(NamedTuple):
+    request: ModelRequest
+    """With what the provider takes."""
+    unused: tuple[str, ...]
+    """What it has nothing for, of what is asked for."""
+
+
+def split(request: ModelRequest) -> Split:
+    """What a provider is sent of a request. Raises InvalidArgument for a member that must not be left out."""
+    provider, taken = request.provider, TAKES.get(request.provider, _ALL)
+    if refused := [name for name in request.more if name in _CHANGING - taken]:
+        text = f"cannot be sent to provider {provider}, which has nothing for it; leave it out"
+        raise InvalidArgument.of(refused[0], text, reason="UNSUPPORTED_PARAMETER")
+    lacking = {name: getattr(request, name) for name in sorted(LACKS.get(provider, ()))}
+    left_out = {name: value for name, value in request.more.items() if name not in taken}
+    if left_out:
+        request = replace(request, more={name: value for name, value in request.more.items() if name in taken})
+    return Split(request, tuple(name for name, value in {**lacking, **left_out}.items()
+                                if value not in (None, *_DEFAULTS.get(name, ()))))

@@ -1,0 +1,22 @@
+"""The members of a request that only some providers take. Does not know who takes which; the backends do."""
+
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+
+from server.content.json_values import to_python
+
+_NAMES = ("logit_bias", "prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+          "safety_identifier", "service_tier", "user", "verbosity")
+
+
+def extras_of(request: Message) -> dict[str, Any]:
+    """Those that a request has and that say something."""
+    found: dict[str, Any] = {}
+    for name in _NAMES:
+        if name in request.DESCRIPTOR.fields_by_name and request.HasField(name):
+            value = getattr(request, name)
+            if plain := to_python(value) if isinstance(value, Struct) else value:
+                found[name] = plain
+    return found
