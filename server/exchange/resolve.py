@@ -32,6 +32,8 @@ from server.storage.store import Store
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 DEFAULT_EXPIRATION_SECONDS = 86_400
+_NAMED = {"conversation": (Violation("conversation", "names no conversation that is there"),)}
+"""The member that names it, where it is always the same."""
 
 
 class Turns:
@@ -68,10 +70,10 @@ class Turns:
             return Turn(agent=own or agent or _nobody(), session=session, renew=self.renewed if own else self._joined_again,
                         carriage=_carriage(session.session, transport, said), **common)
         if conversation_id is not None:
-            session = await self._conversation(caller, body_id(conversation_id, "conversation"))
+            session = await self.session(caller, body_id(conversation_id, "conversation"), "conversation")
             named = await self._agents.named(caller, request) or _another(agent, session.session.assistant_id)
             return Turn(agent=named or await self.agent_of(caller, session), session=session,
-                        renew=self._joined_again if named else self.renewed,
+                        renew=partial(self._joined_again if named else self.renewed, noun="conversation"),
                         carriage=_carriage(session.session, transport, said), **common)
         if previous_id is not None:
             previous = await self._previous(caller, previous_id, previous_field)
@@ -126,14 +128,6 @@ class Turns:
                            reason="PREVIOUS_RESPONSE_NOT_FOUND",
                            violations=(Violation(field, "names no response that is there"),)) from None
 
-    async def _conversation(self, caller: Caller, conversation_id: str) -> StoredSession:
-        """As `session`, for who knows it as a conversation."""
-        try:
-            return await self.session(caller, conversation_id, "conversation")
-        except NotFound:
-            raise NotFound("conversation not found", reason="CONVERSATION_NOT_FOUND",
-                           violations=(Violation("conversation", "names no conversation that is there"),)) from None
-
     async def _going_on(self, caller: Caller, request: Any, previous: StoredChat, agent: Agent | None) -> Agent:
         """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
         state = previous.record.state if previous.record.HasField("state") else None
@@ -145,8 +139,15 @@ class Turns:
         return await self._agents.again(caller, previous.chat, previous.private, state, overrides) or _nobody()
 
     async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
-        """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over."""
-        stored = await self._store.sessions.find(caller.scope, session_id)
+        """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over.
+
+        `noun` is what the caller knows it as.
+        """
+        try:
+            stored = await self._store.sessions.find(caller.scope, session_id)
+        except NotFound:
+            raise NotFound(f"{noun} not found", reason=f"{noun.upper()}_NOT_FOUND",
+                           violations=_NAMED.get(noun, ())) from None
         if stored.session.status == "completed":
             raise FailedPrecondition(f"the {noun} is completed; begin a new one, or set its status to active",
                                      reason="SESSION_COMPLETED")
@@ -154,13 +155,13 @@ class Turns:
             raise FailedPrecondition(f"the {noun} has expired; begin a new one", reason="SESSION_EXPIRED")
         return stored
 
-    async def renewed(self, turn: Turn) -> Turn:
+    async def renewed(self, turn: Turn, noun: str = "session") -> Turn:
         """A turn in a session that says who answers, with both as they are now. Raises as `session` and `agent_of`."""
-        turn = await self._joined_again(turn)
+        turn = await self._joined_again(turn, noun)
         return replace(turn, agent=await self.agent_of(turn.caller, turn.session))
 
-    async def _joined_again(self, turn: Turn) -> Turn:
-        return replace(turn, session=await self.session(turn.caller, turn.session.session.id))
+    async def _joined_again(self, turn: Turn, noun: str = "session") -> Turn:
+        return replace(turn, session=await self.session(turn.caller, turn.session.session.id, noun))
 
     async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:
         """A turn that was to begin a session, in the one that another has begun meanwhile, if there is one."""

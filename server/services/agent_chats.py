@@ -1,5 +1,6 @@
 """The agents door (seed 004): chats as containers of messages. Such a chat is a session, each message an exchange."""
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -31,10 +32,13 @@ from server.exchange.resolve import Turns
 from server.exchange.run import Turn
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
+from server.services.nouns import calls
 from server.services.statuses import NO_CONTENT
 from server.storage.sessions import Sessions
 
 _SHOWN_ROLES = ("user", "assistant")
+
+_known_as_chat = calls("session", "chat")
 
 
 class AgentChatService(AgentChatServiceServicer):
@@ -45,6 +49,7 @@ class AgentChatService(AgentChatServiceServicer):
         self._agents = agents
         self._sessions = sessions
 
+    @calls("assistant", "agent")
     async def CreateAgentChat(self, request: CreateAgentChatRequest, context: Any) -> AgentChat:
         _check(request)
         caller = current_caller()
@@ -59,6 +64,7 @@ class AgentChatService(AgentChatServiceServicer):
         sessions, has_more = await self._sessions.of_agents(current_caller().scope, request)
         return ListAgentChatsResponse(chats=[_chat(session) for session in sessions], has_more=has_more or None)
 
+    @_known_as_chat
     async def GetAgentChat(self, request: GetAgentChatRequest, context: Any) -> AgentChatWithMessages:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         session = stored.session
@@ -67,6 +73,7 @@ class AgentChatService(AgentChatServiceServicer):
             id=session.id, agent_id=session.assistant_id if session.HasField("assistant_id") else None,
             team_id=session.org_id, messages=_shown(messages), created_at=session.created_at, has_more=not is_whole or None)
 
+    @_known_as_chat
     async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: grpc.aio.ServicerContext) -> Empty:
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.chat_id))).session
@@ -76,6 +83,7 @@ class AgentChatService(AgentChatServiceServicer):
             await context.send_initial_metadata(NO_CONTENT)
         return Empty()
 
+    @_known_as_chat
     async def CreateMessage(self, request: CreateMessageRequest, context: Any) -> AgentMessage:
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
@@ -86,12 +94,14 @@ class AgentChatService(AgentChatServiceServicer):
         reply.chat_id = outcome.chat.session_id
         return reply
 
+    @_known_as_chat
     async def ListMessages(self, request: ListMessagesRequest, context: Any) -> ListMessagesResponse:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         before = parse_id(request.before) or "" if request.HasField("before") else None
         messages, is_whole = await self._sessions.latest(stored, before)
         return ListMessagesResponse(messages=_shown(messages), has_more=not is_whole or None)
 
+    @_known_as_chat
     async def StreamMessage(self, request: CreateMessageRequest, context: grpc.aio.ServicerContext) -> None:
         async with self._streams.start(await self._turn(request, stream=True)) as stream:
             async for batch in stream.batches():
@@ -102,10 +112,11 @@ class AgentChatService(AgentChatServiceServicer):
 
     async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
         caller = current_caller()
-        session = await self._turns.session(caller, parse_id(request.chat_id))
+        session = await self._turns.session(caller, parse_id(request.chat_id), "chat")
         said = Value(string_value=checked_text(request.content, "content"))
         return Turn(caller=caller, agent=await self._turns.agent_of(caller, session), session=session,
-                    renew=self._turns.renewed, input=said, said=[Message(role="user", content=said)], stream=stream)
+                    renew=partial(self._turns.renewed, noun="chat"), input=said,
+                    said=[Message(role="user", content=said)], stream=stream)
 
 
 def _check(request: CreateAgentChatRequest) -> None:

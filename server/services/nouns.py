@@ -1,5 +1,5 @@
 """What an interface calls a record that is not there: the Responses interface has conversations and responses, not sessions
-and chats."""
+and chats; the agents' has chats and agents, not sessions and assistants."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps

@@ -82,7 +82,7 @@ async def test_deleted_chat_is_gone_with_its_messages(door, org):
     for call in (door.get_agent_chat, door.delete_agent_chat, door.list_messages):
         with pytest.raises(CallError) as refused:
             await call(chatId=chat["id"])
-        assert (refused.value.status, refused.value.text) == (404, "session not found")
+        assert (refused.value.status, refused.value.text) == (404, "chat not found")
     assert await door.list_agent_chats() == {"chats": []}
     assert (await door.list_chats())["results"] == []
 
@@ -213,7 +213,7 @@ async def test_agent_that_is_unknown_or_anothers_is_not_found(door, other_org):
     for agent_id in (UNKNOWN_ID, other_org.assistant_id):
         with pytest.raises(CallError) as refused:
             await door.create_agent_chat(agentId=agent_id)
-        assert (refused.value.status, refused.value.text) == (404, "assistant not found")
+        assert (refused.value.status, refused.value.text) == (404, "agent not found")
 
 
 @pytest.mark.parametrize(("members", "message"), [
@@ -240,7 +240,7 @@ async def test_chat_that_is_unknown_or_anothers_is_not_found(door, org, other_or
         for chat_id in (UNKNOWN_ID, theirs["id"], "no-id"):
             with pytest.raises(CallError) as refused:
                 await call(chatId=chat_id, **members)
-            assert (refused.value.status, refused.value.text) == (404, "session not found")
+            assert (refused.value.status, refused.value.text) == (404, "chat not found")
 
 
 # --- which key opens this door ----------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ async def test_other_requests_of_a_busy_session_do_not_wait(door):
 
 
 @pytest.mark.parametrize("form", DOORS)
-async def test_exchange_is_refused_when_the_session_is_completed_while_it_waits(door, form):
+async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_completed_while_it_waits(door, form):
     async with scene_at(door, [Answer([*BEGINNING, STALL]), openai_text("too late")]) as scene:
         async with door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)
@@ -160,5 +160,7 @@ async def test_exchange_is_refused_when_the_session_is_completed_while_it_waits(
         with pytest.raises(CallError) as refused:
             await waiting
 
+    noun = {"conversation": "conversation", "message": "chat"}.get(form, "session")
     assert refused.value.status == (404 if "completion" in form else 400)
+    assert refused.value.text.removeprefix("the ").startswith(f"{noun} ")
     assert len(scene.upstream.requests) == 1

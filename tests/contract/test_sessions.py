@@ -40,6 +40,11 @@ async def refusals(door, org, session):
     return refused
 
 
+def refused_as(text):
+    """The refusals of the first of them: the agents door has chats, the others have sessions."""
+    return [(400, text.format(noun)) for noun in ("session", "session", "session", "chat")]
+
+
 # --- create, read, delete ---------------------------------------------------------------------------------------------
 
 
@@ -280,8 +285,8 @@ async def test_completed_session_takes_no_more(door, org):
 
     refused = await refusals(door, org, session)
 
-    over = (400, "the session is completed; begin a new one, or set its status to active")
-    assert refused == [over, over, over, over, (404, "session not found"), (404, "session not found")]
+    over = "the {} is completed; begin a new one, or set its status to active"
+    assert refused == [*refused_as(over), (404, "session not found"), (404, "session not found")]
 
 
 async def test_expired_session_takes_no_more(door, service, org):
@@ -290,8 +295,8 @@ async def test_expired_session_takes_no_more(door, service, org):
 
     refused = await refusals(door, org, session)
 
-    over = (400, "the session has expired; begin a new one")
-    assert refused == [over, over, over, over, (404, "session not found"), (404, "session not found")]
+    over = "the {} has expired; begin a new one"
+    assert refused == [*refused_as(over), (404, "session not found"), (404, "session not found")]
     assert (await door.get_session(id=session["id"]))["status"] == "active"
 
 
