@@ -259,6 +259,7 @@ async def test_settings_are_sent_under_the_names_of_the_api():
         stop=["x"], thinking={"type": "enabled", "budgetTokens": 2000}, tools=[{"type": "function", "function": function}],
         tool_choice="required", parallel_tool_calls=False, reasoning_effort="minimal", temperature=0.5, top_p=0.5, seed=1,
         response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
+        more={"user": "u1", "safety_identifier": "s1"},
     ))  # fmt: skip
 
     assert body == {
@@ -268,6 +269,7 @@ async def test_settings_are_sent_under_the_names_of_the_api():
         "tools": [{"name": "f", "description": "d", "strict": True, "input_schema": {"type": "object", "properties": {}}}],
         "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
         "output_config": {"format": {"type": "json_schema", "schema": schema}, "effort": "low"},
+        "metadata": {"user_id": "s1"},
     }  # fmt: skip
 
 

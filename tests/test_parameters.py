@@ -390,9 +390,10 @@ def test_provider_is_sent_what_it_takes_and_the_rest_is_named(provider):
 
     sent, unused = split(request_for(provider, more=everything, temperature=0.5, seed=7))
 
-    taken = TAKES.get(provider, TAKES["openai"])
+    taken, lacking = TAKES.get(provider, TAKES["openai"]), LACKS.get(provider, frozenset())
     assert sent.more.keys() == everything.keys() & taken
-    assert set(unused) == (everything.keys() - taken) | ({"temperature", "seed"} & LACKS.get(provider, frozenset()))
+    assert (sent.temperature, sent.seed) == (None if "temperature" in lacking else 0.5, None if "seed" in lacking else 7)
+    assert set(unused) == (everything.keys() - taken) | ({"temperature", "seed"} & lacking)
 
 
 @pytest.mark.parametrize("provider", TAKES)

@@ -35,7 +35,7 @@ LACKS: dict[str, frozenset[str]] = {
     "anthropic": _SAMPLING | {"seed"},
     "offline": _SAMPLING | {"reasoning_effort"},
 }
-"""Which of the other members a provider has nothing for."""
+"""Which of the other members, all optional, a provider has nothing for."""
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "temperature": (1,), "top_p": (1,), "frequency_penalty": (0,), "presence_penalty": (0,), "verbosity": ("medium",),
     "service_tier": ("auto", "default")}
@@ -57,9 +57,10 @@ def split(request: ModelRequest) -> Split:
     if refused := [name for name in request.more if name in _CHANGING - taken]:
         text = f"cannot be sent to provider {provider}, which has nothing for it; leave it out"
         raise InvalidArgument.of(refused[0], text, reason="UNSUPPORTED_PARAMETER")
-    lacking = {name: getattr(request, name) for name in sorted(LACKS.get(provider, ()))}
+    lacking = {name: value for name in sorted(LACKS.get(provider, ())) if (value := getattr(request, name)) is not None}
     left_out = {name: value for name, value in request.more.items() if name not in taken}
-    if left_out:
-        request = replace(request, more={name: value for name, value in request.more.items() if name in taken})
+    if lacking or left_out:
+        more = {name: value for name, value in request.more.items() if name in taken}
+        request = replace(request, more=more, **dict.fromkeys(lacking))
     return Split(request, tuple(name for name, value in {**lacking, **left_out}.items()
-                                if value not in (None, *_DEFAULTS.get(name, ()))))
+                                if value not in _DEFAULTS.get(name, ())))
