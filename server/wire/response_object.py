@@ -121,12 +121,30 @@ def _fill_defaults(response: Response) -> None:
     if not response.text.fields["format"].HasField("struct_value"):
         response.text.get_or_create_struct("format").update({"type": "text"})
     form = response.text.fields["format"].struct_value
+    _fill(form, {"type": "text"})
     if _text(form, "type") == "json_schema":
         _fill(form, _FORMAT)
+    if "verbosity" in response.text.fields and response.text.fields["verbosity"].HasField("null_value"):
+        del response.text.fields["verbosity"]
+    choice = response.tool_choice.struct_value
+    _lift(choice, _text(choice, "type"))
+    if _text(choice, "type") == "allowed_tools":
+        _fill(choice, {"mode": "auto"})
     for tool in response.tools:
-        if _text(tool, "type") in ("", "function") and "function" not in tool.fields:
+        _lift(tool, "function")
+        if _text(tool, "type") in ("", "function"):
             _fill(tool, _FUNCTION)
     response.metadata.SetInParent()
+
+
+def _lift(members: Struct, name: str) -> None:
+    """Put what stands in an object of this name, as chat completions have it, where the Responses interface has it."""
+    if name in members.fields and members.fields[name].HasField("struct_value"):
+        inner = Struct()
+        inner.CopyFrom(members.fields[name].struct_value)
+        del members.fields[name]
+        for member, value in inner.fields.items():
+            members.fields[member].CopyFrom(value)
 
 
 def _fill(members: Struct, defaults: Mapping[str, Any]) -> None:

@@ -132,6 +132,37 @@ async def test_echoed_function_and_format_have_every_member_of_the_schema(door, 
         assert told["text"]["format"] == {**form, "description": None, "strict": bool(strict.get("strict"))}
 
 
+NAMED = {"type": "function", "name": "look"}
+ALLOWED = {"type": "allowed_tools", "tools": [NAMED]}
+TOLD = {
+    "nested tool": ({"tools": [{"type": "function", "function": {"name": "look", "strict": True}}]}, {
+        "tools": [{**NAMED, "description": None, "parameters": None, "strict": True}]}),
+    "tool without a type": ({"tools": [{"name": "look"}]}, {
+        "tools": [{**NAMED, "description": None, "parameters": None, "strict": False}]}),
+    "nested choice": ({"tools": [NAMED], "tool_choice": {"type": "function", "function": {"name": "look"}}},
+                      {"tool_choice": NAMED}),
+    "choice": ({"tools": [NAMED], "tool_choice": NAMED}, {"tool_choice": NAMED}),
+    "allowed tools": ({"tools": [NAMED], "tool_choice": ALLOWED}, {"tool_choice": {**ALLOWED, "mode": "auto"}}),
+    "allowed tools with a mode": ({"tools": [NAMED], "tool_choice": {**ALLOWED, "mode": "required"}},
+                                  {"tool_choice": {**ALLOWED, "mode": "required"}}),
+    "nested allowed tools": (
+        {"tools": [NAMED], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}},
+        {"tool_choice": {**ALLOWED, "mode": "auto"}}),
+    "form without a type": ({"text": {"format": {}}}, {"text": {"format": {"type": "text"}}}),
+    "no verbosity": ({"text": {"verbosity": None}}, {"text": {"format": {"type": "text"}}}),
+    "object": ({"text": {"format": {"type": "json_object"}}}, {"text": {"format": {"type": "json_object"}}}),
+    "effort": ({"reasoning": {"effort": "low"}}, {"reasoning": {"effort": "low", "summary": None}}),
+    "no reasoning": ({"reasoning": None}, {"reasoning": {"effort": None, "summary": None}}),
+}
+
+
+@pytest.mark.parametrize(("asked", "told"), TOLD.values(), ids=TOLD)
+async def test_what_is_echoed_has_the_form_of_the_public_schema(rest, org, asked, told):
+    response = await rest.create_response(input="x", assistantId=org.assistant_id, **asked)
+
+    assert {name: response[name] for name in told} == told
+
+
 @pytest.mark.parametrize("instructions", ["My name is Ada.", [{"role": "developer", "content": "My name is Ada."}]],
                          ids=["string", "array"])
 async def test_instructions_hold_for_one_exchange_only(door, org, instructions):
