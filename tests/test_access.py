@@ -391,6 +391,30 @@ async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, 
     assert (await rows(service), len(model.requests)) == (before, asked)
 
 
+NOUNS = {"conversation": "conversation", "previous_response_id": "response", "response_id": "response", "before": "message",
+         "conversation_id": "conversation", "model": "model", "item_id": "item", "after": "item"}
+"""What is said not to be there, by the member that names it; where it is not the record's own noun."""
+OF_AGENTS = {RECORD_SESSION: "chat", RECORD_ASSISTANT: "agent"}
+
+
+@pytest.mark.parametrize(("method", "member", "record"), REFERENCES.values(), ids=REFERENCES)
+async def test_record_that_is_absent_is_called_what_the_caller_calls_it(channel, service, org, assistant, method, member,
+                                                                        record):
+    own = (await records(service, channel, org, org.api)) | {RECORD_ASSISTANT: assistant}
+    unknown = f"msg_{hex_of(new_id())}" if record == RECORD_ITEM else new_id()
+
+    answer = await call(channel, method, request_with(method, member, unknown, own).SerializeToString(), bearer(org.api))
+
+    if answer.code is grpc.StatusCode.NOT_FOUND:
+        noun = NOUNS.get(member) or Record.Name(record).removeprefix("RECORD_").lower()
+        if method.service == "AgentChatService":
+            noun = OF_AGENTS.get(record, noun)
+        nouns = {"agent", "assistant", "chat", "conversation", "item", "message", "response", "session", "squad", "tool"}
+        assert re.match(rf"(the )?{noun}\b", answer.text, re.IGNORECASE), answer.text
+        if noun != "model":
+            assert set(re.findall(r"[a-z]+", answer.text.partition(";")[0])) & nouns - {"chat"} <= {noun}
+
+
 OWN = {name: case for name, case in REFERENCES.items()
        if case[0] in ANY_KEY and case[2] in (RECORD_CHAT, RECORD_SESSION)}
 
