@@ -250,6 +250,8 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "image.context_compression": [{"context_compression": "enabled"}],
         "include: message.output_text.logprobs": [["message.output_text.logprobs"], ["no.such.thing"]],
         "moderation": [{"model": "omni-moderation-latest"}], "prompt": [{"id": "pmpt_1"}, "x"],
+        "prompt_cache_options.comparison_response_id": [{"comparison_response_id": "resp_1"}],
+        "prompt_cache_options.prewarm": [{"mode": "implicit", "prewarm": True}],
         "reasoning.context": [{"context": "all_turns"}, {"context": 5}], "reasoning.mode": [{"mode": "pro"}, {"mode": 5}],
         "tool_choice.type": [{"type": kind, "name": "x"} for kind in sorted(
             kinds_in(SDK["Responses"]["tool_choice"]) - {"function", "allowed_tools"})]},
@@ -288,7 +290,7 @@ HARMLESS: dict[str, list[dict[str, Any]]] = {
         {"reasoning": {}}, {"reasoning": {"mode": "standard", "context": "auto", "effort": None, "summary": None}},
         {"truncation": "disabled"}, {"service_tier": "auto"}, {"top_logprobs": 0}, {"tools": []}, {"text": {}},
         {"text": {"verbosity": None}}, {"tool_choice": "auto"}, {"background": False}, {"stream_options": {}},
-        {"prompt_cache_options": {}}],
+        {"prompt_cache_options": {}}, {"prompt_cache_options": {"prewarm": None, "comparison_response_id": None}}],
 }
 
 

@@ -259,6 +259,8 @@ CEL: dict[str, Schema | None] = {
     "completion.top_logprobs": {"minimum": 0, "maximum": 0},
     "response.reasoning_mode": {"properties": {
         "mode": {"enum": ["standard", None]}, "context": {"enum": ["auto", None]}}},
+    "response.prompt_cache_options": {"properties": {
+        "prewarm": {"enum": [False, None]}, "comparison_response_id": _NULL}},
     "response.verbosity": {"properties": {"verbosity": {"enum": ["low", "medium", "high", None]}}},
     "response.include": {"items": {"enum": [
         "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",

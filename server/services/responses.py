@@ -311,7 +311,7 @@ def _extras(request: CreateResponseRequest) -> dict[str, Any]:
 
 
 def _unused(request: CreateResponseRequest) -> list[str]:
-    """What there is nothing for here: tools that are no functions, summaries of what a model thought, chances of tokens."""
+    """What there is nothing for here: tools that are no functions, summaries of reasoning, log probabilities."""
     reasoning = to_python(request.reasoning)
     summaries = [f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None]
     tools = [name for index, tool in enumerate(request.tools) for name in _unused_of(to_python(tool), f"tools[{index}]")]
