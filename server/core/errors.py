@@ -103,6 +103,11 @@ class NotFound(ServiceError):
     http_status = 404
     reason = "NOT_FOUND"
 
+    @classmethod
+    def of(cls, noun: str, violations: tuple[Violation, ...] = ()) -> "NotFound":
+        """The error of a record that its caller knows by this noun."""
+        return cls(f"{noun} not found", reason=f"{noun.upper()}_NOT_FOUND", violations=violations)
+
 
 class FailedPrecondition(ServiceError):
     code = StatusCode.FAILED_PRECONDITION
@@ -157,8 +162,8 @@ class SessionBusy(Aborted):
 
     reason = "SESSION_BUSY"
 
-    def __init__(self, waited_seconds: float) -> None:
-        super().__init__(f"the session is still busy with an earlier message after {waited_seconds:g} s; try again when "
+    def __init__(self, waited_seconds: float, noun: str = "session") -> None:
+        super().__init__(f"the {noun} is still busy with an earlier message after {waited_seconds:g} s; try again when "
                          "that is answered", retry_after=1)
 
 

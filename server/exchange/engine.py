@@ -21,7 +21,7 @@ from server.content.fitting import fit, present
 from server.content.messages import text_of
 from server.core.clock import Clock, timestamp
 from server.core.config import Price
-from server.core.errors import ServiceError, UpstreamError, UpstreamIncomplete
+from server.core.errors import NotFound, ServiceError, UpstreamError, UpstreamIncomplete
 from server.core.ids import new_id
 from server.core.outbound.client import Outgoing
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
@@ -43,6 +43,7 @@ STALLED = ChatError(code="client_stalled", message="The caller read nothing of t
 GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
 _CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
+_NO_SESSION = "SESSION_NOT_FOUND"
 _FULL = ChatError(code=MOST_OUTPUT_REACHED,
                   message=f"The answer reached the {MOST_OUTPUT_BYTES} bytes that the output of one exchange may have.")
 _FILTERED = ChatError(code="content_filter", message="The model provider withheld the rest of the answer.")
@@ -95,7 +96,7 @@ class Engine:
 
     async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
         """The turn as it is when it has waited."""
-        await held.enter_async_context(self._session_turns.held(f"{turn.caller.org_id}:{name}"))
+        await held.enter_async_context(self._session_turns.held(f"{turn.caller.org_id}:{name}", turn.noun))
         if turn.session is not None:
             await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
         return await turn.renew(turn) if turn.renew else turn
@@ -232,9 +233,15 @@ class Engine:
         if run.turn.carriage:
             run.deliveries = self._transports.carry(chat, run.turn.carriage, answered)
         if run.turn.keeps:
-            await self._store.chats.record(self.stored(run, answered, alternatives))
+            await self._record(run, answered, alternatives)
         chat.output.extend(present(message) for message in (*answered, *alternatives))
         fit(chat)
+
+    async def _record(self, run: Run, answered: Sequence[Message], alternatives: Sequence[Message]) -> None:
+        try:
+            await self._store.chats.record(self.stored(run, answered, alternatives))
+        except NotFound as error:  # it was deleted meanwhile
+            raise NotFound.of(run.turn.noun) if error.reason == _NO_SESSION else error from None
 
     def stored(self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()) -> Exchange:
         """The exchange as it is put on disk; without an answer, as it is put there when it begins."""

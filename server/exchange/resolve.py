@@ -72,8 +72,8 @@ class Turns:
         if conversation_id is not None:
             session = await self.session(caller, body_id(conversation_id, "conversation"), "conversation")
             named = await self._agents.named(caller, request) or _another(agent, session.session.assistant_id)
-            return Turn(agent=named or await self.agent_of(caller, session), session=session,
-                        renew=partial(self._joined_again if named else self.renewed, noun="conversation"),
+            return Turn(agent=named or await self.agent_of(caller, session), session=session, noun="conversation",
+                        renew=self._joined_again if named else self.renewed,
                         carriage=_carriage(session.session, transport, said), **common)
         if previous_id is not None:
             previous = await self._previous(caller, previous_id, previous_field)
@@ -146,8 +146,7 @@ class Turns:
         try:
             stored = await self._store.sessions.find(caller.scope, session_id)
         except NotFound:
-            raise NotFound(f"{noun} not found", reason=f"{noun.upper()}_NOT_FOUND",
-                           violations=_NAMED.get(noun, ())) from None
+            raise NotFound.of(noun, _NAMED.get(noun, ())) from None
         if stored.session.status == "completed":
             raise FailedPrecondition(f"the {noun} is completed; begin a new one, or set its status to active",
                                      reason="SESSION_COMPLETED")
@@ -155,13 +154,13 @@ class Turns:
             raise FailedPrecondition(f"the {noun} has expired; begin a new one", reason="SESSION_EXPIRED")
         return stored
 
-    async def renewed(self, turn: Turn, noun: str = "session") -> Turn:
+    async def renewed(self, turn: Turn) -> Turn:
         """A turn in a session that says who answers, with both as they are now. Raises as `session` and `agent_of`."""
-        turn = await self._joined_again(turn, noun)
+        turn = await self._joined_again(turn)
         return replace(turn, agent=await self.agent_of(turn.caller, turn.session))
 
-    async def _joined_again(self, turn: Turn, noun: str = "session") -> Turn:
-        return replace(turn, session=await self.session(turn.caller, turn.session.session.id, noun))
+    async def _joined_again(self, turn: Turn) -> Turn:
+        return replace(turn, session=await self.session(turn.caller, turn.session.session.id, turn.noun))
 
     async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:
         """A turn that was to begin a session, in the one that another has begun meanwhile, if there is one."""

@@ -90,6 +90,8 @@ class Turn:
     instructions: Sequence[Message] = ()
     """Said before everything else, in this exchange only; not part of the record."""
     session: StoredSession | None = None
+    noun: str = "session"
+    """What the caller calls the session."""
     begins: str | None = None
     """What its new session is for, when others may be about to begin one for the same: they wait for one another."""
     renew: Callable[["Turn"], Awaitable["Turn"]] | None = None

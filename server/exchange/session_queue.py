@@ -25,12 +25,15 @@ class SessionTurns:
         """How many hold or wait for each: the last one takes the queue away."""
 
     @asynccontextmanager
-    async def held(self, session_id: str) -> AsyncIterator[None]:
-        """While this is entered no other exchange of the session runs. Raises SessionBusy when it takes too long."""
+    async def held(self, session_id: str, noun: str = "session") -> AsyncIterator[None]:
+        """While this is entered no other exchange of the session runs.
+
+        Raises SessionBusy, which calls the session `noun`, when it takes too long.
+        """
         turn, queue = f"turn:{session_id}", self._queues[session_id]
         self._wanted[session_id] += 1
         try:
-            await self._take(turn, queue)
+            await self._take(turn, queue, noun)
             try:
                 yield
             finally:
@@ -47,7 +50,7 @@ class SessionTurns:
         """How many exchanges of a session run here or wait."""
         return self._wanted[session_id]
 
-    async def _take(self, turn: str, queue: asyncio.Lock) -> None:
+    async def _take(self, turn: str, queue: asyncio.Lock, noun: str) -> None:
         had_to_wait = queue.locked()
         with ExitStack() as given_back:
             try:
@@ -59,7 +62,7 @@ class SessionTurns:
                     if had_to_wait or not await self._peers.try_lock(turn):
                         await self._wait_among_servers(turn)
             except TimeoutError:
-                raise SessionBusy(self._wait_seconds) from None
+                raise SessionBusy(self._wait_seconds, noun) from None
             given_back.pop_all()
 
     async def _wait_among_servers(self, turn: str) -> None:

@@ -1,6 +1,5 @@
 """The agents door (seed 004): chats as containers of messages. Such a chat is a session, each message an exchange."""
 
-from functools import partial
 from typing import Any
 
 import grpc
@@ -115,8 +114,8 @@ class AgentChatService(AgentChatServiceServicer):
         session = await self._turns.session(caller, parse_id(request.chat_id), "chat")
         said = Value(string_value=checked_text(request.content, "content"))
         return Turn(caller=caller, agent=await self._turns.agent_of(caller, session), session=session,
-                    renew=partial(self._turns.renewed, noun="chat"), input=said,
-                    said=[Message(role="user", content=said)], stream=stream)
+                    noun="chat", renew=self._turns.renewed, input=said, said=[Message(role="user", content=said)],
+                    stream=stream)
 
 
 def _check(request: CreateAgentChatRequest) -> None:

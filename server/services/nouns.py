@@ -20,6 +20,6 @@ def calls(stored: str, noun: str) -> Callable[[Method], Method]:
             except NotFound as error:
                 if error.reason != f"{stored.upper()}_NOT_FOUND":
                     raise
-                raise NotFound(f"{noun} not found", reason=f"{noun.upper()}_NOT_FOUND") from None
+                raise NotFound.of(noun) from None
         return renamed
     return decorate

@@ -31,6 +31,10 @@ DOORS = {
 }
 
 
+NOUNS = {"conversation": "conversation", "message": "chat"}
+"""What the session is called at a door, where it is not session."""
+
+
 class Scene:
     """A session with an assistant whose model is scripted."""
 
@@ -92,8 +96,8 @@ async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(tm
         again = await once_free(scene, "And now?")
         said = await scene.said()
 
-    assert {name: (refusal.status, "still busy" in refusal.text) for name, refusal in refusals.items()} == dict.fromkeys(
-        DOORS, (409, True))
+    assert {name: (refusal.status, refusal.text.partition(" still busy")[0]) for name, refusal in refusals.items()} == {
+        name: (409, f"the {NOUNS.get(name, 'session')} is") for name in DOORS}
     assert again["output"][0]["content"] == "Now"
     assert [text for _, text in said] == ["Hi", "Hello wor", "And now?", "Now"]
 
@@ -160,7 +164,21 @@ async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_compl
         with pytest.raises(CallError) as refused:
             await waiting
 
-    noun = {"conversation": "conversation", "message": "chat"}.get(form, "session")
+    noun = NOUNS.get(form, "session")
     assert refused.value.status == (404 if "completion" in form else 400)
     assert refused.value.text.removeprefix("the ").startswith(f"{noun} ")
     assert len(scene.upstream.requests) == 1
+
+
+@pytest.mark.parametrize("form", [form for form in DOORS if not form.startswith("streamed")])
+async def test_exchange_of_a_session_that_is_deleted_meanwhile_ends_as_its_door_says_it(door, form):
+    go_on = asyncio.Event()
+    async with scene_at(door, Answer([*BEGINNING, go_on, *openai_text("the end").pieces])) as scene:
+        running = asyncio.create_task(one(DOORS[form], scene))
+        await scene.upstream.arrived(1)
+        await door.delete_session(id=scene.session)
+        go_on.set()
+        with pytest.raises(CallError) as refused:
+            await running
+
+    assert (refused.value.status, refused.value.text) == (404, f"{NOUNS.get(form, 'session')} not found")
