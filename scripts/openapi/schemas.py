@@ -157,7 +157,7 @@ class Schemas:
         for rule, value in self._source.rules(field).ListFields():
             if rule.name == "cel":
                 limits |= {key: part for one in value for key, part in (forms.CEL[one.id] or {}).items()}
-            elif rule.name != "required":
+            elif rule.name not in ("required", "ignore"):
                 for limit, amount in value.ListFields():
                     limits |= _keyword(limit.name, amount)
         return limits
