@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from generated.parley.v1.message_pb2 import Message
 from server.storage import threads
-from server.storage.database import Connection
+from server.storage.database import Connection, Cursor
 from server.storage.scope import Scope
 
 
@@ -17,11 +17,11 @@ def under(connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: 
     """
     found: dict[str, Message] = {}
     for message_id in ids:
-        message = _first(connection, scope, threads.HAS_ID, threads.beginning(message_id))
-        if message is None:
+        row = _first(connection, scope, "body", threads.HAS_ID, threads.beginning(message_id)).fetchone()
+        if row is None:
             continue
-        found[message_id] = message
-        most_bytes -= threads.size_of([message])
+        found[message_id] = Message.FromString(row[0])
+        most_bytes -= threads.size_of([found[message_id]])
         if most_bytes < 0:
             return None
     return found
@@ -30,25 +30,27 @@ def under(connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: 
 def with_calls(connection: Connection, scope: Scope, keys: Iterable[str], most_bytes: int) -> dict[str, Message]:
     """The messages whose calls have these keys and that belong to a chat or a session of the scope, as many of them as
     have `most_bytes` together, in the order of the keys.
+
+    PostgreSQL is asked twice: where they are and how large, then for those that fit.
     """
-    found: dict[str, Message] = {}
-    for key in keys:
-        message = _first(connection, scope, threads.HAS_CALLS_KEY, threads.ending(key))
-        if message is None:
-            continue
-        most_bytes -= threads.size_of([message])
+    asked = {key: _first(connection, scope, "thread_id, seq, length(body)", threads.HAS_CALLS_KEY, threads.ending(key))
+             for key in keys}
+    places = {key: row for key, cursor in asked.items() if (row := cursor.fetchone())}
+    bodies = {}
+    for key, (thread_id, seq, size) in places.items():
+        most_bytes -= size
         if most_bytes < 0:
             break
-        found[key] = message
-    return found
+        bodies[key] = connection.execute("SELECT body FROM messages WHERE org_id = ? AND thread_id = ? AND seq = ?",
+                                         [scope.org_id, thread_id, seq])
+    return {key: Message.FromString(row[0]) for key, cursor in bodies.items() if (row := cursor.fetchone())}
 
 
-def _first(connection: Connection, scope: Scope, which: str, parameter: bytes) -> Message | None:
+def _first(connection: Connection, scope: Scope, columns: str, which: str, parameter: bytes) -> Cursor:
     condition, parameters = scope.where()
-    row = connection.execute(
-        f"SELECT body FROM messages WHERE org_id = ? AND {which} AND ("
+    return connection.execute(
+        f"SELECT {columns} FROM messages WHERE org_id = ? AND {which} AND ("
         "EXISTS (SELECT 1 FROM chats WHERE chats.thread_id = messages.thread_id "
         f"AND messages.seq BETWEEN chats.first_seq AND chats.last_seq AND {condition}) OR "
         f"EXISTS (SELECT 1 FROM sessions WHERE sessions.thread_id = messages.thread_id AND {condition})) LIMIT 1",
-        [scope.org_id, parameter, *parameters, *parameters]).fetchone()
-    return Message.FromString(row[0]) if row else None
+        [scope.org_id, parameter, *parameters, *parameters])

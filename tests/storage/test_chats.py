@@ -165,6 +165,29 @@ async def test_message_is_found_by_its_id_without_reading_others(recorder):
         {message_id: ["re: a"]}, None, {})
 
 
+async def calling(recorder: Recorder, text: str, key: str) -> str:
+    """Record an exchange whose answer has this key; its id."""
+    exchange = recorder.exchange(text)
+    exchange.answered[0].calls_key = key
+    await recorder.store.chats.record(exchange)
+    return exchange.chat.id
+
+
+async def test_messages_are_found_by_their_calls_as_many_as_fit(recorder, store, clock):
+    keys = [f"{number:032x}" for number in range(4)]
+    made = [await calling(recorder, str(number), key) for number, key in enumerate(keys[:3])]
+    await calling(await Recorder.of_new_org(store, clock), "theirs", keys[3])
+    await store.chats.delete(recorder.scope, made[1])
+
+    found = await store.chats.said_with_calls(recorder.scope, keys[::-1], 1_000)
+    sizes = {key: message.ByteSize() for key, message in found.items()}
+    fitting = await store.chats.said_with_calls(recorder.scope, keys[::-1], sizes[keys[2]])
+    elsewhere = await store.chats.said_with_calls(Scope(recorder.key.org_id, new_id()), keys, 1_000)
+
+    assert {key: texts([message]) for key, message in found.items()} == {keys[2]: ["re: 2"], keys[0]: ["re: 0"]}
+    assert (list(fitting), elsewhere) == ([keys[2]], {})
+
+
 async def test_search_for_a_message_by_its_id_uses_its_index(store, engine):
     if engine != "sqlite":
         pytest.skip("PostgreSQL reads a small table whole")
