@@ -67,9 +67,11 @@ class Answers:
         return any(choice.finish_reason is None for choice in self._choices)
 
     def add_text(self, delta: ContentDelta) -> None:
+        """Text behind a refusal is made part of it: a message is an answer, and then perhaps a refusal."""
         choice, text = self._choice(delta.choice), delta.text
         choice.text.write(text)
-        if delta.refusal:
+        if delta.refusal or choice.refusal.tell():
+            delta.refusal = True
             choice.refusal.write(text)
         choice.spoke = True
         self.pieces.append(_piece(delta.choice, None, len(text)))
@@ -162,7 +164,7 @@ def _message(choice: _Choice) -> Message:
             for _, call in sorted(choice.calls.items())]))
         if any(call.text_before < len(text) for call in choice.calls.values()):
             message.text_before_calls.extend([call.text_before for _, call in sorted(choice.calls.items())])
-    if (refusal := choice.refusal.getvalue()) and text.endswith(refusal):
+    if refusal := choice.refusal.getvalue():
         message.refusal = refusal
     if text or not choice.calls:
         message.content.CopyFrom(Value(string_value=text))

@@ -118,6 +118,7 @@ SAID: dict[str, tuple[list[Any], list[tuple[str, str]]]] = {
     "calls without arguments": ([call(0, ""), call(1, ""), say("a")], [(CALL, "{}"), (CALL, "{}"), (TEXT, "a")]),
     "braces in a string": ([call(0, '{"x":"}'), call(1, "{}"), more(0, '"}')], [(CALL, '{"x":"}"}'), (CALL, "{}")]),
     "refusal": ([refuse("n"), refuse("o")], [(TEXT, "no")]),
+    "refusal, text": ([refuse("No."), say("Sorry.")], [(TEXT, "No.Sorry.")]),
     "text, refusal": ([say("Well."), refuse("No.")], [(TEXT, "Well.|No.")]),
     "call, refusal": ([say("a"), call(0, "{}"), say("b"), refuse("No.")], [(TEXT, "a"), (CALL, "{}"), (TEXT, "b|No.")]),
 }
