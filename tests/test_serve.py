@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from server.storage.sqlite.database import LARGE
+from server.storage.store import open_store
 from tests.processes import Serving, envoys, free_address, gone, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and pidfd to see what is left behind")
@@ -152,6 +155,24 @@ async def test_damaged_database_is_one_line_that_names_the_file_and_changes_noth
 
     assert str(tmp_path / "parley.db") in await refused(data=tmp_path)
     assert (tmp_path / "parley.db").read_bytes() == damage
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_large_database_is_served_at_once_and_what_is_found_damaged_in_it_ends_the_server(tmp_path, workers):
+    with closing(open_store(tmp_path)) as store:
+        store.database.migrate(lambda connection: connection.execute(
+            "INSERT INTO messages SELECT 'o', 'long', value, zeroblob(?) FROM json_each('[0, 1, 2, 3]')", [LARGE // 4]))
+    with (tmp_path / "parley.db").open("r+b") as file:
+        file.seek(LARGE // 2)
+        file.write(b"T")
+
+    async with Serving(tmp_path, "--workers", workers) as parley:
+        ended = await parley.ended()
+
+    assert ended.code == 1
+    assert "database_is_damaged" in ended.err
+    assert f"block {LARGE // 2 // 65536} of 64 KiB has changed since it was closed" in ended.err.splitlines()[-1]
+    assert "was found to be damaged while it was served" in await refused(data=tmp_path)
 
 
 async def test_folder_that_cannot_be_written_is_one_line_that_names_it():

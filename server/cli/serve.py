@@ -4,6 +4,7 @@ Says on the standard output what an operator must know, and raises what they did
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,6 +21,8 @@ from server.cli.supervisor import WorkerError, Workers
 from server.cli.watchdog import watched
 from server.core.config import Settings
 from server.storage.database import DatabaseError
+from server.storage.inspection import Inspection, inspected
+from server.storage.sqlite.backups import DATABASE
 from server.storage.sqlite.modes import make_private
 from server.storage.store import Store
 
@@ -62,10 +65,9 @@ async def serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGHUP, restarting.set)
     try:
         with watched(settings.drain_seconds + settings.grace_seconds + _KILLED_AFTER_SECONDS):
-            if settings.workers == 1:
-                await _serve_alone(settings, stopping, restarting)
-            else:
-                await _serve_with_workers(settings, stopping, restarting)
+            with contextlib.nullcontext() if settings.database else inspected(settings.data / DATABASE) as inspection:
+                serve_with = _serve_alone if settings.workers == 1 else _serve_with_workers
+                await serve_with(settings, stopping, restarting, inspection)
     except (DatabaseError, GatewayError, WorkerError) as error:
         fail(str(error))
 
@@ -78,11 +80,12 @@ def _warn_of_keys_without_use(settings: Settings) -> None:
                     reason=f"this provider of PARLEY_PROVIDER_KEYS is neither known nor in PARLEY_PROVIDER_URLS{nearest}")
 
 
-async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event,
+                       inspection: Inspection | None) -> None:
     # Half of the start; where there are workers they do it for themselves, and this process need not.
     from server.app import App, ListenError, spare_the_loaded
 
-    async with opened_store(settings) as store:
+    async with opened_store(settings, checked=inspection is not None) as store:
         _look_at_the_folder(settings)
         try:
             app = App(settings, store)
@@ -90,23 +93,24 @@ async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: 
             fail(str(error))
         spare_the_loaded()
         try:
-            await _run(settings, app, partial(_greet, settings, store), stopping, restarting)
+            await _run(settings, app, partial(_greet, settings, store), stopping, restarting, inspection)
         except ListenError as error:
             fail(str(error))
 
 
-async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event) -> None:
+async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event,
+                              inspection: Inspection | None) -> None:
     workers = Workers(settings)
     try:
         await workers.spawn()  # they load their code while the database is made ready for them
-        async with opened_store(settings):
+        async with opened_store(settings, checked=inspection is not None):
             _look_at_the_folder(settings)
 
         async def greet() -> None:
             async with opened_store(settings, checked=True) as store:
                 await _greet(settings, store)
 
-        await _run(settings, workers, greet, stopping, restarting)
+        await _run(settings, workers, greet, stopping, restarting, inspection)
     finally:
         await workers.stop()
 
@@ -127,7 +131,7 @@ async def _greet(settings: Settings, store: Store) -> None:
 
 
 async def _run(settings: Settings, servers: Servers, greet: Callable[[], Awaitable[None]], stopping: asyncio.Event,
-               restarting: asyncio.Event) -> None:
+               restarting: asyncio.Event, inspection: Inspection | None) -> None:
     await servers.start()
     gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
                       upstreams=[(settings.grpc.host, port) for port in servers.ports],
@@ -140,7 +144,7 @@ async def _run(settings: Settings, servers: Servers, greet: Callable[[], Awaitab
         grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})
         click.echo(f"ready http=http://{http} grpc={grpc}")
         renewing = asyncio.create_task(_renew(servers, gateway, restarting))
-        await _until_stopped(gateway, stopping)
+        await _until_stopped(gateway, stopping, inspection)
         renewing.cancel()
     finally:
         await _drain(servers, gateway)
@@ -161,15 +165,37 @@ async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) 
             log.warning("not restarted: only with two --workers or more does one serve while another starts")
 
 
-async def _until_stopped(gateway: Gateway, stopping: asyncio.Event) -> None:
-    """Wait for a signal. Raises GatewayError when Envoy exits by itself."""
+async def _until_stopped(gateway: Gateway, stopping: asyncio.Event, inspection: Inspection | None) -> None:
+    """Wait for a signal. Raises GatewayError when Envoy exits by itself, DatabaseError when the file is found damaged."""
     waiting = asyncio.create_task(stopping.wait())
     exited = asyncio.create_task(gateway.wait())
-    await asyncio.wait({waiting, exited}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    looking = asyncio.create_task(_until_damaged(inspection))
+    await asyncio.wait({waiting, exited, looking}, return_when=asyncio.FIRST_COMPLETED)
+    is_damaged = looking.done()
+    for task in (waiting, looking):
+        task.cancel()
+    await asyncio.wait({looking})
+    if is_damaged:
+        exited.cancel()
+        looking.result()
     if exited.done() and not stopping.is_set():
         raise GatewayError(f"Envoy exited with code {exited.result()}")
     exited.cancel()
+
+
+async def _until_damaged(inspection: Inspection | None) -> None:
+    """Look at what a start has not seen of a large file. Returns never; raises DatabaseError when it is damaged.
+
+    Whoever goes on with a damaged file serves what nobody has said, and all that is written until then is lost with it.
+    """
+    if inspection is not None:
+        try:
+            left_out = await inspection.find_damage()
+        except DatabaseError as error:
+            log.error("database_is_damaged", reason=str(error))
+            raise
+        log.info("database_was_looked_at", left_out=left_out, **({"remedy": "`parley check` sees all"} if left_out else {}))
+    await asyncio.Event().wait()
 
 
 async def _drain(servers: Servers, gateway: Gateway) -> None:

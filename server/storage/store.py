@@ -20,7 +20,7 @@ from server.storage.peers import Peers
 from server.storage.postgres import migrations as postgres_migrations
 from server.storage.sessions import Sessions
 from server.storage.sqlite.backups import DATABASE, SECRET
-from server.storage.sqlite.database import SqliteDatabase
+from server.storage.sqlite.database import LARGE, SqliteDatabase
 from server.storage.sqlite.file_peers import FilePeers
 from server.storage.sqlite.modes import make_private
 from server.storage.sqlite.sums import check_sums
@@ -83,10 +83,11 @@ async def opened(folder: Path, url: str | None = None, key_secret: str | None = 
 
 
 def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False,
-               creates: bool = True) -> Store:
+               creates: bool = True, large: int = LARGE) -> Store:
     """The SQLite store in `folder`; one that is new is made, if it `creates`. Raises DatabaseError when it cannot be used.
 
-    `checked` says that another process has just looked whether the file is sound.
+    `checked` says that somebody else looks whether the file is sound. One of more than `large` bytes is not read to its end
+    for that, unless it has sums to be compared with.
     """
     path = folder / DATABASE
     if not creates and not path.is_file():
@@ -98,7 +99,7 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
     database = SqliteDatabase(path)
     try:
         if not checked:
-            database.check()
+            database.check(large)
         bring_up_to_date(database, path)
         secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
         return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"))

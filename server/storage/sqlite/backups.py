@@ -26,7 +26,7 @@ from server.storage.sqlite.wal import check_log, lost_behind
 DATABASE = "parley.db"
 SECRET = "key-secret"
 _STEP_PAGES = 512
-_BESIDE = ("-wal", "-shm", "-journal", "-sums")
+_BESIDE = ("-wal", "-shm", "-journal", "-sums", "-damaged")
 _UNFINISHED = ".parley-unfinished"
 _COPIES = 2
 _COPY_KEPT_MS = 7 * 86_400_000

@@ -23,6 +23,8 @@ from server.storage.sqlite.wal import check_log
 from server.storage.sqlite.writer import BUSY_MS, Write, Writer
 
 T = TypeVar("T")
+LARGE = 256 << 20
+"""Bytes of a file that is too large for a start to read all of it: up to here that takes a quarter of a second."""
 _LONG_READERS = 2
 """Threads for reads too long for the event loop, each with a connection."""
 
@@ -46,11 +48,11 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held = _shared(path)
+        self._held = share(path)
         try:
             forget_sums(path)
-            self._connection = _connect(path)
-            self._reader = _connect(path)
+            self._connection = connect(path)
+            self._reader = connect(path)
         except BaseException:
             os.close(self._held)
             raise
@@ -92,7 +94,7 @@ class SqliteDatabase:
     def _reader_of_thread(self) -> SqliteConnection:
         reader = getattr(self._of_thread, "reader", None)
         if reader is None:
-            reader = self._of_thread.reader = _connect(self._path)
+            reader = self._of_thread.reader = connect(self._path)
             reader.execute("PRAGMA query_only = ON")
             reader.execute("PRAGMA cache_size = -8192")
             self._threads_readers.append(reader)
@@ -117,14 +119,14 @@ class SqliteDatabase:
         """The database as it is now, for reads too long for the event loop: `async with database.snapshot() as snapshot`."""
         return SqliteSnapshot(self._path)
 
-    def check(self) -> None:
-        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page."""
-        try:
-            found = self._reader.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.DatabaseError:
-            found = "damaged"
-        if found != "ok":
-            raise _unusable(self._path)
+    def check(self, large: int = LARGE) -> None:
+        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page.
+
+        Of a file of more than `large` bytes it sees the schema, the roots of the tables and the length.
+        """
+        is_sound = begins_sound if self._path.stat().st_size > large else _is_sound
+        if not is_sound(self._reader, self._path):
+            raise unusable(self._path)
 
     def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
         """Run migrations, before anything else uses the database. Raises DatabaseError when it cannot be written."""
@@ -175,7 +177,7 @@ def held(path: Path) -> Iterator[SqliteConnection]:
     """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
     check_sums(path)
     check_log(path)
-    connection = _connect(path)
+    connection = connect(path)
     with contextlib.closing(connection):
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -208,7 +210,7 @@ class SqliteSnapshot:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _open(self) -> None:
-        self._connection = _connect(self._path)
+        self._connection = connect(self._path)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
         self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the view begins with the first read
@@ -217,7 +219,7 @@ class SqliteSnapshot:
         self._connection.close()
 
 
-def _shared(path: Path) -> int:
+def share(path: Path) -> int:
     try:
         return folder.share(path.parent)
     except FailedPrecondition as error:
@@ -226,7 +228,7 @@ def _shared(path: Path) -> int:
         raise DatabaseError(f"{path} cannot be opened: {error.strerror}") from None
 
 
-def _connect(path: Path) -> SqliteConnection:
+def connect(path: Path) -> SqliteConnection:
     connection = None
     try:
         with contextlib.suppress(OSError):  # SQLite says why
@@ -243,11 +245,37 @@ def _connect(path: Path) -> SqliteConnection:
     except sqlite3.DatabaseError as error:
         if connection:
             connection.close()
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     return connection
 
 
-def _unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
+def _is_sound(connection: sqlite3.Connection, _: Path) -> bool:
+    try:
+        return connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+    except sqlite3.DatabaseError:
+        return False
+
+
+def begins_sound(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the schema and a row of each table can be read, and no page is missing, unless the log has it."""
+    try:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()
+        pages, page_bytes = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    except sqlite3.DatabaseError:
+        return False
+    return path.stat().st_size >= pages * page_bytes or log_bytes(path) > 0
+
+
+def log_bytes(path: Path) -> int:
+    """The length of the log of a database file."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return 0
+
+
+def unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return DatabaseError(f"{path} cannot be opened and written; check who may write to it and to its folder")

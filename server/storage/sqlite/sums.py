@@ -2,9 +2,11 @@
 
 SQLite notices a changed bit only where its own structures no longer fit together: a changed letter is served as if it had
 been written. The sums are made when the last process closes the file, and deleted when the first opens it again. So there
-are none after a kill or a power cut, and what changes in a file that is in use is not noticed.
+are none after a kill or a power cut, and what changes in a file that is in use is not noticed. There are none of a file that
+takes too long to read, either: a stop must not wait for it.
 """
 
+import contextlib
 import fcntl
 import os
 import time
@@ -16,26 +18,55 @@ from pathlib import Path
 from server.storage.database import DatabaseError
 from server.storage.sqlite import folder
 
-_BLOCK_BYTES = 65_536
+BLOCK_BYTES = 65_536
+_MOST_BYTES = 8 << 30
+"""Of a file that has sums."""
 _MOST_SECONDS = 5.0
 """Of a stop: for a file that takes longer there are no sums."""
 
 
 def check_sums(database: Path) -> None:
-    """Raises DatabaseError when a file that nobody uses has changed since it was closed."""
-    kept = _kept(database)
+    """Raises DatabaseError when a file that nobody uses has changed since it was closed, or was found damaged in use."""
+    check_not_condemned(database)
+    kept = kept_sums(database)
     if kept is None or not database.is_file():
         return
-    for number, found in enumerate(_sums(database)):
-        if number >= len(kept) or kept[number] != found:
-            break
-    else:
-        if len(kept) == -(-database.stat().st_size // _BLOCK_BYTES):
-            return
-        number = len(kept)
-    raise DatabaseError(
+    check_length(database, kept)
+    for number, (known, found) in enumerate(zip(kept, _sums(database), strict=False)):
+        if known != found:
+            raise changed(database, number)
+
+
+def check_length(database: Path, kept: array) -> None:
+    """Raises DatabaseError when a file has more or fewer blocks than sums."""
+    blocks = -(-database.stat().st_size // BLOCK_BYTES)
+    if blocks != len(kept):
+        raise changed(database, min(blocks, len(kept)))
+
+
+def changed(database: Path, number: int) -> DatabaseError:
+    """What a block is told by that is not what it was."""
+    return DatabaseError(
         f"{database} is damaged: its block {number} of 64 KiB has changed since it was closed, and not by parley; restore a "
         f"backup by `parley restore FILE --replace`, or, if the change is your own, delete {_path(database)}")
+
+
+def condemn(database: Path, reason: str) -> None:
+    """Have everybody refuse a file that was found damaged while it was served: its sums are gone by then."""
+    with contextlib.suppress(OSError):  # the disk takes no writes; whoever found it says so in any case
+        _condemned(database).write_text(reason)
+
+
+def check_not_condemned(database: Path) -> None:
+    """Raises DatabaseError when a file was found damaged while it was served."""
+    if _condemned(database).exists():
+        raise DatabaseError(f"{database} was found to be damaged while it was served: restore a backup by `parley restore "
+                            f"FILE --replace`, or, if you have mended it, delete {_condemned(database)}, which says more")
+
+
+def has_sums(database: Path) -> bool:
+    """Whether nobody has opened a file since it was closed, which is when its sums were made."""
+    return _path(database).exists()
 
 
 def forget_sums(database: Path) -> None:
@@ -56,6 +87,8 @@ def keep_sums(database: Path, shared: int) -> None:
         fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(shared, fcntl.LOCK_SH)
         before = os.stat(database)
+        if before.st_size > _MOST_BYTES:
+            return
         new = _written(database, array("I", _sums(database, time.monotonic() + _MOST_SECONDS)).tobytes())
         try:
             fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,11 +97,11 @@ def keep_sums(database: Path, shared: int) -> None:
                 os.replace(new, _path(database))
         finally:
             new.unlink(missing_ok=True)
-    except OSError:  # somebody uses it, there is no room, or there is no time: it is as good without
+    except OSError:  # somebody uses it, there is no room, or there is no time: it works without
         return
 
 
-def _kept(database: Path) -> array | None:
+def kept_sums(database: Path) -> array | None:
     """None when there are none, or when they are not whole."""
     try:
         raw = _path(database).read_bytes()
@@ -81,7 +114,7 @@ def _kept(database: Path) -> array | None:
 def _sums(database: Path, until: float | None = None) -> Iterator[int]:
     """Raises TimeoutError when it takes too long."""
     with database.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK_BYTES):
+        while block := file.read(BLOCK_BYTES):
             yield zlib.crc32(block)
             if until is not None and time.monotonic() > until:
                 raise TimeoutError
@@ -107,3 +140,7 @@ def _own(sums: bytes) -> bytes:
 
 def _path(database: Path) -> Path:
     return database.with_name(f"{database.name}-sums")
+
+
+def _condemned(database: Path) -> Path:
+    return database.with_name(f"{database.name}-damaged")
