@@ -7,6 +7,7 @@ from sqlite_utils import Migrations
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta
 from generated.parley.v1.chat_record_pb2 import ChatRecord
+from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.content.json_values import struct_from, to_python
 from server.storage.outbox import Delivery
@@ -192,3 +193,18 @@ def _put_secrets(connection, stored):
         tools=[struct_from({"type": "mcp", "authorization": "SECRET"})]))
     connection.execute("UPDATE chats SET body = ?, record = ? WHERE id = ?",
                        [body.SerializeToString(), record.SerializeToString(), stored.id])
+
+
+async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, elsewhere, clock):
+    with _before(monkeypatch, "long_lists", "long lists") as undo:
+        store = await elsewhere.open()
+        recorder = await Recorder.of_new_org(store, clock)
+        for text in "abc":
+            await recorder.say(text)
+        await store.aclose()
+        undo()
+
+    recorder.store = await elsewhere.open()
+    await recorder.say("d")
+
+    assert (await recorder.store.chats.list(recorder.scope, ListChatsRequest()))[1].total_items == 4
