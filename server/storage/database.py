@@ -66,7 +66,10 @@ class Database(Protocol):
     """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed again."""
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run `work`, which only reads, and unless it is `long`, for less than a millisecond."""
+        """Run `work`, which only reads, and unless it is `long`, mostly for less than a millisecond.
+
+        It may be run twice, the first time not to its end: what it changes of its own it changes when it has read all.
+        """
         ...
 
     async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,

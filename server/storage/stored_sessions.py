@@ -99,7 +99,7 @@ def _add_costs(connection: Connection, sessions: Sequence[Session]) -> None:
     rows = connection.execute(
         "SELECT session_id, provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) "
         f"FROM chats WHERE org_id = ? AND session_id IN ({', '.join('?' * len(by_id))}) "
-        "GROUP BY session_id, provider, model ORDER BY session_id, provider, model", [sessions[0].org_id, *by_id])
+        "GROUP BY session_id, provider, model ORDER BY session_id, provider, model", [sessions[0].org_id, *by_id]).fetchall()
     for session_id, provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
         part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
                     estimated=bool(estimated) or None)

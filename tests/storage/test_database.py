@@ -13,6 +13,7 @@ import pytest
 from server.core.errors import FailedPrecondition, NotFound, ResourceExhausted, StorageUnavailable
 from server.storage.database import DatabaseError
 from server.storage.keys import Caller
+from server.storage.sqlite import database as sqlite
 from server.storage.sqlite.database import SqliteDatabase
 from server.storage.sqlite.errors import storage_error
 from server.storage.sqlite.writer import Write
@@ -122,6 +123,32 @@ async def test_writes_are_done_in_the_order_in_which_they_came(database):
     await together(database, *((lambda _, n=number: order.append(n)) for number in range(50)))
 
     assert order == [*range(50)]
+
+
+async def test_read_that_turns_out_to_be_long_is_broken_off_in_the_loop_and_run_in_a_thread(database, monkeypatch):
+    monkeypatch.setattr(sqlite, "_HERE_SECONDS", -1)
+    asked, ended = [], []
+
+    def work(connection):
+        asked.append(threading.current_thread().name)
+        total = sum(n for (n,) in connection.execute(
+            "WITH RECURSIVE some (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM some WHERE n < 1000) SELECT n FROM some"))
+        ended.append(threading.current_thread().name)
+        return total
+
+    assert await database.read(work) == 500_500
+    assert asked == [threading.current_thread().name, *ended]
+    assert ended[0].startswith("sqlite-reader")
+    assert database.reader.execute("SELECT count(*) FROM json_each('[1, 2, 3]')").fetchone() == (3,)
+
+
+async def test_short_read_is_run_in_the_loop_whatever_the_time(database, monkeypatch):
+    monkeypatch.setattr(sqlite, "_HERE_SECONDS", -1)
+    await database.write(insert(7))
+
+    assert await database.read(lambda connection: (
+        connection.execute("SELECT n FROM said WHERE n = 7").fetchone(), threading.current_thread())) == (
+            (7,), threading.current_thread())
 
 
 async def test_stray_write_on_the_reading_connection_is_refused(database):

@@ -1,4 +1,7 @@
-"""What lists and other reads cost in a file of 200,000 chats: as much as in a small one, and little in the event loop."""
+"""What lists and other reads cost in a file of 200,000 chats: as much as in a small one, and little in the event loop.
+
+So it is with a conversation of 20,000 messages, and with one of 200 messages of 50 kB.
+"""
 
 import ast
 import sys
@@ -16,7 +19,7 @@ from generated.parley.v1.session_service_pb2 import ListSessionsRequest
 from server.storage.chats import _FILTERS as CHAT_FILTERS
 from server.storage.listing import listing_of
 from server.storage.sessions import _FILTERS as SESSION_FILTERS
-from server.storage.sqlite.database import SqliteDatabase
+from server.storage.sqlite.database import SqliteDatabase, connect
 from server.storage.store import Store, open_store
 from server.wire.history.lines import History
 from tests.storage.records import Recorder, StandingClock
@@ -62,23 +65,54 @@ async def of_size(store: Store, clock: StandingClock, chats: int) -> Recorder:
 
 
 class Orgs:
-    """Two in one file: many chats, and few."""
+    """Some in one file: one with many chats, one with few, and those with one long conversation."""
 
-    def __init__(self, store: Store, many: Recorder, few: Recorder) -> None:
-        self.store, self.many, self.few = store, many, few
+    def __init__(self, store: Store, many: Recorder, few: Recorder, long: dict[str, Recorder]) -> None:
+        self.store, self.many, self.few, self.long = store, many, few, long
+
+
+LONG = {"many messages": (20_000, "hello"), "large messages": (200, "x" * 50_000)}
+"""Of a conversation: how many messages, and what is in each."""
+
+
+async def with_conversation(store: Store, clock: StandingClock, messages: int, text: str) -> Recorder:
+    """One session, each of whose messages but the last two is also a chat of it that is over; and one chain of chats."""
+    recorder = await Recorder.of_new_org(store, clock)
+    first = await recorder.say(text)
+    session = await recorder.open_session()
+    of_session = await recorder.say(text, session=session)
+    org_id = recorder.key.org_id
+
+    def work(connection):
+        for thread_id in (first.thread_id, of_session.thread_id):
+            connection.execute(f"{_NUMBERS} INSERT INTO messages (org_id, thread_id, seq, body) SELECT org_id, thread_id, "
+                               "n + 1, body FROM numbers CROSS JOIN (SELECT * FROM messages WHERE org_id = ?2 "
+                               "AND thread_id = ?3 AND seq = 0) AS one", [messages - 2, org_id, thread_id])
+        columns = [column.name for column in connection.columns("chats")]
+        values = [{"id": _ID.format("n"), "created_at": "created_at - n"}.get(name, name) for name in columns]
+        connection.execute(f"{_NUMBERS} INSERT INTO chats ({', '.join(columns)}) SELECT {', '.join(values)} FROM numbers "
+                           "CROSS JOIN (SELECT * FROM chats WHERE id = ?2) AS one", [messages, of_session.id])
+        connection.execute("UPDATE chats SET last_seq = ?1 - 1, output_seq = ?1 - 1 WHERE id IN (?2, ?3)",
+                           [messages, first.id, of_session.id])
+
+    await store.database.write(work)
+    recorder.chat_ids, recorder.session_id = [first.id, of_session.id], session.session.id
+    return recorder
 
 
 @pytest.fixture(scope="module")
 async def orgs(tmp_path_factory):
     clock = StandingClock()
     store = open_store(tmp_path_factory.mktemp("many"), None, clock)
-    yield Orgs(store, await of_size(store, clock, MANY), await of_size(store, clock, FEW))
+    yield Orgs(store, await of_size(store, clock, MANY), await of_size(store, clock, FEW),
+               {name: await with_conversation(store, clock, *of) for name, of in LONG.items()})
     await store.aclose()
 
 
-def steps_of(connection, statement):
+def steps_of(store, statement):
     """How many hundred steps SQLite takes."""
     steps = 0
+    connection = connect(store.database._path)
 
     def step():
         nonlocal steps
@@ -88,7 +122,7 @@ def steps_of(connection, statement):
     try:
         connection.execute(*statement).fetchall()
     finally:
-        connection.set_progress_handler(None, 0)
+        connection.close()
     return steps
 
 
@@ -115,7 +149,7 @@ LISTS = {
 async def test_page_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, table, request_type, filters, members):
     def steps(recorder):
         listing = listing_of(request_type(limit=10, **members), recorder.scope, filters)
-        return steps_of(orgs.store.database.reader, listing.select("*", table))
+        return steps_of(orgs.store, listing.select("*", table))
 
     assert steps(orgs.many) <= 1.5 * steps(orgs.few) + 1
 
@@ -123,7 +157,7 @@ async def test_page_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, tab
 @pytest.mark.parametrize("table", ["chats", "sessions"])
 async def test_total_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, table):
     def steps(recorder):
-        return steps_of(orgs.store.database.reader, listing_of(ListChatsRequest(), recorder.scope, {}).count(table))
+        return steps_of(orgs.store, listing_of(ListChatsRequest(), recorder.scope, {}).count(table))
 
     assert steps(orgs.many) <= steps(orgs.few) + 1
 
@@ -226,6 +260,31 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
         await store.sessions.carried(scope.org_id, ["p1"], "+1")
 
     assert set(reads_in_loop()) - set(taken) - NOT_ON_SQLITE == set()
+    assert {name: milliseconds for name, milliseconds in taken.items() if milliseconds > IN_LOOP_MS} == {}
+
+
+@pytest.mark.parametrize("which", LONG)
+async def test_no_read_of_a_long_conversation_in_the_event_loop_takes_a_millisecond(orgs, taken, which):
+    recorder, store = orgs.long[which], orgs.store
+    scope, (messages, _) = recorder.scope, LONG[which]
+
+    for _ in range(RUNS):
+        for chat_id in recorder.chat_ids:
+            chat = await store.chats.find(scope, chat_id)
+            assert await store.chats.size(chat) > messages * 100
+            assert len(await store.chats.history(chat)) == messages
+            assert len(await store.chats.said(chat)) == messages - 1
+            assert (await store.chats.whole(chat)).output
+        assert await store.chats.last_in_progress(scope.org_id, recorder.session_id) is None
+        assert await store.chats.running_in(scope.org_id, recorder.session_id) == []
+        session = await store.sessions.find(scope, recorder.session_id)
+        assert await store.sessions.size(session) > messages * 100
+        assert len(await store.sessions.history(session)) == messages
+        shown, is_whole = await store.sessions.latest(session)
+        assert len(shown) == messages if is_whole else len(shown) > 50
+        costs = (await store.sessions.get(scope, recorder.session_id)).costs
+        assert [cost.prompt_tokens for cost in costs] == [3 * (messages + 1)]
+
     assert {name: milliseconds for name, milliseconds in taken.items() if milliseconds > IN_LOOP_MS} == {}
 
 

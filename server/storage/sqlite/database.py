@@ -5,9 +5,11 @@ Knows no table; holds no SQL but PRAGMAs and transaction control.
 
 import asyncio
 import contextlib
+import math
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,10 @@ from server.storage.sqlite.writer import BUSY_MS, Write, Writer
 T = TypeVar("T")
 LARGE = 256 << 20
 """Bytes of a file that is too large for a start to read all of it: up to here that takes a quarter of a second."""
+_HERE_SECONDS = 0.0004
+"""How long a read runs in the event loop before it is known to be long. What is done with a row counts as well."""
+_STEPS = 50
+"""Of SQLite, between two looks at the time: half a dozen rows."""
 _LONG_READERS = 2
 """Threads for reads too long for the event loop, each with a connection."""
 
@@ -56,6 +62,9 @@ class SqliteDatabase:
         except BaseException:
             os.close(self._held)
             raise
+        self._until = math.inf
+        """When what runs on the reader is broken off."""
+        self._reader.set_progress_handler(lambda: time.perf_counter() > self._until, _STEPS)
         self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
         self._readers = ThreadPoolExecutor(_LONG_READERS, "sqlite-reader")
         self._of_thread = threading.local()
@@ -78,9 +87,19 @@ class SqliteDatabase:
         return self._reader
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when it is long."""
+        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when it is long.
+
+        One that turns out to be long is broken off here, and run in a thread from its start.
+        """
         if not long:
-            return work(self._reader)
+            self._until = time.perf_counter() + _HERE_SECONDS
+            try:
+                return work(self._reader)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+            finally:
+                self._until = math.inf
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._in_one_view(work))
 
     def _in_one_view(self, work: Callable[[Connection], T]) -> T:
