@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import select
 import stat
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -196,9 +198,9 @@ def export_history(settings: Settings, org: str, session: str | None, file: Path
     async def run(store: Store) -> None:
         org_id, session_id = await store.keys.org_id(org), None if session is None else parse_id(session) or session
         async with contextlib.aclosing(History(store.database).export(org_id, session_id, secrets=True)) as batches:
-            with _written(file) as target:
+            with _written(file, settings.unread_seconds) as write:
                 async for lines in batches:
-                    target.write("".join(f"{line}\n" for line in lines).encode())
+                    write("".join(f"{line}\n" for line in lines).encode())
 
     _with_store(settings, run)
 
@@ -260,17 +262,25 @@ def _or_fail(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[Any]:
-    """The file to write to, made for its owner only; `-` is the standard output."""
+def _written(path: Path, unread_seconds: float) -> Iterator[Callable[[bytes], None]]:
+    """What writes to a file, made for its owner only; `-` is the standard output."""
     if str(path) == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield partial(_write_in_time, sys.stdout.fileno(), unread_seconds)
     else:
         try:
             with open(path, "wb", opener=_open_private) as file:
-                yield file
+                yield partial(_write_in_time, file.fileno(), unread_seconds)
         except OSError as error:
             fail(f"{path} cannot be written: {error.strerror}")
+
+
+def _write_in_time(file: int, seconds: float, text: bytes) -> None:
+    """Fails when the other end of a pipe reads nothing: the log of a database that is served grows meanwhile."""
+    left = memoryview(text)
+    while left:
+        if not select.select([], [file], [], seconds)[1]:
+            fail(f"nothing was read of the export for {seconds:g} s (PARLEY_UNREAD_SECONDS), so it has ended; name a FILE")
+        left = left[os.write(file, left[:select.PIPE_BUF]):]
 
 
 def _open_private(path: str, flags: int) -> int:
