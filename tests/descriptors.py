@@ -20,6 +20,7 @@ class Method(NamedTuple):
     service: str
     name: str
     request: type
+    response: Descriptor
     streams: bool
 
     @property
@@ -30,5 +31,5 @@ class Method(NamedTuple):
         return f"{self.service}/{self.name}"
 
 
-METHODS = [Method(service.name, method.name, GetMessageClass(method.input_type), method.server_streaming)
+METHODS = [Method(service.name, method.name, GetMessageClass(method.input_type), method.output_type, method.server_streaming)
            for file in FILES for service in file.services_by_name.values() for method in service.methods]

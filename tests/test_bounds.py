@@ -1,4 +1,7 @@
-"""How many there may be of what a request repeats. Every repeated member has a bound, in its proto."""
+"""How many there may be of what a request repeats, and of what a list has.
+
+Every repeated member of a request has a bound, in its proto. Every list has one, and says when it is not all.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,6 +37,14 @@ REPEATED = {field.full_name: field for method in METHODS for field in repeated_i
 @pytest.mark.parametrize("field", REPEATED.values(), ids=REPEATED)
 def test_every_repeated_member_of_a_request_has_a_bound(field):
     assert field.GetOptions().Extensions[validate_pb2.field].repeated.HasField("max_items")
+
+
+LISTS = {str(method): method.response for method in METHODS if method.name.startswith("List")}
+
+
+@pytest.mark.parametrize("method", LISTS)
+def test_every_list_that_is_answered_says_when_it_is_not_all(method):
+    assert {"has_more", "metadata"} & {field.name for field in LISTS[method].fields}
 
 
 def functions(count: int, prefix: str = "f") -> list[dict[str, Any]]:

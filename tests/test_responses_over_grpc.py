@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import grpc
+import httpx
 import pytest
 
 from generated.parley.v1.conversation_service_pb2 import (
@@ -29,7 +30,8 @@ from generated.parley.v1.response_service_pb2 import (
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
 from server.content.json_values import from_python, struct_from, to_python
-from tests.conftest import Org, running
+from server.services import models as models_service
+from tests.conftest import Org, Service, running
 
 MANY_WORDS = " ".join(["word"] * 400)
 SAID = {"role": "user", "content": "My name is Ada"}
@@ -166,3 +168,17 @@ async def test_models_are_the_assistants(channel: grpc.aio.Channel, org: Org) ->
     assert list(listed.data) == [by_name]
     assert by_name.id == org.assistant_id
     assert await gone(models.GetModel(GetModelRequest(model="nobody"), metadata=org.metadata))
+
+
+async def test_more_models_than_are_listed_are_said(channel: grpc.aio.Channel, http: httpx.AsyncClient, service: Service,
+                                                    org: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models_service, "_MOST", 1)
+    older = await http.get("/v1/models", headers=org.bearer)
+    made = await service.store.assistants.create(org.id, {"name": "newer"})
+
+    listed = await ModelServiceStub(channel).ListModels(ListModelsRequest(), metadata=org.metadata)
+    over_http = await http.get("/v1/models", headers=org.bearer)
+
+    assert older.json().keys() == {"object", "data"}
+    assert ([model.id for model in listed.data], listed.has_more) == ([made.id], True)
+    assert ([model["id"] for model in over_http.json()["data"]], over_http.json()["has_more"]) == ([made.id], True)

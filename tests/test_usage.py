@@ -12,6 +12,7 @@ from generated.parley.v1.usage_service_pb2 import GetUsageRequest
 from generated.parley.v1.usage_service_pb2_grpc import UsageServiceStub
 from server.app import App
 from server.core.config import Address, Price, Settings
+from server.storage import usage as storage_of_usage
 from server.storage.store import open_store
 from tests.conftest import Org, Service
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, openai_text
@@ -115,6 +116,20 @@ async def test_deleting_does_not_change_what_was_used(http: httpx.AsyncClient, o
 
 async def test_org_without_exchanges_has_no_rows(org: Org, usage: UsageServiceStub) -> None:
     assert not (await usage.GetUsage(GetUsageRequest(), metadata=org.metadata)).rows
+
+
+async def test_more_rows_than_an_answer_has_are_refused(http: httpx.AsyncClient, org: Org, usage: UsageServiceStub,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_of_usage, "MOST_ROWS", 1)
+    await say(http, org, "one")
+    await say(http, org, "two", org.publishable)
+
+    assert (await usage.GetUsage(GetUsageRequest(), metadata=org.metadata)).rows[0].chats == 2
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await usage.GetUsage(GetUsageRequest(group_by=["key"]), metadata=org.metadata)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "groupBy makes more than 1 rows; ask for a shorter time by `start` and `end`" in refused.value.details()
 
 
 async def test_publishable_key_may_not_read_usage(org: Org, usage: UsageServiceStub) -> None:

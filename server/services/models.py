@@ -19,8 +19,8 @@ class ModelService(ModelServiceServicer):
         self._assistants = assistants
 
     async def ListModels(self, request: ListModelsRequest, context: Any) -> ListModelsResponse:
-        found = await self._assistants.names(current_caller().org_id, _MOST)
-        return ListModelsResponse(object="list", data=[_model(*named) for named in found])
+        found, has_more = await self._assistants.names(current_caller().org_id, _MOST)
+        return ListModelsResponse(object="list", data=[_model(*named) for named in found], has_more=has_more or None)
 
     async def GetModel(self, request: GetModelRequest, context: Any) -> Model:
         document = await self._found(current_caller().org_id, request.model)

@@ -121,12 +121,12 @@ class Documents:
 
         return await self._database.read(work)
 
-    async def names(self, org_id: str, most: int) -> list[Named]:
-        """The newest documents' ids and names."""
+    async def names(self, org_id: str, most: int) -> tuple[list[Named], bool]:
+        """The newest documents' ids and names, and whether there are more."""
         rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT id, org_id, name, created_at FROM {self._table} WHERE org_id = ? "
-            "ORDER BY created_at DESC, id DESC LIMIT ?", [org_id, most]).fetchall())
-        return [Named(*row) for row in rows]
+            "ORDER BY created_at DESC, id DESC LIMIT ?", [org_id, most + 1]).fetchall())
+        return [Named(*row) for row in rows[:most]], len(rows) > most
 
     async def replace(self, document: Document, content: dict[str, Any]) -> Document:
         """Store a new version. Raises NotFound when the document is gone, ChangedMeanwhile when there is a newer one."""

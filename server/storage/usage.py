@@ -7,9 +7,12 @@ from typing import Any
 
 from generated.parley.v1.usage_service_pb2 import UsageRow
 from server.core.clock import timestamp
+from server.core.errors import InvalidArgument
 from server.storage.database import Connection, Database
 
 _DAY_MS = 86_400_000
+MOST_ROWS = 10_000
+"""Of an answer: it is 1.5 MB then."""
 _GROUPS = {
     "day": ("day", f"created_at / {_DAY_MS}"),
     "assistant": ("assistant_id", "assistant_id"),
@@ -29,10 +32,16 @@ class Usage:
         self._database = database
 
     async def sums(self, org_id: str, start: int | None, end: int | None, group_by: Collection[str]) -> list[UsageRow]:
-        """One row a group, of the exchanges that began at `start` or later and before `end` (milliseconds)."""
+        """One row a group, of the exchanges that began at `start` or later and before `end` (milliseconds).
+
+        Raises InvalidArgument for more than `MOST_ROWS`: some of them would be taken for all.
+        """
         sql, parameters = _query(org_id, start, end, group_by)
         async with self._database.snapshot() as snapshot:
             rows = await snapshot.run(lambda connection: connection.execute(sql, parameters).fetchall())
+        if len(rows) > MOST_ROWS:
+            raise InvalidArgument.of("groupBy", f"makes more than {MOST_ROWS} rows; ask for a shorter time by `start` and "
+                                                "`end`, or group by less")
         names = [_GROUPS[group][0] for group in _GROUPS if group in group_by]
         return [_row(names, row) for row in rows if row[len(names)]]  # the row of everything is there for nothing, too
 
@@ -61,7 +70,8 @@ def _query(org_id: str, start: int | None, end: int | None, group_by: Collection
            f"UNION ALL SELECT {_NUMBERS} FROM deleted_usage WHERE {condition}) AS used ")
     places = [str(place) for place in range(1, len(groups) + 1)]
     order = ", ".join(f"{place} NULLS FIRST" for place in places)  # the engines differ in where they put them
-    return sql + (f"GROUP BY {', '.join(places)} ORDER BY {order}" if groups else ""), parameters * 2
+    grouped = f"GROUP BY {', '.join(places)} ORDER BY {order} LIMIT {MOST_ROWS + 1}" if groups else ""
+    return sql + grouped, parameters * 2
 
 
 def _row(names: list[str], row: tuple[Any, ...]) -> UsageRow:
