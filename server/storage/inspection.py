@@ -77,7 +77,7 @@ class Inspection:
         self._connection.execute("BEGIN")
         if not begins_sound(self._connection, self._path):
             raise unusable(self._path)
-        if sums is not None and has_sums(self._path):
+        if sums is not None and has_sums(self._path) and not log_bytes(self._path):
             self._sums = sums
         else:  # somebody was faster, and may have changed it
             self._connection.execute("COMMIT")
