@@ -194,7 +194,10 @@ async def _until_damaged(inspection: Inspection | None) -> None:
         except DatabaseError as error:
             log.error("database_is_damaged", reason=str(error))
             raise
-        log.info("database_was_looked_at", left_out=left_out, **({"remedy": "`parley check` sees all"} if left_out else {}))
+        if left_out:
+            log.warning("database_was_looked_at", left_out=left_out, remedy="`parley check` sees all of it")
+        else:
+            log.info("database_was_looked_at")
     await asyncio.Event().wait()
 
 

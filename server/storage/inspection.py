@@ -111,6 +111,8 @@ class Inspection:
         except DatabaseError as error:
             condemn(self._path, str(error))
             raise
+        except OSError as error:
+            self._left_out.append(f"the rest could not be read: {error.strerror}")
         except sqlite3.Error as error:
             if not self._enough.is_set():
                 self._left_out.append(f"the rest could not be read: {error.sqlite_errorname}")
@@ -157,7 +159,7 @@ class Inspection:
     def _read_table(self, table: str, sql: str) -> None:
         columns = self._connection.execute(f'PRAGMA table_info("{table}")').fetchall()
         names = ["rowid"]
-        if sql.upper().endswith("WITHOUT ROWID"):
+        if sql.rstrip().upper().endswith("WITHOUT ROWID"):
             names = [f'"{name}"' for _, name, *_, place in sorted(columns, key=lambda column: column[-1]) if place]
         key, places = ", ".join(names), ", ".join("?" * len(names))
         # The last letter of a value: for that SQLite reads all pages that the value is on.

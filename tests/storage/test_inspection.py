@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 from contextlib import closing
@@ -156,6 +157,16 @@ async def test_comparison_ends_when_the_log_grows_too_long(closed, clock, monkey
         assert left_out.startswith("its blocks of 64 KiB from 0 on, of ")
         store.database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert closed.with_name("parley.db-wal").stat().st_size == 0
+
+
+async def test_disk_that_cannot_be_read_is_said(closed, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with served(closed) as (_, looks):
+        monkeypatch.setattr(os, "pread", fail)
+
+        assert await looks.find_damage() == ["the rest could not be read: Input/output error"]
 
 
 async def test_index_is_left_when_the_log_grows_too_long_and_the_rest_is_read(closed, monkeypatch):
