@@ -29,7 +29,6 @@ from tests.upstream import (
     STALL,
     Answer,
     AnthropicUpstream,
-    Drip,
     anthropic_stream,
     anthropic_text,
     failure,
@@ -39,7 +38,6 @@ from tests.upstream import (
 
 SECRET = "sk-SECRET"
 IMPATIENT = Limits(stall_seconds=0.05)
-PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 HI = Message(role="user", content=from_python("hi"))
 
 
@@ -331,10 +329,9 @@ async def test_environment_of_the_operator_does_not_leave(monkeypatch):
         (sse({"type": "error", "error": {"type": "rate_limit_error"}}, event_names=True), UpstreamRateLimited),
         (sse({"type": "error", "error": {"type": "x", "message": "UPSTREAM TEXT"}}, event_names=True), UpstreamError),
         ([STALL], UpstreamTimeout),
-        ([Drip(PING)], UpstreamTimeout),
         ([b"x" * 200_000], UpstreamError),
     ],
-    ids=["end", "cut", "no-stop-reason", "text", "array", "overloaded", "rate", "error", "stall", "pings", "huge-line"],
+    ids=["end", "cut", "no-stop-reason", "text", "array", "overloaded", "rate", "error", "stall", "huge-line"],
 )
 async def test_faulty_stream_is_an_error_and_keeps_the_text(pieces, kind):
     events = await run(Answer([*beginning(), *pieces]), limits=Limits(stall_seconds=0.05, event_bytes=100_000))

@@ -467,14 +467,6 @@ async def test_stall_times_out_and_closes_the_connection():
         await upstream.disconnected.wait()
 
 
-@pytest.mark.parametrize("drip", [b": ping\n\n", b"\n", b"event: x\n"], ids=["comment", "newline", "field"])
-async def test_drip_without_data_is_silence(drip):
-    answer = Answer([*sse(chunk({"content": "Hi"})), Drip(drip)])
-    async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url, IMPATIENT) as backend:
-        assert isinstance((await collected(backend, asked()))[-1], UpstreamTimeout)
-        await upstream.disconnected.wait()
-
-
 async def test_endless_answer_ends_at_the_deadline():
     answer = Answer([Drip(sse(chunk({"content": "x"}))[0])])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url) as backend:

@@ -20,12 +20,14 @@ import orjson
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.bodies import read_through
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part
 from server.backends.state import state_for
 from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
+from server.backends.whole_answers import events_of
 from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
 from server.core.errors import InvalidArgument
 from server.core.outbound.limits import Limits
@@ -70,6 +72,7 @@ class AnthropicBackend:
             # As extra_body, which the client sends as it is: it would walk through every message otherwise.
             response = await client.messages.with_raw_response.create(
                 model=request.model, max_tokens=body["max_tokens"], messages=[], stream=True, extra_body=body)
+            read_through(response.http_response, call.heard, events_of)
             # Plain dicts: the typed events assume a server that keeps to the schema.
             return await response.parse(to=anthropic.AsyncStream[object])
 

@@ -65,6 +65,7 @@ class Call:
         self._generated = 0
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + request.timeout_seconds
+        self._silence: asyncio.Timeout | None = None
 
     async def open(self, send: Callable[[], Awaitable[Any]]) -> Any:
         """Send the request, again where that can help, and return what `send` returns."""
@@ -83,17 +84,21 @@ class Call:
             raise failed.error from None
 
     async def receive(self, stream: Any) -> Any:
-        """The next event of the SDK's stream, or END.
-
-        The SDKs pass over comments and pings, so a provider that sends only those is silent and times out.
-        """
+        """The next event of the SDK's stream, or END. The SDKs pass over comments and pings; `heard` is told of them."""
         try:
-            async with asyncio.timeout_at(self._patience()):
+            async with asyncio.timeout_at(self._patience()) as self._silence:
                 return await anext(stream, END)
         except (TimeoutError, self._sdk.APIError, httpx2.HTTPError, ServiceError, ValueError, RecursionError) as error:
             told = self._broken(error)
+        finally:
+            self._silence = None
         self._log_failure(told)
         raise told
+
+    def heard(self) -> None:
+        """Something came, if only a comment: the provider is not silent, and has until the deadline at most."""
+        if self._silence is not None and not self._silence.expired():
+            self._silence.reschedule(self._patience())
 
     async def drain(self, stream: Any) -> None:
         """Read the end of an answer that is complete, if it is there: only then can its connection be used again."""

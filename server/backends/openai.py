@@ -19,6 +19,7 @@ import openai
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.bodies import read_through
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
 from server.backends.endpoint import MOST_CLIENTS, Endpoint
@@ -26,6 +27,7 @@ from server.backends.parts import check_text_only, refused_part
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
+from server.backends.whole_answers import chunk_of
 from server.content.messages import parts_of, text_of, tool_calls_of
 from server.core.errors import InvalidArgument, UpstreamIncomplete
 from server.core.outbound.limits import Limits
@@ -106,6 +108,7 @@ async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -
         # As extra_body, which the client sends as it is: it would walk through every message otherwise.
         response = await client.chat.completions.with_raw_response.create(
             model=request.model, messages=[], stream=True, extra_body=body)
+        read_through(response.http_response, call.heard, chunk_of)
         # Plain dicts: the typed chunks assume a server that keeps to the schema.
         return response.parse(to=openai.AsyncStream[object])
 

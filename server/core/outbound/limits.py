@@ -15,7 +15,7 @@ class Limits:
     connect_seconds: float = 10.0
     """For name resolution, connection and TLS, of one attempt."""
     stall_seconds: float = 120.0
-    """Longest silence. Comments and pings are silence; reasoning models are quiet for a minute or more."""
+    """Longest silence. Comments and pings end it; reasoning models are quiet for a minute or more."""
     longest_wait_seconds: float = 60.0
     """A Retry-After beyond this is passed on to the caller instead of waited for."""
     event_bytes: int = 1 << 20
