@@ -1,6 +1,6 @@
-"""What real providers refuse of the messages they are sent, each rule with a report that quotes the refusal.
+"""What real providers refuse of what they are sent, each rule with a report that quotes the refusal.
 
-Each function answers why a body is refused, or None. Checks nothing beside the messages.
+Each function answers why a body is refused, or None. Checks what Parley sends: the members of a body and its messages.
 """
 
 import json
@@ -14,27 +14,97 @@ Rule = Callable[[list[dict[str, Any]]], Iterator[str]]
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ID_OF_ANTHROPIC = re.compile(r"[a-zA-Z0-9_-]+")
 _ID_OF_MISTRAL = re.compile(r"[a-zA-Z0-9]{9}")
+_BEHIND_IN_MISTRAL = {"system": {"user", "assistant", "system"}, "user": {"assistant", "system", "user"},
+                      "assistant": {"assistant", "user", "tool"}, "tool": {"assistant", "tool"}}
+_UNSIGNED = ("gemini-1", "gemini-2")
+
+
+def flaw_in_openai(body: dict[str, Any]) -> str | None:
+    """What OpenAI's chat completions refuse."""
+    return flaw_in_completion(body) or _unknown_argument(body)
 
 
 def flaw_in_completion(body: dict[str, Any]) -> str | None:
-    """What OpenAI's chat completions refuse, and what the servers that are compatible with them do."""
+    """What of it the servers refuse as well that are compatible with OpenAI's."""
     return _first(body, _nothing_said, _unanswered_calls, _results_of_nothing, _ids_too_long, _names_of_functions,
                   _half_arguments, _blank_answers)
 
 
 def flaw_in_mistral(body: dict[str, Any]) -> str | None:
     """What Mistral refuses beyond that."""
-    return flaw_in_completion(body) or _first(body, _ids_of_mistral, _order_of_mistral)
+    return (flaw_in_completion(body) or _extra_forbidden(body)
+            or _first(body, _ids_of_mistral, _order_of_mistral, _end_of_mistral))
+
+
+def flaw_in_deepseek(body: dict[str, Any]) -> str | None:
+    """What DeepSeek refuses beyond that; all of its models think but one."""
+    thinks = not body.get("model", "").startswith("deepseek-chat")
+    thinking: tuple[Rule, ...] = (_reasoning_left_out, _last_of_deepseek) if thinks else ()
+    return (flaw_in_completion(body) or _format_of_deepseek(body) or (_choice_of_deepseek(body) if thinks else None)
+            or _first(body, _roles_of_deepseek, _ids_twice, _bare_refusals, *thinking))
+
+
+def flaw_in_gemini(body: dict[str, Any]) -> str | None:
+    """What Gemini's endpoint that is compatible with OpenAI refuses beyond that."""
+    signed: tuple[Rule, ...] = () if body.get("model", "").startswith(_UNSIGNED) else (_signatures_left_out,)
+    return (flaw_in_completion(body) or _unknown_name(body)
+            or _first(body, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed))
 
 
 def flaw_in_messages(body: dict[str, Any]) -> str | None:
     """What Anthropic's messages refuse."""
-    return _first(body, _nothing_said, _roles_of_turns, _empty_turns, _blank_texts, _unanswered_uses, _results_without_use,
-                  _results_not_first, _uses)
+    return _extra_inputs(body) or _first(body, _nothing_said, _roles_of_turns, _empty_turns, _blank_texts, _unanswered_uses,
+                                         _results_without_use, _results_not_first, _uses)
 
 
 def _first(body: dict[str, Any], *rules: Rule) -> str | None:
     return next((flaw for rule in rules for flaw in rule(body["messages"])), None)
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+_EVERYWHERE = frozenset({"model", "messages", "stream", "temperature", "top_p", "max_tokens", "stop", "n", "tools",
+                         "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"})
+_OF_OPENAI = _EVERYWHERE | {"stream_options", "max_completion_tokens", "seed", "frequency_penalty", "presence_penalty"}
+# docs.rs/crate/mistral-openapi-client/latest/source/docs/ChatCompletionRequest.md
+_OF_MISTRAL = _EVERYWHERE | {"random_seed", "frequency_penalty", "presence_penalty", "safe_prompt", "prompt_mode",
+                             "prediction", "metadata"}
+_IN_MISTRAL = {"system": {"role", "content"}, "user": {"role", "content"},
+               "assistant": {"role", "content", "tool_calls", "prefix"}, "tool": {"role", "content", "tool_call_id", "name"}}
+# https://ai.google.dev/gemini-api/docs/openai
+_OF_GEMINI = _EVERYWHERE | {"stream_options", "max_completion_tokens"}
+_IN_GEMINI = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+# https://docs.claude.com/en/api/messages
+_OF_ANTHROPIC = frozenset({"model", "messages", "stream", "max_tokens", "system", "stop_sequences", "thinking", "tools",
+                           "tool_choice", "output_config", "metadata"})
+
+
+# https://github.com/TutteInstitute/toponymy/pull/148
+def _unknown_argument(body: dict[str, Any]) -> str | None:
+    unknown = body.keys() - _OF_OPENAI
+    return f"Unrecognized request argument supplied: {min(unknown)}" if unknown else None
+
+
+# https://github.com/mistralai/platform-docs-public/issues/7 and, of messages, Gage-Technologies/mistral-go/pull/2
+def _extra_forbidden(body: dict[str, Any]) -> str | None:
+    unknown = [["body", name] for name in sorted(body.keys() - _OF_MISTRAL)]
+    for index, message in enumerate(body["messages"]):
+        known = _IN_MISTRAL.get(message["role"], set())
+        unknown += [["body", "messages", index, message["role"], name] for name in sorted(message.keys() - known)]
+    return f"extra_forbidden: {unknown[0]}: Extra inputs are not permitted" if unknown else None
+
+
+# https://github.com/Vali-98/ChatterUI/issues/227 (`seed`) and, of messages, https://github.com/github/copilot-sdk/issues/2061;
+# the penalties are known and refused: https://github.com/PublicAffairs/openai-gemini/issues/63
+def _unknown_name(body: dict[str, Any]) -> str | None:
+    unknown = sorted(body.keys() - _OF_GEMINI) + sorted(set().union(*body["messages"]) - _IN_GEMINI)
+    return f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.' if unknown else None
+
+
+# https://github.com/theopenco/llmgateway/pull/1579
+def _extra_inputs(body: dict[str, Any]) -> str | None:
+    unknown = body.keys() - _OF_ANTHROPIC
+    return f"{min(unknown)}: Extra inputs are not permitted" if unknown else None
 
 
 # --- chat completions -------------------------------------------------------------------------------------------------
@@ -96,7 +166,8 @@ def _half_arguments(messages: list[dict[str, Any]]) -> Iterator[str]:
 # https://github.com/OpenHands/OpenHands/issues/8685 and https://github.com/carlrobertoh/ProxyAI/issues/830
 def _blank_answers(messages: list[dict[str, Any]]) -> Iterator[str]:
     for message in messages:
-        if message["role"] == "assistant" and not _calls(message) and not message.get("refusal") and not message["content"]:
+        said = message["content"] or message.get("refusal")
+        if message["role"] == "assistant" and not _calls(message) and not said:
             yield "Assistant message must have either content or tool_calls, but not none."
         if message["role"] != "assistant" and message.get("content") is None:
             yield "Invalid type for 'messages[].content': expected a string or array of objects, but got null instead."
@@ -130,11 +201,132 @@ def _ids_of_mistral(messages: list[dict[str, Any]]) -> Iterator[str]:
             yield f"Tool call id was {call['id']} but must be a-z, A-Z, 0-9, with a length of 9."
 
 
-# https://github.com/datapizza-labs/datapizza-ai/issues/98
+# https://github.com/mistralai/mistral-common: src/mistral_common/protocol/instruct/validator.py
 def _order_of_mistral(messages: list[dict[str, Any]]) -> Iterator[str]:
     for before, message in pairwise(messages):
-        if before["role"] == "tool" and message["role"] not in ("tool", "assistant"):
-            yield f"Unexpected role '{message['role']}' after role 'tool'"
+        if message["role"] not in _BEHIND_IN_MISTRAL[before["role"]]:
+            yield f"Unexpected role '{message['role']}' after role '{before['role']}'"
+
+
+# https://github.com/huggingface/smolagents/issues/757
+def _end_of_mistral(messages: list[dict[str, Any]]) -> Iterator[str]:
+    if messages[-1]["role"] == "assistant" and not messages[-1].get("prefix"):
+        yield "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant"
+    if any(message.get("prefix") for message in messages[:-1]):
+        yield "Assistant message with prefix True must be last message"
+
+
+# --- DeepSeek ---------------------------------------------------------------------------------------------------------
+
+
+# https://github.com/ItzCrazyKns/Vane/issues/969
+def _format_of_deepseek(body: dict[str, Any]) -> str | None:
+    kind = (body.get("response_format") or {}).get("type", "text")
+    return None if kind in ("text", "json_object") else "This response_format type is unavailable now"
+
+
+# https://github.com/deepseek-ai/DeepSeek-V3/issues/1376
+def _choice_of_deepseek(body: dict[str, Any]) -> str | None:
+    forced = body.get("tool_choice") not in (None, "auto", "none")
+    return "Thinking mode does not support this tool_choice" if forced else None
+
+
+# https://github.com/earendil-works/pi/issues/1048
+def _roles_of_deepseek(messages: list[dict[str, Any]]) -> Iterator[str]:
+    for index, message in enumerate(messages):
+        if message["role"] not in ("system", "user", "assistant", "tool"):
+            yield (f"messages[{index}].role: unknown variant `{message['role']}`, expected one of `system`, `user`, "
+                   "`assistant`, `tool`")
+
+
+# https://github.com/carlrobertoh/ProxyAI/issues/834
+def _bare_refusals(messages: list[dict[str, Any]]) -> Iterator[str]:
+    for message in messages:
+        if message["role"] == "assistant" and not _calls(message) and not message["content"]:
+            yield "Invalid assistant message: content or tool_calls must be set"
+
+
+# https://github.com/craft-ai-agents/craft-agents-oss/issues/630
+def _ids_twice(messages: list[dict[str, Any]]) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, message in enumerate(messages):
+        if message.get("tool_call_id") in seen:
+            yield f"Duplicate value for 'tool_call_id' of in message[{index}]"
+        seen |= {message["tool_call_id"]} if message["role"] == "tool" else set()
+
+
+# https://api-docs.deepseek.com/guides/thinking_mode#tool-calls and https://github.com/qwersyk/Newelle/issues/404: of every
+# answer in a turn with calls
+def _reasoning_left_out(messages: list[dict[str, Any]]) -> Iterator[str]:
+    for turn in _turns(messages):
+        answers = [message for message in turn if message["role"] == "assistant"]
+        if any(map(_calls, answers)) and not all(isinstance(answer.get("reasoning_content"), str) for answer in answers):
+            yield "The `reasoning_content` in the thinking mode must be passed back to the API."
+
+
+# https://github.com/olimorris/codecompanion.nvim/issues/760
+def _last_of_deepseek(messages: list[dict[str, Any]]) -> Iterator[str]:
+    if messages[-1]["role"] == "assistant":
+        yield ("The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on "
+               "(refer to https://api-docs.deepseek.com/guides/chat_prefix_completion).")
+
+
+# --- Gemini -----------------------------------------------------------------------------------------------------------
+
+
+# https://github.com/langchain-ai/langchain-google/issues/1393
+def _no_contents(messages: list[dict[str, Any]]) -> Iterator[str]:
+    if all(message["role"] == "system" for message in messages):
+        yield "* GenerateContentRequest.contents: contents is not specified"
+
+
+# https://github.com/langchain-ai/langchain-google/issues/691 and google-gemini/deprecated-generative-ai-python/issues/697
+def _blank_parts(messages: list[dict[str, Any]]) -> Iterator[str]:
+    for index, message in enumerate(messages):
+        content = message.get("content")
+        if message["role"] != "tool" and not content and not _calls(message):
+            yield f"* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty."
+        if isinstance(content, list) and any(part.get("text") == "" for part in content):
+            yield "Unable to submit request because it has an empty text parameter."
+
+
+# https://github.com/google-gemini/gemini-cli/issues/11814
+def _calls_out_of_turn(messages: list[dict[str, Any]]) -> Iterator[str]:
+    before = None
+    for message in messages:
+        if _calls(message) and before not in ("user", "tool"):
+            yield ("Please ensure that function call turn comes immediately after a user turn or after a function response "
+                   "turn.")
+        before = before if message["role"] == "system" else message["role"]
+
+
+# https://github.com/NousResearch/hermes-agent/pull/19728 and https://github.com/vectorize-io/hindsight/pull/187
+def _nameless_results(messages: list[dict[str, Any]]) -> Iterator[str]:
+    names: dict[str, str] = {}
+    for index, message in enumerate(messages):
+        names |= {call["id"]: call["function"]["name"] for call in _calls(message)}
+        if message["role"] == "tool" and message.get("name") != names[message["tool_call_id"]]:
+            yield f"* GenerateContentRequest.contents[{index}].parts[0].function_response.name: Name cannot be empty."
+
+
+# https://ai.google.dev/gemini-api/docs/thought-signatures: the first call of each step of the current turn, from Gemini 3 on
+def _signatures_left_out(messages: list[dict[str, Any]]) -> Iterator[str]:
+    *_, turn = _turns(messages)
+    for index, message in enumerate(turn):
+        for call in _calls(message)[:1]:
+            if not call.get("extra_content", {}).get("google", {}).get("thought_signature"):
+                yield ("Function call is missing a thought_signature in functionCall parts. Additional data, function call "
+                       f"`default_api:{call['function']['name']}`, position {index + 1}.")
+
+
+def _turns(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The messages from each user message to the next."""
+    turns: list[list[dict[str, Any]]] = [[]]
+    for message in messages:
+        if message["role"] == "user":
+            turns.append([])
+        turns[-1].append(message)
+    return turns
 
 
 # --- Anthropic --------------------------------------------------------------------------------------------------------

@@ -6,9 +6,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.strict import flaw_in_completion, flaw_in_messages, flaw_in_mistral
+from tests.strict import (
+    flaw_in_completion,
+    flaw_in_deepseek,
+    flaw_in_gemini,
+    flaw_in_messages,
+    flaw_in_mistral,
+    flaw_in_openai,
+)
 from tests.upstream import (
     AnthropicUpstream,
+    DeepSeekUpstream,
+    GeminiUpstream,
     MistralUpstream,
     OpenAIUpstream,
     anthropic_text,
@@ -17,6 +26,7 @@ from tests.upstream import (
 
 USER = {"role": "user", "content": "hello"}
 ANSWER = {"role": "assistant", "content": "hi"}
+SYSTEM = {"role": "system", "content": "Be brief."}
 
 
 def calling(*ids: str, **function: str) -> dict[str, Any]:
@@ -24,8 +34,15 @@ def calling(*ids: str, **function: str) -> dict[str, Any]:
         {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}", **function}} for call_id in ids]}
 
 
-def result(call_id: str = "c1") -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": call_id, "content": "done"}
+def result(call_id: str = "c1", **members: Any) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": "done", **members}
+
+
+def signed(*ids: str) -> dict[str, Any]:
+    """Calls as Gemini makes them: the first of them is signed."""
+    message = calling(*ids)
+    message["tool_calls"][0]["extra_content"] = {"google": {"thought_signature": "s"}}
+    return message
 
 
 def blocks(role: str, *content: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +82,36 @@ IN_COMPLETIONS = {
 IN_MISTRAL = {
     "id": ([USER, calling("call_abcd"), result("call_abcd")], "with a length of 9"),
     "order": ([USER, calling("abcdefghi"), result("abcdefghi"), USER], "Unexpected role 'user' after role 'tool'"),
+    "late system": ([USER, ANSWER, SYSTEM, USER], "Unexpected role 'system' after role 'assistant'"),
+    "last": ([USER, ANSWER], "Expected last role User or Tool"),
+    "prefix": ([USER, {**ANSWER, "prefix": True}, USER], "must be last message"),
+    "name": ([{**USER, "name": "Ann"}], "extra_forbidden: ['body', 'messages', 0, 'user', 'name']"),
+    "refusal": ([USER, {**ANSWER, "refusal": "No."}, USER], "'assistant', 'refusal']"),
+    "reasoning": ([USER, {**ANSWER, "reasoning_content": "hm"}, USER], "'assistant', 'reasoning_content']"),
+    "developer": ([{**SYSTEM, "role": "developer"}, USER], "extra_forbidden"),
+}
+THOUGHT = {"reasoning_content": "hm"}
+IN_DEEPSEEK = {
+    "developer": ([{**SYSTEM, "role": "developer"}, USER], "unknown variant `developer`"),
+    "one id twice": ([USER, calling("c1") | THOUGHT, result(), calling("c1") | THOUGHT, result()], "Duplicate value"),
+    "refusal alone": ([USER, {"role": "assistant", "content": "", "refusal": "No."}, USER], "content or tool_calls must be"),
+    "call without reasoning": ([USER, calling("c1"), result()], "must be passed back"),
+    "call of an earlier turn": ([USER, calling("c1"), result(), ANSWER | THOUGHT, USER], "must be passed back"),
+    "answer to a result": ([USER, calling("c1") | THOUGHT, result(), ANSWER, USER], "must be passed back"),
+    "last": ([USER, ANSWER], "must be a user message"),
+}
+IN_GEMINI = {
+    "system alone": ([SYSTEM], "contents is not specified"),
+    "empty": ([{"role": "user", "content": ""}], "must not be empty"),
+    "empty part": ([{"role": "user", "content": [text(), text("")]}], "empty text parameter"),
+    "call at the beginning": ([SYSTEM, signed("c1"), result(name="f")], "comes immediately after a user turn"),
+    "call behind an answer": ([USER, ANSWER, signed("c1"), result(name="f")], "comes immediately after a user turn"),
+    "result without a name": ([USER, signed("c1"), result()], "Name cannot be empty"),
+    "no signature": ([USER, calling("c1"), result(name="f")], "missing a thought_signature"),
+    "no signature in the second step": ([USER, signed("a"), result("a", name="f"), calling("b"), result("b", name="f")],
+                                        "missing a thought_signature"),
+    "refusal": ([USER, {**ANSWER, "refusal": "No."}, USER], 'Unknown name "refusal"'),
+    "reasoning": ([USER, {**ANSWER, "reasoning_content": "hm"}, USER], 'Unknown name "reasoning_content"'),
 }
 IN_MESSAGES = {
     "nothing": ([], "empty array"),
@@ -89,17 +136,42 @@ def cases(flaw_in: Callable[[dict[str, Any]], str | None], flaws: dict[str, Any]
 
 
 @pytest.mark.parametrize(("flaw_in", "messages", "said"), [
-    *cases(flaw_in_completion, IN_COMPLETIONS), *cases(flaw_in_mistral, IN_COMPLETIONS),
-    *cases(flaw_in_mistral, IN_MISTRAL), *cases(flaw_in_messages, IN_MESSAGES)])
+    *(case for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
+      for case in cases(flaw_in, IN_COMPLETIONS)),
+    *cases(flaw_in_mistral, IN_MISTRAL), *cases(flaw_in_deepseek, IN_DEEPSEEK), *cases(flaw_in_gemini, IN_GEMINI),
+    *cases(flaw_in_messages, IN_MESSAGES)])
 def test_what_a_provider_refuses_is_refused(flaw_in, messages, said):
     assert said in (flaw_in({"messages": messages}) or "")
 
 
+@pytest.mark.parametrize(("flaw_in", "members", "said"), [
+    (flaw_in_openai, {"top_k": 1}, "Unrecognized request argument supplied: top_k"),
+    *((flaw_in_mistral, {name: 1}, f"['body', '{name}']: Extra inputs") for name in (
+        "seed", "stream_options", "max_completion_tokens", "store")),
+    *((flaw_in_gemini, {name: 1}, f'Unknown name "{name}"') for name in (
+        "seed", "frequency_penalty", "presence_penalty", "store")),
+    (flaw_in_deepseek, {"response_format": {"type": "json_schema"}}, "response_format type is unavailable"),
+    (flaw_in_deepseek, {"tool_choice": "required"}, "does not support this tool_choice"),
+    (flaw_in_deepseek, {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "not support this tool_choice"),
+    *((flaw_in_messages, {name: 1}, f"{name}: Extra inputs are not permitted") for name in (
+        "temperature", "seed", "frequency_penalty", "response_format")),
+])
+def test_members_that_a_provider_refuses_are_refused(flaw_in, members, said):
+    messages = [blocks("user", text())] if flaw_in is flaw_in_messages else [USER]
+
+    assert said in (flaw_in({"model": "m", "messages": messages, **members}) or "")
+    assert flaw_in({"model": "m", "messages": messages, "max_tokens": 1, "stream": True}) is None
+
+
 @pytest.mark.parametrize(("flaw_in", "messages"), [
-    (flaw_in_completion, [{"role": "system", "content": "Be brief."}, calling("a", "b"), result("b"), result("a"), USER]),
+    (flaw_in_completion, [SYSTEM, calling("a", "b"), result("b"), result("a"), USER]),
     (flaw_in_completion, [USER, {"role": "assistant", "content": None, "refusal": "No."}, USER, ANSWER]),
     (flaw_in_completion, [calling("c1"), result(), calling("c1"), result(), ANSWER]),
     (flaw_in_mistral, [USER, calling("abcdefghi"), result("abcdefghi"), ANSWER, USER]),
+    (flaw_in_mistral, [SYSTEM, USER, {**ANSWER, "prefix": True}]),
+    (flaw_in_deepseek, [USER, ANSWER, USER, calling("a", "b") | THOUGHT, result("a"), result("b"), ANSWER | THOUGHT, USER]),
+    (flaw_in_gemini, [SYSTEM, USER, signed("a", "b"), result("b", name="f"), result("a", name="f"), ANSWER, USER]),
+    (flaw_in_gemini, [USER, calling("c1"), result(name="f"), USER]),  # only the current turn is looked at
     (flaw_in_messages, [blocks("user", text()), blocks("assistant", text(), use("a"), use("b")),
                         blocks("user", used("b"), used("a"), text()), blocks("assistant", text())]),
 ])
@@ -107,14 +179,25 @@ def test_what_is_sound_is_taken(flaw_in, messages):
     assert flaw_in({"messages": messages}) is None
 
 
-@pytest.mark.parametrize(("upstream", "path", "messages"), [
-    (OpenAIUpstream(openai_text("ok")), "/v1/chat/completions", IN_COMPLETIONS["unanswered"][0]),
-    (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["order"][0]),
-    (AnthropicUpstream(anthropic_text("ok")), "/v1/messages", IN_MESSAGES["blank"][0]),
-], ids=["openai", "mistral", "anthropic"])
-async def test_upstreams_refuse_it(upstream, path, messages):
+@pytest.mark.parametrize(("flaw_in", "model", "messages", "members"), [
+    (flaw_in_deepseek, "deepseek-chat", [USER, calling("c1"), result(), ANSWER], {"tool_choice": "required"}),
+    (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1"), result(name="f")], {}),
+])
+def test_models_that_do_not_think_take_more(flaw_in, model, messages, members):
+    assert flaw_in({"model": model, "messages": messages, **members}) is None
+
+
+@pytest.mark.parametrize(("upstream", "path", "messages", "status"), [
+    (OpenAIUpstream(openai_text("ok")), "/v1/chat/completions", IN_COMPLETIONS["unanswered"][0], 400),
+    (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["order"][0], 400),
+    (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["name"][0], 422),
+    (DeepSeekUpstream(openai_text("ok")), "/v1/chat/completions", IN_DEEPSEEK["developer"][0], 400),
+    (GeminiUpstream(openai_text("ok")), "/v1/chat/completions", IN_GEMINI["no signature"][0], 400),
+    (AnthropicUpstream(anthropic_text("ok")), "/v1/messages", IN_MESSAGES["blank"][0], 400),
+], ids=["openai", "mistral", "mistral-members", "deepseek", "gemini", "anthropic"])
+async def test_upstreams_refuse_it(upstream, path, messages, status):
     async with upstream, httpx.AsyncClient() as client:
         answer = await client.post(f"http://127.0.0.1:{upstream.port}{path}", json={"messages": messages})
 
-    assert answer.status_code == 400
+    assert answer.status_code == status
     assert upstream.flaws == [answer.json()["error"]["message"]]

@@ -3,8 +3,8 @@
     async with OpenAIUpstream([rate_limited(), openai_text("Hello")]) as upstream:
         ...  # call upstream.base_url, then look at upstream.requests
 
-Answers are used in turn, the last one again and again. Speaks HTTP/1.1 as far as the SDKs do. Messages that a real provider
-would refuse (`strict.py`) are answered with its 400 instead.
+Answers are used in turn, the last one again and again. Speaks HTTP/1.1 as far as the SDKs do. A request that a real provider
+would refuse (`strict.py`) is answered with its refusal instead.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from tests.strict import flaw_in_completion, flaw_in_messages, flaw_in_mistral
+from tests.strict import flaw_in_deepseek, flaw_in_gemini, flaw_in_messages, flaw_in_mistral, flaw_in_openai
 
 CUT = object()
 """Closes the connection in the middle of the answer."""
@@ -114,7 +114,8 @@ class Upstream:
                 answer = self._answers[min(len(self.requests), len(self._answers)) - 1]
                 if flaw := self.flaw_in(request):
                     self.flaws.append(flaw)
-                    answer = failure(400, {"error": {"type": "invalid_request_error", "message": flaw}})
+                    status = 422 if flaw.startswith("extra_forbidden") else 400
+                    answer = failure(status, {"error": {"type": "invalid_request_error", "message": flaw}})
                 if not await self._send(answer, reader, writer):
                     break
         except asyncio.CancelledError:
@@ -162,25 +163,113 @@ class OpenAIUpstream(Upstream):
     """A stand-in for a server that speaks chat completions."""
 
     prefix = "/v1"
+    provider = "openai"
+    model = "gpt-5"
+    call_id = "call_{}"
+    """The form of the ids it gives."""
+    in_calls: ClassVar[dict[str, Any]] = {}
+    """What it adds to the first call of an answer, and wants back with it."""
+    in_answers: ClassVar[dict[str, Any]] = {}
+    """What it adds to an answer, and wants back with it."""
 
     def flaw_in(self, request: Request) -> str | None:
-        return flaw_in_completion(request.body)
+        return flaw_in_openai(request.body)
+
+    @property
+    def model_document(self) -> dict[str, Any]:
+        """The `model` of an assistant that is answered by this server."""
+        return {"provider": self.provider, "model": self.model, "url": self.base_url}
+
+    @classmethod
+    def text(cls, text: str) -> Answer:
+        return openai_stream(chunk({"role": "assistant", "content": "", **cls.in_answers}), chunk({"content": text}),
+                             chunk(finish="stop"), usage_chunk(3, 2))
+
+    @classmethod
+    def calls(cls, **calls: str) -> Answer:
+        """Calls of the functions of these names, by the last digits of their ids."""
+        made = [{"index": index, "id": cls.call_id.format(number), "type": "function",
+                 "function": {"name": name, "arguments": "{}"}, **({} if index else cls.in_calls)}
+                for index, (number, name) in enumerate(calls.items())]
+        return openai_stream(chunk({"role": "assistant", "content": None, **cls.in_answers}), chunk({"tool_calls": made}),
+                             chunk(finish="tool_calls"), usage_chunk(3, 2))
 
 
-class MistralUpstream(Upstream):
+class CustomUpstream(OpenAIUpstream):
+    """A stand-in for a server of one's own."""
+
+    provider = "custom-llm"
+    model = "m"
+
+
+class MistralUpstream(OpenAIUpstream):
     """A stand-in for Mistral, which is stricter than others."""
 
-    prefix = "/v1"
+    provider = "mistral"
+    model = "mistral-large-latest"
+    call_id = "call{:0>5}"
 
     def flaw_in(self, request: Request) -> str | None:
         return flaw_in_mistral(request.body)
 
 
+class DeepSeekUpstream(OpenAIUpstream):
+    """A stand-in for DeepSeek, whose models think."""
+
+    provider = "deep-seek"
+    model = "deepseek-v4-pro"
+    call_id = "call_00_{}"
+    in_answers: ClassVar[dict[str, Any]] = {"reasoning_content": "Let me see."}
+
+    def flaw_in(self, request: Request) -> str | None:
+        return flaw_in_deepseek(request.body)
+
+
+class GeminiUpstream(OpenAIUpstream):
+    """A stand-in for Gemini's endpoint that speaks chat completions; it signs its calls."""
+
+    provider = "google"
+    model = "gemini-3-pro"
+    call_id = "function-call-{}"
+    in_calls: ClassVar[dict[str, Any]] = {"extra_content": {"google": {"thought_signature": "signed"}}}
+
+    def flaw_in(self, request: Request) -> str | None:
+        return flaw_in_gemini(request.body)
+
+
 class AnthropicUpstream(Upstream):
     """A stand-in for a server that speaks Anthropic's messages."""
 
+    provider = "anthropic"
+    model = "claude-strict-1"
+
     def flaw_in(self, request: Request) -> str | None:
         return flaw_in_messages(request.body)
+
+    @property
+    def model_document(self) -> dict[str, Any]:
+        """The `model` of an assistant that is answered by this server."""
+        return {"provider": self.provider, "model": self.model, "url": self.base_url}
+
+    @classmethod
+    def text(cls, text: str) -> Answer:
+        return anthropic_text(text)
+
+    @classmethod
+    def calls(cls, **calls: str) -> Answer:
+        """Calls of the functions of these names, by the last digits of their ids."""
+        blocks = [{"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": {}} for number, name in calls.items()]
+        return anthropic_stream(
+            {"type": "message_start", "message": {"model": cls.model, "usage": {"input_tokens": 3, "output_tokens": 1}}},
+            *(event for index, block in enumerate(blocks) for event in (
+                {"type": "content_block_start", "index": index, "content_block": block},
+                {"type": "content_block_stop", "index": index})),
+            {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
+            {"type": "message_stop"})
+
+
+STRICT = (OpenAIUpstream, CustomUpstream, MistralUpstream, DeepSeekUpstream, GeminiUpstream, AnthropicUpstream)
+"""A stand-in for each provider whose refusals are known."""
 
 
 def sse(*events: Any, event_names: bool = False) -> list[Any]:
