@@ -165,7 +165,7 @@ async def test_messages_of_every_kind_are_sent():
     ]
 
     assert (await sent(asked(*messages)))["messages"] == [{"role": "developer", "content": "Be brief."}, *common]
-    other = await sent(asked(*messages, provider="groq", max_tokens=5))
+    other = await sent(asked(*messages, provider="custom-llm", max_tokens=5))
     assert other["messages"] == [{"role": "system", "content": "Be brief."}, *common]
     assert other["max_tokens"] == 5
 

@@ -28,7 +28,7 @@ from server.backends.parts import check_text_only, refused_part
 from server.backends.state import state_for
 from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
 from server.backends.whole_answers import events_of
-from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+from server.content.messages import TEXT_PARTS, parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.errors import InvalidArgument
 from server.core.outbound.limits import Limits
 
@@ -202,6 +202,8 @@ def _blocks(message: Message, request: ModelRequest, ids: CallIds) -> list[dict[
     calls = tool_calls_of(message)
     uses = [_tool_use(call, call_id) for call, call_id in zip(calls, ids.of_calls(calls), strict=True)]
     said = _blocks_of_parts(message)
+    if refusal := refusal_beside(message).strip():
+        said.append(_text_block(refusal))
     state = state_for(message, request) if said or uses else None  # a turn of thinking alone is refused
     return with_thinking(text_of(message), state.thinking, said, uses) if state and state.thinking else said + uses
 

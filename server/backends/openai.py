@@ -22,23 +22,17 @@ from server.backends.backend import Finish, FinishReason, ModelEvent, ModelReque
 from server.backends.bodies import read_through
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.dialects import check_values, dialect_of, in_order
 from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
 from server.backends.whole_answers import chunk_of
-from server.content.messages import parts_of, text_of, tool_calls_of
+from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.errors import InvalidArgument, UpstreamIncomplete
 from server.core.outbound.limits import Limits
 
-# These know the role `developer` and `max_completion_tokens`; compatible servers know the older names.
-_OPENAI_ITSELF = frozenset({"openai", "azure-openai"})
-# Refuses members it does not know, and sends usage without being asked.
-_NO_STREAM_OPTIONS = frozenset({"mistral"})
-# Wants an answer of the assistant between a result and what is said next.
-_ANSWERS_RESULTS = frozenset({"mistral"})
-_NO_ANSWER = "(No answer was given.)"
 _MOST_TOOL_CALLS = 128
 
 _FINISH_REASONS: dict[str, FinishReason] = {
@@ -115,22 +109,22 @@ async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -
     try:
         return await call.open(send)
     except InvalidArgument:
-        if request.provider in _OPENAI_ITSELF or body.pop("stream_options", None) is None:
+        if dialect_of(request.provider).is_newest or body.pop("stream_options", None) is None:
             raise
     return await call.open(send)  # perhaps it was stream_options that the server does not know
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
-    """The members to send: those that are set."""
-    max_tokens = "max_completion_tokens" if request.provider in _OPENAI_ITSELF else "max_tokens"
+    """The members to send: those that are set and that the provider takes. Raises InvalidArgument for values it refuses."""
+    check_values(request)
     members = {
         "model": request.model,
         "messages": _messages(request),
         "stream": True,
-        "stream_options": None if request.provider in _NO_STREAM_OPTIONS else {"include_usage": True},
+        "stream_options": {"include_usage": True},
         "temperature": request.temperature,
         "top_p": request.top_p,
-        max_tokens: request.max_tokens,
+        "max_tokens": request.max_tokens,
         "stop": list(request.stop) or None,
         "seed": request.seed,
         "n": request.n if request.n != 1 else None,
@@ -143,35 +137,30 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "tool_choice": request.tool_choice if request.tools else None,
         "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
     }
-    return {name: value for name, value in members.items() if value is not None}
+    names = dialect_of(request.provider).members
+    return {sent: value for name, value in members.items() if value is not None and (sent := names.get(name, name))}
 
 
 def _messages(request: ModelRequest) -> list[dict[str, Any]]:
     ids = CallIds(request.provider)
-    sent: list[dict[str, Any]] = []
-    for message in request.messages:
-        if (request.provider in _ANSWERS_RESULTS and sent and sent[-1]["role"] == "tool"
-                and message.role not in ("tool", "assistant")):
-            sent.append({"role": "assistant", "content": _NO_ANSWER})
-        sent.append(_message(message, request, ids))
-    return sent
+    return in_order(request.provider, [_message(message, request, ids) for message in request.messages])
 
 
 def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str, Any]:
-    role, provider = message.role, request.provider
+    role, provider, dialect = message.role, request.provider, dialect_of(request.provider)
     if role == "tool":
         check_text_only(message, provider, "in a tool's result")
         return {"role": role, "tool_call_id": ids.of_result(message.tool_call_id), "content": text_of(message)}
-    if role == "developer" and provider not in _OPENAI_ITSELF:
+    if role == "developer" and not dialect.is_newest:
         role = "system"
     calls = tool_calls_of(message)
     sent: dict[str, Any] = {"role": role, "content": _content(message, provider) or (None if calls else "")}
-    if message.name:
+    if message.name and dialect.names:
         sent["name"] = message.name
     if calls:
         sent["tool_calls"] = [_tool_call(call) for call in calls]
-    if message.refusal and not text_of(message).endswith(message.refusal):  # what refused here has it as its text too
-        sent["refusal"] = message.refusal
+    if dialect.is_newest and (refusal := refusal_beside(message)):
+        sent["refusal"] = refusal
     if role == "assistant":
         add_state(sent, state_for(message, request), provider)
     for call, call_id in zip(sent.get("tool_calls", ()), ids.of_calls(calls), strict=True):
@@ -180,9 +169,11 @@ def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str,
 
 
 def _content(message: Message, provider: str) -> str | list[dict[str, Any]]:
-    if message.content.WhichOneof("kind") != "list_value":
-        return text_of(message)
-    return [_part(part, provider) for part in parts_of(message)]
+    refusal = "" if dialect_of(provider).is_newest else refusal_beside(message)
+    if message.content.WhichOneof("kind") == "list_value":
+        parts = [_part(part, provider) for part in parts_of(message)]
+        return [*parts, {"type": "text", "text": refusal}] if refusal else parts
+    return "\n\n".join(filter(None, (text_of(message), refusal)))
 
 
 def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
@@ -193,6 +184,8 @@ def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
     """
     match part:
         case {"type": "input_text" | "output_text", "text": text}:
+            return {"type": "text", "text": text}
+        case {"type": "refusal", "refusal": str(text)} if not dialect_of(provider).is_newest:
             return {"type": "text", "text": text}
         case {"type": "input_image" | "image_url", "image_url": str(url)}:
             detail = {"detail": part["detail"]} if isinstance(part.get("detail"), str) else {}

@@ -99,11 +99,11 @@ def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) 
     for call in calls:
         if call["id"] in extras:
             call["extra_content"] = orjson.loads(extras[call["id"]])
-    if provider == "google" and calls and not extras:  # it signs the first of parallel calls alone
+    if provider == "google" and calls and "extra_content" not in calls[0]:  # it signs the first of parallel calls alone
         calls[0]["extra_content"] = _NO_SIGNATURE
     if state and state.reasoning_details:
         sent["reasoning_details"] = [orjson.loads(detail) for detail in state.reasoning_details]
     if state and state.HasField("reasoning_content"):
         sent["reasoning_content"] = state.reasoning_content
-    elif provider == "deep-seek" and calls:  # refuses calls without the member: api-docs.deepseek.com/guides/thinking_mode
+    elif provider == "deep-seek":  # refuses rounds of tools without the member: api-docs.deepseek.com/guides/thinking_mode
         sent["reasoning_content"] = ""

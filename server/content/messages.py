@@ -84,6 +84,11 @@ def mark_run(messages: Sequence[Message]) -> None:
         result.run_by_server.arguments = call["arguments"]
 
 
+def refusal_beside(message: Message) -> str:
+    """Why an assistant refused, unless its text says so already: what refused here has the refusal as its text, too."""
+    return "" if text_of(message).endswith(message.refusal) else message.refusal
+
+
 def parts_of(message: Message) -> list[dict[str, Any]]:
     """The content as a list of parts; a string is one text part, and nothing said is no part.
 

@@ -1,0 +1,268 @@
+"""Tool rounds, sessions, chains and squads through every provider, each refusing what the real one refuses."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.contract.doors import CallError, read
+from tests.contract.test_session_turns import DOORS
+from tests.upstream import (
+    STRICT,
+    Answer,
+    DeepSeekUpstream,
+    GeminiUpstream,
+    Upstream,
+)
+
+PROVIDERS = pytest.mark.parametrize("kind", STRICT, ids=lambda kind: kind.provider)
+PAIRS = pytest.mark.parametrize(("first", "second"), [*permutations(STRICT, 2)], ids=lambda kind: kind.provider)
+FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+FOUND = Answer([b'{"sky": "clear"}'], headers={"content-type": "application/json"})
+
+
+def run_here(tools: Upstream) -> dict[str, Any]:
+    """A tool that the server runs."""
+    return {"type": "apiRequest", "name": "look", "url": f"{tools.base_url}/sky", "method": "GET"}
+
+
+def assistant(upstream: Any, *tools: dict[str, Any], **model: Any) -> dict[str, Any]:
+    return {"chatSystemInstructionMode": "allow", "model": {**upstream.model_document, "tools": [*tools],
+                      "messages": [{"role": "system", "content": "You know the weather."}], **model},
+            "credentials": [{"provider": upstream.provider, "apiKey": "k"}]}
+
+
+async def agent_of(door: Any, upstream: Any, *tools: dict[str, Any], **model: Any) -> str:
+    return (await door.create_assistant(document=assistant(upstream, *tools, **model)))["id"]
+
+
+def roles(chat: dict[str, Any]) -> list[str]:
+    return [message["role"] for message in chat["output"]]
+
+
+def result(call: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call["id"], "content": "sunny", **members}
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+@PROVIDERS
+async def test_rounds_that_the_server_runs_and_what_follows_them(door, kind):
+    answers = [kind.calls(a1="look", a2="look"), kind.calls(b1="look"), kind.text("Clear."), kind.text("You are welcome.")]
+    async with Upstream(FOUND) as tools, kind(answers) as upstream:
+        agent = await agent_of(door, upstream, run_here(tools))
+        first = await door.create_chat(input="How is the sky?", assistantId=agent)
+        second = await door.create_chat(input="Thanks!", previousChatId=first["id"])
+
+    assert upstream.flaws == []
+    assert roles(first) == ["assistant", "tool", "tool", "assistant", "tool", "assistant"]
+    assert second["output"][0]["content"] == "You are welcome."
+
+
+@PROVIDERS
+async def test_ids_that_come_again_in_every_round(door, kind):
+    answers = [kind.calls(a1="look"), kind.calls(a1="look"), kind.text("Clear."), kind.calls(a1="look"), kind.text("Still.")]
+    async with Upstream(FOUND) as tools, kind(answers) as upstream:
+        agent = await agent_of(door, upstream, run_here(tools))
+        first = await door.create_chat(input="How is the sky?", assistantId=agent)
+        second = await door.create_chat(input="And now?", previousChatId=first["id"])
+
+    assert upstream.flaws == []
+    assert second["output"][-1]["content"] == "Still."
+
+
+@PROVIDERS
+@pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
+async def test_call_that_nobody_answers(door, kind, says):
+    async with kind([kind.calls(a1="weather", a2="weather"), kind.text("Fine."), kind.text("Fine.")]) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION)
+        session = (await door.create_session(assistantId=agent))["id"]
+        for text in ("Weather?", "Never mind.", "Still there?"):
+            await says(door, session, agent, text)
+        messages = (await door.get_session(id=session))["messages"]
+
+    assert upstream.flaws == []
+    assert messages[-1]["content"] == "Fine."
+
+
+@PROVIDERS
+@pytest.mark.parametrize("in_session", [False, True], ids=["chained", "in a session"])
+async def test_call_that_the_caller_answers(door, kind, in_session):
+    async with kind([kind.calls(a1="weather", a2="weather"), kind.text("Sunny."), kind.text("Bye.")]) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION)
+        joined = {"sessionId": (await door.create_session(assistantId=agent))["id"]} if in_session else {}
+        first = await door.create_chat(input="Weather?", **(joined or {"assistantId": agent}))
+        results = [result(call) for call in first["output"][0]["tool_calls"]]
+        second = await door.create_chat(input=results, **(joined or {"previousChatId": first["id"]}))
+        third = await door.create_chat(input="Bye", **(joined or {"previousChatId": second["id"]}))
+
+    assert upstream.flaws == []
+    assert [chat["output"][0]["content"] for chat in (second, third)] == ["Sunny.", "Bye."]
+
+
+@PROVIDERS
+async def test_result_and_a_question_in_one_request(door, kind):
+    async with kind([kind.calls(a1="weather"), kind.text("Sunny, and warm.")]) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION)
+        first = await door.create_chat(input="Weather?", assistantId=agent)
+        (call,) = first["output"][0]["tool_calls"]
+        second = await door.create_chat(previousChatId=first["id"], input=[
+            result(call), {"role": "system", "content": "Be brief."}, {"role": "user", "content": "And is it warm?"}])
+
+    assert upstream.flaws == []
+    assert second["output"][0]["content"] == "Sunny, and warm."
+
+
+# --- histories that others made ---------------------------------------------------------------------------------------
+
+
+CALLED = {"role": "assistant", "content": None, "tool_calls": [
+    {"id": "made elsewhere", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]}
+RESULT = {"role": "tool", "tool_call_id": "made elsewhere", "content": "sunny"}
+ASKS = {"role": "user", "content": "And now?"}
+SAID = {"role": "assistant", "content": "Hello."}
+HISTORIES = {
+    "call at the beginning": [CALLED, RESULT, ASKS],
+    "call behind an answer": [ASKS, SAID, CALLED, RESULT, SAID, ASKS],
+    "call that is open": [ASKS, CALLED, RESULT],
+    "system message behind an answer": [ASKS, SAID, {"role": "system", "content": "Be brief."}, ASKS],
+    "system message at the end": [ASKS, {"role": "system", "content": "Be brief."}],
+    "developer message": [{"role": "developer", "content": "Be brief."}, ASKS],
+    "several system messages": [{"role": "system", "content": "Be brief."}, {"role": "system", "content": "Be kind."}, ASKS],
+    "names": [ASKS | {"name": "Ann"}, SAID | {"name": "Bob"}, ASKS | {"name": "Cid"}],
+    "refusal": [ASKS, {"role": "assistant", "content": None, "refusal": "I cannot."}, ASKS],
+    "refusal in parts": [ASKS, {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]}, ASKS],
+    "users in a row": [ASKS, ASKS, SAID, SAID, ASKS],
+    "greeting": [SAID, ASKS],
+    "blank part": [{"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "Hi"}]}],
+}
+
+
+@PROVIDERS
+@pytest.mark.parametrize("messages", HISTORIES.values(), ids=HISTORIES)
+async def test_history_is_taken(door, kind, messages):
+    async with kind(kind.text("Fine.")) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION)
+        chat = await door.create_chat(input=messages, assistantId=agent)
+        completion = await door.create_completion(agent_id=agent, messages=messages)
+
+    assert upstream.flaws == []
+    assert chat["output"][0]["content"] == "Fine."
+    assert completion["choices"][0]["message"]["content"] == "Fine."
+    sent = str([request.body for request in upstream.requests])
+    assert all(text in sent for message in messages for text in texts(message))
+
+
+def texts(message: dict[str, Any]) -> list[str]:
+    parts = message["content"] if isinstance(message["content"], list) else [{"text": message["content"] or ""}]
+    return [*(part.get("text", part.get("refusal")) for part in parts), message.get("refusal", "")]
+
+
+@PROVIDERS
+async def test_first_message_of_an_assistant(door, kind):
+    async with kind(kind.text("Fine.")) as upstream:
+        made = await door.create_assistant(document=assistant(upstream) | {"firstMessage": "Hello, I am Ada."})
+        session = (await door.create_session(assistantId=made["id"]))["id"]
+        chat = await door.create_chat(input="How are you?", sessionId=session)
+
+    assert upstream.flaws == []
+    assert chat["output"][0]["content"] == "Fine."
+
+
+@PROVIDERS
+async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(door, kind):
+    async with kind(kind.text("Fine.")) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION, temperature=0.5, maxTokens=50)
+        completion = await door.create_completion(
+            agent_id=agent, messages=[ASKS], seed=7, top_p=0.5, frequency_penalty=0.5, presence_penalty=0.5, stop=["x"],
+            parallel_tool_calls=False, tool_choice="auto", tools=[FUNCTION | {"function": {"name": "own", "strict": False}}])
+
+    assert upstream.flaws == []
+    assert completion["choices"][0]["message"]["content"] == "Fine."
+    assert upstream.requests[0].body.get({"mistral": "random_seed"}.get(kind.provider, "seed")) == {
+        "google": None, "anthropic": None}.get(kind.provider, 7)
+
+
+@pytest.mark.parametrize(("members", "field"), [
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}},
+     "response_format"),
+    ({"tool_choice": "required"}, "tool_choice"),
+])
+async def test_what_would_change_the_answer_is_refused_by_name(door, members, field):
+    async with DeepSeekUpstream(DeepSeekUpstream.text("Fine.")) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION)
+        with pytest.raises(CallError, match=field) as refused:
+            await door.create_completion(agent_id=agent, messages=[ASKS], **members)
+
+    assert refused.value.status == 400
+    assert upstream.requests == []
+
+
+# --- from one provider to another -------------------------------------------------------------------------------------
+
+
+@PAIRS
+async def test_conversation_that_goes_on_with_another_provider(rest, first, second):
+    async with (Upstream(FOUND) as tools,
+                first([first.calls(a1="look", a2="look"), first.text("Clear."), first.calls(b1="weather"),
+                       first.text("Clear as ever.")]) as one,
+                second([second.calls(a1="look"), second.text("Still clear."), second.text("Sunny.")]) as other):
+        agents = [await agent_of(rest, upstream, run_here(tools), FUNCTION) for upstream in (one, other)]
+        chat = await rest.create_chat(input="How is the sky?", assistantId=agents[0])
+        for agent, text in ((agents[1], "And now?"), (agents[0], "And tomorrow?"), (agents[1], "Never mind."),
+                            (agents[0], "Back again.")):
+            chat = await rest.create_chat(input=text, previousChatId=chat["id"], assistantId=agent)
+
+    assert (one.flaws, other.flaws) == ([], [])
+    assert chat["output"][0]["content"] == "Clear as ever."
+
+
+@PAIRS
+async def test_squad_of_two_providers(rest, first, second):
+    async with (Upstream(FOUND) as tools,
+                first([first.calls(a1="look"), first.calls(a2="handoff_to_sales"), first.text("Front again.")]) as one,
+                second([second.calls(a1="look", a2="look"), second.text("Sales here."), second.text("Sales still."),
+                        second.calls(a3="handoff_to_front")]) as other):
+        members = [{"assistant": {"name": name, **assistant(upstream, run_here(tools))}}
+                   for name, upstream in (("Front", one), ("Sales", other))]
+        session = (await rest.create_session(squad={"members": members}))["id"]
+        chats = [await rest.create_chat(input=text, sessionId=session)
+                 for text in ("To sales, please.", "Are you there?", "Back to the front, please.")]
+
+    assert (one.flaws, other.flaws) == ([], [])
+    assert [chat["output"][-1]["content"] for chat in chats] == ["Sales here.", "Sales still.", "Front again."]
+
+
+@PROVIDERS
+async def test_squad_at_every_streaming_door(door, kind):
+    answers = [kind.calls(a1="handoff_to_sales"), kind.text("Sales here.")]
+    async with kind(answers * 2) as upstream:
+        squad = (await door.create_squad(document={"members": [
+            {"assistant": {"name": name, **assistant(upstream)}} for name in ("Front", "Sales")]}))["id"]
+        streamed = [await read(door.stream_chat(input="To sales, please.", squadId=squad)),
+                    await read(door.stream_response(input="To sales, please.", squadId=squad))]
+
+    assert upstream.flaws == []
+    assert [stream.text for stream in streamed] == ["Sales here.", "Sales here."]
+
+
+# --- what providers want back -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [DeepSeekUpstream, GeminiUpstream], ids=lambda kind: kind.provider)
+async def test_what_a_provider_wants_back_is_sent_back_as_it_was(door, kind):
+    async with Upstream(FOUND) as tools, kind([kind.calls(a1="look", a2="look"), kind.text("Clear.")]) as upstream:
+        agent = await agent_of(door, upstream, run_here(tools))
+        first = await door.create_chat(input="How is the sky?", assistantId=agent)
+        await door.create_chat(input="Thanks!", previousChatId=first["id"])
+
+    (_, calling, *_, answer, _) = upstream.requests[-1].body["messages"][1:]
+    assert upstream.flaws == []
+    assert calling["tool_calls"][0].items() >= kind.in_calls.items()
+    assert calling.items() >= kind.in_answers.items() <= answer.items()
+    assert calling["tool_calls"][1].keys() == {"id", "type", "function"}
+
+
+def test_there_is_a_stand_in_for_every_kind_of_provider():
+    assert {kind.provider for kind in STRICT} == {"openai", "custom-llm", "mistral", "deep-seek", "google", "anthropic"}

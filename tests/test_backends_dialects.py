@@ -1,0 +1,154 @@
+"""What is sent to servers that speak chat completions, each in its own way; that they take it, the contract tests show."""
+
+from typing import Any
+
+import pytest
+
+from generated.parley.v1.message_pb2 import Message
+from server.backends.anthropic import request_body as anthropic_body
+from server.backends.backend import ModelRequest
+from server.backends.openai import request_body
+from server.content.json_values import from_python
+from server.core.errors import InvalidArgument
+
+CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+def said(role: str, content: Any = None, **members: Any) -> Message:
+    return Message(role=role, content=None if content is None else from_python(content), **members)
+
+
+SYSTEM, USER, ANSWER = said("system", "Be brief."), said("user", "Hi"), said("assistant", "Hello")
+CALLING = said("assistant", tool_calls=from_python([CALL]))
+RESULT = said("tool", "done", tool_call_id="abcdefghi")
+REFUSAL = said("assistant", refusal="I cannot.")
+
+
+def asked(provider: str, *messages: Message, **members: Any) -> ModelRequest:
+    return ModelRequest(provider=provider, model=members.pop("model", "m"), messages=messages or (USER,), **members)
+
+
+def sent(provider: str, *messages: Message) -> list[tuple[str, Any]]:
+    return [(message["role"], message["content"]) for message in request_body(asked(provider, *messages))["messages"]]
+
+
+@pytest.mark.parametrize(("provider", "expected"), [
+    ("openai", {"max_completion_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
+    ("custom-llm", {"max_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
+    ("mistral", {"max_tokens", "random_seed", "frequency_penalty", "presence_penalty"}),
+    ("google", {"max_tokens", "stream_options"}),
+])
+def test_members_have_the_names_that_the_provider_knows(provider, expected):
+    body = request_body(asked(provider, max_tokens=1, seed=2, frequency_penalty=0.1, presence_penalty=0.2, temperature=0.3))
+
+    assert body.keys() == {"model", "messages", "stream", "temperature", *expected}
+
+
+@pytest.mark.parametrize("provider", ["mistral", "groq"])
+def test_names_of_speakers_are_left_out_where_they_are_refused(provider):
+    user = said("user", "Hi", name="Ann")
+
+    assert request_body(asked(provider, user))["messages"] == [{"role": "user", "content": "Hi"}]
+    assert request_body(asked("openai", user))["messages"][0]["name"] == "Ann"
+
+
+@pytest.mark.parametrize(("message", "text"), [
+    (REFUSAL, "I cannot."),
+    (said("assistant", "Hm.", refusal="I cannot."), "Hm.\n\nI cannot."),
+    (said("assistant", "I cannot.", refusal="I cannot."), "I cannot."),
+    (said("assistant", [{"type": "output_text", "text": "Hm."}], refusal="I cannot."),
+     [{"type": "text", "text": "Hm."}, {"type": "text", "text": "I cannot."}]),
+    (said("assistant", [{"type": "refusal", "refusal": "I cannot."}]), [{"type": "text", "text": "I cannot."}]),
+])
+def test_refusal_is_text_for_whom_it_is_no_member(message, text):
+    assert sent("mistral", USER, message, USER)[1] == ("assistant", text)
+
+
+def test_refusal_is_a_member_for_openai():
+    assert request_body(asked("openai", USER, REFUSAL, USER))["messages"][1] == {
+        "role": "assistant", "content": "", "refusal": "I cannot."}
+
+
+def test_refusal_is_text_for_claude():
+    assert anthropic_body(asked("anthropic", USER, REFUSAL, USER))["messages"][1] == {
+        "role": "assistant", "content": [{"type": "text", "text": "I cannot."}]}
+
+
+def test_mistral_is_sent_what_the_system_says_first_and_an_answer_behind_results():
+    assert sent("mistral", USER, CALLING, RESULT, SYSTEM, USER) == [
+        ("system", "Be brief."), ("user", "Hi"), ("assistant", None), ("tool", "done"),
+        ("assistant", "(No answer was given.)"), ("user", "Hi")]
+
+
+def test_mistral_is_told_that_its_last_message_is_to_be_gone_on_with():
+    assert request_body(asked("mistral", USER, ANSWER))["messages"][1] == {
+        "role": "assistant", "content": "Hello", "prefix": True}
+
+
+def test_gemini_is_sent_one_system_message_and_calls_in_turn_and_results_with_names():
+    body = request_body(asked("google", USER, SYSTEM, ANSWER, CALLING, RESULT, said("developer", "Be kind."), USER))
+
+    assert [(message["role"], message["content"]) for message in body["messages"]] == [
+        ("system", "Be brief.\n\nBe kind."), ("user", "Hi"), ("assistant", "Hello"),
+        ("user", "(The conversation goes on.)"), ("assistant", None), ("tool", "done"), ("user", "Hi")]
+    assert body["messages"][5] == {"role": "tool", "tool_call_id": "abcdefghi", "content": "done", "name": "f"}
+
+
+def test_gemini_is_sent_system_messages_of_parts_as_one():
+    parts = said("system", [{"type": "text", "text": "Be kind."}])
+
+    assert sent("google", SYSTEM, parts, USER)[0] == (
+        "system", [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}])
+
+
+def test_gemini_is_sent_no_blank_text():
+    blank = [{"type": "text", "text": " "}, {"type": "text", "text": "Hi"}]
+
+    assert sent("google", said("system", ""), said("user", ""), said("user", " \n"), said("user", blank)) == [
+        ("user", [{"type": "text", "text": "Hi"}])]
+
+
+@pytest.mark.parametrize("messages", [[SYSTEM], [SYSTEM, said("user", " ")]])
+def test_gemini_has_to_be_told_something(messages):
+    with pytest.raises(InvalidArgument, match="input must say something for provider google"):
+        request_body(asked("google", *messages))
+
+
+def test_gemini_is_sent_its_placeholder_when_the_call_that_it_signed_broke_off():
+    message = said("assistant", tool_calls=from_python([CALL]))
+    message.provider_state.provider, message.provider_state.model_family = "google", "gemini"
+    message.provider_state.extra_content.add(call_id="another", json='{"google":{"thought_signature":"s"}}')
+    [_, calling, _] = request_body(asked("google", USER, message, RESULT, model="gemini-3-pro"))["messages"]
+
+    assert calling["tool_calls"][0]["extra_content"] == {
+        "google": {"thought_signature": "skip_thought_signature_validator"}}
+
+
+def test_deepseek_is_sent_reasoning_with_every_answer():
+    messages = request_body(asked("deep-seek", USER, CALLING, RESULT, ANSWER, USER))["messages"]
+
+    assert [message.get("reasoning_content") for message in messages] == [None, "", None, "", None]
+
+
+@pytest.mark.parametrize(("members", "field"), [
+    ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
+    ({"tool_choice": "required", "tools": TOOLS, "model": "deepseek-v4-pro"}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "function": {"name": "f"}}, "tools": TOOLS, "model": "deepseek-reasoner"},
+     "tool_choice"),
+])
+def test_deepseek_is_not_sent_what_it_refuses(members, field):
+    with pytest.raises(InvalidArgument) as refused:
+        request_body(asked("deep-seek", **members))
+
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+@pytest.mark.parametrize("members", [
+    {"response_format": {"type": "json_object"}},
+    {"tool_choice": "none", "tools": TOOLS, "model": "deepseek-v4-pro"},
+    {"tool_choice": "required", "tools": TOOLS, "model": "deepseek-chat"},
+    {"tool_choice": "required", "model": "deepseek-v4-pro"},  # without tools it is not sent
+])
+def test_deepseek_is_sent_what_it_takes(members):
+    assert request_body(asked("deep-seek", **members))["messages"] == [{"role": "user", "content": "Hi"}]
