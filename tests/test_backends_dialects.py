@@ -131,6 +131,17 @@ def test_deepseek_is_sent_reasoning_with_every_answer():
     assert [message.get("reasoning_content") for message in messages] == [None, "", None, "", None]
 
 
+@pytest.mark.parametrize(("provider", "given"), [("mistral", False), ("google", False), ("groq", False), ("xai", True)])
+def test_reasoning_is_not_sent_to_whom_it_is_unknown(provider, given):
+    answer = said("assistant", "Hello")
+    answer.provider_state.provider, answer.provider_state.model_family = provider, "m"
+    answer.provider_state.reasoning_content = "hm"
+    answer.provider_state.reasoning_details.append('{"type":"reasoning.text"}')
+    sent = request_body(asked(provider, USER, answer, USER))["messages"][1]
+
+    assert ("reasoning_content" in sent, "reasoning_details" in sent) == (given, given)
+
+
 @pytest.mark.parametrize(("members", "field"), [
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
     ({"tool_choice": "required", "tools": TOOLS, "model": "deepseek-v4-pro"}, "tool_choice"),

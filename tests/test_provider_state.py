@@ -5,7 +5,7 @@ The stand-ins refuse what the real ones refuse, each by the rule of its source.
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +24,7 @@ from server.backends.state import state_for
 from server.content.json_values import from_python
 from server.exchange.recovery import STOPPED
 from server.exchange.replay import broken_off
+from tests.strict import flaw_in_deepseek, flaw_in_gemini, flaw_in_messages, flaw_in_openai
 from tests.upstream import (
     STALL,
     Answer,
@@ -53,7 +54,7 @@ class Strict(Upstream):
             answer = Answer([body], headers={"content-type": "application/json"})
         else:
             self.asked.append(request.body)
-            refused = self.refuses(request.body)
+            refused = self.flaw(request.body) or self.refuses(request.body)
             answer = Answer([b'{"error": {}}'], 400, {"content-type": "application/json"}) if refused else self.answer(
                 request.body)
         return await super()._send(answer, reader, writer)
@@ -61,6 +62,9 @@ class Strict(Upstream):
     def __init__(self) -> None:
         super().__init__(Answer())
         self.asked: list[dict[str, Any]] = []
+
+    flaw: ClassVar[Callable[[dict[str, Any]], str | None]]
+    """What else it refuses."""
 
     def refuses(self, body: dict[str, Any]) -> bool:
         raise NotImplementedError
@@ -73,6 +77,7 @@ class DeepSeek(Strict):
     """Thinking mode: what was thought before a call has to come back with it. api-docs.deepseek.com/guides/thinking_mode"""
 
     provider, model, prefix = "deep-seek", "deepseek-v4-pro", "/v1"
+    flaw = staticmethod(flaw_in_deepseek)
 
     def refuses(self, body: dict[str, Any]) -> bool:
         return any(message.get("tool_calls") and message.get("reasoning_content") != THOUGHT for message in body["messages"])
@@ -95,6 +100,7 @@ class Gemini(DeepSeek):
     """
 
     provider, model = "google", "gemini-3-pro"
+    flaw = staticmethod(flaw_in_gemini)
     call = DeepSeek.call | {"extra_content": {"google": {"thought_signature": SIGNATURE}}}
 
     def refuses(self, body: dict[str, Any]) -> bool:
@@ -106,6 +112,7 @@ class OpenRouter(DeepSeek):
     """Reasoning blocks have to come back whole, in order and unchanged. openrouter.ai/docs/use-cases/reasoning-tokens"""
 
     provider, model = "openrouter", "anthropic/claude-opus-4.5"
+    flaw = staticmethod(flaw_in_openai)
     DETAILS: ClassVar[list[dict[str, Any]]] = [
         {"type": "reasoning.text", "text": THOUGHT, "index": 0, "format": "anthropic-claude-v1", "signature": SIGNATURE},
         {"type": "reasoning.encrypted", "data": SIGNATURE, "index": 1}]
@@ -133,6 +140,7 @@ class Claude(Strict):
     """
 
     provider, model = "anthropic", "claude-strict-1"
+    flaw = staticmethod(flaw_in_messages)
 
     def refuses(self, body: dict[str, Any]) -> bool:
         calling = [message["content"] for message in body["messages"]

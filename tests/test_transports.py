@@ -22,7 +22,7 @@ from server.delivery.twilio_account import TwilioAccount
 from server.exchange.outgoing import MOST_CHARACTERS, parts_of
 from server.services import transports
 from tests.conftest import Org, Service, delivered_until, rows_of, running
-from tests.upstream import Answer, Request, Upstream, failure, openai_text, rate_limited
+from tests.upstream import Answer, OpenAIUpstream, Request, Upstream, failure, openai_text, rate_limited
 
 SID, TOKEN = "AC0123456789", "the account's token"
 NUMBER, ANOTHER = "+14155550100", "+14155550199"
@@ -249,8 +249,8 @@ def test_parts_fit_and_are_the_text(text: str) -> None:
 
 async def test_answer_that_broke_off_is_not_sent(rest: httpx.AsyncClient, twilio: Twilio, sender: Org) -> None:
     whole = openai_text("This is cut")
-    async with Upstream(Answer(whole.pieces[:-3])) as model:
-        assistant = {"model": {"provider": "custom-llm", "model": "m", "url": f"{model.base_url}/v1"}}
+    async with OpenAIUpstream(Answer(whole.pieces[:-3])) as model:
+        assistant = {"model": {"provider": "custom-llm", "model": "m", "url": model.base_url}}
         chat = (await rest.post("/chat", json={"assistant": assistant, **{
             name: value for name, value in body(sender).items() if name != "assistantId"}})).json()
 
@@ -338,8 +338,8 @@ async def test_message_that_was_received_before_is_ignored(carrying: Service, re
 async def test_message_is_answered_when_the_model_is_back(carrying: Service, rest: httpx.AsyncClient, twilio: Twilio,
                                                           sender: Org) -> None:
     # 404: what a model call does not send again by itself.
-    async with Upstream([openai_text("Welcome"), failure(404), openai_text("Back again")]) as model:
-        assistant = {"model": {"provider": "custom-llm", "model": "m", "url": f"{model.base_url}/v1"}}
+    async with OpenAIUpstream([openai_text("Welcome"), failure(404), openai_text("Back again")]) as model:
+        assistant = {"model": {"provider": "custom-llm", "model": "m", "url": model.base_url}}
         without = {name: value for name, value in body(sender).items() if name != "assistantId"}
         await rest.post("/chat", json={"assistant": assistant, **without})
         await receive(carrying, sender.id, incoming("Hello?"))

@@ -24,6 +24,8 @@ class Dialect(NamedTuple):
     """Whether it knows what OpenAI added last: the role `developer`, and refusals."""
     names: bool = True
     """Whether messages may say who speaks."""
+    reasoning: bool = True
+    """Whether answers may have their reasoning beside them."""
 
 
 _COMMON = Dialect()
@@ -32,12 +34,12 @@ _DIALECTS = {
     "openai": _OPENAI,
     "azure-openai": _OPENAI,
     # Refuses every member that it does not know, and sends usage without being asked: docs.mistral.ai/api and
-    # github.com/Gage-Technologies/mistral-go/pull/2 (`name`).
-    "mistral": Dialect({"seed": "random_seed", "stream_options": None}, names=False),
+    # github.com/Gage-Technologies/mistral-go/pull/2 (`name`), github.com/charmbracelet/crush/issues/1590 (reasoning).
+    "mistral": Dialect({"seed": "random_seed", "stream_options": None}, names=False, reasoning=False),
     # github.com/Vali-98/ChatterUI/issues/227 and github.com/PublicAffairs/openai-gemini/issues/63
-    "google": Dialect({"seed": None, "frequency_penalty": None, "presence_penalty": None}),
-    # console.groq.com/docs/openai
-    "groq": Dialect(names=False),
+    "google": Dialect({"seed": None, "frequency_penalty": None, "presence_penalty": None}, reasoning=False),
+    # console.groq.com/docs/openai and github.com/janhq/jan/issues/8136
+    "groq": Dialect(names=False, reasoning=False),
 }
 
 

@@ -11,6 +11,7 @@ import orjson
 from generated.parley.v1.message_pb2 import ExtraContent, ProviderState
 from server.backends.backend import Kept
 from server.backends.calls import Call
+from server.backends.dialects import dialect_of
 
 # Gemini 3 refuses calls without a signature, and takes this one for calls that another model made:
 # ai.google.dev/gemini-api/docs/thought-signatures
@@ -101,6 +102,8 @@ def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) 
             call["extra_content"] = orjson.loads(extras[call["id"]])
     if provider == "google" and calls and "extra_content" not in calls[0]:  # it signs the first of parallel calls alone
         calls[0]["extra_content"] = _NO_SIGNATURE
+    if not dialect_of(provider).reasoning:
+        return
     if state and state.reasoning_details:
         sent["reasoning_details"] = [orjson.loads(detail) for detail in state.reasoning_details]
     if state and state.HasField("reasoning_content"):

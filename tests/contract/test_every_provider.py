@@ -1,5 +1,6 @@
 """Tool rounds, sessions, chains and squads through every provider, each refusing what the real one refuses."""
 
+import json
 from itertools import permutations
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.contract.test_session_turns import DOORS
 from tests.upstream import (
     STRICT,
     Answer,
+    CustomUpstream,
     DeepSeekUpstream,
     GeminiUpstream,
     Upstream,
@@ -262,6 +264,55 @@ async def test_what_a_provider_wants_back_is_sent_back_as_it_was(door, kind):
     assert calling["tool_calls"][0].items() >= kind.in_calls.items()
     assert calling.items() >= kind.in_answers.items() <= answer.items()
     assert calling["tool_calls"][1].keys() == {"id", "type", "function"}
+
+
+# --- a server of one's own that answers JSON although a stream was asked for ------------------------------------------
+
+
+def whole(message: dict[str, Any], finish: str, content_type: str) -> Answer:
+    completion = {"object": "chat.completion", "model": "own-1", "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+                  "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}]}
+    return Answer([json.dumps(completion, indent=2).encode()], headers={"content-type": content_type})
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/event-stream"])
+async def test_answers_that_come_whole_are_read(door, content_type):
+    calls = [{"id": f"c{number}", "type": "function", "function": {"name": "look", "arguments": "{}"}} for number in (1, 2)]
+    answers = [whole({"content": None, "tool_calls": calls}, "tool_calls", content_type),
+               whole({"content": "Clear."}, "stop", content_type), whole({"content": "Cl"}, "length", content_type)]
+    async with Upstream(FOUND) as tools, CustomUpstream(answers) as upstream:
+        agent = await agent_of(door, upstream, run_here(tools))
+        chat = await door.create_chat(input="How is the sky?", assistantId=agent)
+        completion = await door.create_completion(agent_id=agent, messages=[ASKS])
+
+    assert upstream.flaws == []
+    assert roles(chat) == ["assistant", "tool", "tool", "assistant"]
+    assert chat["output"][-1]["content"] == "Clear."
+    assert chat["costs"][0]["promptTokens"] == 14
+    assert (completion["choices"][0]["message"]["content"], completion["choices"][0]["finish_reason"]) == ("Cl", "length")
+    assert (completion["usage"]["prompt_tokens"], completion["usage"]["completion_tokens"]) == (7, 2)
+
+
+@pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
+async def test_whole_answer_is_told_at_every_door(door, says):
+    async with CustomUpstream(whole({"content": "Clear."}, "stop", "application/json")) as upstream:
+        agent = await agent_of(door, upstream)
+        session = (await door.create_session(assistantId=agent))["id"]
+        await says(door, session, agent, "How is the sky?")
+        messages = (await door.get_session(id=session))["messages"]
+
+    assert messages[-1]["content"] == "Clear."
+
+
+async def test_error_that_comes_with_a_200_is_an_error(door):
+    refused = Answer([b'{"error": {"message": "UPSTREAM TEXT"}}'], headers={"content-type": "application/json"})
+    async with CustomUpstream(refused) as upstream:
+        agent = await agent_of(door, upstream)
+        with pytest.raises(CallError) as failed:
+            await door.create_chat(input="How is the sky?", assistantId=agent)
+
+    assert failed.value.status == 503  # a 502 over HTTP
+    assert "UPSTREAM TEXT" not in failed.value.text
 
 
 def test_there_is_a_stand_in_for_every_kind_of_provider():

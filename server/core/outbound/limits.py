@@ -19,7 +19,7 @@ class Limits:
     longest_wait_seconds: float = 60.0
     """A Retry-After beyond this is passed on to the caller instead of waited for."""
     event_bytes: int = 1 << 20
-    """One event of a stream, its line ends and comments included."""
+    """One event of a stream, its line ends and comments included, or an answer that comes whole."""
     body_bytes: int = 512 << 20
     """One answer, framing included; a token takes some 300 bytes of it."""
     error_bytes: int = 64 << 10
