@@ -467,8 +467,9 @@ async def test_stall_times_out_and_closes_the_connection():
         await upstream.disconnected.wait()
 
 
-async def test_endless_answer_ends_at_the_deadline():
-    answer = Answer([Drip(sse(chunk({"content": "x"}))[0])])
+@pytest.mark.parametrize("piece", [sse(chunk({"content": "x"}))[0], b": ping\n\n"], ids=["text", "comments"])
+async def test_endless_answer_ends_at_the_deadline(piece):
+    answer = Answer([Drip(piece)])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url) as backend:
         assert isinstance((await collected(backend, asked(timeout_seconds=1)))[-1], UpstreamTimeout)
         await upstream.disconnected.wait()

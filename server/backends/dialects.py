@@ -94,7 +94,7 @@ def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if before not in ("user", "tool"):
                 ordered.append({"role": "user", "content": _GOES_ON})
         before = message["role"]
-        ordered.append({**message, "name": names[message["tool_call_id"]]} if before == "tool" else message)
+        ordered.append({**message, "name": names.get(message["tool_call_id"], "")} if before == "tool" else message)
     if before is None:
         raise InvalidArgument.of("input", "must say something for provider google")
     return ordered

@@ -1,6 +1,7 @@
 """Tool rounds, sessions, chains and squads through every provider, each refusing what the real one refuses."""
 
 import json
+from contextlib import suppress
 from itertools import permutations
 from typing import Any
 
@@ -8,13 +9,17 @@ import pytest
 
 from tests.contract.doors import CallError, read
 from tests.contract.test_session_turns import DOORS
+from tests.contract.test_sound_histories import LEFT_BEHIND
 from tests.upstream import (
     STRICT,
     Answer,
+    AnthropicUpstream,
     CustomUpstream,
     DeepSeekUpstream,
     GeminiUpstream,
     Upstream,
+    anthropic_stream,
+    anthropic_text,
 )
 
 PROVIDERS = pytest.mark.parametrize("kind", STRICT, ids=lambda kind: kind.provider)
@@ -114,6 +119,37 @@ async def test_result_and_a_question_in_one_request(door, kind):
 
     assert upstream.flaws == []
     assert second["output"][0]["content"] == "Sunny, and warm."
+
+
+# --- answers that leave nothing sound behind --------------------------------------------------------------------------
+
+
+HALF = [{"type": "content_block_start", "index": 0,
+         "content_block": {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"x":'}}]
+OF_CLAUDE = {
+    "cut by length": anthropic_stream(*HALF, {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}},
+                                      {"type": "message_stop"}),
+    "broken stream": anthropic_stream(*HALF),
+    "blank": anthropic_text("\n"),
+    "nothing": anthropic_stream({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}),
+}
+
+
+@pytest.mark.parametrize(("kind", "answer"), [
+    *(pytest.param(kind, answer, id=f"{kind.provider}-{name}") for kind in STRICT if kind is not AnthropicUpstream
+      for name, (answer, _) in LEFT_BEHIND.items()),
+    *(pytest.param(AnthropicUpstream, answer, id=f"anthropic-{name}") for name, answer in OF_CLAUDE.items())])
+async def test_conversation_goes_on_whatever_an_answer_left_behind(door, kind, answer):
+    async with kind([answer, kind.text("Fine.")]) as upstream:
+        agent = await agent_of(door, upstream, FUNCTION)
+        session = (await door.create_session(assistantId=agent))["id"]
+        with suppress(CallError):  # a stream that broke off
+            await door.create_chat(input="Weather?", sessionId=session)
+        chat = await door.create_chat(input="Never mind.", sessionId=session)
+
+    assert upstream.flaws == []
+    assert chat["output"][0]["content"] == "Fine."
 
 
 # --- histories that others made ---------------------------------------------------------------------------------------
