@@ -21,18 +21,18 @@ _UNSIGNED = ("gemini-1", "gemini-2")
 
 def flaw_in_openai(body: dict[str, Any]) -> str | None:
     """What OpenAI's chat completions refuse."""
-    return flaw_in_completion(body) or _unknown_argument(body)
+    return flaw_in_completion(body) or _unknown_argument(body) or _too_many_tools(body)
 
 
 def flaw_in_completion(body: dict[str, Any]) -> str | None:
     """What of it the servers refuse as well that are compatible with OpenAI's."""
-    return _first(body, _nothing_said, _unanswered_calls, _results_of_nothing, _ids_too_long, _names_of_functions,
-                  _half_arguments, _blank_answers)
+    return _flaw_of_tools(body) or _first(body, _nothing_said, _unanswered_calls, _results_of_nothing, _ids_too_long,
+                                          _names_of_functions, _half_arguments, _blank_answers)
 
 
 def flaw_in_mistral(body: dict[str, Any]) -> str | None:
     """What Mistral refuses beyond that."""
-    return (flaw_in_completion(body) or _extra_forbidden(body)
+    return (flaw_in_completion(body) or _extra_forbidden(body) or _tools_of_mistral(body)
             or _first(body, _ids_of_mistral, _order_of_mistral, _end_of_mistral))
 
 
@@ -40,21 +40,23 @@ def flaw_in_deepseek(body: dict[str, Any]) -> str | None:
     """What DeepSeek refuses beyond that; all of its models think but one."""
     thinks = not body.get("model", "").startswith("deepseek-chat")
     thinking: tuple[Rule, ...] = (_reasoning_left_out, _last_of_deepseek) if thinks else ()
-    return (flaw_in_completion(body) or _format_of_deepseek(body) or (_choice_of_deepseek(body) if thinks else None)
+    return (flaw_in_completion(body) or _too_many_tools(body) or _format_of_deepseek(body)
+            or (_choice_of_deepseek(body) if thinks else None)
             or _first(body, _roles_of_deepseek, _ids_twice, _bare_refusals, *thinking))
 
 
 def flaw_in_gemini(body: dict[str, Any]) -> str | None:
     """What Gemini's endpoint that is compatible with OpenAI refuses beyond that."""
     signed: tuple[Rule, ...] = () if body.get("model", "").startswith(_UNSIGNED) else (_signatures_left_out,)
-    return (flaw_in_completion(body) or _unknown_name(body)
+    return (flaw_in_completion(body) or _unknown_name(body) or _tools_of_gemini(body)
             or _first(body, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed))
 
 
 def flaw_in_messages(body: dict[str, Any]) -> str | None:
     """What Anthropic's messages refuse."""
-    return _extra_inputs(body) or _first(body, _nothing_said, _roles_of_turns, _empty_turns, _blank_texts, _unanswered_uses,
-                                         _results_without_use, _results_not_first, _uses)
+    return _extra_inputs(body) or _tools_of_anthropic(body) or _first(
+        body, _nothing_said, _roles_of_turns, _empty_turns, _blank_texts, _unanswered_uses, _results_without_use,
+        _results_not_first, _uses)
 
 
 def _first(body: dict[str, Any], *rules: Rule) -> str | None:
@@ -105,6 +107,70 @@ def _unknown_name(body: dict[str, Any]) -> str | None:
 def _extra_inputs(body: dict[str, Any]) -> str | None:
     unknown = body.keys() - _OF_ANTHROPIC
     return f"{min(unknown)}: Extra inputs are not permitted" if unknown else None
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return [tool["function"] for tool in body.get("tools", ())]
+
+
+# https://github.com/refly-ai/refly/issues/1794 and https://github.com/github/github-mcp-server/issues/1548; names come once,
+# as https://github.com/eclipse-theia/theia/issues/16122 has it
+def _flaw_of_tools(body: dict[str, Any]) -> str | None:
+    functions = _functions(body)
+    for index, function in enumerate(functions):
+        if not _NAME.fullmatch(function["name"]):
+            return (f"Invalid 'tools[{index}].function.name': string does not match pattern. Expected a string that matches "
+                    "the pattern '^[a-zA-Z0-9_-]+$'.")
+        schema = function.get("parameters", {"type": "object", "properties": {}})
+        if schema.get("type") != "object":
+            return (f"Invalid schema for function '{function['name']}': schema must be a JSON Schema of 'type: \"object\"', "
+                    f"got 'type: {schema.get('type')}'.")
+        if not isinstance(schema.get("properties"), dict):
+            return f"Invalid schema for function '{function['name']}': In context=(), object schema missing properties."
+    names = [function["name"] for function in functions]
+    return None if len(set(names)) == len(names) else "tools: Tool names must be unique."
+
+
+# https://github.com/0x4m4/hexstrike-ai/issues/29 and https://api-docs.deepseek.com/api/create-chat-completion
+def _too_many_tools(body: dict[str, Any]) -> str | None:
+    many = len(_functions(body)) > 128
+    return "Invalid 'tools': array too long. Expected an array with maximum length 128" if many else None
+
+
+# https://github.com/mistralai/client-python/issues/91; `parameters` has no default in mistral-common's tool_calls.py
+def _tools_of_mistral(body: dict[str, Any]) -> str | None:
+    for index, function in enumerate(_functions(body)):
+        if unknown := function.keys() - {"name", "description", "strict", "parameters"}:
+            return f"extra_forbidden: ['body', 'tools', {index}, 'function', '{min(unknown)}']: Extra inputs not permitted"
+        if "parameters" not in function:
+            return f"missing: ['body', 'tools', {index}, 'function', 'parameters']: Field required"
+    return None
+
+
+# https://github.com/kaitranntt/ccs/issues/25 and https://github.com/SWE-agent/SWE-agent/pull/1431
+def _tools_of_gemini(body: dict[str, Any]) -> str | None:
+    for index, function in enumerate(_functions(body)):
+        at = f"* GenerateContentRequest.tools[0].function_declarations[{index}]"
+        if not re.match("[a-zA-Z_]", function["name"]):
+            return f"{at}.name: Invalid function name. Must start with a letter or an underscore."
+        if "parameters" in function and not function["parameters"]["properties"]:
+            return f"{at}.parameters.properties: should be non-empty for OBJECT type"
+    return None
+
+
+# https://github.com/eclipse-theia/theia/issues/16122 and https://github.com/BerriAI/litellm/pull/26788
+def _tools_of_anthropic(body: dict[str, Any]) -> str | None:
+    names = [tool["name"] for tool in body.get("tools", ())]
+    if len(set(names)) < len(names):
+        return "tools: Tool names must be unique."
+    if not all(re.fullmatch("[a-zA-Z0-9_-]{1,128}", name) for name in names):
+        return "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'"
+    if any(tool["input_schema"].get("type") != "object" for tool in body.get("tools", ())):
+        return "tools.0.custom.input_schema.type: Field required"
+    return None
 
 
 # --- chat completions -------------------------------------------------------------------------------------------------

@@ -65,6 +65,41 @@ def test_refusal_is_text_for_whom_it_is_no_member(message, text):
     assert sent("mistral", USER, message, USER)[1] == ("assistant", text)
 
 
+@pytest.mark.parametrize(("parameters", "whole"), [
+    (None, {"type": "object", "properties": {}}),
+    ({}, {"type": "object", "properties": {}}),
+    ({"type": "object"}, {"type": "object", "properties": {}}),
+    ({"properties": {"x": {}}, "required": ["x"]}, {"type": "object", "properties": {"x": {}}, "required": ["x"]}),
+])
+def test_schemas_of_parameters_are_sent_whole(parameters, whole):
+    function = {"name": "f", "strict": True, **({} if parameters is None else {"parameters": parameters})}
+    tools = [{"type": "function", "function": function}]
+    [sent] = request_body(asked("openai", tools=tools))["tools"]
+    [to_gemini] = request_body(asked("google", tools=tools))["tools"]
+
+    assert sent == {"type": "function", "function": {"name": "f", "strict": True, "parameters": whole}}
+    assert to_gemini["function"].get("parameters") == (whole if whole["properties"] else None)
+
+
+@pytest.mark.parametrize(("body", "provider", "name"), [
+    *((request_body, provider, name) for provider in ("openai", "groq", "google") for name in ("a.b", "a b", 65 * "f")),
+    *((anthropic_body, "anthropic", name) for name in ("a.b", "", "f" * 65)),
+    *((request_body, "google", name) for name in ("1f", "-f")),
+])
+def test_tools_of_names_that_a_provider_refuses_are_refused_by_name(body, provider, name):
+    with pytest.raises(InvalidArgument, match="tools must"):
+        body(asked(provider, tools=[*TOOLS, {"type": "function", "function": {"name": name}}]))
+
+
+@pytest.mark.parametrize("provider", ["openai", "deep-seek"])
+def test_more_tools_than_a_provider_takes_are_refused_by_name(provider):
+    tools = [{"type": "function", "function": {"name": f"f{number}"}} for number in range(129)]
+
+    assert len(request_body(asked(provider, tools=tools[:128]))["tools"]) == 128
+    with pytest.raises(InvalidArgument, match=f"tools must be at most 128 for provider {provider}"):
+        request_body(asked(provider, tools=tools))
+
+
 def test_refusal_is_a_member_for_openai():
     assert request_body(asked("openai", USER, REFUSAL, USER))["messages"][1] == {
         "role": "assistant", "content": "", "refusal": "I cannot."}

@@ -163,6 +163,42 @@ def test_members_that_a_provider_refuses_are_refused(flaw_in, members, said):
     assert flaw_in({"model": "m", "messages": messages, "max_tokens": 1, "stream": True}) is None
 
 
+def tool(name: str = "f", **members: Any) -> dict[str, Any]:
+    """As completions have it; without parameters when those are None."""
+    given = {"name": name, "parameters": {"type": "object", "properties": {"x": {}}}, **members}
+    return {"type": "function", "function": {member: value for member, value in given.items() if value is not None}}
+
+
+def claude_tool(name: str = "f", **schema: Any) -> dict[str, Any]:
+    return {"name": name, "input_schema": {"type": "object", **schema}}
+
+
+@pytest.mark.parametrize(("flaw_in", "tools", "said"), [
+    *((flaw_in, tools, said) for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
+      for tools, said in (
+        ([tool("a.b")], "string does not match pattern"),
+        ([tool("f" * 65)], "string does not match pattern"),
+        ([tool(parameters={})], "got 'type: None'"),
+        ([tool(parameters={"type": "object"})], "object schema missing properties"),
+        ([tool(), tool()], "must be unique"))),
+    *((flaw_in, [tool(f"f{number}") for number in range(129)], "array too long") for flaw_in in (
+        flaw_in_openai, flaw_in_deepseek)),
+    (flaw_in_mistral, [tool(required=["x"])], "'function', 'required']: Extra inputs"),
+    (flaw_in_mistral, [tool(parameters=None)], "'function', 'parameters']: Field required"),
+    (flaw_in_gemini, [tool("1f")], "Must start with a letter"),
+    (flaw_in_gemini, [tool(parameters={"type": "object", "properties": {}})], "should be non-empty"),
+    (flaw_in_messages, [claude_tool(), claude_tool()], "must be unique"),
+    (flaw_in_messages, [claude_tool("a.b")], "should match pattern"),
+    (flaw_in_messages, [claude_tool(type=None)], "input_schema.type"),
+])
+def test_tools_that_a_provider_refuses_are_refused(flaw_in, tools, said):
+    messages = [blocks("user", text())] if flaw_in is flaw_in_messages else [USER]
+    sound = [claude_tool(), claude_tool("g")] if flaw_in is flaw_in_messages else [tool(strict=True), tool("g")]
+
+    assert said in (flaw_in({"messages": messages, "tools": tools}) or "")
+    assert flaw_in({"messages": messages, "tools": sound}) is None
+
+
 @pytest.mark.parametrize(("flaw_in", "messages"), [
     (flaw_in_completion, [SYSTEM, calling("a", "b"), result("b"), result("a"), USER]),
     (flaw_in_completion, [USER, {"role": "assistant", "content": None, "refusal": "No."}, USER, ANSWER]),

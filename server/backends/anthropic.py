@@ -23,6 +23,7 @@ from server.backends.backend import Finish, FinishReason, ModelEvent, ModelReque
 from server.backends.bodies import read_through
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.dialects import check_names
 from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part
 from server.backends.state import state_for
@@ -108,6 +109,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     """The members to send: those that are set. Raises InvalidArgument for what the API cannot do."""
     if request.n != 1:
         raise InvalidArgument.of("n", "must be 1 for provider anthropic")
+    check_names(request)
     thinking, turns = _thinking(request.thinking), _turns(request)
     if not may_think(thinking, turns):
         thinking, turns = None, without_thinking(turns)

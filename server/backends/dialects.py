@@ -1,9 +1,10 @@
-"""How the servers that speak chat completions differ in what they take: members, values, and the order of messages.
+"""How the servers that speak chat completions differ in what they take: members, values, tools, the order of messages.
 
 Each difference has its source. What merely tunes an answer is not sent where it is refused; what would change its form is
 refused here, by name. Reads no answers.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,10 +27,13 @@ class Dialect(NamedTuple):
     """Whether messages may say who speaks."""
     reasoning: bool = True
     """Whether answers may have their reasoning beside them."""
+    most_tools: int | None = None
 
 
 _COMMON = Dialect()
-_OPENAI = Dialect({"max_tokens": "max_completion_tokens"}, is_newest=True)
+_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
+_MOST_TOOLS = 128
+_OPENAI = Dialect({"max_tokens": "max_completion_tokens"}, is_newest=True, most_tools=_MOST_TOOLS)
 _DIALECTS = {
     "openai": _OPENAI,
     "azure-openai": _OPENAI,
@@ -38,6 +42,8 @@ _DIALECTS = {
     "mistral": Dialect({"seed": "random_seed", "stream_options": None}, names=False, reasoning=False),
     # github.com/Vali-98/ChatterUI/issues/227 and github.com/PublicAffairs/openai-gemini/issues/63
     "google": Dialect({"seed": None, "frequency_penalty": None, "presence_penalty": None}, reasoning=False),
+    # api-docs.deepseek.com/api/create-chat-completion
+    "deep-seek": Dialect(most_tools=_MOST_TOOLS),
     # console.groq.com/docs/openai and github.com/janhq/jan/issues/8136
     "groq": Dialect(names=False, reasoning=False),
 }
@@ -57,6 +63,38 @@ def check_values(request: ModelRequest) -> None:
     # github.com/deepseek-ai/DeepSeek-V3/issues/1376; all but the oldest models think
     if request.tools and request.tool_choice not in (None, "auto", "none") and not request.model.startswith("deepseek-chat"):
         raise InvalidArgument.of("tool_choice", "must be auto or none for a model of provider deep-seek that thinks")
+
+
+def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
+    """The tools, each with a whole schema of its parameters. Raises InvalidArgument for names and numbers it refuses."""
+    check_names(request)
+    most = dialect_of(request.provider).most_tools
+    if most is not None and len(request.tools) > most:
+        raise InvalidArgument.of("tools", f"must be at most {most} for provider {request.provider}, handoffs included, not "
+                                          f"{len(request.tools)}; give a squad's members their assistantDestinations")
+    return [{**tool, "function": _function(tool["function"], request.provider)} for tool in request.tools]
+
+
+def check_names(request: ModelRequest) -> None:
+    """Raise InvalidArgument for a function whose name every provider refuses; Gemini refuses a digit at its beginning, too.
+
+    github.com/refly-ai/refly/issues/1794 and github.com/kaitranntt/ccs/issues/25
+    """
+    names = [tool["function"]["name"] for tool in request.tools]
+    if not all(map(_NAME.fullmatch, names)):
+        raise InvalidArgument.of("tools", "must be named with 1 to 64 letters, digits, underscores and dashes")
+    if request.provider == "google" and not all(name[0].isalpha() or name[0] == "_" for name in names):
+        raise InvalidArgument.of("tools", "must have names that begin with a letter or an underscore for provider google")
+
+
+def _function(function: dict[str, Any], provider: str) -> dict[str, Any]:
+    """Most want `type` and `properties` in every schema (github.com/github/github-mcp-server/issues/1548), DeepSeek refuses
+    one without (github.com/farion1231/cc-switch/issues/5490), and Gemini refuses one without any properties
+    (github.com/SWE-agent/SWE-agent/pull/1431)."""
+    schema = function.get("parameters") or {}
+    if provider == "google" and not schema.get("properties"):
+        return {name: value for name, value in function.items() if name != "parameters"}
+    return {**function, "parameters": {**schema, "type": "object", "properties": schema.get("properties") or {}}}
 
 
 def in_order(provider: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

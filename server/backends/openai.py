@@ -22,7 +22,7 @@ from server.backends.backend import Finish, FinishReason, ModelEvent, ModelReque
 from server.backends.bodies import read_through
 from server.backends.call_ids import CallIds
 from server.backends.calls import END, Call, Sleep, encodable
-from server.backends.dialects import check_values, dialect_of, in_order
+from server.backends.dialects import check_values, dialect_of, in_order, tools_for
 from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part
 from server.backends.reasoning import Reasoning, add_state
@@ -132,8 +132,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "presence_penalty": request.presence_penalty,
         "response_format": request.response_format,
         "reasoning_effort": request.reasoning_effort,
-        **request.more,
-        "tools": list(request.tools) or None,
+        "tools": tools_for(request) or None,
         "tool_choice": request.tool_choice if request.tools else None,
         "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
     }
