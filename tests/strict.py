@@ -49,12 +49,12 @@ def flaw_in_gemini(body: dict[str, Any]) -> str | None:
     """What Gemini's endpoint that is compatible with OpenAI refuses beyond that."""
     signed: tuple[Rule, ...] = () if body.get("model", "").startswith(_UNSIGNED) else (_signatures_left_out,)
     return (flaw_in_completion(body) or _unknown_name(body) or _tools_of_gemini(body)
-            or _first(body, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed))
+            or _first(body, _nulls, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed))
 
 
 def flaw_in_messages(body: dict[str, Any]) -> str | None:
     """What Anthropic's messages refuse."""
-    return _extra_inputs(body) or _tools_of_anthropic(body) or _first(
+    return _extra_inputs(body) or _tools_of_anthropic(body) or _flaw_of_thinking(body) or _first(
         body, _nothing_said, _roles_of_turns, _empty_turns, _blank_texts, _unanswered_uses, _results_without_use,
         _results_not_first, _uses)
 
@@ -232,7 +232,7 @@ def _half_arguments(messages: list[dict[str, Any]]) -> Iterator[str]:
 # https://github.com/OpenHands/OpenHands/issues/8685 and https://github.com/carlrobertoh/ProxyAI/issues/830
 def _blank_answers(messages: list[dict[str, Any]]) -> Iterator[str]:
     for message in messages:
-        said = message["content"] or message.get("refusal")
+        said = message.get("content") or message.get("refusal")
         if message["role"] == "assistant" and not _calls(message) and not said:
             yield "Assistant message must have either content or tool_calls, but not none."
         if message["role"] != "assistant" and message.get("content") is None:
@@ -308,7 +308,7 @@ def _roles_of_deepseek(messages: list[dict[str, Any]]) -> Iterator[str]:
 # https://github.com/carlrobertoh/ProxyAI/issues/834
 def _bare_refusals(messages: list[dict[str, Any]]) -> Iterator[str]:
     for message in messages:
-        if message["role"] == "assistant" and not _calls(message) and not message["content"]:
+        if message["role"] == "assistant" and not _calls(message) and not message.get("content"):
             yield "Invalid assistant message: content or tool_calls must be set"
 
 
@@ -338,6 +338,12 @@ def _last_of_deepseek(messages: list[dict[str, Any]]) -> Iterator[str]:
 
 
 # --- Gemini -----------------------------------------------------------------------------------------------------------
+
+
+# https://github.com/github/copilot-sdk/issues/2061
+def _nulls(messages: list[dict[str, Any]]) -> Iterator[str]:
+    if any(value is None for message in messages for value in message.values()):
+        yield "Value is not a string: null"
 
 
 # https://github.com/langchain-ai/langchain-google/issues/1393
@@ -396,6 +402,27 @@ def _turns(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 # --- Anthropic --------------------------------------------------------------------------------------------------------
+
+
+# https://docs.claude.com/en/docs/build-with-claude/extended-thinking,
+# https://github.com/deepset-ai/haystack-core-integrations/issues/2146 and https://github.com/langchain-ai/langchain/pull/35544
+def _flaw_of_thinking(body: dict[str, Any]) -> str | None:
+    thoughts = [block for message in body["messages"] for block in message["content"] if block["type"] == "thinking"]
+    if not all(thought.get("signature") for thought in thoughts):
+        return "messages.content.thinking.signature: Field required"
+    if body.get("thinking", {}).get("type", "disabled") == "disabled":
+        return None
+    if body.get("tool_choice", {}).get("type") in ("any", "tool"):
+        return "Thinking may not be enabled when tool_choice forces tool use."
+    first = None
+    for message in reversed(body["messages"]):  # back to what was said before the round of tools
+        if message["role"] == "user" and any(block["type"] != "tool_result" for block in message["content"]):
+            break
+        first = message if message["role"] == "assistant" else first
+    begins = first["content"][0]["type"] if first and _ids(first, "tool_use") else "thinking"
+    if body["thinking"]["type"] == "enabled" and begins not in ("thinking", "redacted_thinking"):
+        return f"messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{begins}`."
+    return None
 
 
 # https://docs.claude.com/en/api/messages: user and assistant; there is no system role

@@ -253,7 +253,7 @@ async def test_settings_are_sent_under_the_names_of_the_api():
     schema = {"type": "object", "properties": {}}
     body = await sent(asked(
         stop=["x"], thinking={"type": "enabled", "budgetTokens": 2000}, tools=[{"type": "function", "function": function}],
-        tool_choice="required", parallel_tool_calls=False, reasoning_effort="minimal", temperature=0.5, top_p=0.5, seed=1,
+        tool_choice="auto", parallel_tool_calls=False, reasoning_effort="minimal", temperature=0.5, top_p=0.5, seed=1,
         response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
         more={"user": "u1", "safety_identifier": "s1"},
     ))  # fmt: skip
@@ -263,7 +263,7 @@ async def test_settings_are_sent_under_the_names_of_the_api():
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
         "thinking": {"type": "enabled", "budget_tokens": 2000},
         "tools": [{"name": "f", "description": "d", "strict": True, "input_schema": {"type": "object", "properties": {}}}],
-        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+        "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
         "output_config": {"format": {"type": "json_schema", "schema": schema}, "effort": "low"},
         "metadata": {"user_id": "s1"},
     }  # fmt: skip
@@ -274,6 +274,7 @@ async def test_settings_are_sent_under_the_names_of_the_api():
     [
         ("auto", {"type": "auto"}),
         ("none", {"type": "none"}),
+        ("required", {"type": "any"}),
         ({"type": "function", "function": {"name": "f"}}, {"type": "tool", "name": "f"}),
     ],
 )

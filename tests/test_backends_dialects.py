@@ -124,9 +124,10 @@ def test_mistral_is_told_that_its_last_message_is_to_be_gone_on_with():
 def test_gemini_is_sent_one_system_message_and_calls_in_turn_and_results_with_names():
     body = request_body(asked("google", USER, SYSTEM, ANSWER, CALLING, RESULT, said("developer", "Be kind."), USER))
 
-    assert [(message["role"], message["content"]) for message in body["messages"]] == [
+    assert [(message["role"], message.get("content")) for message in body["messages"]] == [
         ("system", "Be brief.\n\nBe kind."), ("user", "Hi"), ("assistant", "Hello"),
         ("user", "(The conversation goes on.)"), ("assistant", None), ("tool", "done"), ("user", "Hi")]
+    assert "content" not in body["messages"][4]  # it takes no null
     assert body["messages"][5] == {"role": "tool", "tool_call_id": "abcdefghi", "content": "done", "name": "f"}
 
 
@@ -188,6 +189,21 @@ def test_deepseek_is_not_sent_what_it_refuses(members, field):
         request_body(asked("deep-seek", **members))
 
     assert [violation.field for violation in refused.value.violations] == [field]
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
+@pytest.mark.parametrize("thinking", [{"type": "enabled", "budgetTokens": 1024}, {"type": "adaptive"}])
+def test_claude_cannot_be_forced_to_call_a_tool_while_it_thinks(choice, thinking):
+    with pytest.raises(InvalidArgument, match="tool_choice must be auto or none"):
+        anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice, thinking=thinking))
+    assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice))["tool_choice"]["type"] in ("any", "tool")
+    assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice="auto", thinking=thinking))["thinking"]
+
+
+def test_deepseek_is_not_asked_to_go_on_with_an_answer_while_it_thinks():
+    with pytest.raises(InvalidArgument, match="input must not end with an answer"):
+        request_body(asked("deep-seek", USER, ANSWER))
+    assert request_body(asked("deep-seek", USER, ANSWER, model="deepseek-chat"))["messages"][1]["content"] == "Hello"
 
 
 @pytest.mark.parametrize("members", [

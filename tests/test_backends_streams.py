@@ -16,7 +16,7 @@ from server.backends.backend import Finish, ModelRequest, Ran, Usage
 from server.backends.endpoint import Endpoint
 from server.backends.openai import OpenAIBackend
 from server.content.json_values import from_python
-from server.core.errors import ServiceError, UpstreamError, UpstreamRateLimited, UpstreamTimeout
+from server.core.errors import ServiceError, UpstreamError, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from server.core.outbound.limits import Limits
 from tests.upstream import anthropic_text, openai_text
 
@@ -205,6 +205,9 @@ async def test_whole_answer_is_complete_without_a_reason(kind, answer):
     ({"error": {"message": "UPSTREAM TEXT", "type": "server_error"}}, UpstreamError),
     ({"error": "UPSTREAM TEXT"}, UpstreamError),
     ({"type": "error", "error": {"message": "UPSTREAM TEXT", "type": "rate_limit_error"}}, UpstreamRateLimited),
+    *(({"error": {"message": "UPSTREAM TEXT", "code": code}}, error) for code, error in (
+        (429, UpstreamRateLimited), ("429", UpstreamRateLimited), (503, UpstreamUnavailable), (408, UpstreamTimeout),
+        (502, UpstreamError), ("server_error", UpstreamError), (None, UpstreamError))),
     ({"detail": "UPSTREAM TEXT"}, UpstreamError),
     ({}, UpstreamError),
     ([{"error": {"message": "UPSTREAM TEXT"}}], UpstreamError),

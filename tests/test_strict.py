@@ -41,6 +41,7 @@ def result(call_id: str = "c1", **members: Any) -> dict[str, Any]:
 def signed(*ids: str) -> dict[str, Any]:
     """Calls as Gemini makes them: the first of them is signed."""
     message = calling(*ids)
+    del message["content"]
     message["tool_calls"][0]["extra_content"] = {"google": {"thought_signature": "s"}}
     return message
 
@@ -90,6 +91,7 @@ IN_MISTRAL = {
     "reasoning": ([USER, {**ANSWER, "reasoning_content": "hm"}, USER], "'assistant', 'reasoning_content']"),
     "developer": ([{**SYSTEM, "role": "developer"}, USER], "extra_forbidden"),
 }
+SAYS = {"content": "Let me see."}
 THOUGHT = {"reasoning_content": "hm"}
 IN_DEEPSEEK = {
     "developer": ([{**SYSTEM, "role": "developer"}, USER], "unknown variant `developer`"),
@@ -107,9 +109,10 @@ IN_GEMINI = {
     "call at the beginning": ([SYSTEM, signed("c1"), result(name="f")], "comes immediately after a user turn"),
     "call behind an answer": ([USER, ANSWER, signed("c1"), result(name="f")], "comes immediately after a user turn"),
     "result without a name": ([USER, signed("c1"), result()], "Name cannot be empty"),
-    "no signature": ([USER, calling("c1"), result(name="f")], "missing a thought_signature"),
-    "no signature in the second step": ([USER, signed("a"), result("a", name="f"), calling("b"), result("b", name="f")],
-                                        "missing a thought_signature"),
+    "null": ([USER, signed("c1") | {"content": None}, result(name="f")], "not a string: null"),
+    "no signature": ([USER, calling("c1") | SAYS, result(name="f")], "missing a thought_signature"),
+    "no signature in the second step": ([USER, signed("a"), result("a", name="f"), calling("b") | SAYS,
+                                         result("b", name="f")], "missing a thought_signature"),
     "refusal": ([USER, {**ANSWER, "refusal": "No."}, USER], 'Unknown name "refusal"'),
     "reasoning": ([USER, {**ANSWER, "reasoning_content": "hm"}, USER], 'Unknown name "reasoning_content"'),
 }
@@ -163,6 +166,33 @@ def test_members_that_a_provider_refuses_are_refused(flaw_in, members, said):
     assert flaw_in({"model": "m", "messages": messages, "max_tokens": 1, "stream": True}) is None
 
 
+THINKS = {"type": "thinking", "thinking": "hm", "signature": "s"}
+ENABLED = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+ROUND = [blocks("user", text()), blocks("assistant", use()), blocks("user", used())]
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ({"messages": ROUND, **ENABLED}, "but found `tool_use`"),
+    ({"messages": [*ROUND[:1], blocks("assistant", text(), use()), *ROUND[2:]], **ENABLED}, "but found `text`"),
+    ({"messages": [*ROUND[:1], blocks("assistant", {**THINKS, "signature": ""}, use()), *ROUND[2:]]}, "Field required"),
+    ({"messages": ROUND[:1], "tool_choice": {"type": "any"}, **ENABLED}, "when tool_choice forces tool use"),
+    ({"messages": ROUND[:1], "tool_choice": {"type": "tool", "name": "f"}, "thinking": {"type": "adaptive"}}, "forces tool"),
+])
+def test_what_claude_refuses_while_it_thinks_is_refused(body, said):
+    assert said in (flaw_in_messages(body) or "")
+
+
+@pytest.mark.parametrize("body", [
+    {"messages": ROUND},
+    {"messages": [*ROUND[:1], blocks("assistant", THINKS, use()), *ROUND[2:]], **ENABLED},
+    {"messages": [*ROUND, blocks("assistant", text()), blocks("user", text())], **ENABLED},  # the round is over
+    {"messages": ROUND, "thinking": {"type": "adaptive"}},
+    {"messages": ROUND[:1], "tool_choice": {"type": "auto"}, **ENABLED},
+])
+def test_what_claude_takes_while_it_thinks_is_taken(body):
+    assert flaw_in_messages(body) is None
+
+
 def tool(name: str = "f", **members: Any) -> dict[str, Any]:
     """As completions have it; without parameters when those are None."""
     given = {"name": name, "parameters": {"type": "object", "properties": {"x": {}}}, **members}
@@ -207,7 +237,7 @@ def test_tools_that_a_provider_refuses_are_refused(flaw_in, tools, said):
     (flaw_in_mistral, [SYSTEM, USER, {**ANSWER, "prefix": True}]),
     (flaw_in_deepseek, [USER, ANSWER, USER, calling("a", "b") | THOUGHT, result("a"), result("b"), ANSWER | THOUGHT, USER]),
     (flaw_in_gemini, [SYSTEM, USER, signed("a", "b"), result("b", name="f"), result("a", name="f"), ANSWER, USER]),
-    (flaw_in_gemini, [USER, calling("c1"), result(name="f"), USER]),  # only the current turn is looked at
+    (flaw_in_gemini, [USER, calling("c1") | SAYS, result(name="f"), USER]),  # only the current turn is looked at
     (flaw_in_messages, [blocks("user", text()), blocks("assistant", text(), use("a"), use("b")),
                         blocks("user", used("b"), used("a"), text()), blocks("assistant", text())]),
 ])
@@ -217,7 +247,7 @@ def test_what_is_sound_is_taken(flaw_in, messages):
 
 @pytest.mark.parametrize(("flaw_in", "model", "messages", "members"), [
     (flaw_in_deepseek, "deepseek-chat", [USER, calling("c1"), result(), ANSWER], {"tool_choice": "required"}),
-    (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1"), result(name="f")], {}),
+    (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1") | SAYS, result(name="f")], {}),
 ])
 def test_models_that_do_not_think_take_more(flaw_in, model, messages, members):
     assert flaw_in({"model": model, "messages": messages, **members}) is None

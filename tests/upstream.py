@@ -242,6 +242,9 @@ class AnthropicUpstream(Upstream):
 
     provider = "anthropic"
     model = "claude-strict-1"
+    in_model: ClassVar[dict[str, Any]] = {}
+    in_answers: ClassVar[list[dict[str, Any]]] = []
+    """Blocks that it begins its calls with, and wants back with them."""
 
     def flaw_in(self, request: Request) -> str | None:
         return flaw_in_messages(request.body)
@@ -249,7 +252,7 @@ class AnthropicUpstream(Upstream):
     @property
     def model_document(self) -> dict[str, Any]:
         """The `model` of an assistant that is answered by this server."""
-        return {"provider": self.provider, "model": self.model, "url": self.base_url}
+        return {"provider": self.provider, "model": self.model, "url": self.base_url, **self.in_model}
 
     @classmethod
     def text(cls, text: str) -> Answer:
@@ -258,7 +261,8 @@ class AnthropicUpstream(Upstream):
     @classmethod
     def calls(cls, **calls: str) -> Answer:
         """Calls of the functions of these names, by the last digits of their ids."""
-        blocks = [{"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": {}} for number, name in calls.items()]
+        uses = [{"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": {}} for number, name in calls.items()]
+        blocks = [*cls.in_answers, *uses]
         return anthropic_stream(
             {"type": "message_start", "message": {"model": cls.model, "usage": {"input_tokens": 3, "output_tokens": 1}}},
             *(event for index, block in enumerate(blocks) for event in (
@@ -268,7 +272,17 @@ class AnthropicUpstream(Upstream):
             {"type": "message_stop"})
 
 
-STRICT = (OpenAIUpstream, CustomUpstream, MistralUpstream, DeepSeekUpstream, GeminiUpstream, AnthropicUpstream)
+class ThinkingUpstream(AnthropicUpstream):
+    """The same with thinking enabled."""
+
+    in_model: ClassVar[dict[str, Any]] = {"thinking": {"type": "enabled", "budgetTokens": 1024}}
+    in_answers: ClassVar[list[dict[str, Any]]] = [
+        {"type": "thinking", "thinking": "Let me see.", "signature": "signed"},
+        {"type": "redacted_thinking", "data": "hidden"}]
+
+
+STRICT = (OpenAIUpstream, CustomUpstream, MistralUpstream, DeepSeekUpstream, GeminiUpstream, AnthropicUpstream,
+          ThinkingUpstream)
 """A stand-in for each provider whose refusals are known."""
 
 

@@ -113,6 +113,9 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     thinking, turns = _thinking(request.thinking), _turns(request)
     if not may_think(thinking, turns):
         thinking, turns = None, without_thinking(turns)
+    choice = _tool_choice(request) if request.tools else None
+    if (thinking or {}).get("type", "disabled") != "disabled" and (choice or {}).get("type") in ("any", "tool"):
+        raise InvalidArgument.of("tool_choice", "must be auto or none for provider anthropic while it is to think")
     members = {
         "model": request.model,
         "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0),
@@ -122,7 +125,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "stop_sequences": list(request.stop) or None,
         "thinking": thinking,
         "tools": [_tool(tool) for tool in request.tools] or None,
-        "tool_choice": _tool_choice(request) if request.tools else None,
+        "tool_choice": choice,
         "output_config": _output_config(request),
         "metadata": {"user_id": user} if (user := request.more.get("safety_identifier", request.more.get("user"))) else None,
     }
@@ -163,7 +166,7 @@ def _output_config(request: ModelRequest) -> dict[str, Any] | None:
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     function = tool.get("function", {})
-    sent = {"name": function.get("name"), "input_schema": {"type": "object", **(function.get("parameters") or {})}}
+    sent = {"name": function.get("name"), "input_schema": {**(function.get("parameters") or {}), "type": "object"}}
     return sent | {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
 
 

@@ -178,15 +178,16 @@ class Call:
             return self.unreadable()
         if isinstance(error, httpx2.HTTPError | self._sdk.APIConnectionError):
             return self.incomplete()
-        return self._reported(_type(getattr(error, "body", None)))
+        return self._reported(getattr(error, "body", None))
 
-    def _reported(self, kind: str | None) -> UpstreamError:
-        """An error that the provider put into its stream."""
-        if kind == "overloaded_error":
+    def _reported(self, body: Any) -> UpstreamError:
+        """An error that came with a 200: some have a type, others the status that they would have had as their code."""
+        kind, status = _member(body, "type"), _status(body)
+        if kind == "overloaded_error" or status in (503, 529):
             return self._overloaded(None)
-        if kind == "rate_limit_error":
+        if kind == "rate_limit_error" or status == 429:
             return self._rate_limited(None)
-        return self._failed(None)
+        return self._timeout() if status in (408, 504) else self._failed(None)
 
     def _failed(self, wait: float | None) -> UpstreamError:
         return UpstreamError(f"The model provider {self._provider} failed.", retry_after=wait)
@@ -239,16 +240,17 @@ def _own_error(error: BaseException | None) -> ServiceError | None:
     return error
 
 
-def _member(body: Any, name: str) -> str | None:
+def _member(body: Any, name: str) -> Any:
     error = body.get("error", body) if isinstance(body, dict) else None
-    value = error.get(name) if isinstance(error, dict) else None
-    return value if isinstance(value, str) else None
+    return error.get(name) if isinstance(error, dict) else None
 
 
 def _code(body: Any) -> str | None:
     code = _member(body, "code")
-    return code if code in _SAFE_CODES else None
+    return code if isinstance(code, str) and code in _SAFE_CODES else None
 
 
-def _type(body: Any) -> str | None:
-    return _member(body, "type")
+def _status(body: Any) -> int | None:
+    """openrouter.ai/docs/errors"""
+    code = _member(body, "code")
+    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None

@@ -60,9 +60,14 @@ def check_values(request: ModelRequest) -> None:
     # api-docs.deepseek.com/api/create-chat-completion: text and json_object
     if (request.response_format or {}).get("type") == "json_schema":
         raise InvalidArgument.of("response_format", "json_schema is not known to provider deep-seek; send a json_object")
-    # github.com/deepseek-ai/DeepSeek-V3/issues/1376; all but the oldest models think
-    if request.tools and request.tool_choice not in (None, "auto", "none") and not request.model.startswith("deepseek-chat"):
+    if request.model.startswith("deepseek-chat"):
+        return
+    # What models that think refuse: github.com/deepseek-ai/DeepSeek-V3/issues/1376
+    if request.tools and request.tool_choice not in (None, "auto", "none"):
         raise InvalidArgument.of("tool_choice", "must be auto or none for a model of provider deep-seek that thinks")
+    # github.com/olimorris/codecompanion.nvim/issues/760
+    if request.messages and request.messages[-1].role == "assistant":
+        raise InvalidArgument.of("input", "must not end with an answer for a model of provider deep-seek that thinks")
 
 
 def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
@@ -119,8 +124,8 @@ def _mistral(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 # It has one system instruction (github.com/microsoft/genaiscript/issues/926), no blank parts
 # (github.com/langchain-ai/langchain-google/issues/691), calls behind the user or a result alone
-# (github.com/google-gemini/gemini-cli/issues/11814), and results that name the function
-# (github.com/NousResearch/hermes-agent/pull/19728).
+# (github.com/google-gemini/gemini-cli/issues/11814), results that name the function
+# (github.com/NousResearch/hermes-agent/pull/19728), and no nulls (github.com/github/copilot-sdk/issues/2061).
 def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     system, said = _apart(list(_not_blank(messages)))
     ordered = [{"role": "system", "content": _joined(system)}] if len(system) > 1 else system
@@ -132,7 +137,8 @@ def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if before not in ("user", "tool"):
                 ordered.append({"role": "user", "content": _GOES_ON})
         before = message["role"]
-        ordered.append({**message, "name": names.get(message["tool_call_id"], "")} if before == "tool" else message)
+        named = {"name": names.get(message["tool_call_id"], "")} if before == "tool" else {}
+        ordered.append({name: value for name, value in message.items() if value is not None} | named)
     if before is None:
         raise InvalidArgument.of("input", "must say something for provider google")
     return ordered

@@ -17,13 +17,14 @@ from tests.upstream import (
     CustomUpstream,
     DeepSeekUpstream,
     GeminiUpstream,
+    ThinkingUpstream,
     Upstream,
     anthropic_stream,
     anthropic_text,
 )
 
-PROVIDERS = pytest.mark.parametrize("kind", STRICT, ids=lambda kind: kind.provider)
-PAIRS = pytest.mark.parametrize(("first", "second"), [*permutations(STRICT, 2)], ids=lambda kind: kind.provider)
+PROVIDERS = pytest.mark.parametrize("kind", STRICT, ids=lambda kind: kind.__name__)
+PAIRS = pytest.mark.parametrize(("first", "second"), [*permutations(STRICT, 2)], ids=lambda kind: kind.__name__)
 FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 FOUND = Answer([b'{"sky": "clear"}'], headers={"content-type": "application/json"})
 
@@ -137,7 +138,7 @@ OF_CLAUDE = {
 
 
 @pytest.mark.parametrize(("kind", "answer"), [
-    *(pytest.param(kind, answer, id=f"{kind.provider}-{name}") for kind in STRICT if kind is not AnthropicUpstream
+    *(pytest.param(kind, answer, id=f"{kind.__name__}-{name}") for kind in STRICT if kind.provider != "anthropic"
       for name, (answer, _) in LEFT_BEHIND.items()),
     *(pytest.param(AnthropicUpstream, answer, id=f"anthropic-{name}") for name, answer in OF_CLAUDE.items())])
 async def test_conversation_goes_on_whatever_an_answer_left_behind(door, kind, answer):
@@ -222,16 +223,18 @@ async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(door,
         "google": None, "anthropic": None}.get(kind.provider, 7)
 
 
-@pytest.mark.parametrize(("members", "field"), [
-    ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}},
-     "response_format"),
-    ({"tool_choice": "required"}, "tool_choice"),
+@pytest.mark.parametrize(("kind", "members", "field"), [
+    (DeepSeekUpstream, {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "a", "schema": {"type": "object"}}}}, "response_format"),
+    (DeepSeekUpstream, {"tool_choice": "required"}, "tool_choice"),
+    (DeepSeekUpstream, {"messages": [ASKS, SAID]}, "input"),
+    (ThinkingUpstream, {"tool_choice": "required"}, "tool_choice"),
 ])
-async def test_what_would_change_the_answer_is_refused_by_name(door, members, field):
-    async with DeepSeekUpstream(DeepSeekUpstream.text("Fine.")) as upstream:
+async def test_what_would_change_the_answer_is_refused_by_name(door, kind, members, field):
+    async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         with pytest.raises(CallError, match=field) as refused:
-            await door.create_completion(agent_id=agent, messages=[ASKS], **members)
+            await door.create_completion(**{"agent_id": agent, "messages": [ASKS], **members})
 
     assert refused.value.status == 400
     assert upstream.requests == []
