@@ -21,8 +21,8 @@ from server.cli.supervisor import WorkerError, Workers
 from server.cli.watchdog import watched
 from server.core.config import Settings
 from server.storage.database import DatabaseError
-from server.storage.inspection import Inspection, inspected
 from server.storage.sqlite.backups import DATABASE
+from server.storage.sqlite.inspection import Inspection, inspected
 from server.storage.sqlite.modes import make_private
 from server.storage.store import Store
 

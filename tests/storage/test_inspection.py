@@ -9,12 +9,11 @@ from contextlib import closing
 
 import pytest
 
-from server.storage import inspection
 from server.storage.database import DatabaseError
-from server.storage.inspection import inspected
-from server.storage.sqlite import sums
+from server.storage.sqlite import inspection, sums
 from server.storage.sqlite.backups import back_up, restore
 from server.storage.sqlite.checking import findings
+from server.storage.sqlite.inspection import inspected
 from server.storage.store import open_store
 from tests.storage.records import Recorder
 
