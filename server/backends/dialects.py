@@ -35,6 +35,7 @@ _NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
 _MOST_TOOLS = 128
 _OPENAI = Dialect({"max_tokens": "max_completion_tokens"}, is_newest=True, most_tools=_MOST_TOOLS)
 _DIALECTS = {
+    "anthropic": _COMMON,  # for the names of its tools alone: it has an interface of its own
     "openai": _OPENAI,
     "azure-openai": _OPENAI,
     # Refuses every member that it does not know, and sends usage without being asked: docs.mistral.ai/api and
@@ -81,13 +82,16 @@ def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
 
 
 def check_names(request: ModelRequest) -> None:
-    """Raise InvalidArgument for a function whose name every provider refuses; Gemini refuses a digit at its beginning, too.
+    """Raise InvalidArgument for a function whose name the provider refuses. What servers of one's own refuse nobody knows.
 
     github.com/refly-ai/refly/issues/1794 and github.com/kaitranntt/ccs/issues/25
     """
+    if request.provider not in _DIALECTS:
+        return
     names = [tool["function"]["name"] for tool in request.tools]
     if not all(map(_NAME.fullmatch, names)):
-        raise InvalidArgument.of("tools", "must be named with 1 to 64 letters, digits, underscores and dashes")
+        raise InvalidArgument.of(
+            "tools", f"must be named with 1 to 64 letters, digits, underscores and dashes for provider {request.provider}")
     if request.provider == "google" and not all(name[0].isalpha() or name[0] == "_" for name in names):
         raise InvalidArgument.of("tools", "must have names that begin with a letter or an underscore for provider google")
 
