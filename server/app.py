@@ -281,7 +281,7 @@ class App:
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
             ResponseService(engine, streams, turns, agents, store.chats, silent), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(streams, turns, store.sessions, clock, self.room), server)
+            ConversationService(streams, turns, store.sessions, store.chats, clock, self.room), server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(
             HistoryService(History(store.database), self._settings.unread_seconds), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)

@@ -37,7 +37,6 @@ def sent(provider: str, *messages: Message) -> list[tuple[str, Any]]:
     ("openai", {"max_completion_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
     ("custom-llm", {"max_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
     ("mistral", {"max_tokens", "random_seed", "frequency_penalty", "presence_penalty"}),
-    ("google", {"max_tokens", "stream_options"}),
 ])
 def test_members_have_the_names_that_the_provider_knows(provider, expected):
     body = request_body(asked(provider, max_tokens=1, seed=2, frequency_penalty=0.1, presence_penalty=0.2, temperature=0.3))

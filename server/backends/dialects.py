@@ -1,7 +1,7 @@
 """How the servers that speak chat completions differ in what they take: members, values, tools, the order of messages.
 
-Each difference has its source. What merely tunes an answer is not sent where it is refused; what would change its form is
-refused here, by name. Reads no answers.
+Each difference has its source. What would change the form of an answer, and is refused there, is refused here by name; what
+merely tunes it is left out by `members.py`. Reads no answers.
 """
 
 import re
@@ -20,7 +20,7 @@ class Dialect(NamedTuple):
     """How a provider departs from what most have in common."""
 
     members: Mapping[str, str | None] = {}
-    """Members of a request by the name they have there; None: it refuses them."""
+    """Members of a request by the name they have there; None: it refuses what only we ask for."""
     is_newest: bool = False
     """Whether it knows what OpenAI added last: the role `developer`, and refusals."""
     names: bool = True
@@ -41,8 +41,7 @@ _DIALECTS = {
     # Refuses every member that it does not know, and sends usage without being asked: docs.mistral.ai/api and
     # github.com/Gage-Technologies/mistral-go/pull/2 (`name`), github.com/charmbracelet/crush/issues/1590 (reasoning).
     "mistral": Dialect({"seed": "random_seed", "stream_options": None}, names=False, reasoning=False),
-    # github.com/Vali-98/ChatterUI/issues/227 and github.com/PublicAffairs/openai-gemini/issues/63
-    "google": Dialect({"seed": None, "frequency_penalty": None, "presence_penalty": None}, reasoning=False),
+    "google": Dialect(reasoning=False),
     # api-docs.deepseek.com/api/create-chat-completion
     "deep-seek": Dialect(most_tools=_MOST_TOOLS),
     # console.groq.com/docs/openai and github.com/janhq/jan/issues/8136

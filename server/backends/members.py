@@ -33,6 +33,8 @@ TAKES: dict[str, frozenset[str]] = {
 """Which of them a provider takes. One that is not here is a server of somebody's own, which is sent all of them."""
 LACKS: dict[str, frozenset[str]] = {
     "anthropic": _SAMPLING | {"seed"},
+    # https://github.com/Vali-98/ChatterUI/issues/227 and https://github.com/PublicAffairs/openai-gemini/issues/63
+    "google": frozenset({"seed", "frequency_penalty", "presence_penalty"}),
     "offline": _SAMPLING | {"reasoning_effort"},
 }
 """Which of the other members, all optional, a provider has nothing for."""

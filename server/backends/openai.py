@@ -132,6 +132,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "presence_penalty": request.presence_penalty,
         "response_format": request.response_format,
         "reasoning_effort": request.reasoning_effort,
+        **request.more,
         "tools": tools_for(request) or None,
         "tool_choice": request.tool_choice if request.tools else None,
         "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,

@@ -4,9 +4,7 @@ from typing import Any
 
 from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from generated.parley.v1.model_service_pb2_grpc import ModelServiceServicer
-from server.agents.names import model_not_found
-from server.core.errors import NotFound
-from server.core.ids import parse_id
+from server.agents.names import assistant_of_model, model_not_found
 from server.rpc.call import current_caller
 from server.storage.assistants import Assistants
 from server.storage.documents import Document
@@ -23,19 +21,10 @@ class ModelService(ModelServiceServicer):
         return ListModelsResponse(object="list", data=[_model(*named) for named in found], has_more=has_more or None)
 
     async def GetModel(self, request: GetModelRequest, context: Any) -> Model:
-        document = await self._found(current_caller().org_id, request.model)
+        document = await assistant_of_model(self._assistants, current_caller(), request.model)
         if document is None:
             raise model_not_found(request.model)
         return _of(document)
-
-    async def _found(self, org_id: str, model: str) -> Document | None:
-        """The assistant whose id or name it is."""
-        if parse_id(model) is None:
-            return await self._assistants.find(org_id, model)
-        try:
-            return await self._assistants.get(org_id, parse_id(model))
-        except NotFound:
-            return None
 
 
 def _of(document: Document) -> Model:
