@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
+from server.agents import model_providers
 from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
 from server.agents.handoffs import Destination, Seat, handoffs, overridden, seats, stored_id
 from server.agents.model_providers import Fault, check_providers
@@ -181,7 +182,7 @@ class Agents:
         if request.HasField("assistant"):
             content = _document(request, "assistant") or {}
             await by_size(request.assistant.ByteSize(), check_assistant, content, "assistant")
-            check_providers(content, self._provider_fault, "assistant")
+            check_providers(model_providers.of_assistant(content, "assistant"), self._provider_fault)
             return await self._transient(caller, content, overrides)
         if request.HasField("squad_id"):
             squad = await self._store.squads.get(caller.org_id, body_id(request.squad_id, "squadId"))
@@ -189,7 +190,7 @@ class Agents:
         if request.HasField("squad"):
             content = _document(request, "squad") or {}
             await by_size(request.squad.ByteSize(), check_squad, content, "squad")
-            check_providers(content, self._provider_fault, "squad")
+            check_providers(model_providers.of_squad(content, "squad"), self._provider_fault)
             await check_handoffs(self._store.assistants, caller, content, "squad")
             return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None

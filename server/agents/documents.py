@@ -45,7 +45,7 @@ def check_squad(document: Document, at: str = "") -> None:
     violations = _json_violations(document, at)
     if not violations:
         violations = _schema_violations(document, Squad(), SQUAD, at)
-        for path, assistant in (*_own_assistants(document, at), *_overrides(document, at)):
+        for path, assistant in assistants_in(document, at):
             if len(violations) > MOST_VIOLATIONS:
                 break
             violations += _assistant_violations(assistant, path)
@@ -113,6 +113,12 @@ def tool_document(message: Tool) -> Document:
 
 def _assistant_violations(document: Document, at: str) -> list[Violation]:
     return _json_violations(document, at) or _schema_violations(document, Assistant(), ASSISTANT, at)
+
+
+def assistants_in(squad: Document, at: str = "") -> Iterator[tuple[str, Document]]:
+    """The assistants of a squad's own, and what is overridden in members, each with where it stands."""
+    yield from _own_assistants(squad, at)
+    yield from _overrides(squad, at)
 
 
 def _own_assistants(squad: Document, at: str) -> Iterator[tuple[str, Document]]:

@@ -3,9 +3,10 @@
 Knows no provider itself: whoever calls them says what is wrong with one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
+from server.agents.documents import Document, assistants_in
 from server.content.validation import join, refuse
 from server.core.errors import Violation
 
@@ -13,34 +14,33 @@ Fault = Callable[[str, str | None], str | None]
 """What is wrong with a provider that comes with this `model.url`; None when nothing is."""
 
 
-def check_providers(document: Mapping[str, Any], fault: Fault, at: str = "",
-                    before: Mapping[str, Any] | None = None) -> None:
-    """Raise InvalidArgument for the models of a checked assistant or squad whose provider has a fault.
+class Named(NamedTuple):
+    """The provider of a model, and the URL that comes with it."""
 
-    `at` is where the document stands in the request. What the document `before` it had already is no reason to refuse other
-    changes.
+    param: str
+    """Where it stands."""
+    provider: str
+    url: str | None
+
+
+def check_providers(named: Iterable[Named], fault: Fault, before: Iterable[Named] = ()) -> None:
+    """Raise InvalidArgument for the providers that have a fault.
+
+    What a document named already `before` it was changed is no reason to refuse other changes.
     """
-    had = {_named(model) for _, model in models_of(before or {})}
-    refuse([Violation(join(path, "provider"), found, "unknown") for path, model in models_of(document, at)
-            if _named(model) not in had and (found := fault(*_named(model)))])
+    had = {one[1:] for one in before}
+    refuse([Violation(one.param, found, "unknown") for one in named
+            if one[1:] not in had and (found := fault(one.provider, one.url))])
 
 
-def models_of(document: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every `model` with a provider in an assistant or a squad, and where it stands."""
-    if _has_provider(document):
-        yield join(at, "model"), document["model"]
-    for index, member in enumerate(document.get("members") or ()):
-        for name in ("assistant", "assistantOverrides"):
-            if _has_provider(member.get(name)):
-                yield join(at, f"members[{index}].{name}.model"), member[name]["model"]
-    if _has_provider(document.get("membersOverrides")):
-        yield join(at, "membersOverrides.model"), document["membersOverrides"]["model"]
+def of_assistant(document: Document, at: str = "") -> Iterator[Named]:
+    """What a checked assistant names. `at` is where it stands in the request."""
+    model = document.get("model")
+    if isinstance(model, dict) and isinstance(model.get("provider"), str):
+        yield Named(join(at, "model.provider"), model["provider"], model.get("url") or None)
 
 
-def _has_provider(assistant: Any) -> bool:
-    model = assistant.get("model") if isinstance(assistant, dict) else None
-    return isinstance(model, dict) and isinstance(model.get("provider"), str)
-
-
-def _named(model: Mapping[str, Any]) -> tuple[str, str | None]:
-    return model["provider"], model.get("url") or None
+def of_squad(document: Document, at: str = "") -> Iterator[Named]:
+    """What a checked squad names, in its own assistants and in overrides."""
+    for path, assistant in assistants_in(document, at):
+        yield from of_assistant(assistant, path)

@@ -15,6 +15,7 @@ from generated.parley.v1.assistant_service_pb2 import (
     UpdateAssistantRequest,
 )
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceServicer
+from server.agents import model_providers
 from server.agents.documents import assistant_document, check_assistant, tool_ids, typed_assistant
 from server.agents.model_providers import Fault, check_providers
 from server.content.validation import refuse
@@ -73,7 +74,7 @@ class AssistantService(AssistantServiceServicer):
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
-        check_providers(document, self._provider_fault, before=before)
+        check_providers(model_providers.of_assistant(document), self._provider_fault, model_providers.of_assistant(before))
         await self._check_tool_ids(document, before)
 
     async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:

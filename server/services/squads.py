@@ -15,6 +15,7 @@ from generated.parley.v1.squad_service_pb2 import (
     UpdateSquadRequest,
 )
 from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
+from server.agents import model_providers
 from server.agents.documents import check_squad, squad_document, typed_squad
 from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, check_handoffs
@@ -73,6 +74,7 @@ class SquadService(SquadServiceServicer):
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
         """Destinations are looked at where they may have changed: later an assistant may be given the name of another."""
         size = MEMBER_BYTES * len(document["members"])
-        await by_size(size, check_providers, document, self._provider_fault, before=before)
+        named, named_before = model_providers.of_squad(document), model_providers.of_squad(before)
+        await by_size(size, check_providers, named, self._provider_fault, named_before)
         if document.get("members") != before.get("members"):
             await check_handoffs(self._assistants, current_caller(), document)

@@ -342,6 +342,14 @@ async def test_provider_that_is_documented_or_has_a_url_can_be_stored(assistants
     assert (await assistants.create(document={"model": model}))["model"] == model
 
 
+@pytest.mark.parametrize("members", [5, [1], {"a": 1}, [{"assistant": {"model": OPENIA}}]], ids=json.dumps)
+async def test_assistants_own_member_called_members_is_no_squads(assistants, members):
+    created = await assistants.create(document={"model": OFFLINE, "members": members})
+    renamed = await assistants.update(id=created["id"], patch={"name": "renamed"})
+
+    assert created["members"] == renamed["members"] == members
+
+
 async def test_provider_is_refused_where_a_patch_brings_it_and_nowhere_else(assistants, service, org):
     old = await service.store.assistants.create(org.id, {"model": OPENIA})
     new = await assistants.create(document={"model": OFFLINE})

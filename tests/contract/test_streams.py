@@ -399,7 +399,7 @@ async def test_model_that_cannot_be_reached_is_503(rest, http, org):
 @pytest.mark.parametrize(("model", "named"), [
     ({"provider": "custom-llm", "model": "m", "url": "http://169.254.169.254/v1"}, "model.url"),
     ({"provider": "custom-llm", "model": "m"}, "model.url"),
-    ({"provider": "not-yet-founded", "model": "m"}, "model.provider"),
+    ({"provider": "minimax", "model": "m"}, "model.provider"),
     ({"provider": "openai", "model": "m"}, "model.provider"),
 ])
 async def test_model_that_may_not_be_called_is_told_by_name(door, form, model, named):
