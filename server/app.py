@@ -43,7 +43,7 @@ from generated.parley.v1 import (
 from server.agents.agents import Agents
 from server.agents.knowledge import KnowledgeBases
 from server.agents.tools import ToolRunner
-from server.backends.providers import Providers, unknown
+from server.backends.providers import Providers, not_called, unknown
 from server.core import offload
 from server.core.clock import Clock, now_ms
 from server.core.config import Settings
@@ -159,7 +159,8 @@ class App:
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
             allowed=AllowedHosts(settings.upstream_allow_hosts | settings.model_allow_hosts, MODELS),
             offline_delay_seconds=settings.offline_delay_ms / 1000)
-        self._provider_fault = partial(unknown, base_urls=settings.provider_urls)
+        self._provider_fault, self._not_called = [
+            partial(fault, base_urls=settings.provider_urls) for fault in (unknown, not_called)]
         self._health = health.Health()
         self._traffic = Traffic()
         self.limits = Limits(settings)
@@ -273,7 +274,7 @@ class App:
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
-            AssistantService(store.assistants, store.tools, self._provider_fault), server)
+            AssistantService(store.assistants, store.tools, self._provider_fault, self._not_called), server)
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(
             ChatService(engine, streams, turns, store.chats, silent), server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
@@ -288,7 +289,7 @@ class App:
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
             SessionService(streams, turns, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(
-            SquadService(store.squads, store.assistants, self._provider_fault), server)
+            SquadService(store.squads, store.assistants, self._provider_fault, self._not_called), server)
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)
         transport_service_pb2_grpc.add_TransportServiceServicer_to_server(

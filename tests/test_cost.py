@@ -14,6 +14,7 @@ from google.protobuf.json_format import ParseDict
 from generated.parley.v1.message_pb2 import Message
 from server.agents import documents, tools
 from server.agents import handoffs as squads
+from server.agents.found_variables import kept_together
 from server.agents.templates import Allowance
 from server.backends import offline
 from server.content import secrets, validation
@@ -149,7 +150,7 @@ def test_alias_of_many_braces_is_soon_read():
     """In one regular expression this took an hour."""
     plan = {"aliases": [{"key": "a", "value": "{{" * 500_000}]}
 
-    assert tools._extract(plan, tools._Answer({}, "{}"), {}, Allowance()) == {}
+    assert tools._extract(plan, tools._Answer({}, "{}"), {}, Allowance()).variables == {}
 
 
 def test_parameters_that_a_url_names_are_not_sent_in_the_query_too():
@@ -165,8 +166,8 @@ def test_parameters_that_a_url_names_are_not_sent_in_the_query_too():
 def test_variables_of_one_conversation_are_bounded_together():
     found = {f"name{index}": "x" * 60_000 for index in range(300)}
 
-    assert list(tools.kept_together(found)) == ["name0", "name1", "name2", "name3"]
-    assert tools.kept_together({"large": "x" * 70_000, "nan": float("nan"), "small": 1}) == {"small": 1}
+    assert list(kept_together(found).variables) == ["name0", "name1", "name2", "name3"]
+    assert kept_together({"large": "x" * 70_000, "nan": float("nan"), "small": 1}) == ({"small": 1}, ["large", "nan"])
 
 
 # --- every member of every request ------------------------------------------------------------------------------------

@@ -70,6 +70,17 @@ async def test_chat_is_typed(client, org):
     assert chat.cost == model.cost + whole.cost
 
 
+async def test_chat_with_warnings_is_typed(client, org):
+    messages = [{"role": "system", "content": "Hello {{ name | }"}]
+    assistant = await client.assistants.create(model={"provider": "openai", "model": "gpt-4o", "messages": messages})
+    chat = await client.chats.create(input="Hello there", assistant_id=org.assistant_id, assistant_overrides={"name": "x"})
+    read = await client.chats.get(chat.id)
+
+    assert [one["code"] for one in assistant.model_extra["warnings"]] == ["template_invalid"]
+    assert [one["code"] for one in chat.model_extra["warnings"]] == ["override_ignored"]
+    assert read.model_extra["warnings"] == chat.model_extra["warnings"]
+
+
 async def test_chain_of_chats_remembers(client, org):
     first = await client.chats.create(input="My name is Ada", assistant_id=org.assistant_id)
     second = await client.chats.create(input="What is my name?", previous_chat_id=first.id)

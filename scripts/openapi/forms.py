@@ -149,6 +149,11 @@ COMPONENTS: dict[str, Schema] = {
     "AssistantOverrides": {
         "description": "Replacements for this use; `variableValues` fill the assistant's templates.",
         **_object("", variableValues={"type": ["object", "null"]})},
+    "ChatWarning": {
+        "description": "What was passed over, or sent otherwise than it was written.",
+        **_object("code message", code={"type": "string", "description": "A stable, machine-readable word."},
+                  message={"type": "string", "description": "One sentence for a person."},
+                  param={"type": "string", "description": "The member of the request or the assistant that it is about."})},
     "Customer": {
         "description": "Who the other side is. A message can go only to an E.164 `number`.",
         **_object("number", number={"type": "string", "pattern": r"^\+[1-9][0-9]{1,14}$"})},
@@ -188,6 +193,9 @@ VALUES: dict[str, Schema] = {
     "CreateToolRequest.document": ref("Tool"), "UpdateToolRequest.patch": ref("ToolPatch"),
 }
 """What members of requests and documents hold, where the proto only says Value, Struct or string."""
+
+WARNINGS: Schema = {"type": "array", "items": ref("ChatWarning")}
+"""What a ListValue holds: they are all in the members of this name."""
 
 DOCUMENTS = ("Assistant", "Squad", "Tool")
 """Messages that are the typed view of a document: what HTTP shows comes back as it was sent."""
@@ -286,10 +294,10 @@ CEL: dict[str, Schema | None] = {
 _EMPTY_ARRAY: Schema = {"type": "array"}
 
 NULLS: dict[str, set[str]] = {
-    "Response": {"transport", "prompt_cache_options"},
-    "ChatCompletion": {"session_id", "metadata"},
+    "Response": {"transport", "prompt_cache_options", "warnings"},
+    "ChatCompletion": {"session_id", "metadata", "warnings"},
     "ChatCompletionMessage": set(),
-    "ChatCompletionChunk": {"session_id", "usage"},
+    "ChatCompletionChunk": {"session_id", "usage", "warnings"},
     "ChatCompletionChunkChoice": set(),
 }
 """Messages whose members are all there, as null when unset; but for these members."""
@@ -300,8 +308,7 @@ NULLABLE = {"ChatCompletionChunk.usage", "ChatCompletionChunkDelta.content"}
 OPTIONAL = {
     "ResponseItem.content", "ResponseContentPart.annotations", "ResponseContentPart.logprobs",
     "ResponseStreamEvent.logprobs", "ResponseStreamEvent.param", "ResponseStreamEvent.obfuscation",
-    "ChatCompletionMessage.tool_calls", "ChatCompletionChunkDelta.tool_calls", "ChatCompletionChunk.obfuscation",
-    "Response.unused_parameters", "ChatCompletion.unused_parameters", "ChatCompletionChunk.unused_parameters"}
+    "ChatCompletionMessage.tool_calls", "ChatCompletionChunkDelta.tool_calls", "ChatCompletionChunk.obfuscation"}
 """Members that are printed only where there is something in them, although their message has no presence for them."""
 
 ADDED: dict[str, dict[str, Schema]] = {
@@ -320,8 +327,8 @@ ADDED: dict[str, dict[str, Schema]] = {
 
 FRAMES: dict[str, Schema] = {
     "ChatFrame": {
-        "description": "One `data:` line of a streamed chat: more text, the tool calls to answer, or an error. There is no "
-                       "`event:` and no `[DONE]`.",
+        "description": "One `data:` line of a streamed chat: more text, the tool calls to answer, an error, or warnings. "
+                       "There is no `event:` and no `[DONE]`.",
         "type": "object", "required": ["id"],
         "properties": {
             "id": {"type": "string", "description": "Id of the chat."},
@@ -329,7 +336,8 @@ FRAMES: dict[str, Schema] = {
             "path": {"type": "string", "description": "Where it belongs in the chat, such as `chat.output[0].content`."},
             "delta": {"type": "string", "description": "Text to append."},
             "tool_calls": {"type": "array", "items": ref("ToolCall")},
-            "error": {"type": "object", "properties": {"message": _STRING, "code": _STRING}}}},
+            "error": {"type": "object", "properties": {"message": _STRING, "code": _STRING}},
+            "warnings": WARNINGS}},
 }
 
 STREAMED = {

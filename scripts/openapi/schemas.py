@@ -22,7 +22,7 @@ _SCALARS: dict[int, Schema] = {
     _TYPES.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}}
 _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Value": {}, "google.protobuf.Struct": {"type": "object"},
-    "google.protobuf.ListValue": {"type": "array"},
+    "google.protobuf.ListValue": forms.WARNINGS,
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"}}
 _KEYWORDS = {
     "min_len": "minLength", "max_len": "maxLength", "min_items": "minItems", "max_items": "maxItems", "const": "const",

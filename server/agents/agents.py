@@ -4,20 +4,22 @@ Reads documents and fills templates; calls no model and writes nothing.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.agents import model_providers
+from server.agents.chat_warnings import ChatWarning, of_fault
 from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
 from server.agents.handoffs import Destination, Seat, handoffs, overridden, seats, stored_id
 from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
+from server.agents.passed_over import of_destinations, of_knowledge_base, of_missing_member, of_missing_tool
 from server.agents.templates import Allowance, render
 from server.content.inputs import body_id
 from server.content.json_values import struct_from, to_python
@@ -35,6 +37,15 @@ _INSTRUCTION_MODE = "chatSystemInstructionMode"
 _ITS_OWN = object()
 
 
+class Prompt(NamedTuple):
+    """One of an assistant's own messages."""
+
+    role: str
+    text: str
+    param: str
+    """The member that has the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssistantSettings:
     """What an exchange acts on in an assistant document (seed 003)."""
@@ -42,8 +53,8 @@ class AssistantSettings:
     name: str
     provider: str
     model: str
-    prompts: tuple[tuple[str, str], ...]
-    """Role and text of the assistant's own messages, templates not yet filled."""
+    prompts: tuple["Prompt", ...]
+    """The assistant's own messages, templates not yet filled."""
     temperature: float | None
     max_tokens: int | None
     thinking: dict[str, Any] | None
@@ -70,7 +81,7 @@ class AssistantSettings:
             name=document.get("name") or "",
             provider=provider,
             model=model.get("model") or (DEFAULT_MODEL if provider == DEFAULT_PROVIDER else ""),
-            prompts=tuple(_prompts(model)),
+            prompts=tuple(prompts_of(model)),
             temperature=model.get("temperature"),
             max_tokens=model.get("maxTokens"),
             thinking=model.get("thinking"),
@@ -96,11 +107,17 @@ class Member:
     key: str = ""
     """What a squad remembers it by."""
     destinations: tuple[Destination, ...] = ()
+    warnings: tuple[ChatWarning, ...] = ()
+    """What of its document, and of its squad's, is passed over."""
 
-    def prompts(self, variables: Mapping[str, Any], allowance: Allowance) -> list[Message]:
-        """The assistant's own messages, templates filled."""
-        return [Message(role=role, content=Value(string_value=render(text, variables, allowance)))
-                for role, text in self.settings.prompts]
+    def prompts(self, variables: Mapping[str, Any], allowance: Allowance) -> tuple[list[Message], list[ChatWarning]]:
+        """The assistant's own messages, templates filled, and what was at fault in them."""
+        messages, warnings = [], []
+        for role, text, param in self.settings.prompts:
+            part = allowance.part()
+            messages.append(Message(role=role, content=Value(string_value=render(text, variables, part))))
+            warnings += [of_fault(fault, param) for fault in part.faults]
+        return messages, warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +266,15 @@ class Agents:
         stored = await stored_names(self._store.assistants, caller, entries)
         size = len(entries) * MEMBER_BYTES
         seated = await by_size(size, seats, content, stored)
+        missing = [of_missing_member(place) for place, entry in enumerate(entries)
+                   if not isinstance(entry.get("assistant"), dict) and stored_id(entry) not in stored]
         names = {key: seat.name or f"member {place}" for place, (key, seat) in enumerate(seated.items(), 1)}
 
         async def load(key: str) -> Member:
             settings, values = await self._in_squad(caller, seated[key].entry, content)
             destinations = await by_size(size, handoffs, seated[key].entry, key, names)
-            return await self._member(caller, settings, values, key, destinations)
+            warnings = missing + await by_size(size, of_destinations, seated[key], names)
+            return await self._member(caller, settings, values, key, destinations, warnings)
 
         first = next(iter(seated), None)
         if first is None or seated[first].entry is not entries[0]:
@@ -298,12 +318,14 @@ class Agents:
         return AssistantSettings.of(content), values
 
     async def _member(self, caller: Caller, settings: AssistantSettings, values: dict[str, Any] | None = None, key: str = "",
-                      destinations: tuple[Destination, ...] = ()) -> Member:
-        tools = list(settings.tools)
-        for tool_id in settings.tool_ids:
-            with contextlib.suppress(NotFound):  # a deleted tool is no longer offered
+                      destinations: tuple[Destination, ...] = (), warnings: Sequence[ChatWarning] = ()) -> Member:
+        tools, found = list(settings.tools), [*warnings, *of_knowledge_base(settings.knowledge_base)]
+        for index, tool_id in enumerate(settings.tool_ids):
+            try:
                 tools.append((await self._store.tools.get(caller.org_id, parse_id(tool_id))).content)
-        return Member(settings, tuple(tools), values or {}, key, destinations)
+            except NotFound:  # a deleted tool is no longer offered
+                found.append(of_missing_tool(index))
+        return Member(settings, tuple(tools), values or {}, key, destinations, tuple(found))
 
     def _settings_of(self, document: Document) -> AssistantSettings:
         key = document.org_id, document.id, document.version
@@ -320,13 +342,13 @@ def _variable_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _prompts(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+def prompts_of(model: Mapping[str, Any]) -> list[Prompt]:
     system = model.get("systemPrompt")
-    prompts = [("system", system)] if isinstance(system, str) and system else []
-    for message in model.get("messages") or ():
-        text = message.get("content", message.get("message"))
-        if isinstance(text, str):
-            prompts.append((message.get("role") or "system", text))
+    prompts = [Prompt("system", system, "model.systemPrompt")] if isinstance(system, str) and system else []
+    for index, message in enumerate(model.get("messages") or ()):
+        member = "content" if "content" in message else "message"
+        if isinstance(text := message.get(member), str):
+            prompts.append(Prompt(message.get("role") or "system", text, f"model.messages[{index}].{member}"))
     return prompts
 
 

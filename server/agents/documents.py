@@ -26,7 +26,7 @@ from server.core.errors import InvalidArgument, Violation
 
 Document = dict[str, Any]
 
-SERVER_MEMBERS = frozenset({"id", "orgId", "createdAt", "updatedAt"})
+SERVER_MEMBERS = frozenset({"id", "orgId", "createdAt", "updatedAt", "warnings"})
 MAX_BYTES = 1024 * 1024
 
 _MESSAGE = TypeVar("_MESSAGE", Assistant, Squad, Tool)

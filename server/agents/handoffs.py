@@ -6,7 +6,7 @@ squad does: stored ones can have ten thousand members.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class Seat:
     entry: Mapping[str, Any]
     name: str
     """Empty when it has none."""
+    place: int
+    """In the document."""
 
 
 def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[str, Seat]:
@@ -42,7 +44,7 @@ def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[st
         name = overridden(squad, entry, "name", own.get("name") if isinstance(own, dict) else stored[identifier])
         name = name if isinstance(name, str) else ""
         key = entry.get("assistantId") or name or str(index)
-        found[key if key not in found else f"{key}#{index}"] = Seat(entry, name)
+        found[key if key not in found else f"{key}#{index}"] = Seat(entry, name, index)
     return found
 
 
@@ -116,13 +118,11 @@ def handoffs(entry: Mapping[str, Any], own_key: str, names: Mapping[str, str]) -
     several members have, are left out.
     """
     given = entry.get("assistantDestinations") or [{"assistantId": key} for key in names if key != own_key]
+    keys = _keys_of(given, names)
     places = {key: place for place, key in enumerate(names)}
-    counts = Counter(names.values())
-    keys = {name: key for key, name in names.items() if counts[name] == 1}
     unused = _Unused()
     found: dict[str, Destination] = {}
-    for destination in given:
-        key = _key_of(destination, names, keys)
+    for destination, key in zip(given, keys, strict=True):
         if key is not None and key not in found:
             tool = unused(f"handoff_to_{_slug(names[key], places[key])}")
             found[key] = _destination(destination, tool, key, names[key])
@@ -140,9 +140,18 @@ def _destination(given: Mapping[str, Any], tool: str, key: str, name: str) -> De
         int(most) if isinstance(most, int | float) and not isinstance(most, bool) and most > 0 else 1)
 
 
-def _key_of(destination: Mapping[str, Any], names: Mapping[str, str], keys: Mapping[str, str]) -> str | None:
-    name = destination.get("assistantName")
-    return _by_id(destination, names) or (keys.get(name) if isinstance(name, str) else None)
+def left_out(entry: Mapping[str, Any], names: Mapping[str, str]) -> list[int]:
+    """Which of the assistantDestinations of a squad's `entry` lead nowhere."""
+    keys = _keys_of(entry.get("assistantDestinations") or (), names)
+    return [index for index, key in enumerate(keys) if key is None]
+
+
+def _keys_of(destinations: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> list[str | None]:
+    """The key of the member that each of them is; None of what is none, or not one alone."""
+    counts = Counter(names.values())
+    keys = {name: key for key, name in names.items() if counts[name] == 1}
+    return [_by_id(one, names) or (keys.get(name) if isinstance(name := one.get("assistantName"), str) else None)
+            for one in destinations]
 
 
 def _by_id(destination: Mapping[str, Any], members: Mapping[str, Any]) -> str | None:

@@ -7,8 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_IN_A_MARK = 2_000
+_OPENING = 2
+"""Characters: all that there is of a mark that is never closed."""
+_MOST_BEHIND = 20
+"""Characters that are shown with it."""
 MARK = re.compile(r"\{\{|\{%(?:-?\s*(raw|doc)\s*-?%\})?")
 _END = {"raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"), "doc": re.compile(r"\{%-?\s*enddoc\s*-?%\}")}
 _BLANKS = re.compile(r"\s{64}")
@@ -33,7 +38,15 @@ def is_bounded(text: str) -> bool:
     return True
 
 
-def mended(text: str, is_good: Callable[[str], bool]) -> str:
+class Mended(NamedTuple):
+    """A template whose faulty marks are plain text."""
+
+    text: str
+    faults: list[str]
+    """What was at fault, as it was written: marks side by side, with what is between them, are one."""
+
+
+def mended(text: str, is_good: Callable[[str], bool]) -> Mended:
     """The template with its faulty marks written as plain text, each of which then spoils itself only.
 
     Looks at every mark once, and asks about each at most once whether it `is_good` by itself.
@@ -43,7 +56,9 @@ def mended(text: str, is_good: Callable[[str], bool]) -> str:
     while mark := MARK.search(text, at):
         at = marks.take(text, mark)
     marks.unclosed()
-    return _rewritten(text, marks.found)
+    spans = _faulty(marks.found)
+    return Mended(_rewritten(text, spans), [
+        text[start:end if end > start + _OPENING else start + _MOST_BEHIND] for start, end in spans])
 
 
 @dataclass(slots=True)
@@ -146,17 +161,22 @@ def _end_of_comment(text: str, at: int) -> int | None:
     return None
 
 
-def _rewritten(text: str, marks: Iterable[_Mark]) -> str:
-    pieces, at, faulty_from, faulty_to = [], 0, None, 0
+def _faulty(marks: Iterable[_Mark]) -> list[tuple[int, int]]:
+    """Where faulty marks are, those that no good one is between together."""
+    spans: list[tuple[int, int]] = []
+    goes_on = False
     for mark in marks:
-        if mark.is_good and faulty_from is not None:
-            pieces += [text[at:faulty_from], _plain(text[faulty_from:faulty_to])]
-            at, faulty_from = faulty_to, None
-        elif not mark.is_good:
-            faulty_from, faulty_to = mark.start if faulty_from is None else faulty_from, mark.end
-    if faulty_from is not None:
-        pieces += [text[at:faulty_from], _plain(text[faulty_from:faulty_to])]
-        at = faulty_to
+        if not mark.is_good:
+            spans[-1:] = [(spans[-1][0], mark.end)] if goes_on else [*spans[-1:], (mark.start, mark.end)]
+        goes_on = not mark.is_good
+    return spans
+
+
+def _rewritten(text: str, faulty: Iterable[tuple[int, int]]) -> str:
+    pieces, at = [], 0
+    for start, end in faulty:
+        pieces += [text[at:start], _plain(text[start:end])]
+        at = end
     return "".join([*pieces, text[at:]])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from sys import getsizeof
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from liquid import Environment, Node, RenderContext
 from liquid.builtin.content import ContentNode
@@ -33,6 +33,11 @@ MOST_CHARACTERS = 32_768
 _MOST_ROUNDS = 10_000
 _MOST_WORK = 500_000
 """About half a second at worst: one is a node of a template rendered, a value read, or 16 characters of one."""
+_MOST_FAULTS = 20
+_MOST_SHOWN = 60
+INVALID, FAILED, COSTLY, TOO_LARGE, UNKNOWN_FILTER = "invalid", "failed", "costly", "too_large", "unknown_filter"
+"""A mark is not valid Liquid, or cannot be filled in; the text takes too much work, or is too large; what `mark` names is no
+filter, and the value was passed on as it is."""
 BRIEF = 2_000
 """Work that the event loop can do, some milliseconds of it at worst."""
 _MARK_WORK = 20
@@ -73,40 +78,102 @@ NOT_OFFERED = frozenset({"strip_html", "include", "render"})
 _UNFIT = (LiquidError, LiquidInterrupt, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-class Allowance:
-    """How much work templates may take together."""
+class Fault(NamedTuple):
+    """What of a template was left as it is written, or passed on."""
 
-    def __init__(self, work: int = _MOST_WORK) -> None:
-        self.left = work
+    code: str
+    mark: str
+    """As it is written; empty where it is the whole text."""
+
+
+class Allowance:
+    """How much work templates may take together, and what was at fault in them."""
+
+    def __init__(self, work: int = _MOST_WORK, whole: "Allowance | None" = None) -> None:
+        self._whole = whole or self
+        self._left = work
+        self.faults: list[Fault] = []
+
+    @property
+    def left(self) -> int:
+        return self._whole._left
 
     @property
     def is_used_up(self) -> bool:
         return self.left < 0
 
+    def part(self) -> "Allowance":
+        """The same allowance for some of the templates, with the faults of those alone."""
+        return Allowance(whole=self._whole)
+
     def spend(self, work: int) -> None:
         """Raises ResourceLimitError when there is no more left; then nothing is left for others either."""
-        self.left -= work
+        self._whole._left -= work
         if self.left < 0:
             raise ResourceLimitError("the templates take too much work", token=None)
 
+    def note(self, code: str, mark: str = "") -> None:
+        """Note a fault; once, however often a loop meets it, and not more than anybody reads."""
+        fault = Fault(code, _shown(mark))
+        if len(self.faults) < _MOST_FAULTS and fault not in self.faults:
+            self.faults.append(fault)
+
 
 def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
-    """`text` with its variables filled in. Templates that share an allowance are left as they are when it is used up."""
+    """`text` with its variables filled in. Templates that share an allowance are left as they are when it is used up.
+
+    What is left as it is written is noted in the allowance.
+    """
     marks = text.count("{{") + text.count("{%")
     if not marks:
         return text
     allowance = allowance or Allowance()
+    noted = len(allowance.faults)
     try:
         allowance.spend(marks * _MARK_WORK)
         if (filled := _filled(text, variables, allowance)) is not None:
             return filled
-        template = _parsed(text)
-        if template is None:
-            allowance.spend(marks * _MENDING_WORK + len(text))
-            template = _mended(text)
-        return text if template is None else template.fill(variables, allowance)
+        if (template := _parsed_or_mended(text, marks, allowance)) is not None:
+            return template.fill(variables, allowance)
+    except ResourceLimitError:
+        del allowance.faults[noted:]
+        allowance.note(COSTLY)
     except _UNFIT:
-        return text
+        del allowance.faults[noted:]
+        allowance.note(FAILED)
+    return text
+
+
+def faults_of(text: str, allowance: Allowance) -> list[Fault]:
+    """What can be seen to be at fault before any variable is there, noted in the allowance, too."""
+    marks = text.count("{{") + text.count("{%")
+    noted = len(allowance.faults)
+    try:
+        if marks:
+            allowance.spend(marks * _MARK_WORK)
+            _parsed_or_mended(text, marks, allowance)
+    except ResourceLimitError:
+        allowance.note(COSTLY)
+    return allowance.faults[noted:]
+
+
+def _parsed_or_mended(text: str, marks: int, allowance: Allowance) -> "_Template | None":
+    template = _parsed(text)
+    if template is not None:
+        return template
+    if len(text) > MOST_CHARACTERS:
+        allowance.note(TOO_LARGE)
+        return None
+    allowance.spend(marks * _MENDING_WORK + len(text))
+    template, faults = _mended(text)
+    for fault in faults:
+        allowance.note(INVALID, fault)
+    return template
+
+
+def _shown(mark: str) -> str:
+    line = " ".join(mark.split())
+    return line if len(line) <= _MOST_SHOWN else line[:_MOST_SHOWN - 1] + "…"
 
 
 def variables_of(values: Mapping[str, Any], now_ms: int, customer: Any = None, transport: Any = None) -> dict[str, Any]:
@@ -171,12 +238,11 @@ def _parsed(text: str) -> "_Template | None":
 
 
 @lru_cache(maxsize=1024)
-def _mended(text: str) -> "_Template | None":
-    """A template with its faulty marks as plain text; None when it is none even so."""
-    if len(text) > MOST_CHARACTERS:
-        return None
-    plain = mended(text, lambda part: _template_of(part) is not None)
-    return _template_of(plain) if is_bounded(plain) else None
+def _mended(text: str) -> "tuple[_Template | None, list[str]]":
+    """A template with its faulty marks as plain text, and those; None and the text when it is none even so."""
+    plain, faults = mended(text, lambda part: _template_of(part) is not None)
+    template = _template_of(plain) if is_bounded(plain) else None
+    return (template, faults) if template is not None else (None, [text])
 
 
 def _template_of(text: str) -> "_Template | None":
@@ -216,6 +282,8 @@ class _Context(RenderContext):
 
     def filter(self, name: str, token: Any) -> Callable[..., object]:
         function, allowance = super().filter(name, token), self.allowance
+        if name not in FILTERS:
+            allowance.note(UNKNOWN_FILTER, name)
 
         def spending(value: object, *arguments: object, **named: object) -> object:
             read, told = length_of(value), max(map(length_of, (*arguments, *named.values())), default=0)
@@ -248,6 +316,7 @@ class _Template(BoundTemplate):
                 written.seek(before)
                 written.truncate()
                 written.write(self._source(index))
+                allowance.note(FAILED, self._source(index))
         return written.getvalue()
 
     def _source(self, index: int) -> str:
@@ -270,6 +339,7 @@ class _OutputNode(OutputNode):
             raise
         except _UNFIT:
             text = self.token.value
+            context.allowance.note(FAILED, text)
         return buffer.write(text)
 
 

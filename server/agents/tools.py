@@ -6,9 +6,8 @@ error here: its result says so, to the model. Decides nothing about rounds (`exc
 
 import asyncio
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -16,9 +15,11 @@ from urllib.parse import quote
 import orjson
 import structlog
 
+from server.agents.chat_warnings import ChatWarning, of_tool
+from server.agents.found_variables import Kept, kept_together
 from server.agents.templates import Allowance, render
 from server.agents.tool_urls import PathChanged, filled_url
-from server.content.json_values import encodable, from_python, size_of, with_exact_numbers
+from server.content.json_values import encodable, with_exact_numbers
 from server.content.secrets import without_secrets
 from server.core.clock import Clock
 from server.core.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 MOST_BYTES = 128 << 10
 """Of one answer: all of it is told to the model."""
 _MOST_EXCERPT = 500
-_MOST_VARIABLE = 64 << 10
-_MOST_VARIABLES = 256 << 10
-"""Of all that the tools of one conversation have found: it is stored with every exchange."""
-
 _LIMITS = Limits(body_bytes=MOST_BYTES, event_bytes=MOST_BYTES, error_bytes=4096)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _IN_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -69,6 +66,8 @@ class ToolResult:
     """Why it failed, in one word."""
     variables: dict[str, Any] = field(default_factory=dict)
     """What was read out of the answer."""
+    warnings: Sequence[ChatWarning] = ()
+    """What of the tool, or of the answer, was passed over."""
 
 
 class _Answer(NamedTuple):
@@ -136,7 +135,7 @@ class ToolRunner:
 
         `allowance` is what the templates of all the calls of an exchange may take; without one, this call has its own.
         """
-        allowance = allowance or Allowance()
+        allowance = (allowance or Allowance()).part()
         try:
             arguments = _arguments(call)
             async with asyncio.timeout(MOST_SECONDS):
@@ -145,14 +144,14 @@ class ToolRunner:
                     answer = await self._send(request, outgoing)
                 else:
                     answer = _result_of(await self._send(self._webhook(tool, call, arguments, about), outgoing), call)
-            found = await in_thread(_extract, tool.get("variableExtractionPlan"), answer, variables, allowance)
-            return ToolResult(answer.text, variables=found)
+            found, left_out = await in_thread(_extract, tool.get("variableExtractionPlan"), answer, variables, allowance)
+            return ToolResult(answer.text, variables=found, warnings=of_tool(call.name, allowance.faults, left_out))
         except _Failed as failed:
             failure, text = failed.failure, failed.text
         except TimeoutError:
             failure, text = "timeout", "it did not answer in time"
         _log.warning("tool_failed", tool=call.name, failure=failure)
-        return ToolResult(f"The tool {call.name} failed: {text}.", failure)
+        return ToolResult(f"The tool {call.name} failed: {text}.", failure, warnings=of_tool(call.name, allowance.faults))
 
     async def close(self) -> None:
         """Close every connection. Calls in flight fail."""
@@ -320,10 +319,10 @@ def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
     return _Answer(answer.headers, _text(ours.get("result")))
 
 
-def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance: Allowance) -> dict[str, Any]:
+def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance: Allowance) -> Kept:
     """The variables that a plan reads out of an answer: members that its schema names, then its aliases."""
     if not isinstance(plan, dict):
-        return {}
+        return Kept({}, [])
     body, schema = answer.body, plan.get("schema")
     found: dict[str, Any] = {}
     if isinstance(body, dict):
@@ -337,30 +336,6 @@ def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance
             template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
             found[alias["key"]] = render(template, known, allowance)
     return kept_together(with_exact_numbers(found))
-
-
-def kept_together(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Those variables that are small enough to be kept, in order, for as long as they are that together."""
-    kept: dict[str, Any] = {}
-    left = _MOST_VARIABLES
-    for name, value in variables.items():
-        size = len(name) + _size_of(value)
-        if size <= min(left, _MOST_VARIABLE):
-            kept[name] = value
-            left -= size
-        else:
-            _log.warning("variable_not_kept", variable=name[:100])
-    return kept
-
-
-def _size_of(value: Any) -> float:
-    """Bytes; infinitely many when it cannot be kept at all."""
-    if size_of(value, _MOST_VARIABLE) > _MOST_VARIABLE:  # before anything is made of it
-        return math.inf
-    try:
-        return from_python(value).ByteSize()
-    except (TypeError, ValueError):
-        return math.inf
 
 
 def _failed(error: UpstreamError) -> _Failed:

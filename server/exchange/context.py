@@ -3,17 +3,23 @@
 Calls no model and runs no tool (`exchange/tool_loop.py` does); stores nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import structlog
 
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
+from server.agents import chat_warnings
 from server.agents.agents import Member
+from server.agents.chat_warnings import ChatWarning, of_variable
+from server.agents.found_variables import kept_together
 from server.agents.handoffs import Destination
+from server.agents.passed_over import of_overrides, of_taken_name, of_tool_type
 from server.agents.templates import BRIEF, Allowance, variables_of
-from server.agents.tools import function_of, is_run_here, kept_together
+from server.agents.tools import function_of, is_run_here
 from server.backends.backend import ModelRequest
 from server.content.inputs import INSTRUCTING
 from server.content.json_values import struct_from, to_python
@@ -22,6 +28,8 @@ from server.core.errors import NotFound
 from server.core.offload import in_thread
 from server.core.outbound.client import Outgoing
 from server.exchange.run import Turn
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class Context:
         self._left_out = 0
         """Where in the messages those begin that the model is given; of what was said before, instructions are."""
         self._calls_left = turn.options.max_tool_calls
+        self._warnings: list[ChatWarning] = []
+        self.warn([*turn.warnings, *of_overrides(turn.agent.overrides)])
         self.allowance = Allowance()
         """What the templates of tools may take."""
 
@@ -63,8 +73,19 @@ class Context:
     async def _prompts(self) -> list[Message]:
         """The active member's own messages; their templates share an allowance. What takes long is done in a thread."""
         variables, allowance = self.variables, Allowance(BRIEF)
-        prompts = self.member.prompts(variables, allowance)
-        return await in_thread(self.member.prompts, variables, Allowance()) if allowance.is_used_up else prompts
+        prompts, warnings = self.member.prompts(variables, allowance)
+        if allowance.is_used_up:
+            prompts, warnings = await in_thread(self.member.prompts, variables, Allowance())
+        self.warn(warnings)
+        return prompts
+
+    def warn(self, warnings: Iterable[ChatWarning]) -> None:
+        """Say in the chat, and in the log, what was passed over; once, though each of several rounds may find it."""
+        for warning in warnings:
+            if warning not in self._warnings and len(self._warnings) < chat_warnings.MOST:
+                self._warnings.append(warning)
+                log.info("passed_over", org=self._chat.org_id, chat=self._chat.id, **warning.shown())
+        chat_warnings.put(self._chat, self._warnings, for_page=self._turn.caller.is_publishable)
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -104,7 +125,8 @@ class Context:
         if handed is not None:
             destination, self.member = handed
             self._from = destination.context_from(self._visible()) or self._from
-        self._found = kept_together({**self._found, **found})
+        self._found, left_out = kept_together({**self._found, **found})
+        self.warn(map(of_variable, left_out))
         self._messages += messages
 
     @property
@@ -149,14 +171,24 @@ class Context:
         """Tools by name. Of two of one name the assistant's own stands: a request cannot replace it."""
         several = self._turn.options.n > 1  # rounds of several answers at once would be several conversations
         offers: dict[str, Offer] = {}
-        for tool in self.member.tools:
-            if function := function_of(tool):
-                offers.setdefault(function["function"]["name"],
-                                  Offer(function, tool if is_run_here(tool) and not several else None))
+        warnings = list(self.member.warnings)
+        for index, tool in enumerate(self.member.tools):
+            param = f"model.tools[{index}]" if index < len(self.member.settings.tools) else "model.toolIds"
+            if not (function := function_of(tool)):
+                warnings.append(of_tool_type(tool, param))
+            elif (name := function["function"]["name"]) in offers:
+                warnings.append(of_taken_name(name, param))
+            else:
+                offers[name] = Offer(function, tool if is_run_here(tool) and not several else None)
         for destination in () if several else self.member.destinations:
+            if destination.tool in offers:
+                warnings.append(of_taken_name(destination.tool, "assistantDestinations"))
             offers.setdefault(destination.tool, Offer(destination.function, destination))
         for tool in self._turn.options.tools:
-            offers.setdefault(tool["function"]["name"], Offer(tool))
+            if (name := tool["function"]["name"]) in offers:
+                warnings.append(of_taken_name(name, "tools", of_request=True))
+            offers.setdefault(name, Offer(tool))
+        self.warn(warnings)
         if self._allowed is None:
             return offers
         return {name: offer for name, offer in offers.items() if name in self._allowed["names"]}

@@ -39,7 +39,7 @@ def started(chat: Chat, outcome: Outcome) -> ChatEvent:
     begun = first.started
     begun.status = "in_progress"
     begun.updated_at.CopyFrom(begun.created_at)
-    for name in ("output", "costs", "cost", "error"):
+    for name in ("output", "costs", "cost", "error", "warnings"):
         begun.ClearField(name)
     fit(begun)
     return first
@@ -77,7 +77,7 @@ class Replay:
         return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
                        finish_reasons=_finish_reasons(self.chat),
                        system_fingerprint=self.record.system_fingerprint or None,
-                       service_tier=self.record.service_tier or None, unused=[*self.record.unused_parameters])
+                       service_tier=self.record.service_tier or None)
 
     @property
     def error(self) -> ServiceError | None:

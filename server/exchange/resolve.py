@@ -15,8 +15,11 @@ from generated.parley.v1.chat_service_pb2 import ChatTransport
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
+from server.agents import chat_warnings
 from server.agents.agents import Agent, Agents
-from server.agents.templates import render, variables_of
+from server.agents.chat_warnings import of_fault
+from server.agents.passed_over import of_overrides, of_session_overrides
+from server.agents.templates import Allowance, render, variables_of
 from server.content.inputs import body_id
 from server.content.json_values import to_python
 from server.core.clock import Clock, timestamp
@@ -67,6 +70,8 @@ class Turns:
             if own is not None and _another(agent, own.assistant_id):
                 raise InvalidArgument.of("model", "names another assistant than that of sessionId: a session belongs to "
                                                   "one; leave model out, or send the session's id as conversation")
+            if own is not None and request.HasField("assistant_overrides"):
+                common["warnings"] = [of_session_overrides()]
             return Turn(agent=own or agent or _nobody(), session=session, renew=self.renewed if own else self._joined_again,
                         carriage=_carriage(session.session, transport, said), **common)
         if conversation_id is not None:
@@ -192,9 +197,12 @@ class Turns:
         carried = session.HasField("phone_number_id")
         transport = {"conversationType": "chat", "phoneNumberId": session.phone_number_id} if carried else None
         variables = variables_of(agent.variable_values, now, customer, transport)
-        first = agent.settings.first_message
+        first, warnings = agent.settings.first_message, of_overrides(agent.overrides)
         if opens and first and not messages:
-            messages = [Message(role="assistant", content=Value(string_value=render(first, variables)))]
+            allowance = Allowance()
+            messages = [Message(role="assistant", content=Value(string_value=render(first, variables, allowance)))]
+            warnings += [of_fault(fault, "firstMessage") for fault in allowance.faults]
+        chat_warnings.put(session, warnings, for_page=caller.is_publishable)
         session.messages.extend(stamped(messages, now))
         return NewSession(session, caller.key_id, variables, agent.private, agent.settings.agent_type)
 

@@ -12,6 +12,8 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, S
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
+from server.agents.chat_warnings import ChatWarning
+from server.agents.passed_over import of_unused
 from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Unused, Usage
 from server.content.budget import MOST_OUTPUT_BYTES
 from server.content.fitting import fit_round, latest, omit, present
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED}
 """The errors of an exchange that ended early without having failed."""
 
+_IN_RESPONSES = {"verbosity": "text.verbosity", "reasoning_effort": "reasoning.effort"}
+"""What members of chat completions are called in the Responses interface, where that is another name."""
 _LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."
 
 
@@ -56,8 +60,6 @@ class Options:
     """How many calls of tools the server may run."""
     truncates: bool = False
     """Whether a context that is too long for the model may be cut at its beginning."""
-    unused: Sequence[str] = ()
-    """What was asked for and is not there for any provider, as the door names it."""
 
     def asks_for(self, name: str) -> bool:
         """Whether the request itself has this member of a `ModelRequest`, or this one of its `more`."""
@@ -100,6 +102,8 @@ class Turn:
     new_session: NewSession | None = None
     """A session to be made with the exchange, in the same commit."""
     carriage: Carriage | None = None
+    warnings: Sequence[ChatWarning] = ()
+    """What of the request is passed over."""
     settles: str | None = None
     """The row of the outbox that the exchange answers, gone in the same commit."""
     name: str | None = None
@@ -132,8 +136,6 @@ class Outcome:
     finish_reasons: list[str] = field(default_factory=list)
     system_fingerprint: str | None = None
     service_tier: str | None = None
-    unused: list[str] = field(default_factory=list)
-    """What was asked for and not used: as the door names it, or as chat completions do."""
     message_id: str = field(default_factory=new_id)
     """Id of the assistant's message, known before it is said."""
     error: ServiceError | None = None
@@ -144,7 +146,7 @@ class Outcome:
         """What is kept of it beside the Chat."""
         record = ChatRecord(
             model=self.model, system_fingerprint=self.system_fingerprint, service_tier=self.service_tier,
-            unused_parameters=self.unused, message_id=self.message_id, pieces=pieces,
+            message_id=self.message_id, pieces=pieces,
             cached_tokens=self.usage.cached_tokens, reasoning_tokens=self.usage.reasoning_tokens,
             prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said, state=state)
         if turn.request is not None:
@@ -207,7 +209,7 @@ class Run:
         """What others wait for until the exchange is on record; whoever drives it closes this."""
         self.said = said
         self.context = context
-        self.outcome = Outcome(_public(chat, history, said), context.request.model, unused=[*turn.options.unused])
+        self.outcome = Outcome(_public(chat, history, said), context.request.model)
         self.answers = Answers(turn.options.n, self.outcome.message_id)
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
@@ -262,8 +264,8 @@ class Run:
         elif isinstance(event, Ran):
             self.outcome.model, self.outcome.system_fingerprint, self.outcome.service_tier = event
         elif isinstance(event, Unused):
-            self.outcome.unused += [name for name in event.names
-                                    if self.turn.options.asks_for(name) and name not in self.outcome.unused]
+            self.context.warn(of_unused(_IN_RESPONSES.get(name, name) if self.turn.request else name)
+                              for name in event.names if self.turn.options.asks_for(name))
         return None
 
     def _cut(self, text: str) -> str:

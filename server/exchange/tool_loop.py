@@ -95,6 +95,7 @@ class Rounds:
         found: dict[str, Any] = {}
         for result in results:
             found |= result.variables
+            context.warn(result.warnings)
         context.add(messages, found, handed)
         return RoundOver(messages, new_id())
 

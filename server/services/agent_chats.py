@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import ListValue, Value
 
 from generated.parley.v1.agent_chat_pb2 import AgentChat, AgentChatWithMessages, AgentMessage
 from generated.parley.v1.agent_chat_service_pb2 import (
@@ -18,6 +18,7 @@ from generated.parley.v1.agent_chat_service_pb2 import (
     ListMessagesResponse,
 )
 from generated.parley.v1.agent_chat_service_pb2_grpc import AgentChatServiceServicer
+from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from server.agents.agents import Agents
@@ -57,7 +58,7 @@ class AgentChatService(AgentChatServiceServicer):
         new = self._turns.new_session(caller, agent, **members)
         await self._sessions.create(new)
         return AgentChat(id=new.session.id, agent_id=new.session.assistant_id, team_id=caller.org_id,
-                         created_at=new.session.created_at)
+                         created_at=new.session.created_at, warnings=_warnings(new.session))
 
     async def ListAgentChats(self, request: ListAgentChatsRequest, context: Any) -> ListAgentChatsResponse:
         sessions, has_more = await self._sessions.of_agents(current_caller().scope, request)
@@ -91,6 +92,7 @@ class AgentChatService(AgentChatServiceServicer):
             raise UpstreamIncomplete(outcome.chat.error.message)
         reply = _message(outcome.chat.output[-1])
         reply.chat_id = outcome.chat.session_id
+        reply.MergeFrom(AgentMessage(warnings=_warnings(outcome.chat)))
         return reply
 
     @_known_as_chat
@@ -126,6 +128,10 @@ def _check(request: CreateAgentChatRequest) -> None:
             "agentId", "is required here; a body with `input` belongs to the assistants interface, which needs the org's "
                        "api key as `Authorization: Bearer <key>` instead of this sk_, pk_ or x-api-key one", rule="required")
     raise InvalidArgument.of("agentId", "is required: the id of the assistant that answers", rule="required")
+
+
+def _warnings(record: Chat | Session) -> ListValue | None:
+    return record.warnings if record.HasField("warnings") else None
 
 
 def _chat(session: Session) -> AgentChat:

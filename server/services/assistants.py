@@ -16,31 +16,37 @@ from generated.parley.v1.assistant_service_pb2 import (
 )
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceServicer
 from server.agents import model_providers
+from server.agents.chat_warnings import ChatWarning
+from server.agents.document_warnings import of_assistant
 from server.agents.documents import assistant_document, check_assistant, tool_ids, typed_assistant
 from server.agents.model_providers import Fault, check_providers
 from server.content.validation import refuse
 from server.core.errors import NotFound, Violation
 from server.core.ids import parse_id
+from server.core.offload import by_size
 from server.rpc.call import current_caller
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.assistants import Assistants
+from server.storage.documents import Document
 from server.storage.tools import Tools
 from server.wire.documents import document_body, list_body
 
 
 class AssistantService(AssistantServiceServicer):
-    def __init__(self, assistants: Assistants, tools: Tools, provider_fault: Fault) -> None:
+    def __init__(self, assistants: Assistants, tools: Tools, provider_fault: Fault, not_called: Fault) -> None:
+        """`provider_fault` says why a model's provider is refused, `not_called` why one that can be stored is not called."""
         self._tools = tools
         self._provider_fault = provider_fault
+        self._not_called = not_called
         self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document,
-                                                   self._check_names)
+                                                   self._check_names, self._warnings_of)
 
     async def CreateAssistant(self, request: CreateAssistantRequest, context: Any) -> Assistant:
-        return await self._records.message(await self._records.create(request, "assistant"))
+        return await self._records.written(await self._records.create(request, "assistant"))
 
     async def PostAssistant(self, request: CreateAssistantRequest, context: grpc.aio.ServicerContext) -> HttpBody:
-        body = await document_body(await self._records.create(request, "assistant"))
+        body = await self._records.written_body(await self._records.create(request, "assistant"))
         await context.send_initial_metadata(CREATED)
         return body
 
@@ -62,10 +68,10 @@ class AssistantService(AssistantServiceServicer):
         return await document_body(await self._records.get(request))
 
     async def UpdateAssistant(self, request: UpdateAssistantRequest, context: Any) -> Assistant:
-        return await self._records.message(await self._records.update(request))
+        return await self._records.written(await self._records.update(request))
 
     async def PatchAssistant(self, request: UpdateAssistantRequest, context: Any) -> HttpBody:
-        return await document_body(await self._records.update(request))
+        return await self._records.written_body(await self._records.update(request))
 
     async def DeleteAssistant(self, request: DeleteAssistantRequest, context: Any) -> Assistant:
         return await self._records.message(await self._records.delete(request))
@@ -76,6 +82,9 @@ class AssistantService(AssistantServiceServicer):
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
         check_providers(model_providers.of_assistant(document), self._provider_fault, model_providers.of_assistant(before))
         await self._check_tool_ids(document, before)
+
+    async def _warnings_of(self, document: Document) -> list[ChatWarning]:
+        return await by_size(document.size, of_assistant, document.content, self._not_called)
 
     async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:
         """A tool deleted after it was named is no reason to refuse other changes of the assistant.

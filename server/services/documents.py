@@ -11,10 +11,12 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message as AnyMessage
 
+from server.agents.chat_warnings import ChatWarning, shown
 from server.agents.documents import merge_patch, without_server_members
-from server.content.json_values import to_python
+from server.content.json_values import from_python, to_python
 from server.content.secrets import restore_secrets
 from server.core.clock import timestamp
 from server.core.errors import ChangedMeanwhile
@@ -22,6 +24,7 @@ from server.core.ids import parse_id
 from server.core.offload import by_size, in_thread
 from server.rpc.call import current_caller
 from server.storage.documents import Document, Documents, Listed
+from server.wire.documents import document_body
 
 Typed = TypeVar("Typed", bound=AnyMessage)
 _ATTEMPTS = 5
@@ -33,13 +36,18 @@ class DocumentRecords(Generic[Typed]):
 
     def __init__(self, documents: Documents, check: Callable[[dict[str, Any]], None],
                  typed: Callable[[dict[str, Any]], Typed], untyped: Callable[[Typed], dict[str, Any]],
-                 check_names: Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]] | None = None) -> None:
-        """`check_names` is given a document and the one it replaces, and raises for what it names that is not there."""
+                 check_names: Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]] | None = None,
+                 warnings_of: Callable[[Document], Awaitable[list[ChatWarning]]] | None = None) -> None:
+        """`check_names` is given a document and the one it replaces, and raises for what it names that is not there.
+
+        `warnings_of` says what chats will pass over of a document that was written.
+        """
         self._documents = documents
         self._check = check
         self._typed = typed
         self._untyped = untyped
         self._check_names = check_names
+        self._warnings_of = warnings_of
         self._patching: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
         """By org and id; gone with the last that holds or waits."""
 
@@ -92,6 +100,20 @@ class DocumentRecords(Generic[Typed]):
         merged = merge_patch(stored.content, to_python(request.patch))
         self._check(merged)
         return merged
+
+    async def written(self, document: Document) -> Typed:
+        """The typed view of what was created or changed, with its warnings."""
+        message = await self.message(document)
+        if warnings := await self._warnings(document):
+            message.warnings.CopyFrom(from_python(warnings).list_value)
+        return message
+
+    async def written_body(self, document: Document) -> HttpBody:
+        """The same for HTTP: as it was sent."""
+        return await document_body(document, await self._warnings(document))
+
+    async def _warnings(self, document: Document) -> list[dict[str, Any]]:
+        return shown(await self._warnings_of(document)) if self._warnings_of else []
 
     async def message(self, document: Document) -> Typed:
         """The typed view, for gRPC."""

@@ -26,6 +26,7 @@ from generated.parley.v1.response_service_pb2 import (
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
 from server.agents.agents import Agent, Agents
 from server.agents.names import model_not_found
+from server.agents.passed_over import of_hosted_tools, of_unused
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.extras import extras_of
 from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
@@ -199,6 +200,7 @@ class ResponseService(ResponseServiceServicer):
             previous_id=getattr(request, previous) if previous else None,
             previous_field=previous if previous == "previous_response_id" else "previousChatId")
         _check_echoed(request)
+        turn = replace(turn, warnings=[*turn.warnings, *of_hosted_tools(request.tools), *map(of_unused, _unused(request))])
         if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
             keep_nothing()
             return replace(turn, keeps=False)
@@ -301,8 +303,7 @@ def _options(request: CreateResponseRequest) -> Options:
         tools=parse_tools(request.tools, "tools", only_functions=False),
         tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
         response_format=_response_format(request), reasoning_effort=_text(to_python(request.reasoning).get("effort")),
-        more=_extras(request), max_tool_calls=_given(request, "max_tool_calls"), truncates=request.truncation == "auto",
-        unused=_unused(request))
+        more=_extras(request), max_tool_calls=_given(request, "max_tool_calls"), truncates=request.truncation == "auto")
 
 
 def _extras(request: CreateResponseRequest) -> dict[str, Any]:
@@ -311,7 +312,7 @@ def _extras(request: CreateResponseRequest) -> dict[str, Any]:
 
 
 def _unused(request: CreateResponseRequest) -> list[str]:
-    """What there is nothing for here: tools that are no functions, summaries of reasoning, log probabilities."""
+    """What there is nothing for here: members of functions, summaries of reasoning, log probabilities."""
     reasoning = to_python(request.reasoning)
     summaries = [f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None]
     tools = [name for index, tool in enumerate(request.tools) for name in _unused_of(to_python(tool), f"tools[{index}]")]
@@ -319,8 +320,8 @@ def _unused(request: CreateResponseRequest) -> list[str]:
 
 
 def _unused_of(tool: dict[str, Any], field: str) -> list[str]:
-    if tool.get("type", "function") != "function":
-        return [field]
+    if tool.get("type", "function") != "function":  # not offered at all
+        return []
     return [f"{field}.{name}" for name in _NOT_OFFERED if tool.get(name)]
 
 

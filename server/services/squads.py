@@ -16,6 +16,8 @@ from generated.parley.v1.squad_service_pb2 import (
 )
 from generated.parley.v1.squad_service_pb2_grpc import SquadServiceServicer
 from server.agents import model_providers
+from server.agents.chat_warnings import ChatWarning
+from server.agents.document_warnings import of_squad
 from server.agents.documents import check_squad, squad_document, typed_squad
 from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, check_handoffs
@@ -24,21 +26,25 @@ from server.rpc.call import current_caller
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.assistants import Assistants
+from server.storage.documents import Document
 from server.storage.squads import Squads
 from server.wire.documents import document_body, list_body
 
 
 class SquadService(SquadServiceServicer):
-    def __init__(self, squads: Squads, assistants: Assistants, provider_fault: Fault) -> None:
+    def __init__(self, squads: Squads, assistants: Assistants, provider_fault: Fault, not_called: Fault) -> None:
+        """As an AssistantService."""
         self._assistants = assistants
         self._provider_fault = provider_fault
-        self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document, self._check_names)
+        self._not_called = not_called
+        self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document, self._check_names,
+                                               self._warnings_of)
 
     async def CreateSquad(self, request: CreateSquadRequest, context: Any) -> Squad:
-        return await self._records.message(await self._records.create(request, "squad"))
+        return await self._records.written(await self._records.create(request, "squad"))
 
     async def PostSquad(self, request: CreateSquadRequest, context: grpc.aio.ServicerContext) -> HttpBody:
-        body = await document_body(await self._records.create(request, "squad"))
+        body = await self._records.written_body(await self._records.create(request, "squad"))
         await context.send_initial_metadata(CREATED)
         return body
 
@@ -60,10 +66,10 @@ class SquadService(SquadServiceServicer):
         return await document_body(await self._records.get(request))
 
     async def UpdateSquad(self, request: UpdateSquadRequest, context: Any) -> Squad:
-        return await self._records.message(await self._records.update(request))
+        return await self._records.written(await self._records.update(request))
 
     async def PatchSquad(self, request: UpdateSquadRequest, context: Any) -> HttpBody:
-        return await document_body(await self._records.update(request))
+        return await self._records.written_body(await self._records.update(request))
 
     async def DeleteSquad(self, request: DeleteSquadRequest, context: Any) -> Squad:
         return await self._records.message(await self._records.delete(request))
@@ -78,3 +84,6 @@ class SquadService(SquadServiceServicer):
         await by_size(size, check_providers, named, self._provider_fault, named_before)
         if document.get("members") != before.get("members"):
             await check_handoffs(self._assistants, current_caller(), document)
+
+    async def _warnings_of(self, document: Document) -> list[ChatWarning]:
+        return await by_size(document.size, of_squad, document.content, self._not_called)

@@ -97,7 +97,7 @@ def _short(row: tuple) -> Chat:
                 assistant_id=assistant_id, squad_id=squad_id, session_id=session_id, previous_chat_id=previous_id,
                 status=status, cost=cost)
     omit_in_list(chat, "/chat/{id}", "assistant", "assistantOverrides", "squad", "name", "input", "stream", "messages",
-                 "output", "costs", "error", "transport", "knowledge")
+                 "output", "costs", "error", "transport", "knowledge", "warnings")
     return chat
 
 

@@ -67,7 +67,8 @@ def _short(row: tuple) -> Session:
     names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
              "user_id")
     session = Session(**dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1]))
-    omit_in_list(session, "/session/{id}", "assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId")
+    omit_in_list(session, "/session/{id}", "assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId",
+                 "warnings")
     return session
 
 

@@ -34,8 +34,9 @@ def _frame(event: ChatEvent) -> bytes:
     kind = event.WhichOneof("event")
     if kind == "completed":
         ended = event.completed.error
-        return _error_frame(event, ended) if ended.code in BROKEN_OFF else _calls_frame(event)
-    return _error_frame(event, event.failed.error) if kind == "failed" else b""
+        ending = _error_frame(event, ended) if ended.code in BROKEN_OFF else _calls_frame(event)
+        return _warnings_frame(event, event.completed) + ending
+    return _warnings_frame(event, event.failed) + _error_frame(event, event.failed.error) if kind == "failed" else b""
 
 
 def _error_frame(event: ChatEvent, error: ChatError) -> bytes:
@@ -57,6 +58,11 @@ def _calls_frame(event: ChatEvent) -> bytes:
         return b""
     calls = to_python(event.completed.output[last].tool_calls)
     return sse.data({**_head(event), "path": f"chat.output[{last}].tool_calls", "tool_calls": calls})
+
+
+def _warnings_frame(event: ChatEvent, chat: Chat) -> bytes:
+    """What was passed over; likewise without `delta`."""
+    return sse.data({**_head(event), "warnings": to_python(chat.warnings)}) if chat.HasField("warnings") else b""
 
 
 def _head(event: ChatEvent) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes byte
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct
 
 from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletion,
@@ -36,9 +36,10 @@ def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompl
     """The answer of an exchange that is over; `metadata` is what the request had."""
     chat = outcome.chat
     return ChatCompletion(
-        service_tier=outcome.service_tier or "default", metadata=metadata, unused_parameters=outcome.unused,
+        service_tier=outcome.service_tier or "default", metadata=metadata,
         id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
         system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
+        warnings=_warnings(chat),
         choices=[ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
                  for index, (messages, reason) in enumerate(zip(
                      choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True))])
@@ -81,9 +82,13 @@ class CompletionChunks:
             yield self._chunk(choice, ChatCompletionChunkDelta(role="assistant", content=content))
 
     def _end(self, outcome: Outcome) -> Iterator[ChatCompletionChunk]:
+        last = len(outcome.finish_reasons) - 1
         for index, reason in enumerate(outcome.finish_reasons):
             yield from self._begin(index, content="")
-            yield self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason, unused_parameters=outcome.unused)
+            chunk = self._chunk(index, ChatCompletionChunkDelta(), finish_reason=reason)
+            if index == last and outcome.chat.HasField("warnings"):
+                chunk.warnings.CopyFrom(outcome.chat.warnings)
+            yield chunk
         if self._with_usage:
             yield self._bare(usage=_usage(outcome))
 
@@ -103,6 +108,10 @@ class CompletionChunks:
 
 def _session_id(chat: Chat) -> str | None:
     return chat.session_id if chat.HasField("session_id") else None
+
+
+def _warnings(chat: Chat) -> ListValue | None:
+    return chat.warnings if chat.HasField("warnings") else None
 
 
 def _usage(outcome: Outcome) -> CompletionUsage:

@@ -53,8 +53,8 @@ def _head(message: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
         "system_fingerprint": message.system_fingerprint if message.HasField("system_fingerprint") else None}
     if message.HasField("session_id"):
         json["session_id"] = message.session_id
-    if message.unused_parameters:
-        json["unused_parameters"] = list(message.unused_parameters)
+    if message.HasField("warnings"):
+        json["warnings"] = to_python(message.warnings)
     return json
 
 

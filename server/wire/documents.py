@@ -12,8 +12,10 @@ from server.core.offload import by_size
 from server.storage.documents import Document
 
 
-async def document_body(document: Document) -> HttpBody:
-    return await by_size(document.size, lambda: _body(_shown(document)))
+async def document_body(document: Document, warnings: Sequence[dict[str, Any]] = ()) -> HttpBody:
+    """The document; with what is to be said of it, in the answer alone that creates or changes it."""
+    said = {"warnings": warnings} if warnings else {}
+    return await by_size(document.size, lambda: _body({**_shown(document), **said}))
 
 
 async def list_body(documents: Sequence[Document]) -> HttpBody:

@@ -29,8 +29,6 @@ from server.wire.response_items import items_of, round_items
 _ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
            "background", "top_logprobs", "frequency_penalty", "presence_penalty")
 _ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text", "prompt_cache_options")
-_HERE = {"verbosity": "text.verbosity", "reasoning_effort": "reasoning.effort"}
-"""What members of chat completions are called here, where that is another name."""
 _FUNCTION: dict[str, Any] = {"type": "function", "description": None, "parameters": None, "strict": False}
 _FORMAT: dict[str, Any] = {"description": None, "schema": None, "strict": False}
 """The members that the public schema has in a function tool and in a text's form, where the caller left them out."""
@@ -65,6 +63,8 @@ def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Respons
     response.status = "failed" if chat.error.code and chat.error.code not in ENDED else chat.status
     if chat.HasField("transport"):
         response.transport.CopyFrom(chat.transport)
+    if chat.HasField("warnings"):
+        response.warnings.CopyFrom(chat.warnings)
     if response.status == "completed":
         response.completed_at = chat.updated_at.seconds
     elif response.status in ("incomplete", "cancelled"):
@@ -73,7 +73,6 @@ def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Respons
         response.error.CopyFrom(ResponseError(code="server_error", message=chat.error.message))
     if outcome is not None:
         response.model, response.service_tier = outcome.model, outcome.service_tier or "default"
-        response.unused_parameters[:] = [_HERE.get(name, name) for name in outcome.unused]
         response.usage.CopyFrom(_usage(outcome))
     status = "completed" if response.status == "completed" else "incomplete"
     for message, results in _rounds_of(chat.output):

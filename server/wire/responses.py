@@ -49,7 +49,7 @@ def _response(response: Response) -> dict[str, Any]:
     json = to_json(response, nulls=True)
     json["output"] = [_item(item) for item in response.output]
     json["reasoning"] = {**_REASONING, **(json["reasoning"] or {})}
-    for name in ("transport", "prompt_cache_options", "unused_parameters"):  # not in the public schema
+    for name in ("transport", "prompt_cache_options", "warnings"):  # not in the public schema
         if not json[name]:
             del json[name]
     return json

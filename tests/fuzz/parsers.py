@@ -33,7 +33,7 @@ from generated.parley.v1.session_service_pb2 import UpdateSessionRequest
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
-from server.agents import documents, knowledge, templates, tools
+from server.agents import document_warnings, documents, knowledge, passed_over, templates, tools
 from server.agents import handoffs as squads
 from server.agents.agents import AssistantSettings
 from server.agents.templates import Allowance
@@ -158,7 +158,9 @@ def fuzz_templates(data: bytes) -> None:
     variables = values.object()
     text = "".join(values.one_of(_TEMPLATE_PIECES) for _ in range(values.below(24)))
     templates.render(text, variables)
-    templates.render(values.rest.decode(errors="replace"), variables)
+    text, allowance = values.rest.decode(errors="replace"), Allowance()
+    if templates.render(text, variables, allowance) == text and templates.faults_of(text, Allowance()):
+        assert allowance.faults
 
 
 def fuzz_requests(data: bytes) -> None:
@@ -240,7 +242,7 @@ def fuzz_answers(data: bytes) -> None:
     variables = values.object()
     with suppress(tools._Failed):
         tools._result_of(answer, call)
-    found = tools._extract({"schema": values.object(), "aliases": values.json()}, answer, variables, Allowance())
+    found = tools._extract({"schema": values.object(), "aliases": values.json()}, answer, variables, Allowance()).variables
     with suppress(ValueError):
         struct_from(found)
     with suppress(ServiceError):
@@ -292,13 +294,22 @@ def _act_on(kind: type[AnyMessage], document: dict[str, Any]) -> None:
         settings = AssistantSettings.of(document)
         for tool in settings.tools:
             tools.function_of(tool)
-        for _, text in settings.prompts:
+        for _, text, _ in settings.prompts:
             templates.render(text, {"a": 1})
+        document_warnings.of_assistant(document, _not_called)
     if kind is Squad:
+        document_warnings.of_squad(document, _not_called)
         for entry in document["members"]:
             if isinstance(entry.get("assistant"), dict):
                 AssistantSettings.of(entry["assistant"])
             squads.handoffs(entry, "a", {"a": "One", "b": "Two", "c": "Two"})
+            passed_over.of_destinations(squads.Seat(entry, "a", 0), {"a": "One", "b": "Two", "c": "Two"})
+        with suppress(ServiceError):
+            squads.check_destinations(document, {})
+
+
+def _not_called(provider: str, url: str | None) -> str:
+    return "is not called"
 
 
 def _sent_back(document: dict[str, Any]) -> None:

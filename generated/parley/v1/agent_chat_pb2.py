@@ -22,20 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aparley/v1/agent_chat.proto\x12\tparley.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x01\n\tAgentChat\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n\x08\x61gent_id\x18\x02 \x01(\tH\x00R\x07\x61gentId\x88\x01\x01\x12\x1c\n\x07team_id\x18\x03 \x01(\tH\x01R\x06teamId\x88\x01\x01\x12\x1c\n\x07user_id\x18\x04 \x01(\tH\x02R\x06userId\x88\x01\x01\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAtB\x0b\n\t_agent_idB\n\n\x08_team_idB\n\n\x08_user_id\"\x8a\x02\n\x15\x41gentChatWithMessages\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n\x08\x61gent_id\x18\x02 \x01(\tH\x00R\x07\x61gentId\x88\x01\x01\x12\x17\n\x07team_id\x18\x03 \x01(\tR\x06teamId\x12\x33\n\x08messages\x18\x04 \x03(\x0b\x32\x17.parley.v1.AgentMessageR\x08messages\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1e\n\x08has_more\x18\x06 \x01(\x08H\x01R\x07hasMore\x88\x01\x01\x42\x0b\n\t_agent_idB\x0b\n\t_has_more\"\xb1\x01\n\x0c\x41gentMessage\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n\x07\x63hat_id\x18\x02 \x01(\tH\x00R\x06\x63hatId\x88\x01\x01\x12\x18\n\x07\x63ontent\x18\x03 \x01(\tR\x07\x63ontent\x12\x12\n\x04role\x18\x04 \x01(\tR\x04role\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAtB\n\n\x08_chat_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aparley/v1/agent_chat.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x02\n\tAgentChat\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n\x08\x61gent_id\x18\x02 \x01(\tH\x00R\x07\x61gentId\x88\x01\x01\x12\x1c\n\x07team_id\x18\x03 \x01(\tH\x01R\x06teamId\x88\x01\x01\x12\x1c\n\x07user_id\x18\x04 \x01(\tH\x02R\x06userId\x88\x01\x01\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x36\n\x08warnings\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.ListValueR\x08warningsB\x0b\n\t_agent_idB\n\n\x08_team_idB\n\n\x08_user_id\"\x8a\x02\n\x15\x41gentChatWithMessages\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n\x08\x61gent_id\x18\x02 \x01(\tH\x00R\x07\x61gentId\x88\x01\x01\x12\x17\n\x07team_id\x18\x03 \x01(\tR\x06teamId\x12\x33\n\x08messages\x18\x04 \x03(\x0b\x32\x17.parley.v1.AgentMessageR\x08messages\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1e\n\x08has_more\x18\x06 \x01(\x08H\x01R\x07hasMore\x88\x01\x01\x42\x0b\n\t_agent_idB\x0b\n\t_has_more\"\xe9\x01\n\x0c\x41gentMessage\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n\x07\x63hat_id\x18\x02 \x01(\tH\x00R\x06\x63hatId\x88\x01\x01\x12\x18\n\x07\x63ontent\x18\x03 \x01(\tR\x07\x63ontent\x12\x12\n\x04role\x18\x04 \x01(\tR\x04role\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x36\n\x08warnings\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.ListValueR\x08warningsB\n\n\x08_chat_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.agent_chat_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTCHAT']._serialized_start=75
-  _globals['_AGENTCHAT']._serialized_end=290
-  _globals['_AGENTCHATWITHMESSAGES']._serialized_start=293
-  _globals['_AGENTCHATWITHMESSAGES']._serialized_end=559
-  _globals['_AGENTMESSAGE']._serialized_start=562
-  _globals['_AGENTMESSAGE']._serialized_end=739
+  _globals['_AGENTCHAT']._serialized_start=105
+  _globals['_AGENTCHAT']._serialized_end=376
+  _globals['_AGENTCHATWITHMESSAGES']._serialized_start=379
+  _globals['_AGENTCHATWITHMESSAGES']._serialized_end=645
+  _globals['_AGENTMESSAGE']._serialized_start=648
+  _globals['_AGENTMESSAGE']._serialized_end=881
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Chat(_message.Message):
-    __slots__ = ("id", "org_id", "created_at", "updated_at", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "input", "stream", "previous_chat_id", "messages", "output", "costs", "cost", "status", "error", "transport", "knowledge", "omitted")
+    __slots__ = ("id", "org_id", "created_at", "updated_at", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "name", "session_id", "input", "stream", "previous_chat_id", "messages", "output", "costs", "cost", "status", "error", "transport", "knowledge", "omitted", "warnings")
     ID_FIELD_NUMBER: _ClassVar[int]
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class Chat(_message.Message):
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     KNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     OMITTED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     org_id: str
     created_at: _timestamp_pb2.Timestamp
@@ -59,7 +60,8 @@ class Chat(_message.Message):
     transport: ChatDelivery
     knowledge: ChatKnowledge
     omitted: Omitted
-    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., status: _Optional[str] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ..., transport: _Optional[_Union[ChatDelivery, _Mapping]] = ..., knowledge: _Optional[_Union[ChatKnowledge, _Mapping]] = ..., omitted: _Optional[_Union[Omitted, _Mapping]] = ...) -> None: ...
+    warnings: _struct_pb2.ListValue
+    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., status: _Optional[str] = ..., error: _Optional[_Union[ChatError, _Mapping]] = ..., transport: _Optional[_Union[ChatDelivery, _Mapping]] = ..., knowledge: _Optional[_Union[ChatKnowledge, _Mapping]] = ..., omitted: _Optional[_Union[Omitted, _Mapping]] = ..., warnings: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ...) -> None: ...
 
 class Omitted(_message.Message):
     __slots__ = ("members", "message")

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Session(_message.Message):
-    __slots__ = ("id", "org_id", "created_at", "updated_at", "name", "status", "expiration_seconds", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "messages", "customer", "phone_number_id", "metadata", "costs", "cost", "user_id", "customer_id", "omitted")
+    __slots__ = ("id", "org_id", "created_at", "updated_at", "name", "status", "expiration_seconds", "assistant_id", "assistant", "assistant_overrides", "squad_id", "squad", "messages", "customer", "phone_number_id", "metadata", "costs", "cost", "user_id", "customer_id", "omitted", "warnings")
     ID_FIELD_NUMBER: _ClassVar[int]
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class Session(_message.Message):
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     OMITTED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     org_id: str
     created_at: _timestamp_pb2.Timestamp
@@ -56,4 +57,5 @@ class Session(_message.Message):
     user_id: str
     customer_id: str
     omitted: _chat_pb2.Omitted
-    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., expiration_seconds: _Optional[int] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., customer: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., phone_number_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., costs: _Optional[_Iterable[_Union[_chat_pb2.Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., user_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., omitted: _Optional[_Union[_chat_pb2.Omitted, _Mapping]] = ...) -> None: ...
+    warnings: _struct_pb2.ListValue
+    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., expiration_seconds: _Optional[int] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., customer: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., phone_number_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., costs: _Optional[_Iterable[_Union[_chat_pb2.Cost, _Mapping]]] = ..., cost: _Optional[float] = ..., user_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., omitted: _Optional[_Union[_chat_pb2.Omitted, _Mapping]] = ..., warnings: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ...) -> None: ...

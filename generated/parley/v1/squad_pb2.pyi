@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Squad(_message.Message):
-    __slots__ = ("id", "org_id", "created_at", "updated_at", "document", "name", "members", "members_overrides")
+    __slots__ = ("id", "org_id", "created_at", "updated_at", "document", "name", "members", "members_overrides", "warnings")
     ID_FIELD_NUMBER: _ClassVar[int]
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class Squad(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     org_id: str
     created_at: _timestamp_pb2.Timestamp
@@ -29,7 +30,8 @@ class Squad(_message.Message):
     name: str
     members: _containers.RepeatedCompositeFieldContainer[SquadMember]
     members_overrides: _struct_pb2.Struct
-    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., members: _Optional[_Iterable[_Union[SquadMember, _Mapping]]] = ..., members_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    warnings: _struct_pb2.ListValue
+    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., members: _Optional[_Iterable[_Union[SquadMember, _Mapping]]] = ..., members_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., warnings: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ...) -> None: ...
 
 class SquadMember(_message.Message):
     __slots__ = ("assistant_id", "assistant", "assistant_overrides", "assistant_destinations")

@@ -1,0 +1,87 @@
+"""What an exchange, a session or a stored document says of what was passed over, or sent otherwise than it was written.
+
+Nothing is refused for it, and nobody has to read it. Finds out nothing itself.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from server.agents import templates
+from server.agents.templates import MOST_CHARACTERS, Fault
+from server.content.json_values import from_python
+
+MOST = 20
+"""Of one record."""
+_MOST_MESSAGE = 300
+
+
+class ChatWarning(NamedTuple):
+    """One of them."""
+
+    code: str
+    """A stable, machine-readable word."""
+    message: str
+    """One sentence for a person, with what to do about it."""
+    param: str | None = None
+    """The member of the request or the assistant that it is about."""
+    of_request: bool = False
+    """Whether it is about what the request itself brought; otherwise it is about how the assistant is set up."""
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON."""
+        shown = {"code": self.code, "message": _cut(self.message)}
+        return shown if self.param is None else {**shown, "param": self.param}
+
+
+_SETUP = ChatWarning("assistant_setup", "Something in how the assistant is set up was passed over; the log, and "
+                                        "exchanges with the org's own keys, say what.")
+_OF_FAULTS = {
+    templates.INVALID: "`{mark}` is not valid Liquid, so it was sent as it is written; correct it, or put it between "
+                       "{{% raw %}} and {{% endraw %}}.",
+    templates.FAILED: "`{mark}` could not be filled in with the values that are there, so it was sent as it is written.",
+    templates.COSTLY: "The template takes too much work, so it was sent as it is written; make it simpler.",
+    templates.TOO_LARGE: f"The template has more than {MOST_CHARACTERS} characters, so it was sent as it is written; "
+                         "shorten it, or split it into several messages.",
+    templates.UNKNOWN_FILTER: "`{mark}` is not a known filter, so the value was passed on as it is.",
+}
+_WITHOUT_MARK = {templates.FAILED: "The template could not be filled in, so it was sent as it is written."}
+
+
+def of_fault(fault: Fault, param: str) -> ChatWarning:
+    """The warning of a template's fault; `param` is where the template stands."""
+    text = _OF_FAULTS[fault.code] if fault.mark else _WITHOUT_MARK.get(fault.code, _OF_FAULTS[fault.code])
+    return ChatWarning(f"template_{fault.code}", text.format(mark=fault.mark), param)
+
+
+def of_tool(name: str, faults: Iterable[Fault], left_out: Iterable[str] = ()) -> list[ChatWarning]:
+    """The warnings of a tool's call: of its templates, which can have secrets and are not shown, and of its variables."""
+    return [*(ChatWarning(f"template_{fault.code}", f"A template of the tool {name} has a mark that could not be filled in, "
+                                                    "or a filter that is not known.") for fault in faults),
+            *(of_variable(variable) for variable in left_out)]
+
+
+def of_variable(name: str) -> ChatWarning:
+    """The warning of a variable that is too large to be kept."""
+    return ChatWarning("variable_not_kept", f"The variable {name} is larger than one may be, or than all may be together, "
+                                            "so it was not kept.")
+
+
+def put(record: Message, warnings: Iterable[ChatWarning], *, for_page: bool) -> None:
+    """Say the warnings in `record.warnings`, each once. Without any the member stays unset.
+
+    A page is not told how an assistant is set up.
+    """
+    told = [_SETUP if for_page and not warning.of_request else warning for warning in warnings]
+    if told:
+        record.warnings.CopyFrom(from_python(shown(told)).list_value)
+
+
+def shown(warnings: Iterable[ChatWarning]) -> list[dict[str, Any]]:
+    """Warnings as JSON, each once, and not more than anybody reads."""
+    return [warning.shown() for warning in [*dict.fromkeys(warnings)][:MOST]]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_MESSAGE else text[:_MOST_MESSAGE - 1] + "…"

@@ -1,0 +1,47 @@
+"""The variables that tools read out of their answers: which of them are small enough to be kept with a conversation."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import structlog
+
+from server.content.json_values import from_python, size_of
+
+_MOST = 64 << 10
+_MOST_TOGETHER = 256 << 10
+"""Of all that the tools of one conversation have found: it is stored with every exchange."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Kept(NamedTuple):
+    """The variables that are kept, and the names of the others."""
+
+    variables: dict[str, Any]
+    left_out: list[str]
+
+
+def kept_together(variables: Mapping[str, Any]) -> Kept:
+    """Those variables that are small enough to be kept, in order, for as long as they are that together."""
+    kept = Kept({}, [])
+    left = _MOST_TOGETHER
+    for name, value in variables.items():
+        size = len(name) + _size_of(value)
+        if size <= min(left, _MOST):
+            kept.variables[name] = value
+            left -= size
+        else:
+            kept.left_out.append(name[:100])
+            _log.warning("variable_not_kept", variable=name[:100])
+    return kept
+
+
+def _size_of(value: Any) -> float:
+    """Bytes; infinitely many when it cannot be kept at all."""
+    if size_of(value, _MOST) > _MOST:  # before anything is made of it
+        return math.inf
+    try:
+        return from_python(value).ByteSize()
+    except (TypeError, ValueError):
+        return math.inf
