@@ -199,6 +199,7 @@ async def test_what_a_squad_passes_over_is_told_when_it_is_stored_and_in_its_cha
     assert squad["warnings"] == [invalid("{{ name | }} {% launch %}", f"members[0].assistant.{AT}")]
     assert {(one["code"], one["param"]) for one in chat["warnings"]} == {
         ("member_not_found", "members[2].assistantId"), ("template_invalid", AT), *destinations}
+    assert any(one["message"].startswith("a: `{{ name | }") for one in chat["warnings"])
 
 
 # --- stored documents -------------------------------------------------------------------------------------------------

@@ -81,11 +81,17 @@ class Context:
 
     def warn(self, warnings: Iterable[ChatWarning]) -> None:
         """Say in the chat, and in the log, what was passed over; once, though each of several rounds may find it."""
-        for warning in warnings:
+        for warning in map(self._of_member, warnings):
             if warning not in self._warnings and len(self._warnings) < chat_warnings.MOST:
                 self._warnings.append(warning)
                 log.info("passed_over", org=self._chat.org_id, chat=self._chat.id, **warning.shown())
         chat_warnings.put(self._chat, self._warnings, for_page=self._turn.caller.is_publishable)
+
+    def _of_member(self, warning: ChatWarning) -> ChatWarning:
+        """The same; of what an assistant in a squad has, with the member that it is about."""
+        if not self.member.key or not (warning.param or "").startswith("model."):
+            return warning
+        return warning._replace(message=f"{self.member.settings.name or self.member.key}: {warning.message}")
 
     @property
     def variables(self) -> dict[str, Any]:
