@@ -130,7 +130,7 @@ async def test_assistant_that_names_an_unknown_tool_is_refused(http, org, other_
     created = await http.post("/assistant", headers=org.bearer, json=model)
     patched = await http.patch(f"/assistant/{org.assistant_id}", headers=org.bearer, json=model)
 
-    expected = [f"model.toolIds[0] names no tool: '{unknown}'"]
+    expected = [f"model.toolIds[0] names no tool: '{unknown}'; make it with POST /tool first, or leave its id out"]
     assert [created.status_code, patched.status_code] == [400, 400]
     assert created.json()["message"] == patched.json()["message"] == expected
 

@@ -92,7 +92,8 @@ class AssistantService(AssistantServiceServicer):
         What is no id at all names nothing and is kept: the documented sample has a placeholder there.
         """
         named_before = tool_ids(before)
-        refuse([Violation(f"model.toolIds[{index}]", f"names no tool: {tool_id!r}", "unknown")
+        remedy = "make it with POST /tool first, or leave its id out"
+        refuse([Violation(f"model.toolIds[{index}]", f"names no tool: {tool_id!r}; {remedy}", "unknown")
                 for index, tool_id in enumerate(tool_ids(document))
                 if parse_id(tool_id) and tool_id not in named_before and not await self._has_tool(tool_id)])
 
