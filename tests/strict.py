@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
+from typing_extensions import get_type_hints
+
 Rule = Callable[[list[dict[str, Any]]], Iterator[str]]
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -67,7 +70,8 @@ def _first(body: dict[str, Any], *rules: Rule) -> str | None:
 
 _EVERYWHERE = frozenset({"model", "messages", "stream", "temperature", "top_p", "max_tokens", "stop", "n", "tools",
                          "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"})
-_OF_OPENAI = _EVERYWHERE | {"stream_options", "max_completion_tokens", "seed", "frequency_penalty", "presence_penalty"}
+# Those of the official client, whose types are made from the interface's description.
+_OF_OPENAI = get_type_hints(CompletionCreateParamsStreaming).keys()
 # docs.rs/crate/mistral-openapi-client/latest/source/docs/ChatCompletionRequest.md
 _OF_MISTRAL = _EVERYWHERE | {"random_seed", "frequency_penalty", "presence_penalty", "safe_prompt", "prompt_mode",
                              "prediction", "metadata"}

@@ -24,7 +24,7 @@ from tests.upstream import OpenAIUpstream, chunk, failure, openai_stream, openai
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "parameters.md").read_text()
 HELLO = [{"role": "user", "content": "Hello"}]
 SCHEMA = {"name": "place", "schema": {"type": "object"}, "strict": True}
-FUNCTION = {"name": "look", "description": "Looks.", "parameters": {"type": "object"}, "strict": False}
+FUNCTION = {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}, "strict": False}
 NESTED, FLAT = {"type": "function", "function": FUNCTION}, {"type": "function", **FUNCTION}
 SDK = {"Chat completions": get_type_hints(CompletionCreateParamsStreaming),
        "Responses": get_type_hints(ResponseCreateParamsStreaming)}
