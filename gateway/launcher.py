@@ -21,7 +21,8 @@ import httpx
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "envoy.yaml"
+"""Of a checkout, or of what is installed: envoy.yaml names its files from here."""
+CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
 POLL_SECONDS = 0.02
 LOG_PREFIX = "envoy "
 LOG_LINE_BYTES = 1 << 20

@@ -49,8 +49,9 @@ class Serving:
     """`async with Serving(data, …) as parley`: a `parley serve` that has said that it is ready, on ports of its own."""
 
     def __init__(self, data: Path, *options: str, http: str = "", grpc: str = "", by_environment: bool = False,
-                 **environment: object) -> None:
+                 command: str = "parley", **environment: object) -> None:
         self.data = data
+        self._command = command
         self.http = http or free_address()
         self.grpc = grpc or free_address()
         self.lines: list[str] = []
@@ -81,7 +82,7 @@ class Serving:
         return json.loads((self.data / "dev-keys.json").read_bytes())
 
     async def __aenter__(self) -> "Serving":
-        self._process = await _start("parley", "serve", *self._arguments, **self._environment)
+        self._process = await _start(self._command, "serve", *self._arguments, **self._environment)
         self._log: list[str] = []
         self._more = asyncio.Event()
         self._err = asyncio.create_task(self._read_log())

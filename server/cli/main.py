@@ -51,7 +51,7 @@ from server.wire.history.lines import History
 T = TypeVar("T")
 
 @click.group(cls=Commands)
-@click.version_option(package_name="parley")
+@click.version_option(package_name="parley-server", prog_name="parley")
 def main() -> None:
     """One conversation service, spoken over gRPC and over documented REST paths."""
     os.umask(0o077)  # whatever a command, or a process that it starts, writes is its owner's alone
