@@ -4,15 +4,22 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import psycopg
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from server.storage.store import connect_store
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+INSTALLED = ("pyproject.toml", "requirements.lock")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = [Requirement(one) for one in [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]]
 
 
 @pytest.fixture
@@ -20,7 +27,8 @@ def checkout(tmp_path):
     """A fresh one, as far as `scripts/setup` needs it."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "setup", tmp_path / "scripts")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in INSTALLED:
+        shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
 
@@ -35,6 +43,11 @@ def python(path, first):
 def set_up(checkout, python):
     return subprocess.run([checkout / "scripts" / "setup"], env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
                           capture_output=True, text=True, check=False)
+
+
+def mark_as_installed(checkout):
+    """So that nothing is to be fetched."""
+    (checkout / ".venv" / "installed").write_text("".join((checkout / name).read_text() for name in INSTALLED))
 
 
 OLD = "sys.version_info = (3, 10, 13, 'final', 0)"
@@ -73,11 +86,42 @@ def test_virtual_environment_of_an_old_python_is_one_line_that_says_what_to_do(c
 
 def test_virtual_environment_that_was_not_made_to_its_end_is_completed(checkout):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
-    shutil.copy(checkout / "pyproject.toml", checkout / ".venv" / "installed")  # nothing is to be fetched
+    mark_as_installed(checkout)
     ended = set_up(checkout, sys.executable)
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (checkout / ".venv" / "bin" / "pip").exists()
+
+
+@pytest.mark.parametrize("changed", INSTALLED)
+def test_installs_the_locked_versions_again_when_what_they_are_changes(checkout, changed):
+    """By a pip that only notes what it is asked for."""
+    asked = checkout / "asked"
+    note = f"if sys.argv[1] == '-m': open({str(asked)!r}, 'a').write(' '.join(sys.argv[3:]) + chr(10)); sys.exit()"
+    python(checkout / ".venv" / "bin" / "python", note)
+    python(checkout / ".venv" / "bin" / "pip", "")
+    first, second = set_up(checkout, sys.executable), set_up(checkout, sys.executable)
+    with (checkout / changed).open("a") as file:
+        file.write("# more\n")
+    third = set_up(checkout, sys.executable)
+
+    assert [ended.returncode for ended in (first, second, third)] == [0, 0, 0]
+    assert [bool(ended.stderr) for ended in (first, second, third)] == [True, False, True]
+    assert len(asked.read_text().splitlines()) == 2
+    assert all("--constraint requirements.lock --editable ." in line for line in asked.read_text().splitlines())
+
+
+def test_lock_has_one_version_of_everything_that_the_project_asks_for():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    pins = {canonicalize_name(pin.name): pin.specifier for pin in map(Requirement, lines)}
+    asked = [one for one in REQUIRED if one.name != PROJECT["name"]]
+
+    assert len(pins) == len(lines)
+    assert all(str(specifier).startswith("==") for specifier in pins.values())
+    assert [str(one) for one in asked if canonicalize_name(one.name) not in pins] == [], "run scripts/lock"
+    assert [str(one) for one in asked if not one.specifier.contains(
+        str(pins[canonicalize_name(one.name)])[2:])] == [], "run scripts/lock"
+    assert "://" not in (ROOT / "requirements.lock").read_text()
 
 
 def test_setup_asks_for_the_version_that_the_project_does():
