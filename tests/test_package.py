@@ -1,16 +1,19 @@
-"""What is shipped: the wheel, built from a copy of this checkout and installed where there is none."""
+"""What is shipped: both wheels, built from a copy of this checkout and installed where there is none."""
 
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
 
-from tests.processes import Serving
+from tests.processes import Serving, run
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFLINE = ("--quiet", "--no-index", "--no-deps")
@@ -24,9 +27,29 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def client_wheel(tmp_path_factory):
+    return built(tmp_path_factory.mktemp("client"), "clients/python", ["LICENSE", "clients/python", "generated"])
+
+
+@pytest.fixture(scope="session")
 def commands(wheel, tmp_path_factory):
-    """Of an environment that has the server's wheel."""
-    return environment_with(tmp_path_factory.mktemp("installed") / "environment", wheel)
+    """Of an environment that has the server's wheel, and of other projects what this one has.
+
+    A path in a .pth file is searched without its own .pth files: this checkout, installed by one, is not found there.
+    """
+    commands = environment_with(tmp_path_factory.mktemp("server") / "environment", wheel)
+    (packages_of(commands) / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return commands
+
+
+@pytest.fixture(scope="session")
+def python_of_a_caller(client_wheel, tmp_path_factory):
+    """An interpreter that has the client's wheel and what it requires, and nothing else."""
+    commands = environment_with(tmp_path_factory.mktemp("caller") / "environment", client_wheel)
+    for required in tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())["project"]["dependencies"]:
+        lend(Requirement(required).name, packages_of(commands))
+    pip("--python", commands / "python", "check")
+    return str(commands / "python")
 
 
 @pytest.fixture(autouse=True)
@@ -50,17 +73,28 @@ def built(folder, project, names):
     return made
 
 
-def environment_with(folder, *wheels):
-    """The commands of a new virtual environment that has the wheels, and what this one has only of other projects.
-
-    A path in a .pth file is searched without its own .pth files: this checkout, installed by one, is not found there.
-    """
+def environment_with(folder, wheel):
+    """The commands of a new virtual environment that has this wheel alone."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    commands = folder / "bin"
-    pip("--python", commands / "python", "install", *OFFLINE, *wheels)
-    [packages] = folder.glob("lib/python*/site-packages")
-    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return commands
+    pip("--python", folder / "bin" / "python", "install", *OFFLINE, wheel)
+    return folder / "bin"
+
+
+def packages_of(commands):
+    [packages] = commands.parent.glob("lib/python*/site-packages")
+    return packages
+
+
+def lend(name, packages):
+    """Link each file of what is installed here by that name, and of what that requires."""
+    lent = distribution(name)
+    for file in lent.files:
+        if ".." not in file.parts and not (link := packages / file).exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(lent.locate_file(file))
+    for required in map(Requirement, lent.requires or ()):
+        if required.marker is None or required.marker.evaluate({"extra": ""}):
+            lend(required.name, packages)
 
 
 def pip(*arguments):
@@ -106,3 +140,64 @@ async def test_installed_server_starts_its_worker_processes(commands):
         ended = await parley.stop()
 
     assert ended.code == 0
+
+
+CALL = """
+import sys
+import grpc
+from google.protobuf.struct_pb2 import Value
+from parley.v1 import chat_service_pb2, chat_service_pb2_grpc
+
+address, key, assistant = sys.argv[1:]
+with grpc.insecure_channel(address) as channel:
+    request = chat_service_pb2.CreateChatRequest(assistant_id=assistant, input=Value(string_value="Hello!"))
+    chat = chat_service_pb2_grpc.ChatServiceStub(channel).CreateChat(
+        request, metadata=(("authorization", f"Bearer {key}"),))
+print(chat.output[0].message)
+"""
+IMPORTS = """
+import importlib, sys
+first, second = map(importlib.import_module, sys.argv[1:])
+assert first.CreateChatRequest is second.CreateChatRequest
+"""
+MODULES = ("parley.v1.chat_service_pb2", "generated.parley.v1.chat_service_pb2")
+
+
+def test_client_is_typed_stubs_without_a_server(client_wheel):
+    names = names_in(client_wheel)
+
+    assert client_wheel.name.startswith("parley_client-")
+    assert {name.partition("/")[0] for name in names} == {"parley"}
+    assert {"parley/py.typed", "parley/v1/chat_service_pb2.pyi", "parley/v1/chat_service_pb2_grpc.py"} <= names
+    assert {Path(name).name for name in names if name.startswith("parley/v1/")} == {
+        stub.name for stub in (ROOT / "generated" / "parley" / "v1").glob("*.py*")}
+
+
+async def test_caller_needs_the_client_alone(python_of_a_caller, service, org):
+    ended = await run(python_of_a_caller, "-W", "error", "-c", CALL, service.grpc_address, org.api, org.assistant_id)
+
+    assert (ended.err, ended.out) == ("", "You said: Hello!\n")
+
+
+@pytest.mark.parametrize("modules", [MODULES, MODULES[::-1]], ids=["client first", "server first"])
+async def test_stubs_of_both_names_are_the_same_in_one_process(python_of_a_caller, modules):
+    ended = await run(python_of_a_caller, "-W", "error", "-c", IMPORTS, *modules, PYTHONPATH=ROOT)
+
+    assert ended.err == ""
+
+
+async def test_client_takes_the_rules_that_its_caller_has(python_of_a_caller, tmp_path):
+    """Of another version, which no process could hold beside ours."""
+    ours = (ROOT / "generated" / "buf" / "validate" / "validate_pb2.py").read_text()
+    theirs = tmp_path / "buf" / "validate" / "validate_pb2.py"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(ours.replace("Buf::Validate'", "Buf::Revised_'"))
+    ended = await run(python_of_a_caller, "-W", "error", "-c", "import parley.v1.chat_pb2, buf.validate.validate_pb2",
+                      PYTHONPATH=tmp_path)
+
+    assert ended.err == ""
+
+
+def test_both_distributions_are_of_one_version():
+    assert {tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]["version"]
+            for folder in ("", "clients/python")} == {distribution("parley-server").version}
