@@ -139,7 +139,8 @@ def test_every_service_of_the_protos_is_a_class_in_services():
 
 def test_nothing_is_read_from_outside_the_project():
     outside = ("/" + "work/", "/" + "shared/")
-    sources = [path for folder in ("server", "gateway", "scripts", "tests", "proto") for path in (ROOT / folder).rglob("*")
+    sources = [path for folder in ("server", "gateway", "scripts", "tests", "proto", "clients")
+               for path in (ROOT / folder).rglob("*")
                if path.is_file() and path.suffix in ("", ".py", ".proto", ".lua", ".yaml", ".toml")]
 
     assert [str(path) for path in sources if any(one in path.read_text() for one in outside)] == []
