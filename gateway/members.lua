@@ -123,6 +123,9 @@ local MOST_MARKS = 100000  -- from here on the search, which goes over strings a
 local LONGEST_NAME = 64
 local NOT_EXACT =
   "is an integer that a double does not hold exactly, as it does those to 9007199254740992 (2^53); send it as a string"
+-- In schemas, where many programs write bounds of 64 bits: the nearest double bounds as well.
+local SCHEMAS = {parameters = true, schema = true}
+local BOUNDS = {minimum = true, maximum = true, exclusiveMinimum = true, exclusiveMaximum = true}
 local NO_VALUE = "is no JSON value: NaN and Infinity are none"
 local HALF = "has one half of a surrogate pair, which is no character"
 local TOO_LARGE = "is a number larger than a double holds, about 1.8e308; send it as a string"
@@ -249,6 +252,14 @@ function members.misplaced(request, body)
     return text
   end
 
+  local function is_bound()
+    if not BOUNDS[steps[#steps]] then return false end
+    for _, step in ipairs(steps) do
+      if SCHEMAS[step] then return true end
+    end
+    return false
+  end
+
   local function tell(wrong)
     told = {path(), wrong}
     return nil
@@ -322,7 +333,9 @@ function members.misplaced(request, body)
     local number = tonumber(literal)
     if number == nil then return nil end
     if number == math.huge or number == -math.huge then return tell(TOO_LARGE) end
-    if is_kept and (member == nil or member.kind == "any") and not is_exact(literal) then return tell(NOT_EXACT) end
+    if is_kept and (member == nil or member.kind == "any") and not is_exact(literal) and not is_bound() then
+      return tell(NOT_EXACT)
+    end
     return last + 1
   end
 

@@ -16,6 +16,9 @@ NOT_EXACT = ("is an integer that a double does not hold exactly, as it does thos
              "send it as a string")
 """As gateway/members.lua says it of what comes over HTTP, which is a double when it is here."""
 _BEYOND_64_BITS = 2.0**63
+_SCHEMAS = frozenset({"parameters", "schema"})
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+"""Of numbers in schemas. Many programs write those of 64 bits there, and the nearest double bounds as well."""
 
 
 def to_python(value: Value | Struct | ListValue) -> Any:
@@ -33,8 +36,8 @@ def to_python(value: Value | Struct | ListValue) -> Any:
 def from_python(value: Any) -> Value:
     """Return the Value of what json.loads gives; tuples pass as lists.
 
-    Raises ValueError for NaN, infinities, integers that no double is, lone surrogates and nesting beyond MAX_DEPTH,
-    TypeError for other types.
+    Raises ValueError for NaN, infinities, integers that no double is, but for bounds in schemas, lone surrogates and nesting
+    beyond MAX_DEPTH, TypeError for other types.
     """
     message = Value()
     _fill(message, value, MAX_DEPTH)
@@ -86,7 +89,7 @@ def is_double(number: int) -> bool:
         return False
 
 
-def _fill(message: Value, value: Any, depth: int) -> None:
+def _fill(message: Value, value: Any, depth: int, in_schema: bool = False) -> None:
     if isinstance(value, str):
         message.string_value = value
     elif value is None:
@@ -96,27 +99,28 @@ def _fill(message: Value, value: Any, depth: int) -> None:
     elif isinstance(value, int | float):
         message.number_value = _double(value)
     elif isinstance(value, dict):
-        _fill_struct(message.struct_value, value, depth)
+        _fill_struct(message.struct_value, value, depth, in_schema)
     elif isinstance(value, list | tuple):
-        _fill_list(message.list_value, value, depth)
+        _fill_list(message.list_value, value, depth, in_schema)
     else:
         raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-def _fill_struct(message: Struct, members: dict[str, Any], depth: int) -> None:
+def _fill_struct(message: Struct, members: dict[str, Any], depth: int, in_schema: bool = False) -> None:
     _check_depth(depth)
     message.SetInParent()  # an empty object is an object, not an absent member
     for key, member in members.items():
         if not isinstance(key, str):
             raise TypeError("the keys of an object are strings")
-        _fill(message.fields[key], member, depth - 1)
+        is_bound = in_schema and key in _BOUNDS and isinstance(member, int) and abs(member) < _BEYOND_64_BITS * 2
+        _fill(message.fields[key], float(member) if is_bound else member, depth - 1, in_schema or key in _SCHEMAS)
 
 
-def _fill_list(message: ListValue, items: list[Any] | tuple[Any, ...], depth: int) -> None:
+def _fill_list(message: ListValue, items: list[Any] | tuple[Any, ...], depth: int, in_schema: bool = False) -> None:
     _check_depth(depth)
     message.SetInParent()
     for item in items:
-        _fill(message.values.add(), item, depth - 1)
+        _fill(message.values.add(), item, depth - 1, in_schema)
 
 
 def _check_depth(depth: int) -> None:

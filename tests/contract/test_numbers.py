@@ -12,20 +12,21 @@ import pytest
 from server.content.json_values import NOT_EXACT
 from tests.contract.doors import COMPLETIONS
 
-SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer", "maximum": %s}}}'
+SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer", "const": %s}}}'
+BOUNDED = SCHEMA.replace("const", "maximum")
 PLACES = {
     "a session's metadata": ("/session", '{"metadata": {"a": [1, {"maximum": %s}]}}', "metadata.a[1].maximum"),
     "an assistant's metadata": ("/assistant", '{"metadata": {"maximum": %s}}', "metadata.maximum"),
     "an assistant's tool": ("/assistant", '{"model": {"provider": "openai", "model": "m", "tools": [{"type": "function", '
                             f'"function": {{"name": "f", "parameters": {SCHEMA}}}}}]}}}}',
-                            "model.tools[0].function.parameters.properties.a.maximum"),
+                            "model.tools[0].function.parameters.properties.a.const"),
     "a tool": ("/tool", f'{{"type": "function", "function": {{"name": "f", "parameters": {SCHEMA}}}}}',
-               "function.parameters.properties.a.maximum"),
+               "function.parameters.properties.a.const"),
     "a message": ("/chat", '{"assistantId": "ASSISTANT", "input": [{"role": "user", "content": "x", "maximum": %s}]}',
                   "input[0].maximum"),
     "a tool of a response": ("/v1/responses", '{"model": "ASSISTANT", "input": "x", "tools": [{"type": "function", '
                              f'"name": "f", "strict": false, "parameters": {SCHEMA}}}]}}',
-                             "tools[0].parameters.properties.a.maximum"),
+                             "tools[0].parameters.properties.a.const"),
     "an item": ("/v1/conversations", '{"items": [{"role": "user", "content": [{"type": "input_text", "text": "x", '
                 '"maximum": %s}]}]}', "items[0].content[0].maximum"),
 }
@@ -39,7 +40,7 @@ async def post(http, org, place, number):
 
 
 def printed(answer) -> str:
-    [text] = set(re.findall(r'"maximum": ?([^,}\]]+)', answer.text))
+    [text] = set(re.findall(r'"(?:maximum|const)": ?([^,}\]]+)', answer.text))
     return text
 
 
@@ -85,6 +86,21 @@ async def test_the_first_one_is_found_however_the_body_is_written(http, org, bod
 
     [told] = answer.json()["detail"]
     assert (answer.status_code, told["msg"], told["loc"][:4]) == (422, NOT_EXACT, ["body", "tools", 0, "x"])
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**64 - 1], ids=str)
+async def test_bound_in_a_schema_is_the_nearest_double(http, org, service, number):
+    tool = '{"type": "function", "function": {"name": "f", "parameters": %s}}' % BOUNDED % number  # noqa: UP031
+    sent = {"/tool": tool, "/assistant": f'{{"model": {{"provider": "openai", "model": "m", "tools": [{tool}]}}}}'}
+    for path, body in sent.items():
+        stored = await http.post(path, content=body, headers=org.bearer)
+        assert stored.status_code == 201, stored.text
+        assert float(re.findall(r'"maximum": ?([^,}\]]+)', stored.text)[0]) == float(number)
+
+    answer = await http.post("/v1/chat/completions", headers=org.bearer, content=(
+        f'{{"model": "{org.assistant_id}", "messages": [{{"role": "user", "content": "x"}}], "tools": [{tool}]}}'))
+
+    assert answer.status_code == 200, answer.text
 
 
 async def test_what_is_typed_or_not_kept_is_no_free_json(http, org):
