@@ -17,6 +17,7 @@ PROVIDER = "a provider that is not known needs a model.url; assistants are open 
 URL = "what is no http URL is no model's: what hosts it may have is for the operator to say, and in no schema"
 MASKED = "a secret that looks like a masked one is only taken where the stored one looks so"
 STORED = "background needs the response to be stored, and store may be false without it"
+NOT_EXACT = "an integer that no double is would be another one here, and no schema says which those are"
 LENIENT = "proto3 JSON takes \"true\" for true, \"0.7\" for 0.7 and one value for an array of one (see README.md)"
 
 _REFUSED_AS_HTTP = b"the request is not HTTP as this service takes it"
@@ -54,6 +55,8 @@ def _of_a_refusal(case: Any, said: bytes) -> str | None:
         return STORED
     if b"model is not an assistant's id or name" in said or b"must name who answers" in said:  # model: ""
         return NOBODY
+    if b"is an integer that a double does not hold exactly" in said:
+        return NOT_EXACT
     if b"chatSystemInstructionMode" in said:
         return INSTRUCTED
     return None

@@ -204,7 +204,7 @@ async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch)
     for documents in (store.assistants, store.squads, store.tools):
         made = await documents.create(recorder.key.org_id, {"name": "n"})
         await documents.replace(await documents.get(recorder.key.org_id, made.id), {})
-        await documents.find(recorder.key.org_id, "n")
+        await documents.ids_of(recorder.key.org_id, "n", 2)
         await documents.delete(recorder.key.org_id, made.id)
     await store.usage.sums(recorder.key.org_id, 0, None, ["key"])
     for session_id in (None, org.sessions[0]):
