@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import envoy
-from google.api import annotations_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2
 
 from gateway.launcher import CONFIG, ROOT, load
@@ -162,7 +162,7 @@ def candidates(routes: list[Route], verb: str, path: str) -> Iterator[Route]:
 def matches(matcher: dict[str, Any], text: str) -> bool:
     """Envoy's string matchers, those that envoy.yaml uses."""
     if "exact" in matcher:
-        return text == matcher["exact"]
+        return bool(text == matcher["exact"])
     if "prefix" in matcher:
         return text.startswith(matcher["prefix"])
     return re.fullmatch(matcher["safe_regex"]["regex"], text) is not None
@@ -179,15 +179,16 @@ def read_descriptor(path: Path) -> tuple[set[str], list[Binding]]:
 
 def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[str, str, str]]:
     """Verb, template and body of every google.api.http rule of a method."""
-    if method.options.HasExtension(annotations_pb2.http):
-        rule = method.options.Extensions[annotations_pb2.http]
+    if method.options.HasExtension(annotations_pb2.http):  # type: ignore[arg-type]  # google.api types no extension
+        rule: http_pb2.HttpRule = method.options.Extensions[annotations_pb2.http]  # type: ignore[index]  # likewise
         for one in (rule, *rule.additional_bindings):
             yield from ((verb.upper(), getattr(one, verb), one.body) for verb in VERBS
                         if one.WhichOneof("pattern") == verb)
 
 
 def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
-    return bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager: dict[str, Any] = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return manager
 
 
 def read_routes(manager: dict[str, Any]) -> Iterator[Route]:

@@ -231,7 +231,7 @@ _Loader.add_constructor("!ignore", lambda loader, node: "!ignore")
 
 def load(config: Path) -> dict[str, Any]:
     """What Envoy makes of the file: aliases resolved, the `!ignore` part left out."""
-    bootstrap = yaml.load(config.read_text(), _Loader)
+    bootstrap: dict[str, Any] = yaml.load(config.read_text(), _Loader)
     bootstrap.pop("!ignore", None)
     return bootstrap
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +77,7 @@ def fuzz_parser(name: str, runs: int, folder: Path) -> tuple[int, float, int]:
     command = [sys.executable, "-m", "tests.fuzz.long_run", name, str(runs), str(folder)]
     with folder.with_suffix(".log").open("w") as log, subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             log.write(line)
             if found := COUNT.match(line):
                 count = int(found[1])
@@ -93,6 +94,10 @@ async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
     from tests.fuzz import http
 
     report, progress = http.Report(), shown_now_and_then()
+
+    def show(before: int, part: http.Report) -> None:
+        progress(f"{before + part.cases:,} cases")
+
     with tempfile.TemporaryDirectory(prefix="parley-fuzz-") as folder:
         async with running(Path(folder)) as service:
             org = await service.new_org()
@@ -103,7 +108,7 @@ async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
                     so_far = report.cases
                     report.add(await asyncio.to_thread(
                         http.fuzz, service.http_url, key, door, seed=seed, examples=20, phases=phases,
-                        told=lambda part, so_far=so_far: progress(f"{so_far + part.cases:,} cases")))
+                        told=partial(show, so_far)))
                 seed += 1
     for text in report.unexplained:
         print(text, end="\n\n")

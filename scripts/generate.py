@@ -1,5 +1,5 @@
-"""Generate generated/ from proto/: message modules, .pyi, gRPC stubs, the descriptor and the
-table that Envoy reads, openapi.json.
+"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, the descriptor and the table that Envoy reads,
+openapi.json.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on sys.path (there a
 folder named grpc would shadow the real package); google.* and grpc.* come from their own wheels. `buf/validate` is in no
@@ -21,9 +21,10 @@ from pathlib import Path
 import google.api
 import grpc_tools
 import members
+import grpc_tools.protoc
 import openapi
+import stubs
 from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +65,7 @@ def generate(target: Path, scratch: Path) -> None:
     run(f"--descriptor_set_in={everything}", f"--grpc_python_out={target}", *services)
     run(f"--descriptor_set_in={everything}", "--include_imports", f"--descriptor_set_out={target / 'parley.binpb'}",
         *sources)
+    stubs.write(everything.read_bytes(), services, target)
     written = json.dumps(openapi.document(everything.read_bytes()), indent=1, ensure_ascii=False)
     (target / "openapi.json").write_text(written + "\n")
     (target / "members.lua").write_text(members.table((target / "parley.binpb").read_bytes()))
@@ -71,6 +73,7 @@ def generate(target: Path, scratch: Path) -> None:
         module.write_text(IMPORT.sub(r"\1 generated.\2", module.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").touch()
+    (target / "py.typed").touch()
 
 
 def validate_descriptors() -> bytes:
@@ -85,7 +88,7 @@ def validate_descriptors() -> bytes:
 
 
 def run(*arguments: str) -> None:
-    if protoc.main(["protoc", *arguments]) != 0:
+    if grpc_tools.protoc.main(["protoc", *arguments]) != 0:
         sys.exit("protoc failed")
 
 

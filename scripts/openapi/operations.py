@@ -163,10 +163,10 @@ class Operations:
         by_status: dict[str, list[Binding]] = {}
         for one in bindings:
             by_status.setdefault(_status(one.method), []).append(one)
-        for status, those in by_status.items():
-            answers[status] = self._success(those)
+        for success, those in by_status.items():
+            answers[success] = self._success(those)
             if len(those) < len(bindings):
-                answers[status][DOOR] = those[0].door
+                answers[success][DOOR] = those[0].door
         doors = sorted({one.door for one in bindings}, reverse=True)
         for status in sorted({status for one in bindings for status in self._statuses(one)}):
             self._used.add((tuple(doors), status))

@@ -82,7 +82,8 @@ class Source:
 
     def _option(self, what: Any, kind: str, name: str) -> Any:
         options = GetMessageClass(self._pool.FindMessageTypeByName(f"google.protobuf.{kind}Options"))
-        return options.FromString(what.options.SerializeToString()).Extensions[self._pool.FindExtensionByName(name)]
+        found = options.FromString(what.options.SerializeToString()).Extensions
+        return found[self._pool.FindExtensionByName(name)]  # type: ignore[index]  # its type is in the pool alone
 
     def _read(self, file: FileDescriptorProto) -> None:
         self.comments |= dict(_comments(file))
@@ -113,11 +114,13 @@ def _named(file: FileDescriptorProto, path: list[int]) -> str | None:
     """The name of what a location's path leads to; None for what has no comment of interest."""
     if len(path) not in (2, 4) or path[0] not in (_MESSAGES, _SERVICES):
         return None
-    owner = (file.message_type if path[0] == _MESSAGES else file.service)[path[1]]
+    if path[0] == _MESSAGES:
+        owner, members = file.message_type[path[1]].name, [one.name for one in file.message_type[path[1]].field]
+    else:
+        owner, members = file.service[path[1]].name, [one.name for one in file.service[path[1]].method]
     if len(path) == 2:
-        return owner.name
-    members = owner.field if path[0] == _MESSAGES else owner.method
-    return f"{owner.name}.{members[path[3]].name}" if path[2] == _MEMBERS else None
+        return owner
+    return f"{owner}.{members[path[3]]}" if path[2] == _MEMBERS else None
 
 
 def _paragraphs(comment: str) -> str:

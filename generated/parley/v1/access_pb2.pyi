@@ -1,3 +1,4 @@
+from google.protobuf.internal import extension_dict as _extension_dict
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -44,10 +45,10 @@ RECORD_ITEM: Record
 SENDER_UNSPECIFIED: Sender
 SENDER_ORG_KEY: Sender
 ACCESS_FIELD_NUMBER: _ClassVar[int]
-access: _descriptor.FieldDescriptor
+access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Access]
 ONLY_STORES_FIELD_NUMBER: _ClassVar[int]
-only_stores: _descriptor.FieldDescriptor
+only_stores: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, bool]
 NAMES_FIELD_NUMBER: _ClassVar[int]
-names: _descriptor.FieldDescriptor
+names: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Record]
 SENT_WITH_FIELD_NUMBER: _ClassVar[int]
-sent_with: _descriptor.FieldDescriptor
+sent_with: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Sender]

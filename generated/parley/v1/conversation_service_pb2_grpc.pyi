@@ -1,0 +1,33 @@
+"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+
+from collections.abc import AsyncIterator, Awaitable
+
+import grpc.aio
+
+from google.protobuf.struct_pb2 import Struct
+from generated.parley.v1.conversation_pb2 import Conversation
+from generated.parley.v1.conversation_service_pb2 import CreateConversationRequest, CreateItemsRequest, DeleteConversationRequest, DeleteItemRequest, DeletedConversation, GetConversationRequest, GetItemRequest, ListItemsRequest, UpdateConversationRequest
+from generated.parley.v1.item_pb2 import ItemList
+
+class ConversationServiceStub:
+    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    CreateConversation: grpc.aio.UnaryUnaryMultiCallable[CreateConversationRequest, Conversation]
+    GetConversation: grpc.aio.UnaryUnaryMultiCallable[GetConversationRequest, Conversation]
+    UpdateConversation: grpc.aio.UnaryUnaryMultiCallable[UpdateConversationRequest, Conversation]
+    DeleteConversation: grpc.aio.UnaryUnaryMultiCallable[DeleteConversationRequest, DeletedConversation]
+    CreateItems: grpc.aio.UnaryUnaryMultiCallable[CreateItemsRequest, ItemList]
+    ListItems: grpc.aio.UnaryUnaryMultiCallable[ListItemsRequest, ItemList]
+    GetItem: grpc.aio.UnaryUnaryMultiCallable[GetItemRequest, Struct]
+    DeleteItem: grpc.aio.UnaryUnaryMultiCallable[DeleteItemRequest, Conversation]
+
+class ConversationServiceServicer:
+    def CreateConversation(self, request: CreateConversationRequest, context: grpc.aio.ServicerContext[CreateConversationRequest, Conversation]) -> Awaitable[Conversation]: ...
+    def GetConversation(self, request: GetConversationRequest, context: grpc.aio.ServicerContext[GetConversationRequest, Conversation]) -> Awaitable[Conversation]: ...
+    def UpdateConversation(self, request: UpdateConversationRequest, context: grpc.aio.ServicerContext[UpdateConversationRequest, Conversation]) -> Awaitable[Conversation]: ...
+    def DeleteConversation(self, request: DeleteConversationRequest, context: grpc.aio.ServicerContext[DeleteConversationRequest, DeletedConversation]) -> Awaitable[DeletedConversation]: ...
+    def CreateItems(self, request: CreateItemsRequest, context: grpc.aio.ServicerContext[CreateItemsRequest, ItemList]) -> Awaitable[ItemList]: ...
+    def ListItems(self, request: ListItemsRequest, context: grpc.aio.ServicerContext[ListItemsRequest, ItemList]) -> Awaitable[ItemList]: ...
+    def GetItem(self, request: GetItemRequest, context: grpc.aio.ServicerContext[GetItemRequest, Struct]) -> Awaitable[Struct]: ...
+    def DeleteItem(self, request: DeleteItemRequest, context: grpc.aio.ServicerContext[DeleteItemRequest, Conversation]) -> Awaitable[Conversation]: ...
+
+def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: grpc.aio.Server) -> None: ...
