@@ -4,6 +4,7 @@ What is left out is on record all the same. Makes no answer itself and reads no 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from generated.parley.v1.chat_pb2 import Chat, ToolRound
 from generated.parley.v1.message_pb2 import Message
@@ -76,7 +77,7 @@ def _steps(answer: Chat | Session) -> Iterator[tuple[str, Callable[[], bool]]]:
     yield "messages", lambda: _leave_out_earlier(answer)
     for name in ("assistant", "squad", "assistant_overrides", "input", "metadata"):
         if field := answer.DESCRIPTOR.fields_by_name.get(name):
-            yield field.json_name, lambda name=name: _clear(answer, name)
+            yield field.json_name, partial(_clear, answer, name)
     if isinstance(answer, Chat):
         yield "output", lambda: _clear(answer, "output")  # of a chat that was made before answers were bounded
 

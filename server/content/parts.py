@@ -35,7 +35,8 @@ def as_input(part: Part) -> Part:
         image = part["image_url"]
         return {**named, "image_url": image.get("url"), "detail": image.get("detail", "auto")}
     if kind == "file":
-        return {name: value for name, value in named.items() if name != "file"} | part["file"]
+        file: dict[str, Any] = part["file"]
+        return {name: value for name, value in named.items() if name != "file"} | file
     return named
 
 

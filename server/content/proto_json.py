@@ -48,7 +48,8 @@ def _plan(descriptor: Descriptor) -> list[tuple[str, str, bool, bool, Callable[[
 
 def _converter(field: FieldDescriptor) -> Callable[[Any], Any] | None:
     if field.message_type is not None:
-        return _SPECIAL.get(field.message_type.full_name, to_json)
+        special: Callable[[Any], Any] = _SPECIAL.get(field.message_type.full_name, to_json)
+        return special
     if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
         return whole_where_whole
     return str if field.type == FieldDescriptor.TYPE_INT64 else None

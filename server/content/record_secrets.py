@@ -60,5 +60,8 @@ def _mask_one(held: Struct | Value, name: str) -> bool:
     masked = mask_secrets(given)
     if masked == given:
         return False
-    held.CopyFrom(struct_from(masked[name]) if isinstance(held, Struct) else from_python(masked[name]))
+    if isinstance(held, Struct):
+        held.CopyFrom(struct_from(masked[name]))
+    else:
+        held.CopyFrom(from_python(masked[name]))
     return True

@@ -36,7 +36,8 @@ def violations_of(message: Message, at: str = "", *, only_first: bool = False) -
         broken = _validator.collect_violations(message, fail_fast=only_first)
     except EvaluationError:
         raise InvalidArgument(f"{at or 'the request'} has too many values to be checked; send fewer at once") from None
-    return [Violation(_json_path(found.proto.field, message.DESCRIPTOR, at),
+    descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]  # which is C's, and registered as one
+    return [Violation(_json_path(found.proto.field, descriptor, at),
                       found.proto.message.replace("value is required", "is required"), found.proto.rule_id)
             for found in broken]
 
@@ -94,8 +95,10 @@ def shown(name: str) -> str:
 
 def _json_path(path: Any, descriptor: Descriptor, at: str) -> str:
     """Write a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
+    inside: Descriptor | None = descriptor
     for element in path.elements if path else ():
-        field = descriptor.fields_by_name[element.field_name]
+        assert inside is not None
+        field = inside.fields_by_name[element.field_name]
         index = f"[{element.subscript.value}]" if element.subscript else ""
-        at, descriptor = join(at, field.json_name) + index, field.message_type
+        at, inside = join(at, field.json_name) + index, field.message_type
     return at

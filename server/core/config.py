@@ -153,7 +153,8 @@ class Settings(BaseSettings):
     @field_validator("provider_keys", "provider_urls", "prices", "twilio_numbers", mode="before")
     @classmethod
     def _object(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = f"must be a JSON object, such as {cls.model_fields[info.field_name].examples[0]}"
+        examples = cls.model_fields[info.field_name].examples if info.field_name else None
+        wanted = f"must be a JSON object, such as {examples[0] if examples else {}}"
         try:
             read = orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -195,7 +196,7 @@ class Chats:
 
         def work(connection: Connection) -> tuple[list[Chat], PaginationMeta]:
             chats, following = listed(connection, listing)
-            total = connection.execute(*listing.count("chats")).fetchone()[0]
+            total = connection.execute(*listing.count_all("chats")).fetchone()[0]
             return chats, listing.metadata(total, following)
 
         return await self._database.read(work, long=True)
@@ -209,7 +210,7 @@ class Chats:
         self._outbox.wake()
         return chat
 
-    def _delete(self, connection: Connection, chat: Chat, said: list[Message],
+    def _delete(self, connection: Connection, chat: Chat, said: builtins.list[Message],
                 private: dict[str, Any] | None) -> None:
         if chat.HasField("session_id"):
             lock_session(connection, chat.org_id, chat.session_id)
@@ -217,13 +218,13 @@ class Chats:
         self._outbox.forget(connection, chat.org_id, [chat.id])
         self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
 
-    async def alone_before(self, org_id: str, until: int, limit: int) -> list[str]:
+    async def alone_before(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
         """Chats outside of sessions that are over and were made before `until`, oldest first."""
         return await self._database.read(lambda connection: [chat_id for (chat_id,) in connection.execute(
             "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> 'in_progress' "
             "ORDER BY created_at LIMIT ?", [org_id, until, limit])], long=True)
 
-    async def _unfinished(self, row: tuple) -> Unfinished:
+    async def _unfinished(self, row: tuple[Any, ...]) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
         batches = await self._database.read(lambda connection: chat_events.read(connection, org_id, chat_id))
         chat = Chat.FromString(body)
@@ -341,7 +342,8 @@ def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> st
         [ms_of(chat.updated_at), state, chat.session_id, chat.org_id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    return row[0]
+    thread_id: str = row[0]
+    return thread_id
 
 
 def _delete(connection: Connection, org_id: str, chat_id: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -97,13 +99,15 @@ class Documents:
         found: dict[str, str | None] = {}
         asked = sorted(ids)
         for start in range(0, len(asked), _AT_ONCE):
-            some = asked[start:start + _AT_ONCE]
-            rows = await self._database.read(lambda connection, some=some: connection.execute(
-                f"SELECT id, name FROM {self._table} WHERE org_id = ? AND id IN ({', '.join('?' * len(some))})",
-                [org_id, *some]).fetchall())
+            rows = await self._database.read(partial(self._names_of, org_id, asked[start:start + _AT_ONCE]))
             found.update((row[0], row[1]) for row in rows)
             await asyncio.sleep(0)
         return found
+
+    def _names_of(self, org_id: str, ids: Sequence[str], connection: Connection) -> Sequence[Any]:
+        return connection.execute(
+            f"SELECT id, name FROM {self._table} WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
+            [org_id, *ids]).fetchall()
 
     async def list(self, org_id: str, request: AnyMessage) -> Listed:
         """As many of the documents as fit into an answer."""
@@ -121,7 +125,7 @@ class Documents:
 
         return await self._database.read(work)
 
-    async def names(self, org_id: str, most: int) -> tuple[list[Named], bool]:
+    async def names(self, org_id: str, most: int) -> tuple[builtins.list[Named], bool]:
         """The newest documents' ids and names, and whether there are more."""
         rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT id, org_id, name, created_at FROM {self._table} WHERE org_id = ? "
@@ -174,7 +178,7 @@ class Documents:
             [document_id, org_id]).fetchone()
         if row is None:
             return None
-        parsed = Document(*row[:5], orjson.loads(row[5]), len(row[5]))
+        parsed = Document(*(*row[:5], orjson.loads(row[5]), len(row[5])))
         self._parsed[parsed.org_id, parsed.id, parsed.version] = parsed
         if len(self._parsed) > _CACHED:
             self._parsed.popitem(last=False)
@@ -205,5 +209,6 @@ def version_in(connection: Connection, table: str, org_id: str, document_id: str
 
 def content_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> bytes:
     """The JSON of a document that is there, inside the caller's transaction."""
-    return connection.execute(
+    content: bytes = connection.execute(
         f"SELECT document FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()[0]
+    return content

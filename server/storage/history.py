@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
@@ -186,7 +187,7 @@ class Writer:
         yield 0, self._check_lines
         yield 0, self._discard
         for number, kind, row in self._new:
-            yield number, lambda kind=kind, row=row: self._check_whole(kind, row)
+            yield number, partial(self._check_whole, kind, row)
 
     @property
     def new_chats(self) -> list[tuple[int, Row]]:

@@ -159,8 +159,9 @@ class IdempotencyKeys:
             "SELECT claim_id, boot_id FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone())
         if row is None or row[1] == self._boot_id or not await self._peers.try_lock(_lock_of(row[0])):
             return None
-        await self._peers.unlock(_lock_of(row[0]))
-        return row[0]
+        claim_id: str = row[0]
+        await self._peers.unlock(_lock_of(claim_id))
+        return claim_id
 
     def _claim(self, connection: Connection, claim: Claim, owner: tuple[str, str, str], fingerprint: bytes,
                now: int, dead: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import hashlib
 import hmac
 import secrets
@@ -152,7 +153,7 @@ class Keys:
         return await self._database.read(
             lambda connection: connection.execute("SELECT 1 FROM orgs LIMIT 1").fetchone() is not None)
 
-    async def org_ids(self) -> list[str]:
+    async def org_ids(self) -> builtins.list[str]:
         return await self._database.read(
             lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")])
 
@@ -162,7 +163,8 @@ class Keys:
             lambda connection: connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone())
         if row is None:
             raise NotFound(f"org {name} does not exist; `parley keys create --org {name}` makes it")
-        return row[0]
+        org_id: str = row[0]
+        return org_id
 
     async def org_of(self, name: str) -> str:
         """The id of an org, made when it is new."""
@@ -183,4 +185,5 @@ class Keys:
 def _org(connection: Connection, name: str, now: int) -> str:
     connection.execute("INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                        [new_id(), name, now])
-    return connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()[0]
+    org_id: str = connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()[0]
+    return org_id

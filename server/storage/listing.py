@@ -53,7 +53,7 @@ class Listing(NamedTuple):
                f"CROSS JOIN {table} WHERE org_id = ? AND id = listed_id ORDER BY created_at {order}, id {order}")
         return sql, [*parameters, self.limit + 1, skipped, self.parameters[0]]
 
-    def count(self, table: str) -> tuple[str, list[Any]]:
+    def count_all(self, table: str) -> tuple[str, list[Any]]:
         """How many are on all pages. What an org has in all is kept."""
         if self.where == "org_id = ?":
             return "SELECT coalesce(sum(total), 0) FROM totals WHERE org_id = ? AND noun = ?", [*self.parameters, table]

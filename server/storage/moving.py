@@ -7,6 +7,7 @@ Until everything is there and counted, the target says that it is being moved in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,18 +71,18 @@ class _Move:
         return counts
 
     def _count(self, table: Table) -> int:
-        return self._source.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0]
+        count: int = self._source.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0]
+        return count
 
     async def _move(self, table: Table, last: list[Any] | None, moved: int, count: int) -> None:
         self._told(table.name, moved, count)
         while rows := self._read(table, last):
             last = list(rows[-1][:len(table.key)])
-            await self._target.write(
-                lambda connection, rows=rows, last=last, moved=moved: _put(connection, table, rows, last, moved))
+            await self._target.write(partial(_put, table, rows, last, moved))
             moved += len(rows)
             self._told(table.name, moved, count)
 
-    def _read(self, table: Table, last: Sequence[Any] | None) -> list[tuple]:
+    def _read(self, table: Table, last: Sequence[Any] | None) -> list[tuple[Any, ...]]:
         key = ", ".join(table.key)
         after = f"WHERE ({key}) > ({', '.join('?' * len(table.key))})" if last else ""
         rows, size = [], 0
@@ -125,7 +126,7 @@ def _begin(connection: Connection, tables: list[Table], secret: bytes | None) ->
     return {table.name: come_to.get(table.name, (None, 0)) for table in tables}
 
 
-def _put(connection: Connection, table: Table, rows: list[tuple], last: list[Any], moved: int) -> None:
+def _put(table: Table, rows: list[tuple[Any, ...]], last: list[Any], moved: int, connection: Connection) -> None:
     connection.executemany(
         f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({', '.join('?' * len(table.columns))})",
         [row[len(table.key):] for row in rows])

@@ -126,7 +126,7 @@ class Outbox:
         rows = await self._database.read(lambda connection: connection.execute(
             f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ?{_but('seq', busy)}{_but('org_id', full)} "
             "ORDER BY due_at, seq LIMIT ?", [self._due_clock(), *busy, *full, limit]).fetchall())
-        return [Waiting(*row[:-1], orjson.loads(row[-1])) for row in rows]
+        return [Waiting(*(*row[:-1], orjson.loads(row[-1]))) for row in rows]
 
     async def until_due(self) -> float | None:
         """Seconds until the first row that is not due yet will be."""

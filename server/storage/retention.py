@@ -6,6 +6,7 @@ Sessions and chats only when the operator says after how many days; what is prom
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -57,8 +58,8 @@ class Retention:
         if self._days is not None:
             until = self._clock() - round(self._days * _DAY_MS)
             orgs = await self._store.keys.org_ids()
-            swept["sessions"] = sum([await _batches(lambda org_id=org_id: self._sessions(org_id, until)) for org_id in orgs])
-            swept["chats"] = sum([await _batches(lambda org_id=org_id: self._chats(org_id, until)) for org_id in orgs])
+            swept["sessions"] = sum([await _batches(partial(self._sessions, org_id, until)) for org_id in orgs])
+            swept["chats"] = sum([await _batches(partial(self._chats, org_id, until)) for org_id in orgs])
         return swept
 
     async def _sessions(self, org_id: str, until: int) -> int:

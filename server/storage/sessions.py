@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ class Sessions:
         """
         listing = listing_of(request, scope, _FILTERS, limit=_AGENT_CHATS)
 
-        def work(connection: Connection) -> list[tuple]:
+        def work(connection: Connection) -> list[tuple[Any, ...]]:
             after = _before(connection, scope, request.before) if request.HasField("before") else None
             page = listing._replace(after=after)
             return connection.execute(*page.select("id, created_at, assistant_id, user_id", "sessions")).fetchall()
@@ -168,7 +169,7 @@ class Sessions:
 
         def work(connection: Connection) -> tuple[list[Session], PaginationMeta]:
             sessions, following = listed(connection, listing)
-            total = connection.execute(*listing.count("sessions")).fetchone()[0]
+            total = connection.execute(*listing.count_all("sessions")).fetchone()[0]
             return sessions, listing.metadata(total, following)
 
         return await self._database.read(work, long=True)
@@ -205,7 +206,7 @@ class Sessions:
         await self._write(lambda connection: _delete(connection, self._outbox, session, private), erases=True)
         return session
 
-    async def expired(self, org_id: str, until: int, limit: int) -> list[str]:
+    async def expired(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
         """Sessions that expired before `until`, longest made first."""
         return await self._database.read(lambda connection: [session_id for (session_id,) in connection.execute(
             f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
@@ -227,7 +228,7 @@ class Sessions:
         self._outbox.wake()
         return deleted
 
-    async def _write(self, work: Callable[[Connection], None], *, erases: bool = False) -> None:
+    async def _write(self, work: Callable[[Connection], object], *, erases: bool = False) -> None:
         await self._database.write(work, erases=erases)
         self._outbox.wake()
 
@@ -331,7 +332,8 @@ def _touch(connection: Connection, session: Session, now: int) -> str:
         "WHERE org_id = ?2 AND id = ?3 RETURNING thread_id", [now, session.org_id, session.id]).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    return row[0]
+    thread_id: str = row[0]
+    return thread_id
 
 
 def _say_anew(connection: Connection, session: Session, old: str, new: str, messages: Sequence[Message]) -> None:

@@ -63,6 +63,7 @@ class Store:
 
     def close(self) -> None:
         """The same at once, for SQLite."""
+        assert isinstance(self.database, SqliteDatabase) and isinstance(self.peers, FilePeers)
         self.database.close()
         self.peers.close()
 
@@ -151,7 +152,8 @@ def _shared_secret(connection: Connection) -> bytes:
     if row is None:
         row = (secrets.token_bytes(32),)
         connection.execute("INSERT INTO key_secret (secret) VALUES (?)", row)
-    return row[0]
+    secret: bytes = row[0]
+    return secret
 
 
 def _kept_secret(path: Path) -> bytes:

@@ -57,10 +57,10 @@ def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place 
     return chats, last_of(chats) if len(found) > len(rows) else None
 
 
-def from_row(row: tuple) -> StoredChat:
+def from_row(row: tuple[Any, ...]) -> StoredChat:
     *places, private, record, body = row
-    return StoredChat(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
-                      Chat.FromString(body))
+    return StoredChat(*(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
+                        Chat.FromString(body)))
 
 
 def said(connection: Connection, stored: StoredChat) -> list[Message]:
@@ -90,7 +90,7 @@ def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
                    [message for seq, message in own if seq >= stored.output_seq])
 
 
-def _short(row: tuple) -> Chat:
+def _short(row: tuple[Any, ...]) -> Chat:
     """A chat without what was said, for a page that has no room for it."""
     chat_id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_id, status, cost, _ = row
     chat = Chat(id=chat_id, org_id=org_id, created_at=timestamp(created_at), updated_at=timestamp(updated_at),

@@ -62,7 +62,7 @@ def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str
     return {stored.session.id: stored.session for stored in map(from_row, rows)}
 
 
-def _short(row: tuple) -> Session:
+def _short(row: tuple[Any, ...]) -> Session:
     """A session without what callers gave it, for a page that has no room for it."""
     names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
              "user_id")
@@ -72,7 +72,7 @@ def _short(row: tuple) -> Session:
     return session
 
 
-def from_row(row: tuple) -> StoredSession:
+def from_row(row: tuple[Any, ...]) -> StoredSession:
     status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body = row
     session = Session.FromString(body)
     session.status = status

@@ -155,9 +155,10 @@ def lock(connection: Connection, org_id: str, thread_id: str) -> None:
 
 
 def next_seq(connection: Connection, org_id: str, thread_id: str) -> int:
-    return connection.execute(
+    seq: int = connection.execute(
         "SELECT coalesce(max(seq) + 1, 0) FROM messages WHERE org_id = ? AND thread_id = ?",
         [org_id, thread_id]).fetchone()[0]
+    return seq
 
 
 def append(connection: Connection, org_id: str, thread_id: str, first_seq: int, messages: Sequence[Message]) -> None:
@@ -189,9 +190,10 @@ def discard(connection: Connection, org_id: str, thread_id: str) -> None:
 
 def _last_needed(connection: Connection, org_id: str, thread_id: str) -> int:
     """The last place that something needs: a session needs all, a chat and a fork what is up to their own; -1 for none."""
-    return connection.execute(
+    seq: int = connection.execute(
         "SELECT coalesce(max(seq), -1) FROM (SELECT max(last_seq) AS seq FROM chats "
         "WHERE org_id = ?1 AND thread_id = ?2 "
         "UNION ALL SELECT max(parent_seq) FROM forks WHERE org_id = ?1 AND parent_id = ?2 "
         "UNION ALL SELECT ?3 FROM sessions WHERE org_id = ?1 AND thread_id = ?2) AS needed",
         [org_id, thread_id, LAST]).fetchone()[0]
+    return seq
