@@ -270,7 +270,8 @@ class App:
         return Deliveries(self._store.outbox, sinks, patience, self._store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
-        store, server, silent = self._store, _Methods(self._server), self._settings.silent_seconds
+        store, silent = self._store, self._settings.silent_seconds
+        server: grpc.aio.Server = _Methods(self._server)  # type: ignore[assignment]  # all that generated code asks of one
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, turns, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(

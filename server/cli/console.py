@@ -25,7 +25,7 @@ _TOLD = {"dict_type": "must be a JSON object", "model_type": "must be a JSON obj
 log = structlog.get_logger()
 
 # A wrong command line is told in one line, as everything else: without click's usage text before it.
-click.UsageError.show = click.ClickException.show
+click.UsageError.show = click.ClickException.show  # type: ignore[method-assign]  # there is no other way
 
 
 class Commands(click.Group):

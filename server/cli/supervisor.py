@@ -123,7 +123,12 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._started.pid
+
+    @property
+    def _started(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
 
     async def spawn(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
@@ -157,7 +162,7 @@ class Worker:
                 self._settings.grace_seconds + _KILLED_AFTER_SECONDS, _kill, self._process)
 
     async def exit_code(self) -> int:
-        return await self._process.wait()
+        return await self._started.wait()
 
     async def ended(self) -> None:
         """Wait for the end of one that was told to stop."""
@@ -167,12 +172,16 @@ class Worker:
 
     def _tell(self, line: bytes) -> None:
         with contextlib.suppress(OSError, RuntimeError):  # it is gone
+            assert self._process is not None and self._process.stdin is not None
             self._process.stdin.write(line + b"\n")
 
     async def _answer(self) -> dict[str, Any]:
         """Its next answer; nothing when it has ended."""
-        line = await self._process.stdout.readline()
-        return orjson.loads(line) if line.endswith(b"\n") else {}
+        stdout = self._started.stdout
+        assert stdout is not None
+        line = await stdout.readline()
+        answer: dict[str, Any] = orjson.loads(line) if line.endswith(b"\n") else {}
+        return answer
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -35,6 +35,7 @@ def watched(seconds: float) -> Iterator[None]:
     """Kill this process `seconds` after the first signal, unless it has ended. To be entered after handlers are set."""
     watch = subprocess.Popen([sys.executable, "-I", "-S", "-c", _WATCH, str(os.getpid()), str(seconds)],
                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    assert watch.stdin is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         faulthandler.register(number, file=watch.stdin, all_threads=False, chain=True)
     try:

@@ -59,7 +59,7 @@ class Patience:
 
     def pause(self, attempt: int, asked: float | None) -> float | None:
         """Seconds after a failed attempt, counted from 1, until the next; None when there is no next."""
-        state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  tenacity's strategies read the number alone
+        state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # tenacity's strategies read the number alone
         state.attempt_number = attempt
         if stop_after_attempt(self.attempts)(state):
             return None

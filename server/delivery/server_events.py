@@ -101,7 +101,8 @@ class ServerEvents:
     def _squad(self, connection: Connection, record: Any) -> dict[str, Any] | None:
         if not record.HasField("squad_id") or version_in(connection, "squads", record.org_id, record.squad_id) is None:
             return None
-        return orjson.loads(content_in(connection, "squads", record.org_id, record.squad_id))
+        squad: dict[str, Any] = orjson.loads(content_in(connection, "squads", record.org_id, record.squad_id))
+        return squad
 
     def _stored(self, connection: Connection, org_id: str, assistant_id: str | None) -> Server | None:
         version = version_in(connection, "assistants", org_id, assistant_id)
@@ -125,6 +126,6 @@ class ServerEvents:
 def _secret(document: Mapping[str, Any]) -> str | None:
     """The apiKey of the credentials of provider `webhook`."""
     for credential in document.get("credentials") or ():
-        if credential.get("provider") == "webhook" and isinstance(credential.get("apiKey"), str):
-            return credential["apiKey"]
+        if credential.get("provider") == "webhook" and isinstance(key := credential.get("apiKey"), str):
+            return key
     return None

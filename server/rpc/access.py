@@ -24,7 +24,7 @@ from server.core.errors import PermissionDenied
 
 
 @cache
-def access_to(method: str) -> "Access.ValueType":
+def access_to(method: str) -> Access:
     """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is served."""
     return _declared(method).GetOptions().Extensions[access]
 

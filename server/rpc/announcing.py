@@ -11,6 +11,7 @@ import grpc
 
 from server.core.errors import ServerStopping, ServiceError
 from server.rpc.call import Call
+from server.rpc.context import Metadata, Served
 from server.rpc.refusals import refuse
 
 _STOPPING = "the server is stopping, and has broken the call off; send it again"
@@ -19,12 +20,14 @@ _STOPPING = "the server is stopping, and has broken the call off; send it again"
 class Announcing:
     """The context of a call, which sends `headers` ahead of the first message, and with a service's own in one piece."""
 
-    def __init__(self, context: grpc.aio.ServicerContext, call: Call) -> None:
+    def __init__(self, context: Served, call: Call) -> None:
         self.context = context
         self._call = call
         self.headers: tuple[tuple[str, str], ...] = ()
         """What is not sent yet."""
-        self.task: asyncio.Task[None] = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self.task: asyncio.Task[None] = task
         self.has_begun = False
         """Whether a message was sent."""
         self.is_broken_off = False
@@ -47,7 +50,7 @@ class Announcing:
         with suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # InternalError: the caller has gone meanwhile
             await self.refuse_as_stopping()
 
-    async def send_initial_metadata(self, metadata: Any) -> None:
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
         headers, self.headers = self.headers, ()
         await self.context.send_initial_metadata((*metadata, *headers))
 
@@ -66,5 +69,5 @@ class Announcing:
 
     async def write(self, message: Any) -> None:
         await self.announce()
-        self.write = self.context.write  # from now on there is nothing in between
+        self.write = self.context.write  # type: ignore[method-assign, assignment]  # from now on there is nothing in between
         await self.context.write(message)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import grpc
 
 from server.core.errors import DeadlineExceeded, InvalidArgument, ServiceError
+from server.rpc.context import Served
 
 Refuse = Callable[[ServiceError], Awaitable[None]]
 """Ends a call with the status of an error, once; raises grpc.aio.AbortError."""
@@ -30,28 +31,29 @@ class Arrivals:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: dict[grpc.aio.ServicerContext, _Waiting] = {}
+        self._waiting: dict[Served, _Waiting] = {}
         """The longest first."""
-        self._overdue: set[grpc.aio.ServicerContext] = set()
+        self._overdue: set[Served] = set()
         """Calls that are to be ended, if their message does not come before that is done."""
         self._endings: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def only(self, context: grpc.aio.ServicerContext, refuse: Refuse) -> bytes:
+    async def only(self, context: Served, refuse: Refuse) -> bytes:
         """The one message of a call. Raises InvalidArgument when the call ends without."""
         message = await self.next(context, refuse)
-        if message is grpc.aio.EOF:
+        if message is None:
             raise InvalidArgument("the call ended without a message; send one, which may be empty")
         return message
 
-    async def next(self, context: grpc.aio.ServicerContext, refuse: Refuse) -> bytes:
-        """The next message of a call, or grpc.aio.EOF. Raises grpc.aio.AbortError when the call was ended meanwhile."""
+    async def next(self, context: Served, refuse: Refuse) -> bytes | None:
+        """The next message of a call, or None at its end. Raises grpc.aio.AbortError when the call was ended meanwhile."""
         loop = asyncio.get_running_loop()
         self._waiting[context] = _Waiting(loop.time() + self._seconds, refuse)
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._end_overdue)
         try:
-            return await context.read()
+            message = await context.read()
+            return None if message is grpc.aio.EOF else message
         finally:
             self._waiting.pop(context, None)
             self._overdue.discard(context)
@@ -71,7 +73,7 @@ class Arrivals:
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
 
-    async def _end(self, context: grpc.aio.ServicerContext, refuse: Refuse) -> None:
+    async def _end(self, context: Served, refuse: Refuse) -> None:
         if context in self._overdue:
             # InternalError: the caller has gone meanwhile.
             with suppress(grpc.aio.AbortError, grpc.aio.InternalError):

@@ -10,6 +10,8 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
+from server.rpc.context import Served
+
 NAME = "grpc.health.v1.Health"
 _SERVING, _NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -32,12 +34,12 @@ class Health(HealthServicer):
         self._is_stopping = True
         self._tell()
 
-    async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> HealthCheckResponse:
+    async def Check(self, request: HealthCheckRequest, context: Served) -> HealthCheckResponse:
         if request.service not in self._serving:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no service of this name")
         return HealthCheckResponse(status=self._status(request.service))
 
-    async def Watch(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+    async def Watch(self, request: HealthCheckRequest, context: Served) -> None:
         told = None
         while True:
             changed, status = self._changed, self._status(request.service)
@@ -47,7 +49,7 @@ class Health(HealthServicer):
                 await context.write(HealthCheckResponse(status=status))
                 told = status
 
-    def _status(self, name: str) -> "HealthCheckResponse.ServingStatus":
+    def _status(self, name: str) -> int:
         if name not in self._serving:
             return HealthCheckResponse.SERVICE_UNKNOWN
         return _SERVING if self._serving[name] and not self._is_stopping else _NOT_SERVING

@@ -22,7 +22,7 @@ from typing import Any
 
 import grpc
 import structlog
-from google.api import annotations_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -31,6 +31,7 @@ from generated.parley.v1.idempotency_pb2 import KeptAnswer, KeptError
 from server.core.errors import InvalidArgument, ServiceError, Violation
 from server.rpc.access import needs_key
 from server.rpc.call import Call, current_call, current_caller
+from server.rpc.context import Context, Handler, Metadata, asynchronous
 from server.storage.idempotency import Claim, IdempotencyKeys, hold, lost
 
 log = structlog.get_logger()
@@ -48,22 +49,23 @@ class Idempotency:
     def __init__(self, keys: IdempotencyKeys) -> None:
         self._keys = keys
 
-    def around(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def around(self, method: str, handler: Handler) -> Handler:
         """The handler of `/package.Service/Method` with this around it; as it is when HTTP does not post to it."""
         if not is_posted(method) or not needs_key(method):
             return handler
-        serve, serialize = _serve_of(handler), handler.response_serializer
+        serve, serialize = serve_of(handler), handler.response_serializer
 
-        async def once(request: Message, context: grpc.aio.ServicerContext) -> Any:
+        async def once(request: Message, context: Context[Any]) -> Any:
             if HEADER not in current_call().metadata:
                 return await serve(request, context)
             return await self._once(handler, request, context)
 
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
-        return make(once, request_deserializer=handler.request_deserializer,
-                    response_serializer=lambda message: message if isinstance(message, bytes) else serialize(message))
+        return asynchronous(make(
+            once, request_deserializer=handler.request_deserializer,
+            response_serializer=lambda message: message if isinstance(message, bytes) else serialize(message)))
 
-    async def _once(self, handler: grpc.RpcMethodHandler, request: Message, context: grpc.aio.ServicerContext) -> Any:
+    async def _once(self, handler: Handler, request: Message, context: Context[Any]) -> Any:
         call = current_call()
         claim = await self._keys.claim(current_caller().scope, _key_of(call), _fingerprint(call, request))
         try:
@@ -74,14 +76,14 @@ class Idempotency:
         finally:
             await self._keys.release(claim)
 
-    async def _run(self, claim: Claim, handler: grpc.RpcMethodHandler, request: Message,
-                   context: grpc.aio.ServicerContext) -> Any:
+    async def _run(self, claim: Claim, handler: Handler, request: Message,
+                   context: Context[Any]) -> Any:
         """The call itself. With something on record from before, exchanges come from there, and whatever else would write
         raises AnswerLost. When the call is broken off, what is on record by then is all that its key knows.
         """
         recorder = _Recorder(context, handler.response_serializer, is_repeated=claim.record is not None)
         try:
-            answer = await recorder.end(await _serve_of(handler)(request, recorder))
+            answer = await recorder.end(await serve_of(handler)(request, recorder))
         except ServiceError as error:
             if recorder.has_begun:
                 await self._settle(claim, self._keys.keep(claim, recorder.kept(error)))
@@ -111,7 +113,7 @@ def is_posted(method: str) -> bool:
 class _Recorder:
     """The context of a call, which also notes what is answered."""
 
-    def __init__(self, context: grpc.aio.ServicerContext, serialize: Callable[[Message], bytes], *,
+    def __init__(self, context: Context[Any], serialize: Callable[[Message], bytes], *,
                  is_repeated: bool) -> None:
         self._context = context
         self._serialize = serialize
@@ -124,7 +126,7 @@ class _Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
-    async def send_initial_metadata(self, metadata: Any) -> None:
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
         self._answer.metadata.update(metadata)
         ahead, self._ahead = self._ahead, ()
         await self._context.send_initial_metadata((*metadata, *ahead))
@@ -154,12 +156,14 @@ class _Recorder:
         return self._answer.SerializeToString()
 
 
-def _serve_of(handler: grpc.RpcMethodHandler) -> Callable[[Message, Any], Awaitable[Any]]:
-    return handler.unary_stream or handler.unary_unary
+def serve_of(handler: Handler) -> Callable[[Message, Context[Any]], Awaitable[Any]]:
+    serve = handler.unary_stream or handler.unary_unary
+    assert serve is not None
+    return serve
 
 
-async def _give_again(answer: KeptAnswer, handler: grpc.RpcMethodHandler,
-                      context: grpc.aio.ServicerContext) -> bytes | None:
+async def _give_again(answer: KeptAnswer, handler: Handler,
+                      context: Context[Any]) -> bytes | None:
     await context.send_initial_metadata((*answer.metadata.items(), REPLAYED))
     if not handler.unary_stream:
         return answer.messages[0]
@@ -193,5 +197,5 @@ def _fingerprint(call: Call, request: Message) -> bytes:
 
 
 def _has_post(method: MethodDescriptor) -> bool:
-    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    rule: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]  # type: ignore[index]  # google.api types none
     return any(one.HasField("post") for one in (rule, *rule.additional_bindings))

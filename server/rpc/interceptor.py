@@ -31,7 +31,8 @@ from server.rpc.activity import Traffic
 from server.rpc.announcing import Announcing
 from server.rpc.arrivals import Arrivals
 from server.rpc.call import Call, enter
-from server.rpc.idempotency import Idempotency
+from server.rpc.context import Handler, Served, asynchronous
+from server.rpc.idempotency import Idempotency, serve_of
 from server.rpc.key_ends import KeyEnds
 from server.rpc.open_methods import OpenMethods
 from server.rpc.rate_limits import Limits
@@ -57,7 +58,7 @@ _TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most t
 _SHOWN_IN = ("authorization", "x-api-key")
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
-_ANSWERING: ContextVar[tuple[Call, grpc.aio.ServicerContext] | None] = ContextVar("answering", default=None)
+_ANSWERING: ContextVar[tuple[Call, Served] | None] = ContextVar("answering", default=None)
 """The call whose whole answer is about to be serialized."""
 
 
@@ -78,10 +79,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._with_key = Arrivals(message_seconds)
         self._keyless = Arrivals(min(message_seconds, _KEYLESS_SECONDS))
         self._open = OpenMethods(limits, self._keyless)
-        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
-    async def intercept_service(self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-                                handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    async def intercept_service(
+            self, continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
+            handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
@@ -89,13 +91,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if handler is None:
                 return None
             wrap = self._wrap if method.startswith(_OURS) else self._wrap_open
-            wrapped = self._wrapped[method] = wrap(method, handler)
+            wrapped = self._wrapped[method] = wrap(method, asynchronous(handler))
         return wrapped
 
-    def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def _wrap(self, method: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
         """The handler with everything around it."""
         handler = self._idempotency.around(method, handler)
-        serve, parse = handler.unary_stream or handler.unary_unary, handler.request_deserializer
+        serve, parse = serve_of(handler), handler.request_deserializer
         serve = serve if handler.unary_stream else _within(self._call_seconds, serve)
 
         async def admitted(call: Call, announcing: Announcing) -> Any:
@@ -138,15 +140,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         def serialized(answer: Any) -> bytes:
             raw = serialize(answer)
-            if len(raw) > _LONG_ANSWER and (answering := _ANSWERING.get()) and answering[0].caller is not None:
-                call, context = answering
-                read = self._limits.hold_unread(call.caller, len(raw))
-                context.add_done_callback(lambda _: read())
+            if len(raw) > _LONG_ANSWER and (answering := _ANSWERING.get()) and (caller := answering[0].caller) is not None:
+                read = self._limits.hold_unread(caller, len(raw))
+                answering[1].add_done_callback(lambda _: read())
             return raw
 
         return serialized
 
-    def _wrap_open(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def _wrap_open(self, method: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
         serve = self._open.serving(handler)
 
         async def served(_: Call, announcing: Announcing) -> Any:
@@ -183,7 +184,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 raise Unauthenticated("the key was revoked or has expired while the call ran", reason="KEY_ENDED") from None
 
-    async def _authenticated(self, call: Call, context: grpc.aio.ServicerContext) -> Caller | None:
+    async def _authenticated(self, call: Call, context: Served) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated."""
         if not needs_key(call.method):
             return None
@@ -213,7 +214,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """What gRPC calls: `served`, whose errors become statuses."""
 
-    async def guarded(_: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def guarded(_: Any, context: Served) -> Any:
         call = _call_of(method, context)
         announcing = Announcing(context, call)
         context.set_trailing_metadata((("x-request-id", call.request_id),))
@@ -238,8 +239,8 @@ def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) 
 _Serializer = Callable[[Any], bytes]
 
 
-def _handler(handler: grpc.RpcMethodHandler, guarded: Callable[..., Awaitable[Any]],
-             whole: Callable[[_Serializer], _Serializer] = lambda serialize: serialize) -> grpc.RpcMethodHandler:
+def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]],
+             whole: Callable[[_Serializer], _Serializer] = lambda serialize: serialize) -> "grpc.RpcMethodHandler[Any, Any]":
     """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN.
 
     `whole` wraps the serializer of a method that does not stream.
@@ -254,7 +255,7 @@ def _serialized(answer: Any) -> bytes:
     return answer if isinstance(answer, bytes) else readable(answer)
 
 
-def _check_shown_once(context: grpc.aio.ServicerContext) -> None:
+def _check_shown_once(context: Served) -> None:
     """Raises Unauthenticated when a header has two values: which of them counts would be a guess, here and in a proxy."""
     shown = [(name, value) for name, value in context.invocation_metadata() or () if name in _SHOWN_IN]
     if len(shown) > 1:
@@ -286,7 +287,7 @@ def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..
     return bounded
 
 
-def _call_of(method: str, context: grpc.aio.ServicerContext) -> Call:
+def _call_of(method: str, context: Served) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     given = metadata.get("x-request-id", "")
     # It is sent back, and metadata that is no text would break the answer off.

@@ -5,18 +5,18 @@ Renders no error, and knows no method by name.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from server.core.errors import DeadlineExceeded, InvalidArgument
 from server.rpc.arrivals import Arrivals, Refuse
+from server.rpc.context import Handler, Served
 from server.rpc.rate_limits import Limits
 
-Serve = Callable[[grpc.aio.ServicerContext, Refuse], Awaitable[Any]]
+Serve = Callable[[Served, Refuse], Awaitable[Any]]
 _MOST_SECONDS = 600
 """Of a stream. Who watches health connects again then, as after every end of a stream."""
 
@@ -28,39 +28,39 @@ class OpenMethods:
         self._limits = limits
         self._arrivals = arrivals
 
-    def serving(self, handler: grpc.RpcMethodHandler) -> Serve:
+    def serving(self, handler: Handler) -> Serve:
         """What serves a call of the handler's method: returns the one answer, or writes many. Raises ServiceError."""
         if handler.unary_unary:
-            return self._unary(handler)
+            return self._unary(handler, handler.unary_unary)
         return self._lasting(handler)
 
-    def _unary(self, handler: grpc.RpcMethodHandler) -> Serve:
-        async def serve(context: grpc.aio.ServicerContext, refuse: Refuse) -> Any:
+    def _unary(self, handler: Handler, answer: Callable[[Any, Served], Awaitable[Any]]) -> Serve:
+        async def serve(context: Served, refuse: Refuse) -> Any:
             request = _parsed(handler, await self._arrivals.only(context, refuse))
-            return await handler.unary_unary(request, context)
+            return await answer(request, context)
 
         return serve
 
-    def _lasting(self, handler: grpc.RpcMethodHandler) -> Serve:
-        async def serve(context: grpc.aio.ServicerContext, refuse: Refuse) -> None:
+    def _lasting(self, handler: Handler) -> Serve:
+        async def serve(context: Served, refuse: Refuse) -> None:
             with self._limits.open_stream:
                 if handler.unary_stream:
                     request = _parsed(handler, await self._arrivals.only(context, refuse))
                     await _for_a_time(handler.unary_stream(request, context))
-                else:
+                elif handler.stream_stream:
                     async with aclosing(handler.stream_stream(self._messages(handler, context, refuse), context)) as answers:
                         async for answer in answers:
                             await _for_a_time(context.write(answer))
 
         return serve
 
-    async def _messages(self, handler: grpc.RpcMethodHandler, context: grpc.aio.ServicerContext,
-                        refuse: Refuse) -> AsyncIterator[Any]:
-        while (message := await self._arrivals.next(context, refuse)) is not grpc.aio.EOF:
+    async def _messages(self, handler: Handler, context: Served,
+                        refuse: Refuse) -> AsyncGenerator[Any]:
+        while (message := await self._arrivals.next(context, refuse)) is not None:
             yield _parsed(handler, message)
 
 
-def _parsed(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
+def _parsed(handler: Handler, raw: bytes) -> Any:
     try:
         return handler.request_deserializer(raw)
     except DecodeError:

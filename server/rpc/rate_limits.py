@@ -180,7 +180,7 @@ class _UnderWay:
         for name, _ in self._names:
             calls[name] = calls.get(name, 0) + 1
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
         calls = self._calls
         for name, _ in self._names:
             left = calls[name] - 1

@@ -7,19 +7,20 @@ import math
 import sys
 from urllib.parse import quote
 
-import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from server.core.errors import ServiceError
+from server.core.errors import ServiceError, shortened
 from server.rpc.call import Call
-from server.wire.errors import door_of, header_of, http_status, shortened
+from server.rpc.context import Served
+from server.wire.errors import door_of, header_of, http_status
 
 _MOST_BYTES = 5_000
 """Of an error's text and details, which clients take 8 KB of when written in base64."""
 
 
-async def refuse(context: grpc.aio.ServicerContext, call: Call, error: ServiceError,
+async def refuse(context: Served, call: Call, error: ServiceError,
                  headers: tuple[tuple[str, str], ...]) -> None:
     """End a call with the status of an error, in the form of its door. Raises grpc.aio.AbortError."""
     # gRPC keeps a refused call in a cycle. What led to the error, and the request with it, would wait for the collector.
@@ -51,7 +52,7 @@ def _fitting_details(error: ServiceError) -> status_pb2.Status:
 
 def _details(error: ServiceError) -> status_pb2.Status:
     """google.rpc.ErrorInfo, and BadRequest where fields are named."""
-    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain="parley")]
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain="parley")]
     if error.violations:
         details.append(error_details_pb2.BadRequest(field_violations=[
             error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.message)
