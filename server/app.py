@@ -5,7 +5,6 @@
 
 import asyncio
 import gc
-from functools import partial
 
 import grpc
 import structlog
@@ -201,7 +200,12 @@ class App:
         self._key_ends.start()
         self._deliveries.start()
         self._retention.start()
-        self._store.database.watch = partial(asyncio.get_running_loop().call_soon_threadsafe, self._writes_work)
+        soon = asyncio.get_running_loop().call_soon_threadsafe
+
+        def watch(working: bool) -> None:
+            soon(self._writes_work, working)
+
+        self._store.database.watch = watch
         await self._server.start()
         for name in ("", EDGE):
             self._health.set(name, serving=True)

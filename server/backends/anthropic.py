@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import mimetypes
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,8 +29,10 @@ from server.backends.parts import check_text_only, refused_part
 from server.backends.state import state_for
 from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
 from server.backends.whole_answers import events_of
+from server.content.json_values import encodable
 from server.content.messages import TEXT_PARTS, parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.errors import InvalidArgument
+from server.core.outbound.client import Sleep
 from server.core.outbound.limits import Limits
 
 DEFAULT_MAX_TOKENS = 4096
@@ -63,7 +65,7 @@ class AnthropicBackend:
         self._sleep = sleep
         self._client = lru_cache(maxsize=MOST_CLIENTS)(self._new_client)
 
-    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """As `Backend.generate` promises."""
         body = request_body(request)
         client = self._client(self._endpoint_of(request))
@@ -235,7 +237,7 @@ def _block(part: dict[str, Any]) -> dict[str, Any] | None:
             return {"type": "image", "source": _source(url)}
         case {"type": "input_image"}:
             raise refused_part(part, "anthropic", "by its file_id", "send its image_url")
-        case {"type": "file", "file": {**file}}:
+        case {"type": "file", "file": dict(file)}:
             return _document(part, file)
         case {"type": "input_file"}:
             return _document(part, part)
@@ -301,7 +303,7 @@ class _Answer:
     def read(self, event: Any) -> Iterator[ModelEvent]:
         if not isinstance(event, dict):
             raise self._call.unreadable()
-        place = event.get("index") if isinstance(event.get("index"), int) else 0
+        place = index if isinstance(index := event.get("index"), int) else 0
         match event.get("type"):
             case "message_start":
                 yield from self._start(_dict(event.get("message")))

@@ -3,7 +3,7 @@
 Does not choose a provider (`providers.py`) and does not store anything.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -95,7 +95,7 @@ ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | Kept | Finish | Usage
 class Backend(Protocol):
     """A kind of model provider."""
 
-    def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """Call the model and yield what it sends, in order.
 
         Promises: every choice ends in exactly one `Finish`, or the iteration raises `UpstreamError` (or `InvalidArgument`

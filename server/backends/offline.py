@@ -7,7 +7,7 @@ the penalties, thinking and the model's name (it says which one ran).
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -59,7 +59,7 @@ class OfflineBackend:
         self._delay = delay_seconds
         self._sleep = sleep
 
-    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """Yield the answer word by word; awaits nothing without a delay."""
         choices = _choices(request)
         yield Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")

@@ -9,7 +9,7 @@ Does not retry or time out by itself (`calls.py`).
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -29,8 +29,10 @@ from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
 from server.backends.whole_answers import chunk_of
+from server.content.json_values import encodable
 from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.errors import InvalidArgument, UpstreamIncomplete
+from server.core.outbound.client import Sleep
 from server.core.outbound.limits import Limits
 
 _MOST_TOOL_CALLS = 128
@@ -56,7 +58,7 @@ class OpenAIBackend:
         self._sleep = sleep
         self._client = lru_cache(maxsize=MOST_CLIENTS)(self._new_client)
 
-    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """As `Backend.generate` promises."""
         client = self._client(self._endpoint_of(request))
         call = Call(request, openai, self._limits, sleep=self._sleep)

@@ -5,7 +5,7 @@ Does not speak any protocol: it makes the backend of each kind on first use.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -77,7 +77,7 @@ class Providers:
         self._openai = _OnFirstUse(self._make_openai, making)
         self._client: Any = None
 
-    def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """Call the request's provider, and tell first what it has nothing for.
 
         Raises InvalidArgument for one that is not known or not set up, and for what must not be left out.
@@ -120,9 +120,9 @@ class Providers:
         return self._client
 
 
-async def _telling(unused: tuple[str, ...], backend: Backend, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+async def _telling(unused: tuple[str, ...], backend: Backend, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
     yield Unused(unused)
-    async with aclosing(backend.generate(request)) as events:  # type: ignore[type-var]
+    async with aclosing(backend.generate(request)) as events:
         async for event in events:
             yield event
 
@@ -171,9 +171,9 @@ class _OnFirstUse:
         self._making = making
         self._made: Backend | None = None
 
-    async def generate(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         backend = self._made or await self._get()
-        async with aclosing(backend.generate(request)) as events:  # type: ignore[type-var]
+        async with aclosing(backend.generate(request)) as events:
             async for event in events:
                 yield event
 

@@ -121,7 +121,7 @@ class Answers:
     def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
         """completed, or incomplete with the error of the first choice that was cut short."""
         for choice in self._choices:
-            if choice.finish_reason in errors:
+            if choice.finish_reason is not None and choice.finish_reason in errors:
                 return "incomplete", errors[choice.finish_reason]
         return "completed", None
 

@@ -120,8 +120,10 @@ class Context:
 
     async def behind(self, destination: Destination) -> Member | None:
         """The member that a handoff leads to; None when its assistant was deleted meanwhile."""
+        load = self._turn.agent.load
+        assert load is not None
         try:
-            return await self._turn.agent.load(destination.member)
+            return await load(destination.member)
         except NotFound:
             return None
 

@@ -5,7 +5,7 @@ protocol.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
@@ -172,7 +172,7 @@ class Engine:
             seal()
         await self.commit(run, error)
 
-    def _events(self, run: Run) -> AsyncIterator[ModelEvent | RoundOver]:
+    def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundOver]:
         """What the model sends; where no model is wanted, the input."""
         return forwarded(run.said) if run.forwards else self._rounds.generate(run.context, run.outcome.message_id)
 

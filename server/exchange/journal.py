@@ -5,7 +5,7 @@ Bounded: a model waits while too much of its answer is unread. Runs nothing and 
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 from generated.parley.v1.chat_pb2 import ChatEvent
@@ -182,7 +182,7 @@ class Backlog:
                 news.clear()
         return bool(self._end)
 
-    async def read(self, kept_from: Callable[[int], AsyncIterator[list[ChatEvent]]]) -> AsyncIterator[list[ChatEvent]]:
+    async def read(self, kept_from: Callable[[int], AsyncIterator[list[ChatEvent]]]) -> AsyncGenerator[list[ChatEvent]]:
         """All that was told, then what is told, until it is over. `kept_from` reads what is not held any more."""
         place = 0
         with self._listening() as news:

@@ -5,7 +5,7 @@ Runs it through the engine; knows no door's wire form and no SQL.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from server.storage.peers import Peers
 
 log = structlog.get_logger()
 
-_FAILURES = {
+_FAILURES: dict[str, Callable[[str], ServiceError]] = {
     DELETED.code: partial(NotFound, reason="CHAT_DELETED"),
     KEY_ENDED.code: partial(Unauthenticated, reason="KEY_ENDED"),
 }
@@ -69,10 +69,10 @@ class Stream:
         self._read_elsewhere_until = 0.0
         self._happened = asyncio.Event()
         self._failure: ServiceError | None = None
-        self._run: Run | None = None
+        self._run: Run
         self.running: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
-        self._heeding: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None]
+        self._heeding: asyncio.Task[None]
 
     async def __aenter__(self) -> "Stream":
         """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
@@ -156,7 +156,7 @@ class Stream:
             self._failure = failure(why.message)
         self._stop()
 
-    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+    async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
         """All that happened so far, then what happened since the last batch: one event, or what queued up meanwhile.
 
         The last batch ends in a terminal event, whatever happened; never raises.
@@ -165,14 +165,14 @@ class Stream:
             yield batch
             self._backlog.taken(len(batch))
 
-    def watched(self) -> AsyncIterator[list[ChatEvent]]:
+    def watched(self) -> AsyncGenerator[list[ChatEvent]]:
         """The same, for readers that nobody waits for: who falls behind reads on from disk."""
         return self._backlog.read(self._kept_from)
 
     def serialized(self, event: ChatEvent) -> bytes:
         return self._backlog.data_of(event)
 
-    async def _kept_from(self, place: int) -> AsyncIterator[list[ChatEvent]]:
+    async def _kept_from(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
         """What was told from this place on and is not held any more: some of it, or when it is over all up to the end."""
         outcome = self.outcome
         if place == 0:
@@ -181,6 +181,7 @@ class Stream:
             for batch in replay.batched(replay.complete(event, self._common) for event in events):
                 yield batch
         else:
+            assert self.running is not None
             await asyncio.wait([self.running])
             for batch in replay.rest(outcome.chat, self._run.answers.pieces, place, self._backlog.last):
                 yield batch
@@ -312,6 +313,7 @@ class Stream:
 
     def _stop(self) -> None:
         self._cancelled = True
+        assert self.running is not None
         self.running.cancel()
 
     def _tell(self, batch: list[Told]) -> None:

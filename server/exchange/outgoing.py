@@ -3,7 +3,7 @@
 Makes deliveries for the outbox, to be committed with the exchange. Sends nothing and runs no model.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import orjson
 
@@ -42,7 +42,7 @@ class Transports:
         return deliveries
 
 
-async def forwarded(said: Sequence[Message]) -> AsyncIterator[ModelEvent]:
+async def forwarded(said: Sequence[Message]) -> AsyncGenerator[ModelEvent]:
     """The input as its own output, in place of a model's."""
     yield ContentDelta(text=forwarded_text(said))
     yield Finish(0, "stop")

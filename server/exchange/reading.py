@@ -1,7 +1,7 @@
 """An exchange as it is read by somebody who did not begin it: until it is over, or the reader's key ends. Runs nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager, aclosing
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
@@ -14,7 +14,7 @@ KeyTold = Callable[[Caller, Callable[[], None]], AbstractContextManager[None]]
 """To be entered with what is to be called, once or more, when the key of a caller has ended."""
 
 
-async def until_key_ends(told: KeyTold, caller: Caller, happening: Happening) -> AsyncIterator[list[ChatEvent]]:
+async def until_key_ends(told: KeyTold, caller: Caller, happening: Happening) -> AsyncGenerator[list[ChatEvent]]:
     """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange itself goes on."""
     place, waiting = 0, _Wait()
     with told(caller, waiting.end):

@@ -21,7 +21,9 @@ async def recorded(chats: Chats, scope: Scope) -> Replay:
     Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole answer. Raises it
     also when what is on record is no exchange.
     """
-    record = held().record
+    claim = held()
+    assert claim is not None and claim.record is not None
+    record = claim.record
     noun, _, chat_id = record.partition(" ")
     if noun != "chat":
         raise lost(record)

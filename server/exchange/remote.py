@@ -4,7 +4,7 @@ Words between the servers say that there is more. They may be lost, so everybody
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from itertools import islice
 
@@ -16,9 +16,10 @@ from server.core.errors import NotFound, ServiceError
 from server.exchange import replay
 from server.exchange.replay import DELETED, Replay, batched
 from server.exchange.run import Outcome
-from server.storage.chats import Chats, StoredChat
+from server.storage.chats import Chats
 from server.storage.peers import Peers
 from server.storage.scope import Scope
+from server.storage.stored_chats import StoredChat
 
 LOOKS_AGAIN_AFTER = 1.0
 _ASKS_AGAIN_AFTER = 0.2
@@ -106,7 +107,7 @@ class Watching:
         """Whoever runs it does not depend on who reads it here."""
         return nullcontext()
 
-    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+    async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
         """All that is on disk, then what comes there. The last batch ends in a terminal event."""
         chat, outcome, common = self._now.chat, self.outcome, replay.common(self._now.chat)
         self._place = 1

@@ -3,7 +3,7 @@
 Makes messages; reads no store and runs no model.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
@@ -94,7 +94,7 @@ class Replay:
         """Nothing goes on here that could be kept going."""
         return nullcontext()
 
-    async def batches(self) -> AsyncIterator[list[ChatEvent]]:
+    async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
         """Everything, as fast as it is read."""
         for batch in batched(self.events()):
             yield batch

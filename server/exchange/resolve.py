@@ -28,10 +28,11 @@ from server.core.ids import new_id
 from server.exchange.outgoing import forwarded_text
 from server.exchange.room import Room
 from server.exchange.run import Carriage, Options, Turn
-from server.storage.chats import StoredChat
 from server.storage.keys import Caller
-from server.storage.sessions import NewSession, StoredSession
+from server.storage.sessions import NewSession
 from server.storage.store import Store
+from server.storage.stored_chats import StoredChat
+from server.storage.stored_sessions import StoredSession
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 DEFAULT_EXPIRATION_SECONDS = 86_400
@@ -91,10 +92,13 @@ class Turns:
             _nobody()
         if transport is None:
             return Turn(agent=answerer, **common)
-        session, new_session = await self._carried(caller, answerer, transport)
-        carriage = _carriage((session or new_session).session, transport, said)
-        if session is not None:
-            return Turn(agent=answerer, session=session, renew=self._joined_again, carriage=carriage, **common)
+        carried, new_session = await self._carried(caller, answerer, transport)
+        if carried is not None:
+            carriage = _carriage(carried.session, transport, said)
+            return Turn(agent=answerer, session=carried, renew=self._joined_again, carriage=carriage, **common)
+        assert new_session is not None
+        carriage = _carriage(new_session.session, transport, said)
+        assert carriage is not None
         return Turn(agent=answerer, new_session=new_session, begins=_begins(caller, carriage),
                     renew=partial(self._joined_first, transport), carriage=carriage, **common)
 
@@ -162,9 +166,11 @@ class Turns:
     async def renewed(self, turn: Turn) -> Turn:
         """A turn in a session that says who answers, with both as they are now. Raises as `session` and `agent_of`."""
         turn = await self._joined_again(turn)
+        assert turn.session is not None
         return replace(turn, agent=await self.agent_of(turn.caller, turn.session))
 
     async def _joined_again(self, turn: Turn) -> Turn:
+        assert turn.session is not None
         return replace(turn, session=await self.session(turn.caller, turn.session.session.id, turn.noun))
 
     async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:

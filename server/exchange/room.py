@@ -88,6 +88,7 @@ class Room:
         try:
             async with self._one_at_a_time:
                 sent = self._sent.get(caller.key_id, 0)
+                assert self._usage is not None
                 held = await self._usage.held_by(caller.org_id, caller.key_id)
             self._held.pop(caller.key_id, None)
             self._held[caller.key_id] = held

@@ -1,6 +1,6 @@
 """One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,16 +15,17 @@ from server.agents.agents import Agent
 from server.agents.chat_warnings import ChatWarning
 from server.agents.passed_over import of_unused
 from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Unused, Usage
-from server.content.budget import MOST_OUTPUT_BYTES
+from server.content.budget import MOST_OUTPUT_BYTES, omit
 from server.content.fitting import fit_round, latest, omit, present
 from server.content.record_secrets import hide_secrets
 from server.core.errors import BROKEN_OFF, ServiceError
 from server.core.ids import new_id
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
-from server.storage.chats import StoredChat
 from server.storage.keys import Caller
 from server.storage.outbox import Delivery
-from server.storage.sessions import NewSession, StoredSession
+from server.storage.sessions import NewSession
+from server.storage.stored_chats import StoredChat
+from server.storage.stored_sessions import StoredSession
 
 if TYPE_CHECKING:
     from server.exchange.context import Context
@@ -186,11 +187,11 @@ class Happening(Protocol):
         """To be entered by whoever reads it and did not begin it."""
         ...
 
-    def batches(self) -> AsyncIterator[list[ChatEvent]]:
+    def batches(self) -> AsyncGenerator[list[ChatEvent]]:
         """Its events in order, the terminal one last; for whoever began it. The model waits for this reader."""
         ...
 
-    def watched(self) -> AsyncIterator[list[ChatEvent]]:
+    def watched(self) -> AsyncGenerator[list[ChatEvent]]:
         """The same for everybody else, of whom nobody is waited for."""
         ...
 
@@ -302,7 +303,9 @@ def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
 
 
 def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(*map(sum, zip(one[:-1], other[:-1], strict=True)), estimated=one.estimated or other.estimated)
+    return Usage(one.prompt_tokens + other.prompt_tokens, one.completion_tokens + other.completion_tokens,
+                 one.cached_tokens + other.cached_tokens, one.reasoning_tokens + other.reasoning_tokens,
+                 one.estimated or other.estimated)
 
 
 def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:

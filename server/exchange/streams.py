@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from weakref import WeakValueDictionary
 
@@ -20,10 +20,11 @@ from server.exchange.recovery import STOPPED, Recovery
 from server.exchange.remote import Watching, cancellation_of, deletion_of, end_elsewhere
 from server.exchange.replay import DELETED, Replay
 from server.exchange.run import Happening, Turn
-from server.storage.chats import Chats, StoredChat
+from server.storage.chats import Chats
 from server.storage.keys import Caller
 from server.storage.peers import Peers
 from server.storage.scope import Scope
+from server.storage.stored_chats import StoredChat
 
 UNREAD_SECONDS = 60.0
 MOST_READERS = 100
@@ -94,7 +95,7 @@ class Streams:
             return Replay(chat, stored.record)
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
-    def read(self, caller: Caller, happening: Happening) -> AsyncIterator[list[ChatEvent]]:
+    def read(self, caller: Caller, happening: Happening) -> AsyncGenerator[list[ChatEvent]]:
         """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key that ends."""
         return until_key_ends(self._told, caller, happening)
 
@@ -113,7 +114,7 @@ class Streams:
 
     async def finish(self, within_seconds: float) -> None:
         """Wait for what runs, for so long."""
-        if running := [stream.running for stream in self._live.values()]:
+        if running := [stream.running for stream in self._live.values() if stream.running]:
             await asyncio.wait(running, timeout=within_seconds)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ Otherwise the calls go back to the caller. Tells of a round when it is over; sto
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from io import StringIO
 from typing import Any
@@ -42,7 +42,7 @@ class Rounds:
         self._backend = backend
         self._tools = tools
 
-    async def generate(self, context: Context, message_id: str) -> AsyncIterator[ModelEvent | RoundOver]:
+    async def generate(self, context: Context, message_id: str) -> AsyncGenerator[ModelEvent | RoundOver]:
         """Yield what the models send, and each round when it is over. Promises what `Backend.generate` does.
 
         Deltas of calls that the server may run are held back until it is known who runs them: what is told as a call is

@@ -65,8 +65,8 @@ class CompletionChunks:
                 text = _BETWEEN + event.delta.text if self._apart else event.delta.text
                 self._said, self._apart = True, False
                 yield from self._begin(event.delta.choice, content="" if not event.delta.refusal else None)
-                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(
-                    **{"refusal" if event.delta.refusal else "content": text}))
+                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(refusal=text) if event.delta.refusal
+                                  else ChatCompletionChunkDelta(content=text))
             elif kind == "round":
                 self._apart = self._said
             elif kind == "tool_call":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -82,7 +82,7 @@ class History:
         self._thread = asyncio.Semaphore()
         """One thread at a time reads and writes lines, whoever sends or gets them."""
 
-    async def export(self, org_id: str, session_id: str | None, *, secrets: bool) -> AsyncIterator[list[str]]:
+    async def export(self, org_id: str, session_id: str | None, *, secrets: bool) -> AsyncGenerator[list[str]]:
         """The lines of an org, or of one session, some at a time, as they are at this moment. Raises NotFound.
 
         What comes together can be taken in together, after all that came before it.
