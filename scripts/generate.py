@@ -20,8 +20,8 @@ from pathlib import Path
 
 import google.api
 import grpc_tools
-import members
 import grpc_tools.protoc
+import members
 import openapi
 import stubs
 from google.protobuf import descriptor_pb2

@@ -294,11 +294,11 @@ class Agents:
 
     async def _assistant_of(self, caller: Caller, entry: Mapping[str, Any]) -> dict[str, Any]:
         """The assistant of a member, as it is without overrides. Raises NotFound."""
-        if isinstance(entry.get("assistant"), dict):
-            return entry["assistant"]
+        if isinstance(own := entry.get("assistant"), dict):
+            return own
         return (await self._store.assistants.get(caller.org_id, stored_id(entry))).content
 
-    async def _in_squad(self, caller: Caller, entry: dict[str, Any],
+    async def _in_squad(self, caller: Caller, entry: Mapping[str, Any],
                         squad: dict[str, Any]) -> tuple[AssistantSettings, dict[str, Any]]:
         """The settings of a member and its template values: its own overrides, and over them those for all members."""
         given = [over for over in (entry.get("assistantOverrides"), squad.get("membersOverrides")) if isinstance(over, dict)]
@@ -354,8 +354,8 @@ def prompts_of(model: Mapping[str, Any]) -> list[Prompt]:
 
 def _api_key(document: Mapping[str, Any], provider: str) -> str | None:
     for credential in document.get("credentials") or ():
-        if credential.get("provider") == provider and isinstance(credential.get("apiKey"), str):
-            return credential["apiKey"]
+        if credential.get("provider") == provider and isinstance(key := credential.get("apiKey"), str):
+            return key
     return None
 
 

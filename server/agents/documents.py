@@ -7,7 +7,7 @@ templates or cap their size.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -57,7 +57,7 @@ def check_tool(document: Document, at: str = "") -> None:
     refuse(_json_violations(document, at) or _schema_violations(document, Tool(), TOOL, at))
 
 
-def tool_ids(document: Document) -> list[str]:
+def tool_ids(document: Mapping[str, Any]) -> list[str]:
     """The stored tools that an assistant which was checked names, in order."""
     model = document.get("model") or {}
     return [tool_id for tool_id in model.get("toolIds") or () if isinstance(tool_id, str)]
@@ -157,7 +157,8 @@ def _schema_violations(document: Document, message: Message, members: Members, a
     when there are more mistyped members than a refusal names.
     """
     mistyped: list[Violation] = []
-    ParseDict(_well_typed(document, message.DESCRIPTOR, members, at, mistyped), message)
+    descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]  # which is C's, and registered as one
+    ParseDict(_well_typed(document, descriptor, members, at, mistyped), message)
     if len(mistyped) > MOST_VIOLATIONS:
         return mistyped
     wrong = {violation.field for violation in mistyped}
@@ -256,7 +257,8 @@ def _typed(document: Document, message: _MESSAGE) -> _MESSAGE:
 def _typed_member(name: str, value: Any, kind: type[_MESSAGE]) -> _MESSAGE:
     """Return a message with this member alone, or with none when the member does not fit."""
     mistyped: list[Violation] = []
-    fitting = _well_typed({name: value}, kind.DESCRIPTOR, None, "", mistyped)
+    descriptor: Descriptor = kind.DESCRIPTOR  # type: ignore[assignment]  # likewise
+    fitting = _well_typed({name: value}, descriptor, None, "", mistyped)
     try:
         return ParseDict({} if mistyped else fitting, kind())
     except ParseError:  # a string that is no timestamp

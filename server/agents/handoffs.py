@@ -39,9 +39,13 @@ def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[st
     for index, entry in enumerate(squad["members"]):
         own = entry.get("assistant")
         identifier = None if isinstance(own, dict) else stored_id(entry)
-        if not isinstance(own, dict) and identifier not in stored:
+        if isinstance(own, dict):
+            given = own.get("name")
+        elif identifier is not None and identifier in stored:
+            given = stored[identifier]
+        else:
             continue
-        name = overridden(squad, entry, "name", own.get("name") if isinstance(own, dict) else stored[identifier])
+        name = overridden(squad, entry, "name", given)
         name = name if isinstance(name, str) else ""
         key = entry.get("assistantId") or name or str(index)
         found[key if key not in found else f"{key}#{index}"] = Seat(entry, name, index)
@@ -111,7 +115,7 @@ class Destination:
         return messages[first].id
 
 
-def handoffs(entry: Mapping[str, Any], own_key: str, names: Mapping[str, str]) -> tuple[Destination, ...]:
+def handoffs(entry: Mapping[str, Any], own_key: str, names: dict[str, str]) -> tuple[Destination, ...]:
     """Where the member of a squad's `entry` may hand to: its assistantDestinations, or all others when it has none.
 
     `names` has the name of every member, by key. Destinations that are no member, or that are named by a name which

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from sys import getsizeof
-from typing import Any, NamedTuple, TextIO
+from typing import Any, ClassVar, NamedTuple, TextIO
 
 from liquid import Environment, Node, RenderContext
 from liquid.builtin.content import ContentNode
@@ -247,7 +247,8 @@ def _mended(text: str) -> "tuple[_Template | None, list[str]]":
 
 def _template_of(text: str) -> "_Template | None":
     try:
-        return _environment.from_string(text, matter={"most_nodes": len(text) // 8, "text": text})
+        matter = {"most_nodes": len(text) // 8, "text": text}
+        return _environment.from_string(text, matter=matter)  # type: ignore[return-value]  # what its template_class makes
     except _UNFIT:
         return None
 
@@ -259,6 +260,8 @@ class _Context(RenderContext):
     """
 
     allowance: Allowance
+    env: "_Bounded"
+    template: "_Template"
     _held = 0
 
     def get(self, path: list[object], *, token: Any, default: object = UNDEFINED) -> object:
@@ -292,8 +295,9 @@ class _Context(RenderContext):
             if name in _SQUARING:
                 allowance.spend(read * size_of(value, allowance.left))
             if name in _OF_TEXT:
-                value, *arguments = (printed(one) if isinstance(one, bool | dict | list) else one
-                                     for one in (value, *arguments))
+                value, *read_as_text = (printed(one) if isinstance(one, bool | dict | list) else one
+                                        for one in (value, *arguments))
+                arguments = tuple(read_as_text)
             made = function(value, *arguments, **named)
             allowance.spend(size_of(made, allowance.left))
             return made
@@ -302,6 +306,8 @@ class _Context(RenderContext):
 
 
 class _Template(BoundTemplate):
+    matter: Mapping[str, Any]
+
     def fill(self, variables: Mapping[str, Any], allowance: Allowance) -> str:
         context = _Context(self, globals=self.make_globals(variables))  # no keywords: a variable may be named `self`
         context.allowance = allowance
@@ -322,11 +328,13 @@ class _Template(BoundTemplate):
     def _source(self, index: int) -> str:
         """What stands in the template for one of its nodes."""
         behind = self.nodes[index + 1:index + 2]
-        return self.matter["text"][self._start(self.nodes[index]):self._start(behind[0]) if behind else None]
+        text: str = self.matter["text"]
+        return text[self._start(self.nodes[index]):self._start(behind[0]) if behind else None]
 
     def _start(self, node: Node) -> int:
         token = node.token
-        return self.matter["text"].rfind("{%", 0, token.start_index) if token.kind == TOKEN_TAG else token.start_index
+        text: str = self.matter["text"]
+        return text.rfind("{%", 0, token.start_index) if token.kind == TOKEN_TAG else token.start_index
 
 
 class _OutputNode(OutputNode):
@@ -361,13 +369,14 @@ class _Bounded(Environment):
     context_depth_limit = 16
     loop_iteration_limit = _MOST_ROUNDS
     output_stream_limit = 1_000_000
-    local_namespace_limit = 100_000
+    local_namespace_limit: ClassVar[int] = 100_000
 
 
 class _Range(RangeLiteral):
     """A range that filters and `contains` may walk through too: loops are not all that does."""
 
-    def evaluate(self, context: "_Context") -> range:
+    def evaluate(self, context: RenderContext) -> range:
+        assert isinstance(context, _Context)
         made = super().evaluate(context)
         if len(made) > _MOST_ROUNDS:
             raise ResourceLimitError("the range is too long", token=None)
@@ -375,7 +384,7 @@ class _Range(RangeLiteral):
         return made
 
 
-primitive.RangeLiteral = _Range  # the environment has no setting for it
+primitive.RangeLiteral = _Range  # type: ignore[misc]  # the environment has no setting for it
 
 
 def _offering() -> Environment:

@@ -22,7 +22,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.bodies import read_through
 from server.backends.call_ids import CallIds
-from server.backends.calls import END, Call, Sleep, encodable
+from server.backends.calls import END, Call
 from server.backends.dialects import check_names
 from server.backends.endpoint import MOST_CLIENTS, Endpoint
 from server.backends.parts import check_text_only, refused_part

@@ -16,7 +16,7 @@ from server.agents.chat_warnings import ChatWarning
 from server.agents.passed_over import of_unused
 from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Unused, Usage
 from server.content.budget import MOST_OUTPUT_BYTES, omit
-from server.content.fitting import fit_round, latest, omit, present
+from server.content.fitting import fit_round, latest, present
 from server.content.record_secrets import hide_secrets
 from server.core.errors import BROKEN_OFF, ServiceError
 from server.core.ids import new_id

@@ -69,7 +69,7 @@ class Rounds:
             message_id = over.next_message_id
             yield over
 
-    async def _shortening(self, context: Context) -> AsyncIterator[ModelEvent]:
+    async def _shortening(self, context: Context) -> AsyncGenerator[ModelEvent]:
         """What the model sends; it is asked again with less as long as its provider says that its context is too long."""
         while True:
             try:
