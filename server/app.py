@@ -5,6 +5,7 @@
 
 import asyncio
 import gc
+from functools import partial
 
 import grpc
 import structlog

@@ -1,8 +1,5 @@
 """The agents door (seed 004): chats as containers of messages. Such a chat is a session, each message an exchange."""
 
-from typing import Any
-
-import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import ListValue, Value
 
@@ -18,7 +15,7 @@ from generated.parley.v1.agent_chat_service_pb2 import (
     ListMessagesResponse,
 )
 from generated.parley.v1.agent_chat_service_pb2_grpc import AgentChatServiceServicer
-from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from server.agents.agents import Agents
@@ -32,6 +29,7 @@ from server.exchange.resolve import Turns
 from server.exchange.run import Turn
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
+from server.rpc.context import Context
 from server.services.nouns import calls
 from server.services.statuses import NO_CONTENT
 from server.storage.sessions import Sessions
@@ -50,7 +48,7 @@ class AgentChatService(AgentChatServiceServicer):
         self._sessions = sessions
 
     @calls("assistant", "agent")
-    async def CreateAgentChat(self, request: CreateAgentChatRequest, context: Any) -> AgentChat:
+    async def CreateAgentChat(self, request: CreateAgentChatRequest, context: object) -> AgentChat:
         _check(request)
         caller = current_caller()
         agent = await self._agents.stored(caller, request.agent_id, field_name="agentId")
@@ -60,12 +58,12 @@ class AgentChatService(AgentChatServiceServicer):
         return AgentChat(id=new.session.id, agent_id=new.session.assistant_id, team_id=caller.org_id,
                          created_at=new.session.created_at, warnings=_warnings(new.session))
 
-    async def ListAgentChats(self, request: ListAgentChatsRequest, context: Any) -> ListAgentChatsResponse:
+    async def ListAgentChats(self, request: ListAgentChatsRequest, context: object) -> ListAgentChatsResponse:
         sessions, has_more = await self._sessions.of_agents(current_caller().scope, request)
         return ListAgentChatsResponse(chats=[_chat(session) for session in sessions], has_more=has_more or None)
 
     @_known_as_chat
-    async def GetAgentChat(self, request: GetAgentChatRequest, context: Any) -> AgentChatWithMessages:
+    async def GetAgentChat(self, request: GetAgentChatRequest, context: object) -> AgentChatWithMessages:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         session = stored.session
         messages, is_whole = await self._sessions.latest(stored)
@@ -74,7 +72,7 @@ class AgentChatService(AgentChatServiceServicer):
             team_id=session.org_id, messages=_shown(messages), created_at=session.created_at, has_more=not is_whole or None)
 
     @_known_as_chat
-    async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: grpc.aio.ServicerContext) -> Empty:
+    async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: Context[Empty]) -> Empty:
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.chat_id))).session
         await self._streams.end_in(session)
@@ -84,7 +82,7 @@ class AgentChatService(AgentChatServiceServicer):
         return Empty()
 
     @_known_as_chat
-    async def CreateMessage(self, request: CreateMessageRequest, context: Any) -> AgentMessage:
+    async def CreateMessage(self, request: CreateMessageRequest, context: object) -> AgentMessage:
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
@@ -96,14 +94,14 @@ class AgentChatService(AgentChatServiceServicer):
         return reply
 
     @_known_as_chat
-    async def ListMessages(self, request: ListMessagesRequest, context: Any) -> ListMessagesResponse:
+    async def ListMessages(self, request: ListMessagesRequest, context: object) -> ListMessagesResponse:
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         before = parse_id(request.before) or "" if request.HasField("before") else None
         messages, is_whole = await self._sessions.latest(stored, before)
         return ListMessagesResponse(messages=_shown(messages), has_more=not is_whole or None)
 
     @_known_as_chat
-    async def StreamMessage(self, request: CreateMessageRequest, context: grpc.aio.ServicerContext) -> None:
+    async def StreamMessage(self, request: CreateMessageRequest, context: Context[ChatEvent]) -> None:
         async with self._streams.start(await self._turn(request, stream=True)) as stream:
             async for batch in stream.batches():
                 for event in batch:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import grpc
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.assistant_pb2 import Assistant
@@ -25,6 +24,7 @@ from server.core.errors import NotFound, Violation
 from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.rpc.call import current_caller
+from server.rpc.context import Context
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.assistants import Assistants
@@ -42,41 +42,41 @@ class AssistantService(AssistantServiceServicer):
         self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document,
                                                    self._check_names, self._warnings_of)
 
-    async def CreateAssistant(self, request: CreateAssistantRequest, context: Any) -> Assistant:
+    async def CreateAssistant(self, request: CreateAssistantRequest, context: object) -> Assistant:
         return await self._records.written(await self._records.create(request, "assistant"))
 
-    async def PostAssistant(self, request: CreateAssistantRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+    async def PostAssistant(self, request: CreateAssistantRequest, context: Context[HttpBody]) -> HttpBody:
         body = await self._records.written_body(await self._records.create(request, "assistant"))
         await context.send_initial_metadata(CREATED)
         return body
 
-    async def ListAssistants(self, request: ListAssistantsRequest, context: Any) -> ListAssistantsResponse:
+    async def ListAssistants(self, request: ListAssistantsRequest, context: object) -> ListAssistantsResponse:
         found = await self._records.list(request)
         return ListAssistantsResponse(assistants=[await self._records.message(document) for document in found.documents],
                                has_more=found.has_more or None)
 
-    async def FetchAssistants(self, request: ListAssistantsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+    async def FetchAssistants(self, request: ListAssistantsRequest, context: Context[HttpBody]) -> HttpBody:
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
         return await list_body(found.documents)
 
-    async def GetAssistant(self, request: GetAssistantRequest, context: Any) -> Assistant:
+    async def GetAssistant(self, request: GetAssistantRequest, context: object) -> Assistant:
         return await self._records.message(await self._records.get(request))
 
-    async def FetchAssistant(self, request: GetAssistantRequest, context: Any) -> HttpBody:
+    async def FetchAssistant(self, request: GetAssistantRequest, context: object) -> HttpBody:
         return await document_body(await self._records.get(request))
 
-    async def UpdateAssistant(self, request: UpdateAssistantRequest, context: Any) -> Assistant:
+    async def UpdateAssistant(self, request: UpdateAssistantRequest, context: object) -> Assistant:
         return await self._records.written(await self._records.update(request))
 
-    async def PatchAssistant(self, request: UpdateAssistantRequest, context: Any) -> HttpBody:
+    async def PatchAssistant(self, request: UpdateAssistantRequest, context: object) -> HttpBody:
         return await self._records.written_body(await self._records.update(request))
 
-    async def DeleteAssistant(self, request: DeleteAssistantRequest, context: Any) -> Assistant:
+    async def DeleteAssistant(self, request: DeleteAssistantRequest, context: object) -> Assistant:
         return await self._records.message(await self._records.delete(request))
 
-    async def RemoveAssistant(self, request: DeleteAssistantRequest, context: Any) -> HttpBody:
+    async def RemoveAssistant(self, request: DeleteAssistantRequest, context: object) -> HttpBody:
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:

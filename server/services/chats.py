@@ -1,10 +1,8 @@
 """The assistants door: exchanges with an assistant (seeds 001 and 003)."""
 
-from typing import Any
+from google.api.httpbody_pb2 import HttpBody
 
-import grpc
-
-from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.chat_service_pb2 import (
     CreateChatRequest,
     DeleteChatRequest,
@@ -25,6 +23,7 @@ from server.exchange.resolve import Turns
 from server.exchange.run import Turn
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
+from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.chats import Chats
 from server.wire import chats as wire
@@ -39,10 +38,10 @@ class ChatService(ChatServiceServicer):
         self._chats = chats
         self._silent_seconds = silent_seconds
 
-    async def CreateChat(self, request: CreateChatRequest, context: Any) -> Chat:
+    async def CreateChat(self, request: CreateChatRequest, context: object) -> Chat:
         return (await self._engine.run(await self._turn(request))).chat
 
-    async def StreamChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
+    async def StreamChat(self, request: CreateChatRequest, context: Context[ChatEvent]) -> None:
         request.stream = True
         async with self._streams.start(await self._turn(request)) as stream:
             async for batch in stream.batches():
@@ -51,16 +50,16 @@ class ChatService(ChatServiceServicer):
             if stream.error:
                 raise stream.error
 
-    async def WatchChat(self, request: WatchChatRequest, context: grpc.aio.ServicerContext) -> None:
+    async def WatchChat(self, request: WatchChatRequest, context: Context[ChatEvent]) -> None:
         caller = current_caller()
         async with self._streams.reading(caller.scope, parse_id(request.id)) as watched:
             async for batch in self._streams.read(caller, watched):
                 for event in batch:
                     if not request.HasField("after") or event.sequence > request.after:
                         await self._streams.share.take()
-                        await context.write(watched.serialized(event))
+                        await context.write(watched.serialized(event))  # type: ignore[arg-type]  # what is bytes is sent as it is
 
-    async def PostChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext) -> None:
+    async def PostChat(self, request: CreateChatRequest, context: Context[HttpBody]) -> None:
         turn = await self._turn(request)
         if not request.stream:
             await context.write(wire.chat_body((await self._engine.run(turn)).chat))
@@ -70,16 +69,16 @@ class ChatService(ChatServiceServicer):
                 if frames := wire.chat_frames(batch):
                     await written.write(frames)
 
-    async def ListChats(self, request: ListChatsRequest, context: Any) -> ListChatsResponse:
+    async def ListChats(self, request: ListChatsRequest, context: object) -> ListChatsResponse:
         chats, metadata = await self._chats.list(current_caller().scope, request)
         page = [shown(chat) for chat in chats]
         fit_page(page)
         return ListChatsResponse(results=page, metadata=metadata)
 
-    async def GetChat(self, request: GetChatRequest, context: Any) -> Chat:
+    async def GetChat(self, request: GetChatRequest, context: object) -> Chat:
         return shown(await self._chats.get(current_caller().scope, parse_id(request.id)))
 
-    async def DeleteChat(self, request: DeleteChatRequest, context: Any) -> Chat:
+    async def DeleteChat(self, request: DeleteChatRequest, context: object) -> Chat:
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.id))
         await self._streams.cancel(scope, stored.id, DELETED)

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-import grpc
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_completion_pb2 import ChatCompletion
+from generated.parley.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionChunk
 from generated.parley.v1.completion_service_pb2 import (
     ChatCompletionInputMessage,
     CompletionStreamOptions,
@@ -36,10 +36,11 @@ from server.exchange.resolve import Turns
 from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
+from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
-from server.storage.sessions import StoredSession
+from server.storage.stored_sessions import StoredSession
 from server.wire import completions as wire
 from server.wire import sse
 from server.wire.completion_chunks import CompletionChunks, completion_of
@@ -61,7 +62,7 @@ class CompletionService(CompletionServiceServicer):
         return completion_of(outcome, request.metadata if request.HasField("metadata") else None)
 
     async def StreamChatCompletion(self, request: CreateChatCompletionRequest,
-                                   context: grpc.aio.ServicerContext) -> None:
+                                   context: Context[ChatCompletionChunk]) -> None:
         request.stream = True
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream:
@@ -72,7 +73,7 @@ class CompletionService(CompletionServiceServicer):
             if stream.error:
                 raise stream.error
 
-    async def PostChatCompletion(self, request: CreateChatCompletionRequest, context: grpc.aio.ServicerContext) -> None:
+    async def PostChatCompletion(self, request: CreateChatCompletionRequest, context: Context[HttpBody]) -> None:
         if not request.stream:
             await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
             return
@@ -80,7 +81,7 @@ class CompletionService(CompletionServiceServicer):
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
             await self._write_frames(stream, _chunks(request, turn), written, request.stream_options)
 
-    async def _write_frames(self, stream: Stream, chunks: CompletionChunks, written: Frames,
+    async def _write_frames(self, stream: Stream | Replay, chunks: CompletionChunks, written: Frames,
                             options: CompletionStreamOptions) -> None:
         async for batch in stream.batches():
             frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=options.include_usage,
@@ -97,7 +98,9 @@ class CompletionService(CompletionServiceServicer):
         agent = await self._agent(caller, request)
         _check(request, agent)
         size = request.ByteSize()
-        said, given, options = [await by_size(size, part, request) for part in (_messages, _input, _options)]
+        said = await by_size(size, _messages, request)
+        given = await by_size(size, _input, request)
+        options = await by_size(size, _options, request)
         session = await self._session(caller, request, agent)
 
         keeps = not request.HasField("store") or request.store or session is not None or request.create_session

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from google.api.httpbody_pb2 import HttpBody
@@ -26,7 +26,24 @@ from server.rpc.call import current_caller
 from server.storage.documents import Document, Documents, Listed
 from server.wire.documents import document_body
 
-Typed = TypeVar("Typed", bound=AnyMessage)
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+
+class _Stored(Protocol):
+    """A message that has what every record has."""
+
+    id: str
+    org_id: str
+
+    @property
+    def created_at(self) -> Timestamp: ...
+
+    @property
+    def updated_at(self) -> Timestamp: ...
+
+
+Typed = TypeVar("Typed", bound=_Stored)
 _ATTEMPTS = 5
 """Of a patch that meets patches of other servers: within one server patches of a record wait for one another."""
 

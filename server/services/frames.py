@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-import grpc
 from google.api.httpbody_pb2 import HttpBody
 
+from server.rpc.context import Context
 from server.wire import sse
 
 SILENT_SECONDS = 15.0
@@ -18,7 +18,7 @@ class Frames:
     call may still be answered with an error's status.
     """
 
-    def __init__(self, context: grpc.aio.ServicerContext, silent_seconds: float) -> None:
+    def __init__(self, context: Context[HttpBody], silent_seconds: float) -> None:
         self._context = context
         self._silent_seconds = silent_seconds
         self._now = asyncio.get_running_loop().time

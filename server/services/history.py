@@ -3,9 +3,6 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import aclosing
-from typing import Any
-
-import grpc
 
 from generated.parley.v1.history_service_pb2 import (
     ExportHistoryRequest,
@@ -17,6 +14,7 @@ from generated.parley.v1.history_service_pb2_grpc import HistoryServiceServicer
 from server.core.errors import Aborted, NotFound
 from server.core.ids import parse_id
 from server.rpc.call import current_caller
+from server.rpc.context import Context
 from server.wire.history.lines import History, Line
 
 MOST_READING_SECONDS = 3600.0
@@ -33,7 +31,7 @@ class HistoryService(HistoryServiceServicer):
         self._unread_seconds = unread_seconds
         self._most_reading_seconds = most_reading_seconds
 
-    async def ExportHistory(self, request: ExportHistoryRequest, context: grpc.aio.ServicerContext) -> None:
+    async def ExportHistory(self, request: ExportHistoryRequest, context: Context[ExportHistoryResponse]) -> None:
         session_id = parse_id(request.session_id) if request.HasField("session_id") else None
         if request.HasField("session_id") and session_id is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
@@ -42,7 +40,7 @@ class HistoryService(HistoryServiceServicer):
             async for lines in batches:
                 left -= await self._read(context.write(ExportHistoryResponse(lines=lines)), left)
 
-    async def ImportHistory(self, request: ImportHistoryRequest, context: Any) -> ImportHistoryResponse:
+    async def ImportHistory(self, request: ImportHistoryRequest, context: object) -> ImportHistoryResponse:
         lines = (Line(number, text) for number, text in enumerate(request.lines, 1))
         taken = await self._history.take_in(current_caller().org_id, lines)
         return ImportHistoryResponse(imported=taken.imported, skipped=taken.skipped)

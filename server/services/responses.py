@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.struct_pb2 import ListValue, Value
 
@@ -44,6 +43,7 @@ from server.exchange.resolve import Turns
 from server.exchange.run import Happening, Options, Turn
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
+from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.storage.chats import Chats
@@ -90,7 +90,7 @@ class ResponseService(ResponseServiceServicer):
         return _response_of(await self._happening(request.response_id))
 
     @_known_as_response
-    async def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
+    async def WatchResponse(self, request: GetResponseRequest, context: Context[ResponseStreamEvent]) -> None:
         async with self._reading(request.response_id) as happening:
             events = ResponseEvents(happening.request, None)
             async for batch in self._streams.read(current_caller(), happening):
@@ -99,7 +99,7 @@ class ResponseService(ResponseServiceServicer):
                     await context.write(event)
 
     @_known_as_response
-    async def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext) -> None:
+    async def FetchResponse(self, request: GetResponseRequest, context: Context[HttpBody]) -> None:
         if not request.stream:
             await context.write(wire.response_body(_response_of(await self._happening(request.response_id))))
             return
@@ -160,7 +160,7 @@ class ResponseService(ResponseServiceServicer):
         """The same for one who reads its events."""
         return self._streams.reading(current_caller().scope, parse_id(response_id))
 
-    async def StreamResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext) -> None:
+    async def StreamResponse(self, request: CreateResponseRequest, context: Context[ResponseStreamEvent]) -> None:
         request.stream = True
         async with await self._started(request) as (stream, events):
             async for batch in stream.batches():
@@ -169,7 +169,7 @@ class ResponseService(ResponseServiceServicer):
             if stream.error:
                 raise stream.error
 
-    async def PostResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext) -> None:
+    async def PostResponse(self, request: CreateResponseRequest, context: Context[HttpBody]) -> None:
         if not _wants_stream(request):
             request.stream = False
             await context.write(wire.response_body(await self.CreateResponse(request, context)))

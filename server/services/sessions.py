@@ -1,9 +1,7 @@
 """Sessions: containers of exchanges that share one context and one assistant."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import grpc
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.message_pb2 import Message
@@ -29,6 +27,7 @@ from server.exchange.instructing import check_said
 from server.exchange.resolve import Turns, stamped
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
+from server.rpc.context import Context
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
 
@@ -44,7 +43,7 @@ class SessionService(SessionServiceServicer):
         self._sessions = sessions
         self._clock = clock
 
-    async def CreateSession(self, request: CreateSessionRequest, context: grpc.aio.ServicerContext) -> Session:
+    async def CreateSession(self, request: CreateSessionRequest, context: Context[Session]) -> Session:
         caller = current_caller()
         agent = await self._agents.named(caller, request) or Agent(NOBODY)
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
@@ -58,19 +57,19 @@ class SessionService(SessionServiceServicer):
             await context.send_initial_metadata(CREATED)
         return presented(await self._sessions.get(caller.scope, new.session.id))
 
-    async def ListSessions(self, request: ListSessionsRequest, context: Any) -> ListSessionsResponse:
+    async def ListSessions(self, request: ListSessionsRequest, context: object) -> ListSessionsResponse:
         sessions, metadata = await self._sessions.list(current_caller().scope, request)
         return ListSessionsResponse(results=sessions, metadata=metadata)
 
-    async def GetSession(self, request: GetSessionRequest, context: Any) -> Session:
+    async def GetSession(self, request: GetSessionRequest, context: object) -> Session:
         return presented(await self._sessions.get(current_caller().scope, parse_id(request.id)))
 
-    async def UpdateSession(self, request: UpdateSessionRequest, context: Any) -> Session:
+    async def UpdateSession(self, request: UpdateSessionRequest, context: object) -> Session:
         said = await by_size(request.ByteSize(), self._said, request)
         return presented(await self._sessions.update(
             current_caller().scope, parse_id(request.id), _change(request), said))
 
-    async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> Session:
+    async def DeleteSession(self, request: DeleteSessionRequest, context: object) -> Session:
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.id))).session
         await self._streams.end_in(session)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import grpc
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.squad_pb2 import Squad
@@ -23,6 +22,7 @@ from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, check_handoffs
 from server.core.offload import by_size
 from server.rpc.call import current_caller
+from server.rpc.context import Context
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.assistants import Assistants
@@ -40,41 +40,41 @@ class SquadService(SquadServiceServicer):
         self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document, self._check_names,
                                                self._warnings_of)
 
-    async def CreateSquad(self, request: CreateSquadRequest, context: Any) -> Squad:
+    async def CreateSquad(self, request: CreateSquadRequest, context: object) -> Squad:
         return await self._records.written(await self._records.create(request, "squad"))
 
-    async def PostSquad(self, request: CreateSquadRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+    async def PostSquad(self, request: CreateSquadRequest, context: Context[HttpBody]) -> HttpBody:
         body = await self._records.written_body(await self._records.create(request, "squad"))
         await context.send_initial_metadata(CREATED)
         return body
 
-    async def ListSquads(self, request: ListSquadsRequest, context: Any) -> ListSquadsResponse:
+    async def ListSquads(self, request: ListSquadsRequest, context: object) -> ListSquadsResponse:
         found = await self._records.list(request)
         return ListSquadsResponse(squads=[await self._records.message(document) for document in found.documents],
                                has_more=found.has_more or None)
 
-    async def FetchSquads(self, request: ListSquadsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+    async def FetchSquads(self, request: ListSquadsRequest, context: Context[HttpBody]) -> HttpBody:
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
         return await list_body(found.documents)
 
-    async def GetSquad(self, request: GetSquadRequest, context: Any) -> Squad:
+    async def GetSquad(self, request: GetSquadRequest, context: object) -> Squad:
         return await self._records.message(await self._records.get(request))
 
-    async def FetchSquad(self, request: GetSquadRequest, context: Any) -> HttpBody:
+    async def FetchSquad(self, request: GetSquadRequest, context: object) -> HttpBody:
         return await document_body(await self._records.get(request))
 
-    async def UpdateSquad(self, request: UpdateSquadRequest, context: Any) -> Squad:
+    async def UpdateSquad(self, request: UpdateSquadRequest, context: object) -> Squad:
         return await self._records.written(await self._records.update(request))
 
-    async def PatchSquad(self, request: UpdateSquadRequest, context: Any) -> HttpBody:
+    async def PatchSquad(self, request: UpdateSquadRequest, context: object) -> HttpBody:
         return await self._records.written_body(await self._records.update(request))
 
-    async def DeleteSquad(self, request: DeleteSquadRequest, context: Any) -> Squad:
+    async def DeleteSquad(self, request: DeleteSquadRequest, context: object) -> Squad:
         return await self._records.message(await self._records.delete(request))
 
-    async def RemoveSquad(self, request: DeleteSquadRequest, context: Any) -> HttpBody:
+    async def RemoveSquad(self, request: DeleteSquadRequest, context: object) -> HttpBody:
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:

@@ -1,8 +1,5 @@
 """Tools: lossless documents, typed for gRPC callers and as they were sent for HTTP."""
 
-from typing import Any
-
-import grpc
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.tool_pb2 import Tool
@@ -16,6 +13,7 @@ from generated.parley.v1.tool_service_pb2 import (
 )
 from generated.parley.v1.tool_service_pb2_grpc import ToolServiceServicer
 from server.agents.documents import check_tool, tool_document, typed_tool
+from server.rpc.context import Context
 from server.services.documents import DocumentRecords
 from server.services.statuses import CREATED, HAS_MORE
 from server.storage.tools import Tools
@@ -26,39 +24,39 @@ class ToolService(ToolServiceServicer):
     def __init__(self, tools: Tools) -> None:
         self._records = DocumentRecords[Tool](tools, check_tool, typed_tool, tool_document)
 
-    async def CreateTool(self, request: CreateToolRequest, context: Any) -> Tool:
+    async def CreateTool(self, request: CreateToolRequest, context: object) -> Tool:
         return await self._records.message(await self._records.create(request, "tool"))
 
-    async def PostTool(self, request: CreateToolRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+    async def PostTool(self, request: CreateToolRequest, context: Context[HttpBody]) -> HttpBody:
         body = await document_body(await self._records.create(request, "tool"))
         await context.send_initial_metadata(CREATED)
         return body
 
-    async def ListTools(self, request: ListToolsRequest, context: Any) -> ListToolsResponse:
+    async def ListTools(self, request: ListToolsRequest, context: object) -> ListToolsResponse:
         found = await self._records.list(request)
         return ListToolsResponse(tools=[await self._records.message(document) for document in found.documents],
                                has_more=found.has_more or None)
 
-    async def FetchTools(self, request: ListToolsRequest, context: grpc.aio.ServicerContext) -> HttpBody:
+    async def FetchTools(self, request: ListToolsRequest, context: Context[HttpBody]) -> HttpBody:
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
         return await list_body(found.documents)
 
-    async def GetTool(self, request: GetToolRequest, context: Any) -> Tool:
+    async def GetTool(self, request: GetToolRequest, context: object) -> Tool:
         return await self._records.message(await self._records.get(request))
 
-    async def FetchTool(self, request: GetToolRequest, context: Any) -> HttpBody:
+    async def FetchTool(self, request: GetToolRequest, context: object) -> HttpBody:
         return await document_body(await self._records.get(request))
 
-    async def UpdateTool(self, request: UpdateToolRequest, context: Any) -> Tool:
+    async def UpdateTool(self, request: UpdateToolRequest, context: object) -> Tool:
         return await self._records.message(await self._records.update(request))
 
-    async def PatchTool(self, request: UpdateToolRequest, context: Any) -> HttpBody:
+    async def PatchTool(self, request: UpdateToolRequest, context: object) -> HttpBody:
         return await document_body(await self._records.update(request))
 
-    async def DeleteTool(self, request: DeleteToolRequest, context: Any) -> Tool:
+    async def DeleteTool(self, request: DeleteToolRequest, context: object) -> Tool:
         return await self._records.message(await self._records.delete(request))
 
-    async def RemoveTool(self, request: DeleteToolRequest, context: Any) -> HttpBody:
+    async def RemoveTool(self, request: DeleteToolRequest, context: object) -> HttpBody:
         return await document_body(await self._records.delete(request))

@@ -1,7 +1,6 @@
 """What carriers post to us. Authenticated by the carrier's signature, not by a key."""
 
 import hmac
-from typing import Any
 from urllib.parse import parse_qsl
 
 import structlog
@@ -30,7 +29,7 @@ class TransportService(TransportServiceServicer):
         self._sessions = sessions
         self._outbox = outbox
 
-    async def ReceiveTwilioMessage(self, request: ReceiveTwilioMessageRequest, context: Any) -> HttpBody:
+    async def ReceiveTwilioMessage(self, request: ReceiveTwilioMessageRequest, context: object) -> HttpBody:
         account = self._account
         if account is None:
             raise NotFound("text messages are not received here: no Twilio account is configured",

@@ -1,7 +1,5 @@
 """What an org used: totals by day, assistant and key."""
 
-from typing import Any
-
 from generated.parley.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 from generated.parley.v1.usage_service_pb2_grpc import UsageServiceServicer
 from server.core.clock import parse_rfc3339
@@ -14,7 +12,7 @@ class UsageService(UsageServiceServicer):
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
 
-    async def GetUsage(self, request: GetUsageRequest, context: Any) -> GetUsageResponse:
+    async def GetUsage(self, request: GetUsageRequest, context: object) -> GetUsageResponse:
         start, end = _time(request, "start"), _time(request, "end")
         return GetUsageResponse(rows=await self._usage.sums(current_caller().org_id, start, end, request.group_by))
 
