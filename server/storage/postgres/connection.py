@@ -171,7 +171,7 @@ async def bridged(work: Callable[[], T]) -> T:
     """Run `work`, which does not await, and wait for what it passes to `wait_for`."""
     child = greenlet(work)
     child.gr_context = getcurrent().gr_context
-    result = child.switch()
+    result: Any = child.switch()
     while not child.dead:
         try:
             value = await result
@@ -179,9 +179,13 @@ async def bridged(work: Callable[[], T]) -> T:
             result = child.throw(error)
         else:
             result = child.switch(value)
-    return result
+    ended: T = result
+    return ended
 
 
 def wait_for(doing: Awaitable[T]) -> T:
     """What `doing` ends in, inside a work."""
-    return getcurrent().parent.switch(doing)
+    waiting = getcurrent().parent
+    assert waiting is not None
+    ended: T = waiting.switch(doing)
+    return ended

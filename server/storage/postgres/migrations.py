@@ -41,11 +41,13 @@ def _run(connection: Connection, statements: str) -> None:
 
 def has_tables(connection: Connection) -> bool:
     """Whether a server has used the database."""
-    return connection.execute("SELECT to_regclass('parley_migrations') IS NOT NULL").fetchone()[0]
+    found: bool = connection.execute("SELECT to_regclass('parley_migrations') IS NOT NULL").fetchone()[0]
+    return found
 
 
 def is_moving(connection: Connection) -> bool:
-    return connection.execute("SELECT to_regclass(?) IS NOT NULL", [MOVING]).fetchone()[0]
+    found: bool = connection.execute("SELECT to_regclass(?) IS NOT NULL", [MOVING]).fetchone()[0]
+    return found
 
 
 _FIRST = """

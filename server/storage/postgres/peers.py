@@ -110,7 +110,9 @@ class PostgresPeers:
         for name in list(self._held):
             cursor = await psycopg.AsyncRawCursor(driver).execute(
                 "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", [name])
-            if not (await cursor.fetchone())[0]:
+            taken = await cursor.fetchone()
+            assert taken is not None
+            if not taken[0]:
                 log.error("lock lost", name=name)
 
     def _begin(self, doing: Coroutine[Any, Any, Any]) -> None:

@@ -170,7 +170,8 @@ def _secret_in(copy: sqlite3.Connection) -> bytes | None:
     if not copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup'").fetchone():
         return None  # a copy that was kept before a migration, or was made by hand
     row = copy.execute("SELECT value FROM backup WHERE name = 'key_secret'").fetchone()
-    return row and row[0]
+    secret: bytes | None = row and row[0]
+    return secret
 
 
 def _set_aside(data: Path) -> Path:

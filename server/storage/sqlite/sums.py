@@ -101,7 +101,7 @@ def keep_sums(database: Path, shared: int) -> None:
         return
 
 
-def kept_sums(database: Path) -> array | None:
+def kept_sums(database: Path) -> "array[int] | None":
     """None when there are none, or when they are not whole."""
     try:
         raw = _path(database).read_bytes()

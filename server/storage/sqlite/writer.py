@@ -19,10 +19,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from server.storage.database import Connection
 from server.storage.sqlite.errors import concerns_the_file, is_of_the_disk, storage_error
+
+if TYPE_CHECKING:  # the database has a writer
+    from server.storage.sqlite.database import SqliteConnection
 
 BUSY_MS = 10_000
 _MOST_PER_COMMIT = 256
@@ -59,7 +62,7 @@ class _Handed(NamedTuple):
 class Writer:
     """`connection` is the writer's alone, from the first write on; its busy timeout is BUSY_MS then."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: Path) -> None:
+    def __init__(self, connection: "SqliteConnection", lock: Path) -> None:
         self._connection = connection
         self._busy_ms = BUSY_MS
         self._turn = _Turn(lock)
@@ -144,7 +147,9 @@ class Writer:
             self._finish(handed)
             self._go_on()
         if self._handing:
-            self._finish(self._handed.get())
+            last = self._handed.get()
+            assert last is not None
+            self._finish(last)
         while batch := self._taken(_MOST_PER_COMMIT):
             self._finish(_Handed(batch, None))
 
@@ -233,7 +238,7 @@ class Writer:
     def _attempt(self, write: Write) -> Result:
         self._connection.execute("SAVEPOINT write")
         try:
-            result = write.work(self._connection), None
+            result: Result = write.work(self._connection), None
         except sqlite3.Error as error:
             if concerns_the_file(error):
                 raise
