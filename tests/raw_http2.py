@@ -94,7 +94,8 @@ class Http2:
             case h2.events.RemoteSettingsChanged():
                 self.most_streams = self._connection.remote_settings.max_concurrent_streams
             case h2.events.ResponseReceived() | h2.events.TrailersReceived():
-                self.headers.setdefault(event.stream_id, {}).update(event.headers)
+                headers = self.headers.setdefault(event.stream_id, {})
+                headers.update(event.headers)  # type: ignore[arg-type]  # text: see header_encoding
             case h2.events.DataReceived():
                 self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
                 self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

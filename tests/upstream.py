@@ -73,7 +73,8 @@ class Upstream:
 
     @property
     def port(self) -> int:
-        return self._server.sockets[0].getsockname()[1]
+        found: int = self._server.sockets[0].getsockname()[1]
+        return found
 
     @property
     def base_url(self) -> str:
@@ -292,13 +293,14 @@ def sse(*events: Any, event_names: bool = False) -> list[Any]:
             for event in events]
 
 
-def chunk(delta: Mapping[str, Any] | None = None, *, finish: str | None = None, index: int = 0, **more: Any) -> dict:
+def chunk(delta: Mapping[str, Any] | None = None, *, finish: str | None = None, index: int = 0,
+          **more: Any) -> dict[str, Any]:
     """One chat.completion.chunk."""
     choice = {"index": index, "delta": dict(delta or {}), "finish_reason": finish}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "scripted-1", "choices": [choice], **more}
 
 
-def usage_chunk(prompt: int, completion: int, **more: Any) -> dict:
+def usage_chunk(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
     """The last chunk of a stream whose caller asked for usage."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, **more}
     return {"model": "scripted-1", "choices": [], "usage": usage}

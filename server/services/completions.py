@@ -32,6 +32,7 @@ from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.exchange.engine import Engine
 from server.exchange.live import Stream
+from server.exchange.replay import Replay
 from server.exchange.resolve import Turns
 from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams

@@ -5,8 +5,8 @@ headers, frames, bytes; status codes, details, metadata) is tested without this 
 """
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, NamedTuple
@@ -51,6 +51,10 @@ _STATUSES = {
 }
 # HTTP says more than gRPC: which field rules make it 422, and who is unavailable.
 _FOLDED = {422: 400, 502: 503}
+
+
+Opening = AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]
+"""A stream that is entered as `async with` and then read event by event."""
 
 
 class CallError(Exception):
@@ -107,7 +111,7 @@ def _chat_event(message: Message) -> dict[str, Any]:
     return {**head, "error": event["failed"]["error"]} if "failed" in event else {}
 
 
-def _operation(*args: Any, **options: Any) -> Any:
+def _operation(*args: Any, **options: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
     operation = Operation(*args, **options)
 
     async def call(self: "Door", **members: Any) -> Any:
@@ -116,17 +120,17 @@ def _operation(*args: Any, **options: Any) -> Any:
     return call
 
 
-def _stream(*args: Any, **options: Any) -> Any:
+def _stream(*args: Any, **options: Any) -> Callable[..., Opening]:
     """A method that is used as `async with door.stream_x(…) as events`; leaving it early hangs up."""
     operation = Operation(*args, **options)
 
-    def call(self: "Door", **members: Any) -> Any:
+    def call(self: "Door", **members: Any) -> Opening:
         return self._open(operation, members)
 
     return call
 
 
-def _noun(service: str, noun: str, path: str) -> list[Any]:
+def _noun(service: str, noun: str, path: str) -> list[Callable[..., Coroutine[Any, Any, Any]]]:
     """create, list, get, update, delete of a document."""
     many = f"{noun.lower()}s"
     return [
@@ -194,11 +198,11 @@ class Door:
     async def _call(self, operation: Operation, members: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    def _open(self, operation: Operation, members: dict[str, Any]) -> Any:
+    def _open(self, operation: Operation, members: dict[str, Any]) -> Opening:
         raise NotImplementedError
 
 
-async def read(opening: Any) -> Streamed:
+async def read(opening: Opening) -> Streamed:
     """`await read(door.stream_chat(…))`: a stream to its end."""
     streamed = Streamed()
     async with opening as events:
@@ -320,7 +324,7 @@ async def _events_of(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
 
 
 def _of_grpc(error: grpc.aio.AioRpcError) -> CallError:
-    return CallError(_STATUSES[error.code()], error.details(), error)
+    return CallError(_STATUSES[error.code()], error.details() or "", error)
 
 
 def _of_http(answer: httpx.Response) -> CallError:
@@ -332,9 +336,9 @@ def _text(body: dict[str, Any]) -> str:
     if "detail" in body and isinstance(body["detail"], list):
         return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))} {one['msg']}" for one in body["detail"])
     if "detail" in body:
-        return body["detail"]
+        return str(body["detail"])
     if isinstance(body["error"], dict):
-        return body["error"]["message"]
+        return str(body["error"]["message"])
     message = body["message"]
     return message if isinstance(message, str) else "; ".join(message)
 
@@ -344,18 +348,18 @@ def _delta(event: dict[str, Any]) -> str:
         return "".join(choice["delta"].get("content", "") for choice in event["choices"] if choice["index"] == 0)
     if event.get("type", "response.output_text.delta") != "response.output_text.delta":
         return ""
-    return event.get("delta", "")
+    return str(event.get("delta", ""))
 
 
 def _error(event: dict[str, Any]) -> str | None:
     if event.get("type") == "error":
-        return event["message"]
+        return str(event["message"])
     return event["error"]["message"] if isinstance(event.get("error"), dict) and "type" not in event else None
 
 
 def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
     """The google.rpc details of a gRPC error; the second one empty when there is none."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in rpc_status.from_call(error).details:
+    for detail in rpc_status.from_call(error).details:  # type: ignore[arg-type]  # asked for no more than it has
         assert detail.Unpack(info) or detail.Unpack(bad)
     return info, bad

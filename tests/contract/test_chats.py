@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from server.core.clock import now_ms, parse_rfc3339
-from tests.conftest import running
-from tests.contract.doors import UNKNOWN_ID, CallError, door_to, read
+from tests.conftest import Org, running
+from tests.contract.doors import UNKNOWN_ID, CallError, Door, door_to, read
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 # The input in the examples of seed 001.
@@ -18,19 +20,20 @@ CALLED = {"model": {**OFFLINE, "messages": [{"role": "system", "content": "My na
 WHO = "What is my name?"
 
 
-def said(chat):
+def said(chat: dict[str, Any]) -> str:
     """The text of the answer."""
-    return chat["output"][0]["content"]
+    found: str = chat["output"][0]["content"]
+    return found
 
 
-def ids(listed):
+def ids(listed: dict[str, Any]) -> list[str]:
     return [chat["id"] for chat in listed["results"]]
 
 
 # --- one exchange -----------------------------------------------------------------------------------------------------
 
 
-async def test_exchange_is_answered_as_a_whole_chat(door, org):
+async def test_exchange_is_answered_as_a_whole_chat(door: Door, org: Org) -> None:
     chat = await door.create_chat(input=HELLO, assistantId=org.assistant_id, name="first")
 
     said, answered = chat["messages"][0], chat["output"][0]
@@ -48,7 +51,7 @@ async def test_exchange_is_answered_as_a_whole_chat(door, org):
     }
 
 
-async def test_chat_has_the_members_of_the_sample(door, org):
+async def test_chat_has_the_members_of_the_sample(door: Door, org: Org) -> None:
     """Of seed 003, but for those that an exchange without overrides, session or predecessor does not have."""
     sample = json.loads((GOLDEN / "chat.json").read_text())
 
@@ -58,13 +61,13 @@ async def test_chat_has_the_members_of_the_sample(door, org):
     assert set(chat) - set(sample) == {"status"}
 
 
-async def test_chat_is_read_as_it_was_answered(door, org):
+async def test_chat_is_read_as_it_was_answered(door: Door, org: Org) -> None:
     chat = await door.create_chat(input=HELLO, assistantId=org.assistant_id)
 
     assert await door.get_chat(id=chat["id"]) == chat
 
 
-async def test_listed_chat_is_the_chat(door, org):
+async def test_listed_chat_is_the_chat(door: Door, org: Org) -> None:
     chat = await door.create_chat(input=HELLO, assistantId=org.assistant_id)
 
     listed = await door.list_chats()
@@ -74,7 +77,7 @@ async def test_listed_chat_is_the_chat(door, org):
         "sortOrder": "DESC"}}
 
 
-async def test_deleting_a_chat_returns_it_and_then_it_is_gone(door, org):
+async def test_deleting_a_chat_returns_it_and_then_it_is_gone(door: Door, org: Org) -> None:
     chat = await door.create_chat(input=HELLO, assistantId=org.assistant_id)
 
     assert await door.delete_chat(id=chat["id"]) == chat
@@ -102,7 +105,7 @@ async def test_deleting_a_chat_returns_it_and_then_it_is_gone(door, org):
                   {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Go", "name": "ada"}],
                  id="every speaker"),
 ])
-async def test_input_is_echoed_as_it_was_sent(door, org, given):
+async def test_input_is_echoed_as_it_was_sent(door: Door, org: Org, given: Any) -> None:
     chat = await door.create_chat(input=given, assistantId=org.assistant_id)
 
     assert chat["input"] == given
@@ -112,7 +115,7 @@ async def test_input_is_echoed_as_it_was_sent(door, org, given):
 
 @pytest.mark.parametrize("member", ["content", "message"])
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "developer"])
-async def test_text_of_a_message_is_taken_and_given_under_both_names(door, org, role, member):
+async def test_text_of_a_message_is_taken_and_given_under_both_names(door: Door, org: Org, role: str, member: str) -> None:
     chat = await door.create_chat(input=[{"role": role, member: "some words"}], assistantId=org.assistant_id)
 
     [message] = chat["messages"]
@@ -120,7 +123,7 @@ async def test_text_of_a_message_is_taken_and_given_under_both_names(door, org, 
     assert (chat["output"][0]["content"], chat["output"][0]["message"]) == (said(chat), said(chat))
 
 
-async def test_parts_are_kept_as_content_and_joined_as_message(door, org):
+async def test_parts_are_kept_as_content_and_joined_as_message(door: Door, org: Org) -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
     chat = await door.create_chat(input=[{"role": "user", "content": parts}], assistantId=org.assistant_id)
@@ -129,7 +132,7 @@ async def test_parts_are_kept_as_content_and_joined_as_message(door, org):
     assert said(chat) == "You said: ab"
 
 
-async def test_tool_traffic_is_kept_in_messages(door, org):
+async def test_tool_traffic_is_kept_in_messages(door: Door, org: Org) -> None:
     calls = [{"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
     given = [{"role": "user", "content": "look"}, {"role": "assistant", "content": None, "tool_calls": calls},
              {"role": "tool", "tool_call_id": "call_1", "content": "a tree", "metadata": {"took": 3}}]
@@ -142,7 +145,7 @@ async def test_tool_traffic_is_kept_in_messages(door, org):
     assert said(chat) == "look returned: a tree"
 
 
-async def test_stream_adds_up_to_the_stored_chat(door, org):
+async def test_stream_adds_up_to_the_stored_chat(door: Door, org: Org) -> None:
     streamed = await read(door.stream_chat(input="one  two\nthree", assistantId=org.assistant_id))
 
     chat = await door.get_chat(id=streamed.events[0]["id"])
@@ -152,7 +155,7 @@ async def test_stream_adds_up_to_the_stored_chat(door, org):
         {"id": chat["id"], "path": "chat.output[0].content", "delta": event["delta"]} for event in streamed.events]
 
 
-async def test_answer_that_is_cut_at_the_assistants_limit_is_incomplete(door):
+async def test_answer_that_is_cut_at_the_assistants_limit_is_incomplete(door: Door) -> None:
     assistant = await door.create_assistant(document={"model": {**OFFLINE, "maxTokens": 3}})
 
     chat = await door.create_chat(input="one two three", assistantId=assistant["id"])
@@ -165,7 +168,7 @@ async def test_answer_that_is_cut_at_the_assistants_limit_is_incomplete(door):
 # --- who answers ------------------------------------------------------------------------------------------------------
 
 
-async def test_transient_assistant_answers_and_is_shown_without_its_secrets(door):
+async def test_transient_assistant_answers_and_is_shown_without_its_secrets(door: Door) -> None:
     assistant = {**CALLED, "name": "t", "voice": {"provider": "unheard-of"},
                  "credentials": [{"provider": "openai", "apiKey": "sk-0123456789abcdef"}]}
 
@@ -187,7 +190,8 @@ async def test_transient_assistant_answers_and_is_shown_without_its_secrets(door
     pytest.param("My name is Y{{year}}.", {"year": "1815"}, "Y1815", id="the caller's win over the built-in"),
     pytest.param("My name is {{ {% .", {}, None, id="not liquid is left alone"),
 ])
-async def test_variables_fill_the_templates_of_the_assistant(door, prompt, values, name):
+async def test_variables_fill_the_templates_of_the_assistant(door: Door, prompt: str, values: dict[str, Any],
+                                                             name: str | None) -> None:
     assistant = await door.create_assistant(document={"model": {**OFFLINE, "systemPrompt": prompt}})
 
     chat = await door.create_chat(input=WHO, assistantId=assistant["id"], assistantOverrides={"variableValues": values})
@@ -196,24 +200,24 @@ async def test_variables_fill_the_templates_of_the_assistant(door, prompt, value
     assert chat["assistantOverrides"] == {"variableValues": values}
 
 
-async def test_templates_in_the_input_are_left_alone(door, org):
+async def test_templates_in_the_input_are_left_alone(door: Door, org: Org) -> None:
     chat = await door.create_chat(input="{{who}} {% raw %}", assistantId=org.assistant_id,
                                   assistantOverrides={"variableValues": {"who": "Ada"}})
 
     assert said(chat) == "You said: {{who}} {% raw %}"
 
 
-async def test_instructions_of_the_assistant_are_not_shown_as_messages(door, org):
+async def test_instructions_of_the_assistant_are_not_shown_as_messages(door: Door, org: Org) -> None:
     chat = await door.create_chat(input="hi", assistantId=org.assistant_id)
 
     assert [message["role"] for message in chat["messages"]] == ["user"]
 
 
-def _named(name):
+def _named(name: str) -> dict[str, Any]:
     return {"name": name, "model": {**OFFLINE, "systemPrompt": f"My name is {name}."}}
 
 
-async def test_first_member_of_a_stored_squad_answers(door):
+async def test_first_member_of_a_stored_squad_answers(door: Door) -> None:
     ada, eve = [await door.create_assistant(document=_named(name)) for name in ("Ada", "Eve")]
     squad = await door.create_squad(document={"members": [{"assistantId": ada["id"]}, {"assistantId": eve["id"]}]})
 
@@ -225,7 +229,7 @@ async def test_first_member_of_a_stored_squad_answers(door):
     assert ids(await door.list_chats(squadId=squad["id"])) == [second["id"], first["id"]]
 
 
-async def test_first_member_of_a_transient_squad_answers(door):
+async def test_first_member_of_a_transient_squad_answers(door: Door) -> None:
     squad = {"name": "s", "members": [{"assistant": _named("Ada")}, {"assistant": _named("Eve")}]}
 
     first = await door.create_chat(input=WHO, squad=squad)
@@ -235,7 +239,7 @@ async def test_first_member_of_a_transient_squad_answers(door):
     assert (first["squad"], second["squad"]) == (squad, squad)
 
 
-async def test_overrides_of_the_member_fill_its_templates(door):
+async def test_overrides_of_the_member_fill_its_templates(door: Door) -> None:
     member = {"assistant": CALLED, "assistantOverrides": {"variableValues": {"who": "Ada"}}}
 
     chat = await door.create_chat(input=WHO, squad={"members": [member]})
@@ -246,7 +250,7 @@ async def test_overrides_of_the_member_fill_its_templates(door):
 # --- chains -----------------------------------------------------------------------------------------------------------
 
 
-async def test_chain_remembers_what_was_said(door, org):
+async def test_chain_remembers_what_was_said(door: Door, org: Org) -> None:
     first = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
     second = await door.create_chat(input="Nice weather", previousChatId=first["id"])
 
@@ -259,7 +263,7 @@ async def test_chain_remembers_what_was_said(door, org):
     assert third["messages"][:4] == [first["messages"][0], first["output"][0], second["messages"][2], second["output"][0]]
 
 
-async def test_two_chats_after_the_same_one_are_a_fork(door, org):
+async def test_two_chats_after_the_same_one_are_a_fork(door: Door, org: Org) -> None:
     first = await door.create_chat(input="Hello", assistantId=org.assistant_id)
     for name in ("Ada", "Eve"):
         fork = await door.create_chat(input=f"My name is {name}", previousChatId=first["id"])
@@ -273,7 +277,7 @@ async def test_two_chats_after_the_same_one_are_a_fork(door, org):
 
 
 @pytest.mark.parametrize("deleted", [0, 1, 2], ids=["first", "middle", "last"])
-async def test_deleting_a_chat_of_a_chain_leaves_its_descendants_their_context(door, org, deleted):
+async def test_deleting_a_chat_of_a_chain_leaves_its_descendants_their_context(door: Door, org: Org, deleted: int) -> None:
     chain = [await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)]
     for text in ("And", "so", "on"):
         chain.append(await door.create_chat(input=text, previousChatId=chain[-1]["id"]))
@@ -289,7 +293,7 @@ async def test_deleting_a_chat_of_a_chain_leaves_its_descendants_their_context(d
     assert refused.value.status == 404
 
 
-async def test_another_assistant_may_continue_a_chain(door, org):
+async def test_another_assistant_may_continue_a_chain(door: Door, org: Org) -> None:
     first = await door.create_chat(input="My name is Eve", assistantId=org.assistant_id)
     other = await door.create_assistant(document={"name": "other"})
 
@@ -299,7 +303,7 @@ async def test_another_assistant_may_continue_a_chain(door, org):
     assert (said(second), second["assistantId"], third["assistantId"]) == ("Your name is Eve.", other["id"], other["id"])
 
 
-async def test_chain_keeps_a_transient_assistant_and_its_overrides(door):
+async def test_chain_keeps_a_transient_assistant_and_its_overrides(door: Door) -> None:
     first = await door.create_chat(input="Hi", assistant=CALLED, assistantOverrides={"variableValues": {"who": "Ada"}})
 
     second = await door.create_chat(input=WHO, previousChatId=first["id"])
@@ -310,7 +314,7 @@ async def test_chain_keeps_a_transient_assistant_and_its_overrides(door):
     assert (second["assistant"], second["assistantOverrides"]) == (first["assistant"], first["assistantOverrides"])
 
 
-async def test_chain_whose_assistant_was_deleted_says_so(door):
+async def test_chain_whose_assistant_was_deleted_says_so(door: Door) -> None:
     assistant = await door.create_assistant(document={"name": "short-lived"})
     first = await door.create_chat(input="Hi", assistantId=assistant["id"])
     await door.delete_assistant(id=assistant["id"])
@@ -324,7 +328,7 @@ async def test_chain_whose_assistant_was_deleted_says_so(door):
 
 
 @pytest.mark.parametrize("form", ["{0}", "resp_{1}", "RESP_{2}"], ids=["bare", "prefixed", "upper case"])
-async def test_previous_chat_is_named_bare_or_prefixed(door, org, form):
+async def test_previous_chat_is_named_bare_or_prefixed(door: Door, org: Org, form: str) -> None:
     first = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
     digits = first["id"].replace("-", "")
 
@@ -334,7 +338,7 @@ async def test_previous_chat_is_named_bare_or_prefixed(door, org, form):
     assert (await door.get_chat(id=f"resp_{digits}"))["id"] == first["id"]
 
 
-async def test_many_may_continue_the_same_chat_at_once(door, org):
+async def test_many_may_continue_the_same_chat_at_once(door: Door, org: Org) -> None:
     first = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
 
     forks = await asyncio.gather(*[door.create_chat(input=f"fork {n}", previousChatId=first["id"]) for n in range(20)])
@@ -348,7 +352,7 @@ async def test_many_may_continue_the_same_chat_at_once(door, org):
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
-async def test_session_remembers_what_was_said_in_it(door, org):
+async def test_session_remembers_what_was_said_in_it(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     first = await door.create_chat(input="My name is Ada", sessionId=session["id"])
 
@@ -362,7 +366,7 @@ async def test_session_remembers_what_was_said_in_it(door, org):
     assert ids(await door.list_chats(sessionId=session["id"])) == [second["id"], first["id"]]
 
 
-async def test_exchanges_of_a_session_at_once_are_all_kept_each_with_its_answer(door, org):
+async def test_exchanges_of_a_session_at_once_are_all_kept_each_with_its_answer(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     await asyncio.gather(*[door.create_chat(input=str(n), sessionId=session["id"]) for n in range(20)])
@@ -372,7 +376,7 @@ async def test_exchanges_of_a_session_at_once_are_all_kept_each_with_its_answer(
     assert texts[1::2] == [f"You said: {text}" for text in texts[::2]]
 
 
-async def test_chat_of_a_session_may_be_continued_outside_of_it(door, org):
+async def test_chat_of_a_session_may_be_continued_outside_of_it(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     first = await door.create_chat(input="My name is Ada", sessionId=session["id"])
     await door.create_chat(input="My name is Eve", sessionId=session["id"])
@@ -412,7 +416,8 @@ async def test_chat_of_a_session_may_be_continued_outside_of_it(door, org):
     pytest.param({"squad": {"members": [{}]}}, ["squad.members[0]"], id="member that is nobody"),
 ])
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_wrong_request_is_refused_and_names_the_members(door, members, named, streaming):
+async def test_wrong_request_is_refused_and_names_the_members(door: Door, members: dict[str, Any], named: list[Any],
+                                                              streaming: bool) -> None:
     call = read(door.stream_chat(input="x", **members)) if streaming else door.create_chat(input="x", **members)
 
     with pytest.raises(CallError) as refused:
@@ -444,7 +449,7 @@ async def test_wrong_request_is_refused_and_names_the_members(door, members, nam
     pytest.param([{"role": "user", "content": [{"type": "text", "text": "\0"}]}], "input[0].content[0].text",
                  id="NUL in a part"),
 ])
-async def test_input_of_another_shape_is_refused_and_its_place_named(door, org, given, named):
+async def test_input_of_another_shape_is_refused_and_its_place_named(door: Door, org: Org, given: Any, named: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_chat(input=given, assistantId=org.assistant_id)
 
@@ -452,7 +457,7 @@ async def test_input_of_another_shape_is_refused_and_its_place_named(door, org, 
     assert (await door.list_chats())["results"] == []
 
 
-async def test_input_is_required(door, org):
+async def test_input_is_required(door: Door, org: Org) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_chat(assistantId=org.assistant_id)
 
@@ -460,7 +465,7 @@ async def test_input_is_required(door, org):
 
 
 @pytest.mark.parametrize("character", ["a", "é", "😀"], ids=["one byte", "two bytes", "four bytes"])
-async def test_name_has_at_most_40_characters(door, org, character):
+async def test_name_has_at_most_40_characters(door: Door, org: Org, character: str) -> None:
     chat = await door.create_chat(input="x", assistantId=org.assistant_id, name=character * 40)
     with pytest.raises(CallError) as refused:
         await door.create_chat(input="x", assistantId=org.assistant_id, name=character * 41)
@@ -470,7 +475,7 @@ async def test_name_has_at_most_40_characters(door, org, character):
 
 
 @pytest.mark.parametrize("member", ["assistantId", "squadId", "sessionId", "previousChatId"])
-async def test_what_is_named_must_exist(door, org, other_org, member):
+async def test_what_is_named_must_exist(door: Door, org: Org, other_org: Org, member: str) -> None:
     noun = {"assistantId": "assistant", "squadId": "squad", "sessionId": "session", "previousChatId": "chat"}[member]
     theirs = await _one_of_each(door.of(other_org), other_org)
 
@@ -480,7 +485,7 @@ async def test_what_is_named_must_exist(door, org, other_org, member):
         assert (refused.value.status, refused.value.text) == (404, f"{noun} not found")
 
 
-async def _one_of_each(door, org):
+async def _one_of_each(door: Door, org: Org) -> dict[str, str]:
     squad = await door.create_squad(document={"members": [{"assistantId": org.assistant_id}]})
     session = await door.create_session(assistantId=org.assistant_id)
     chat = await door.create_chat(input="x", assistantId=org.assistant_id)
@@ -491,7 +496,7 @@ async def _one_of_each(door, org):
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 
-async def _three(door, org):
+async def _three(door: Door, org: Org) -> tuple[dict[str, Any], ...]:
     """Three chats: one alone, one that continues it, one in a session with another assistant."""
     first = await door.create_chat(input="1", assistantId=org.assistant_id)
     await _later_than(first)
@@ -502,7 +507,7 @@ async def _three(door, org):
     return first, second, third
 
 
-async def _later_than(chat):
+async def _later_than(chat: dict[str, Any]) -> None:
     """Wait for the clock to pass the millisecond in which a chat was written."""
     while True:
         if now_ms() > parse_rfc3339(chat["updatedAt"]):
@@ -542,7 +547,7 @@ async def _later_than(chat):
     pytest.param(lambda one, two, three: {"limit": 0}, "", id="limit 0"),
     pytest.param(lambda one, two, three: {"page": 9}, "", id="page beyond the end"),
 ])
-async def test_list_is_filtered_sorted_and_paged(door, org, filters, expected):
+async def test_list_is_filtered_sorted_and_paged(door: Door, org: Org, filters: Callable[..., Any], expected: str) -> None:
     chats = await _three(door, org)
 
     listed = await door.list_chats(**filters(*chats))
@@ -559,7 +564,7 @@ async def test_list_is_filtered_sorted_and_paged(door, org, filters, expected):
                                               "hasNextPage": False}, id="largest"),
     pytest.param({"limit": 0}, {"itemsPerPage": 0, "currentPage": 1, "totalPages": 0, "hasNextPage": False}, id="none"),
 ])
-async def test_list_tells_where_it_stands(door, org, query, metadata):
+async def test_list_tells_where_it_stands(door: Door, org: Org, query: dict[str, Any], metadata: dict[str, Any]) -> None:
     await _three(door, org)
 
     listed = await door.list_chats(**query)
@@ -582,14 +587,14 @@ async def test_list_tells_where_it_stands(door, org, query, metadata):
     pytest.param({"createdAtLt": "2024-01-01T00:00:00Z' OR 1=1 --"}, "createdAtLt", id="SQL"),
     pytest.param({"createdAtLt": "99999-01-01T00:00:00Z"}, "createdAtLt", id="time beyond the calendar"),
 ])
-async def test_list_refuses_a_filter_that_it_cannot_read(door, query, named):
+async def test_list_refuses_a_filter_that_it_cannot_read(door: Door, query: dict[str, Any], named: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.list_chats(**query)
 
     assert (refused.value.status, refused.value.text.split(" ")[0]) == (400, named)
 
 
-async def test_list_goes_on_with_the_cursor_of_its_page(door, org):
+async def test_list_goes_on_with_the_cursor_of_its_page(door: Door, org: Org) -> None:
     made = [(await door.create_chat(assistantId=org.assistant_id, input=text))["id"] for text in "abc"][::-1]
 
     first = await door.list_chats(limit=2)
@@ -600,7 +605,7 @@ async def test_list_goes_on_with_the_cursor_of_its_page(door, org):
                                 "sortOrder": "DESC"}
 
 
-async def test_list_shows_each_chat_with_its_own_input_only(door, org):
+async def test_list_shows_each_chat_with_its_own_input_only(door: Door, org: Org) -> None:
     first = await door.create_chat(input="1", assistantId=org.assistant_id)
     second = await door.create_chat(input="2", previousChatId=first["id"])
 
@@ -609,7 +614,7 @@ async def test_list_shows_each_chat_with_its_own_input_only(door, org):
     assert listed["results"] == [{**second, "messages": second["messages"][-1:]}]
 
 
-async def test_list_has_nothing_of_other_orgs(door, org, other_org):
+async def test_list_has_nothing_of_other_orgs(door: Door, org: Org, other_org: Org) -> None:
     await door.of(other_org).create_chat(input="theirs", assistantId=other_org.assistant_id)
 
     assert (await door.list_chats())["results"] == []
@@ -621,7 +626,7 @@ async def test_list_has_nothing_of_other_orgs(door, org, other_org):
 
 @pytest.mark.parametrize("name", ["offline/offline-1", "offline-1"])
 @pytest.mark.parametrize("kind", ["grpc", "rest"])
-async def test_cost_is_exactly_the_sum_of_its_parts(tmp_path, kind, name):
+async def test_cost_is_exactly_the_sum_of_its_parts(tmp_path: Path, kind: str, name: str) -> None:
     async with running(tmp_path, prices={name: {"input": 0.1, "output": 0.7}}) as service:
         org = await service.new_org()
         async with door_to(kind, service, org) as door:

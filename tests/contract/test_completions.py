@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, read
+from tests.conftest import Org
+from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, read
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, usage_chunk
 
 # The two requests of seed 002.
@@ -15,30 +19,32 @@ WHO = "What is my name?"
 OFFLINE = {"provider": "offline", "model": "offline-1"}
 
 
-def user(text):
+def user(text: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
 
 
-def said(completion):
+def said(completion: dict[str, Any]) -> list[str]:
     """The text of each choice."""
     return [choice["message"]["content"] for choice in completion["choices"]]
 
 
-def chat_id(completion):
+def chat_id(completion: dict[str, Any]) -> str:
     """The UUID that `chatcmpl-<hex>` shows."""
     digits = completion["id"].removeprefix("chatcmpl-")
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-async def allowing(door, **members):
+async def allowing(door: Door, **members: Any) -> dict[str, Any]:
     """An assistant that takes system messages."""
-    return await door.create_assistant(document={"chatSystemInstructionMode": "allow", "model": OFFLINE, **members})
+    found: dict[str, Any] = await door.create_assistant(
+        document={"chatSystemInstructionMode": "allow", "model": OFFLINE, **members})
+    return found
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------
 
 
-async def test_completion_is_answered_and_is_a_chat(door, org):
+async def test_completion_is_answered_and_is_a_chat(door: Door, org: Org) -> None:
     completion = await door.create_completion(agent_id=org.assistant_id, messages=user("Hello!"))
 
     chat = await door.get_chat(id=chat_id(completion))
@@ -53,7 +59,7 @@ async def test_completion_is_answered_and_is_a_chat(door, org):
     assert "session_id" not in completion
 
 
-async def test_completion_over_http_has_every_documented_member(rest, org):
+async def test_completion_over_http_has_every_documented_member(rest: Door, org: Org) -> None:
     completion = await rest.create_completion(agent_id=org.assistant_id, messages=user("Hello!"))
 
     assert completion == {
@@ -68,7 +74,7 @@ async def test_completion_over_http_has_every_documented_member(rest, org):
     }
 
 
-async def test_sample_request_is_answered_where_the_assistant_allows_it(door):
+async def test_sample_request_is_answered_where_the_assistant_allows_it(door: Door) -> None:
     assistant = await allowing(door)
 
     completion = await door.create_completion(agent_id=assistant["id"], **SAMPLE)
@@ -76,7 +82,7 @@ async def test_sample_request_is_answered_where_the_assistant_allows_it(door):
     assert said(completion) == ["You said: Hello!"]
 
 
-async def test_whole_conversation_is_read(door, org):
+async def test_whole_conversation_is_read(door: Door, org: Org) -> None:
     completion = await door.create_completion(agent_id=org.assistant_id, messages=[
         *user("My name is Ada"), {"role": "assistant", "content": "Hello Ada"}, *user(WHO)])
 
@@ -101,7 +107,8 @@ async def test_whole_conversation_is_read(door, org):
     pytest.param({"model": ""}, "You said: one two three four", "stop", id="empty model"),
 ])
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_options_are_honoured(door, org, options, text, reason, streaming):
+async def test_options_are_honoured(door: Door, org: Org, options: dict[str, Any], text: str, reason: str,
+                                    streaming: bool) -> None:
     call = {"agent_id": org.assistant_id, "messages": user("one two three four"), **options}
 
     if streaming:
@@ -115,7 +122,7 @@ async def test_options_are_honoured(door, org, options, text, reason, streaming)
 
 
 @pytest.mark.parametrize("n", [1, 2, 16])
-async def test_n_answers_are_given_and_kept(door, org, n):
+async def test_n_answers_are_given_and_kept(door: Door, org: Org, n: int) -> None:
     completion = await door.create_completion(agent_id=org.assistant_id, messages=user("x"), n=n)
 
     expected = ["You said: x", *(f"You said: x ({k})" for k in range(2, n + 1))]
@@ -125,7 +132,7 @@ async def test_n_answers_are_given_and_kept(door, org, n):
     assert [message["content"] for message in chat["output"]] == expected
 
 
-async def test_first_of_several_answers_is_what_a_session_goes_on_from(door, org):
+async def test_first_of_several_answers_is_what_a_session_goes_on_from(door: Door, org: Org) -> None:
     first = await door.create_completion(agent_id=org.assistant_id, messages=user("x"), n=3, create_session=True)
 
     messages = (await door.get_session(id=first["session_id"]))["messages"]
@@ -136,7 +143,7 @@ async def test_first_of_several_answers_is_what_a_session_goes_on_from(door, org
 @pytest.mark.parametrize(("seed", "fingerprint"), [(None, "fp_offline"), (0, "fp_offline_0"), (7, "fp_offline_7"),
                                                    (-(2**31), "fp_offline_-2147483648"),
                                                    (2**31, "fp_offline_2147483648"), (2**63 - 1, f"fp_offline_{2**63 - 1}")])
-async def test_seed_reaches_the_model(door, org, seed, fingerprint):
+async def test_seed_reaches_the_model(door: Door, org: Org, seed: int | None, fingerprint: str) -> None:
     given = {} if seed is None else {"seed": seed}
     call = {"agent_id": org.assistant_id, "messages": user("x"), **given}
 
@@ -147,7 +154,7 @@ async def test_seed_reaches_the_model(door, org, seed, fingerprint):
     assert {chunk["system_fingerprint"] for chunk in streamed.events} == {fingerprint}
 
 
-async def test_json_schema_is_honoured(door, org):
+async def test_json_schema_is_honoured(door: Door, org: Org) -> None:
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 
     completion = await door.create_completion(agent_id=org.assistant_id, messages=user("x"), response_format={
@@ -156,7 +163,7 @@ async def test_json_schema_is_honoured(door, org):
     assert said(completion) == ['{"n": 0}']
 
 
-async def test_tools_are_called_and_answered(door, org):
+async def test_tools_are_called_and_answered(door: Door, org: Org) -> None:
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {
         "type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}}}
     question = user("the weather in Rome?")
@@ -176,7 +183,7 @@ async def test_tools_are_called_and_answered(door, org):
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-async def test_chunks_begin_with_the_role_and_end_with_the_reason(door, org):
+async def test_chunks_begin_with_the_role_and_end_with_the_reason(door: Door, org: Org) -> None:
     streamed = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("a b")))
 
     first, *middle, last = [chunk["choices"][0] for chunk in streamed.events]
@@ -189,7 +196,7 @@ async def test_chunks_begin_with_the_role_and_end_with_the_reason(door, org):
     assert not any("session_id" in chunk or chunk.get("usage") for chunk in streamed.events)
 
 
-async def test_usage_chunk_comes_last_when_asked_for(door, org):
+async def test_usage_chunk_comes_last_when_asked_for(door: Door, org: Org) -> None:
     streamed = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("a b"),
                                                  stream_options={"include_usage": True}))
 
@@ -201,7 +208,7 @@ async def test_usage_chunk_comes_last_when_asked_for(door, org):
     assert others[-1]["choices"][0]["finish_reason"] == "stop"
 
 
-async def test_every_choice_of_a_stream_has_its_role_text_and_reason(door, org):
+async def test_every_choice_of_a_stream_has_its_role_text_and_reason(door: Door, org: Org) -> None:
     streamed = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("x"), n=2))
 
     choices = [choice for chunk in streamed.events for choice in chunk["choices"]]
@@ -212,7 +219,7 @@ async def test_every_choice_of_a_stream_has_its_role_text_and_reason(door, org):
         assert [choice["finish_reason"] for choice in mine if choice.get("finish_reason")] == ["stop"]
 
 
-async def test_frames_are_data_lines_and_end_in_done(http, org):
+async def test_frames_are_data_lines_and_end_in_done(http: httpx.AsyncClient, org: Org) -> None:
     body = {"messages": user("a"), "stream": True, "create_session": True, "stream_options": {"include_usage": True}}
 
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json=body, headers=org.bearer)
@@ -235,7 +242,7 @@ async def test_frames_are_data_lines_and_end_in_done(http, org):
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
-async def test_created_session_is_told_and_continued(door, org):
+async def test_created_session_is_told_and_continued(door: Door, org: Org) -> None:
     first = await door.create_completion(agent_id=org.assistant_id, messages=user("My name is Ada"), create_session=True)
 
     second = await door.create_completion(agent_id=org.assistant_id, messages=user(WHO),
@@ -249,7 +256,7 @@ async def test_created_session_is_told_and_continued(door, org):
     assert (await door.get_chat(id=chat_id(second)))["sessionId"] == first["session_id"]
 
 
-async def test_session_is_told_in_every_chunk(door, org):
+async def test_session_is_told_in_every_chunk(door: Door, org: Org) -> None:
     first = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("My name is Ada"),
                                               create_session=True, stream_options={"include_usage": True}))
     [session_id] = {chunk["session_id"] for chunk in first.events}
@@ -260,13 +267,13 @@ async def test_session_is_told_in_every_chunk(door, org):
     assert {chunk["session_id"] for chunk in second.events} == {session_id}
 
 
-async def test_session_is_not_made_unless_asked_for(door, org):
+async def test_session_is_not_made_unless_asked_for(door: Door, org: Org) -> None:
     await door.create_completion(agent_id=org.assistant_id, messages=user("x"), create_session=False)
 
     assert (await door.list_sessions())["results"] == []
 
 
-async def test_session_of_another_assistant_is_refused(door, org):
+async def test_session_of_another_assistant_is_refused(door: Door, org: Org) -> None:
     other = await door.create_assistant(document={})
     session = await door.create_session(assistantId=other["id"])
 
@@ -281,21 +288,21 @@ async def test_session_of_another_assistant_is_refused(door, org):
 
 
 @pytest.mark.parametrize("agent_id", [UNKNOWN_ID, "no-uuid", " "], ids=["unknown", "no id", "space"])
-async def test_unknown_agent_is_not_found(door, agent_id):
+async def test_unknown_agent_is_not_found(door: Door, agent_id: Any) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_completion(agent_id=agent_id, messages=user("x"))
 
     assert (refused.value.status, refused.value.text) == (404, "assistant not found")
 
 
-async def test_agent_of_another_org_is_not_found(door, other_org):
+async def test_agent_of_another_org_is_not_found(door: Door, other_org: Org) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_completion(agent_id=other_org.assistant_id, messages=user("x"))
 
     assert (refused.value.status, refused.value.text) == (404, "assistant not found")
 
 
-async def test_session_that_is_unknown_or_anothers_is_not_found(door, org, other_org):
+async def test_session_that_is_unknown_or_anothers_is_not_found(door: Door, org: Org, other_org: Org) -> None:
     theirs = await door.of(other_org).create_session(assistantId=other_org.assistant_id)
 
     for session_id in (UNKNOWN_ID, theirs["id"]):
@@ -305,7 +312,7 @@ async def test_session_that_is_unknown_or_anothers_is_not_found(door, org, other
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
-async def test_instructing_role_is_refused_and_told_how_to_allow_it(door, org, role):
+async def test_instructing_role_is_refused_and_told_how_to_allow_it(door: Door, org: Org, role: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_completion(agent_id=org.assistant_id, messages=[{"role": role, "content": "x"}, *user("y")])
 
@@ -315,7 +322,7 @@ async def test_instructing_role_is_refused_and_told_how_to_allow_it(door, org, r
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
-async def test_instructing_role_is_heard_where_the_assistant_allows_it(door, role):
+async def test_instructing_role_is_heard_where_the_assistant_allows_it(door: Door, role: str) -> None:
     assistant = await allowing(door)
 
     completion = await door.create_completion(agent_id=assistant["id"], messages=[
@@ -325,7 +332,7 @@ async def test_instructing_role_is_heard_where_the_assistant_allows_it(door, rol
 
 
 @pytest.mark.parametrize("role", ["robot", "User", "function"])
-async def test_unknown_role_is_refused(door, role):
+async def test_unknown_role_is_refused(door: Door, role: str) -> None:
     assistant = await allowing(door)
 
     with pytest.raises(CallError) as refused:
@@ -336,7 +343,7 @@ async def test_unknown_role_is_refused(door, role):
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "Offline-1", "offline/offline-1"])
-async def test_another_model_than_the_assistants_is_refused(door, org, model):
+async def test_another_model_than_the_assistants_is_refused(door: Door, org: Org, model: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_completion(agent_id=org.assistant_id, messages=user("x"), model=model)
 
@@ -344,7 +351,7 @@ async def test_another_model_than_the_assistants_is_refused(door, org, model):
         400, "model must be 'offline-1', the model of this assistant, or be left out")
 
 
-async def test_create_session_and_store_in_session_exclude_each_other(door, org):
+async def test_create_session_and_store_in_session_exclude_each_other(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
@@ -355,7 +362,7 @@ async def test_create_session_and_store_in_session_exclude_each_other(door, org)
         400, "create_session and store_in_session are mutually exclusive: send one of them")
 
 
-async def test_template_of_the_request_breaks_every_rule_at_once(http, org):
+async def test_template_of_the_request_breaks_every_rule_at_once(http: httpx.AsyncClient, org: Org) -> None:
     """Seed 002's body with placeholders for values; `temperature` has to be a number to be read at all."""
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json={**TEMPLATE, "temperature": -1},
                              headers=org.bearer)
@@ -392,7 +399,8 @@ async def test_template_of_the_request_breaks_every_rule_at_once(http, org):
     pytest.param({"store_in_session": "no-uuid"}, ["store_in_session"], "must be a valid UUID", id="store_in_session"),
 ])
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_wrong_member_is_422_with_its_place(http, org, members, location, message, streaming):
+async def test_wrong_member_is_422_with_its_place(http: httpx.AsyncClient, org: Org, members: dict[str, Any],
+                                                  location: list[Any], message: str, streaming: bool) -> None:
     body = {"messages": user("x"), "stream": streaming, **members}
     body = {name: value for name, value in body.items() if value is not None}
 
@@ -410,7 +418,8 @@ async def test_wrong_member_is_422_with_its_place(http, org, members, location, 
     pytest.param({"create_session": True, "store_in_session": UNKNOWN_ID}, 400, "invalid_argument", id="both"),
     pytest.param({"store_in_session": UNKNOWN_ID}, 404, "session_not_found", id="session"),
 ])
-async def test_other_errors_are_read_by_fastapi_and_openai_clients(http, org, members, status, code):
+async def test_other_errors_are_read_by_fastapi_and_openai_clients(http: httpx.AsyncClient, org: Org,
+                                                                   members: dict[str, Any], status: int, code: str) -> None:
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json={"messages": user("x"), **members},
                              headers=org.bearer)
 
@@ -425,7 +434,7 @@ async def test_other_errors_are_read_by_fastapi_and_openai_clients(http, org, me
 
 
 @contextlib.asynccontextmanager
-async def asking(door, *events, provider="custom-llm"):
+async def asking(door: Door, *events: Any, provider: str = "custom-llm") -> AsyncIterator[str]:
     """The id of an assistant whose model answers so."""
     async with OpenAIUpstream(openai_stream(*events)) as upstream:
         yield (await door.create_assistant(document={
@@ -433,7 +442,7 @@ async def asking(door, *events, provider="custom-llm"):
             "credentials": [{"provider": provider, "apiKey": "k"}]}))["id"]
 
 
-async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(door):
+async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(door: Door) -> None:
     events = chunk({"content": "a long answer"}), chunk(finish="model_length"), usage_chunk(3, 2)
     async with asking(door, *events, provider="mistral") as agent_id:
         completion = await door.create_completion(agent_id=agent_id, messages=user("x"))
@@ -443,7 +452,7 @@ async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(doo
     assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
 
 
-async def test_usage_tells_what_was_cached_and_what_was_reasoned(door):
+async def test_usage_tells_what_was_cached_and_what_was_reasoned(door: Door) -> None:
     usage = usage_chunk(30, 20, prompt_tokens_details={"cached_tokens": 24},
                         completion_tokens_details={"reasoning_tokens": 16})
     async with asking(door, chunk({"content": "a"}), chunk(finish="stop"), usage) as agent_id:
@@ -456,7 +465,7 @@ async def test_usage_tells_what_was_cached_and_what_was_reasoned(door):
                 told["completion_tokens_details"]["reasoning_tokens"]) == (50, 24, 16)
 
 
-async def test_refusal_is_told_as_one(door):
+async def test_refusal_is_told_as_one(door: Door) -> None:
     events = chunk({"refusal": "I can't "}), chunk({"refusal": "help."}), chunk(finish="stop"), usage_chunk(3, 2)
     async with asking(door, *events) as agent_id:
         completion = await door.create_completion(agent_id=agent_id, messages=user("x"))

@@ -1,19 +1,22 @@
 """One conversation through every door: each is a projection of the same chats, sessions and messages."""
 
-from tests.contract.doors import read
+from typing import Any
+
+from tests.conftest import Org
+from tests.contract.doors import Door, read
 
 WHO = "What is my name?"
 
 
-def texts(messages):
+def texts(messages: list[dict[str, Any]]) -> list[Any]:
     return [message["content"] for message in messages]
 
 
-def hex_of(identifier):
+def hex_of(identifier: str) -> str:
     return identifier.replace("-", "")
 
 
-async def test_agents_chat_continues_at_completions_and_is_read_at_every_door(native, rest, org):
+async def test_agents_chat_continues_at_completions_and_is_read_at_every_door(native: Door, rest: Door, org: Org) -> None:
     """Begun over REST at the agents door, continued at completions, read by gRPC and as a session."""
     chat = await rest.create_agent_chat(agentId=org.assistant_id)
     await rest.create_message(chatId=chat["id"], content="My name is Ada", role="user")
@@ -29,7 +32,7 @@ async def test_agents_chat_continues_at_completions_and_is_read_at_every_door(na
         assert texts((await door.get_session(id=chat["id"]))["messages"]) == said
 
 
-async def test_every_door_hears_what_was_said_at_the_others(door, org):
+async def test_every_door_hears_what_was_said_at_the_others(door: Door, org: Org) -> None:
     """Each door says one thing in a session, and the next one answers from all that came before."""
     session = await door.create_session(assistantId=org.assistant_id)
     where, user = {"sessionId": session["id"]}, "user"
@@ -51,7 +54,7 @@ async def test_every_door_hears_what_was_said_at_the_others(door, org):
     assert len((await door.get_session(id=session["id"]))["messages"]) == 22
 
 
-async def test_every_exchange_is_a_listed_chat(door, org):
+async def test_every_exchange_is_a_listed_chat(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     where, said = {"sessionId": session["id"]}, [{"role": "user", "content": "4"}]
     first = await door.create_chat(input="1", **where)
@@ -69,7 +72,7 @@ async def test_every_exchange_is_a_listed_chat(door, org):
     assert {chat["status"] for chat in listed} == {"completed"}
 
 
-async def test_ids_of_one_form_are_taken_by_the_others(door, org):
+async def test_ids_of_one_form_are_taken_by_the_others(door: Door, org: Org) -> None:
     completion = await door.create_completion(agent_id=org.assistant_id,
                                               messages=[{"role": "user", "content": "My name is Ada"}])
     response = await door.create_response(input=WHO, previous_response_id=completion["id"])
@@ -79,7 +82,7 @@ async def test_ids_of_one_form_are_taken_by_the_others(door, org):
     assert chat["previousChatId"] == (await door.get_chat(id=completion["id"]))["id"]
 
 
-async def test_what_rest_stored_grpc_reads_alike(native, rest, org):
+async def test_what_rest_stored_grpc_reads_alike(native: Door, rest: Door, org: Org) -> None:
     made = [await rest.create_chat(input=[{"role": "user", "message": "a"}], assistantId=org.assistant_id, name="n"),
             await native.create_chat(input="b", assistant={"name": "t", "other": [1, None]})]
 
@@ -88,7 +91,7 @@ async def test_what_rest_stored_grpc_reads_alike(native, rest, org):
     assert await native.list_chats() == await rest.list_chats()
 
 
-async def test_tool_traffic_stays_out_of_the_agents_door(door, org):
+async def test_tool_traffic_stays_out_of_the_agents_door(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
     response = await door.create_response(input="weather?", sessionId=session["id"], tools=[tool])

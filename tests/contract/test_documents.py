@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from server.backends.providers import BASE_URLS, DOCUMENTED
 from server.core.clock import now_ms, parse_rfc3339
-from tests.contract.doors import UNKNOWN_ID, CallError
+from server.storage.documents import Documents
+from tests.conftest import Org, Service
+from tests.contract.doors import UNKNOWN_ID, CallError, Door
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 OFFLINE = {"provider": "offline", "model": "offline-1"}
@@ -15,18 +19,19 @@ SECRET = "sk-0123456789-abcdef"
 MASKED = "****cdef"
 
 
-def golden(name):
-    return json.loads((GOLDEN / f"{name}.json").read_text())
+def golden(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text())
+    return found
 
 
-def without_server_members(document):
+def without_server_members(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in ("id", "orgId", "createdAt", "updatedAt")}
 
 
 class Noun:
     """The operations on one of the two nouns."""
 
-    def __init__(self, door, name, path, minimal, store):
+    def __init__(self, door: Door, name: str, path: str, minimal: dict[str, Any], store: Documents) -> None:
         self.path = path
         self.name = name
         self.minimal = minimal
@@ -38,25 +43,25 @@ class Noun:
         self.delete = getattr(door, f"delete_{name}")
 
 
-def noun_of(door, service, name):
-    minimal = {"assistant": {}, "squad": {"members": [{"assistant": {}}]}}[name]
-    return Noun(door, name, f"/{name}", minimal, getattr(service.store, f"{name}s"))
+def noun_of(door: Door, service: Service, name: str) -> Noun:
+    minimal: dict[str, dict[str, Any]] = {"assistant": {}, "squad": {"members": [{"assistant": {}}]}}
+    return Noun(door, name, f"/{name}", minimal[name], getattr(service.store, f"{name}s"))
 
 
 @pytest.fixture(params=["assistant", "squad"])
-def noun(request, door, service):
+def noun(request: pytest.FixtureRequest, door: Door, service: Service) -> Noun:
     return noun_of(door, service, request.param)
 
 
 @pytest.fixture
-def assistants(door, service):
+def assistants(door: Door, service: Service) -> Noun:
     return noun_of(door, service, "assistant")
 
 
 # --- create, read, list, delete ---------------------------------------------------------------------------------------
 
 
-async def test_sample_assistant_comes_back_as_it_was_sent(assistants, org):
+async def test_sample_assistant_comes_back_as_it_was_sent(assistants: Noun, org: Org) -> None:
     sample = golden("assistant")
 
     created = await assistants.create(document=sample)
@@ -69,13 +74,13 @@ async def test_sample_assistant_comes_back_as_it_was_sent(assistants, org):
     assert created in await assistants.list()
 
 
-async def test_sample_assistant_is_stored_without_loss(assistants, service, org):
+async def test_sample_assistant_is_stored_without_loss(assistants: Noun, service: Service, org: Org) -> None:
     created = await assistants.create(document=golden("assistant"))
 
     assert (await service.store.assistants.get(org.id, created["id"])).content == golden("assistant")
 
 
-async def test_unknown_members_and_odd_values_come_back_as_they_were_sent(noun):
+async def test_unknown_members_and_odd_values_come_back_as_they_were_sent(noun: Noun) -> None:
     document = {**noun.minimal, "name": "odd ✓ \u202e \x01", "": "empty name", "neverHeardOf": {
         "a": [1, -0.5, 1e300, None, True, {}, [], ""], "🙂": {"x": {"y": {"z": [[[]]]}}}}, "firstMessage2": None,
         "big": 2**53, "document": {"mine": 1}}
@@ -86,7 +91,7 @@ async def test_unknown_members_and_odd_values_come_back_as_they_were_sent(noun):
     assert await noun.get(id=created["id"]) == created
 
 
-async def test_server_members_that_are_sent_are_its_own(noun, org):
+async def test_server_members_that_are_sent_are_its_own(noun: Noun, org: Org) -> None:
     created = await noun.create(document={**noun.minimal, "id": UNKNOWN_ID, "orgId": UNKNOWN_ID,
                                           "createdAt": "2000-01-01T00:00:00Z", "updatedAt": 7})
 
@@ -95,7 +100,7 @@ async def test_server_members_that_are_sent_are_its_own(noun, org):
     assert now_ms() - parse_rfc3339(created["createdAt"]) < 60_000
 
 
-async def test_deleting_returns_the_document_and_then_it_is_gone(noun):
+async def test_deleting_returns_the_document_and_then_it_is_gone(noun: Noun) -> None:
     created = await noun.create(document={**noun.minimal, "name": "n"})
 
     assert await noun.delete(id=created["id"]) == created
@@ -107,7 +112,7 @@ async def test_deleting_returns_the_document_and_then_it_is_gone(noun):
     assert created not in await noun.list()
 
 
-async def test_list_is_newest_first_and_limited(noun):
+async def test_list_is_newest_first_and_limited(noun: Noun) -> None:
     made = [await noun.create(document={**noun.minimal, "name": str(number)}) for number in range(3)]
 
     assert (await noun.list())[:3] == made[::-1]
@@ -117,8 +122,10 @@ async def test_list_is_newest_first_and_limited(noun):
     assert (await noun.list(updatedAtGe="2000-01-01T00:00:00Z", limit=1.0)) == [made[2]]
 
 
-async def test_list_over_http_is_a_bare_array_and_creating_answers_201(http, org, service):
-    for path, minimal in (("/assistant", {}), ("/squad", {"members": [{"assistant": {}}]})):
+async def test_list_over_http_is_a_bare_array_and_creating_answers_201(http: httpx.AsyncClient, org: Org,
+                                                                       service: Service) -> None:
+    nouns: dict[str, dict[str, Any]] = {"/assistant": {}, "/squad": {"members": [{"assistant": {}}]}}
+    for path, minimal in nouns.items():
         created = await http.post(path, json=minimal, headers=org.bearer)
         listed = await http.get(path, headers=org.bearer)
 
@@ -127,7 +134,7 @@ async def test_list_over_http_is_a_bare_array_and_creating_answers_201(http, org
         assert (listed.status_code, type(listed.json())) == (200, list)
 
 
-async def test_list_and_reads_have_nothing_of_other_orgs(noun, door, service, other_org):
+async def test_list_and_reads_have_nothing_of_other_orgs(noun: Noun, door: Door, service: Service, other_org: Org) -> None:
     theirs = await noun_of(door.of(other_org), service, noun.name).create(document=noun.minimal)
 
     for unknown in (theirs["id"], UNKNOWN_ID, "no-id"):
@@ -138,7 +145,7 @@ async def test_list_and_reads_have_nothing_of_other_orgs(noun, door, service, ot
     assert theirs["id"] not in [document["id"] for document in await noun.list()]
 
 
-async def test_what_an_assistant_answered_outlives_it(door, assistants):
+async def test_what_an_assistant_answered_outlives_it(door: Door, assistants: Noun) -> None:
     created = await assistants.create(document={})
     chat = await door.create_chat(input="x", assistantId=created["id"])
 
@@ -150,7 +157,7 @@ async def test_what_an_assistant_answered_outlives_it(door, assistants):
 # --- patch ------------------------------------------------------------------------------------------------------------
 
 
-async def test_patch_replaces_whole_members_and_null_removes_them(noun):
+async def test_patch_replaces_whole_members_and_null_removes_them(noun: Noun) -> None:
     before = await noun.create(document={**noun.minimal, "name": "old", "metadata": {"a": 1, "b": {"c": 2}}, "own": [1],
                                          "gone": "x"})
 
@@ -161,7 +168,7 @@ async def test_patch_replaces_whole_members_and_null_removes_them(noun):
     assert await noun.get(id=before["id"]) == after
 
 
-async def test_patch_cannot_change_what_is_the_servers(noun):
+async def test_patch_cannot_change_what_is_the_servers(noun: Noun) -> None:
     before = await noun.create(document=noun.minimal)
 
     after = await noun.update(id=before["id"], patch={"id": UNKNOWN_ID, "orgId": None, "createdAt": "x", "name": "n"})
@@ -169,7 +176,7 @@ async def test_patch_cannot_change_what_is_the_servers(noun):
     assert after == {**before, "name": "n", "updatedAt": after["updatedAt"]}
 
 
-async def test_document_that_was_read_may_be_sent_back(noun):
+async def test_document_that_was_read_may_be_sent_back(noun: Noun) -> None:
     before = await noun.create(document={**noun.minimal, "name": "n"})
 
     after = await noun.update(id=before["id"], patch=before)
@@ -177,7 +184,7 @@ async def test_document_that_was_read_may_be_sent_back(noun):
     assert after == {**before, "updatedAt": after["updatedAt"]}
 
 
-async def test_empty_patch_changes_nothing(noun):
+async def test_empty_patch_changes_nothing(noun: Noun) -> None:
     before = await noun.create(document={**noun.minimal, "name": "n"})
 
     after = await noun.update(id=before["id"], patch={})
@@ -185,7 +192,7 @@ async def test_empty_patch_changes_nothing(noun):
     assert after == {**before, "updatedAt": after["updatedAt"]}
 
 
-async def test_patch_that_leaves_a_wrong_document_is_refused(assistants):
+async def test_patch_that_leaves_a_wrong_document_is_refused(assistants: Noun) -> None:
     before = await assistants.create(document={"model": OFFLINE})
 
     with pytest.raises(CallError) as refused:
@@ -195,7 +202,7 @@ async def test_patch_that_leaves_a_wrong_document_is_refused(assistants):
     assert await assistants.get(id=before["id"]) == before
 
 
-async def test_patched_assistant_answers_from_then_on(door, assistants):
+async def test_patched_assistant_answers_from_then_on(door: Door, assistants: Noun) -> None:
     created = await assistants.create(document={"model": {**OFFLINE, "systemPrompt": "My name is Eve."}})
     await door.create_chat(input="What is my name?", assistantId=created["id"])
 
@@ -208,15 +215,16 @@ async def test_patched_assistant_answers_from_then_on(door, assistants):
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def credentials(key):
+def credentials(key: str) -> list[dict[str, str]]:
     return [{"provider": "openai", "apiKey": key, "name": "mine"}]
 
 
-async def stored_key(service, org, created):
-    return (await service.store.assistants.get(org.id, created["id"])).content["credentials"][0]["apiKey"]
+async def stored_key(service: Service, org: Org, created: dict[str, Any]) -> str:
+    found: str = (await service.store.assistants.get(org.id, created["id"])).content["credentials"][0]["apiKey"]
+    return found
 
 
-async def test_secret_is_stored_and_never_shown(assistants, service, org):
+async def test_secret_is_stored_and_never_shown(assistants: Noun, service: Service, org: Org) -> None:
     created = await assistants.create(document={"credentials": credentials(SECRET)})
 
     shown = [created, await assistants.get(id=created["id"]), await assistants.update(id=created["id"], patch={"name": "n"}),
@@ -226,7 +234,7 @@ async def test_secret_is_stored_and_never_shown(assistants, service, org):
     assert [one["credentials"] for one in shown] == [credentials(MASKED)] * 5
 
 
-async def test_masked_secret_that_is_sent_back_stays_what_it_was(assistants, service, org):
+async def test_masked_secret_that_is_sent_back_stays_what_it_was(assistants: Noun, service: Service, org: Org) -> None:
     created = await assistants.create(document={"name": "old", "credentials": credentials(SECRET)})
 
     after = await assistants.update(id=created["id"], patch={**created, "name": "new"})
@@ -235,7 +243,7 @@ async def test_masked_secret_that_is_sent_back_stays_what_it_was(assistants, ser
     assert await stored_key(service, org, created) == SECRET
 
 
-async def test_new_secret_replaces_the_old_one(assistants, service, org):
+async def test_new_secret_replaces_the_old_one(assistants: Noun, service: Service, org: Org) -> None:
     created = await assistants.create(document={"credentials": credentials(SECRET)})
 
     await assistants.update(id=created["id"], patch={"credentials": credentials("sk-another-long-one")})
@@ -243,7 +251,7 @@ async def test_new_secret_replaces_the_old_one(assistants, service, org):
     assert await stored_key(service, org, created) == "sk-another-long-one"
 
 
-async def test_masked_secret_of_nothing_is_refused(assistants):
+async def test_masked_secret_of_nothing_is_refused(assistants: Noun) -> None:
     created = await assistants.create(document={"credentials": credentials(SECRET)})
 
     for call in (assistants.create(document={"credentials": credentials(MASKED)}),
@@ -254,7 +262,7 @@ async def test_masked_secret_of_nothing_is_refused(assistants):
             400, "credentials[0].apiKey is masked and matches no stored secret: send the secret itself")
 
 
-async def test_secret_of_an_assistant_in_a_squad_is_never_shown(door):
+async def test_secret_of_an_assistant_in_a_squad_is_never_shown(door: Door) -> None:
     created = await door.create_squad(document={"members": [{"assistant": {"credentials": credentials(SECRET)}}]})
     session = await door.create_session(squadId=created["id"])
     chat = await door.create_chat(input="x", sessionId=session["id"])
@@ -284,7 +292,8 @@ async def test_secret_of_an_assistant_in_a_squad_is_never_shown(door):
     pytest.param({"credentials": "sk"}, "credentials", id="credentials"),
     pytest.param({"chatSystemInstructionMode": 1}, "chatSystemInstructionMode", id="chatSystemInstructionMode"),
 ])
-async def test_assistant_that_no_chat_could_act_on_is_refused(assistants, document, named):
+async def test_assistant_that_no_chat_could_act_on_is_refused(assistants: Noun, document: dict[str, Any],
+                                                              named: str) -> None:
     with pytest.raises(CallError) as refused:
         await assistants.create(document=document)
 
@@ -300,7 +309,7 @@ async def test_assistant_that_no_chat_could_act_on_is_refused(assistants, docume
     pytest.param({"members": [{"assistant": {"model": {**OFFLINE, "maxTokens": "x"}}}]},
                  "members[0].assistant.model.maxTokens", id="member's own"),
 ])
-async def test_squad_that_could_not_answer_is_refused(door, document, named):
+async def test_squad_that_could_not_answer_is_refused(door: Door, document: dict[str, Any], named: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_squad(document=document)
 

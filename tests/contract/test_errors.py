@@ -2,11 +2,15 @@
 
 import json
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
-from tests.conftest import running
+from tests.conftest import Org, running
 from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, http_client
 
 TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Payload Too Large",
@@ -22,19 +26,19 @@ class Entry(NamedTuple):
     shape: str
     path: str
     key: str
-    body: dict
+    body: dict[str, Any]
 
-    def headers(self, org):
+    def headers(self, org: Org) -> dict[str, str]:
         if self.key == "secret":
             return {"x-api-key": org.secret}
         return {"authorization": f"Bearer {org.api}"}
 
-    async def post(self, http, org, content, **headers):
+    async def post(self, http: httpx.AsyncClient, org: Org, content: Any, **headers: str) -> httpx.Response:
         content = content if isinstance(content, bytes) else json.dumps(content).encode()
         return await http.post(self.path.format(agent_id=org.assistant_id), content=content, headers={
             **self.headers(org), "content-type": "application/json", **headers})
 
-    def filled(self, org):
+    def filled(self, org: Org) -> dict[str, Any]:
         """A body that is answered."""
         return {name: value.format(assistant=org.assistant_id) if isinstance(value, str) else value
                 for name, value in self.body.items()}
@@ -53,35 +57,36 @@ ENTRIES = {
 
 
 @pytest.fixture(params=ENTRIES)
-def entry(request):
+def entry(request: pytest.FixtureRequest) -> Entry:
     return ENTRIES[request.param]
 
 
-def shaped(shape, status, message, *, param=None, code=None):
+def shaped(shape: str, status: int, message: str, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """The body of an error with one message."""
     inner = {"message": message, "type": TYPES[status], "param": param, "code": code}
-    return {
+    bodies: dict[str, dict[str, Any]] = {
         "assistants": {"message": message, "error": TITLES[status], "statusCode": status},
         "agents": {"error": TITLES[status], "message": message},
         "openai": {"error": inner},
         "completions": {"detail": message, "error": inner},
-    }[shape]
+    }
+    return bodies[shape]
 
 
-def invalid(shape, body):
+def invalid(shape: str, body: dict[str, Any]) -> str:
     """What an answer of 400 (422 at completions) says is wrong, once its shape is what it must be."""
     if shape == "completions":
         [told] = body["detail"]
         assert body == {"detail": [{"loc": told["loc"], "msg": told["msg"], "type": told["type"]}]}
         assert told["loc"][0] == "body"
-        return told["msg"]
+        return str(told["msg"])
     if shape == "openai":
         message = body["error"]["message"]
         assert body == shaped(shape, 400, message, param=body["error"]["param"], code=body["error"]["code"])
-        return message
+        return str(message)
     message = body["message"]
     assert body == shaped(shape, 400, message)
-    return message[0] if isinstance(message, list) else message
+    return str(message[0] if isinstance(message, list) else message)
 
 
 # --- bodies that cannot be read ---------------------------------------------------------------------------------------
@@ -104,7 +109,8 @@ def invalid(shape, body):
     pytest.param(b"\x00", id="NUL"),
     pytest.param(b"\x1f\x8b\x08\x00", id="gzip"),
 ])
-async def test_body_that_is_no_json_object_is_told_in_the_shape_of_the_door(http, org, entry, content):
+async def test_body_that_is_no_json_object_is_told_in_the_shape_of_the_door(http: httpx.AsyncClient, org: Org, entry: Entry,
+                                                                            content: Any) -> None:
     answer = await entry.post(http, org, content)
 
     assert answer.status_code == (422 if entry.shape == "completions" else 400)
@@ -122,13 +128,14 @@ async def test_body_that_is_no_json_object_is_told_in_the_shape_of_the_door(http
                                  "type": "repeated.min_items"}]}),
 ])
 @pytest.mark.parametrize("content", [b"{}", b""], ids=["empty object", "nothing"])
-async def test_missing_input_is_named(http, org, name, told, content):
+async def test_missing_input_is_named(http: httpx.AsyncClient, org: Org, name: str, told: dict[str, Any],
+                                      content: bytes) -> None:
     answer = await ENTRIES[name].post(http, org, content)
 
     assert (answer.status_code, answer.json()) == (422 if name == "completions" else 400, told)
 
 
-async def test_every_mistake_is_named_at_once(http, org):
+async def test_every_mistake_is_named_at_once(http: httpx.AsyncClient, org: Org) -> None:
     body = {"input": "x", "name": "n" * 41, "sessionId": UNKNOWN_ID, "previousChatId": UNKNOWN_ID}
 
     chat = await http.post("/chat", json=body, headers=org.bearer)
@@ -143,7 +150,8 @@ async def test_every_mistake_is_named_at_once(http, org):
 
 @pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain", "application/xml",
                                           "application/json; charset=utf-8", "multipart/form-data", "garbage"])
-async def test_body_is_json_whatever_its_content_type(http, org, entry, content_type):
+async def test_body_is_json_whatever_its_content_type(http: httpx.AsyncClient, org: Org, entry: Entry,
+                                                      content_type: str | None) -> None:
     request = http.build_request("POST", entry.path.format(agent_id=org.assistant_id), headers=entry.headers(org),
                                  content=json.dumps(entry.filled(org)))
     request.headers.pop("content-type", None)
@@ -164,7 +172,7 @@ async def test_body_is_json_whatever_its_content_type(http, org, entry, content_
     (COMPLETIONS, {"messages": [{"role": "user", "content": "x"}], "seed": 2**63}),
     (COMPLETIONS, {"messages": {"role": "user"}}),
 ])
-async def test_member_of_another_type_is_refused(http, org, path, body):
+async def test_member_of_another_type_is_refused(http: httpx.AsyncClient, org: Org, path: Any, body: dict[str, Any]) -> None:
     answer = await http.post(path.format(agent_id=org.assistant_id), json=body, headers=org.bearer)
 
     assert answer.status_code == (422 if path == COMPLETIONS else 400)
@@ -175,7 +183,8 @@ async def test_member_of_another_type_is_refused(http, org, path, body):
     ("GET", "/chat/%00", 400), ("GET", "/session/%ff", 404),
     ("GET", "/chat/..%2fsession", 404), ("GET", "/assistant/%F0%9F%98%80", 404),
 ])
-async def test_url_that_cannot_be_read_is_told(http, org, method, path, status):
+async def test_url_that_cannot_be_read_is_told(http: httpx.AsyncClient, org: Org, method: str, path: str,
+                                               status: int) -> None:
     answer = await http.request(method, path, headers=org.bearer)
 
     assert (answer.status_code, set(answer.json())) == (status, {"message", "error", "statusCode"})
@@ -184,8 +193,8 @@ async def test_url_that_cannot_be_read_is_told(http, org, method, path, status):
 # --- free JSON: depth and NUL -----------------------------------------------------------------------------------------
 
 
-def nested(levels, kind):
-    value = "x"
+def nested(levels: int, kind: str) -> Any:
+    value: Any = "x"
     for _ in range(levels):
         value = [value] if kind == "array" else {"a": value}
     return value
@@ -194,8 +203,14 @@ def nested(levels, kind):
 SAID = {"role": "user", "content": "x"}
 ANSWERED = {"assistantId": "A", "input": "x"}
 PLAIN = {**ANSWERED, "stream": False}
+
+
+def _with_own(body: dict[str, Any], member: str, free: Any) -> dict[str, Any]:
+    return {**body, member: {"own": free}}
+
+
 # Every member that takes JSON of the caller's own: path, body around it.
-PLACES = {
+PLACES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "chat input": ("/chat", lambda free: {**ANSWERED, "input": [{**SAID, "own": free}]}),
     "chat content": ("/chat", lambda free: {**ANSWERED, "input": [
         {"role": "user", "content": [{"type": "o", "own": free}]}]}),
@@ -205,7 +220,7 @@ PLACES = {
     "chat squad": ("/chat", lambda free: {"input": "x", "squad": {"members": [{"assistant": {"own": free}}]}}),
     "chat customer": ("/chat", lambda free: {**ANSWERED, "transport": {"phoneNumberId": "p", "customer": {
         "number": "+14155550100", "own": free}}}),
-    **{f"response {member}": ("/chat/responses", lambda free, member=member: {**PLAIN, member: {"own": free}})
+    **{f"response {member}": ("/chat/responses", partial(_with_own, PLAIN, member))
        for member in ("metadata", "text", "reasoning", "stream_options", "assistantOverrides")},
     "response tools": ("/chat/responses", lambda free: {**PLAIN, "tools": [{"type": "function", "name": "f", "own": free}]}),
     "response schema": ("/v1/responses", lambda free: {**PLAIN, "text": {"format": {
@@ -216,10 +231,10 @@ PLACES = {
         {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "own": free}}]}, SAID]}),
     "completion tools": (COMPLETIONS, lambda free: {"messages": [SAID], "tools": [
         {"type": "function", "function": {"name": "f", "own": free}}]}),
-    **{f"completion {member}": (COMPLETIONS, lambda free, member=member: {"messages": [SAID], member: {"own": free}})
+    **{f"completion {member}": (COMPLETIONS, partial(_with_own, {"messages": [SAID]}, member))
        for member in ("metadata", "response_format")},
     "agent chat metadata": ("agents", lambda free: {"agentId": "A", "metadata": {"own": free}}),
-    **{f"session {member}": ("/session", lambda free, member=member: {member: {"own": free}})
+    **{f"session {member}": ("/session", partial(_with_own, {}, member))
        for member in ("metadata", "customer", "assistant")},
     "session overrides": ("/session", lambda free: {"assistantId": "A", "assistantOverrides": {
         "variableValues": {"own": free}}}),
@@ -233,7 +248,8 @@ PLACES = {
 
 @pytest.mark.parametrize("kind", ["object", "array"])
 @pytest.mark.parametrize("place", PLACES)
-async def test_json_of_any_depth_is_either_refused_or_can_be_read_again(http, org, place, kind):
+async def test_json_of_any_depth_is_either_refused_or_can_be_read_again(http: httpx.AsyncClient, org: Org, place: Any,
+                                                                        kind: str) -> None:
     """30 levels are taken. protobuf reads 100 messages in each other, so what an answer wraps must not get near that."""
     path, body = PLACES[place]
     headers = {"x-api-key": org.secret} if path == "agents" else org.bearer
@@ -258,7 +274,8 @@ async def test_json_of_any_depth_is_either_refused_or_can_be_read_again(http, or
 
 @pytest.mark.parametrize("kind", ["object", "array"])
 @pytest.mark.parametrize("noun", ["assistant", "session"])
-async def test_patch_of_any_depth_is_either_refused_or_can_be_read_again(http, org, noun, kind):
+async def test_patch_of_any_depth_is_either_refused_or_can_be_read_again(http: httpx.AsyncClient, org: Org, noun: str,
+                                                                         kind: str) -> None:
     created = (await http.post(f"/{noun}", json={}, headers=org.bearer)).json()
     statuses = set()
     for levels in (20, 28, 29, 30, 31, 34, 60, 99, 150):
@@ -271,7 +288,7 @@ async def test_patch_of_any_depth_is_either_refused_or_can_be_read_again(http, o
     assert statuses == {200, 400}
 
 
-async def test_json_nested_without_end_is_refused(http, org, entry):
+async def test_json_nested_without_end_is_refused(http: httpx.AsyncClient, org: Org, entry: Entry) -> None:
     for content in (b'{"metadata":' * 20_000, b'{"metadata":' + b"[" * 50_000):
         answer = await entry.post(http, org, content)
 
@@ -286,7 +303,8 @@ async def test_json_nested_without_end_is_refused(http, org, entry):
     ("completions", {"messages": [{"role": "user", "content": "\0"}]}),
     ("sessions", {"messages": [{"role": "user", "content": "\0"}]}),
 ])
-async def test_nul_in_what_is_said_is_refused_and_its_place_named(http, org, name, body):
+async def test_nul_in_what_is_said_is_refused_and_its_place_named(http: httpx.AsyncClient, org: Org, name: str,
+                                                                  body: dict[str, Any]) -> None:
     answer = await ENTRIES[name].post(http, org, body)
 
     assert answer.status_code == (422 if name == "completions" else 400)
@@ -296,13 +314,14 @@ async def test_nul_in_what_is_said_is_refused_and_its_place_named(http, org, nam
 # --- what does not exist ----------------------------------------------------------------------------------------------
 
 
-async def test_what_another_org_has_is_answered_like_what_does_not_exist(http, org, other_org):
+async def test_what_another_org_has_is_answered_like_what_does_not_exist(http: httpx.AsyncClient, org: Org,
+                                                                         other_org: Org) -> None:
     theirs = {}
-    for noun, body in (("chat", {"input": "x", "assistantId": other_org.assistant_id}), ("session", {}),
+    for noun, made in (("chat", {"input": "x", "assistantId": other_org.assistant_id}), ("session", {}),
                        ("assistant", {}), ("squad", {"members": [{"assistant": {}}]})):
-        theirs[noun] = (await http.post(f"/{noun}", json=body, headers=other_org.bearer)).json()["id"]
+        theirs[noun] = (await http.post(f"/{noun}", json=made, headers=other_org.bearer)).json()["id"]
     said = {"messages": [SAID]}
-    calls = [
+    calls: list[tuple[str, str, dict[str, str], dict[str, Any] | None]] = [
         *(("GET", f"/{noun}/{{{noun}}}", {}, None) for noun in theirs),
         *(("DELETE", f"/{noun}/{{{noun}}}", {}, None) for noun in theirs),
         *(("PATCH", f"/{noun}/{{{noun}}}", {}, {"name": "mine"}) for noun in ("session", "assistant", "squad")),
@@ -339,7 +358,7 @@ async def test_what_another_org_has_is_answered_like_what_does_not_exist(http, o
     ("GET", "/chat/", "assistants"), ("GET", "/session/x/y", "assistants"), ("GET", "/v1/nothing", "openai"),
     ("POST", "/v1/chat", "openai"), ("POST", "/parley.v1.ChatService/CreateChat", "assistants"),
 ])
-async def test_unknown_path_is_404(http, org, method, path, shape):
+async def test_unknown_path_is_404(http: httpx.AsyncClient, org: Org, method: str, path: str, shape: str) -> None:
     answer = await http.request(method, path, headers=org.bearer)
 
     assert (answer.status_code, answer.json()) == (404, shaped(shape, 404, "there is no such path"))
@@ -358,7 +377,8 @@ async def test_unknown_path_is_404(http, org, method, path, shape):
     ("PUT", f"/assistant/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD, PATCH", "api"),
     ("POST", f"/squad/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD, PATCH", "api"),
 ])
-async def test_wrong_method_is_405_with_allow(http, org, method, path, shape, allow, key):
+async def test_wrong_method_is_405_with_allow(http: httpx.AsyncClient, org: Org, method: str, path: Any, shape: str,
+                                              allow: str, key: str) -> None:
     headers = org.bearer if key == "api" else {"x-api-key": org.secret}
 
     answer = await http.request(method, path.format(agent_id=UNKNOWN_ID), headers=headers)
@@ -371,14 +391,14 @@ async def test_wrong_method_is_405_with_allow(http, org, method, path, shape, al
 # --- too large, and down ----------------------------------------------------------------------------------------------
 
 
-async def test_body_of_5_mb_is_413_in_the_shape_of_the_door(http, org, entry):
+async def test_body_of_5_mb_is_413_in_the_shape_of_the_door(http: httpx.AsyncClient, org: Org, entry: Entry) -> None:
     answer = await entry.post(http, org, {**entry.filled(org), "own": "x" * 5_000_000})
 
     message = answer.json().get("message") or answer.json().get("detail") or answer.json()["error"]["message"]
     assert (answer.status_code, answer.json()) == (413, shaped(entry.shape, 413, message))
 
 
-async def test_largest_input_is_answered(http, org):
+async def test_largest_input_is_answered(http: httpx.AsyncClient, org: Org) -> None:
     text = "word " * 700_000
 
     answer = await http.post("/chat", json={"input": text, "assistantId": org.assistant_id}, headers=org.bearer)
@@ -386,7 +406,7 @@ async def test_largest_input_is_answered(http, org):
     assert (answer.status_code, len(answer.json()["output"][0]["content"])) == (200, len(text) + 10)
 
 
-async def test_server_that_is_down_is_503_in_the_shape_of_every_door(tmp_path):
+async def test_server_that_is_down_is_503_in_the_shape_of_every_door(tmp_path: Path) -> None:
     instance = running(tmp_path)
     async with instance as service:
         org = await service.new_org()
@@ -403,7 +423,8 @@ async def test_server_that_is_down_is_503_in_the_shape_of_every_door(tmp_path):
 # --- headers ----------------------------------------------------------------------------------------------------------
 
 
-async def test_every_answer_has_a_request_id_and_nothing_of_the_inside(http, org, entry):
+async def test_every_answer_has_a_request_id_and_nothing_of_the_inside(http: httpx.AsyncClient, org: Org,
+                                                                       entry: Entry) -> None:
     path = entry.path.format(agent_id=org.assistant_id)
     answers = [
         *[await entry.post(http, org, content) for content in (entry.filled(org), b"{", b"{}")],
@@ -418,7 +439,7 @@ async def test_every_answer_has_a_request_id_and_nothing_of_the_inside(http, org
         assert [name for name in answer.headers if name.startswith(("grpc-", "x-http-", "x-envoy-", "server"))] == []
 
 
-async def test_request_id_of_the_caller_is_kept(http, org, entry):
+async def test_request_id_of_the_caller_is_kept(http: httpx.AsyncClient, org: Org, entry: Entry) -> None:
     for content in (entry.filled(org), b"{}", b"{"):
         answer = await entry.post(http, org, content, **{"x-request-id": "mine-1"})
 
@@ -429,20 +450,20 @@ async def test_request_id_of_the_caller_is_kept(http, org, entry):
 
 
 @pytest.mark.parametrize("name", ["x'a", "x#", "x!", "x|a", "x~", "x`a", "x$%&*+^"])
-async def test_header_of_a_name_that_grpc_does_not_take_is_passed_over(http, org, name):
+async def test_header_of_a_name_that_grpc_does_not_take_is_passed_over(http: httpx.AsyncClient, org: Org, name: str) -> None:
     answer = await http.get("/session", headers={**org.bearer, name: "a"})
 
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/session", "/chat", "/v1/models"])
-async def test_content_type_of_grpc_web_makes_no_call_of_what_is_none(http, org, path):
+async def test_content_type_of_grpc_web_makes_no_call_of_what_is_none(http: httpx.AsyncClient, org: Org, path: str) -> None:
     answer = await http.get(path, headers={**org.bearer, "content-type": "application/grpc-web"})
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
 
 
-async def test_request_id_that_is_no_text_is_passed_over(http, org):
+async def test_request_id_that_is_no_text_is_passed_over(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.get("/session", headers=[(b"authorization", org.bearer["authorization"].encode()),
                                                  (b"x-request-id", b"\xe9")])
 
@@ -458,7 +479,8 @@ async def test_request_id_that_is_no_text_is_passed_over(http, org):
     ("/v1/responses", {"conversation": {}}, "conversation"),
     ("/v1/responses", {"conversation": {"id": None}}, "conversation"),
 ])
-async def test_free_member_of_another_form_is_named(http, org, path, member, field):
+async def test_free_member_of_another_form_is_named(http: httpx.AsyncClient, org: Org, path: str, member: dict[str, Any],
+                                                    field: str) -> None:
     sent = {"input": "a"} if path != "/session" else {}
 
     answer = await http.post(path, json={**sent, "assistantId": org.assistant_id, **member}, headers=org.bearer)

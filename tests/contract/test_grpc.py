@@ -1,6 +1,8 @@
 """What only gRPC callers see: statuses with google.rpc details, metadata, event streams, health, reflection."""
 
 import re
+from collections.abc import Awaitable
+from typing import Any
 
 import grpc
 import grpc_testing
@@ -17,16 +19,19 @@ from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceStub
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.core.ids import new_id
-from tests.contract.doors import UNKNOWN_ID, details_of
+from tests.conftest import Org, Service, rows_of
+from tests.contract.doors import UNKNOWN_ID, Door, details_of
+
+Raw = grpc.aio.UnaryUnaryMultiCallable[bytes, Any]
 
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
-def saying(text, **members):
+def saying(text: str, **members: Any) -> CreateChatRequest:
     return CreateChatRequest(input=Value(string_value=text), **members)
 
 
-async def refused(call):
+async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await call
     return error.value
@@ -63,7 +68,8 @@ async def refused(call):
                  {"messages": "must contain at least 1 item(s)",
                   "n": "must be greater than or equal to 1 and less than or equal to 16"}, id="completion"),
 ])
-async def test_error_has_a_status_a_reason_and_the_fields(channel, org, method, request_, code, reason, fields):
+async def test_error_has_a_status_a_reason_and_the_fields(channel: grpc.aio.Channel, org: Org, method: str, request_: Any,
+                                                          code: Any, reason: str, fields: dict[str, Any]) -> None:
     service, _, name = method.partition("/")
     stub = {"ChatService": ChatServiceStub, "SessionService": SessionServiceStub, "AgentChatService": AgentChatServiceStub,
             "CompletionService": CompletionServiceStub}[service](channel)
@@ -76,7 +82,7 @@ async def test_error_has_a_status_a_reason_and_the_fields(channel, org, method, 
     assert [name for name, _ in error.trailing_metadata() if name.startswith("x-http-")] == []
 
 
-async def test_session_that_is_over_is_a_failed_precondition(channel, native, org):
+async def test_session_that_is_over_is_a_failed_precondition(channel: grpc.aio.Channel, native: Door, org: Org) -> None:
     session = await native.create_session(assistantId=org.assistant_id, status="completed")
 
     error = await refused(ChatServiceStub(channel).CreateChat(saying("x", session_id=session["id"]), metadata=org.metadata))
@@ -84,8 +90,8 @@ async def test_session_that_is_over_is_a_failed_precondition(channel, native, or
     assert (error.code(), details_of(error)[0].reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_COMPLETED")
 
 
-async def test_request_that_is_no_message_is_invalid(channel, org):
-    call = channel.unary_unary("/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString)
+async def test_request_that_is_no_message_is_invalid(channel: grpc.aio.Channel, org: Org) -> None:
+    call: Raw = channel.unary_unary("/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString)
 
     error = await refused(call(b"\xff\xff\xff", metadata=org.metadata))
 
@@ -94,8 +100,8 @@ async def test_request_that_is_no_message_is_invalid(channel, org):
         "the request cannot be read: it is nested too deeply or is not valid UTF-8")
 
 
-async def test_request_with_a_malformed_unknown_member_is_invalid(channel, org):
-    call = channel.unary_unary("/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString)
+async def test_request_with_a_malformed_unknown_member_is_invalid(channel: grpc.aio.Channel, org: Org) -> None:
+    call: Raw = channel.unary_unary("/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString)
 
     error = await refused(call(b"\x2b\x60\x40\x00\x60\x2c", metadata=org.metadata))
 
@@ -103,8 +109,8 @@ async def test_request_with_a_malformed_unknown_member_is_invalid(channel, org):
         grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read: a member that is not in its proto is malformed")
 
 
-async def test_unknown_method_is_unimplemented(channel, org):
-    call = channel.unary_unary("/parley.v1.ChatService/Nothing")
+async def test_unknown_method_is_unimplemented(channel: grpc.aio.Channel, org: Org) -> None:
+    call: Raw = channel.unary_unary("/parley.v1.ChatService/Nothing")
 
     assert (await refused(call(b"", metadata=org.metadata))).code() == grpc.StatusCode.UNIMPLEMENTED
 
@@ -112,7 +118,7 @@ async def test_unknown_method_is_unimplemented(channel, org):
 # --- metadata ---------------------------------------------------------------------------------------------------------
 
 
-async def test_every_answer_has_a_request_id_in_its_trailing_metadata(channel, org):
+async def test_every_answer_has_a_request_id_in_its_trailing_metadata(channel: grpc.aio.Channel, org: Org) -> None:
     stub = ChatServiceStub(channel)
     unary = stub.CreateChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata)
     stream = stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata)
@@ -129,7 +135,7 @@ async def test_every_answer_has_a_request_id_in_its_trailing_metadata(channel, o
     assert all(re.fullmatch(UUID, one) for one in ids)
 
 
-async def test_request_id_of_the_caller_is_kept(channel, org):
+async def test_request_id_of_the_caller_is_kept(channel: grpc.aio.Channel, org: Org) -> None:
     metadata = (*org.metadata, ("x-request-id", "mine-1"))
 
     failed = await refused(ChatServiceStub(channel).GetChat(GetChatRequest(id="x"), metadata=metadata))
@@ -137,7 +143,7 @@ async def test_request_id_of_the_caller_is_kept(channel, org):
     assert dict(failed.trailing_metadata())["x-request-id"] == "mine-1"
 
 
-async def test_caller_cannot_pass_for_http(channel, org):
+async def test_caller_cannot_pass_for_http(channel: grpc.aio.Channel, org: Org) -> None:
     """Without Envoy's headers there is no HTTP form of anything: the details are there, the status headers are not."""
     failed = await refused(ChatServiceStub(channel).GetChat(GetChatRequest(id="x"), metadata=org.metadata))
 
@@ -148,7 +154,7 @@ async def test_caller_cannot_pass_for_http(channel, org):
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-async def test_events_are_started_deltas_and_the_completed_chat(channel, native, org):
+async def test_events_are_started_deltas_and_the_completed_chat(channel: grpc.aio.Channel, native: Door, org: Org) -> None:
     request = saying("a b", assistant_id=org.assistant_id)
 
     events = [event async for event in ChatServiceStub(channel).StreamChat(request, metadata=org.metadata)]
@@ -164,17 +170,16 @@ async def test_events_are_started_deltas_and_the_completed_chat(channel, native,
     assert chat == await ChatServiceStub(channel).GetChat(GetChatRequest(id=chat.id), metadata=org.metadata)
 
 
-async def test_terminal_event_comes_after_the_commit(channel, service, org):
+async def test_terminal_event_comes_after_the_commit(channel: grpc.aio.Channel, service: Service, org: Org) -> None:
     """What the last event tells is on disk by then, in the very moment it is received."""
     stub = ChatServiceStub(channel)
     async for event in stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata):
-        found = await service.store.database.read(lambda connection, chat_id=event.chat_id: connection.execute(
-            "SELECT count(*) FROM chats WHERE id = ?", [chat_id]).fetchone()[0])
+        [(found,)] = await rows_of(service.store, "SELECT count(*) FROM chats WHERE id = ?", [event.chat_id])
         if event.WhichOneof("event") == "completed":
             assert found == 1
 
 
-async def test_message_of_an_agents_chat_can_be_streamed(channel, native, org):
+async def test_message_of_an_agents_chat_can_be_streamed(channel: grpc.aio.Channel, native: Door, org: Org) -> None:
     chat = await native.create_agent_chat(agentId=org.assistant_id)
     request = agent_chat_service_pb2.CreateMessageRequest(chat_id=chat["id"], content="a")
 
@@ -186,7 +191,7 @@ async def test_message_of_an_agents_chat_can_be_streamed(channel, native, org):
     assert [message["content"] for message in messages] == ["a", "You said: a"]
 
 
-async def test_grpc_passes_through_envoy_as_it_is(service, org):
+async def test_grpc_passes_through_envoy_as_it_is(service: Service, org: Org) -> None:
     async with grpc.aio.insecure_channel(service.http_url.removeprefix("http://")) as channel:
         stub = ChatServiceStub(channel)
         request = saying("a", assistant_id=org.assistant_id)
@@ -202,15 +207,16 @@ async def test_grpc_passes_through_envoy_as_it_is(service, org):
 # --- standard services ------------------------------------------------------------------------------------------------
 
 
-async def test_health_is_serving_without_a_key(channel):
-    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+async def test_health_is_serving_without_a_key(channel: grpc.aio.Channel) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # whose types name no method
+    answer = await stub.Check(health_pb2.HealthCheckRequest())
 
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_reflection_lists_every_service(channel):
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+async def test_reflection_lists_every_service(channel: grpc.aio.Channel) -> None:
+    reflection: Any = reflection_pb2_grpc.ServerReflectionStub  # whose types are those of channels that block
+    call = reflection(channel).ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
 
     answer = await call.read()
 
@@ -230,12 +236,12 @@ CREATE, STREAM = (chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"].me
 
 
 @pytest.fixture
-def played():
+def played() -> Any:
     return grpc_testing.channel([chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"]],
                                 grpc_testing.strict_real_time())
 
 
-def test_unary_stub_sends_the_request_and_gives_the_answer(played):
+def test_unary_stub_sends_the_request_and_gives_the_answer(played: Any) -> None:
     future = ChatServiceStub(played).CreateChat.future(saying("x"), metadata=(("authorization", "Bearer k"),))
 
     metadata, request, rpc = played.take_unary_unary(CREATE)
@@ -246,7 +252,7 @@ def test_unary_stub_sends_the_request_and_gives_the_answer(played):
     assert future.result().status == "completed"
 
 
-def test_streaming_stub_gives_the_events_and_then_the_status(played):
+def test_streaming_stub_gives_the_events_and_then_the_status(played: Any) -> None:
     events = [ChatEvent(chat_id="c", delta=ContentDelta(text=text)) for text in ("a", "b")]
     call = ChatServiceStub(played).StreamChat(saying("x"))
 

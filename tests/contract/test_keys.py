@@ -1,14 +1,17 @@
 """Who may do what: missing, wrong and revoked keys, and what a publishable key opens (contract §2)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
-from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, details_of, read
+from tests.conftest import Org, Service
+from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, details_of, read
 
 NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 NOT_SENT = "cannot be sent with a publishable key, which whoever opens a page can read; use an api or a secret key"
@@ -31,7 +34,8 @@ UNAUTHENTICATED = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), UNAUTHENTICATED)
-async def test_call_without_a_valid_key_is_401_with_one_fixed_text(http, org, service, method, path, body):
+async def test_call_without_a_valid_key_is_401_with_one_fixed_text(http: httpx.AsyncClient, org: Org, service: Service,
+                                                                   method: Any, path: Any, body: Any) -> None:
     revoked = await service.store.keys.create(org.name, "api")
     await service.store.keys.revoke(revoked.id)
     refused = [
@@ -51,7 +55,8 @@ async def test_call_without_a_valid_key_is_401_with_one_fixed_text(http, org, se
 
 @pytest.mark.parametrize("headers", [{"x-api-key": ""}, {"x-api-key": "garbage"}, {"authorization": "Bearer sk_live_x"},
                                      {"authorization": "Bearer pk_live_x"}], ids=str)
-async def test_agents_door_without_a_valid_key_is_401_in_its_own_shape(http, headers):
+async def test_agents_door_without_a_valid_key_is_401_in_its_own_shape(http: httpx.AsyncClient,
+                                                                       headers: dict[str, Any]) -> None:
     for method, path in (("POST", "/chat"), ("GET", "/chat"), ("GET", f"/chat/{UNKNOWN_ID}"),
                          ("DELETE", f"/chat/{UNKNOWN_ID}")):
         answer = await http.request(method, path, headers=headers)
@@ -59,7 +64,7 @@ async def test_agents_door_without_a_valid_key_is_401_in_its_own_shape(http, hea
         assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized", "message": NO_KEY})
 
 
-async def test_bad_key_is_told_before_anything_that_is_wrong_with_the_request(door):
+async def test_bad_key_is_told_before_anything_that_is_wrong_with_the_request(door: Door) -> None:
     stranger = door.having("garbage")
 
     for call in (stranger.create_chat(name="n" * 41), stranger.get_chat(id="x"), stranger.create_completion(agent_id="x"),
@@ -70,7 +75,7 @@ async def test_bad_key_is_told_before_anything_that_is_wrong_with_the_request(do
         assert (refused.value.status, refused.value.text) == (401, NO_KEY)
 
 
-async def test_key_works_until_it_is_revoked(door, service, org):
+async def test_key_works_until_it_is_revoked(door: Door, service: Service, org: Org) -> None:
     key = await service.store.keys.create(org.name, "secret")
     holder = door.having(key.key)
     await holder.list_sessions()
@@ -89,14 +94,15 @@ async def test_key_works_until_it_is_revoked(door, service, org):
     pytest.param(lambda org: (("x-api-key", org.api),), id="api key in x-api-key"),
     pytest.param(lambda org: (("authorization", f"Bearer {org.api}"), ("x-api-key", "garbage")), id="authorization decides"),
 ])
-async def test_grpc_takes_a_key_in_either_place(channel, org, metadata):
+async def test_grpc_takes_a_key_in_either_place(channel: grpc.aio.Channel, org: Org, metadata: Callable[..., Any]) -> None:
     listed = await SessionServiceStub(channel).ListSessions(ListSessionsRequest(), metadata=metadata(org))
 
     assert list(listed.results) == []
 
 
 @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
-async def test_header_with_two_keys_is_refused_over_grpc(channel, org, other_org, header):
+async def test_header_with_two_keys_is_refused_over_grpc(channel: grpc.aio.Channel, org: Org, other_org: Org,
+                                                         header: str) -> None:
     scheme = "Bearer " if header == "authorization" else ""
     two = tuple((header, f"{scheme}{key}") for key in (org.api, other_org.api))
 
@@ -110,7 +116,7 @@ async def test_header_with_two_keys_is_refused_over_grpc(channel, org, other_org
     assert list(again.results) == []
 
 
-async def test_header_with_two_keys_is_refused_over_http(http, org, other_org):
+async def test_header_with_two_keys_is_refused_over_http(http: httpx.AsyncClient, org: Org, other_org: Org) -> None:
     two = [[("x-api-key", org.secret), ("x-api-key", other_org.secret)],
            [("authorization", f"Bearer {org.api}"), ("authorization", f"Bearer {other_org.api}")]]
 
@@ -124,12 +130,12 @@ async def test_header_with_two_keys_is_refused_over_http(http, org, other_org):
 
 
 @pytest.fixture
-def page(door, org):
+def page(door: Door, org: Org) -> Door:
     """The door as a web page sees it: with the publishable key."""
     return door.having(org.publishable)
 
 
-async def test_publishable_key_runs_exchanges_at_every_door_and_reads_what_it_made(page, org):
+async def test_publishable_key_runs_exchanges_at_every_door_and_reads_what_it_made(page: Door, org: Org) -> None:
     chat = await page.create_agent_chat(agentId=org.assistant_id)
     await page.create_message(chatId=chat["id"], content="My name is Ada")
     session = await page.create_session(assistantId=org.assistant_id)
@@ -147,7 +153,7 @@ async def test_publishable_key_runs_exchanges_at_every_door_and_reads_what_it_ma
     assert len((await page.get_session(id=session["id"]))["messages"]) == 4
 
 
-async def test_publishable_key_has_the_chat_methods_over_grpc(native, org):
+async def test_publishable_key_has_the_chat_methods_over_grpc(native: Door, org: Org) -> None:
     page = native.having(org.publishable)
     chat = await page.create_chat(input="My name is Ada", assistantId=org.assistant_id)
 
@@ -157,7 +163,7 @@ async def test_publishable_key_has_the_chat_methods_over_grpc(native, org):
     assert (await page.get_chat(id=chat["id"]))["id"] == chat["id"]
 
 
-FORBIDDEN = [
+FORBIDDEN: list[tuple[str, dict[str, Any]]] = [
     ("list_chats", {}), ("delete_chat", {"id": UNKNOWN_ID}), ("list_agent_chats", {}),
     ("delete_agent_chat", {"chatId": UNKNOWN_ID}), ("list_sessions", {}), ("update_session", {"id": UNKNOWN_ID}),
     ("delete_session", {"id": UNKNOWN_ID}),
@@ -168,7 +174,7 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize(("method", "members"), FORBIDDEN, ids=[name for name, _ in FORBIDDEN])
-async def test_publishable_key_is_refused_what_needs_a_secret_one(page, method, members):
+async def test_publishable_key_is_refused_what_needs_a_secret_one(page: Door, method: Any, members: Any) -> None:
     with pytest.raises(CallError) as refused:
         await getattr(page, method)(**members)
 
@@ -177,7 +183,8 @@ async def test_publishable_key_is_refused_what_needs_a_secret_one(page, method, 
 
 @pytest.mark.parametrize("method", ["create_response", "create_session"])
 @pytest.mark.parametrize(("member", "value"), [("assistant", {}), ("squad", {"members": [{"assistant": {}}]})])
-async def test_publishable_key_cannot_bring_its_own_assistant(page, method, member, value):
+async def test_publishable_key_cannot_bring_its_own_assistant(page: Door, method: str, member: str,
+                                                              value: dict[str, Any]) -> None:
     said = {"input": "x"} if method == "create_response" else {}
 
     with pytest.raises(CallError) as refused:
@@ -187,7 +194,7 @@ async def test_publishable_key_cannot_bring_its_own_assistant(page, method, memb
         403, f"{member} {NOT_SENT}")
 
 
-async def test_publishable_key_sees_only_what_it_made_itself(door, service, org):
+async def test_publishable_key_sees_only_what_it_made_itself(door: Door, service: Service, org: Org) -> None:
     others = [door, door.having((await service.store.keys.create(org.name, "publishable")).key)]
     page = door.having(org.publishable)
     for owner in others:
@@ -207,14 +214,14 @@ async def test_publishable_key_sees_only_what_it_made_itself(door, service, org)
         assert (await door.get_session(id=session["id"]))["messages"] == []
 
 
-async def test_keys_of_an_org_share_what_is_not_a_publishable_ones(door, org):
+async def test_keys_of_an_org_share_what_is_not_a_publishable_ones(door: Door, org: Org) -> None:
     made = await door.having(org.publishable).create_session(assistantId=org.assistant_id)
 
     for key in (org.api, org.secret):
         assert (await door.having(key).get_session(id=made["id"]))["id"] == made["id"]
 
 
-async def test_403_has_the_shape_of_the_door(http, org):
+async def test_403_has_the_shape_of_the_door(http: httpx.AsyncClient, org: Org) -> None:
     told, headers = "a publishable key cannot do this; use a secret key", {"authorization": f"Bearer {org.publishable}"}
 
     agents = await http.get("/chat", headers=headers)
@@ -228,7 +235,7 @@ async def test_403_has_the_shape_of_the_door(http, org):
         "message": f"assistant {NOT_SENT}", "type": "permission_error", "param": "assistant", "code": "permission_denied"}})
 
 
-async def test_grpc_names_the_reason(native, org):
+async def test_grpc_names_the_reason(native: Door, org: Org) -> None:
     for key, code, reason in (("garbage", grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
                               (org.publishable, grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")):
         with pytest.raises(CallError) as refused:
@@ -240,7 +247,7 @@ async def test_grpc_names_the_reason(native, org):
 
 @pytest.mark.parametrize("length", ["content-length: 3900000", "transfer-encoding: chunked"])
 @pytest.mark.parametrize("header", ["authorization: Bearer api_unknown", "x-api-key: sk_unknown"])
-async def test_unknown_key_is_refused_before_a_large_body_is_taken_in(service, length, header):
+async def test_unknown_key_is_refused_before_a_large_body_is_taken_in(service: Service, length: str, header: str) -> None:
     host, port = service.http_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = ["POST /chat HTTP/1.1", "host: x", header, "content-type: application/json", length]
@@ -252,7 +259,7 @@ async def test_unknown_key_is_refused_before_a_large_body_is_taken_in(service, l
     assert status.split()[1] == b"401"
 
 
-async def test_body_whose_length_is_not_said_is_taken_in_with_a_good_key(http, org):
+async def test_body_whose_length_is_not_said_is_taken_in_with_a_good_key(http: httpx.AsyncClient, org: Org) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b'{"input": "Hi", "assistantId": "%b"}' % org.assistant_id.encode()
 

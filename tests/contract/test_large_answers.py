@@ -3,7 +3,10 @@
 Over gRPC by a client as it comes, and over REST.
 """
 
+import grpc
+import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.agent_chat_service_pb2 import GetAgentChatRequest, ListMessagesRequest
@@ -18,13 +21,14 @@ from generated.parley.v1.session_service_pb2 import GetSessionRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.content.budget import MOST_BYTES, MOST_MESSAGE_BYTES, MOST_OUTPUT_BYTES
 from server.core.ids import hex_of
+from tests.conftest import Org
 from tests.upstream import OpenAIUpstream, chunk, openai_stream
 
 TEXT = "word " * 120_000
 """600,000 bytes."""
 
 
-async def said(http, org, count=12):
+async def said(http: httpx.AsyncClient, org: Org, count: int = 12) -> tuple[str, list[str]]:
     """The id of a conversation of that many such texts, and what they begin with."""
     made = await http.post("/v1/conversations", headers=org.bearer, json={})
     beginnings = [f"{number:02} " for number in range(count)]
@@ -35,7 +39,7 @@ async def said(http, org, count=12):
     return made.json()["id"], beginnings
 
 
-async def session_of(http, org, count=12):
+async def session_of(http: httpx.AsyncClient, org: Org, count: int = 12) -> str:
     """The id of a session in which as much was said, and which the demo assistant answers."""
     texts = [{"role": "user", "content": f"{number:02} {TEXT}"} for number in range(6)]
     made = await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id, "messages": texts})
@@ -44,7 +48,8 @@ async def session_of(http, org, count=12):
         added = await http.post(f"/v1/conversations/conv_{hex_of(identifier)}/items", headers=org.bearer,
                                 json={"items": [{"role": "user", "content": f"{number:02} {TEXT}"}]})
         assert added.status_code == 200
-    return identifier
+    found: str = identifier
+    return found
 
 
 # --- items ------------------------------------------------------------------------------------------------------------
@@ -52,9 +57,12 @@ async def session_of(http, org, count=12):
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 5, 100])
-async def test_pages_of_items_hold_what_fits_and_neither_skip_nor_repeat(http, channel, org, order, limit):
+async def test_pages_of_items_hold_what_fits_and_neither_skip_nor_repeat(http: httpx.AsyncClient, channel: grpc.aio.Channel,
+                                                                         org: Org, order: str, limit: int) -> None:
     conversation, beginnings = await said(http, org)
-    stub, found, after, more = ConversationServiceStub(channel), [], None, True
+    found: list[str] = []
+    after: str | None
+    stub, after, more = ConversationServiceStub(channel), None, True
     while more:
         page = await stub.ListItems(ListItemsRequest(conversation_id=conversation, order=order, limit=limit, after=after),
                                     metadata=org.metadata)
@@ -62,13 +70,13 @@ async def test_pages_of_items_hold_what_fits_and_neither_skip_nor_repeat(http, c
             "order": order, "limit": limit, **({"after": after} if after else {})})).json()
         assert [item["id"] for item in over_http["data"]] == [item["id"] for item in page.data]
         assert page.ByteSize() <= MOST_BYTES + 64 * 1024
-        found += [item["content"][0]["text"][:3] for item in page.data]
+        found += [MessageToDict(item)["content"][0]["text"][:3] for item in page.data]
         after, more = page.last_id, page.has_more
 
     assert found == (beginnings if order == "asc" else beginnings[::-1])
 
 
-async def test_page_of_items_begins_behind_any_item_of_a_message(http, org):
+async def test_page_of_items_begins_behind_any_item_of_a_message(http: httpx.AsyncClient, org: Org) -> None:
     calls = [{"id": f"c{at}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for at in range(3)]
     made = (await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id, "messages": [
         {"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": calls},
@@ -84,7 +92,7 @@ async def test_page_of_items_begins_behind_any_item_of_a_message(http, org):
             assert page["has_more"] == (place + 3 < len(items))
 
 
-async def test_item_that_is_not_in_the_list_is_not_found(http, org):
+async def test_item_that_is_not_in_the_list_is_not_found(http: httpx.AsyncClient, org: Org) -> None:
     conversation, _ = await said(http, org, 1)
     for after in ("msg_" + "0" * 32, "nothing"):
         answer = await http.get(f"/v1/conversations/{conversation}/items", headers=org.bearer, params={"after": after})
@@ -94,7 +102,9 @@ async def test_item_that_is_not_in_the_list_is_not_found(http, org):
 # --- sessions and chats -----------------------------------------------------------------------------------------------
 
 
-async def test_exchange_in_a_long_session_is_answered_with_as_much_context_as_fits(http, channel, org):
+async def test_exchange_in_a_long_session_is_answered_with_as_much_context_as_fits(http: httpx.AsyncClient,
+                                                                                   channel: grpc.aio.Channel,
+                                                                                   org: Org) -> None:
     session_id = await session_of(http, org)
     stub = ChatServiceStub(channel)
 
@@ -114,7 +124,8 @@ async def test_exchange_in_a_long_session_is_answered_with_as_much_context_as_fi
     assert over_http["omitted"]["members"] == list(again.omitted.members)
 
 
-async def test_session_shows_what_was_said_last_and_says_so(http, channel, org):
+async def test_session_shows_what_was_said_last_and_says_so(http: httpx.AsyncClient, channel: grpc.aio.Channel,
+                                                            org: Org) -> None:
     session_id = await session_of(http, org)
 
     session = await SessionServiceStub(channel).GetSession(GetSessionRequest(id=session_id), metadata=org.metadata)
@@ -125,7 +136,7 @@ async def test_session_shows_what_was_said_last_and_says_so(http, channel, org):
     assert [message["id"] for message in over_http["messages"]] == [message.id for message in session.messages]
 
 
-async def test_short_session_and_chat_leave_nothing_out(http, org):
+async def test_short_session_and_chat_leave_nothing_out(http: httpx.AsyncClient, org: Org) -> None:
     session = (await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id})).json()
     chat = (await http.post("/chat", headers=org.bearer, json={"sessionId": session["id"], "input": "Hi"})).json()
 
@@ -133,9 +144,11 @@ async def test_short_session_and_chat_leave_nothing_out(http, org):
     assert "omitted" not in chat
 
 
-async def test_messages_of_the_agents_door_are_read_page_by_page(http, channel, org):
+async def test_messages_of_the_agents_door_are_read_page_by_page(http: httpx.AsyncClient, channel: grpc.aio.Channel,
+                                                                 org: Org) -> None:
     session_id = await session_of(http, org)
-    stub, found, before = AgentChatServiceStub(channel), [], None
+    found: list[str] = []
+    stub, before = AgentChatServiceStub(channel), None
     metadata = (("authorization", f"Bearer {org.secret}"),)
     whole = await stub.GetAgentChat(GetAgentChatRequest(chat_id=session_id), metadata=metadata)
     while True:
@@ -157,7 +170,8 @@ async def test_messages_of_the_agents_door_are_read_page_by_page(http, channel, 
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 
-async def test_list_has_every_chat_and_shortens_what_does_not_fit(http, channel, org):
+async def test_list_has_every_chat_and_shortens_what_does_not_fit(http: httpx.AsyncClient, channel: grpc.aio.Channel,
+                                                                  org: Org) -> None:
     stub = ChatServiceStub(channel)
     made = [(await stub.CreateChat(CreateChatRequest(assistant_id=org.assistant_id, input=Value(string_value=TEXT)),
                                    metadata=org.metadata)).id for _ in range(4)]
@@ -179,7 +193,8 @@ async def test_list_has_every_chat_and_shortens_what_does_not_fit(http, channel,
     assert (one.metadata.has_next_page, one.metadata.total_items) == (True, 4)
 
 
-async def test_list_of_documents_ends_where_it_is_full_and_says_so(http, channel, org):
+async def test_list_of_documents_ends_where_it_is_full_and_says_so(http: httpx.AsyncClient, channel: grpc.aio.Channel,
+                                                                   org: Org) -> None:
     stub, long = AssistantServiceStub(channel), "word " * 150_000
     for number in range(8):
         document = Struct()
@@ -203,7 +218,7 @@ async def test_list_of_documents_ends_where_it_is_full_and_says_so(http, channel
     assert pages > 1
 
 
-async def test_list_takes_at_most_a_thousand_ids(http, org):
+async def test_list_takes_at_most_a_thousand_ids(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.get("/chat", headers=org.bearer, params={"idAny": ",".join(str(number) for number in range(1001))})
 
     assert answer.status_code == 400
@@ -213,7 +228,7 @@ async def test_list_takes_at_most_a_thousand_ids(http, org):
 # --- what one exchange and one message may have -----------------------------------------------------------------------
 
 
-async def test_message_too_large_to_be_read_again_is_refused(http, org):
+async def test_message_too_large_to_be_read_again_is_refused(http: httpx.AsyncClient, org: Org) -> None:
     text = "x" * MOST_MESSAGE_BYTES
     answers = [await http.post("/chat", headers=org.bearer, json={"assistantId": org.assistant_id, "input": text}),
                await http.post("/v1/conversations", headers=org.bearer, json={"items": [{"role": "user", "content": text}]})]
@@ -223,7 +238,7 @@ async def test_message_too_large_to_be_read_again_is_refused(http, org):
     assert "items[0]" in answers[1].text
 
 
-async def test_output_ends_where_an_answer_is_full(http, channel, org):
+async def test_output_ends_where_an_answer_is_full(http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org) -> None:
     piece = "word " * 100_000
     async with OpenAIUpstream(openai_stream(*(chunk({"content": piece}) for _ in range(10)))) as llm:
         model = {"provider": "custom-llm", "model": "m", "url": llm.base_url}
@@ -235,7 +250,7 @@ async def test_output_ends_where_an_answer_is_full(http, channel, org):
     assert chat.output[0].content.string_value == (piece * 10)[:MOST_OUTPUT_BYTES]
 
 
-async def test_many_choices_share_what_an_answer_may_have(http, org):
+async def test_many_choices_share_what_an_answer_may_have(http: httpx.AsyncClient, org: Org) -> None:
     completion = await http.post("/chat/completions", headers=org.bearer, json={
         "model": org.assistant_id, "n": 16, "messages": [{"role": "user", "content": TEXT}]})
 
@@ -246,7 +261,7 @@ async def test_many_choices_share_what_an_answer_may_have(http, org):
     assert choices[-1]["finish_reason"] == "length"
 
 
-async def test_what_answers_repeat_leaves_room_for_the_output(http, org):
+async def test_what_answers_repeat_leaves_room_for_the_output(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.post("/v1/responses", headers=org.bearer, json={
         "model": org.assistant_id, "input": "Hi", "instructions": "x" * 600_000})
 

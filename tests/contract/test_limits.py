@@ -1,8 +1,12 @@
 """What callers see of limits: the headers of every answer, and what is refused, over gRPC and at every door of HTTP."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import grpc
+import httpx
 import openai
 import pytest
 
@@ -12,8 +16,8 @@ from generated.parley.v1.session_service_pb2 import GetSessionRequest, ListSessi
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.content.json_values import from_python
 from server.core.errors import RateLimited
-from tests.conftest import running
-from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, details_of, door_to, http_client, read
+from tests.conftest import Org, Service, rows_of, running
+from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, details_of, door_to, http_client, read
 from tests.sdk import official_client
 
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
@@ -29,11 +33,11 @@ DOORS = {
 }
 
 
-def inner(message):
+def inner(message: str) -> dict[str, Any]:
     return {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
 
 
-def shape(name, message, retry_after):
+def shape(name: str, message: str, retry_after: int) -> dict[str, Any]:
     """The body of a 429 at a door."""
     if name in ("agents", "messages"):
         return {"error": "Too Many Requests", "message": message, "retryAfter": retry_after}
@@ -47,7 +51,7 @@ def shape(name, message, retry_after):
 # --- every answer tells where the caller stands -----------------------------------------------------------------------
 
 
-async def test_every_answer_to_a_key_tells_where_it_stands(http, org):
+async def test_every_answer_to_a_key_tells_where_it_stands(http: httpx.AsyncClient, org: Org) -> None:
     session = (await http.post("/session", json={"assistantId": org.assistant_id}, headers=org.bearer)).json()
     asking = {"assistantId": org.assistant_id, "input": "x"}
     agents = {"x-api-key": org.secret}
@@ -72,13 +76,13 @@ async def test_every_answer_to_a_key_tells_where_it_stands(http, org):
     assert remaining[0] <= int(answers[0].headers[LIMIT])
 
 
-async def test_who_has_no_key_is_told_of_no_limit(http):
+async def test_who_has_no_key_is_told_of_no_limit(http: httpx.AsyncClient) -> None:
     answers = [await http.get("/session"), await http.get("/session", headers={"authorization": "Bearer api_x"})]
 
     assert [TOLD & set(answer.headers) for answer in answers] == [set(), set()]
 
 
-async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(channel, org):
+async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(channel: grpc.aio.Channel, org: Org) -> None:
     sessions, chats = SessionServiceStub(channel), ChatServiceStub(channel)
     asking = CreateChatRequest(assistant_id=org.assistant_id, input=from_python("x"))
     listed = sessions.ListSessions(ListSessionsRequest(), metadata=org.metadata)
@@ -95,7 +99,7 @@ async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(channel, org
     assert [TOLD - set(one) for one in (*ahead, dict(await refused.trailing_metadata()))] == [set()] * 3
 
 
-async def test_pages_may_read_them(http, org):
+async def test_pages_may_read_them(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.get("/session", headers={**org.bearer, "origin": "https://page.example"})
 
     exposed = answer.headers["access-control-expose-headers"].split(", ")
@@ -106,21 +110,21 @@ async def test_pages_may_read_them(http, org):
 
 
 @pytest.fixture(scope="module")
-async def slow(tmp_path_factory):
+async def slow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service that allows each key two requests, and then one an hour; its orgs five."""
     async with running(tmp_path_factory.mktemp("slow"), key_requests_per_minute=1 / 60, key_burst=2,
                        org_requests_per_minute=1 / 60, org_burst=5) as started:
         yield started
 
 
-async def spend(service, key, times):
+async def spend(service: Service, key: str, times: int) -> None:
     async with http_client(service) as http:
         for _ in range(times):
             await http.get("/session", headers={"authorization": f"Bearer {key}"})
 
 
 @pytest.mark.parametrize("name", DOORS)
-async def test_request_too_many_is_429_in_the_shape_of_the_door(slow, name):
+async def test_request_too_many_is_429_in_the_shape_of_the_door(slow: Service, name: str) -> None:
     method, path, kind = DOORS[name]
     org = await slow.new_org()
     key = getattr(org, kind)
@@ -142,7 +146,7 @@ async def test_request_too_many_is_429_in_the_shape_of_the_door(slow, name):
     assert (answer.headers[LIMIT], answer.headers[REMAINING]) == ("2", "0")
 
 
-async def test_one_limit_stands_behind_every_header_and_every_door(slow):
+async def test_one_limit_stands_behind_every_header_and_every_door(slow: Service) -> None:
     """CVE-2026-45339 of another server: its limits knew one of the two headers only."""
     org = await slow.new_org()
     await spend(slow, org.api, 2)
@@ -163,7 +167,7 @@ async def test_one_limit_stands_behind_every_header_and_every_door(slow):
     assert {*TOLD, "retry-after", "retry-after-ms"} <= set(dict(refused.value.answer.trailing_metadata()))
 
 
-async def test_org_has_a_limit_of_its_own_whichever_keys_it_uses(slow):
+async def test_org_has_a_limit_of_its_own_whichever_keys_it_uses(slow: Service) -> None:
     org, other = await slow.new_org(), await slow.new_org()
     await spend(slow, org.api, 2)
     await spend(slow, org.secret, 2)
@@ -177,11 +181,11 @@ async def test_org_has_a_limit_of_its_own_whichever_keys_it_uses(slow):
     assert [answer.headers[LIMIT] for answer in answers] == ["5", "5", "2"]
 
 
-async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(slow):
+async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(slow: Service) -> None:
     """And nothing is done: not read, not written, no model called."""
     org = await slow.new_org()
     await spend(slow, org.publishable, 2)
-    before = slow.store.database.reader.execute("SELECT count(*) FROM chats").fetchone()
+    before = await rows_of(slow.store, "SELECT count(*) FROM chats")
 
     async with http_client(slow) as http:
         headers = {"authorization": f"Bearer {org.publishable}"}
@@ -190,10 +194,10 @@ async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(s
                    await http.get("/session", headers=headers)]
 
     assert [answer.status_code for answer in answers] == [429] * 3
-    assert slow.store.database.reader.execute("SELECT count(*) FROM chats").fetchone() == before
+    assert await rows_of(slow.store, "SELECT count(*) FROM chats") == before
 
 
-async def test_request_refused_for_what_it_is_counts(slow):
+async def test_request_refused_for_what_it_is_counts(slow: Service) -> None:
     org = await slow.new_org()
 
     async with http_client(slow) as http:
@@ -203,7 +207,8 @@ async def test_request_refused_for_what_it_is_counts(slow):
     assert [answer.status_code for answer in answers] == [403, 404, 429]
 
 
-async def test_unknown_keys_are_refused_without_being_remembered(slow):
+async def test_unknown_keys_are_refused_without_being_remembered(slow: Service) -> None:
+    assert slow.app is not None
     buckets = slow.app.limits._orgs._full_at, slow.app.limits._keys._full_at
     before = [dict(bucket) for bucket in buckets]
 
@@ -215,7 +220,7 @@ async def test_unknown_keys_are_refused_without_being_remembered(slow):
     assert [dict(bucket) for bucket in buckets] == before
 
 
-async def test_openai_sdk_raises_its_rate_limit_error(slow):
+async def test_openai_sdk_raises_its_rate_limit_error(slow: Service) -> None:
     org = await slow.new_org()
     await spend(slow, org.api, 2)
 
@@ -229,7 +234,7 @@ async def test_openai_sdk_raises_its_rate_limit_error(slow):
     assert refused.value.response.headers[REMAINING] == "0"
 
 
-async def test_openai_sdk_comes_back_when_it_is_told_to(tmp_path):
+async def test_openai_sdk_comes_back_when_it_is_told_to(tmp_path: Path) -> None:
     async with running(tmp_path, key_requests_per_minute=300, key_burst=1) as service:
         org = await service.new_org()
         async with official_client(f"{service.http_url}/v1", org.api) as client:
@@ -243,7 +248,7 @@ async def test_openai_sdk_comes_back_when_it_is_told_to(tmp_path):
 
 
 @pytest.fixture(scope="module")
-async def narrow(tmp_path_factory):
+async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service that takes two calls of a key at a time, three of an org and four of all, and cuts a call at 0.2 s."""
     async with running(tmp_path_factory.mktemp("narrow"), key_calls=2, org_calls=3, server_calls=4, call_seconds=0.2,
                        offline_delay_ms=50) as started:
@@ -253,18 +258,18 @@ async def narrow(tmp_path_factory):
 class streaming:
     """`async with streaming(door, org)`: a stream that is under way, and goes on until it is left."""
 
-    def __init__(self, door, org):
+    def __init__(self, door: Door, org: Org) -> None:
         self._opening = door.stream_chat(assistantId=org.assistant_id, input=LONG)
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> dict[str, Any]:
         self.events = await self._opening.__aenter__()
         return await anext(self.events)
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_: object) -> None:
         await self._opening.__aexit__(None, None, None)
 
 
-async def until_admitted(call):
+async def until_admitted(call: Callable[[], Awaitable[Any]]) -> Any:
     """What a call answers once the streams before it are gone: the server hears of their end a moment later."""
     async with asyncio.timeout(10):
         while True:
@@ -275,22 +280,23 @@ async def until_admitted(call):
 
 
 @pytest.fixture
-async def quiet(narrow):
+async def quiet(narrow: Service) -> AsyncIterator[Service]:
     """That service, once nothing is under way any more."""
     yield narrow
+    assert narrow.app is not None
     async with asyncio.timeout(10):
         while narrow.app.limits.under_way:  # noqa: ASYNC110 (calls that end are no event)
             await asyncio.sleep(0)
 
 
 @pytest.fixture(params=["grpc", "rest"])
-async def at_narrow(request, quiet):
+async def at_narrow(request: pytest.FixtureRequest, quiet: Service) -> AsyncIterator[tuple[Door, Org]]:
     org = await quiet.new_org()
     async with door_to(request.param, quiet, org) as door:
         yield door, org
 
 
-async def test_key_has_so_many_streams_at_a_time(at_narrow):
+async def test_key_has_so_many_streams_at_a_time(at_narrow: tuple[Door, Org]) -> None:
     door, org = at_narrow
 
     async with streaming(door, org):
@@ -307,7 +313,7 @@ async def test_key_has_so_many_streams_at_a_time(at_narrow):
     await until_admitted(door.list_sessions)
 
 
-async def test_org_has_so_many_streams_at_a_time(at_narrow, narrow):
+async def test_org_has_so_many_streams_at_a_time(at_narrow: tuple[Door, Org], narrow: Service) -> None:
     door, org = at_narrow
     second = door.having((await narrow.store.keys.create(org.name, "api")).key)
 
@@ -319,7 +325,7 @@ async def test_org_has_so_many_streams_at_a_time(at_narrow, narrow):
     await until_admitted(door.list_sessions)
 
 
-async def test_what_runs_in_the_background_counts_until_it_is_over(quiet):
+async def test_what_runs_in_the_background_counts_until_it_is_over(quiet: Service) -> None:
     """Beside the call that begins it: two calls at a time are one of them and no more."""
     org = await quiet.new_org()
     asking = {"model": "demo", "input": LONG, "background": True}
@@ -332,7 +338,7 @@ async def test_what_runs_in_the_background_counts_until_it_is_over(quiet):
     assert refused.json()["error"]["code"] == "too_many_calls"
 
 
-async def test_server_has_so_many_calls_at_a_time(at_narrow, narrow):
+async def test_server_has_so_many_calls_at_a_time(at_narrow: tuple[Door, Org], narrow: Service) -> None:
     door, org = at_narrow
     other = await narrow.new_org()
     theirs, secret = door.of(other), door.having(org.secret)
@@ -346,12 +352,13 @@ async def test_server_has_so_many_calls_at_a_time(at_narrow, narrow):
     await until_admitted(door.list_sessions)
 
 
-async def test_many_calls_at_once_all_get_an_answer(service, org):
+async def test_many_calls_at_once_all_get_an_answer(service: Service, org: Org) -> None:
     """gRPC itself would cancel some of them, without a word, when a thousand wait to be taken."""
     async with grpc.aio.insecure_channel(service.grpc_address) as channel:
-        list_sessions = channel.unary_unary("/parley.v1.SessionService/ListSessions")
+        list_sessions: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/parley.v1.SessionService/ListSessions")
 
-        async def code():
+        async def code() -> grpc.StatusCode:
             call = list_sessions(b"")
             return await call.code()
 
@@ -360,7 +367,7 @@ async def test_many_calls_at_once_all_get_an_answer(service, org):
     assert set(codes) == {grpc.StatusCode.UNAUTHENTICATED}
 
 
-async def test_call_that_is_no_stream_is_bounded_by_the_server(narrow):
+async def test_call_that_is_no_stream_is_bounded_by_the_server(narrow: Service) -> None:
     org = await narrow.new_org()
     async with door_to("grpc", narrow, org) as native:
         with pytest.raises(CallError) as refused:
@@ -372,7 +379,7 @@ async def test_call_that_is_no_stream_is_bounded_by_the_server(narrow):
     assert [chat["status"] for chat in kept["results"]] in ([], ["incomplete"])
 
 
-async def test_deadline_of_the_caller_is_kept(narrow):
+async def test_deadline_of_the_caller_is_kept(narrow: Service) -> None:
     org = await narrow.new_org()
     request = CreateChatRequest(assistant_id=org.assistant_id, input=from_python(LONG))
     for address in (narrow.grpc_address, narrow.http_url.removeprefix("http://")):
@@ -382,7 +389,7 @@ async def test_deadline_of_the_caller_is_kept(narrow):
         assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_everything_can_be_turned_off(tmp_path):
+async def test_everything_can_be_turned_off(tmp_path: Path) -> None:
     async with running(tmp_path, limits=False, key_requests_per_minute=1 / 60, key_burst=1, key_calls=1) as service:
         org = await service.new_org()
         async with http_client(service) as http:
@@ -394,7 +401,7 @@ async def test_everything_can_be_turned_off(tmp_path):
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_headers_pass_up_to_60_kb_and_are_431_above(http, org):
+async def test_headers_pass_up_to_60_kb_and_are_431_above(http: httpx.AsyncClient, org: Org) -> None:
     large = [await http.get("/session", headers={**org.bearer, "x-large": "x" * size}) for size in (9_000, 20_000, 59_000)]
     too_large = await http.get("/session", headers={**org.bearer, "x-large": "x" * 62_000})
 

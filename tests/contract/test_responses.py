@@ -1,10 +1,13 @@
 """The OpenAI form of an exchange (seed 000): Response objects and their events, at /chat/responses and /v1/responses."""
 
 import json
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.contract.doors import UNKNOWN_ID, CallError, read
+from tests.conftest import Org
+from tests.contract.doors import UNKNOWN_ID, CallError, Door, read
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, usage_chunk
 
 WHO = "What is my name?"
@@ -20,23 +23,25 @@ STREAMED = ["response.created", "response.in_progress", "response.output_item.ad
             "response.output_item.done", "response.completed"]
 
 
-def said(response):
+def said(response: dict[str, Any]) -> str:
     """The text of the answer."""
-    return response["output"][0]["content"][0]["text"]
+    found: str = response["output"][0]["content"][0]["text"]
+    return found
 
 
-def text_of(message):
+def text_of(message: dict[str, Any]) -> str:
     """The text of a message, in whichever form it was sent."""
-    return message["message"]
+    found: str = message["message"]
+    return found
 
 
-def bare(prefixed):
+def bare(prefixed: str) -> str:
     """`resp_<hex>` as the UUID it shows."""
     digits = prefixed.partition("_")[2]
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def frames(body):
+def frames(body: bytes) -> list[tuple[str | None, Any]]:
     """The frames of a stream as (event, data); data that is JSON parsed."""
     assert body.endswith(b"\n\n") and b"\r" not in body
     parsed = []
@@ -51,7 +56,7 @@ def frames(body):
 # --- the answer -------------------------------------------------------------------------------------------------------
 
 
-async def test_response_is_the_chat_in_another_form(door, org):
+async def test_response_is_the_chat_in_another_form(door: Door, org: Org) -> None:
     response = await door.create_response(input="Hello", assistantId=org.assistant_id, name="mine")
 
     chat = await door.get_chat(id=bare(response["id"]))
@@ -63,7 +68,7 @@ async def test_response_is_the_chat_in_another_form(door, org):
     assert (response["object"], response["status"], response["model"]) == ("response", "completed", "offline-1")
 
 
-async def test_response_over_http_has_every_member_with_nulls_explicit(rest, org):
+async def test_response_over_http_has_every_member_with_nulls_explicit(rest: Door, org: Org) -> None:
     response = await rest.create_response(input="Hello", assistantId=org.assistant_id)
 
     [item] = response["output"]
@@ -85,7 +90,7 @@ async def test_response_over_http_has_every_member_with_nulls_explicit(rest, org
     assert response["completed_at"] >= response["created_at"] > 1_700_000_000
 
 
-async def test_what_was_asked_for_is_echoed(door, org):
+async def test_what_was_asked_for_is_echoed(door: Door, org: Org) -> None:
     asked = {
         "instructions": "Be brief.", "temperature": 0.5, "top_p": 0.25, "max_output_tokens": 50, "max_tool_calls": 3,
         "metadata": {"k": "v"}, "store": False, "parallel_tool_calls": False, "truncation": "auto", "user": "u1",
@@ -103,7 +108,7 @@ async def test_what_was_asked_for_is_echoed(door, org):
 
 @pytest.mark.parametrize("member", ["tool_choice", "tools", "text", "metadata", "truncation", "temperature",
                                     "top_p", "parallel_tool_calls", "store", "service_tier", "background", "top_logprobs"])
-async def test_null_is_answered_as_what_is_left_out(door, org, member):
+async def test_null_is_answered_as_what_is_left_out(door: Door, org: Org, member: str) -> None:
     asked = {"input": "x", "assistantId": org.assistant_id}
 
     left_out = await door.create_response(**asked)
@@ -112,14 +117,15 @@ async def test_null_is_answered_as_what_is_left_out(door, org, member):
     assert given[member] == left_out[member] is not None
 
 
-async def test_null_format_is_answered_as_text(door, org):
+async def test_null_format_is_answered_as_text(door: Door, org: Org) -> None:
     response = await door.create_response(input="x", assistantId=org.assistant_id, text={"format": None})
 
     assert response["text"] == {"format": {"type": "text"}}
 
 
 @pytest.mark.parametrize("strict", [{}, {"strict": None}, {"strict": True}], ids=["left out", "null", "true"])
-async def test_echoed_function_and_format_have_every_member_of_the_schema(door, http, org, strict):
+async def test_echoed_function_and_format_have_every_member_of_the_schema(door: Door, http: httpx.AsyncClient, org: Org,
+                                                                          strict: dict[str, Any]) -> None:
     form = {"type": "json_schema", "name": "place", "schema": {"type": "object", "properties": {}}, **strict}
 
     response = await door.create_response(input="x", assistantId=org.assistant_id, text={"format": form}, tools=[
@@ -165,7 +171,7 @@ async def test_what_is_echoed_has_the_form_of_the_public_schema(rest, org, asked
 
 @pytest.mark.parametrize("instructions", ["My name is Ada.", [{"role": "developer", "content": "My name is Ada."}]],
                          ids=["string", "array"])
-async def test_instructions_hold_for_one_exchange_only(door, org, instructions):
+async def test_instructions_hold_for_one_exchange_only(door: Door, org: Org, instructions: Any) -> None:
     first = await door.create_response(input=WHO, assistantId=org.assistant_id, instructions=instructions)
 
     second = await door.create_response(input=WHO, previous_response_id=first["id"])
@@ -173,7 +179,7 @@ async def test_instructions_hold_for_one_exchange_only(door, org, instructions):
     assert (said(first), said(second)) == ("Your name is Ada.", "I don't know your name.")
 
 
-async def test_temperature_of_the_assistant_is_told(door):
+async def test_temperature_of_the_assistant_is_told(door: Door) -> None:
     assistant = await door.create_assistant(
         document={"model": {"provider": "offline", "model": "offline-1", "temperature": 0.25}})
 
@@ -182,7 +188,7 @@ async def test_temperature_of_the_assistant_is_told(door):
     assert response["temperature"] == 0.25
 
 
-async def test_answer_cut_at_max_output_tokens_is_incomplete(door, org):
+async def test_answer_cut_at_max_output_tokens_is_incomplete(door: Door, org: Org) -> None:
     response = await door.create_response(input="one two three", assistantId=org.assistant_id, max_output_tokens=3)
 
     chat = await door.get_chat(id=bare(response["id"]))
@@ -192,7 +198,7 @@ async def test_answer_cut_at_max_output_tokens_is_incomplete(door, org):
     assert (chat["status"], chat["error"]["code"]) == ("incomplete", "max_output_tokens")
 
 
-async def test_json_schema_is_honoured(door, org):
+async def test_json_schema_is_honoured(door: Door, org: Org) -> None:
     schema = {"type": "object", "required": ["city", "warm"], "properties": {
         "city": {"type": "string", "enum": ["Oslo", "Rome"]}, "warm": {"type": "boolean"}}}
 
@@ -202,7 +208,7 @@ async def test_json_schema_is_honoured(door, org):
     assert json.loads(said(response)) == {"city": "Oslo", "warm": False}
 
 
-async def test_offered_function_is_called_and_its_output_answered(door, org):
+async def test_offered_function_is_called_and_its_output_answered(door: Door, org: Org) -> None:
     tool = {"type": "function", "name": "get_weather", "parameters": {
         "type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}}
     first = await door.create_response(input="the weather in Rome?", assistantId=org.assistant_id, tools=[tool])
@@ -222,7 +228,7 @@ async def test_offered_function_is_called_and_its_output_answered(door, org):
     pytest.param([{"role": "user", "message": "hi"}], id="the chat's own form"),
     pytest.param("hi", id="string"),
 ])
-async def test_input_items_are_taken(door, org, given):
+async def test_input_items_are_taken(door: Door, org: Org, given: Any) -> None:
     response = await door.create_response(input=given, assistantId=org.assistant_id)
 
     assert said(response) == "You said: hi"
@@ -234,7 +240,7 @@ async def test_input_items_are_taken(door, org, given):
 LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 
 
-async def test_referenced_message_is_read(door, org):
+async def test_referenced_message_is_read(door: Door, org: Org) -> None:
     first = await door.create_response(input="My name is Ada", assistantId=org.assistant_id)
     asked = [{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]
 
@@ -246,7 +252,7 @@ async def test_referenced_message_is_read(door, org):
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["with its type", "without"])
-async def test_referenced_call_is_answered(door, org, typed):
+async def test_referenced_call_is_answered(door: Door, org: Org, typed: bool) -> None:
     first = await door.create_response(input="look", assistantId=org.assistant_id, tools=[LOOK])
     [call] = first["output"]
     reference = {"id": call["id"], **({"type": "item_reference"} if typed else {})}
@@ -258,7 +264,7 @@ async def test_referenced_call_is_answered(door, org, typed):
     assert said(second) == "look returned: sunny"
 
 
-async def test_item_of_a_forked_and_of_a_session_is_read(door, org):
+async def test_item_of_a_forked_and_of_a_session_is_read(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     root = await door.create_response(input="root", sessionId=session["id"])
     fork = await door.create_response(input="fork", previous_response_id=root["id"])
@@ -271,7 +277,7 @@ async def test_item_of_a_forked_and_of_a_session_is_read(door, org):
     assert [text_of(one) for one in chat["messages"]] == ["You said: root", "You said: fork", "x"]
 
 
-async def test_referenced_item_that_is_not_there_is_named(door, org, other_org):
+async def test_referenced_item_that_is_not_there_is_named(door: Door, org: Org, other_org: Org) -> None:
     mine = await door.create_response(input="x", assistantId=org.assistant_id)
     theirs = await door.of(other_org).create_response(input="x", assistantId=other_org.assistant_id)
     publishable = door.having(org.publishable)
@@ -287,7 +293,7 @@ async def test_referenced_item_that_is_not_there_is_named(door, org, other_org):
             404, "input[1].id names no item that is there: send the item itself")
 
 
-async def test_item_of_a_deleted_response_is_not_there(door, org):
+async def test_item_of_a_deleted_response_is_not_there(door: Door, org: Org) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id)
     await door.create_response(input="y", previous_response_id=first["id"])
     await door.delete_chat(id=bare(first["id"]))
@@ -302,14 +308,14 @@ async def test_item_of_a_deleted_response_is_not_there(door, org):
 @pytest.mark.parametrize(("item", "named"), [
     ({"type": "item_reference"}, "input[1].id must be"), ({"type": "item_reference", "id": 1}, "input[1].id must be"),
     ({"type": "thought", "text": "x"}, "input[1].type 'thought'")])
-async def test_item_that_cannot_be_used_is_named_by_its_type(door, org, item, named):
+async def test_item_that_cannot_be_used_is_named_by_its_type(door: Door, org: Org, item: dict[str, Any], named: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_response(assistantId=org.assistant_id, input=[{"role": "user", "content": "x"}, item])
 
     assert (refused.value.status, refused.value.text[:len(named)]) == (400, named)
 
 
-async def test_item_is_named_once(door, org):
+async def test_item_is_named_once(door: Door, org: Org) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
@@ -325,7 +331,7 @@ async def test_item_is_named_once(door, org):
     {"type": "reasoning", "summary": [], "content": None, "encrypted_content": None, "status": None},
     {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}},
 ])
-async def test_item_without_a_use_here_is_passed_over(door, org, item):
+async def test_item_without_a_use_here_is_passed_over(door: Door, org: Org, item: dict[str, Any]) -> None:
     response = await door.create_response(assistantId=org.assistant_id, input=[
         {"role": "user", "content": "My name is Ada"}, item, {"role": "user", "content": WHO}])
 
@@ -337,7 +343,7 @@ async def test_item_without_a_use_here_is_passed_over(door, org, item):
 
 @pytest.mark.parametrize("member", ["previous_response_id", "previousChatId"])
 @pytest.mark.parametrize("form", ["bare", "prefixed"])
-async def test_previous_response_is_continued(door, org, member, form):
+async def test_previous_response_is_continued(door: Door, org: Org, member: str, form: str) -> None:
     first = await door.create_response(input="My name is Ada", assistantId=org.assistant_id)
     previous = first["id"] if form == "prefixed" else bare(first["id"])
 
@@ -348,7 +354,7 @@ async def test_previous_response_is_continued(door, org, member, form):
     assert (chat["previousChatId"], chat["assistantId"]) == (bare(first["id"]), org.assistant_id)
 
 
-async def test_response_may_continue_a_chat_and_a_chat_a_response(door, org):
+async def test_response_may_continue_a_chat_and_a_chat_a_response(door: Door, org: Org) -> None:
     chat = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
     response = await door.create_response(input="Hello", previousChatId=chat["id"])
 
@@ -357,7 +363,7 @@ async def test_response_may_continue_a_chat_and_a_chat_a_response(door, org):
     assert asked["output"][0]["content"] == "Your name is Ada."
 
 
-async def test_response_joins_a_session(door, org):
+async def test_response_joins_a_session(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     await door.create_response(input="My name is Ada", sessionId=session["id"])
 
@@ -367,7 +373,7 @@ async def test_response_joins_a_session(door, org):
     assert len((await door.get_session(id=session["id"]))["messages"]) == 4
 
 
-async def test_transient_assistant_and_squad_answer_with_variables(door):
+async def test_transient_assistant_and_squad_answer_with_variables(door: Door) -> None:
     named = {"model": {"provider": "offline", "model": "offline-1", "systemPrompt": "My name is {{who}}."}}
     overrides = {"variableValues": {"who": "Ada"}}
 
@@ -402,7 +408,8 @@ async def test_transient_assistant_and_squad_answer_with_variables(door):
     pytest.param({"assistantId": UNKNOWN_ID, "instructions": 7}, ["instructions"], id="instructions"),
 ])
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_wrong_request_is_refused_and_names_the_members(door, members, named, streaming):
+async def test_wrong_request_is_refused_and_names_the_members(door: Door, members: dict[str, Any], named: list[Any],
+                                                              streaming: bool) -> None:
     call = read(door.stream_response(input="x", **members)) if streaming else door.create_response(input="x", **members)
 
     with pytest.raises(CallError) as refused:
@@ -415,13 +422,14 @@ async def test_wrong_request_is_refused_and_names_the_members(door, members, nam
 # --- who answers, by model --------------------------------------------------------------------------------------------
 
 
-async def _ada(door):
-    return await door.create_assistant(
+async def _ada(door: Door) -> dict[str, Any]:
+    found: dict[str, Any] = await door.create_assistant(
         document={"name": "ada", "model": {"provider": "offline", "model": "offline-1", "systemPrompt": "My name is Ada."}})
+    return found
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-async def test_model_alone_names_an_assistant(door, by):
+async def test_model_alone_names_an_assistant(door: Door, by: str) -> None:
     ada = await _ada(door)
 
     response = await door.create_response(input=WHO, model=ada[by])
@@ -429,19 +437,19 @@ async def test_model_alone_names_an_assistant(door, by):
     assert (said(response), response["model"]) == ("Your name is Ada.", "offline-1")
 
 
-async def test_model_beside_an_assistant_is_ignored(door, org):
+async def test_model_beside_an_assistant_is_ignored(door: Door, org: Org) -> None:
     response = await door.create_response(input="x", model="gpt-4o", assistantId=org.assistant_id)
 
     assert (said(response), response["model"]) == ("You said: x", "offline-1")
 
 
-async def test_model_that_is_no_assistant_is_ignored_beside_a_previous_response(door, org):
+async def test_model_that_is_no_assistant_is_ignored_beside_a_previous_response(door: Door, org: Org) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id)
 
     assert said(await door.create_response(input="y", model="gpt-4o", previous_response_id=first["id"])) == "You said: y"
 
 
-async def test_model_that_is_no_assistant_is_told_what_to_send(door, other_org):
+async def test_model_that_is_no_assistant_is_told_what_to_send(door: Door, other_org: Org) -> None:
     theirs = await _ada(door.of(other_org))
 
     for model in ("gpt-4o", theirs["name"], theirs["id"]):
@@ -453,7 +461,7 @@ async def test_model_that_is_no_assistant_is_told_what_to_send(door, other_org):
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-async def test_assistant_that_model_names_goes_on_from_a_response(door, org, by):
+async def test_assistant_that_model_names_goes_on_from_a_response(door: Door, org: Org, by: str) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id)
 
     second = await door.create_response(input=WHO, model=(await _ada(door))[by], previous_response_id=first["id"])
@@ -462,7 +470,7 @@ async def test_assistant_that_model_names_goes_on_from_a_response(door, org, by)
     assert [one["content"] for one in (await door.get_chat(id=bare(second["id"])))["messages"]] == ["x", "You said: x", WHO]
 
 
-async def test_overrides_hold_where_model_names_who_answers_and_who_answered(door):
+async def test_overrides_hold_where_model_names_who_answers_and_who_answered(door: Door) -> None:
     named = await door.create_assistant(
         document={"name": "named", "model": {"provider": "offline", "model": "offline-1",
                                              "systemPrompt": "My name is {{who}}."}})
@@ -473,7 +481,7 @@ async def test_overrides_hold_where_model_names_who_answers_and_who_answered(doo
     assert (said(first), said(second)) == ("Your name is Ada.", "Your name is Ada.")
 
 
-async def test_model_that_names_another_assistant_than_the_session_is_refused(door, org):
+async def test_model_that_names_another_assistant_than_the_session_is_refused(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
@@ -484,7 +492,7 @@ async def test_model_that_names_another_assistant_than_the_session_is_refused(do
 
 
 @pytest.mark.parametrize("member", ["previous_response_id", "previousChatId", "sessionId"])
-async def test_conversation_excludes_what_else_is_continued(door, org, member):
+async def test_conversation_excludes_what_else_is_continued(door: Door, org: Org, member: str) -> None:
     conversation = await door.create_session()
 
     with pytest.raises(CallError) as refused:
@@ -496,13 +504,13 @@ async def test_conversation_excludes_what_else_is_continued(door, org, member):
     assert (await door.get_session(id=conversation["id"]))["messages"] == []
 
 
-async def test_null_conversation_is_none(door, org):
+async def test_null_conversation_is_none(door: Door, org: Org) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id, conversation=None)
 
     assert said(await door.create_response(input="y", conversation=None, previous_response_id=first["id"])) == "You said: y"
 
 
-async def test_nobody_answers_in_a_conversation_unless_the_request_names_who(door, org):
+async def test_nobody_answers_in_a_conversation_unless_the_request_names_who(door: Door, org: Org) -> None:
     conversation = await door.create_session()
 
     with pytest.raises(CallError) as refused:
@@ -514,7 +522,8 @@ async def test_nobody_answers_in_a_conversation_unless_the_request_names_who(doo
     assert len((await door.get_session(id=conversation["id"]))["messages"]) == 2
 
 
-async def test_previous_response_that_is_not_there_is_told_as_clients_know_it(door, http, org):
+async def test_previous_response_that_is_not_there_is_told_as_clients_know_it(door: Door, http: httpx.AsyncClient,
+                                                                              org: Org) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_response(input="x", previous_response_id=UNKNOWN_ID)
     answer = await http.post("/v1/responses", headers=org.bearer, json={
@@ -525,7 +534,7 @@ async def test_previous_response_that_is_not_there_is_told_as_clients_know_it(do
         "message": None, "type": "not_found_error", "param": "previous_response_id", "code": "previous_response_not_found"})
 
 
-async def test_records_that_are_not_there_have_the_names_of_this_interface(http, org):
+async def test_records_that_are_not_there_have_the_names_of_this_interface(http: httpx.AsyncClient, org: Org) -> None:
     chained = await http.post("/v1/responses", headers=org.bearer, json={
         "model": org.assistant_id, "input": "x", "conversation": UNKNOWN_ID})
     read = [await http.get(f"/v1/{path}", headers=org.bearer) for path in (
@@ -537,7 +546,7 @@ async def test_records_that_are_not_there_have_the_names_of_this_interface(http,
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-async def test_v1_model_names_an_assistant(rest, http, org, by):
+async def test_v1_model_names_an_assistant(rest: Door, http: httpx.AsyncClient, org: Org, by: str) -> None:
     ada = await _ada(rest)
 
     answer = await http.post("/v1/responses", json={"model": ada[by], "input": WHO}, headers=org.bearer)
@@ -547,7 +556,8 @@ async def test_v1_model_names_an_assistant(rest, http, org, by):
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["alone", "beside previous_response_id"])
 @pytest.mark.parametrize("model", ["gpt-4o", UNKNOWN_ID])
-async def test_v1_model_that_is_no_assistant_does_not_exist(rest, http, org, model, goes_on):
+async def test_v1_model_that_is_no_assistant_does_not_exist(rest: Door, http: httpx.AsyncClient, org: Org, model: Any,
+                                                            goes_on: bool) -> None:
     body = {"model": model, "input": "x"}
     if goes_on:
         body["previous_response_id"] = (await rest.create_response(input="x", assistantId=org.assistant_id))["id"]
@@ -559,7 +569,7 @@ async def test_v1_model_that_is_no_assistant_does_not_exist(rest, http, org, mod
         "type": "not_found_error", "param": "model", "code": "model_not_found"}})
 
 
-async def test_v1_may_be_told_who_answers_as_chat_is(http, org):
+async def test_v1_may_be_told_who_answers_as_chat_is(http: httpx.AsyncClient, org: Org) -> None:
     body = {"model": "gpt-4o", "assistantId": org.assistant_id, "input": "x"}
 
     answer = await http.post("/v1/responses", json=body, headers=org.bearer)
@@ -570,7 +580,7 @@ async def test_v1_may_be_told_who_answers_as_chat_is(http, org):
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-async def test_events_come_in_the_documented_order_without_gaps(door, org):
+async def test_events_come_in_the_documented_order_without_gaps(door: Door, org: Org) -> None:
     streamed = await read(door.stream_response(input="a b", assistantId=org.assistant_id))
 
     names = [event["type"] for event in streamed.events]
@@ -581,7 +591,8 @@ async def test_events_come_in_the_documented_order_without_gaps(door, org):
 
 
 @pytest.mark.parametrize("order", ["call text", "text call", "call text call", "call call text"])
-async def test_output_has_one_order_however_it_is_read(rest, native, http, org, order):
+async def test_output_has_one_order_however_it_is_read(rest: Door, native: Door, http: httpx.AsyncClient, org: Org,
+                                                       order: str) -> None:
     names = iter(range(2))
     pieces = [chunk({"content": "words"}) if kind == "text" else called(next(names)) for kind in order.split()]
     async with OpenAIUpstream(openai_stream(*pieces, chunk(finish="tool_calls"), usage_chunk(3, 2))) as upstream:
@@ -609,7 +620,8 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("deltas", "parts"), REFUSALS.values(), ids=REFUSALS)
-async def test_refusal_is_a_part_of_its_own_however_it_is_read(door, http, org, deltas, parts):
+async def test_refusal_is_a_part_of_its_own_however_it_is_read(door: Door, http: httpx.AsyncClient, org: Org, deltas: Any,
+                                                               parts: Any) -> None:
     answer = openai_stream(*map(chunk, deltas), chunk(finish="stop"), usage_chunk(3, 2))
     async with OpenAIUpstream(answer) as upstream:
         asked = {"input": "x", "assistantId": (await door.create_assistant(document={"model": {
@@ -635,13 +647,13 @@ async def test_refusal_is_a_part_of_its_own_however_it_is_read(door, http, org, 
     assert sent == {"role": "assistant", "content": "".join(text for _, text in parts)}
 
 
-def called(index):
+def called(index: int) -> dict[str, Any]:
     """The chunk of a call."""
     return chunk({"tool_calls": [{"index": index, "id": f"call_{index}", "type": "function", "function": {
         "name": "f", "arguments": "{}"}}]})
 
 
-async def test_ids_do_not_change_between_events(door, org):
+async def test_ids_do_not_change_between_events(door: Door, org: Org) -> None:
     events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id))).events
 
     chat = (await door.list_chats())["results"][0]
@@ -652,7 +664,7 @@ async def test_ids_do_not_change_between_events(door, org):
     assert events[-1]["response"]["output"][0]["id"] == items.pop()
 
 
-async def test_last_event_is_the_response_as_it_would_have_been_answered(door, org):
+async def test_last_event_is_the_response_as_it_would_have_been_answered(door: Door, org: Org) -> None:
     events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id, user="u"))).events
 
     whole = await door.create_response(input="a b", assistantId=org.assistant_id, user="u")
@@ -662,7 +674,7 @@ async def test_last_event_is_the_response_as_it_would_have_been_answered(door, o
     assert {**told["output"][0], "id": ""} == {**whole["output"][0], "id": ""}
 
 
-async def test_streamed_answer_that_is_cut_ends_incomplete(door, org):
+async def test_streamed_answer_that_is_cut_ends_incomplete(door: Door, org: Org) -> None:
     events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id, max_output_tokens=2))).events
 
     last = events[-1]
@@ -671,7 +683,7 @@ async def test_streamed_answer_that_is_cut_ends_incomplete(door, org):
     assert said(last["response"]) == "You said:"
 
 
-async def test_streamed_function_call_has_events_of_its_own(door, org):
+async def test_streamed_function_call_has_events_of_its_own(door: Door, org: Org) -> None:
     tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
 
     events = (await read(door.stream_response(input="weather?", assistantId=org.assistant_id, tools=[tool]))).events
@@ -683,7 +695,7 @@ async def test_streamed_function_call_has_events_of_its_own(door, org):
     assert events[-1]["response"]["output"] == [events[-2]["item"]]
 
 
-async def test_frames_are_event_and_data_and_end_in_done(http, org):
+async def test_frames_are_event_and_data_and_end_in_done(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.post("/chat/responses", json={"input": "a b", "assistantId": org.assistant_id}, headers={
         **org.bearer, "accept": "text/event-stream"})
 
@@ -693,7 +705,7 @@ async def test_frames_are_event_and_data_and_end_in_done(http, org):
     assert [(name, event["type"]) for name, event in parsed] == [(event["type"], event["type"]) for _, event in parsed]
 
 
-async def test_events_over_http_have_every_member_that_sdks_read(http, org):
+async def test_events_over_http_have_every_member_that_sdks_read(http: httpx.AsyncClient, org: Org) -> None:
     body = {"input": "a", "assistantId": org.assistant_id, "stream": True}
 
     answer = await http.post("/v1/responses", json=body, headers=org.bearer)
@@ -733,7 +745,9 @@ async def test_events_over_http_have_every_member_that_sdks_read(http, org):
     pytest.param("/v1/responses", True, {"accept": "*/*"}, True, id="v1 explicit"),
     pytest.param("/chat", None, {"accept": "text/event-stream"}, False, id="chat"),
 ])
-async def test_stream_is_the_default_where_the_caller_can_read_one(http, org, path, stream, headers, streamed):
+async def test_stream_is_the_default_where_the_caller_can_read_one(http: httpx.AsyncClient, org: Org, path: str,
+                                                                   stream: bool | None, headers: dict[str, Any],
+                                                                   streamed: bool) -> None:
     body = {"input": "x", "assistantId": org.assistant_id, **({} if stream is None else {"stream": stream})}
     request = http.build_request("POST", path, json=body, headers=org.bearer | headers)
     if "accept" not in headers:

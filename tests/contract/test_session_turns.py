@@ -4,8 +4,9 @@ The model is `tests/upstream.py`; the engine's own queue is tested in `tests/tes
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.contract.test_streams import BEGINNING, assistant_of
 from tests.upstream import STALL, Answer, OpenAIUpstream, openai_text
 
 MANY = 8
-DOORS = {
+DOORS: dict[str, Callable[[Door, str, str, str], Awaitable[Any]]] = {
     "chat": lambda door, session, agent, text: door.create_chat(input=text, sessionId=session),
     "streamed chat": lambda door, session, agent, text: read(door.stream_chat(input=text, sessionId=session)),
     "response": lambda door, session, agent, text: door.create_response(input=text, sessionId=session),
@@ -56,7 +57,7 @@ async def scene_at(door: Door, answers: Answer | list[Answer]) -> AsyncIterator[
         yield Scene(door, upstream, agent, (await door.create_session(assistantId=agent))["id"])
 
 
-async def test_exchanges_that_come_at_once_are_answered_one_after_the_other(door):
+async def test_exchanges_that_come_at_once_are_answered_one_after_the_other(door: Door) -> None:
     async with scene_at(door, [openai_text(f"answer {number}") for number in range(MANY)]) as scene:
         says = list(DOORS.values())
         await asyncio.gather(*(says[number % len(says)](door, scene.session, scene.agent, f"question {number}")
@@ -71,7 +72,7 @@ async def test_exchanges_that_come_at_once_are_answered_one_after_the_other(door
 
 
 @asynccontextmanager
-async def impatient(tmp_path, kind: str, answers: list[Answer]) -> AsyncIterator[Scene]:
+async def impatient(tmp_path: Path, kind: str, answers: list[Answer]) -> AsyncIterator[Scene]:
     """Where an exchange waits for a twentieth of a second only."""
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(
@@ -81,7 +82,7 @@ async def impatient(tmp_path, kind: str, answers: list[Answer]) -> AsyncIterator
 
 
 @pytest.mark.parametrize("kind", ["grpc", "rest"])
-async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(tmp_path, kind):
+async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(tmp_path: Path, kind: str) -> None:
     async with impatient(tmp_path, kind, [Answer([*BEGINNING, STALL]), openai_text("Now")]) as scene:
         refusals = {}
         async with scene.door.stream_chat(input="Hi", sessionId=scene.session) as events:
@@ -106,19 +107,20 @@ async def once_free(scene: Scene, text: str) -> dict[str, Any]:
     """An exchange that is tried again while what was hung up on is not yet on record."""
     while True:
         try:
-            return await scene.door.create_chat(input=text, sessionId=scene.session)
+            found: dict[str, Any] = await scene.door.create_chat(input=text, sessionId=scene.session)
+            return found
         except CallError as busy:
             assert busy.status == 409
 
 
-async def one(say: Callable, scene: Scene) -> None:
+async def one(say: Callable[..., Awaitable[Any]], scene: Scene) -> None:
     """One exchange; a stream's error is raised, too."""
     answered = await say(scene.door, scene.session, scene.agent, "Me too")
     if error := getattr(answered, "error", None):
         raise CallError(409, error, answered)
 
 
-async def test_refusals_have_the_shape_of_their_door(tmp_path):
+async def test_refusals_have_the_shape_of_their_door(tmp_path: Path) -> None:
     async with impatient(tmp_path, "rest", [Answer([*BEGINNING, STALL])]) as scene:
         async with scene.door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)
@@ -134,7 +136,7 @@ async def test_refusals_have_the_shape_of_their_door(tmp_path):
                       "message": (["error", "message", "retryAfter"], 409, True)}
 
 
-async def test_chains_fork_instead_of_waiting(door):
+async def test_chains_fork_instead_of_waiting(door: Door) -> None:
     async with scene_at(door, [openai_text("root"), Answer([*BEGINNING, STALL]), openai_text("other branch")]) as scene:
         root = await door.create_chat(input="Hi", assistantId=scene.agent)
         async with door.stream_chat(input="left", previousChatId=root["id"]) as events:
@@ -144,7 +146,7 @@ async def test_chains_fork_instead_of_waiting(door):
     assert other["output"][0]["content"] == "other branch"
 
 
-async def test_other_requests_of_a_busy_session_do_not_wait(door):
+async def test_other_requests_of_a_busy_session_do_not_wait(door: Door) -> None:
     async with scene_at(door, Answer([*BEGINNING, STALL])) as scene:
         async with door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)
@@ -155,7 +157,7 @@ async def test_other_requests_of_a_busy_session_do_not_wait(door):
 
 
 @pytest.mark.parametrize("form", DOORS)
-async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_completed_while_it_waits(door, form):
+async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_completed_while_it_waits(door: Door, form: str) -> None:
     async with scene_at(door, [Answer([*BEGINNING, STALL]), openai_text("too late")]) as scene:
         async with door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)

@@ -1,27 +1,32 @@
 """Sessions: containers of exchanges that share one context and one assistant."""
 
+from collections.abc import Callable
+from typing import Any
+
+import httpx
 import pytest
 
 from server.core.clock import now_ms, parse_rfc3339
-from tests.contract.doors import UNKNOWN_ID, CallError, read
+from tests.conftest import Org, Service
+from tests.contract.doors import UNKNOWN_ID, CallError, Door, read
 
 WHO = "What is my name?"
 OFFLINE = {"provider": "offline", "model": "offline-1"}
 CALLED = {"model": {**OFFLINE, "systemPrompt": "My name is {{who}}."}}
 
 
-def texts(session):
+def texts(session: dict[str, Any]) -> list[Any]:
     return [message["content"] for message in session["messages"]]
 
 
-async def expire(service, session):
+async def expire(service: Service, session: dict[str, Any]) -> None:
     """Let a session's last write be longer ago than it lives."""
     await service.store.database.write(lambda connection: connection.execute(
         "UPDATE sessions SET updated_at = updated_at - (expiration_seconds + 1) * 1000 WHERE id = ?",
         [session["id"]]) and None)
 
 
-async def refusals(door, org, session):
+async def refusals(door: Door, org: Org, session: dict[str, Any]) -> list[tuple[int, str]]:
     """What each way of saying something in a session is refused with."""
     said = [{"role": "user", "content": "x"}]
     calls = [
@@ -48,7 +53,7 @@ def refused_as(text):
 # --- create, read, delete ---------------------------------------------------------------------------------------------
 
 
-async def test_session_is_made_with_its_defaults(door, org):
+async def test_session_is_made_with_its_defaults(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     assert session == {
@@ -58,7 +63,7 @@ async def test_session_is_made_with_its_defaults(door, org):
     assert await door.get_session(id=session["id"]) == session
 
 
-async def test_session_keeps_what_it_was_made_with(door):
+async def test_session_keeps_what_it_was_made_with(door: Door) -> None:
     given = {"name": "n" * 40, "status": "active", "expirationSeconds": 60, "assistant": CALLED,
              "assistantOverrides": {"variableValues": {"who": "Ada"}}, "customer": {"number": "+15550100", "name": "Ada"},
              "customerId": "c1", "phoneNumberId": "p1", "metadata": {"deep": {"er": [None, 1.5, "x"]}}}
@@ -72,7 +77,7 @@ async def test_session_keeps_what_it_was_made_with(door):
     assert await door.get_session(id=session["id"]) == session
 
 
-async def test_nobody_answers_in_a_session_without_an_assistant(door):
+async def test_nobody_answers_in_a_session_without_an_assistant(door: Door) -> None:
     session = await door.create_session()
 
     for ask in (door.create_chat, door.create_response):
@@ -83,7 +88,7 @@ async def test_nobody_answers_in_a_session_without_an_assistant(door):
     assert (await door.get_session(id=session["id"]))["messages"] == []
 
 
-async def test_session_of_a_squad_is_answered_by_its_first_member(door):
+async def test_session_of_a_squad_is_answered_by_its_first_member(door: Door) -> None:
     squad = await door.create_squad(document={"members": [{"assistant": CALLED}, {"assistant": {}}]})
     session = await door.create_session(squadId=squad["id"], assistantOverrides={"variableValues": {"who": "Ada"}})
 
@@ -93,7 +98,7 @@ async def test_session_of_a_squad_is_answered_by_its_first_member(door):
     assert chat["output"][0]["content"] == "Your name is Ada."
 
 
-async def test_what_was_said_before_is_part_of_the_context(door, org):
+async def test_what_was_said_before_is_part_of_the_context(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id, messages=[
         {"role": "user", "content": "My name is Ada"}, {"role": "assistant", "content": "Hi Ada"}])
 
@@ -102,7 +107,7 @@ async def test_what_was_said_before_is_part_of_the_context(door, org):
     assert chat["output"][0]["content"] == "Your name is Ada."
 
 
-async def test_first_message_opens_a_session(door):
+async def test_first_message_opens_a_session(door: Door) -> None:
     assistant = await door.create_assistant(document={"firstMessage": "Hello {{who}}"})
 
     session = await door.create_session(assistantId=assistant["id"],
@@ -113,7 +118,7 @@ async def test_first_message_opens_a_session(door):
     assert texts(with_messages) == ["a"]
 
 
-async def test_costs_of_a_session_are_those_of_its_exchanges(door, org):
+async def test_costs_of_a_session_are_those_of_its_exchanges(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     for text in ("a", "b"):
         await door.create_chat(input=text, sessionId=session["id"])
@@ -125,7 +130,7 @@ async def test_costs_of_a_session_are_those_of_its_exchanges(door, org):
     assert session["cost"] == 0
 
 
-async def test_exchange_counts_as_a_write(door, service, org):
+async def test_exchange_counts_as_a_write(door: Door, service: Service, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id, expirationSeconds=60)
     created = parse_rfc3339(session["createdAt"])
 
@@ -135,7 +140,7 @@ async def test_exchange_counts_as_a_write(door, service, org):
     assert created <= parse_rfc3339(chat["updatedAt"]) == updated <= now_ms()
 
 
-async def test_deleting_a_session_returns_it_and_takes_its_exchanges_along(door, org):
+async def test_deleting_a_session_returns_it_and_takes_its_exchanges_along(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     chat = await door.create_chat(input="x", sessionId=session["id"])
     session = await door.get_session(id=session["id"])
@@ -149,7 +154,7 @@ async def test_deleting_a_session_returns_it_and_takes_its_exchanges_along(door,
     assert (await door.list_chats())["results"] == []
 
 
-async def test_what_continued_a_chat_outside_of_its_session_outlives_it(door, org):
+async def test_what_continued_a_chat_outside_of_its_session_outlives_it(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     inside = await door.create_chat(input="My name is Ada", sessionId=session["id"])
     outside = await door.create_chat(input="Hello", previousChatId=inside["id"])
@@ -164,7 +169,7 @@ async def test_what_continued_a_chat_outside_of_its_session_outlives_it(door, or
 # --- variables --------------------------------------------------------------------------------------------------------
 
 
-async def test_variables_are_filled_when_the_session_is_made_and_stay(door):
+async def test_variables_are_filled_when_the_session_is_made_and_stay(door: Door) -> None:
     assistant = await door.create_assistant(document=CALLED)
     session = await door.create_session(assistantId=assistant["id"],
                                         assistantOverrides={"variableValues": {"who": "Ada"}})
@@ -175,7 +180,7 @@ async def test_variables_are_filled_when_the_session_is_made_and_stay(door):
     assert chat["output"][0]["content"] == "Your name is Ada."
 
 
-async def test_customer_is_a_built_in_variable(door):
+async def test_customer_is_a_built_in_variable(door: Door) -> None:
     named = {"model": {**OFFLINE, "systemPrompt": "My name is {{customer.name}}."}}
     session = await door.create_session(assistant=named, customer={"name": "Ada", "number": "+15550100"})
 
@@ -199,7 +204,8 @@ async def test_customer_is_a_built_in_variable(door):
     pytest.param({"name": "new", "status": "completed", "messages": []},
                  {"name": "new", "status": "completed", "messages": []}, id="several"),
 ])
-async def test_patch_replaces_what_it_names_and_leaves_the_rest(door, org, patch, changed):
+async def test_patch_replaces_what_it_names_and_leaves_the_rest(door: Door, org: Org, patch: dict[str, Any],
+                                                                changed: dict[str, Any]) -> None:
     before = await door.create_session(assistantId=org.assistant_id, name="old", metadata={"k": 1},
                                        messages=[{"role": "user", "content": "a"}])
 
@@ -210,7 +216,7 @@ async def test_patch_replaces_what_it_names_and_leaves_the_rest(door, org, patch
     assert after == await door.get_session(id=before["id"])
 
 
-async def test_replaced_messages_are_the_new_context(door, org):
+async def test_replaced_messages_are_the_new_context(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     first = await door.create_chat(input="My name is Eve", sessionId=session["id"])
 
@@ -232,7 +238,8 @@ async def test_replaced_messages_are_the_new_context(door, org):
     pytest.param({"messages": [{"role": "user", "content": "\0"}]}, "messages[0].content", id="NUL"),
 ])
 @pytest.mark.parametrize("operation", ["create", "update"])
-async def test_wrong_member_is_refused_and_named(door, org, members, named, operation):
+async def test_wrong_member_is_refused_and_named(door: Door, org: Org, members: dict[str, Any], named: str,
+                                                 operation: str) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
@@ -245,7 +252,7 @@ async def test_wrong_member_is_refused_and_named(door, org, members, named, oper
     assert await door.get_session(id=session["id"]) == session
 
 
-async def test_name_of_another_type_is_refused(door, org):
+async def test_name_of_another_type_is_refused(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
@@ -254,7 +261,7 @@ async def test_name_of_another_type_is_refused(door, org):
     assert (refused.value.status, refused.value.text) == (400, "name must be a string of at most 40 characters, or null")
 
 
-async def test_two_assistants_exclude_each_other(door, org):
+async def test_two_assistants_exclude_each_other(door: Door, org: Org) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_session(assistantId=org.assistant_id, squad={"members": [{"assistant": {}}]})
 
@@ -262,7 +269,7 @@ async def test_two_assistants_exclude_each_other(door, org):
         400, "assistantId, assistant, squadId and squad are mutually exclusive: send one of them")
 
 
-async def test_what_is_unknown_or_anothers_is_not_found(door, org, other_org):
+async def test_what_is_unknown_or_anothers_is_not_found(door: Door, org: Org, other_org: Org) -> None:
     theirs = await door.of(other_org).create_session(assistantId=other_org.assistant_id)
 
     for unknown in (UNKNOWN_ID, theirs["id"], "no-id"):
@@ -279,7 +286,7 @@ async def test_what_is_unknown_or_anothers_is_not_found(door, org, other_org):
 # --- sessions that are over -------------------------------------------------------------------------------------------
 
 
-async def test_completed_session_takes_no_more(door, org):
+async def test_completed_session_takes_no_more(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     await door.update_session(id=session["id"], status="completed")
 
@@ -289,7 +296,7 @@ async def test_completed_session_takes_no_more(door, org):
     assert refused == [*refused_as(over), (404, "session not found"), (404, "session not found")]
 
 
-async def test_expired_session_takes_no_more(door, service, org):
+async def test_expired_session_takes_no_more(door: Door, service: Service, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
     await expire(service, session)
 
@@ -300,7 +307,7 @@ async def test_expired_session_takes_no_more(door, service, org):
     assert (await door.get_session(id=session["id"]))["status"] == "active"
 
 
-async def test_completed_session_goes_on_when_made_active_again(door, org):
+async def test_completed_session_goes_on_when_made_active_again(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id, status="completed")
 
     await door.update_session(id=session["id"], status="active")
@@ -324,7 +331,7 @@ async def test_completed_session_goes_on_when_made_active_again(door, org):
     pytest.param(lambda one, two: {"createdAtGe": "2000-01-01T00:00:00Z"}, "21", id="createdAtGe"),
     pytest.param(lambda one, two: {"updatedAtLt": "2000-01-01T00:00:00Z"}, "", id="updatedAtLt"),
 ])
-async def test_list_is_filtered_sorted_and_paged(door, org, filters, expected):
+async def test_list_is_filtered_sorted_and_paged(door: Door, org: Org, filters: Callable[..., Any], expected: str) -> None:
     one = await door.create_session(name="1", assistantId=org.assistant_id, messages=[{"role": "user", "content": "a"}])
     two = await door.create_session(name="2", phoneNumberId="p2", customer={"number": "+2"})
 
@@ -336,13 +343,13 @@ async def test_list_is_filtered_sorted_and_paged(door, org, filters, expected):
                                        "sortOrder"}
 
 
-async def test_list_has_nothing_of_other_orgs(door, org, other_org):
+async def test_list_has_nothing_of_other_orgs(door: Door, org: Org, other_org: Org) -> None:
     await door.of(other_org).create_session()
 
     assert (await door.list_sessions())["results"] == []
 
 
-async def test_creating_answers_201(http, org):
+async def test_creating_answers_201(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.post("/session", json={"assistantId": org.assistant_id}, headers=org.bearer)
 
     assert answer.status_code == 201

@@ -1,12 +1,16 @@
 """Streams over HTTP while the model is silent, and what they tell proxies."""
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 
 from server.services.frames import Frames
-from tests.conftest import running
+from tests.conftest import Org, running
 from tests.contract.doors import COMPLETIONS, door_to, http_client
 from tests.upstream import Answer, OpenAIUpstream, chunk, sse
 
@@ -21,12 +25,12 @@ STREAMS = {
 }
 
 
-def asked(path, body, named, assistant_id):
+def asked(path: str, body: dict[str, Any], named: str | None, assistant_id: str) -> dict[str, Any]:
     return {"url": path.format(agent_id=assistant_id), "json": {**body, **({named: assistant_id} if named else {})}}
 
 
 @pytest.mark.parametrize(("path", "body", "named"), STREAMS.values(), ids=STREAMS)
-async def test_silence_is_filled_with_comment_lines(tmp_path, path, body, named):
+async def test_silence_is_filled_with_comment_lines(tmp_path: Path, path: Any, body: Any, named: Any) -> None:
     goes_on = asyncio.Event()
     async with (running(tmp_path, upstream_allow_hosts="127.0.0.1", silent_seconds=0.01) as service,
                 OpenAIUpstream(Answer([*BEGINNING, goes_on, *END])) as upstream, http_client(service) as http):
@@ -46,7 +50,8 @@ async def test_silence_is_filled_with_comment_lines(tmp_path, path, body, named)
 
 
 @pytest.mark.parametrize(("path", "body", "named"), STREAMS.values(), ids=STREAMS)
-async def test_stream_is_neither_kept_nor_held_by_proxies(http, org, path, body, named):
+async def test_stream_is_neither_kept_nor_held_by_proxies(http: httpx.AsyncClient, org: Org, path: Any, body: Any,
+                                                          named: Any) -> None:
     streamed = await http.post(headers=org.bearer, **asked(path, body, named, org.assistant_id))
     body = {**body, "stream": False}
     whole = await http.post(headers=org.bearer, **asked(path, body, named, org.assistant_id))
@@ -56,22 +61,22 @@ async def test_stream_is_neither_kept_nor_held_by_proxies(http, org, path, body,
     assert "x-accel-buffering" not in whole.headers
 
 
-async def test_stream_that_is_read_again_is_not_kept_either(http, org):
+async def test_stream_that_is_read_again_is_not_kept_either(http: httpx.AsyncClient, org: Org) -> None:
     made = await http.post("/v1/responses", headers=org.bearer, json={"model": org.assistant_id, "input": "Hi"})
     again = await http.get(f"/v1/responses/{made.json()['id']}?stream=true", headers=org.bearer)
 
     assert (again.headers["cache-control"], again.headers["x-accel-buffering"]) == ("no-cache", "no")
 
 
-async def turns_of_the_loop():
+async def turns_of_the_loop() -> None:
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-async def test_nothing_is_said_before_the_first_event():
+async def test_nothing_is_said_before_the_first_event() -> None:
     written, commented = [], asyncio.Event()
 
-    async def write(body):
+    async def write(body: HttpBody) -> None:
         written.append(body.data)
         if len(written) == 3:
             commented.set()
@@ -85,10 +90,10 @@ async def test_nothing_is_said_before_the_first_event():
     assert set(written[1:]) == {b":\n\n"}
 
 
-async def test_comment_waits_for_what_is_being_written():
+async def test_comment_waits_for_what_is_being_written() -> None:
     begun, unread, read = [], asyncio.Event(), asyncio.Event()
 
-    async def write(body):
+    async def write(body: HttpBody) -> None:
         begun.append(body.data)
         if body.data == b"2":
             unread.set()

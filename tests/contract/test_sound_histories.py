@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from server.content.sound import NO_RESULT
-from tests.contract.doors import CallError
+from tests.contract.doors import CallError, Door
 from tests.contract.test_session_turns import DOORS
 from tests.upstream import (
     CUT,
     Answer,
     AnthropicUpstream,
     OpenAIUpstream,
+    Upstream,
     anthropic_stream,
     anthropic_text,
     chunk,
@@ -43,14 +44,15 @@ LEFT_BEHIND = {
 }
 
 
-async def agent_of(door, upstream, provider="custom-llm") -> str:
+async def agent_of(door: Door, upstream: Upstream, provider: str = "custom-llm") -> str:
     model = {"provider": provider, "url": upstream.base_url, "model": "m", "tools": [TOOL]}
-    return (await door.create_assistant(document={"model": model}))["id"]
+    found: str = (await door.create_assistant(document={"model": model}))["id"]
+    return found
 
 
 @pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
 @pytest.mark.parametrize(("answer", "sent"), LEFT_BEHIND.values(), ids=LEFT_BEHIND)
-async def test_session_goes_on(door, says, answer, sent):
+async def test_session_goes_on(door: Door, says: Any, answer: Any, sent: Any) -> None:
     async with OpenAIUpstream([answer, openai_text("fine")]) as upstream:
         agent = await agent_of(door, upstream)
         session = (await door.create_session(assistantId=agent))["id"]
@@ -68,7 +70,7 @@ async def test_session_goes_on(door, says, answer, sent):
 
 
 @pytest.mark.parametrize("patched", [False, True], ids=["made with", "patched"])
-async def test_session_of_any_messages_goes_on(door, patched):
+async def test_session_of_any_messages_goes_on(door: Door, patched: bool) -> None:
     messages = [{"role": "tool", "tool_call_id": "gone", "content": "of nothing"}, {"role": "user", "content": "go"},
                 {"role": "assistant", "tool_calls": [WHOLE]}, {"role": "user", "content": "hello?"}]
     async with OpenAIUpstream(openai_text("fine")) as upstream:
@@ -84,7 +86,7 @@ async def test_session_of_any_messages_goes_on(door, patched):
     assert chat["output"][0]["content"] == "fine"
 
 
-async def test_late_result_is_sent_behind_its_call(door):
+async def test_late_result_is_sent_behind_its_call(door: Door) -> None:
     async with OpenAIUpstream([LEFT_BEHIND["unanswered"][0], openai_text("fine")]) as upstream:
         agent = await agent_of(door, upstream)
         first = await door.create_chat(input="go", assistantId=agent)
@@ -97,7 +99,7 @@ async def test_late_result_is_sent_behind_its_call(door):
         "go", None, "done", "hello?", "fine", "there"]
 
 
-async def test_claude_goes_on_after_a_blank_answer(door):
+async def test_claude_goes_on_after_a_blank_answer(door: Door) -> None:
     blank = anthropic_stream(
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "\n"}},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"})

@@ -6,16 +6,26 @@ The model is `tests/upstream.py`, a real server that speaks as it is told to.
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import grpc
+import httpx
 import pytest
 
+from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, ListChatsRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from server.storage.scope import Scope
-from tests.conftest import running
-from tests.contract.doors import COMPLETIONS, CallError, Streamed, door_to, read
+from tests.conftest import Org, Service, running
+from tests.contract.doors import COMPLETIONS, CallError, Door, Opening, Streamed, door_to, read
 from tests.upstream import CUT, STALL, Answer, OpenAIUpstream, chunk, failure, openai_stream, openai_text, sse
+
+Models = Callable[[Any], Awaitable[tuple[OpenAIUpstream, str]]]
+"""Begin a model that answers so; it, and the id of an assistant that asks it."""
+Assistants = Callable[[Any], Awaitable[str]]
+"""The same; the id alone."""
 
 BEGINNING = sse(chunk({"role": "assistant", "content": ""}), chunk({"content": "Hello"}), chunk({"content": " wor"}))
 BROKEN_OFF = "The answer of the model provider custom-llm ended before it was complete."
@@ -35,37 +45,40 @@ BREAKS = [
 
 
 @pytest.fixture
-async def upstream_of(door):
+async def upstream_of(door: Door) -> AsyncIterator[Models]:
     """`await upstream_of(answers)`: a model that answers so, and the id of an assistant that asks it."""
     async with contextlib.AsyncExitStack() as stack:
-        async def start(answers):
+        async def start(answers: Any) -> tuple[OpenAIUpstream, str]:
             upstream = await stack.enter_async_context(OpenAIUpstream(answers))
             return upstream, await assistant_of(door, upstream)
 
         yield start
 
 
-async def assistant_of(door, upstream):
+async def assistant_of(door: Door, upstream: OpenAIUpstream) -> str:
     created = await door.create_assistant(document={"model": {"provider": "custom-llm", "url": upstream.base_url,
                                                               "model": "m"}})
-    return created["id"]
+    found: str = created["id"]
+    return found
 
 
-def opening(door, form, assistant_id, text="Hi"):
+def opening(door: Door, form: str, assistant_id: str, text: str = "Hi") -> Opening:
     """One exchange as a stream, in one of the three forms."""
     if form == "completion":
         return door.stream_completion(agent_id=assistant_id, messages=[{"role": "user", "content": text}])
-    return getattr(door, f"stream_{form}")(input=text, assistantId=assistant_id)
+    stream: Callable[..., Opening] = getattr(door, f"stream_{form}")
+    return stream(input=text, assistantId=assistant_id)
 
 
-def whole(door, form, assistant_id):
+def whole(door: Door, form: str, assistant_id: str) -> Awaitable[Any]:
     """The same exchange without a stream."""
     if form == "completion":
         return door.create_completion(agent_id=assistant_id, messages=[{"role": "user", "content": "Hi"}])
-    return getattr(door, f"create_{form}")(input="Hi", assistantId=assistant_id)
+    create: Callable[..., Awaitable[Any]] = getattr(door, f"create_{form}")
+    return create(input="Hi", assistantId=assistant_id)
 
 
-async def the_chat(service, org):
+async def the_chat(service: Service, org: Org) -> Chat:
     """The org's one chat, once it is over."""
     async with asyncio.timeout(10):
         while True:
@@ -76,14 +89,16 @@ async def the_chat(service, org):
 
 
 @pytest.fixture(params=["chat", "response", "completion"])
-def form(request):
-    return request.param
+def form(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
 
 
 # --- the caller goes away ---------------------------------------------------------------------------------------------
 
 
-async def test_caller_that_hangs_up_cancels_the_model_and_what_was_said_is_kept(door, service, org, upstream_of, form):
+async def test_caller_that_hangs_up_cancels_the_model_and_what_was_said_is_kept(door: Door, service: Service, org: Org,
+                                                                                upstream_of: Models, form: str) -> None:
     upstream, assistant_id = await upstream_of(Answer([*BEGINNING, STALL]))
 
     async with opening(door, form, assistant_id) as events:
@@ -99,7 +114,7 @@ async def test_caller_that_hangs_up_cancels_the_model_and_what_was_said_is_kept(
 
 
 @pytest.mark.parametrize("kind", ["grpc", "rest"])
-async def test_slow_answer_is_cancelled_long_before_its_end(tmp_path, kind):
+async def test_slow_answer_is_cancelled_long_before_its_end(tmp_path: Path, kind: str) -> None:
     """A word a tenth of a second: the whole answer would take a quarter of an hour."""
     text = "word " * 9000
     async with running(tmp_path, offline_delay_ms=100) as service:
@@ -114,7 +129,8 @@ async def test_slow_answer_is_cancelled_long_before_its_end(tmp_path, kind):
             assert f"You said: {text}".startswith(chat.output[0].content.string_value)
 
 
-async def test_exchange_that_was_hung_up_on_may_be_continued(door, service, org, upstream_of):
+async def test_exchange_that_was_hung_up_on_may_be_continued(door: Door, service: Service, org: Org,
+                                                             upstream_of: Models) -> None:
     upstream, assistant_id = await upstream_of([Answer([*BEGINNING, STALL]), openai_text("Go on")])
     async with door.stream_chat(input="Hi", assistantId=assistant_id) as events:
         first = await anext(events)
@@ -128,7 +144,7 @@ async def test_exchange_that_was_hung_up_on_may_be_continued(door, service, org,
     assert "Hello wor".startswith(sent[1])
 
 
-async def test_caller_that_gives_up_waiting_cancels_the_model(door, upstream_of, form):
+async def test_caller_that_gives_up_waiting_cancels_the_model(door: Door, upstream_of: Models, form: str) -> None:
     upstream, assistant_id = await upstream_of(Answer([*BEGINNING, STALL]))
     waiting = asyncio.ensure_future(whole(door, form, assistant_id))
     async with asyncio.timeout(5):
@@ -145,8 +161,9 @@ async def test_caller_that_gives_up_waiting_cancels_the_model(door, upstream_of,
 
 
 @pytest.mark.parametrize(("answer", "code", "text"), BREAKS)
-async def test_stream_that_the_model_breaks_off_ends_in_an_error_and_is_kept(
-        door, service, org, upstream_of, form, answer, code, text):
+async def test_stream_that_the_model_breaks_off_ends_in_an_error_and_is_kept(door: Door, service: Service, org: Org,
+                                                                             upstream_of: Models, form: str, answer: Any,
+                                                                             code: str, text: str) -> None:
     _, assistant_id = await upstream_of(answer)
 
     streamed = await read(opening(door, form, assistant_id))
@@ -157,7 +174,8 @@ async def test_stream_that_the_model_breaks_off_ends_in_an_error_and_is_kept(
     assert chat.output[0].content.string_value == "Hello wor"
 
 
-async def test_chat_stream_tells_the_error_in_a_frame_of_its_own(rest, http, org, upstream_of_rest):
+async def test_chat_stream_tells_the_error_in_a_frame_of_its_own(rest: Door, http: httpx.AsyncClient, org: Org,
+                                                                 upstream_of_rest: Assistants) -> None:
     assistant_id = await upstream_of_rest(Answer([*BEGINNING, CUT]))
 
     answer = await http.post("/chat", json={"input": "Hi", "assistantId": assistant_id, "stream": True},
@@ -173,7 +191,8 @@ async def test_chat_stream_tells_the_error_in_a_frame_of_its_own(rest, http, org
         {"id": chat_id, "error": {"message": BROKEN_OFF, "code": "upstream_incomplete"}}]
 
 
-async def test_chat_stream_in_a_session_names_it_in_every_frame(rest, http, org, upstream_of_rest):
+async def test_chat_stream_in_a_session_names_it_in_every_frame(rest: Door, http: httpx.AsyncClient, org: Org,
+                                                                upstream_of_rest: Assistants) -> None:
     assistant_id = await upstream_of_rest(Answer([*BEGINNING, CUT]))
     session = await rest.create_session(assistantId=assistant_id)
 
@@ -182,7 +201,8 @@ async def test_chat_stream_in_a_session_names_it_in_every_frame(rest, http, org,
     assert [event["sessionId"] for event in streamed.events] == [session["id"]] * 3
 
 
-async def test_completion_stream_tells_the_error_and_then_that_it_is_done(http, org, upstream_of_rest):
+async def test_completion_stream_tells_the_error_and_then_that_it_is_done(http: httpx.AsyncClient, org: Org,
+                                                                          upstream_of_rest: Assistants) -> None:
     assistant_id = await upstream_of_rest(Answer([*BEGINNING, CUT]))
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True, "stream_options": {"include_usage": True}}
 
@@ -198,7 +218,8 @@ async def test_completion_stream_tells_the_error_and_then_that_it_is_done(http, 
     assert {one["usage"] for one in parsed} == {None}
 
 
-async def test_response_stream_ends_its_items_fails_and_tells_the_error(http, org, upstream_of_rest):
+async def test_response_stream_ends_its_items_fails_and_tells_the_error(http: httpx.AsyncClient, org: Org,
+                                                                        upstream_of_rest: Assistants) -> None:
     assistant_id = await upstream_of_rest(Answer([*BEGINNING, CUT]))
 
     answer = await http.post("/chat/responses", json={"input": "Hi", "assistantId": assistant_id, "stream": True},
@@ -220,7 +241,8 @@ async def test_response_stream_ends_its_items_fails_and_tells_the_error(http, or
                           "param": None}
 
 
-async def test_grpc_stream_ends_in_a_failed_event_and_a_status(native, channel, org, upstream_of_native):
+async def test_grpc_stream_ends_in_a_failed_event_and_a_status(native: Door, channel: grpc.aio.Channel, org: Org,
+                                                               upstream_of_native: Assistants) -> None:
     assistant_id = await upstream_of_native(Answer([*BEGINNING, CUT]))
     request = CreateChatRequest(assistant_id=assistant_id)
     request.input.string_value = "Hi"
@@ -237,7 +259,7 @@ async def test_grpc_stream_ends_in_a_failed_event_and_a_status(native, channel, 
     assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.UNAVAILABLE, BROKEN_OFF)
 
 
-async def test_whole_chat_that_the_model_broke_off_is_answered_incomplete(door, upstream_of):
+async def test_whole_chat_that_the_model_broke_off_is_answered_incomplete(door: Door, upstream_of: Models) -> None:
     _, assistant_id = await upstream_of(Answer([*BEGINNING, CUT]))
 
     chat = await door.create_chat(input="Hi", assistantId=assistant_id)
@@ -248,7 +270,8 @@ async def test_whole_chat_that_the_model_broke_off_is_answered_incomplete(door, 
 
 
 @pytest.mark.parametrize("form", ["response", "completion"])
-async def test_other_whole_answers_that_the_model_broke_off_are_errors_and_kept(door, service, org, upstream_of, form):
+async def test_other_whole_answers_that_the_model_broke_off_are_errors_and_kept(door: Door, service: Service, org: Org,
+                                                                                upstream_of: Models, form: str) -> None:
     _, assistant_id = await upstream_of(Answer([*BEGINNING, CUT]))
 
     with pytest.raises(CallError) as refused:
@@ -258,7 +281,8 @@ async def test_other_whole_answers_that_the_model_broke_off_are_errors_and_kept(
     assert (await the_chat(service, org)).status == "incomplete"
 
 
-async def test_message_that_the_model_broke_off_is_an_error_and_kept(door, service, org, upstream_of):
+async def test_message_that_the_model_broke_off_is_an_error_and_kept(door: Door, service: Service, org: Org,
+                                                                     upstream_of: Models) -> None:
     _, assistant_id = await upstream_of(Answer([*BEGINNING, CUT]))
     chat = await door.create_agent_chat(agentId=assistant_id)
 
@@ -271,7 +295,9 @@ async def test_message_that_the_model_broke_off_is_an_error_and_kept(door, servi
 
 
 @pytest.mark.parametrize(("finish", "code"), [("length", "max_output_tokens"), ("content_filter", "content_filter")])
-async def test_answer_that_the_provider_cut_is_incomplete_not_an_error(door, service, org, upstream_of, form, finish, code):
+async def test_answer_that_the_provider_cut_is_incomplete_not_an_error(door: Door, service: Service, org: Org,
+                                                                       upstream_of: Models, form: str, finish: str,
+                                                                       code: str) -> None:
     _, assistant_id = await upstream_of(openai_text("Hello wor", finish=finish))
 
     streamed = await read(opening(door, form, assistant_id))
@@ -285,18 +311,18 @@ async def test_answer_that_the_provider_cut_is_incomplete_not_an_error(door, ser
 
 
 @pytest.fixture
-async def upstream_of_rest(rest):
+async def upstream_of_rest(rest: Door) -> AsyncIterator[Assistants]:
     async with contextlib.AsyncExitStack() as stack:
-        async def start(answers):
+        async def start(answers: Any) -> str:
             return await assistant_of(rest, await stack.enter_async_context(OpenAIUpstream(answers)))
 
         yield start
 
 
 @pytest.fixture
-async def upstream_of_native(native):
+async def upstream_of_native(native: Door) -> AsyncIterator[Assistants]:
     async with contextlib.AsyncExitStack() as stack:
-        async def start(answers):
+        async def start(answers: Any) -> str:
             return await assistant_of(native, await stack.enter_async_context(OpenAIUpstream(answers)))
 
         yield start
@@ -324,8 +350,13 @@ TITLES = {429: "Too Many Requests", 502: "Bad Gateway", 503: "Service Unavailabl
 
 @pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_nothing_is_stored(
-        rest, http, service, org, upstream_of_rest, answer, status, code, text, streaming):
+async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_nothing_is_stored(rest: Door,
+                                                                                              http: httpx.AsyncClient,
+                                                                                              service: Service, org: Org,
+                                                                                              upstream_of_rest: Assistants,
+                                                                                              answer: Any, status: int,
+                                                                                              code: str, text: str,
+                                                                                              streaming: bool) -> None:
     assistant_id = await upstream_of_rest(answer)
     said = {"input": "Hi", "assistantId": assistant_id, "stream": streaming}
     inner = {"message": text, "type": KINDS.get(status, "server_error"), "param": None, "code": code}
@@ -348,8 +379,9 @@ async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_noth
 
 
 @pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
-async def test_model_that_never_begins_is_told_in_the_shape_of_the_agents_door(
-        rest, http, org, upstream_of_rest, answer, status, code, text):
+async def test_model_that_never_begins_is_told_in_the_shape_of_the_agents_door(rest: Door, http: httpx.AsyncClient, org: Org,
+                                                                               upstream_of_rest: Assistants, answer: Any,
+                                                                               status: int, code: str, text: str) -> None:
     chat = await rest.create_agent_chat(agentId=await upstream_of_rest(answer))
 
     answered = await http.post(f"/chat/{chat['id']}/message", json={"content": "Hi"}, headers={"x-api-key": org.secret})
@@ -358,7 +390,8 @@ async def test_model_that_never_begins_is_told_in_the_shape_of_the_agents_door(
     assert (answered.status_code, answered.json()) == (status, {"error": TITLES[status], "message": text, **retry_after})
 
 
-async def test_when_the_model_may_be_asked_again_is_told(rest, http, org, upstream_of_rest):
+async def test_when_the_model_may_be_asked_again_is_told(rest: Door, http: httpx.AsyncClient, org: Org,
+                                                         upstream_of_rest: Assistants) -> None:
     """Longer than the server waits itself, so it is passed on at once."""
     chat = await rest.create_agent_chat(agentId=await upstream_of_rest(failure(429, retry_after="120")))
     text = "The model provider custom-llm limits the rate or the quota of calls."
@@ -373,7 +406,8 @@ async def test_when_the_model_may_be_asked_again_is_told(rest, http, org, upstre
 
 
 @pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
-async def test_model_that_never_begins_leaves_a_session_as_it_was(door, upstream_of, answer, status, code, text):
+async def test_model_that_never_begins_leaves_a_session_as_it_was(door: Door, upstream_of: Models, answer: Any, status: int,
+                                                                  code: str, text: str) -> None:
     _, assistant_id = await upstream_of(answer)
     chat = await door.create_agent_chat(agentId=assistant_id)
     before = await door.get_session(id=chat["id"])
@@ -386,7 +420,7 @@ async def test_model_that_never_begins_leaves_a_session_as_it_was(door, upstream
     assert await door.get_session(id=chat["id"]) == before
 
 
-async def test_model_that_cannot_be_reached_is_503(rest, http, org):
+async def test_model_that_cannot_be_reached_is_503(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
     assistant = await rest.create_assistant(document={"model": {"provider": "custom-llm", "model": "m",
                                                                 "url": "http://127.0.0.1:1/v1"}})
 
@@ -402,7 +436,8 @@ async def test_model_that_cannot_be_reached_is_503(rest, http, org):
     ({"provider": "minimax", "model": "m"}, "model.provider"),
     ({"provider": "openai", "model": "m"}, "model.provider"),
 ])
-async def test_model_that_may_not_be_called_is_told_by_name(door, form, model, named):
+async def test_model_that_may_not_be_called_is_told_by_name(door: Door, form: str, model: dict[str, Any],
+                                                            named: str) -> None:
     assistant = await door.create_assistant(document={"model": model})
 
     for call in (whole(door, form, assistant["id"]), read(opening(door, form, assistant["id"]))):
@@ -411,7 +446,8 @@ async def test_model_that_may_not_be_called_is_told_by_name(door, form, model, n
         assert (refused.value.status, refused.value.text.split(" ")[0]) == (400, named)
 
 
-async def test_nothing_of_what_the_model_says_in_an_error_gets_out(rest, http, org, upstream_of_rest):
+async def test_nothing_of_what_the_model_says_in_an_error_gets_out(rest: Door, http: httpx.AsyncClient, org: Org,
+                                                                   upstream_of_rest: Assistants) -> None:
     for answer in (failure(500, retry_after="0"), failure(400), Answer([*BEGINNING, *sse(
             {"error": {"message": "UPSTREAM TEXT"}})])):
         assistant_id = await upstream_of_rest(answer)
