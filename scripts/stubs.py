@@ -1,6 +1,7 @@
 """Types of the generated code that protoc leaves out: a `_pb2_grpc.pyi` of each service, and what options hold.
 
-Servers and callers are those of grpc.aio. Writes no code that runs, and no documentation.
+The stub of a channel that blocks is typed as a class of its own, which is there for types only. Writes no code that runs,
+and no documentation.
 """
 
 import re
@@ -15,10 +16,12 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 _HEAD = '''\
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 '''
@@ -54,17 +57,22 @@ def _service_types(file: FileDescriptorProto, homes: dict[str, str]) -> str:
     imports = [f"from {module} import {', '.join(sorted(names))}\n" for module, names in sorted(named.items())]
     lines = []
     for service in file.service:
-        lines += [f"\nclass {service.name}Stub:", "    def __init__(self, channel: grpc.aio.Channel) -> None: ..."]
-        lines += map(_caller, service.method)
+        stub, blocking = f"{service.name}Stub", f"_Blocking{service.name}Stub"
+        lines += [f"\nclass {stub}:",
+                  "    @overload", f"    def __new__(cls, channel: grpc.Channel) -> {blocking}: ...",
+                  "    @overload", f"    def __new__(cls, channel: grpc.aio.Channel) -> {stub}: ..."]
+        lines += [_caller(method, "grpc.aio") for method in service.method]
+        lines += ["\n@type_check_only", f"class {blocking}({stub}):"]
+        lines += [_caller(method, "grpc") + "  # type: ignore[assignment]" for method in service.method]
         lines += [f"\nclass {service.name}Servicer:", *map(_handler, service.method),
                   f"\ndef add_{service.name}Servicer_to_server(servicer: {service.name}Servicer, server: grpc.aio.Server)"
                   " -> None: ..."]
     return _HEAD + "".join(imports) + "\n".join(lines) + "\n"
 
 
-def _caller(method: MethodDescriptorProto) -> str:
+def _caller(method: MethodDescriptorProto, library: str) -> str:
     kind = "".join("Stream" if streams else "Unary" for streams in (method.client_streaming, method.server_streaming))
-    return f"    {method.name}: grpc.aio.{kind}MultiCallable[{_simple(method.input_type)}, {_simple(method.output_type)}]"
+    return f"    {method.name}: {library}.{kind}MultiCallable[{_simple(method.input_type)}, {_simple(method.output_type)}]"
 
 
 def _handler(method: MethodDescriptorProto) -> str:

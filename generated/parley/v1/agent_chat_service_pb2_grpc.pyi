@@ -1,7 +1,9 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from google.protobuf.empty_pb2 import Empty
@@ -10,7 +12,10 @@ from generated.parley.v1.agent_chat_service_pb2 import CreateAgentChatRequest, C
 from generated.parley.v1.chat_pb2 import ChatEvent
 
 class AgentChatServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingAgentChatServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> AgentChatServiceStub: ...
     CreateAgentChat: grpc.aio.UnaryUnaryMultiCallable[CreateAgentChatRequest, AgentChat]
     ListAgentChats: grpc.aio.UnaryUnaryMultiCallable[ListAgentChatsRequest, ListAgentChatsResponse]
     GetAgentChat: grpc.aio.UnaryUnaryMultiCallable[GetAgentChatRequest, AgentChatWithMessages]
@@ -18,6 +23,16 @@ class AgentChatServiceStub:
     CreateMessage: grpc.aio.UnaryUnaryMultiCallable[CreateMessageRequest, AgentMessage]
     ListMessages: grpc.aio.UnaryUnaryMultiCallable[ListMessagesRequest, ListMessagesResponse]
     StreamMessage: grpc.aio.UnaryStreamMultiCallable[CreateMessageRequest, ChatEvent]
+
+@type_check_only
+class _BlockingAgentChatServiceStub(AgentChatServiceStub):
+    CreateAgentChat: grpc.UnaryUnaryMultiCallable[CreateAgentChatRequest, AgentChat]  # type: ignore[assignment]
+    ListAgentChats: grpc.UnaryUnaryMultiCallable[ListAgentChatsRequest, ListAgentChatsResponse]  # type: ignore[assignment]
+    GetAgentChat: grpc.UnaryUnaryMultiCallable[GetAgentChatRequest, AgentChatWithMessages]  # type: ignore[assignment]
+    DeleteAgentChat: grpc.UnaryUnaryMultiCallable[DeleteAgentChatRequest, Empty]  # type: ignore[assignment]
+    CreateMessage: grpc.UnaryUnaryMultiCallable[CreateMessageRequest, AgentMessage]  # type: ignore[assignment]
+    ListMessages: grpc.UnaryUnaryMultiCallable[ListMessagesRequest, ListMessagesResponse]  # type: ignore[assignment]
+    StreamMessage: grpc.UnaryStreamMultiCallable[CreateMessageRequest, ChatEvent]  # type: ignore[assignment]
 
 class AgentChatServiceServicer:
     def CreateAgentChat(self, request: CreateAgentChatRequest, context: grpc.aio.ServicerContext[CreateAgentChatRequest, AgentChat]) -> Awaitable[AgentChat]: ...

@@ -1,7 +1,9 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from google.api.httpbody_pb2 import HttpBody
@@ -9,7 +11,10 @@ from generated.parley.v1.assistant_pb2 import Assistant
 from generated.parley.v1.assistant_service_pb2 import CreateAssistantRequest, DeleteAssistantRequest, GetAssistantRequest, ListAssistantsRequest, ListAssistantsResponse, UpdateAssistantRequest
 
 class AssistantServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingAssistantServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> AssistantServiceStub: ...
     CreateAssistant: grpc.aio.UnaryUnaryMultiCallable[CreateAssistantRequest, Assistant]
     PostAssistant: grpc.aio.UnaryUnaryMultiCallable[CreateAssistantRequest, HttpBody]
     ListAssistants: grpc.aio.UnaryUnaryMultiCallable[ListAssistantsRequest, ListAssistantsResponse]
@@ -20,6 +25,19 @@ class AssistantServiceStub:
     PatchAssistant: grpc.aio.UnaryUnaryMultiCallable[UpdateAssistantRequest, HttpBody]
     DeleteAssistant: grpc.aio.UnaryUnaryMultiCallable[DeleteAssistantRequest, Assistant]
     RemoveAssistant: grpc.aio.UnaryUnaryMultiCallable[DeleteAssistantRequest, HttpBody]
+
+@type_check_only
+class _BlockingAssistantServiceStub(AssistantServiceStub):
+    CreateAssistant: grpc.UnaryUnaryMultiCallable[CreateAssistantRequest, Assistant]  # type: ignore[assignment]
+    PostAssistant: grpc.UnaryUnaryMultiCallable[CreateAssistantRequest, HttpBody]  # type: ignore[assignment]
+    ListAssistants: grpc.UnaryUnaryMultiCallable[ListAssistantsRequest, ListAssistantsResponse]  # type: ignore[assignment]
+    FetchAssistants: grpc.UnaryUnaryMultiCallable[ListAssistantsRequest, HttpBody]  # type: ignore[assignment]
+    GetAssistant: grpc.UnaryUnaryMultiCallable[GetAssistantRequest, Assistant]  # type: ignore[assignment]
+    FetchAssistant: grpc.UnaryUnaryMultiCallable[GetAssistantRequest, HttpBody]  # type: ignore[assignment]
+    UpdateAssistant: grpc.UnaryUnaryMultiCallable[UpdateAssistantRequest, Assistant]  # type: ignore[assignment]
+    PatchAssistant: grpc.UnaryUnaryMultiCallable[UpdateAssistantRequest, HttpBody]  # type: ignore[assignment]
+    DeleteAssistant: grpc.UnaryUnaryMultiCallable[DeleteAssistantRequest, Assistant]  # type: ignore[assignment]
+    RemoveAssistant: grpc.UnaryUnaryMultiCallable[DeleteAssistantRequest, HttpBody]  # type: ignore[assignment]
 
 class AssistantServiceServicer:
     def CreateAssistant(self, request: CreateAssistantRequest, context: grpc.aio.ServicerContext[CreateAssistantRequest, Assistant]) -> Awaitable[Assistant]: ...

@@ -1,7 +1,9 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from google.api.httpbody_pb2 import HttpBody
@@ -9,7 +11,10 @@ from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest, ListChatsRequest, ListChatsResponse, WatchChatRequest
 
 class ChatServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingChatServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> ChatServiceStub: ...
     CreateChat: grpc.aio.UnaryUnaryMultiCallable[CreateChatRequest, Chat]
     StreamChat: grpc.aio.UnaryStreamMultiCallable[CreateChatRequest, ChatEvent]
     WatchChat: grpc.aio.UnaryStreamMultiCallable[WatchChatRequest, ChatEvent]
@@ -17,6 +22,16 @@ class ChatServiceStub:
     ListChats: grpc.aio.UnaryUnaryMultiCallable[ListChatsRequest, ListChatsResponse]
     GetChat: grpc.aio.UnaryUnaryMultiCallable[GetChatRequest, Chat]
     DeleteChat: grpc.aio.UnaryUnaryMultiCallable[DeleteChatRequest, Chat]
+
+@type_check_only
+class _BlockingChatServiceStub(ChatServiceStub):
+    CreateChat: grpc.UnaryUnaryMultiCallable[CreateChatRequest, Chat]  # type: ignore[assignment]
+    StreamChat: grpc.UnaryStreamMultiCallable[CreateChatRequest, ChatEvent]  # type: ignore[assignment]
+    WatchChat: grpc.UnaryStreamMultiCallable[WatchChatRequest, ChatEvent]  # type: ignore[assignment]
+    PostChat: grpc.UnaryStreamMultiCallable[CreateChatRequest, HttpBody]  # type: ignore[assignment]
+    ListChats: grpc.UnaryUnaryMultiCallable[ListChatsRequest, ListChatsResponse]  # type: ignore[assignment]
+    GetChat: grpc.UnaryUnaryMultiCallable[GetChatRequest, Chat]  # type: ignore[assignment]
+    DeleteChat: grpc.UnaryUnaryMultiCallable[DeleteChatRequest, Chat]  # type: ignore[assignment]
 
 class ChatServiceServicer:
     def CreateChat(self, request: CreateChatRequest, context: grpc.aio.ServicerContext[CreateChatRequest, Chat]) -> Awaitable[Chat]: ...

@@ -1,7 +1,9 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from google.protobuf.struct_pb2 import Struct
@@ -10,7 +12,10 @@ from generated.parley.v1.conversation_service_pb2 import CreateConversationReque
 from generated.parley.v1.item_pb2 import ItemList
 
 class ConversationServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingConversationServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> ConversationServiceStub: ...
     CreateConversation: grpc.aio.UnaryUnaryMultiCallable[CreateConversationRequest, Conversation]
     GetConversation: grpc.aio.UnaryUnaryMultiCallable[GetConversationRequest, Conversation]
     UpdateConversation: grpc.aio.UnaryUnaryMultiCallable[UpdateConversationRequest, Conversation]
@@ -19,6 +24,17 @@ class ConversationServiceStub:
     ListItems: grpc.aio.UnaryUnaryMultiCallable[ListItemsRequest, ItemList]
     GetItem: grpc.aio.UnaryUnaryMultiCallable[GetItemRequest, Struct]
     DeleteItem: grpc.aio.UnaryUnaryMultiCallable[DeleteItemRequest, Conversation]
+
+@type_check_only
+class _BlockingConversationServiceStub(ConversationServiceStub):
+    CreateConversation: grpc.UnaryUnaryMultiCallable[CreateConversationRequest, Conversation]  # type: ignore[assignment]
+    GetConversation: grpc.UnaryUnaryMultiCallable[GetConversationRequest, Conversation]  # type: ignore[assignment]
+    UpdateConversation: grpc.UnaryUnaryMultiCallable[UpdateConversationRequest, Conversation]  # type: ignore[assignment]
+    DeleteConversation: grpc.UnaryUnaryMultiCallable[DeleteConversationRequest, DeletedConversation]  # type: ignore[assignment]
+    CreateItems: grpc.UnaryUnaryMultiCallable[CreateItemsRequest, ItemList]  # type: ignore[assignment]
+    ListItems: grpc.UnaryUnaryMultiCallable[ListItemsRequest, ItemList]  # type: ignore[assignment]
+    GetItem: grpc.UnaryUnaryMultiCallable[GetItemRequest, Struct]  # type: ignore[assignment]
+    DeleteItem: grpc.UnaryUnaryMultiCallable[DeleteItemRequest, Conversation]  # type: ignore[assignment]
 
 class ConversationServiceServicer:
     def CreateConversation(self, request: CreateConversationRequest, context: grpc.aio.ServicerContext[CreateConversationRequest, Conversation]) -> Awaitable[Conversation]: ...

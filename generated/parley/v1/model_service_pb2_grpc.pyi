@@ -1,15 +1,25 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 
 class ModelServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingModelServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> ModelServiceStub: ...
     ListModels: grpc.aio.UnaryUnaryMultiCallable[ListModelsRequest, ListModelsResponse]
     GetModel: grpc.aio.UnaryUnaryMultiCallable[GetModelRequest, Model]
+
+@type_check_only
+class _BlockingModelServiceStub(ModelServiceStub):
+    ListModels: grpc.UnaryUnaryMultiCallable[ListModelsRequest, ListModelsResponse]  # type: ignore[assignment]
+    GetModel: grpc.UnaryUnaryMultiCallable[GetModelRequest, Model]  # type: ignore[assignment]
 
 class ModelServiceServicer:
     def ListModels(self, request: ListModelsRequest, context: grpc.aio.ServicerContext[ListModelsRequest, ListModelsResponse]) -> Awaitable[ListModelsResponse]: ...

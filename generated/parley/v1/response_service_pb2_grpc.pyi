@@ -1,7 +1,9 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from google.api.httpbody_pb2 import HttpBody
@@ -10,7 +12,10 @@ from generated.parley.v1.response_pb2 import Response, ResponseStreamEvent
 from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, ListInputItemsRequest
 
 class ResponseServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingResponseServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> ResponseServiceStub: ...
     CreateResponse: grpc.aio.UnaryUnaryMultiCallable[CreateResponseRequest, Response]
     StreamResponse: grpc.aio.UnaryStreamMultiCallable[CreateResponseRequest, ResponseStreamEvent]
     PostResponse: grpc.aio.UnaryStreamMultiCallable[CreateResponseRequest, HttpBody]
@@ -22,6 +27,20 @@ class ResponseServiceStub:
     PostCancelResponse: grpc.aio.UnaryUnaryMultiCallable[CancelResponseRequest, HttpBody]
     CompactResponse: grpc.aio.UnaryUnaryMultiCallable[CompactResponseRequest, CompactedResponse]
     ListInputItems: grpc.aio.UnaryUnaryMultiCallable[ListInputItemsRequest, ItemList]
+
+@type_check_only
+class _BlockingResponseServiceStub(ResponseServiceStub):
+    CreateResponse: grpc.UnaryUnaryMultiCallable[CreateResponseRequest, Response]  # type: ignore[assignment]
+    StreamResponse: grpc.UnaryStreamMultiCallable[CreateResponseRequest, ResponseStreamEvent]  # type: ignore[assignment]
+    PostResponse: grpc.UnaryStreamMultiCallable[CreateResponseRequest, HttpBody]  # type: ignore[assignment]
+    GetResponse: grpc.UnaryUnaryMultiCallable[GetResponseRequest, Response]  # type: ignore[assignment]
+    WatchResponse: grpc.UnaryStreamMultiCallable[GetResponseRequest, ResponseStreamEvent]  # type: ignore[assignment]
+    FetchResponse: grpc.UnaryStreamMultiCallable[GetResponseRequest, HttpBody]  # type: ignore[assignment]
+    DeleteResponse: grpc.UnaryUnaryMultiCallable[DeleteResponseRequest, DeletedResponse]  # type: ignore[assignment]
+    CancelResponse: grpc.UnaryUnaryMultiCallable[CancelResponseRequest, Response]  # type: ignore[assignment]
+    PostCancelResponse: grpc.UnaryUnaryMultiCallable[CancelResponseRequest, HttpBody]  # type: ignore[assignment]
+    CompactResponse: grpc.UnaryUnaryMultiCallable[CompactResponseRequest, CompactedResponse]  # type: ignore[assignment]
+    ListInputItems: grpc.UnaryUnaryMultiCallable[ListInputItemsRequest, ItemList]  # type: ignore[assignment]
 
 class ResponseServiceServicer:
     def CreateResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext[CreateResponseRequest, Response]) -> Awaitable[Response]: ...

@@ -1,19 +1,32 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from generated.parley.v1.session_pb2 import Session
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, UpdateSessionRequest
 
 class SessionServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingSessionServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> SessionServiceStub: ...
     CreateSession: grpc.aio.UnaryUnaryMultiCallable[CreateSessionRequest, Session]
     ListSessions: grpc.aio.UnaryUnaryMultiCallable[ListSessionsRequest, ListSessionsResponse]
     GetSession: grpc.aio.UnaryUnaryMultiCallable[GetSessionRequest, Session]
     UpdateSession: grpc.aio.UnaryUnaryMultiCallable[UpdateSessionRequest, Session]
     DeleteSession: grpc.aio.UnaryUnaryMultiCallable[DeleteSessionRequest, Session]
+
+@type_check_only
+class _BlockingSessionServiceStub(SessionServiceStub):
+    CreateSession: grpc.UnaryUnaryMultiCallable[CreateSessionRequest, Session]  # type: ignore[assignment]
+    ListSessions: grpc.UnaryUnaryMultiCallable[ListSessionsRequest, ListSessionsResponse]  # type: ignore[assignment]
+    GetSession: grpc.UnaryUnaryMultiCallable[GetSessionRequest, Session]  # type: ignore[assignment]
+    UpdateSession: grpc.UnaryUnaryMultiCallable[UpdateSessionRequest, Session]  # type: ignore[assignment]
+    DeleteSession: grpc.UnaryUnaryMultiCallable[DeleteSessionRequest, Session]  # type: ignore[assignment]
 
 class SessionServiceServicer:
     def CreateSession(self, request: CreateSessionRequest, context: grpc.aio.ServicerContext[CreateSessionRequest, Session]) -> Awaitable[Session]: ...

@@ -1,7 +1,9 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from google.api.httpbody_pb2 import HttpBody
@@ -9,7 +11,10 @@ from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.squad_service_pb2 import CreateSquadRequest, DeleteSquadRequest, GetSquadRequest, ListSquadsRequest, ListSquadsResponse, UpdateSquadRequest
 
 class SquadServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingSquadServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> SquadServiceStub: ...
     CreateSquad: grpc.aio.UnaryUnaryMultiCallable[CreateSquadRequest, Squad]
     PostSquad: grpc.aio.UnaryUnaryMultiCallable[CreateSquadRequest, HttpBody]
     ListSquads: grpc.aio.UnaryUnaryMultiCallable[ListSquadsRequest, ListSquadsResponse]
@@ -20,6 +25,19 @@ class SquadServiceStub:
     PatchSquad: grpc.aio.UnaryUnaryMultiCallable[UpdateSquadRequest, HttpBody]
     DeleteSquad: grpc.aio.UnaryUnaryMultiCallable[DeleteSquadRequest, Squad]
     RemoveSquad: grpc.aio.UnaryUnaryMultiCallable[DeleteSquadRequest, HttpBody]
+
+@type_check_only
+class _BlockingSquadServiceStub(SquadServiceStub):
+    CreateSquad: grpc.UnaryUnaryMultiCallable[CreateSquadRequest, Squad]  # type: ignore[assignment]
+    PostSquad: grpc.UnaryUnaryMultiCallable[CreateSquadRequest, HttpBody]  # type: ignore[assignment]
+    ListSquads: grpc.UnaryUnaryMultiCallable[ListSquadsRequest, ListSquadsResponse]  # type: ignore[assignment]
+    FetchSquads: grpc.UnaryUnaryMultiCallable[ListSquadsRequest, HttpBody]  # type: ignore[assignment]
+    GetSquad: grpc.UnaryUnaryMultiCallable[GetSquadRequest, Squad]  # type: ignore[assignment]
+    FetchSquad: grpc.UnaryUnaryMultiCallable[GetSquadRequest, HttpBody]  # type: ignore[assignment]
+    UpdateSquad: grpc.UnaryUnaryMultiCallable[UpdateSquadRequest, Squad]  # type: ignore[assignment]
+    PatchSquad: grpc.UnaryUnaryMultiCallable[UpdateSquadRequest, HttpBody]  # type: ignore[assignment]
+    DeleteSquad: grpc.UnaryUnaryMultiCallable[DeleteSquadRequest, Squad]  # type: ignore[assignment]
+    RemoveSquad: grpc.UnaryUnaryMultiCallable[DeleteSquadRequest, HttpBody]  # type: ignore[assignment]
 
 class SquadServiceServicer:
     def CreateSquad(self, request: CreateSquadRequest, context: grpc.aio.ServicerContext[CreateSquadRequest, Squad]) -> Awaitable[Squad]: ...

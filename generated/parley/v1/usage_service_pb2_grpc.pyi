@@ -1,14 +1,23 @@
-"""Types of the gRPC stubs: callers and servers of grpc.aio."""
+"""Types of the gRPC stubs: callers of grpc and grpc.aio, and servers of grpc.aio."""
 
 from collections.abc import AsyncIterator, Awaitable
+from typing import overload, type_check_only
 
+import grpc
 import grpc.aio
 
 from generated.parley.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 
 class UsageServiceStub:
-    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    @overload
+    def __new__(cls, channel: grpc.Channel) -> _BlockingUsageServiceStub: ...
+    @overload
+    def __new__(cls, channel: grpc.aio.Channel) -> UsageServiceStub: ...
     GetUsage: grpc.aio.UnaryUnaryMultiCallable[GetUsageRequest, GetUsageResponse]
+
+@type_check_only
+class _BlockingUsageServiceStub(UsageServiceStub):
+    GetUsage: grpc.UnaryUnaryMultiCallable[GetUsageRequest, GetUsageResponse]  # type: ignore[assignment]
 
 class UsageServiceServicer:
     def GetUsage(self, request: GetUsageRequest, context: grpc.aio.ServicerContext[GetUsageRequest, GetUsageResponse]) -> Awaitable[GetUsageResponse]: ...
