@@ -197,5 +197,6 @@ def _fingerprint(call: Call, request: Message) -> bytes:
 
 
 def _has_post(method: MethodDescriptor) -> bool:
-    rule: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]  # type: ignore[index]  # google.api types none
+    options = method.GetOptions()
+    rule: http_pb2.HttpRule = options.Extensions[annotations_pb2.http]  # type: ignore[index]  # google.api types no extension
     return any(one.HasField("post") for one in (rule, *rule.additional_bindings))

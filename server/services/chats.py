@@ -57,7 +57,7 @@ class ChatService(ChatServiceServicer):
                 for event in batch:
                     if not request.HasField("after") or event.sequence > request.after:
                         await self._streams.share.take()
-                        await context.write(watched.serialized(event))  # type: ignore[arg-type]  # what is bytes is sent as it is
+                        await context.write(watched.serialized(event))  # type: ignore[arg-type]  # bytes are sent as they are
 
     async def PostChat(self, request: CreateChatRequest, context: Context[HttpBody]) -> None:
         turn = await self._turn(request)

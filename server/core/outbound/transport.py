@@ -169,7 +169,7 @@ class _Body(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_errors():
-            async for chunk in self._response.stream:  # type: ignore[union-attr]
+            async for chunk in self._response.stream:  # type: ignore[union-attr]  # an async client's
                 self._body_left -= len(chunk)
                 if self._truncate and self._body_left < 0:
                     return
