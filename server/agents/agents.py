@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf.struct_pb2 import Struct, Value
 
+from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.session_pb2 import Session
 from server.agents import model_providers
 from server.agents.chat_warnings import ChatWarning, of_fault
 from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
@@ -164,7 +166,7 @@ class Agent:
         return self.settings.allows_system_messages and (
             self.others_take_instructions is None or await self.others_take_instructions())
 
-    def describe(self, record: Any) -> None:
+    def describe(self, record: Chat | Session) -> None:
         """Say on a Chat or a Session who answers, with secrets masked."""
         if self.assistant_id is not None:
             record.assistant_id = self.assistant_id

@@ -20,7 +20,7 @@ from server.core.outbound.guard import AllowedHosts
 from server.delivery import webhooks
 from server.storage.database import Connection
 from server.storage.documents import content_in, version_in
-from server.storage.outbox import Delivery
+from server.storage.outbox import Delivery, Record
 
 TYPES = frozenset({"chat.created", "chat.deleted", "session.created", "session.updated", "session.deleted"})
 _CACHED = 1024
@@ -62,8 +62,8 @@ class ServerEvents:
         self._known: dict[tuple[str, str, int], Server | None] = {}
         """By the org, id and version of an assistant."""
 
-    def compose(self, connection: Connection, kind: str, record: Any, private: Mapping[str, Any] | None,
-                told: Callable[[], Any]) -> list[Delivery]:
+    def compose(self, connection: Connection, kind: str, record: Record, private: Mapping[str, Any] | None,
+                told: Callable[[], Record]) -> list[Delivery]:
         """The event of a change of a Chat or Session, if the server of its assistant is to be told."""
         try:
             server = self._server_of(connection, record, private or {})
@@ -72,7 +72,7 @@ class ServerEvents:
             log.error("event cannot be composed", type=kind, exc_info=failure)
             return []
 
-    def _event(self, kind: str, record: Any, server: Server) -> Delivery:
+    def _event(self, kind: str, record: Record, server: Server) -> Delivery:
         shown = record
         if isinstance(record, Chat):
             shown = Chat()
@@ -83,7 +83,7 @@ class ServerEvents:
         return Delivery(org_id=record.org_id, kind=webhooks.KIND, lane=f"{webhooks.KIND}:{session_id}",
                         body=orjson.dumps({"message": message}), target=server.target)
 
-    def _server_of(self, connection: Connection, record: Any, private: Mapping[str, Any]) -> Server | None:
+    def _server_of(self, connection: Connection, record: Record, private: Mapping[str, Any]) -> Server | None:
         """The server of whom a record names as who answers; None also when its host may not be called."""
         if "assistant" in private:
             server = Server.of(private["assistant"])

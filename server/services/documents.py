@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from google.api.httpbody_pb2 import HttpBody
@@ -27,6 +27,7 @@ from server.storage.documents import Document, Documents, Listed
 from server.wire.documents import document_body
 
 if TYPE_CHECKING:
+    from google.protobuf.struct_pb2 import Struct
     from google.protobuf.timestamp_pb2 import Timestamp
 
 
@@ -41,6 +42,28 @@ class _Stored(Protocol):
 
     @property
     def updated_at(self) -> Timestamp: ...
+
+
+class _Named(Protocol):
+    """A request for one record."""
+
+    id: str
+
+
+class _Patch(_Named, Protocol):
+    @property
+    def patch(self) -> Struct: ...
+
+
+class _Create(Protocol):
+    """A request that also has the typed form of its document."""
+
+    @property
+    def document(self) -> Struct: ...
+
+    def HasField(self, field_name: Literal["document"], /) -> bool: ...
+
+    def ByteSize(self) -> int: ...
 
 
 Typed = TypeVar("Typed", bound=_Stored)
@@ -68,7 +91,7 @@ class DocumentRecords(Generic[Typed]):
         self._patching: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
         """By org and id; gone with the last that holds or waits."""
 
-    async def create(self, request: Any, typed_member: str) -> Document:
+    async def create(self, request: _Create, typed_member: str) -> Document:
         """The new record of a create request, which has a `document` or its typed member."""
         size = request.ByteSize()
         sent = await by_size(size, self._sent, request, typed_member)
@@ -77,13 +100,13 @@ class DocumentRecords(Generic[Typed]):
         content = await by_size(size, restore_secrets, without_server_members(sent), {})
         return await self._documents.create(current_caller().org_id, content)
 
-    async def get(self, request: Any) -> Document:
+    async def get(self, request: _Named) -> Document:
         return await self._documents.get(current_caller().org_id, parse_id(request.id))
 
     async def list(self, request: AnyMessage) -> Listed:
         return await self._documents.list(current_caller().org_id, request)
 
-    async def update(self, request: Any) -> Document:
+    async def update(self, request: _Patch) -> Document:
         """The record with each member of the patch in place of its own; null removes one.
 
         A patch that meets another is applied to what that left. Raises ChangedMeanwhile when others are always first.
@@ -95,25 +118,25 @@ class DocumentRecords(Generic[Typed]):
                     return await self._update(request)
             return await self._update(request)
 
-    async def _update(self, request: Any) -> Document:
+    async def _update(self, request: _Patch) -> Document:
         stored = await self.get(request)
         merged = await in_thread(self._merged, stored, request)  # what is stored may be large
         if self._check_names:
             await self._check_names(merged, stored.content)
         return await self._documents.replace(stored, await in_thread(restore_secrets, merged, stored.content))
 
-    async def delete(self, request: Any) -> Document:
+    async def delete(self, request: _Named) -> Document:
         stored = await self.get(request)
         await self._documents.delete(stored.org_id, stored.id)
         return stored
 
-    def _sent(self, request: Any, typed_member: str) -> dict[str, Any]:
+    def _sent(self, request: _Create, typed_member: str) -> dict[str, Any]:
         sent = (to_python(request.document) if request.HasField("document")
                 else self._untyped(getattr(request, typed_member)))
         self._check(sent)
         return sent
 
-    def _merged(self, stored: Document, request: Any) -> dict[str, Any]:
+    def _merged(self, stored: Document, request: _Patch) -> dict[str, Any]:
         merged = merge_patch(stored.content, to_python(request.patch))
         self._check(merged)
         return merged

@@ -1,7 +1,6 @@
 """Server-sent events as they are written over HTTP. Knows no event of any door."""
 
 import asyncio
-from typing import Any
 
 from google.api.httpbody_pb2 import HttpBody
 
@@ -29,7 +28,7 @@ class Frames:
     async def __aenter__(self) -> "Frames":
         return self
 
-    async def __aexit__(self, *raised: Any) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         if self._commenting is not None:
             self._commenting.cancel()
             # Its exception, if it has one, is that the caller is gone, which the call hears by itself.

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.session_pb2 import Session
 from server.core.clock import Clock, steady
 from server.core.errors import Aborted
 from server.core.ids import new_id
@@ -62,12 +63,13 @@ class Waiting:
     target: dict[str, Any] = field(repr=False)
 
 
-Compose = Callable[[Connection, str, Any, "dict[str, Any] | None", Callable[[], Any]], Iterable[Delivery]]
+Record = Chat | Session
+Compose = Callable[[Connection, str, Record, dict[str, Any] | None, Callable[[], Record]], Iterable[Delivery]]
 """What is to be delivered about a change: its kind, the Chat or Session, what its `body` has masked, and what makes the
 message that is told, which is asked only if anybody is told."""
 
 
-def _nothing(*_: Any) -> Iterable[Delivery]:
+def _nothing(*_: object) -> Iterable[Delivery]:
     return ()
 
 
@@ -81,8 +83,8 @@ class Outbox:
         self.news = asyncio.Event()
         """Set when something may be due."""
 
-    def announce(self, connection: Connection, kind: str, record: Any, private: dict[str, Any] | None,
-                 told: Callable[[], Any] | None = None) -> bool:
+    def announce(self, connection: Connection, kind: str, record: Record, private: dict[str, Any] | None,
+                 told: Callable[[], Record] | None = None) -> bool:
         """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the record."""
         return self.put(connection, self.compose(connection, kind, record, private, told or (lambda: record)))
 
