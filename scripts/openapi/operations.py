@@ -5,7 +5,10 @@ A path that is two doors' is one operation here, which says what holds at which:
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from . import errors, forms
 from .forms import Schema
@@ -50,7 +53,7 @@ class Operations:
         """The shared responses that operations refer to."""
         return dict(errors.responses(self._used))
 
-    def paths(self, door_of: Any) -> dict[str, Any]:
+    def paths(self, door_of: Callable[[str, str, str], str]) -> dict[str, Any]:
         """The paths object. `door_of` tells the door of a service at a verb and a path."""
         shared: dict[tuple[str, str], list[Binding]] = {}
         for method in self._source.methods:
@@ -85,7 +88,7 @@ class Operations:
         fields = {field.name: field.json_name for field in self._fields(binding)}
         return _VARIABLE.sub(lambda found: "{" + fields[found[0][1:-1]] + "}", binding.path.template)
 
-    def _fields(self, binding: Binding) -> list[Any]:
+    def _fields(self, binding: Binding) -> list[FieldDescriptorProto]:
         return list(self._source.messages[binding.method.request].field)
 
     # --- texts --------------------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class Operations:
             found.append(_IDEMPOTENCY)
         return found
 
-    def _parameter(self, binding: Binding, field: Any, place: str) -> Schema:
+    def _parameter(self, binding: Binding, field: FieldDescriptorProto, place: str) -> Schema:
         schema = self._schemas.parameter(binding.method.request, field)
         if place == "path":
             schema = {**schema, "minLength": 1}

@@ -80,7 +80,7 @@ class Source:
         access = self._pool.FindEnumTypeByName(f"{PACKAGE}.Access")
         return access.values_by_number[self._option(method, "Method", f"{PACKAGE}.access")].name
 
-    def _option(self, what: Any, kind: str, name: str) -> Any:
+    def _option(self, what: FieldDescriptorProto | DescriptorProto | MethodDescriptorProto, kind: str, name: str) -> Any:
         options = GetMessageClass(self._pool.FindMessageTypeByName(f"google.protobuf.{kind}Options"))
         found = options.FromString(what.options.SerializeToString()).Extensions
         return found[self._pool.FindExtensionByName(name)]  # type: ignore[index]  # its type is in the pool alone

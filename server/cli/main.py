@@ -6,10 +6,10 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 import orjson
@@ -135,7 +135,7 @@ def assistants() -> None:
 @click.option("--org", default="dev", show_default=True, help="Name of the org.")
 @click.argument("file", type=click.File("rb"))
 @json_option
-def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> None:
+def apply_assistant(settings: Settings, org: str, file: BinaryIO, as_json: bool) -> None:
     """Store the assistant in FILE: in place of the org's assistant of that name, or as a new one.
 
     Where several have the name, the `id` in FILE says which one is replaced.
@@ -145,7 +145,7 @@ def apply_assistant(settings: Settings, org: str, file: Any, as_json: bool) -> N
     except orjson.JSONDecodeError:
         fail(f"{file.name} is not JSON")
 
-    async def apply(store: Store) -> Any:
+    async def apply(store: Store) -> Document:
         check_assistant(document)
         _check_provider(document.get("model") or {}, settings)
         org_id = await store.keys.org_id(org)
@@ -245,9 +245,9 @@ for command in (check, back_up, restore, db, migrate_store):
     main.add_command(command)
 
 
-def _with_store(settings: Settings, use: Any, *, creates: bool = False) -> Any:
+def _with_store(settings: Settings, use: Callable[[Store], Awaitable[T]], *, creates: bool = False) -> T:
     """What `use` makes of the store. One that is not there is made only by commands that begin one."""
-    async def run() -> Any:
+    async def run() -> T:
         async with opened_store(settings, creates=creates) as store:
             return await use(store)
 

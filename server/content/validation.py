@@ -93,7 +93,7 @@ def shown(name: str) -> str:
     return name if len(name) <= _MOST_NAME else name[:_MOST_NAME - 1] + "…"
 
 
-def _json_path(path: Any, descriptor: Descriptor, at: str) -> str:
+def _json_path(path: protovalidate.FieldPathPb | None, descriptor: Descriptor, at: str) -> str:
     """Write a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
     inside: Descriptor | None = descriptor
     for element in path.elements if path else ():

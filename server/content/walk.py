@@ -5,7 +5,7 @@ the protos say of a member is for `validation.py`; nothing here knows a message 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -94,7 +94,7 @@ class _Walk:
             except _Flaw as flaw:
                 raise flaw.within(field.json_name) from None
 
-    def _items(self, field: FieldDescriptor, items: Any) -> None:
+    def _items(self, field: FieldDescriptor, items: Sequence[Any]) -> None:
         self._spend(len(items))
         if field.message_type is None and field.cpp_type not in _FLOATS:
             return

@@ -98,7 +98,7 @@ class ServerEvents:
             server = None
         return server if server and self._may_be_called(server) else None
 
-    def _squad(self, connection: Connection, record: Any) -> dict[str, Any] | None:
+    def _squad(self, connection: Connection, record: Record) -> dict[str, Any] | None:
         if not record.HasField("squad_id") or version_in(connection, "squads", record.org_id, record.squad_id) is None:
             return None
         squad: dict[str, Any] = orjson.loads(content_in(connection, "squads", record.org_id, record.squad_id))

@@ -220,7 +220,7 @@ def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[Stre
             yield StreamPiece(choice=choice, tool_call=one, length=len(calls[one]["arguments"]))
 
 
-def _deltas(output: Any, pieces: Any) -> Iterator[dict[str, Any]]:
+def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterator[dict[str, Any]]:
     """The members of the events that the pieces cut the answer into."""
     begun = 0  # place of the message that the first choice is saying
     places: dict[tuple[int, int | None], int] = {}

@@ -3,7 +3,7 @@
 Types, and nothing that does anything.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Never, Protocol, TypeVar
 
 import grpc
@@ -25,7 +25,7 @@ class Served(Context[Any], Protocol):
 
     async def read(self) -> Any: ...
 
-    def invocation_metadata(self) -> Any: ...
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
     def set_trailing_metadata(self, metadata: Metadata, /) -> None: ...
 

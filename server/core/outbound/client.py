@@ -17,7 +17,9 @@ from server.core.errors import ServiceError, UpstreamError, UpstreamTimeout, Ups
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded on first use
+    from httpx2 import AsyncClient
+
     from server.core.outbound.transport import Resolve
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -68,7 +70,7 @@ class Outside:
         self._truncates = truncates
         self._resolve = resolve
         self._making = asyncio.Lock()
-        self._client: Any = None
+        self._client: AsyncClient | None = None
 
     async def send(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None,
                    seconds: float) -> Answer:
@@ -98,14 +100,14 @@ class Outside:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _made(self) -> Any:
+    async def _made(self) -> "AsyncClient":
         """The client, made in a thread: its imports would hold up the event loop."""
         async with self._making:
             if self._client is None:
                 self._client = await asyncio.to_thread(self._make)
         return self._client
 
-    def _make(self) -> Any:
+    def _make(self) -> "AsyncClient":
         from server.core.outbound.transport import outside_client
 
         return outside_client(self.allowed, self._limits, self._resolve, truncates=self._truncates)

@@ -89,7 +89,7 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
                 continue
         return await self._network.connect_tcp(addresses[-1], port, share, local_address, socket_options)
 
-    async def connect_unix_socket(self, path: str, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
+    async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         """Refuse: no provider is reached that way."""
         raise httpcore2.ConnectError("unix sockets are not called")
 
