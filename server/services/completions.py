@@ -56,7 +56,7 @@ class CompletionService(CompletionServiceServicer):
         self._agents = agents
         self._silent_seconds = silent_seconds
 
-    async def CreateChatCompletion(self, request: CreateChatCompletionRequest, context: Any) -> ChatCompletion:
+    async def CreateChatCompletion(self, request: CreateChatCompletionRequest, context: object) -> ChatCompletion:
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error

@@ -1,6 +1,5 @@
 """Conversations of the Responses interface: sessions whose items are read and written one by one."""
 
-from typing import Any
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
@@ -49,7 +48,7 @@ class ConversationService(ConversationServiceServicer):
         self._clock = clock
         self._room = room
 
-    async def CreateConversation(self, request: CreateConversationRequest, context: Any) -> Conversation:
+    async def CreateConversation(self, request: CreateConversationRequest, context: object) -> Conversation:
         caller, nobody, said = current_caller(), Agent(NOBODY), await self._said(request, may_be_empty=True)
         await check_said(caller, nobody, said, "items")
         new = self._turns.new_session(caller, nobody, messages=said, metadata=request.metadata)
@@ -57,17 +56,17 @@ class ConversationService(ConversationServiceServicer):
         return _conversation(new.session)
 
     @_known_as_conversation
-    async def GetConversation(self, request: GetConversationRequest, context: Any) -> Conversation:
+    async def GetConversation(self, request: GetConversationRequest, context: object) -> Conversation:
         return _conversation((await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))).session)
 
     @_known_as_conversation
-    async def UpdateConversation(self, request: UpdateConversationRequest, context: Any) -> Conversation:
+    async def UpdateConversation(self, request: UpdateConversationRequest, context: object) -> Conversation:
         return _conversation(await self._sessions.update(
             current_caller().scope, parse_id(request.conversation_id),
             lambda session: session.metadata.CopyFrom(request.metadata), None))
 
     @_known_as_conversation
-    async def DeleteConversation(self, request: DeleteConversationRequest, context: Any) -> DeletedConversation:
+    async def DeleteConversation(self, request: DeleteConversationRequest, context: object) -> DeletedConversation:
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.conversation_id))).session
         await self._streams.end_in(session)
@@ -75,7 +74,7 @@ class ConversationService(ConversationServiceServicer):
         return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
 
     @_known_as_conversation
-    async def CreateItems(self, request: CreateItemsRequest, context: Any) -> ItemList:
+    async def CreateItems(self, request: CreateItemsRequest, context: object) -> ItemList:
         caller, messages = current_caller(), stamped(await self._said(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
@@ -86,19 +85,19 @@ class ConversationService(ConversationServiceServicer):
         return list_of(items_of(messages))
 
     @_known_as_conversation
-    async def ListItems(self, request: ListItemsRequest, context: Any) -> ItemList:
+    async def ListItems(self, request: ListItemsRequest, context: object) -> ItemList:
         page = page_of(request)
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
         messages, has_more = await self._sessions.page(stored, page.after_message, page.ascending, page.messages)
         return items_page(messages, page, has_more=has_more)
 
     @_known_as_conversation
-    async def GetItem(self, request: GetItemRequest, context: Any) -> Struct:
+    async def GetItem(self, request: GetItemRequest, context: object) -> Struct:
         found = await self._message(request)
         return next(struct_from(item) for item in items_of([found]) if item["id"] == request.item_id)
 
     @_known_as_conversation
-    async def DeleteItem(self, request: DeleteItemRequest, context: Any) -> Conversation:
+    async def DeleteItem(self, request: DeleteItemRequest, context: object) -> Conversation:
         gone = await self._message(request)
         return _conversation(await self._sessions.remove(
             current_caller().scope, parse_id(request.conversation_id), gone.id))

@@ -74,7 +74,7 @@ class ResponseService(ResponseServiceServicer):
         self._chats = chats
         self._silent_seconds = silent_seconds
 
-    async def CreateResponse(self, request: CreateResponseRequest, context: Any) -> Response:
+    async def CreateResponse(self, request: CreateResponseRequest, context: object) -> Response:
         turn = await self._turn(request)
         if request.background:
             async with self._streams.start(turn, background=True) as stream:
@@ -86,7 +86,7 @@ class ResponseService(ResponseServiceServicer):
         return complete(response, outcome.chat, outcome)
 
     @_known_as_response
-    async def GetResponse(self, request: GetResponseRequest, context: Any) -> Response:
+    async def GetResponse(self, request: GetResponseRequest, context: object) -> Response:
         return _response_of(await self._happening(request.response_id))
 
     @_known_as_response
@@ -114,7 +114,7 @@ class ResponseService(ResponseServiceServicer):
             await written.write(sse.DONE)
 
     @_known_as_response
-    async def DeleteResponse(self, request: DeleteResponseRequest, context: Any) -> DeletedResponse:
+    async def DeleteResponse(self, request: DeleteResponseRequest, context: object) -> DeletedResponse:
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.response_id))
         await self._streams.cancel(scope, stored.id, DELETED)
@@ -122,15 +122,15 @@ class ResponseService(ResponseServiceServicer):
         return DeletedResponse(id=f"resp_{hex_of(stored.id)}", object="response", deleted=True)
 
     @_known_as_response
-    async def CancelResponse(self, request: CancelResponseRequest, context: Any) -> Response:
+    async def CancelResponse(self, request: CancelResponseRequest, context: object) -> Response:
         scope = current_caller().scope
         await self._streams.cancel(scope, (await self._chats.find(scope, parse_id(request.response_id))).id)
         return _response_of(await self._happening(request.response_id))
 
-    async def PostCancelResponse(self, request: CancelResponseRequest, context: Any) -> HttpBody:
+    async def PostCancelResponse(self, request: CancelResponseRequest, context: object) -> HttpBody:
         return wire.response_body(await self.CancelResponse(request, context))
 
-    async def CompactResponse(self, request: CompactResponseRequest, context: Any) -> CompactedResponse:
+    async def CompactResponse(self, request: CompactResponseRequest, context: object) -> CompactedResponse:
         asked = CreateResponseRequest(input=request.input if request.HasField("input") else Value(list_value=ListValue()))
         for name in _COMPACTED:
             if request.HasField(name):
@@ -145,7 +145,7 @@ class ResponseService(ResponseServiceServicer):
         return compacted_of(outcome)
 
     @_known_as_response
-    async def ListInputItems(self, request: ListInputItemsRequest, context: Any) -> ItemList:
+    async def ListInputItems(self, request: ListInputItemsRequest, context: object) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         page = page_of(request)
         messages, has_more = await self._chats.said_from(stored, page.after_message, page.ascending, page.messages)
