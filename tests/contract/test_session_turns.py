@@ -157,7 +157,8 @@ async def test_other_requests_of_a_busy_session_do_not_wait(door: Door) -> None:
 
 
 @pytest.mark.parametrize("form", DOORS)
-async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_completed_while_it_waits(door: Door, form: str) -> None:
+async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_completed_while_it_waits(
+        door: Door, form: str) -> None:
     async with scene_at(door, [Answer([*BEGINNING, STALL]), openai_text("too late")]) as scene:
         async with door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)
