@@ -14,8 +14,8 @@ from google.protobuf.json_format import ParseDict
 from generated.parley.v1.message_pb2 import Message
 from server.agents import documents, tools
 from server.agents import handoffs as squads
+from server.agents.bounded_liquid import Allowance
 from server.agents.found_variables import kept_together
-from server.agents.templates import Allowance
 from server.backends import offline
 from server.content import secrets, validation
 from server.content.json_values import from_python

@@ -12,7 +12,7 @@ from generated.parley.v1.assistant_service_pb2 import CreateAssistantRequest, Up
 from generated.parley.v1.assistant_service_pb2_grpc import AssistantServiceStub
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.agents import agents, documents, templates
+from server.agents import agents, bounded_liquid, documents
 from server.core import offload
 from server.rpc import interceptor as interceptors
 from server.services import chats
@@ -133,7 +133,7 @@ TEMPLATES = {
 
 @pytest.mark.parametrize(("text", "at_once"), TEMPLATES.values(), ids=TEMPLATES)
 async def test_template_that_takes_much_work_is_filled_beside_the_loop(channel, org, monkeypatch, text, at_once):
-    threads = noted(monkeypatch, templates._Template, "fill")
+    threads = noted(monkeypatch, bounded_liquid.Template, "fill")
     assistant = {"model": {**MODEL, "messages": [{"role": "system", "content": text}]}}
 
     await ChatServiceStub(channel).CreateChat(

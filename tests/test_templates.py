@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from liquid import Environment
 
-from server.agents import liquid_filters, templates
+from server.agents import bounded_liquid, liquid_filters, templates
 from server.agents.templates import MOST_CHARACTERS, render, variables_of
 
 NOON = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -295,7 +295,7 @@ def test_what_a_template_does_with_a_large_value_draws_on_its_allowance(text):
 
 
 def test_templates_that_share_an_allowance_are_left_as_they_are_when_it_is_used_up():
-    allowance = templates.Allowance()
+    allowance = bounded_liquid.Allowance()
     text = "{% for i in (1..1000) %}{{a}}{% endfor %}"
 
     rendered = [render(text, {"a": "x"}, allowance) for _ in range(200)]
@@ -306,7 +306,7 @@ def test_templates_that_share_an_allowance_are_left_as_they_are_when_it_is_used_
 
 
 def test_looking_for_faulty_marks_draws_on_the_allowance():
-    brief, whole = templates.Allowance(templates.BRIEF), templates.Allowance()
+    brief, whole = bounded_liquid.Allowance(templates.BRIEF), bounded_liquid.Allowance()
     text = "{{name}} {% if " + "(" * 1_900 + " %}"
 
     assert (render(text, {"name": "Ada"}, brief), brief.is_used_up) == (text, True)
@@ -314,7 +314,7 @@ def test_looking_for_faulty_marks_draws_on_the_allowance():
 
 
 def test_what_is_filled_in_without_liquid_draws_on_the_allowance_too():
-    allowance, value = templates.Allowance(), "x" * MOST_CHARACTERS
+    allowance, value = bounded_liquid.Allowance(), "x" * MOST_CHARACTERS
 
     rendered = [render("{{a}}" * 10, {"a": value}, allowance) for _ in range(100)]
 
@@ -323,7 +323,7 @@ def test_what_is_filled_in_without_liquid_draws_on_the_allowance_too():
 
 def test_marks_draw_on_the_allowance():
     text = repeated("{{a}}")[:-MOST_CHARACTERS % 5 or None]
-    allowance = templates.Allowance()
+    allowance = bounded_liquid.Allowance()
 
     rendered = [render(f"{text}{index:02}", {}, allowance) for index in range(40)]
 
@@ -335,7 +335,7 @@ def test_work_of_every_filter_and_tag_of_liquid_is_known():
     environment = Environment()
 
     assert {*environment.filters, *environment.tags, *liquid_filters.FILTERS} == (
-        templates.FILTERS | templates.TAGS | templates.NOT_OFFERED)
+        bounded_liquid.FILTERS | bounded_liquid.TAGS | bounded_liquid.NOT_OFFERED)
 
 
 @pytest.mark.timeout(20)
@@ -372,4 +372,4 @@ def test_what_is_filled_in_without_liquid_is_what_liquid_makes_of_it(text):
     variables = {"a": "A", "b": "", "n": 3, "case": "x", "true": "y", "shown": "{{a}}"}
     template = templates._parsed(text)
 
-    assert render(text, variables) == (template.fill(variables, templates.Allowance()) if template else text)
+    assert render(text, variables) == (template.fill(variables, bounded_liquid.Allowance()) if template else text)

@@ -16,13 +16,14 @@ from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from server.agents import model_providers
+from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_fault
 from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
 from server.agents.handoffs import Destination, Seat, handoffs, overridden, seats, stored_id
 from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
 from server.agents.passed_over import of_destinations, of_knowledge_base, of_missing_member, of_missing_tool
-from server.agents.templates import Allowance, render
+from server.agents.templates import render
 from server.content.inputs import body_id
 from server.content.json_values import struct_from, to_python
 from server.content.secrets import mask_secrets

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from server.agents import templates
-from server.agents.templates import MOST_CHARACTERS, Fault
+from server.agents.bounded_liquid import COSTLY, FAILED, INVALID, TOO_LARGE, UNKNOWN_FILTER, Fault
+from server.agents.templates import MOST_CHARACTERS
 from server.content.json_values import from_python
 
 MOST = 20
@@ -38,15 +38,15 @@ class ChatWarning(NamedTuple):
 _SETUP = ChatWarning("assistant_setup", "Something in how the assistant is set up was passed over; the log, and "
                                         "exchanges with the org's own keys, say what.")
 _OF_FAULTS = {
-    templates.INVALID: "`{mark}` is not valid Liquid, so it was sent as it is written; correct it, or put it between "
+    INVALID: "`{mark}` is not valid Liquid, so it was sent as it is written; correct it, or put it between "
                        "{{% raw %}} and {{% endraw %}}.",
-    templates.FAILED: "`{mark}` could not be filled in with the values that are there, so it was sent as it is written.",
-    templates.COSTLY: "The template takes too much work, so it was sent as it is written; make it simpler.",
-    templates.TOO_LARGE: f"The template has more than {MOST_CHARACTERS} characters, so it was sent as it is written; "
+    FAILED: "`{mark}` could not be filled in with the values that are there, so it was sent as it is written.",
+    COSTLY: "The template takes too much work, so it was sent as it is written; make it simpler.",
+    TOO_LARGE: f"The template has more than {MOST_CHARACTERS} characters, so it was sent as it is written; "
                          "shorten it, or split it into several messages.",
-    templates.UNKNOWN_FILTER: "`{mark}` is not a known filter, so the value was passed on as it is.",
+    UNKNOWN_FILTER: "`{mark}` is not a known filter, so the value was passed on as it is.",
 }
-_WITHOUT_MARK = {templates.FAILED: "The template could not be filled in, so it was sent as it is written."}
+_WITHOUT_MARK = {FAILED: "The template could not be filled in, so it was sent as it is written."}
 
 
 def of_fault(fault: Fault, param: str) -> ChatWarning:

@@ -9,10 +9,11 @@ from typing import Any
 
 from server.agents import model_providers
 from server.agents.agents import AssistantSettings
+from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_fault
 from server.agents.documents import assistants_in
 from server.agents.model_providers import Fault, Named
-from server.agents.templates import Allowance, faults_of
+from server.agents.templates import faults_of
 from server.content.validation import join
 
 

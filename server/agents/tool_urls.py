@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from server.agents.templates import Allowance, render
+from server.agents.bounded_liquid import Allowance
+from server.agents.templates import render
 
 _MARK = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}%]*%\}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]*")

@@ -15,9 +15,10 @@ from urllib.parse import quote
 import orjson
 import structlog
 
+from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_tool
 from server.agents.found_variables import Kept, kept_together
-from server.agents.templates import Allowance, render
+from server.agents.templates import render
 from server.agents.tool_urls import PathChanged, filled_url
 from server.content.json_values import encodable, with_exact_numbers
 from server.content.secrets import without_secrets

@@ -14,11 +14,12 @@ from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.message_pb2 import Message
 from server.agents import chat_warnings
 from server.agents.agents import Member
+from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_variable
 from server.agents.found_variables import kept_together
 from server.agents.handoffs import Destination
 from server.agents.passed_over import of_overrides, of_taken_name, of_tool_type
-from server.agents.templates import BRIEF, Allowance, variables_of
+from server.agents.templates import BRIEF, variables_of
 from server.agents.tools import function_of, is_run_here
 from server.backends.backend import ModelRequest
 from server.content.inputs import INSTRUCTING

@@ -17,9 +17,10 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
 from server.agents import chat_warnings
 from server.agents.agents import Agent, Agents
+from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import of_fault
 from server.agents.passed_over import of_overrides, of_session_overrides
-from server.agents.templates import Allowance, render, variables_of
+from server.agents.templates import render, variables_of
 from server.content.inputs import body_id
 from server.content.json_values import to_python
 from server.core.clock import Clock, timestamp

@@ -36,7 +36,7 @@ from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageReques
 from server.agents import document_warnings, documents, knowledge, passed_over, templates, tools
 from server.agents import handoffs as squads
 from server.agents.agents import AssistantSettings
-from server.agents.templates import Allowance
+from server.agents.bounded_liquid import Allowance
 from server.backends import anthropic, offline, openai
 from server.backends.backend import ModelRequest
 from server.content import inputs, messages, secrets
