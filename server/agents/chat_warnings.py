@@ -6,10 +6,10 @@ Nothing is refused for it, and nobody has to read it. Finds out nothing itself.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
-
+from generated.parley.v1.chat_pb2 import Chat
+from generated.parley.v1.session_pb2 import Session
 from server.agents.bounded_liquid import COSTLY, FAILED, INVALID, TOO_LARGE, UNKNOWN_FILTER, Fault
-from server.agents.templates import MOST_CHARACTERS
+from server.agents.templates import MOST_CHARACTERS, Fault
 from server.content.json_values import from_python
 
 MOST = 20
@@ -68,7 +68,7 @@ def of_variable(name: str) -> ChatWarning:
                                             "so it was not kept.")
 
 
-def put(record: Message, warnings: Iterable[ChatWarning], *, for_page: bool) -> None:
+def put(record: Chat | Session, warnings: Iterable[ChatWarning], *, for_page: bool) -> None:
     """Say the warnings in `record.warnings`, each once. Without any the member stays unset.
 
     A page is not told how an assistant is set up.

@@ -25,7 +25,7 @@ class Kept(NamedTuple):
 def kept_together(variables: Mapping[str, Any]) -> Kept:
     """Those variables that are small enough to be kept, in order, for as long as they are that together."""
     kept = Kept({}, [])
-    left = _MOST_TOGETHER
+    left: float = _MOST_TOGETHER
     for name, value in variables.items():
         size = len(name) + _size_of(value)
         if size <= min(left, _MOST):

@@ -63,6 +63,7 @@ def split(request: ModelRequest) -> Split:
     left_out = {name: value for name, value in request.more.items() if name not in taken}
     if lacking or left_out:
         more = {name: value for name, value in request.more.items() if name in taken}
-        request = replace(request, more=more, **dict.fromkeys(lacking))
+        unset: dict[str, Any] = dict.fromkeys(lacking)
+        request = replace(request, more=more, **unset)
     return Split(request, tuple(name for name, value in {**lacking, **left_out}.items()
                                 if value not in _DEFAULTS.get(name, ())))

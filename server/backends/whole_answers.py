@@ -25,7 +25,7 @@ def events_of(answer: Any) -> Iterator[tuple[str, Any]]:
         return
     if not isinstance(answer, dict) or not isinstance(blocks := answer.get("content"), list):
         raise ValueError("neither a message nor an error")
-    events = [{"type": "message_start", "message": answer}]
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": answer}]
     for index, block in enumerate(blocks):
         events += [{"type": "content_block_start", "index": index, "content_block": block},
                    {"type": "content_block_stop", "index": index}]

@@ -53,7 +53,8 @@ def in_order(message: Message) -> list[Stretch | int]:
     A message that says nothing and calls nothing is one empty stretch.
     """
     answer, refusal = answer_of(message)
-    text, order, at = answer + refusal, [], 0
+    text, at = answer + refusal, 0
+    order: list[Stretch | int] = []
     for index, place in enumerate(_places(message, len(text))):
         if place > at:
             order.append(Stretch(answer[at:place], text[max(at, len(answer)):place]))

@@ -190,7 +190,7 @@ def _told(unfinished: Unfinished) -> Answers:
 def _whole(output: Sequence[Message]) -> list[StreamPiece]:
     """What was not streamed, as if each text and each call had come in one piece."""
     rounds, choices = _by_round(output)
-    pieces = []
+    pieces: list[StreamPiece] = []
     for messages, following in pairwise([*rounds, choices]):
         pieces += _pieces(messages[0], 0, with_calls=False)
         pieces.append(StreamPiece(length=len(messages), next_message_id=following[0].id if following else ""))

@@ -6,7 +6,7 @@ Knows none of the nouns; `assistants.py`, `squads.py` and `tools.py` say how eac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -145,14 +145,15 @@ class DocumentRecords(Generic[Typed]):
         """The typed view of what was created or changed, with its warnings."""
         message = await self.message(document)
         if warnings := await self._warnings(document):
-            message.warnings.CopyFrom(from_python(warnings).list_value)
+            said = from_python(warnings).list_value
+            message.warnings.CopyFrom(said)  # type: ignore[attr-defined]  # only tools have none, and none is found of them
         return message
 
     async def written_body(self, document: Document) -> HttpBody:
         """The same for HTTP: as it was sent."""
         return await document_body(document, await self._warnings(document))
 
-    async def _warnings(self, document: Document) -> list[dict[str, Any]]:
+    async def _warnings(self, document: Document) -> Sequence[dict[str, Any]]:
         return shown(await self._warnings_of(document)) if self._warnings_of else []
 
     async def message(self, document: Document) -> Typed:

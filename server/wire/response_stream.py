@@ -137,6 +137,7 @@ class ResponseEvents:
         if item.part is None or item.part[0] != kind:
             yield from self._close_part(item)
             yield from self._open_part(item, kind)
+        assert item.part is not None
         item.part[1].write(text)
         at = self._at(item.item)
         if kind != _ARGUMENTS:

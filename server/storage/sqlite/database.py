@@ -270,7 +270,8 @@ def connect(path: Path) -> SqliteConnection:
 
 def _is_sound(connection: sqlite3.Connection, _: Path) -> bool:
     try:
-        return connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        told: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return told == "ok"
     except sqlite3.DatabaseError:
         return False
 

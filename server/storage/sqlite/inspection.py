@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from server.storage.database import DatabaseError
 from server.storage.sqlite.database import LARGE, begins_sound, connect, log_bytes, share, unusable
@@ -63,7 +64,7 @@ class Inspection:
         self._most_log = self._most_log_from_here()
         self._held: int | None = share(path)
         self._connection: sqlite3.Connection | None = None
-        self._sums: array | None = None
+        self._sums: array[int] | None = None
 
     def begin(self) -> None:
         """Have the file stand still, if it has sums. Raises DatabaseError when it does not begin soundly or is cut."""
@@ -104,6 +105,12 @@ class Inspection:
             os.close(self._held)
             self._held = None
 
+    @property
+    def _reading(self) -> sqlite3.Connection:
+        """What the file is read by, from `begin` to `close`."""
+        assert self._connection is not None
+        return self._connection
+
     def _look(self) -> list[str]:
         try:
             self._compare()
@@ -121,9 +128,9 @@ class Inspection:
     def _compare(self) -> None:
         if self._sums is not None:
             self._compare_with(self._sums)
-            self._connection.execute("COMMIT")
+            self._reading.execute("COMMIT")
 
-    def _compare_with(self, sums: array) -> None:
+    def _compare_with(self, sums: "array[int]") -> None:
         for number, known in enumerate(sums):
             if self._enough.is_set():
                 return
@@ -136,7 +143,7 @@ class Inspection:
     def _read_all(self) -> None:
         """Every page of a table or an index, as SQLite reads it."""
         try:
-            made = self._connection.execute(
+            made = self._reading.execute(
                 "SELECT type, tbl_name, name, sql FROM sqlite_master ORDER BY type DESC").fetchall()  # tables first
             for kind, table, name, sql in made:
                 if kind == "table":
@@ -157,33 +164,33 @@ class Inspection:
         return log_bytes(self._path) + MOST_LOG_BYTES
 
     def _read_table(self, table: str, sql: str) -> None:
-        columns = self._connection.execute(f'PRAGMA table_info("{table}")').fetchall()
+        columns = self._reading.execute(f'PRAGMA table_info("{table}")').fetchall()
         names = ["rowid"]
         if sql.rstrip().upper().endswith("WITHOUT ROWID"):
             names = [f'"{name}"' for _, name, *_, place in sorted(columns, key=lambda column: column[-1]) if place]
         key, places = ", ".join(names), ", ".join("?" * len(names))
         # The last letter of a value: for that SQLite reads all pages that the value is on.
         values = ", ".join(f'count(substr("{name}", -1))' for _, name, *_ in columns)
-        end: tuple | None = ()
+        end: tuple[Any, ...] | None = ()
         while end is not None and not self._enough.is_set():
             start, after = end, f"({key}) > ({places})" if end else "TRUE"
-            end = self._connection.execute(
+            end = self._reading.execute(
                 f'SELECT {key} FROM "{table}" WHERE {after} ORDER BY {key} LIMIT 1 OFFSET {_ROWS}', start).fetchone()
             until = f"({key}) <= ({places})" if end else "TRUE"
-            self._connection.execute(f'SELECT {values} FROM "{table}" WHERE {after} AND {until}',
-                                     [*start, *(end or ())]).fetchone()
+            self._reading.execute(f'SELECT {values} FROM "{table}" WHERE {after} AND {until}',
+                                  [*start, *(end or ())]).fetchone()
 
     def _read_index(self, table: str, index: str, sql: str) -> None:
         """All of it at once: an index has no key of its own to go on from."""
         _, *condition = _WHERE.split(sql, 1)
         self._most_log = self._most_log_from_here()
-        self._connection.set_progress_handler(self._is_to_end, _STEPS)
+        self._reading.set_progress_handler(self._is_to_end, _STEPS)
         try:
-            self._connection.execute(
+            self._reading.execute(
                 f'SELECT total(1) FROM "{table}" INDEXED BY "{index}" WHERE {"".join(condition) or "TRUE"}').fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT or self._enough.is_set():
                 raise
             self._left_out.append(f"the rest of the index {index} was not read")
         finally:
-            self._connection.set_progress_handler(None, 0)
+            self._reading.set_progress_handler(None, 0)

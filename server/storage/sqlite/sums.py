@@ -37,7 +37,7 @@ def check_sums(database: Path) -> None:
             raise changed(database, number)
 
 
-def check_length(database: Path, kept: array) -> None:
+def check_length(database: Path, kept: "array[int]") -> None:
     """Raises DatabaseError when a file has more or fewer blocks than sums."""
     blocks = -(-database.stat().st_size // BLOCK_BYTES)
     if blocks != len(kept):
