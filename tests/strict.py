@@ -93,7 +93,7 @@ def _unknown_argument(body: dict[str, Any]) -> str | None:
 
 # https://github.com/mistralai/platform-docs-public/issues/7 and, of messages, Gage-Technologies/mistral-go/pull/2
 def _extra_forbidden(body: dict[str, Any]) -> str | None:
-    unknown = [["body", name] for name in sorted(body.keys() - _OF_MISTRAL)]
+    unknown: list[list[str | int]] = [["body", name] for name in sorted(body.keys() - _OF_MISTRAL)]
     for index, message in enumerate(body["messages"]):
         known = _IN_MISTRAL.get(message["role"], set())
         unknown += [["body", "messages", index, message["role"], name] for name in sorted(message.keys() - known)]

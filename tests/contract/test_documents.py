@@ -335,7 +335,8 @@ WITH_OPENIA = {
 
 
 @pytest.mark.parametrize(("call", "members", "named"), WITH_OPENIA.values(), ids=WITH_OPENIA)
-async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(door, call, members, named):
+async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(door: Door, call: str,
+                                                                               members: dict[str, Any], named: str) -> None:
     with pytest.raises(CallError) as refused:
         await getattr(door, call)(**members)
 
@@ -347,19 +348,20 @@ async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(d
     *({"provider": name, "model": "m"} for name in (*BASE_URLS, *sorted(DOCUMENTED))),
     {"provider": "my-own", "model": "m", "url": "https://models.example/v1"},
 ], ids=lambda model: model["provider"])
-async def test_provider_that_is_documented_or_has_a_url_can_be_stored(assistants, model):
+async def test_provider_that_is_documented_or_has_a_url_can_be_stored(assistants: Noun, model: dict[str, Any]) -> None:
     assert (await assistants.create(document={"model": model}))["model"] == model
 
 
 @pytest.mark.parametrize("members", [5, [1], {"a": 1}, [{"assistant": {"model": OPENIA}}]], ids=json.dumps)
-async def test_assistants_own_member_called_members_is_no_squads(assistants, members):
+async def test_assistants_own_member_called_members_is_no_squads(assistants: Noun, members: Any) -> None:
     created = await assistants.create(document={"model": OFFLINE, "members": members})
     renamed = await assistants.update(id=created["id"], patch={"name": "renamed"})
 
     assert created["members"] == renamed["members"] == members
 
 
-async def test_provider_is_refused_where_a_patch_brings_it_and_nowhere_else(assistants, service, org):
+async def test_provider_is_refused_where_a_patch_brings_it_and_nowhere_else(assistants: Noun, service: Service,
+                                                                            org: Org) -> None:
     old = await service.store.assistants.create(org.id, {"model": OPENIA})
     new = await assistants.create(document={"model": OFFLINE})
     renamed = await assistants.update(id=old.id, patch={"name": "old"})

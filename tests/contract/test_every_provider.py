@@ -1,13 +1,14 @@
 """Tool rounds, sessions, chains and squads through every provider, each refusing what the real one refuses."""
 
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from tests.contract.doors import CallError, read
+from tests.contract.doors import CallError, Door, read
 from tests.contract.test_session_turns import DOORS
 from tests.contract.test_sound_histories import LEFT_BEHIND
 from tests.upstream import (
@@ -17,12 +18,14 @@ from tests.upstream import (
     CustomUpstream,
     DeepSeekUpstream,
     GeminiUpstream,
+    OpenAIUpstream,
     ThinkingUpstream,
     Upstream,
     anthropic_stream,
     anthropic_text,
 )
 
+StandIn = OpenAIUpstream | AnthropicUpstream
 PROVIDERS = pytest.mark.parametrize("kind", STRICT, ids=lambda kind: kind.__name__)
 PAIRS = pytest.mark.parametrize(("first", "second"), [*permutations(STRICT, 2)], ids=lambda kind: kind.__name__)
 FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
@@ -34,14 +37,15 @@ def run_here(tools: Upstream) -> dict[str, Any]:
     return {"type": "apiRequest", "name": "look", "url": f"{tools.base_url}/sky", "method": "GET"}
 
 
-def assistant(upstream: Any, *tools: dict[str, Any], **model: Any) -> dict[str, Any]:
+def assistant(upstream: StandIn, *tools: dict[str, Any], **model: Any) -> dict[str, Any]:
     return {"chatSystemInstructionMode": "allow", "model": {**upstream.model_document, "tools": [*tools],
                       "messages": [{"role": "system", "content": "You know the weather."}], **model},
             "credentials": [{"provider": upstream.provider, "apiKey": "k"}]}
 
 
-async def agent_of(door: Any, upstream: Any, *tools: dict[str, Any], **model: Any) -> str:
-    return (await door.create_assistant(document=assistant(upstream, *tools, **model)))["id"]
+async def agent_of(door: Door, upstream: StandIn, *tools: dict[str, Any], **model: Any) -> str:
+    found: str = (await door.create_assistant(document=assistant(upstream, *tools, **model)))["id"]
+    return found
 
 
 def roles(chat: dict[str, Any]) -> list[str]:
@@ -56,7 +60,7 @@ def result(call: dict[str, Any], **members: Any) -> dict[str, Any]:
 
 
 @PROVIDERS
-async def test_rounds_that_the_server_runs_and_what_follows_them(door, kind):
+async def test_rounds_that_the_server_runs_and_what_follows_them(door: Door, kind: type[StandIn]) -> None:
     answers = [kind.calls(a1="look", a2="look"), kind.calls(b1="look"), kind.text("Clear."), kind.text("You are welcome.")]
     async with Upstream(FOUND) as tools, kind(answers) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
@@ -69,7 +73,7 @@ async def test_rounds_that_the_server_runs_and_what_follows_them(door, kind):
 
 
 @PROVIDERS
-async def test_ids_that_come_again_in_every_round(door, kind):
+async def test_ids_that_come_again_in_every_round(door: Door, kind: type[StandIn]) -> None:
     answers = [kind.calls(a1="look"), kind.calls(a1="look"), kind.text("Clear."), kind.calls(a1="look"), kind.text("Still.")]
     async with Upstream(FOUND) as tools, kind(answers) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
@@ -82,7 +86,8 @@ async def test_ids_that_come_again_in_every_round(door, kind):
 
 @PROVIDERS
 @pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
-async def test_call_that_nobody_answers(door, kind, says):
+async def test_call_that_nobody_answers(door: Door, kind: type[StandIn],
+                                        says: Callable[[Door, str, str, str], Awaitable[Any]]) -> None:
     async with kind([kind.calls(a1="weather", a2="weather"), kind.text("Fine."), kind.text("Fine.")]) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         session = (await door.create_session(assistantId=agent))["id"]
@@ -96,7 +101,7 @@ async def test_call_that_nobody_answers(door, kind, says):
 
 @PROVIDERS
 @pytest.mark.parametrize("in_session", [False, True], ids=["chained", "in a session"])
-async def test_call_that_the_caller_answers(door, kind, in_session):
+async def test_call_that_the_caller_answers(door: Door, kind: type[StandIn], in_session: bool) -> None:
     async with kind([kind.calls(a1="weather", a2="weather"), kind.text("Sunny."), kind.text("Bye.")]) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         joined = {"sessionId": (await door.create_session(assistantId=agent))["id"]} if in_session else {}
@@ -110,7 +115,7 @@ async def test_call_that_the_caller_answers(door, kind, in_session):
 
 
 @PROVIDERS
-async def test_result_and_a_question_in_one_request(door, kind):
+async def test_result_and_a_question_in_one_request(door: Door, kind: type[StandIn]) -> None:
     async with kind([kind.calls(a1="weather"), kind.text("Sunny, and warm.")]) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         first = await door.create_chat(input="Weather?", assistantId=agent)
@@ -141,7 +146,7 @@ OF_CLAUDE = {
     *(pytest.param(kind, answer, id=f"{kind.__name__}-{name}") for kind in STRICT if kind.provider != "anthropic"
       for name, (answer, _) in LEFT_BEHIND.items()),
     *(pytest.param(AnthropicUpstream, answer, id=f"anthropic-{name}") for name, answer in OF_CLAUDE.items())])
-async def test_conversation_goes_on_whatever_an_answer_left_behind(door, kind, answer):
+async def test_conversation_goes_on_whatever_an_answer_left_behind(door: Door, kind: type[StandIn], answer: Answer) -> None:
     async with kind([answer, kind.text("Fine.")]) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         session = (await door.create_session(assistantId=agent))["id"]
@@ -180,7 +185,7 @@ HISTORIES = {
 
 @PROVIDERS
 @pytest.mark.parametrize("messages", HISTORIES.values(), ids=HISTORIES)
-async def test_history_is_taken(door, kind, messages):
+async def test_history_is_taken(door: Door, kind: type[StandIn], messages: list[dict[str, Any]]) -> None:
     async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         chat = await door.create_chat(input=messages, assistantId=agent)
@@ -199,7 +204,7 @@ def texts(message: dict[str, Any]) -> list[str]:
 
 
 @PROVIDERS
-async def test_first_message_of_an_assistant(door, kind):
+async def test_first_message_of_an_assistant(door: Door, kind: type[StandIn]) -> None:
     async with kind(kind.text("Fine.")) as upstream:
         made = await door.create_assistant(document=assistant(upstream) | {"firstMessage": "Hello, I am Ada."})
         session = (await door.create_session(assistantId=made["id"]))["id"]
@@ -210,7 +215,7 @@ async def test_first_message_of_an_assistant(door, kind):
 
 
 @PROVIDERS
-async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(door, kind):
+async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(door: Door, kind: type[StandIn]) -> None:
     async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION, temperature=0.5, maxTokens=50)
         completion = await door.create_completion(
@@ -230,7 +235,8 @@ async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(door,
     (DeepSeekUpstream, {"messages": [ASKS, SAID]}, "input"),
     (ThinkingUpstream, {"tool_choice": "required"}, "tool_choice"),
 ])
-async def test_what_would_change_the_answer_is_refused_by_name(door, kind, members, field):
+async def test_what_would_change_the_answer_is_refused_by_name(door: Door, kind: type[StandIn], members: dict[str, Any],
+                                                               field: str) -> None:
     async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         with pytest.raises(CallError, match=field) as refused:
@@ -244,7 +250,8 @@ async def test_what_would_change_the_answer_is_refused_by_name(door, kind, membe
 
 
 @PAIRS
-async def test_conversation_that_goes_on_with_another_provider(rest, first, second):
+async def test_conversation_that_goes_on_with_another_provider(rest: Door, first: type[StandIn],
+                                                               second: type[StandIn]) -> None:
     async with (Upstream(FOUND) as tools,
                 first([first.calls(a1="look", a2="look"), first.text("Clear."), first.calls(b1="weather"),
                        first.text("Clear as ever.")]) as one,
@@ -260,7 +267,7 @@ async def test_conversation_that_goes_on_with_another_provider(rest, first, seco
 
 
 @PAIRS
-async def test_squad_of_two_providers(rest, first, second):
+async def test_squad_of_two_providers(rest: Door, first: type[StandIn], second: type[StandIn]) -> None:
     async with (Upstream(FOUND) as tools,
                 first([first.calls(a1="look"), first.calls(a2="handoff_to_sales"), first.text("Front again.")]) as one,
                 second([second.calls(a1="look", a2="look"), second.text("Sales here."), second.text("Sales still."),
@@ -276,7 +283,7 @@ async def test_squad_of_two_providers(rest, first, second):
 
 
 @PROVIDERS
-async def test_squad_at_every_streaming_door(door, kind):
+async def test_squad_at_every_streaming_door(door: Door, kind: type[StandIn]) -> None:
     answers = [kind.calls(a1="handoff_to_sales"), kind.text("Sales here.")]
     async with kind(answers * 2) as upstream:
         squad = (await door.create_squad(document={"members": [
@@ -292,7 +299,7 @@ async def test_squad_at_every_streaming_door(door, kind):
 
 
 @pytest.mark.parametrize("kind", [DeepSeekUpstream, GeminiUpstream], ids=lambda kind: kind.provider)
-async def test_what_a_provider_wants_back_is_sent_back_as_it_was(door, kind):
+async def test_what_a_provider_wants_back_is_sent_back_as_it_was(door: Door, kind: type[OpenAIUpstream]) -> None:
     async with Upstream(FOUND) as tools, kind([kind.calls(a1="look", a2="look"), kind.text("Clear.")]) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
         first = await door.create_chat(input="How is the sky?", assistantId=agent)
@@ -315,7 +322,7 @@ def whole(message: dict[str, Any], finish: str, content_type: str) -> Answer:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/event-stream"])
-async def test_answers_that_come_whole_are_read(door, content_type):
+async def test_answers_that_come_whole_are_read(door: Door, content_type: str) -> None:
     calls = [{"id": f"c{number}", "type": "function", "function": {"name": "look", "arguments": "{}"}} for number in (1, 2)]
     answers = [whole({"content": None, "tool_calls": calls}, "tool_calls", content_type),
                whole({"content": "Clear."}, "stop", content_type), whole({"content": "Cl"}, "length", content_type)]
@@ -333,7 +340,7 @@ async def test_answers_that_come_whole_are_read(door, content_type):
 
 
 @pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
-async def test_whole_answer_is_told_at_every_door(door, says):
+async def test_whole_answer_is_told_at_every_door(door: Door, says: Callable[[Door, str, str, str], Awaitable[Any]]) -> None:
     async with CustomUpstream(whole({"content": "Clear."}, "stop", "application/json")) as upstream:
         agent = await agent_of(door, upstream)
         session = (await door.create_session(assistantId=agent))["id"]
@@ -343,7 +350,7 @@ async def test_whole_answer_is_told_at_every_door(door, says):
     assert messages[-1]["content"] == "Clear."
 
 
-async def test_error_that_comes_with_a_200_is_an_error(door):
+async def test_error_that_comes_with_a_200_is_an_error(door: Door) -> None:
     refused = Answer([b'{"error": {"message": "UPSTREAM TEXT"}}'], headers={"content-type": "application/json"})
     async with CustomUpstream(refused) as upstream:
         agent = await agent_of(door, upstream)
@@ -354,5 +361,5 @@ async def test_error_that_comes_with_a_200_is_an_error(door):
     assert "UPSTREAM TEXT" not in failed.value.text
 
 
-def test_there_is_a_stand_in_for_every_kind_of_provider():
+def test_there_is_a_stand_in_for_every_kind_of_provider() -> None:
     assert {kind.provider for kind in STRICT} == {"openai", "custom-llm", "mistral", "deep-seek", "google", "anthropic"}

@@ -1,14 +1,17 @@
 """The items of a response come one behind the other: in the stream, in the answer, and wherever they are listed."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
+import httpx
 import pytest
 
 from generated.parley.v1.history_service_pb2 import ExportHistoryRequest, ImportHistoryRequest
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
 from tests.conftest import Org
-from tests.contract.doors import read
+from tests.contract.doors import Door, read
 from tests.upstream import (
     CUT,
     STALL,
@@ -54,6 +57,7 @@ def items_told(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     item: dict[str, Any] | None = None
     part: dict[str, Any] | None = None
+    content: list[dict[str, Any]] = []
     for event in events[2:-1]:
         kind = event["type"].removeprefix("response.")
         assert event["output_index"] == len(done), kind
@@ -70,13 +74,16 @@ def items_told(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if "content_index" in event:
             assert event["content_index"] == len(content), kind
         if kind in ("output_text.delta", "refusal.delta"):
+            assert part is not None
             part["refusal" if kind == "refusal.delta" else "text"] += event["delta"]
         if kind == "function_call_arguments.delta":
             arguments += event["delta"]
         if kind in ("output_text.done", "refusal.done"):
             name = "refusal" if kind == "refusal.done" else "text"
+            assert part is not None
             assert event[name] == part[name]
         if kind == "content_part.done":
+            assert part is not None
             assert event["part"] == part
             content.append(part)
             part = None
@@ -128,17 +135,17 @@ def scripted(upstream: Upstream, *tools: Any, **model: Any) -> dict[str, Any]:
     return {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m", "tools": list(tools), **model}}
 
 
-async def replayed(http, org: Org, response_id: str, after: int = -1) -> list[dict[str, Any]]:
+async def replayed(http: httpx.AsyncClient, org: Org, response_id: str, after: int = -1) -> list[dict[str, Any]]:
     answer = await http.get(f"/v1/responses/{response_id}", headers=org.bearer,
                             params={"stream": "true", **({"starting_after": after} if after >= 0 else {})})
     return [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
 
 
-async def got(http, org: Org, path: str, **params: Any) -> Any:
+async def got(http: httpx.AsyncClient, org: Org, path: str, **params: Any) -> Any:
     return (await http.get(path, headers=org.bearer, params=params)).json()
 
 
-async def listed(http, org: Org, path: str, limit: int, order: str) -> list[dict[str, Any]]:
+async def listed(http: httpx.AsyncClient, org: Org, path: str, limit: int, order: str) -> list[dict[str, Any]]:
     """All pages of a list."""
     items: list[dict[str, Any]] = []
     page: dict[str, Any] = {"has_more": True}
@@ -151,7 +158,8 @@ async def listed(http, org: Org, path: str, limit: int, order: str) -> list[dict
 
 
 @pytest.mark.parametrize(("said", "items"), SAID.values(), ids=SAID)
-async def test_items_have_one_order_wherever_they_are(rest, native, http, org, said, items):
+async def test_items_have_one_order_wherever_they_are(rest: Door, native: Door, http: httpx.AsyncClient, org: Org,
+                                                      said: list[Any], items: list[tuple[str, str]]) -> None:
     finish = "tool_calls" if any(kind == CALL for kind, _ in items) else "stop"
     async with OpenAIUpstream(openai_stream(*said, chunk(finish=finish))) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
@@ -174,7 +182,7 @@ async def test_items_have_one_order_wherever_they_are(rest, native, http, org, s
     assert items_told(await replayed(http, org, whole["id"])) == whole["output"]
 
 
-async def test_stream_is_resumed_anywhere(rest, http, org):
+async def test_stream_is_resumed_anywhere(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
     said, _ = SAID["calls that take turns"]
     async with OpenAIUpstream(openai_stream(*said, say("b"), chunk(finish="tool_calls"))) as upstream:
         events = (await read(rest.stream_response(input="x", assistant=scripted(upstream)))).events
@@ -193,7 +201,8 @@ async def test_stream_is_resumed_anywhere(rest, http, org):
     ([call(0, "{}"), refuse("N")], ["completed", "incomplete"]),
 ], ids=["text", "text and a call", "two calls", "a whole call and half of one", "a call and a refusal"])
 @pytest.mark.parametrize("ending", ["length", "broken off"])
-async def test_what_is_open_is_closed_as_incomplete(rest, http, org, said, status, ending):
+async def test_what_is_open_is_closed_as_incomplete(rest: Door, http: httpx.AsyncClient, org: Org, said: list[Any],
+                                                    status: list[str], ending: str) -> None:
     last = openai_stream(*said, chunk(finish="length")) if ending == "length" else Answer([*sse(*said), CUT])
     async with OpenAIUpstream(last) as upstream:
         events = (await read(rest.stream_response(input="x", assistant=scripted(upstream)))).events
@@ -207,7 +216,7 @@ async def test_what_is_open_is_closed_as_incomplete(rest, http, org, said, statu
     assert stored["output"] == events[-1]["response"]["output"]
 
 
-async def test_cancelled_message_is_closed_first(rest, http, org):
+async def test_cancelled_message_is_closed_first(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
     async with OpenAIUpstream(Answer([*sse(say("a"), call(0, '{"x":')), STALL])) as upstream:
         async with rest.stream_response(input="x", assistant=scripted(upstream), background=True) as stream:
             async for event in stream:
@@ -223,7 +232,7 @@ async def test_cancelled_message_is_closed_first(rest, http, org):
     assert [item["status"] for item in cancelled["output"]] == ["completed", "incomplete"]
 
 
-async def test_anthropic_says_something_between_its_calls(rest, http, org):
+async def test_anthropic_says_something_between_its_calls(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
     def block(place: int, **members: Any) -> list[Any]:
         return [{"type": "content_block_start", "index": place, "content_block": members},
                 {"type": "content_block_stop", "index": place}]
@@ -245,7 +254,7 @@ async def test_anthropic_says_something_between_its_calls(rest, http, org):
 
 
 @pytest.fixture
-async def shop():
+async def shop() -> AsyncIterator[Upstream]:
     answer = Answer([json.dumps({"shipped": True}).encode()], 200, {"content-type": "application/json"})
     async with Upstream(answer) as upstream:
         yield upstream
@@ -263,7 +272,8 @@ MINE = {"type": "function", "function": {"name": "mine"}}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-async def test_rounds_are_listed_as_they_were_told(rest, http, org, shop, streamed):
+async def test_rounds_are_listed_as_they_were_told(rest: Door, http: httpx.AsyncClient, org: Org, shop: Upstream,
+                                                   streamed: bool) -> None:
     async with OpenAIUpstream(ROUNDS) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
         asked = {"assistant": scripted(upstream, run_by_server(shop), MINE), "conversation": conversation}
@@ -292,7 +302,8 @@ async def test_rounds_are_listed_as_they_were_told(rest, http, org, shop, stream
         assert await got(http, org, f"/v1/conversations/{conversation}/items/{item['id']}") == item
 
 
-async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(rest, http, org, shop):
+async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(rest: Door, http: httpx.AsyncClient, org: Org,
+                                                                           shop: Upstream) -> None:
     both = openai_stream(say("a"), call(0, "{}", "order"), call(1, "{}", "mine"), chunk(finish="tool_calls"))
     async with OpenAIUpstream(both) as upstream:
         asked = {"input": "x", "assistant": scripted(upstream, run_by_server(shop), MINE)}
@@ -308,7 +319,8 @@ async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(rest,
 
 @pytest.mark.parametrize(("old", "new"), [("", ""), ("[2,2]", "[2,1]"), ("[2,2]", "[1.5,2]"), ("[2,2]", '["a",2]')],
                          ids=["as it is", "falling", "a fraction", "a text"])
-async def test_exported_conversation_keeps_its_items(rest, http, org, other_org, channel, shop, old, new):
+async def test_exported_conversation_keeps_its_items(rest: Door, http: httpx.AsyncClient, org: Org, other_org: Org,
+                                                     channel: grpc.aio.Channel, shop: Upstream, old: str, new: str) -> None:
     rounds = [*ROUNDS[:2], openai_stream(say("ab"), call(0, "{}", "mine"), call(1, "{}", "mine"), say("c"),
                                          chunk(finish="tool_calls"))]
     async with OpenAIUpstream(rounds) as upstream:
@@ -334,7 +346,9 @@ async def test_exported_conversation_keeps_its_items(rest, http, org, other_org,
 # --- what was sent ----------------------------------------------------------------------------------------------------
 
 
-async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(rest, http, org):
+async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(rest: Door, http: httpx.AsyncClient,
+                                                                           org: Org) -> None:
+    said: list[dict[str, Any]]
     said = [{"role": "user", "content": "x"},
             {"type": "function_call", "call_id": "c0", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c0", "output": "0"},
@@ -358,7 +372,7 @@ async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(rest,
     assert (kept[8]["name"], kept[8]["arguments"], kept[8]["output"]) == ("g", "{}", "3")
 
 
-async def test_refusal_is_listed_as_one(rest, http, org):
+async def test_refusal_is_listed_as_one(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
     async with OpenAIUpstream(openai_stream(say("Well."), refuse("No."), chunk(finish="stop"))) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
         asked = {"input": "x", "assistant": scripted(upstream)}

@@ -7,9 +7,11 @@ do so from 2^63 on; the number is the same.
 import json
 import re
 
+import httpx
 import pytest
 
 from server.content.json_values import NOT_EXACT
+from tests.conftest import Org, Service
 from tests.contract.doors import COMPLETIONS
 
 SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer", "const": %s}}}'
@@ -34,19 +36,20 @@ UNPRINTED = ("an item",)
 """What a conversation answers has no items."""
 
 
-async def post(http, org, place, number):
+async def post(http: httpx.AsyncClient, org: Org, place: str, number: int | str) -> httpx.Response:
     path, body, _ = PLACES[place]
     return await http.post(path, content=(body % number).replace("ASSISTANT", org.assistant_id), headers=org.bearer)
 
 
-def printed(answer) -> str:
-    [text] = set(re.findall(r'"(?:maximum|const)": ?([^,}\]]+)', answer.text))
+def printed(answer: httpx.Response) -> str:
+    found: set[str] = set(re.findall(r'"(?:maximum|const)": ?([^,}\]]+)', answer.text))
+    [text] = found
     return text
 
 
 @pytest.mark.parametrize("number", [10**14, 2**53 - 1, 2**53, 2**53 + 2, -2**53, 10**16, 10**17, 2**62, -2**63], ids=str)
 @pytest.mark.parametrize("place", sorted(PLACES.keys() - UNPRINTED))
-async def test_integer_comes_back_as_it_was_sent(http, org, place, number):
+async def test_integer_comes_back_as_it_was_sent(http: httpx.AsyncClient, org: Org, place: str, number: int) -> None:
     answer = await post(http, org, place, number)
 
     assert answer.is_success, answer.text
@@ -59,7 +62,8 @@ async def test_integer_comes_back_as_it_was_sent(http, org, place, number):
 @pytest.mark.parametrize("number", ["100000000000000000000", "1000000000000000000000", "1e21", "1e300", "-0.0", "1.0", "0.1",
                                     "5e-324", "1.7976931348623157e308", "9007199254740993.0"])
 @pytest.mark.parametrize("place", sorted(PLACES.keys() - UNPRINTED))
-async def test_any_other_number_comes_back_as_the_same_double(http, org, place, number):
+async def test_any_other_number_comes_back_as_the_same_double(http: httpx.AsyncClient, org: Org, place: str,
+                                                              number: str) -> None:
     answer = await post(http, org, place, number)
 
     assert answer.is_success, answer.text
@@ -69,7 +73,8 @@ async def test_any_other_number_comes_back_as_the_same_double(http, org, place, 
 
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 - 1, 10**23, 123456789012345678901234567890], ids=str)
 @pytest.mark.parametrize("place", PLACES)
-async def test_integer_that_no_double_is_is_refused_by_its_place(http, org, place, number):
+async def test_integer_that_no_double_is_is_refused_by_its_place(http: httpx.AsyncClient, org: Org, place: str,
+                                                                 number: int) -> None:
     answer = await post(http, org, place, number)
 
     assert answer.status_code == 400
@@ -81,7 +86,7 @@ async def test_integer_that_no_double_is_is_refused_by_its_place(http, org, plac
     '{"tools":[{"x":[[],{},"",[true,null,-1.5e3,{"y":9007199254740993}]]}]}',
     '{"tools": [{"x" :\t9007199254740993}], "metadata": {"later": 9007199254740995}}',
 ])
-async def test_the_first_one_is_found_however_the_body_is_written(http, org, body):
+async def test_the_first_one_is_found_however_the_body_is_written(http: httpx.AsyncClient, org: Org, body: str) -> None:
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), content=body, headers=org.bearer)
 
     [told] = answer.json()["detail"]
@@ -89,7 +94,8 @@ async def test_the_first_one_is_found_however_the_body_is_written(http, org, bod
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**64 - 1], ids=str)
-async def test_bound_in_a_schema_is_the_nearest_double(http, org, service, number):
+async def test_bound_in_a_schema_is_the_nearest_double(http: httpx.AsyncClient, org: Org, service: Service,
+                                                       number: int) -> None:
     tool = '{"type": "function", "function": {"name": "f", "parameters": %s}}' % BOUNDED % number  # noqa: UP031
     sent = {"/tool": tool, "/assistant": f'{{"model": {{"provider": "openai", "model": "m", "tools": [{tool}]}}}}'}
     for path, body in sent.items():
@@ -103,7 +109,7 @@ async def test_bound_in_a_schema_is_the_nearest_double(http, org, service, numbe
     assert answer.status_code == 200, answer.text
 
 
-async def test_what_is_typed_or_not_kept_is_no_free_json(http, org):
+async def test_what_is_typed_or_not_kept_is_no_free_json(http: httpx.AsyncClient, org: Org) -> None:
     number = 9223372036854775807
     completion = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), headers=org.bearer, content=json.dumps(
         {"messages": [{"role": "user", "content": "x"}], "seed": number, "not_documented": number}))

@@ -163,7 +163,8 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("asked", "told"), TOLD.values(), ids=TOLD)
-async def test_what_is_echoed_has_the_form_of_the_public_schema(rest, org, asked, told):
+async def test_what_is_echoed_has_the_form_of_the_public_schema(rest: Door, org: Org, asked: dict[str, Any],
+                                                                told: dict[str, Any]) -> None:
     response = await rest.create_response(input="x", assistantId=org.assistant_id, **asked)
 
     assert {name: response[name] for name in told} == told

@@ -174,7 +174,7 @@ async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_compl
 
 
 @pytest.mark.parametrize("form", [form for form in DOORS if not form.startswith("streamed")])
-async def test_exchange_of_a_session_that_is_deleted_meanwhile_ends_as_its_door_says_it(door, form):
+async def test_exchange_of_a_session_that_is_deleted_meanwhile_ends_as_its_door_says_it(door: Door, form: str) -> None:
     go_on = asyncio.Event()
     async with scene_at(door, Answer([*BEGINNING, go_on, *openai_text("the end").pieces])) as scene:
         running = asyncio.create_task(one(DOORS[form], scene))

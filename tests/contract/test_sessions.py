@@ -45,7 +45,7 @@ async def refusals(door: Door, org: Org, session: dict[str, Any]) -> list[tuple[
     return refused
 
 
-def refused_as(text):
+def refused_as(text: str) -> list[tuple[int, str]]:
     """The refusals of the first of them: the agents door has chats, the others have sessions."""
     return [(400, text.format(noun)) for noun in ("session", "session", "session", "chat")]
 

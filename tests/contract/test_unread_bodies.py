@@ -6,12 +6,16 @@ protos or of the body. Does not test the rules of the server, which see only wha
 
 import json
 import re
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
-from google.api import annotations_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pool import Default
 
+from tests.conftest import Org
 from tests.contract.doors import UNKNOWN_ID
 from tests.descriptors import METHODS
 
@@ -52,20 +56,21 @@ class Taking(NamedTuple):
     def __str__(self) -> str:
         return f"{self.verb} {self.path}"
 
-    def key(self, org) -> str:
+    def key(self, org: Org) -> str:
         return org.secret if self.door == "agents" else org.api
 
 
-def _taking():
+def _taking() -> Iterator[Taking]:
     for method in METHODS:
-        service = method.request.DESCRIPTOR.file.pool.FindServiceByName(f"parley.v1.{method.service}")
-        rule = service.methods_by_name[method.name].GetOptions().Extensions[annotations_pb2.http]
+        described = Default().FindMethodByName(f"parley.v1.{method.service}.{method.name}")
+        extensions = described.GetOptions().Extensions
+        rule: http_pb2.HttpRule = extensions[annotations_pb2.http]  # type: ignore[index]  # google.api types no extension
         for one in (rule, *rule.additional_bindings):
             verb = one.WhichOneof("pattern")
             if verb in ("post", "patch", "put") and method.service != "TransportService":
                 template = getattr(one, verb)
                 yield Taking(verb.upper(), re.sub(r"\{\w+\}", UNKNOWN_ID, template), _door(template, method.service),
-                             method.request.DESCRIPTOR if one.body == "*" else None)
+                             described.input_type if one.body == "*" else None)
 
 
 def _door(template: str, service: str) -> str:
@@ -79,7 +84,7 @@ def _door(template: str, service: str) -> str:
 TAKING = list(_taking())
 
 
-def refusal(door: str, path: str, wrong: str) -> tuple[int, dict]:
+def refusal(door: str, path: str, wrong: str) -> tuple[int, dict[str, Any]]:
     """The answer that says what is wrong with the member at a path ("": with the whole body)."""
     text = f"{path or 'the body'} {wrong}"
     if door == "agents":
@@ -94,7 +99,7 @@ def refusal(door: str, path: str, wrong: str) -> tuple[int, dict]:
                            "code": "invalid_argument" if path else None}}
 
 
-def mistakes(message: Descriptor, inside: str = "", around: str = "%s"):
+def mistakes(message: Descriptor, inside: str = "", around: str = "%s") -> Iterator[tuple[str, str, str]]:
     """Bodies with one member of another type, the member's path, and what is said of it; members of members too."""
     for field in message.fields:
         path = f"{inside}{field.json_name}"
@@ -129,13 +134,14 @@ def wanted(field: FieldDescriptor, *, is_item: bool = False) -> str:
     return f"must be {WANTED.get(field.type, 'an object')}"
 
 
-async def send(http, taking, key, content):
+async def send(http: httpx.AsyncClient, taking: Taking, key: str | None, content: bytes) -> httpx.Response:
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
     return await http.request(taking.verb, taking.path, content=content, headers=headers)
 
 
 @pytest.mark.parametrize("taking", [one for one in TAKING if one.message], ids=str)
-async def test_member_of_another_type_is_named_and_what_is_wanted(http, org, taking):
+async def test_member_of_another_type_is_named_and_what_is_wanted(http: httpx.AsyncClient, org: Org, taking: Taking) -> None:
+    assert taking.message is not None
     in_path = {field for field in taking.message.fields_by_name if f"{{{field}}}" in taking.path}
     wrong = []
     for body, path, told in mistakes(taking.message):
@@ -147,7 +153,7 @@ async def test_member_of_another_type_is_named_and_what_is_wanted(http, org, tak
 
 
 @pytest.mark.parametrize("taking", TAKING, ids=str)
-async def test_body_that_is_no_json_object_is_told_in_fixed_words(http, org, taking):
+async def test_body_that_is_no_json_object_is_told_in_fixed_words(http: httpx.AsyncClient, org: Org, taking: Taking) -> None:
     for name, content in MALFORMED.items():
         answer = await send(http, taking, taking.key(org), content)
         told = WHOLE.search(answer.text)
@@ -157,7 +163,7 @@ async def test_body_that_is_no_json_object_is_told_in_fixed_words(http, org, tak
 
 
 @pytest.mark.parametrize("taking", TAKING, ids=str)
-async def test_nothing_is_said_of_a_body_that_comes_without_a_key(http, taking):
+async def test_nothing_is_said_of_a_body_that_comes_without_a_key(http: httpx.AsyncClient, taking: Taking) -> None:
     answers = [await send(http, taking, None, content) for content in (b"{}", *MALFORMED.values())]
 
     assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
@@ -173,7 +179,8 @@ async def test_nothing_is_said_of_a_body_that_comes_without_a_key(http, taking):
     ('{"metadata": {"a \\"b": {"c": 1e400}}}', "metadata", LARGE),
     ('{"name": "a", "name": "b"}', "name", "is given twice"),
 ])
-async def test_value_that_json_or_a_double_does_not_have_is_named(http, org, content, path, wrong):
+async def test_value_that_json_or_a_double_does_not_have_is_named(http: httpx.AsyncClient, org: Org, content: str, path: str,
+                                                                  wrong: str) -> None:
     answer = await http.post("/session", content=content, headers=org.bearer)
 
     assert (answer.status_code, answer.json()) == refusal("assistants", path, wrong)
@@ -181,13 +188,13 @@ async def test_value_that_json_or_a_double_does_not_have_is_named(http, org, con
 
 @pytest.mark.parametrize("text", [r"\ud83d\ude00", r"\\ud800", r"\\\\udc00", "1e999, [9007199254740993, NaN",
                                   r"\"name\": [", "a: 12345678901234567890"])
-async def test_text_that_only_looks_so_is_taken(http, org, text):
+async def test_text_that_only_looks_so_is_taken(http: httpx.AsyncClient, org: Org, text: str) -> None:
     answer = await http.post("/session", content=f'{{"metadata": {{"a": "{text}", "name": [1]}}}}', headers=org.bearer)
 
     assert (answer.status_code, answer.json()["metadata"]) == (201, {"a": json.loads(f'"{text}"'), "name": [1]})
 
 
-async def test_id_in_the_body_that_is_not_the_one_of_the_path_is_named(http, org):
+async def test_id_in_the_body_that_is_not_the_one_of_the_path_is_named(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.post(f"/v1/conversations/{UNKNOWN_ID}", content='{"conversation_id": "zebra"}', headers=org.bearer)
 
     assert (answer.status_code, answer.json()) == refusal("openai", "conversation_id", "must be as in the path, or left out")
