@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.session_pb2 import Session
 from server.agents.bounded_liquid import COSTLY, FAILED, INVALID, TOO_LARGE, UNKNOWN_FILTER, Fault
-from server.agents.templates import MOST_CHARACTERS, Fault
+from server.agents.templates import MOST_CHARACTERS
 from server.content.json_values import from_python
 
 MOST = 20
