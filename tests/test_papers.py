@@ -1,30 +1,76 @@
-"""What contributors read: every file, command and setting that it names is there, and the glossary stays short."""
+"""What readers are given: each file, command, setting and link in it is there, the README and the glossary stay short."""
 
 import re
-from pathlib import Path
 
+import click
 import pytest
 
+from server.cli.main import main as parley
 from server.core.config import Settings
+from tests.documents import PAGES, PAPERS, ROOT, anchors_of, links_of, text_of
 
-ROOT = Path(__file__).resolve().parent.parent
-PAPERS = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "clients/python/README.md")
 MOST_WORDS = 25
+MOST_BYTES = 8192
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-def test_everything_that_is_named_is_there(paper):
-    text = (ROOT / paper).read_text()
-    files = re.findall(r"`((?:scripts|tests|server|proto|gateway|clients)/[\w./]*)", text)
-    settings = {name.removeprefix("PARLEY_").lower() for name in re.findall(r"PARLEY_[A-Z_]+", text)}
+def test_everything_that_is_named_is_there(paper: str) -> None:
+    text = text_of(paper)
+    files = re.findall(r"`((?:scripts|tests|server|proto|gateway|clients|docs)/[\w./]*)", text)
+    settings = {name.lower() for name in re.findall(r"PARLEY_([A-Z_]*[A-Z])\b", text)}
 
     assert [file for file in files if not (ROOT / file).exists()] == []
-    assert settings <= set(Settings.model_fields)
+    assert [name for name in settings if not any(field.startswith(name) for field in Settings.model_fields)] == []
 
 
-def test_glossary_is_short_and_defines_each_word_once():
-    glossary = (ROOT / "CONTRIBUTING.md").read_text().partition("## Glossary")[2]
+@pytest.mark.parametrize("paper", PAPERS)
+def test_no_link_is_dead(paper: str) -> None:
+    dead = [(path, anchor) for path, anchor in links_of(paper)
+            if not (ROOT / path).exists() or (anchor and anchor not in anchors_of(path))]
+
+    assert dead == []
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_command_has_the_words_and_options_that_are_named(paper: str) -> None:
+    named = re.findall(r"`(?:\.venv/bin/)?parley ([^`]+)`|^(?:\.venv/bin/)?parley (.+)$", text_of(paper), re.MULTILINE)
+
+    assert [words for words in map("".join, named) if not is_command(words.split())] == []
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_script_is_there_and_can_be_run(paper: str) -> None:
+    named = set(re.findall(r"\bscripts/(\w+)(?![\w./])", text_of(paper)))
+
+    assert [name for name in named if not (ROOT / "scripts" / name).stat().st_mode & 0o100 and name != "openapi"] == []
+
+
+def test_readme_is_short_and_leads_to_every_page() -> None:
+    assert len(text_of("README.md").encode()) <= MOST_BYTES
+    assert set(PAGES) <= {path for path, _ in links_of("README.md")}
+    assert len(PAGES) >= 9
+
+
+def test_both_commands_of_a_newcomer_are_in_the_readme() -> None:
+    assert {"scripts/serve", "scripts/test"} <= set(re.findall(r"^scripts/\w+", text_of("README.md"), re.MULTILINE))
+
+
+def test_glossary_is_short_and_defines_each_word_once() -> None:
+    glossary = text_of("CONTRIBUTING.md").partition("## Glossary")[2]
     words = re.findall(r"^\| ([a-z ]+) \|", glossary, re.MULTILINE)[1:]  # without the head of the table
 
     assert 0 < len(words) <= MOST_WORDS
     assert len(words) == len(set(words))
+
+
+def is_command(words: list[str]) -> bool:
+    """Whether `parley` takes these words: its groups and commands, then options of the one that was found."""
+    command: click.Command = parley
+    rest = list(words)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.commands.get(rest.pop(0))
+        if found is None:
+            return False
+        command = found
+    options = {name for parameter in command.params for name in parameter.opts} | {"--version", "--help"}
+    return {word.strip("[],.;:") for word in rest if word.startswith(("-", "[-"))} <= options

@@ -1,4 +1,4 @@
-"""What a newcomer runs before there is a server: `scripts/setup` with a Python that does not fit, and the README's SQL."""
+"""What a newcomer runs before there is a server: `scripts/setup` with a Python that does not fit, and the SQL for Citus."""
 
 import re
 import shutil
@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from server.storage.store import connect_store
+from tests.documents import blocks_of
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -135,7 +136,7 @@ async def test_sql_for_citus_makes_every_table_an_orgs_or_one_for_all_in_a_state
     """Citus itself is not here: its functions are stood for by some that note what they are given, once a statement."""
     url = postgres.new_database()
     await (await connect_store(url)).aclose()
-    [block] = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+    [block] = blocks_of("docs/postgres.md", "sql")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE made (what regclass, org_column text, statement bigint UNIQUE)")
         for head in ("create_reference_table(what regclass)", "create_distributed_table(what regclass, org_column text)"):

@@ -132,7 +132,7 @@ async def connect_database(url: str, connections: int, *, creates: bool = True) 
     try:
         from server.storage.postgres.database import PostgresDatabase
     except ImportError:
-        raise DatabaseError("PostgreSQL needs an extra: install parley[postgres]") from None
+        raise DatabaseError("PostgreSQL needs an extra: install parley-server[postgres]") from None
     database = await PostgresDatabase.connect(url, connections)
     try:
         if not creates and not await database.read(postgres_migrations.has_tables):

@@ -86,7 +86,7 @@ def _table(results: list[dict[str, Any]]) -> Table:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table of a report as the README has it."""
+    """The table of a report as docs/operations.md has it."""
     head = ["fault", "what must hold", *_COLUMNS]
     lines = [head, ["---"] * len(head), *([result["row"], result["promise"], *(str(result.get(name, "skipped"))
                                           for name in _COLUMNS)] for result in report["rows"])]

@@ -1,4 +1,4 @@
-"""The README's table of faults says what `scripts/fault` reported, and the report is of the whole suite."""
+"""The table of faults in docs/operations.md says what `scripts/fault` reported, and the report is of the whole suite."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 REPORT = orjson.loads((ROOT / "tests" / "fault" / "report.json").read_bytes())
 
 
-def test_readme_has_the_figures_of_the_report():
-    assert markdown(REPORT) in (ROOT / "README.md").read_text()
+def test_page_has_the_figures_of_the_report():
+    assert markdown(REPORT) in (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_report_is_of_every_row_as_often_as_the_suite_says():

@@ -18,7 +18,7 @@ URL = "what is no http URL is no model's: what hosts it may have is for the oper
 MASKED = "a secret that looks like a masked one is only taken where the stored one looks so"
 STORED = "background needs the response to be stored, and store may be false without it"
 NOT_EXACT = "an integer that no double is would be another one here, and no schema says which those are"
-LENIENT = "proto3 JSON takes \"true\" for true, \"0.7\" for 0.7 and one value for an array of one (see README.md)"
+LENIENT = "proto3 JSON takes \"true\" for true, \"0.7\" for 0.7 and one value for an array of one (see docs/clients.md)"
 
 _REFUSED_AS_HTTP = b"the request is not HTTP as this service takes it"
 

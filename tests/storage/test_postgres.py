@@ -28,7 +28,7 @@ from tests.storage.records import TABLES, PostgresPlace, Recorder, texts
 from .test_engines import insert, names
 from .test_upgrades import Org
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "postgres.md").read_text()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ REFERENCE_TABLES = {"orgs", "keys"}
 LOCAL_TABLES = {"key_secret", "parley_migrations"}
 
 
-async def test_every_table_can_be_distributed_by_org_and_the_readme_names_it(postgres, place, store):
+async def test_every_table_can_be_distributed_by_org_and_the_page_names_it(postgres, place, store):
     indexes = postgres.run(
         "SELECT relname, indexrelid::regclass::text, indisunique, attname FROM pg_class "
         "LEFT JOIN pg_index ON indrelid = pg_class.oid LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
@@ -186,8 +186,8 @@ async def test_every_table_can_be_distributed_by_org_and_the_readme_names_it(pos
 
     assert [index for table, index, unique, first in indexes if table in tables and unique and first != "org_id"] == []
     assert {table for table, _, _, first in indexes if first == "org_id"} - REFERENCE_TABLES == tables
-    assert set(re.findall(r"create_reference_table\('(\w+)'\)", README)) == REFERENCE_TABLES
-    assert set(re.findall(r"create_distributed_table\('(\w+)', 'org_id'\)", README)) == tables
+    assert set(re.findall(r"create_reference_table\('(\w+)'\)", PAGE)) == REFERENCE_TABLES
+    assert set(re.findall(r"create_distributed_table\('(\w+)', 'org_id'\)", PAGE)) == tables
 
 
 async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch):
