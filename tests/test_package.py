@@ -11,8 +11,8 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
-from packaging.requirements import Requirement
 
+from tests.environments import empty_environment, lend, packages_of
 from tests.processes import Serving, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def python_of_a_caller(client_wheel, tmp_path_factory):
     """An interpreter that has the client's wheel and what it requires, and nothing else."""
     commands = environment_with(tmp_path_factory.mktemp("caller") / "environment", client_wheel)
     for required in tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())["project"]["dependencies"]:
-        lend(Requirement(required).name, packages_of(commands))
+        lend(required, packages_of(commands))
     pip("--python", commands / "python", "check")
     return str(commands / "python")
 
@@ -75,26 +75,9 @@ def built(folder, project, names):
 
 def environment_with(folder, wheel):
     """The commands of a new virtual environment that has this wheel alone."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    pip("--python", folder / "bin" / "python", "install", *OFFLINE, wheel)
-    return folder / "bin"
-
-
-def packages_of(commands):
-    [packages] = commands.parent.glob("lib/python*/site-packages")
-    return packages
-
-
-def lend(name, packages):
-    """Link each file of what is installed here by that name, and of what that requires."""
-    lent = distribution(name)
-    for file in lent.files:
-        if ".." not in file.parts and not (link := packages / file).exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(lent.locate_file(file))
-    for required in map(Requirement, lent.requires or ()):
-        if required.marker is None or required.marker.evaluate({"extra": ""}):
-            lend(required.name, packages)
+    commands = empty_environment(folder)
+    pip("--python", commands / "python", "install", *OFFLINE, wheel)
+    return commands
 
 
 def pip(*arguments):

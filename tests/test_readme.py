@@ -1,59 +1,114 @@
-"""The README's examples, run as they stand against a real `parley serve`: every `# → text` must be in what is printed."""
+"""The commands of the README and of `docs/`, run as they stand in the environment that a user has: a checkout of which
+`scripts/serve` has just made a server. Every `# → text` must be in what is printed.
+"""
 
 import asyncio
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import orjson
 import pytest
 
-from tests.conftest import Org, Service
+from tests.documents import PAGES, ROOT, blocks_of
+from tests.environments import empty_environment, give_pip_that_lends
+from tests.processes import free_address
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README.partition("## Talk to it")[2], re.MULTILINE | re.DOTALL)
-SET_UP = BLOCKS[0][1]
-EXAMPLES = BLOCKS[1:]
-
-
-@pytest.fixture
-def dev_keys(org: Org, tmp_path: Path) -> Path:
-    keys = {"org": org.id, "api": org.api, "secret": org.secret, "publishable": org.publishable,
-            "assistantId": org.assistant_id}
-    path = tmp_path / "dev-keys.json"
-    path.write_bytes(orjson.dumps(keys))
-    return path
+OWN = ("README.md", *PAGES)
+RUN = next(block for block in blocks_of("README.md", "sh") if "scripts/serve" in block)
+SET_UP = re.compile(r"^key\(\)")
+INSTALLS = re.compile(r"pip install|scripts/setup")
+TAKEN_ELSEWHERE = {"docs/postgres.md": "tests/test_migrate_store.py"}
+"""Pages whose commands need a second server, and the tests that run them."""
 
 
-@pytest.mark.parametrize(("language", "example"), EXAMPLES, ids=[str(index) for index in range(len(EXAMPLES))])
-async def test_example_prints_what_the_readme_says(language: str, example: str, service: Service, dev_keys: Path) -> None:
-    promised = re.findall(r"^# → (.*)$", example, re.MULTILINE)
-    printed = await _run(language, _here(example, service, dev_keys), _here(SET_UP, service, dev_keys))
+class Example(NamedTuple):
+    page: str
+    set_up: str
+    text: str
+
+
+class Checkout(NamedTuple):
+    """One that is served."""
+
+    path: Path
+    http: str
+    grpc: str
+    environment: dict[str, str]
+
+
+def examples_of(page: str) -> list[Example]:
+    blocks = [block for block in blocks_of(page, "sh") if block is not RUN and block != RUN]
+    set_up = next(filter(SET_UP.match, blocks), "")
+    return [Example(page, set_up, block) for block in blocks if block != set_up]
+
+
+# Those that install more come last: before them the environment has what every user has.
+EXAMPLES = sorted((example for page in OWN if page not in TAKEN_ELSEWHERE for example in examples_of(page)),
+                  key=lambda example: bool(INSTALLS.search(example.text)))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Served by the README's own command, which sets it up from nothing but a Python."""
+    path = tmp_path_factory.mktemp("parley")
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, path)
+    for name in ("server", "gateway", "generated", "envoy.yaml"):
+        (path / name).symlink_to(ROOT / name)
+    (path / "scripts").mkdir()
+    for script in ("setup", "serve"):
+        shutil.copy(ROOT / "scripts" / script, path / "scripts")
+    give_pip_that_lends(empty_environment(path / ".venv"))
+    http, grpc = free_address(), free_address()
+    environment = {**{name: value for name, value in os.environ.items() if not name.startswith(("PARLEY_", "PYTHON"))},
+                   "PYTHON": sys.executable}
+    command = re.search(r"^scripts/serve", RUN, re.MULTILINE)
+    assert command
+    with (path / "log").open("wb") as log, subprocess.Popen(
+            command.group(), cwd=path, stdout=subprocess.PIPE, stderr=log, text=True,
+            env={**environment, "PARLEY_HTTP": http, "PARLEY_GRPC": grpc, "PARLEY_DRAIN_SECONDS": "0"}) as server:
+        assert server.stdout
+        ready = any(line == f"ready http=http://{http} grpc={grpc}\n" for line in server.stdout)
+        assert ready, (path / "log").read_text()
+        try:
+            yield Checkout(path, http, grpc, environment)
+        finally:
+            server.terminate()
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[f"{example.page}-{index}" for index, example in enumerate(EXAMPLES)])
+async def test_example_prints_what_the_page_says(example: Example, checkout: Checkout) -> None:
+    promised = re.findall(r"^# → (.*)$", example.text, re.MULTILINE)
+    printed = await pasted(example.set_up + example.text, checkout)
 
     assert promised
     for text in promised:
         assert text in printed
 
 
-def test_everything_that_is_linked_is_there() -> None:
-    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-
-    assert len(linked) > 30
-    assert [path for path in linked if not (ROOT / path).exists()] == []
+def test_every_page_that_has_commands_is_run_here_or_elsewhere() -> None:
+    assert {example.page for example in EXAMPLES} >= {"README.md", "docs/clients.md", "docs/operations.md"}
+    assert all((ROOT / test).exists() and "migrate-store" in (ROOT / test).read_text() for test in TAKEN_ELSEWHERE.values())
 
 
-def _here(text: str, service: Service, dev_keys: Path) -> str:
-    """The example with this service's addresses and keys."""
-    return (text.replace("http://127.0.0.1:8080", service.http_url).replace("127.0.0.1:50051", service.grpc_address)
-            .replace("data/dev-keys.json", str(dev_keys)).replace(".venv/bin/python", sys.executable)
-            .replace(".venv/bin/buf", str(Path(sys.executable).parent / "buf")))
+def test_code_of_other_languages_is_run_by_the_shell() -> None:
+    """A reader pastes it into a shell; which Python it needs is said there."""
+    assert [(page, language) for page in OWN for language in ("python", "bash", "shell") if blocks_of(page, language)] == []
+    assert [example for example in EXAMPLES if re.search(r"^(?:python3?|pip|parley)\b", example.text, re.MULTILINE)] == []
 
 
-async def _run(language: str, example: str, set_up: str) -> str:
-    command = ["bash", "-euc", set_up + example] if language == "sh" else [sys.executable, "-W", "error", "-c", example]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+async def pasted(text: str, checkout: Checkout) -> str:
+    """What a shell in the checkout prints, that finds the server at its usual addresses."""
+    here = text.replace("127.0.0.1:8080", checkout.http).replace("127.0.0.1:50051", checkout.grpc)
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-euo", "pipefail", "-c", here, cwd=checkout.path, env=checkout.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return output.decode()
