@@ -1,4 +1,4 @@
-"""Assistants and squads as documents. The goldens are copied from the sample of seed 003 and are never regenerated."""
+"""Assistants and squads as documents. The goldens are copied from the interface document and are never regenerated."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,7 @@
 """What readers are given: each file, command, setting and link in it is there, the README and the glossary stay short."""
 
 import re
+import subprocess
 
 import click
 import pytest
@@ -53,6 +54,14 @@ def test_readme_is_short_and_leads_to_every_page() -> None:
 
 def test_both_commands_of_a_newcomer_are_in_the_readme() -> None:
     assert {"scripts/serve", "scripts/test"} <= set(re.findall(r"^scripts/\w+", text_of("README.md"), re.MULTILINE))
+
+
+def test_no_text_cites_a_document_that_readers_do_not_have() -> None:
+    """`seed` is a parameter of models; a number behind it is a document's."""
+    cited = subprocess.run(["git", "grep", "-nIE", r"\b[Ss]eeds? 0|\b[Tt]he seeds\b|§"],
+                           cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
+
+    assert [line for line in cited if not line.startswith("tests/test_papers.py:")] == []
 
 
 def test_glossary_is_short_and_defines_each_word_once() -> None:

@@ -1,4 +1,4 @@
-"""Variables in an assistant's messages, as contract.md §6 says, and templates that are made to take long."""
+"""Variables in an assistant's messages, and templates that are made to take long."""
 
 from datetime import UTC, datetime
 

@@ -51,7 +51,7 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssistantSettings:
-    """What an exchange acts on in an assistant document (seed 003)."""
+    """What an exchange acts on in an assistant document."""
 
     name: str
     provider: str

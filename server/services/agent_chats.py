@@ -1,4 +1,4 @@
-"""The agents door (seed 004): chats as containers of messages. Such a chat is a session, each message an exchange."""
+"""The agents door: chats as containers of messages. Such a chat is a session, each message an exchange."""
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import ListValue, Value

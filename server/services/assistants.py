@@ -1,4 +1,4 @@
-"""Assistants: lossless documents, typed for gRPC callers and as they were sent for HTTP (seed 003)."""
+"""Assistants: lossless documents, typed for gRPC callers and as they were sent for HTTP."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The assistants door: exchanges with an assistant (seeds 001 and 003)."""
+"""The assistants door: exchanges with an assistant."""
 
 from google.api.httpbody_pb2 import HttpBody
 

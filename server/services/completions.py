@@ -1,4 +1,4 @@
-"""The completions door (seed 002): OpenAI-compatible chat completions of one agent, with sessions."""
+"""The completions door: OpenAI-compatible chat completions of one agent, with sessions."""
 
 from dataclasses import replace
 from typing import Any

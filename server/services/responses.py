@@ -1,4 +1,4 @@
-"""The OpenAI Responses form of an exchange (seed 000)."""
+"""The OpenAI Responses form of an exchange."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -276,7 +276,7 @@ class _Streaming(NamedTuple):
 
 
 def _wants_stream(request: CreateResponseRequest) -> bool:
-    """An explicit `stream` wins. Under `/chat` a stream is the default (seed 000), but not for clients that cannot read
+    """An explicit `stream` wins. Under `/chat` a stream is the default, but not for clients that cannot read
     one: openai-python says so in Accept, the SDKs of the assistants interface by their X-Fern-Language."""
     if request.HasField("stream"):
         return request.stream

@@ -1,4 +1,4 @@
-"""`POST /chat` over HTTP: one Chat, or data lines without `event:` and without `[DONE]` (contract §4).
+"""`POST /chat` over HTTP: one Chat, or data lines without `event:` and without `[DONE]`.
 
 The documented client JSON-parses every data line and takes `id` for its next `previousChatId`.
 """

@@ -1,4 +1,4 @@
-"""The agents door (seed 004): chats as containers of messages, for holders of secret and publishable keys."""
+"""The agents door: chats as containers of messages, for holders of secret and publishable keys."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The assistants door (seeds 001 and 003): one exchange, chained by previousChatId or inside a session."""
+"""The assistants door: one exchange, chained by previousChatId or inside a session."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.conftest import Org, running
 from tests.contract.doors import UNKNOWN_ID, CallError, Door, door_to, read
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-# The input in the examples of seed 001.
+# The input in the examples of the interface document.
 HELLO = "Hello, how can you help me?"
 OFFLINE = {"provider": "offline", "model": "offline-1"}
 CALLED = {"model": {**OFFLINE, "messages": [{"role": "system", "content": "My name is {{who}}."}]}}
@@ -52,7 +52,7 @@ async def test_exchange_is_answered_as_a_whole_chat(door: Door, org: Org) -> Non
 
 
 async def test_chat_has_the_members_of_the_sample(door: Door, org: Org) -> None:
-    """Of seed 003, but for those that an exchange without overrides, session or predecessor does not have."""
+    """Of the interface document, but for those that an exchange without overrides, session or predecessor does not have."""
     sample = json.loads((GOLDEN / "chat.json").read_text())
 
     chat = await door.create_chat(input=HELLO, assistantId=org.assistant_id, name="n")

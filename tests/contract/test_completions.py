@@ -1,4 +1,4 @@
-"""The completions door (seed 002): OpenAI-compatible chat completions of one assistant, with sessions."""
+"""The completions door: OpenAI-compatible chat completions of one assistant, with sessions."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from tests.conftest import Org
 from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, read
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, usage_chunk
 
-# The two requests of seed 002.
+# The two requests of the interface document.
 SAMPLE, TEMPLATE = json.loads((Path(__file__).parent.parent / "golden" / "completion_requests.json").read_text())
 WHO = "What is my name?"
 OFFLINE = {"provider": "offline", "model": "offline-1"}
@@ -363,7 +363,7 @@ async def test_create_session_and_store_in_session_exclude_each_other(door: Door
 
 
 async def test_template_of_the_request_breaks_every_rule_at_once(http: httpx.AsyncClient, org: Org) -> None:
-    """Seed 002's body with placeholders for values; `temperature` has to be a number to be read at all."""
+    """The interface document's body with placeholders for values; `temperature` has to be a number to be read at all."""
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json={**TEMPLATE, "temperature": -1},
                              headers=org.bearer)
 

@@ -1,4 +1,4 @@
-"""Assistants and squads (seed 003): documents that come back as they were sent, but for their secrets."""
+"""Assistants and squads: documents that come back as they were sent, but for their secrets."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Errors over REST (contract §5): the status, the body in the shape of its door, and a request id on everything."""
+"""Errors over REST: the status, the body in the shape of its door, and a request id on everything."""
 
 import json
 import re

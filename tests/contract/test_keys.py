@@ -1,4 +1,4 @@
-"""Who may do what: missing, wrong and revoked keys, and what a publishable key opens (contract §2)."""
+"""Who may do what: missing, wrong and revoked keys, and what a publishable key opens."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""The OpenAI form of an exchange (seed 000): Response objects and their events, at /chat/responses and /v1/responses."""
+"""The OpenAI form of an exchange: Response objects and their events, at /chat/responses and /v1/responses."""
 
 import json
 from typing import Any

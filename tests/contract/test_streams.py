@@ -1,4 +1,4 @@
-"""Streams that do not end well (contract §4): the caller goes away, the model breaks off, the model never begins.
+"""Streams that do not end well: the caller goes away, the model breaks off, the model never begins.
 
 The model is `tests/upstream.py`, a real server that speaks as it is told to.
 """

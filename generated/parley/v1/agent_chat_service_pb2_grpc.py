@@ -29,7 +29,7 @@ if _version_not_supported:
 
 
 class AgentChatServiceStub:
-    """The agents door (seed 004): chats as containers of messages, for holders of publishable and secret keys.
+    """The agents door: chats as containers of messages, for holders of publishable and secret keys.
 
     Envoy sends `/chat` here when the caller shows `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`.
     """
@@ -78,7 +78,7 @@ class AgentChatServiceStub:
 
 
 class AgentChatServiceServicer:
-    """The agents door (seed 004): chats as containers of messages, for holders of publishable and secret keys.
+    """The agents door: chats as containers of messages, for holders of publishable and secret keys.
 
     Envoy sends `/chat` here when the caller shows `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`.
     """
@@ -193,7 +193,7 @@ def add_AgentChatServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentChatService:
-    """The agents door (seed 004): chats as containers of messages, for holders of publishable and secret keys.
+    """The agents door: chats as containers of messages, for holders of publishable and secret keys.
 
     Envoy sends `/chat` here when the caller shows `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`.
     """

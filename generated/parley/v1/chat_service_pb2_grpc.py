@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class ChatServiceStub:
-    """The assistants door (seeds 001 and 003): exchanges with an assistant, chained or inside a session.
+    """The assistants door: exchanges with an assistant, chained or inside a session.
     """
 
     def __init__(self, channel):
@@ -75,7 +75,7 @@ class ChatServiceStub:
 
 
 class ChatServiceServicer:
-    """The assistants door (seeds 001 and 003): exchanges with an assistant, chained or inside a session.
+    """The assistants door: exchanges with an assistant, chained or inside a session.
     """
 
     def CreateChat(self, request, context):
@@ -189,7 +189,7 @@ def add_ChatServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ChatService:
-    """The assistants door (seeds 001 and 003): exchanges with an assistant, chained or inside a session.
+    """The assistants door: exchanges with an assistant, chained or inside a session.
     """
 
     @staticmethod

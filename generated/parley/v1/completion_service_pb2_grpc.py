@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class CompletionServiceStub:
-    """The completions door (seed 002): OpenAI-compatible chat completions of one agent, with sessions.
+    """The completions door: OpenAI-compatible chat completions of one agent, with sessions.
     """
 
     def __init__(self, channel):
@@ -55,7 +55,7 @@ class CompletionServiceStub:
 
 
 class CompletionServiceServicer:
-    """The completions door (seed 002): OpenAI-compatible chat completions of one agent, with sessions.
+    """The completions door: OpenAI-compatible chat completions of one agent, with sessions.
     """
 
     def CreateChatCompletion(self, request, context):
@@ -111,7 +111,7 @@ def add_CompletionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CompletionService:
-    """The completions door (seed 002): OpenAI-compatible chat completions of one agent, with sessions.
+    """The completions door: OpenAI-compatible chat completions of one agent, with sessions.
     """
 
     @staticmethod

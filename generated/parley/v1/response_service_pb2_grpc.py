@@ -29,7 +29,7 @@ if _version_not_supported:
 
 
 class ResponseServiceStub:
-    """The OpenAI Responses form of an exchange (seed 000).
+    """The OpenAI Responses form of an exchange.
     """
 
     def __init__(self, channel):
@@ -96,7 +96,7 @@ class ResponseServiceStub:
 
 
 class ResponseServiceServicer:
-    """The OpenAI Responses form of an exchange (seed 000).
+    """The OpenAI Responses form of an exchange.
     """
 
     def CreateResponse(self, request, context):
@@ -264,7 +264,7 @@ def add_ResponseServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ResponseService:
-    """The OpenAI Responses form of an exchange (seed 000).
+    """The OpenAI Responses form of an exchange.
     """
 
     @staticmethod
