@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
+from tests.documents import blocks_of
 from tests.environments import empty_environment, lend, packages_of
 from tests.processes import Serving, run
 
@@ -125,19 +126,8 @@ async def test_installed_server_starts_its_worker_processes(commands):
     assert ended.code == 0
 
 
-CALL = """
-import sys
-import grpc
-from google.protobuf.struct_pb2 import Value
-from parley.v1 import chat_service_pb2, chat_service_pb2_grpc
-
-address, key, assistant = sys.argv[1:]
-with grpc.insecure_channel(address) as channel:
-    request = chat_service_pb2.CreateChatRequest(assistant_id=assistant, input=Value(string_value="Hello!"))
-    chat = chat_service_pb2_grpc.ChatServiceStub(channel).CreateChat(
-        request, metadata=(("authorization", f"Bearer {key}"),))
-print(chat.output[0].message)
-"""
+[EXAMPLE] = blocks_of("clients/python/README.md", "python")
+"""What the client's README shows."""
 IMPORTS = """
 import importlib, sys
 first, second = map(importlib.import_module, sys.argv[1:])
@@ -157,7 +147,9 @@ def test_client_is_typed_stubs_without_a_server(client_wheel):
 
 
 async def test_caller_needs_the_client_alone(python_of_a_caller, service, org):
-    ended = await run(python_of_a_caller, "-W", "error", "-c", CALL, service.grpc_address, org.api, org.assistant_id)
+    example = EXAMPLE.replace("127.0.0.1:50051", service.grpc_address).replace(
+        '"01234567-…", "api_…"', f'"{org.assistant_id}", "{org.api}"')
+    ended = await run(python_of_a_caller, "-W", "error", "-c", example)
 
     assert (ended.err, ended.out) == ("", "You said: Hello!\n")
 

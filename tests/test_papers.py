@@ -9,7 +9,9 @@ import pytest
 from server.cli.main import main as parley
 from server.core.config import Settings
 from tests.documents import PAGES, PAPERS, ROOT, anchors_of, links_of, text_of
+from tests.processes import COMMANDS
 
+LONG_RUNS = {"fault": "tests/fault/suite.py", "bench": "tests/bench/__main__.py", "fuzz": "scripts/fuzz.py"}
 MOST_WORDS = 25
 MOST_BYTES = 8192
 
@@ -44,6 +46,21 @@ def test_every_script_is_there_and_can_be_run(paper: str) -> None:
     named = set(re.findall(r"\bscripts/(\w+)(?![\w./])", text_of(paper)))
 
     assert [name for name in named if not (ROOT / "scripts" / name).stat().st_mode & 0o100 and name != "openapi"] == []
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_program_of_the_virtual_environment_is_one_that_is_installed(paper: str) -> None:
+    named = set(re.findall(r"\.venv/bin/(\w+)", text_of(paper)))
+
+    assert [name for name in named if not (COMMANDS / name).exists()] == []
+
+
+@pytest.mark.parametrize(("script", "source"), LONG_RUNS.items())
+def test_options_of_the_long_runs_are_those_that_they_take(script: str, source: str) -> None:
+    named = {option for paper in PAPERS for words in re.findall(rf"`scripts/{script}([^`]*)`", text_of(paper))
+             for option in re.findall(r"--[\w-]+|(?<= )[a-z]+$", words)}
+
+    assert [option for option in named if option not in (ROOT / source).read_text()] == []
 
 
 def test_readme_is_short_and_leads_to_every_page() -> None:

@@ -16,14 +16,20 @@ import pytest
 
 from tests.documents import PAGES, ROOT, blocks_of
 from tests.environments import empty_environment, give_pip_that_lends
+from tests.postgres import Postgres
 from tests.processes import free_address
 
 OWN = ("README.md", *PAGES)
 RUN = next(block for block in blocks_of("README.md", "sh") if "scripts/serve" in block)
 SET_UP = re.compile(r"^key\(\)")
 INSTALLS = re.compile(r"pip install|scripts/setup")
-TAKEN_ELSEWHERE = {"docs/postgres.md": "tests/test_migrate_store.py"}
-"""Pages whose commands need a second server, and the tests that run them."""
+UNSERVED = "docs/postgres.md"
+"""Its commands take the data of a server that has stopped."""
+
+
+ENVIRONMENT = {**{name: value for name, value in os.environ.items() if not name.startswith(("PARLEY_", "PYTHON"))},
+               "PYTHON": sys.executable}
+"""A user's: they have a Python."""
 
 
 class Example(NamedTuple):
@@ -33,29 +39,26 @@ class Example(NamedTuple):
 
 
 class Checkout(NamedTuple):
-    """One that is served."""
+    """One of Parley, and where it is served."""
 
     path: Path
-    http: str
-    grpc: str
-    environment: dict[str, str]
+    http: str = ""
+    grpc: str = ""
 
 
 def examples_of(page: str) -> list[Example]:
-    blocks = [block for block in blocks_of(page, "sh") if block is not RUN and block != RUN]
+    blocks = [block for block in blocks_of(page, "sh") if block != RUN]
     set_up = next(filter(SET_UP.match, blocks), "")
     return [Example(page, set_up, block) for block in blocks if block != set_up]
 
 
 # Those that install more come last: before them the environment has what every user has.
-EXAMPLES = sorted((example for page in OWN if page not in TAKEN_ELSEWHERE for example in examples_of(page)),
+EXAMPLES = sorted((example for page in OWN if page != UNSERVED for example in examples_of(page)),
                   key=lambda example: bool(INSTALLS.search(example.text)))
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """Served by the README's own command, which sets it up from nothing but a Python."""
-    path = tmp_path_factory.mktemp("parley")
+def fresh_checkout(path: Path) -> Path:
+    """What is needed of one, with a `.venv` that has nothing but a pip: ours, which fetches nothing."""
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, path)
     for name in ("server", "gateway", "generated", "envoy.yaml"):
@@ -64,19 +67,24 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     for script in ("setup", "serve"):
         shutil.copy(ROOT / "scripts" / script, path / "scripts")
     give_pip_that_lends(empty_environment(path / ".venv"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Served by the README's own command, which sets it up from nothing but a Python."""
+    path = fresh_checkout(tmp_path_factory.mktemp("parley"))
     http, grpc = free_address(), free_address()
-    environment = {**{name: value for name, value in os.environ.items() if not name.startswith(("PARLEY_", "PYTHON"))},
-                   "PYTHON": sys.executable}
     command = re.search(r"^scripts/serve", RUN, re.MULTILINE)
     assert command
     with (path / "log").open("wb") as log, subprocess.Popen(
             command.group(), cwd=path, stdout=subprocess.PIPE, stderr=log, text=True,
-            env={**environment, "PARLEY_HTTP": http, "PARLEY_GRPC": grpc, "PARLEY_DRAIN_SECONDS": "0"}) as server:
+            env={**ENVIRONMENT, "PARLEY_HTTP": http, "PARLEY_GRPC": grpc, "PARLEY_DRAIN_SECONDS": "0"}) as server:
         assert server.stdout
         ready = any(line == f"ready http=http://{http} grpc={grpc}\n" for line in server.stdout)
         assert ready, (path / "log").read_text()
         try:
-            yield Checkout(path, http, grpc, environment)
+            yield Checkout(path, http, grpc)
         finally:
             server.terminate()
         assert server.wait() == 0
@@ -92,9 +100,18 @@ async def test_example_prints_what_the_page_says(example: Example, checkout: Che
         assert text in printed
 
 
-def test_every_page_that_has_commands_is_run_here_or_elsewhere() -> None:
+async def test_store_moves_to_postgresql_as_the_page_says(tmp_path: Path, postgres: Postgres) -> None:
+    checkout = Checkout(fresh_checkout(tmp_path))
+    [example] = examples_of(UNSERVED)
+    await pasted("scripts/setup\n.venv/bin/parley keys create --org acme --kind api\n", checkout)
+    text = example.text.replace("postgresql://USER:PASSWORD@HOST:PORT/NAME", f"'{postgres.new_database()}'")
+    [promised] = re.findall(r"^# → (.*)$", text, re.MULTILINE)
+
+    assert promised in await pasted(text, checkout)
+
+
+def test_every_page_that_has_commands_is_run() -> None:
     assert {example.page for example in EXAMPLES} >= {"README.md", "docs/clients.md", "docs/operations.md"}
-    assert all((ROOT / test).exists() and "migrate-store" in (ROOT / test).read_text() for test in TAKEN_ELSEWHERE.values())
 
 
 def test_code_of_other_languages_is_run_by_the_shell() -> None:
@@ -107,7 +124,7 @@ async def pasted(text: str, checkout: Checkout) -> str:
     """What a shell in the checkout prints, that finds the server at its usual addresses."""
     here = text.replace("127.0.0.1:8080", checkout.http).replace("127.0.0.1:50051", checkout.grpc)
     process = await asyncio.create_subprocess_exec(
-        "bash", "-euo", "pipefail", "-c", here, cwd=checkout.path, env=checkout.environment,
+        "bash", "-euo", "pipefail", "-c", here, cwd=checkout.path, env=ENVIRONMENT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
