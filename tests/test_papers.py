@@ -2,13 +2,14 @@
 
 import re
 import subprocess
+import tomllib
 
 import click
 import pytest
 
 from server.cli.main import main as parley
 from server.core.config import Settings
-from tests.documents import PAGES, PAPERS, ROOT, anchors_of, links_of, text_of
+from tests.documents import PAGES, PAPERS, ROOT, anchors_of, blocks_of, links_of, text_of
 from tests.processes import COMMANDS
 
 LONG_RUNS = {"fault": "tests/fault/suite.py", "bench": "tests/bench/__main__.py", "fuzz": "scripts/fuzz.py"}
@@ -67,6 +68,18 @@ def test_readme_is_short_and_leads_to_every_page() -> None:
     assert len(text_of("README.md").encode()) <= MOST_BYTES
     assert set(PAGES) <= {path for path, _ in links_of("README.md")}
     assert len(PAGES) >= 9
+
+
+def test_floors_are_those_that_imports_are_checked_by() -> None:
+    layers = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    floors = {name for layer in layers for name in layer.split(" | ")}
+    drawn = next(block for block in blocks_of("docs/architecture.md", "") if block.startswith("cli"))
+    rule = re.search(r"imports go down only\*\*:(.*?)\n2\.", text_of("README.md"), re.DOTALL)
+
+    assert rule
+    assert [line.split()[0] for line in drawn.splitlines()] == [layer.split(" | ")[0] for layer in layers]
+    assert all(re.search(rf"\b{floor}\b", drawn) for floor in floors)
+    assert set(re.findall(r"`(\w+)`", rule.group(1))) == floors - {"worker"}
 
 
 def test_both_commands_of_a_newcomer_are_in_the_readme() -> None:
