@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import envoy
-import httpx
+import httpx2
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,7 +105,7 @@ class Gateway:
         """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or time is up."""
         try:
             # verify=False: reading certificates for a plain HTTP call to ourselves would double the start.
-            async with asyncio.timeout(within), httpx.AsyncClient(trust_env=False, verify=False) as client:
+            async with asyncio.timeout(within), httpx2.AsyncClient(trust_env=False, verify=False) as client:
                 while not await self._answers(client):
                     if self._started.returncode is not None:
                         raise GatewayError(f"Envoy exited with code {await self.wait()}: {self._last_record}")
@@ -124,7 +124,7 @@ class Gateway:
     async def retire(self) -> None:
         """Say at /healthz that no new calls are wanted, and serve on until `stop`, even with no healthy server any more."""
         if self._process is not None and self._process.returncode is None:
-            with suppress(httpx.HTTPError):
+            with suppress(httpx2.HTTPError):
                 async with self._admin_client() as admin:
                     await admin.post("/healthcheck/fail")
                     # Servers that say the same of themselves are still to be asked.
@@ -136,11 +136,11 @@ class Gateway:
             async with asyncio.timeout(within), self._admin_client() as admin:
                 while (port in await self._healthy(admin)) is not healthy:  # noqa: ASYNC110 (another process has no event)
                     await asyncio.sleep(POLL_SECONDS)
-        except (TimeoutError, httpx.HTTPError):
+        except (TimeoutError, httpx2.HTTPError):
             state = "healthy" if healthy else "gone"
             raise GatewayError(f"Envoy does not find the server on port {port} {state} after {within:g} s") from None
 
-    async def _healthy(self, admin: httpx.AsyncClient) -> set[int]:
+    async def _healthy(self, admin: httpx2.AsyncClient) -> set[int]:
         """The ports of the upstreams that Envoy sends calls to."""
         [cluster] = (await admin.get("/clusters?format=json")).json()["cluster_statuses"]
         return {host["address"]["socket_address"]["port_value"] for host in cluster["host_statuses"]
@@ -149,7 +149,7 @@ class Gateway:
     async def close(self) -> None:
         """Take no connection any more, and end each that there is with its next answer; calls under way go on."""
         if self._process is not None and self._process.returncode is None:
-            with suppress(httpx.HTTPError):
+            with suppress(httpx2.HTTPError):
                 async with self._admin_client() as admin:
                     # The first lets go of connections, and alone would leave the port open; the second closes that.
                     await admin.post("/drain_listeners?graceful&skip_exit")
@@ -159,7 +159,7 @@ class Gateway:
         """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and twice."""
         self._release()
         if self._process is not None and self._process.returncode is None:
-            with suppress(TimeoutError, httpx.HTTPError):
+            with suppress(TimeoutError, httpx2.HTTPError):
                 async with asyncio.timeout(drain_seconds):
                     await self._drain()
             await self._end()
@@ -174,11 +174,11 @@ class Gateway:
             while await self._stat(admin, "http.edge.downstream_rq_active") > 0:  # noqa: ASYNC110 (another process's)
                 await asyncio.sleep(POLL_SECONDS)
 
-    def _admin_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(self._admin), verify=False),
+    def _admin_client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(self._admin), verify=False),
                                  base_url="http://admin")
 
-    async def _stat(self, admin: httpx.AsyncClient, name: str) -> int:
+    async def _stat(self, admin: httpx2.AsyncClient, name: str) -> int:
         return int((await admin.get(f"/stats?filter=^{name}$")).text.rpartition(": ")[2])
 
     async def _end(self) -> None:
@@ -192,10 +192,10 @@ class Gateway:
             process.kill()
             await self.wait()
 
-    async def _answers(self, client: httpx.AsyncClient) -> bool:
+    async def _answers(self, client: httpx2.AsyncClient) -> bool:
         try:
             return (await client.get(f"http://{host_port(reachable(self._http))}/healthz")).is_success
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     async def _relay_log(self) -> None:

@@ -13,7 +13,7 @@ ONLY_IN = {
     "sqlite3": "server.storage", "sqlite_utils": "server.storage",
     "psycopg": "server.storage", "psycopg_pool": "server.storage", "greenlet": "server.storage",
     "openai": "server.backends", "anthropic": "server.backends", "httpcore2": "server.core.outbound",
-    "httpx": "gateway", "envoy": "gateway", "yaml": "gateway",
+    "httpx2": ("gateway", "server.backends", "server.core.outbound"), "envoy": "gateway", "yaml": "gateway",
     "click": ("server.cli.main", "server.cli.console", "server.cli.database", "server.cli.serve"),
     "liquid": ("server.agents.bounded_liquid", "server.agents.liquid_filters", "server.agents.templates"),
     "protovalidate": "server.content.validation",
