@@ -32,6 +32,7 @@ from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
 from server.services.nouns import calls
 from server.services.statuses import NO_CONTENT
+from server.services.streaming import answer
 from server.storage.sessions import Sessions
 
 _SHOWN_ROLES = ("user", "assistant")
@@ -103,11 +104,7 @@ class AgentChatService(AgentChatServiceServicer):
     @_known_as_chat
     async def StreamMessage(self, request: CreateMessageRequest, context: Context[ChatEvent]) -> None:
         async with self._streams.start(await self._turn(request, stream=True)) as stream:
-            async for batch in stream.batches():
-                for event in batch:
-                    await context.write(event)
-            if stream.error:
-                raise stream.error
+            await answer(context, stream)
 
     async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
         caller = current_caller()

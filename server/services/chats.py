@@ -1,5 +1,8 @@
 """The assistants door: exchanges with an assistant."""
 
+from collections.abc import Iterable, Iterator
+from functools import partial
+
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
@@ -25,6 +28,7 @@ from server.exchange.streams import Streams
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
+from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
 from server.wire import chats as wire
 
@@ -44,20 +48,13 @@ class ChatService(ChatServiceServicer):
     async def StreamChat(self, request: CreateChatRequest, context: Context[ChatEvent]) -> None:
         request.stream = True
         async with self._streams.start(await self._turn(request)) as stream:
-            async for batch in stream.batches():
-                for event in batch:
-                    await context.write(event)
-            if stream.error:
-                raise stream.error
+            await answer(context, stream)
 
     async def WatchChat(self, request: WatchChatRequest, context: Context[ChatEvent]) -> None:
         caller = current_caller()
         async with self._streams.reading(caller.scope, parse_id(request.id)) as watched:
-            async for batch in self._streams.read(caller, watched):
-                for event in batch:
-                    if not request.HasField("after") or event.sequence > request.after:
-                        await self._streams.share.take()
-                        await context.write(watched.serialized(event))  # type: ignore[arg-type]  # bytes are sent as they are
+            await write_messages(lambda event: context.write(watched.serialized(event)),
+                                 self._streams.read(caller, watched), partial(_behind, request), self._streams.share)
 
     async def PostChat(self, request: CreateChatRequest, context: Context[HttpBody]) -> None:
         turn = await self._turn(request)
@@ -65,9 +62,7 @@ class ChatService(ChatServiceServicer):
             await context.write(wire.chat_body((await self._engine.run(turn)).chat))
             return
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
-            async for batch in stream.batches():
-                if frames := wire.chat_frames(batch):
-                    await written.write(frames)
+            await write_frames(written, stream.batches(), wire.chat_frames)
 
     async def ListChats(self, request: ListChatsRequest, context: object) -> ListChatsResponse:
         chats, metadata = await self._chats.list(current_caller().scope, request)
@@ -91,3 +86,8 @@ class ChatService(ChatServiceServicer):
         said = await by_size(given.ByteSize(), parse_input, given)
         return await self._turns.of_request(caller, request, said,
                                             previous_id=previous_id, previous_field="previousChatId")
+
+
+def _behind(request: WatchChatRequest, events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:
+    """The events that the caller does not know yet."""
+    return (event for event in events if not request.HasField("after") or event.sequence > request.after)

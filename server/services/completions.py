@@ -39,6 +39,7 @@ from server.exchange.streams import Streams
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
+from server.services.streaming import answer, write_frames
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
 from server.storage.stored_sessions import StoredSession
@@ -68,11 +69,7 @@ class CompletionService(CompletionServiceServicer):
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream:
             chunks = _chunks(request, turn)
-            async for batch in stream.batches():
-                for chunk in chunks.take(batch, stream):
-                    await context.write(chunk)
-            if stream.error:
-                raise stream.error
+            await answer(context, stream, lambda batch: chunks.take(batch, stream))
 
     async def PostChatCompletion(self, request: CreateChatCompletionRequest, context: Context[HttpBody]) -> None:
         if not request.stream:
@@ -84,11 +81,8 @@ class CompletionService(CompletionServiceServicer):
 
     async def _write_frames(self, stream: Stream | Replay, chunks: CompletionChunks, written: Frames,
                             options: CompletionStreamOptions) -> None:
-        async for batch in stream.batches():
-            frames = wire.chunk_frames(chunks.take(batch, stream), with_usage=options.include_usage,
-                                       filled_up=options.include_obfuscation)
-            if frames:
-                await written.write(frames)
+        await write_frames(written, stream.batches(), lambda batch: wire.chunk_frames(
+            chunks.take(batch, stream), with_usage=options.include_usage, filled_up=options.include_obfuscation))
         chat = stream.outcome.chat
         error = stream.error or (ServerStopping(chat.error.message) if chat.error.code in BROKEN_OFF else None)
         ending = wire.error_frame(error) if error else b""

@@ -46,6 +46,7 @@ from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
+from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
@@ -93,10 +94,8 @@ class ResponseService(ResponseServiceServicer):
     async def WatchResponse(self, request: GetResponseRequest, context: Context[ResponseStreamEvent]) -> None:
         async with self._reading(request.response_id) as happening:
             events = ResponseEvents(happening.request, None)
-            async for batch in self._streams.read(current_caller(), happening):
-                for event in _behind(request, events.take(batch, happening)):
-                    await self._streams.share.take()
-                    await context.write(event)
+            await write_messages(context.write, self._streams.read(current_caller(), happening),
+                                 lambda batch: _behind(request, events.take(batch, happening)), self._streams.share)
 
     @_known_as_response
     async def FetchResponse(self, request: GetResponseRequest, context: Context[HttpBody]) -> None:
@@ -106,11 +105,10 @@ class ResponseService(ResponseServiceServicer):
         async with Frames(context, self._silent_seconds) as written:
             async with self._reading(request.response_id) as happening:
                 events = ResponseEvents(happening.request, None)
-                async for batch in self._streams.read(current_caller(), happening):
-                    await self._streams.share.take(len(batch))
-                    if frames := wire.event_frames(_behind(request, events.take(batch, happening)),
-                                                   filled_up=request.include_obfuscation):
-                        await written.write(frames)
+                await write_frames(
+                    written, self._streams.read(current_caller(), happening), lambda batch: wire.event_frames(
+                        _behind(request, events.take(batch, happening)), filled_up=request.include_obfuscation),
+                    self._streams.share)
             await written.write(sse.DONE)
 
     @_known_as_response
@@ -163,11 +161,7 @@ class ResponseService(ResponseServiceServicer):
     async def StreamResponse(self, request: CreateResponseRequest, context: Context[ResponseStreamEvent]) -> None:
         request.stream = True
         async with await self._started(request) as (stream, events):
-            async for batch in stream.batches():
-                for event in events.take(batch, stream):
-                    await context.write(event)
-            if stream.error:
-                raise stream.error
+            await answer(context, stream, lambda batch: events.take(batch, stream))
 
     async def PostResponse(self, request: CreateResponseRequest, context: Context[HttpBody]) -> None:
         if not _wants_stream(request):
@@ -177,8 +171,8 @@ class ResponseService(ResponseServiceServicer):
         request.stream = True
         filled_up = to_python(request.stream_options).get("include_obfuscation") is True
         async with await self._started(request) as (stream, events), Frames(context, self._silent_seconds) as written:
-            async for batch in stream.batches():
-                await written.write(wire.event_frames(events.take(batch, stream), filled_up=filled_up))
+            await write_frames(written, stream.batches(),
+                               lambda batch: wire.event_frames(events.take(batch, stream), filled_up=filled_up))
             await written.write(sse.DONE)
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
