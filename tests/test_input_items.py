@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai.types.responses.response_input_item_param import ResponseInputItemParam
 
-from server.content.inputs import PASSED_OVER
+from server.core.accepted import PASSED_OVER
 
 REFUSED = {"configuration_update", "compaction_trigger"}
 """What asks for something that this service does not do."""

@@ -3,8 +3,9 @@
 import pytest
 
 from generated.parley.v1.message_pb2 import Message
-from server.content.inputs import PASSED_OVER, ROLES, body_id, checked_text, parse_input, parse_messages
+from server.content.inputs import body_id, checked_text, parse_input, parse_messages
 from server.content.json_values import MAX_DEPTH, from_python, struct_from, to_python
+from server.core.accepted import PASSED_OVER, ROLES
 from server.core.errors import InvalidArgument
 from server.core.ids import hex_of, new_id
 

@@ -6,10 +6,11 @@ proto says.
 
 from typing import Any
 
+from server.core import accepted
+
 Schema = dict[str, Any]
 
-_UUID = "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
-ID: Schema = {"type": "string", "pattern": f"^((resp|msg|fc|conv|chatcmpl)[_-])?{_UUID}$",
+ID: Schema = {"type": "string", "pattern": f"^{accepted.ID}$",
               "description": "An id: a UUID, bare or with the prefix that the OpenAI forms show, as in resp_<hex>."}
 _STRING: Schema = {"type": "string"}
 _SOME_STRING: Schema = {"type": "string", "minLength": 1}
@@ -17,17 +18,15 @@ _OBJECT: Schema = {"type": "object"}
 _NULL: Schema = {"type": "null"}
 _NULLABLE: Schema = {"type": ["string", "null"]}
 _FUNCTION: dict[str, Schema] = {
-    "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "description": {"type": ["string", "null"]},
+    "name": {"type": "string", "pattern": f"^{accepted.FUNCTION_NAME}$"}, "description": {"type": ["string", "null"]},
     "parameters": {"type": ["object", "null"], "description": "A JSON schema."}, "strict": {"type": ["boolean", "null"]}}
-_TOOL_CALLS = ["local_shell_call", "shell_call", "apply_patch_call"]
-_TOOL_OUTPUTS = ["custom_tool_call_output", "local_shell_call_output", "shell_call_output", "apply_patch_call_output"]
-_PASSED_OVER = [
-    "reasoning", "file_search_call", "web_search_call", "code_interpreter_call", "image_generation_call", "computer_call",
-    "computer_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "tool_search_call",
-    "tool_search_output", "additional_tools"]
-_ITEM_TYPES = ["function_call", "function_call_output", "mcp_call", "compaction", "compaction_summary", "custom_tool_call",
-               *_TOOL_CALLS, *_TOOL_OUTPUTS, *_PASSED_OVER]
-_TEXT_TYPES = ["text", "input_text", "output_text"]
+_SHELL_CALLS = [name for name in accepted.CALLS if name != "custom_tool_call"]
+_TOOL_OUTPUTS = sorted(accepted.CALL_OUTPUTS)
+_PASSED_OVER = sorted(accepted.PASSED_OVER)
+_ITEM_TYPES = ["function_call", "function_call_output", "mcp_call", *accepted.COMPACTIONS, *accepted.CALLS, *_TOOL_OUTPUTS,
+               *_PASSED_OVER]
+_TEXT_TYPES = sorted(accepted.TEXT_PARTS)
+_SPEAKERS = [role for role in accepted.ROLES if role != "tool"]
 
 
 def ref(name: str) -> Schema:
@@ -59,7 +58,7 @@ _SAID: dict[str, Schema] = {
     "tool_call_id": _NULLABLE, "name": _NULLABLE, "refusal": _NULLABLE, "metadata": {"type": ["object", "null"]},
     "tool_calls": {"anyOf": [{"type": "array", "items": ref("ToolCall")}, _NULL]}}
 _ALLOWED: dict[str, Schema] = {
-    "mode": {"enum": ["auto", "required"]}, "tools": {"type": "array", "maxItems": 128, "items": _object(
+    "mode": {"enum": ["auto", "required"]}, "tools": {"type": "array", "maxItems": accepted.MOST_TOOLS, "items": _object(
         "", type=_STRING, name=_STRING)}}
 _NO_ITEM: Schema = {"not": {"enum": _ITEM_TYPES}}
 
@@ -67,7 +66,7 @@ COMPONENTS: dict[str, Schema] = {
     "Id": ID,
     "Input": {
         "description": "What is said: a string, or an array of messages and items, 1 at least.",
-        "anyOf": [_STRING, {"type": "array", "minItems": 1, "maxItems": 10000, "items": ref("InputItem")}]},
+        "anyOf": [_STRING, {"type": "array", "minItems": 1, "maxItems": accepted.MOST_MESSAGES, "items": ref("InputItem")}]},
     "InputItem": {
         "description": "A message, or an item of the Responses interface.",
         "anyOf": [ref("InputMessage"), ref("InputFunctionCall"), ref("InputFunctionCallOutput"), ref("InputMcpCall"),
@@ -78,10 +77,10 @@ COMPONENTS: dict[str, Schema] = {
         "anyOf": [
             {"description": "Something said.",
              **_object("role content", type=_NO_ITEM, content=ref("Content"), role=_type(
-                 "system", "user", "assistant", "developer"), **_SAID)},
+                 *_SPEAKERS), **_SAID)},
             {"description": "The same, under the schema's name for it.", "not": {"required": ["content"]},
              **_object("role message", type=_NO_ITEM, message=ref("Content"), role=_type(
-                 "system", "user", "assistant", "developer"), **_SAID)},
+                 *_SPEAKERS), **_SAID)},
             {"description": "What a tool returned.",
              **_object("role content tool_call_id", type=_NO_ITEM, content=ref("Content"), role=_type("tool"), **(
                  _SAID | {"tool_call_id": _SOME_STRING}))},
@@ -103,7 +102,7 @@ COMPONENTS: dict[str, Schema] = {
     "InputToolCall": {
         "description": "A call of a tool that is no function; it is said as the call of a function of that name.",
         "anyOf": [_object("type call_id name", type=_type("custom_tool_call"), call_id=_STRING, name=_STRING),
-                  _object("type call_id", type=_type(*_TOOL_CALLS), call_id=_STRING)]},
+                  _object("type call_id", type=_type(*_SHELL_CALLS), call_id=_STRING)]},
     "InputToolCallOutput": {
         "description": "What such a tool returned.",
         "anyOf": [_object("type call_id", type=_type(*_TOOL_OUTPUTS), call_id=_STRING, output={"type": ["string", "null"]}),
@@ -117,7 +116,7 @@ COMPONENTS: dict[str, Schema] = {
         **_object("type id", type=_type("item_reference"), id=_SOME_STRING)},
     "InputCompaction": {
         "description": "A summary in place of a context, as the compact method answered it.",
-        **_object("type encrypted_content", type=_type("compaction", "compaction_summary"),
+        **_object("type encrypted_content", type=_type(*accepted.COMPACTIONS),
                   encrypted_content={"type": "string", "contentEncoding": "base64"})},
     "Content": {"description": "A string, or an array of parts.",
                 "anyOf": [_STRING, {"type": "array", "items": ref("ContentPart")}]},
@@ -156,10 +155,12 @@ COMPONENTS: dict[str, Schema] = {
                   param={"type": "string", "description": "The member of the request or the assistant that it is about."})},
     "Customer": {
         "description": "Who the other side is. A message can go only to an E.164 `number`.",
-        **_object("number", number={"type": "string", "pattern": r"^\+[1-9][0-9]{1,14}$"})},
+        **_object("number", number={"type": "string", "pattern": f"^{accepted.E164}$"})},
 }
 """Schemas of ours that have no message."""
 
+_MESSAGES: Schema = {"anyOf": [
+    {"type": "array", "items": ref("InputItem"), "maxItems": accepted.MOST_MESSAGES}, _NULL]}
 VALUES: dict[str, Schema] = {
     "CreateChatRequest.input": ref("Input"), "CreateResponseRequest.input": ref("Input"),
     "CompactResponseRequest.input": ref("Input"),
@@ -171,11 +172,11 @@ VALUES: dict[str, Schema] = {
         **_object("type", type={"not": {"const": "function"}})}]},
     "CreateChatCompletionRequest.tools": ref("FunctionTool"),
     "CreateResponseRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
-    "CreateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
-    "UpdateSessionRequest.messages": {"anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": 10000}, _NULL]},
-    "UpdateSessionRequest.name": {"type": ["string", "null"], "maxLength": 40},
+    "CreateSessionRequest.messages": _MESSAGES,
+    "UpdateSessionRequest.messages": _MESSAGES,
+    "UpdateSessionRequest.name": {"type": ["string", "null"], "maxLength": accepted.MOST_SESSION_NAME},
     "CreateConversationRequest.items": ref("InputItem"), "CreateItemsRequest.items": ref("InputItem"),
-    "ChatCompletionInputMessage.role": {"enum": ["user", "assistant", "tool", "system", "developer"]},
+    "ChatCompletionInputMessage.role": {"enum": list(accepted.ROLES)},
     "ChatCompletionInputMessage.content": {"anyOf": [ref("Content"), _NULL]},
     "ChatCompletionInputMessage.tool_calls": {"anyOf": [{"type": "array", "items": ref("ToolCall")}, _NULL]},
     "ChatTransport.customer": ref("Customer"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from server.backends.backend import ModelRequest
-from server.content.messages import TEXT_PARTS
+from server.core.accepted import TEXT_PARTS
 from server.core.errors import InvalidArgument
 
 _NO_ANSWER = "(No answer was given.)"

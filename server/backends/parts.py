@@ -3,7 +3,8 @@
 from typing import Any
 
 from generated.parley.v1.message_pb2 import Message
-from server.content.messages import TEXT_PARTS, parts_of
+from server.content.messages import parts_of
+from server.core.accepted import TEXT_PARTS
 from server.core.errors import InvalidArgument
 
 

@@ -14,33 +14,28 @@ from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.content.budget import MOST_MESSAGE_BYTES
 from server.content.compaction import text_of_compaction
 from server.content.json_values import MAX_DEPTH, from_python, to_python
-from server.content.messages import TEXT_PARTS, mark_run
+from server.content.messages import mark_run
 from server.content.parts import check_part
 from server.content.sound import is_object
+from server.core.accepted import (
+    CALL_OUTPUTS,
+    CALLS,
+    COMPACTIONS,
+    FUNCTION_NAME,
+    MOST_MESSAGES,
+    MOST_TOOLS,
+    PASSED_OVER,
+    ROLES,
+    TEXT_PARTS,
+)
 from server.core.errors import InvalidArgument
 from server.core.ids import parse_id
 
-ROLES = ("system", "user", "assistant", "tool", "developer")
 INSTRUCTING = ("system", "developer")
 """The roles whose messages instruct the model."""
-COMPACTIONS = ("compaction", "compaction_summary")
-"""The types of items that come back as such a message."""
-PASSED_OVER = frozenset({
-    "reasoning", "file_search_call", "web_search_call", "code_interpreter_call", "image_generation_call", "computer_call",
-    "computer_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "tool_search_call",
-    "tool_search_output", "additional_tools", "program", "program_output"})
-"""The types of items that no model here has a use for: another provider's thoughts, its hosted tools and their screens."""
-_CALLS = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action",
-          "apply_patch_call": "operation"}
-"""The calls of tools that are no functions, and the member that has their arguments. They are said as calls of functions."""
-_OUTPUTS = frozenset({"custom_tool_call_output", "local_shell_call_output", "shell_call_output",
-                      "apply_patch_call_output"})
-_ITEM_TYPES = ("message", "function_call", "function_call_output", "mcp_call", *_CALLS, *sorted(_OUTPUTS), *COMPACTIONS,
+_ITEM_TYPES = ("message", "function_call", "function_call_output", "mcp_call", *CALLS, *sorted(CALL_OUTPUTS), *COMPACTIONS,
                "item_reference", *sorted(PASSED_OVER))
-_MOST_MESSAGES = 10_000
-_MOST_TOOLS = 128
-"""As many as a request may offer."""
-_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
 
@@ -76,7 +71,7 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
         found = _messages(item, f"{field}[{index}]")
         for message in found:
             _check_size(message, f"{field}[{index}]")
-        calls = _type_of(item) == "function_call" or _type_of(item) in _CALLS
+        calls = _type_of(item) == "function_call" or _type_of(item) in CALLS
         if calls and calling:  # items of one answer; providers want every call of it in one message
             messages[-1].tool_calls.list_value.values.extend(found[0].tool_calls.list_value.values)
         else:
@@ -88,8 +83,8 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
 
 
 def _check_count(count: int, field: str) -> None:
-    if count > _MOST_MESSAGES:
-        raise InvalidArgument.of(field, f"must hold at most {_MOST_MESSAGES} messages, this one has {count}")
+    if count > MOST_MESSAGES:
+        raise InvalidArgument.of(field, f"must hold at most {MOST_MESSAGES} messages, this one has {count}")
 
 
 def _check_size(message: Message, field: str) -> None:
@@ -168,8 +163,8 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
         raise InvalidArgument.of(f"{field}.mode", "must be auto or required")
     if not isinstance(tools, list):
         raise InvalidArgument.of(f"{field}.tools", "must be an array of tools, each with its type and its name")
-    if len(tools) > _MOST_TOOLS:
-        raise InvalidArgument.of(f"{field}.tools", f"must name at most {_MOST_TOOLS} tools, this one names {len(tools)}")
+    if len(tools) > MOST_TOOLS:
+        raise InvalidArgument.of(f"{field}.tools", f"must name at most {MOST_TOOLS} tools, this one names {len(tools)}")
     names = {parse_tool_choice(tool, f"{field}.tools[{index}]")["function"]["name"]
              for index, tool in enumerate(tools) if isinstance(tool, dict) and tool.get("type") == "function"}
     return {"type": "allowed_tools", "mode": mode, "names": names}
@@ -239,9 +234,9 @@ def _message(item: Any, field: str) -> Message:
     kind = _type_of(item)
     if kind in COMPACTIONS:
         return _compaction(item, field)
-    if kind in _CALLS:
+    if kind in CALLS:
         return _function_call(_as_function_call(item, kind), field)
-    if kind in _OUTPUTS:
+    if kind in CALL_OUTPUTS:
         return _function_call_output(_as_function_output(item), field)
     role = item.get("role")
     if role not in ROLES:
@@ -275,7 +270,7 @@ def _check_type(item: dict[str, Any], field: str) -> None:
 
 def _as_function_call(item: dict[str, Any], kind: str) -> dict[str, Any]:
     """A call of a tool that is no function, as the call of a function of that name."""
-    member = _CALLS[kind]
+    member = CALLS[kind]
     return {"call_id": item.get("call_id"), "name": item.get("name") if kind == "custom_tool_call" else kind[:-len("_call")],
             "arguments": json.dumps({member: item.get(member)}, ensure_ascii=False)}
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import struct_from
-from server.content.messages import TEXT_PARTS, Stretch, in_order, parts_of, stretch_id, text_of, tool_calls_of
+from server.content.messages import Stretch, in_order, parts_of, stretch_id, text_of, tool_calls_of
 from server.content.parts import as_input
+from server.core.accepted import TEXT_PARTS
 from server.core.errors import NotFound
 from server.core.ids import hex_of, parse_id
 

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import to_python
+from server.core.accepted import TEXT_PARTS
 from server.core.ids import hex_of
-
-TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
 def text_of(message: Message) -> str:

@@ -6,7 +6,7 @@ input_file). Parts of other types are kept as they are. Calls no provider and fe
 
 from typing import Any
 
-from server.content.messages import TEXT_PARTS
+from server.core.accepted import TEXT_PARTS
 from server.core.errors import InvalidArgument
 
 Part = dict[str, Any]

@@ -12,7 +12,8 @@ from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import from_python
-from server.content.messages import TEXT_PARTS, parts_of, text_of, tool_calls_of
+from server.content.messages import parts_of, text_of, tool_calls_of
+from server.core.accepted import TEXT_PARTS
 
 NO_RESULT = "No result was given."
 """What a model is told of a call that nobody answered."""

@@ -7,6 +7,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from server.core.accepted import E164
+
 
 class Price(BaseModel):
     """USD per million tokens."""
@@ -39,7 +41,7 @@ class TwilioNumber(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    number: str = Field(pattern=r"^\+[1-9][0-9]{1,14}$")
+    number: str = Field(pattern=f"^{E164}$")
     org_id: str | None = Field(default=None, alias="orgId")
     """The one org that may use it; None means every org."""
 

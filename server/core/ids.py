@@ -7,9 +7,9 @@ import re
 
 import uuid_utils
 
-_ID = re.compile(
-    r"(?:(?:resp|msg|fc|conv|chatcmpl)[_-])?"
-    r"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})", re.IGNORECASE)
+from server.core.accepted import ID
+
+_ID = re.compile(ID, re.IGNORECASE)
 
 
 def new_id() -> str:

@@ -10,7 +10,8 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from generated.parley.v1.message_pb2 import Message
 from server.agents.agents import Agent
-from server.content.inputs import COMPACTIONS, INSTRUCTING
+from server.content.inputs import INSTRUCTING
+from server.core.accepted import COMPACTIONS
 from server.core.errors import PermissionDenied
 from server.exchange.run import Turn
 from server.storage.keys import Caller

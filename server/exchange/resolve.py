@@ -23,6 +23,7 @@ from server.agents.passed_over import of_overrides, of_session_overrides
 from server.agents.templates import render, variables_of
 from server.content.inputs import body_id
 from server.content.json_values import to_python
+from server.core.accepted import E164
 from server.core.clock import Clock, timestamp
 from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.core.ids import new_id
@@ -35,7 +36,7 @@ from server.storage.store import Store
 from server.storage.stored_chats import StoredChat
 from server.storage.stored_sessions import StoredSession
 
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_E164 = re.compile(E164)
 DEFAULT_EXPIRATION_SECONDS = 86_400
 _NAMED = {"conversation": (Violation("conversation", "names no conversation that is there"),)}
 """The member that names it, where it is always the same."""

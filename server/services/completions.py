@@ -19,7 +19,6 @@ from server.agents.names import model_not_found
 from server.content.extras import extras_of
 from server.content.inputs import (
     INSTRUCTING,
-    ROLES,
     checked_value,
     parse_messages,
     parse_response_format,
@@ -27,6 +26,7 @@ from server.content.inputs import (
     parse_tools,
 )
 from server.content.json_values import to_python
+from server.core.accepted import ROLES
 from server.core.errors import BROKEN_OFF, FailedPrecondition, InvalidArgument, NotFound, ServerStopping
 from server.core.ids import parse_id
 from server.core.offload import by_size

@@ -19,6 +19,7 @@ from server.agents.agents import NOBODY, Agent, Agents
 from server.content.fitting import fit, present
 from server.content.inputs import parse_messages
 from server.content.json_values import to_python
+from server.core.accepted import MOST_SESSION_NAME
 from server.core.clock import Clock
 from server.core.errors import InvalidArgument
 from server.core.ids import parse_id
@@ -31,7 +32,6 @@ from server.rpc.context import Context
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
 
-_MOST_NAME = 40
 _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "metadata")
 
 
@@ -101,8 +101,8 @@ def _messages(value: Value) -> list[Message] | None:
 
 def _change(request: UpdateSessionRequest) -> Callable[[Session], None]:
     name = to_python(request.name) if request.HasField("name") else None
-    if name is not None and (not isinstance(name, str) or len(name) > _MOST_NAME):
-        raise InvalidArgument.of("name", f"must be a string of at most {_MOST_NAME} characters, or null")
+    if name is not None and (not isinstance(name, str) or len(name) > MOST_SESSION_NAME):
+        raise InvalidArgument.of("name", f"must be a string of at most {MOST_SESSION_NAME} characters, or null")
 
     def apply(session: Session) -> None:
         if name is not None:
