@@ -6,66 +6,19 @@
 -- not run on native gRPC and gRPC-Web: their routes disable it.
 
 local members = dofile("gateway/members.lua")
-
-local REASONS = {
-  ["400"] = "Bad Request", ["401"] = "Unauthorized", ["403"] = "Forbidden", ["404"] = "Not Found", ["409"] = "Conflict",
-  ["429"] = "Too Many Requests", ["499"] = "Client Closed Request", ["500"] = "Internal Server Error",
-  ["501"] = "Not Implemented", ["502"] = "Bad Gateway", ["503"] = "Service Unavailable", ["504"] = "Gateway Timeout",
-}
-local TYPES = {
-  ["401"] = "authentication_error", ["403"] = "permission_error", ["404"] = "not_found_error",
-  ["409"] = "conflict_error", ["429"] = "rate_limit_error",
-}
-
-local function openai_error(status, reason)
-  local kind = TYPES[status] or (status >= "500" and "server_error" or "invalid_request_error")
-  return string.format('{"message":"%s","type":"%s","param":null,"code":null}', reason, kind)
-end
-
-local SHAPES = {
-  agents = function(status, reason) return string.format('{"error":"%s","message":"%s"}', reason, reason) end,
-  assistants = function(status, reason)
-    return string.format('{"message":"%s","error":"%s","statusCode":%s}', reason, reason, status)
-  end,
-  completions = function(status, reason)
-    return string.format('{"detail":"%s","error":%s}', reason, openai_error(status, reason))
-  end,
-  openai = function(status, reason) return string.format('{"error":%s}', openai_error(status, reason)) end,
-}
-
--- `messages[0].role` as FastAPI writes it: "messages",0,"role".
-local function location(place, path)
-  local steps = {'"' .. place .. '"'}
-  for name, indexes in string.gmatch(path, "([^.%[]+)([%[%]%d]*)") do
-    steps[#steps + 1] = '"' .. name .. '"'
-    for index in string.gmatch(indexes, "%d+") do steps[#steps + 1] = index end
-  end
-  return table.concat(steps, ",")
-end
+local bodies = dofile("gateway/error_bodies.lua")
 
 local WHOLE = {body = "json_invalid", query = "query_invalid"}
 
--- The same shapes for a request that cannot be read: where (body or query), the member ("": the whole), what is wrong.
-local UNREAD = {
-  agents = function(_, _, text) return string.format('{"error":"Bad Request","message":"%s"}', text) end,
-  assistants = function(_, path, text)
-    local told = '"' .. text .. '"'
-    return string.format('{"message":%s,"error":"Bad Request","statusCode":400}', path == "" and told or "[" .. told .. "]")
-  end,
-  completions = function(place, path, text, wrong)
-    return string.format('{"detail":[{"loc":[%s],"msg":"%s","type":"%s"}]}', location(place, path),
-                         path == "" and text or wrong, path == "" and WHOLE[place] or "type_error")
-  end,
-  openai = function(_, path, text)
-    local named = path == "" and '"param":null,"code":null' or '"param":"' .. path .. '","code":"invalid_argument"'
-    return string.format('{"error":{"message":"%s","type":"invalid_request_error",%s}}', text, named)
-  end,
-}
-
--- The status and the body of the refusal.
+-- The status and the body of the refusal of a request that cannot be read: where (body or query), the member ("": the whole),
+-- what is wrong.
 local function unread(door, place, path, wrong)
-  local text = (path == "" and "the " .. place or path) .. " " .. wrong
-  return door == "completions" and "422" or "400", (UNREAD[door] or UNREAD.assistants)(place, path, text, wrong)
+  local whole = path == ""
+  local text = (whole and "the " .. place or path) .. " " .. wrong
+  if door == "completions" then
+    return "422", bodies.invalid(place, path, whole and text or wrong, whole and WHOLE[place] or "type_error")
+  end
+  return "400", bodies.error(door, "400", text, not whole and path or nil, not whole and "invalid_argument" or nil)
 end
 
 -- Each replaced by a dot, not taken out: what stands around a character must not join to another one.
@@ -118,7 +71,7 @@ function envoy_on_request(handle)
   local verb = headers:get(":method")
   local path, query = string.match(headers:get(":path"), "^([^?]*)(.*)$")
   if not is_text(path) then
-    handle:respond({[":status"] = "404"}, SHAPES[door_of(handle)]("404", "there is no such path"))
+    handle:respond({[":status"] = "404"}, bodies.error(door_of(handle), "404", "there is no such path"))
   elseif not is_text(query) then
     refuse(handle, "query", "", "is not UTF-8, or has a NUL")
   else
@@ -200,8 +153,7 @@ function envoy_on_response(handle)
   elseif failed then
     local whole = handle:body(true)
     if is_bare_status(whole:getBytes(0, whole:length())) then
-      local shape = SHAPES[door_of(handle)] or SHAPES.assistants
-      whole:setBytes(shape(status, REASONS[status] or "Error"))
+      whole:setBytes(bodies.error(door_of(handle), status, bodies.title(status)))
     end
   end
 end

@@ -1,14 +1,9 @@
 -- Refuses a call that shows no key at all, as the server would, and before a large body is taken in, one whose key the server
 -- does not know. Does not run where no key is needed: those routes disable it.
 
+local bodies = dofile("gateway/error_bodies.lua")
+
 local NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
-local OPENAI = '{"message":"' .. NO_KEY .. '","type":"authentication_error","param":null,"code":"unauthenticated"}'
-local BODIES = {
-  agents = '{"error":"Unauthorized","message":"' .. NO_KEY .. '"}',
-  assistants = '{"message":"' .. NO_KEY .. '","error":"Unauthorized","statusCode":401}',
-  completions = '{"detail":"' .. NO_KEY .. '","error":' .. OPENAI .. '}',
-  openai = '{"error":' .. OPENAI .. '}',
-}
 
 -- Bytes. A smaller body costs Envoy less than asking does.
 local LARGE = 65536
@@ -17,7 +12,7 @@ local ASKED = "/parley.v1.ModelService/ListModels"
 local UNAUTHENTICATED = "16"
 
 local function refuse(handle)
-  handle:respond({[":status"] = "401"}, BODIES[handle:streamInfo():routeName()])
+  handle:respond({[":status"] = "401"}, bodies.error(handle:streamInfo():routeName(), "401", NO_KEY, nil, "unauthenticated"))
 end
 
 local function may_be_large(headers)

@@ -1,4 +1,4 @@
-"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, the descriptor and the table that Envoy reads,
+"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, the descriptor and the tables that Envoy reads,
 openapi.json.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on sys.path (there a
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import error_shapes
 import google.api
 import grpc_tools
 import grpc_tools.protoc
@@ -69,6 +70,7 @@ def generate(target: Path, scratch: Path) -> None:
     written = json.dumps(openapi.document(everything.read_bytes()), indent=1, ensure_ascii=False)
     (target / "openapi.json").write_text(written + "\n")
     (target / "members.lua").write_text(members.table((target / "parley.binpb").read_bytes()))
+    (target / "error_shapes.lua").write_text(error_shapes.table())
     for module in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         module.write_text(IMPORT.sub(r"\1 generated.\2", module.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:

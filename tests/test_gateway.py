@@ -13,6 +13,7 @@ import stat
 import struct
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 
 import grpc
 import httpx
@@ -39,6 +40,7 @@ from generated.parley.v1 import (
     squad_service_pb2_grpc,
     tool_service_pb2_grpc,
 )
+from server.wire.error_shapes import SHAPES, TITLES, Slot, filled, kind_of
 from tests.raw_http2 import Http2, framed
 
 COMPLETIONS = "/api/v1/compatibility/openai/v1/assistants/a1/chat/completions"
@@ -103,6 +105,10 @@ class Sessions(session_service_pb2_grpc.SessionServiceServicer):
         return session_pb2.Session(id="s1")
 
 
+async def aborted(code, request, context):
+    await context.abort(code, "a secret")
+
+
 class Upstream(grpc.aio.ServerInterceptor):
     """The server, and in `calls` the method and the metadata of everything that has reached it."""
 
@@ -113,6 +119,8 @@ class Upstream(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation, details):
         if "grpc.health" not in details.method:
             self.calls.append((details.method.removeprefix("/parley.v1."), dict(details.invocation_metadata)))
+        if code := dict(details.invocation_metadata).get("x-abort-with"):
+            return grpc.unary_unary_rpc_method_handler(partial(aborted, grpc.StatusCode[code]))
         return await continuation(details)
 
     async def start(self) -> None:
@@ -563,6 +571,24 @@ async def test_error_without_a_body_gets_the_shape_of_the_door(http, method, pat
     assert (answer.status_code, answer.json()) == (status, shape(status, error, error))
 
 
+BARE = {"INVALID_ARGUMENT": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403, "NOT_FOUND": 404, "ALREADY_EXISTS": 409,
+        "RESOURCE_EXHAUSTED": 429, "CANCELLED": 499, "INTERNAL": 500, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503,
+        "DEADLINE_EXCEEDED": 504}
+
+
+@pytest.mark.parametrize(("door", "path", "headers"), [
+    ("assistants", "/chat", {}), ("agents", "/chat", {"x-api-key": "a"}), ("responses", "/v1/responses", {}),
+    ("completions", COMPLETIONS, {})])
+@pytest.mark.parametrize(("code", "status"), BARE.items())
+async def test_bare_status_is_told_as_the_server_tells_it(http, door, path, headers, code, status):
+    answer = await http.post(path, json={}, headers={**headers, "x-abort-with": code})
+
+    title = TITLES[status]
+    body = filled(SHAPES[door], {Slot.MESSAGE: title, Slot.MESSAGES: title, Slot.TITLE: title, Slot.STATUS: status,
+                                 Slot.KIND: kind_of(status), Slot.PARAM: None, Slot.CODE: None})
+    assert (answer.status_code, answer.text) == (status, json.dumps(body, separators=(",", ":")))
+
+
 async def test_empty_lists_and_strings_are_printed(http):
     assert (await http.get("/chat")).json() == {"results": []}
     assert (await http.get("/chat", headers={"x-api-key": "abc"})).json() == {"chats": []}
@@ -891,6 +917,7 @@ async def test_deep_run_dir_does_not_break_the_admin_socket(upstream, tmp_path):
 
 ORPHAN = """
 import asyncio, sys
+from functools import partial
 from pathlib import Path
 from gateway.launcher import Gateway
 

@@ -93,8 +93,8 @@ def test_wheel_holds_all_that_serving_needs_and_no_test(wheel):
     names = names_in(wheel)
 
     assert wheel.name.startswith("parley_server-")
-    assert {"gateway/envoy.yaml", "gateway/http_errors.lua", "gateway/needs_key.lua", "generated/parley.binpb",
-            "generated/openapi.json", "server/app.py"} <= names
+    assert {"gateway/envoy.yaml", "gateway/http_errors.lua", "gateway/needs_key.lua", "gateway/error_bodies.lua",
+            "generated/parley.binpb", "generated/error_shapes.lua", "generated/openapi.json", "server/app.py"} <= names
     assert {name.partition("/")[0] for name in names} == {"server", "gateway", "generated"}
 
 

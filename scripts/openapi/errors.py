@@ -1,48 +1,58 @@
-"""What every operation may answer that is no success, in the shape of each door. Contract: server/wire/errors.py for the
-server's own, gateway/http_errors.lua and envoy.yaml for Envoy's; tests/test_openapi.py holds real answers against it.
+"""What every operation may answer that is no success, in the shape of each door (server/wire/error_shapes.py).
+tests/test_openapi.py holds real answers against it.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from server.wire.error_shapes import (
+    CALLERS_KIND,
+    INVALID,
+    KINDS,
+    OPTIONAL,
+    SERVERS_KIND,
+    SHAPES,
+    VIOLATION,
+    Door,
+    Shape,
+    Slot,
+)
+
 from .forms import Schema, ref
 
-_INNER: Schema = {
-    "type": "object", "required": ["message", "type", "param", "code"],
-    "properties": {
-        "message": {"type": "string"},
-        "type": {"enum": ["invalid_request_error", "authentication_error", "permission_error", "not_found_error",
-                          "conflict_error", "rate_limit_error", "server_error"]},
-        "param": {"type": ["string", "null"], "description": "The member that is wrong."},
-        "code": {"type": ["string", "null"], "description": "A stable, machine-readable word."}}}
+_TEXT: Schema = {"type": "string"}
+_SLOTS: dict[Slot, Schema] = {
+    Slot.MESSAGE: _TEXT,
+    Slot.MESSAGES: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
+                    "description": "What is wrong; one text for each member that is."},
+    Slot.TITLE: {**_TEXT, "description": "The title of the status."},
+    Slot.STATUS: {"type": "integer"},
+    Slot.KIND: {"enum": [CALLERS_KIND, *KINDS.values(), SERVERS_KIND]},
+    Slot.PARAM: {"type": ["string", "null"], "description": "The member that is wrong."},
+    Slot.CODE: {"type": ["string", "null"], "description": "A stable, machine-readable word."},
+    Slot.RETRY_AFTER: {"type": "number", "description": "Seconds to wait."},
+    Slot.PLACE: {"type": "array", "items": {"type": ["string", "integer"]}}, Slot.WRONG: _TEXT, Slot.RULE: _TEXT,
+}
+
+
+def _schema(shape: Shape, optional: Shape | None = None) -> Schema:
+    members = shape | (optional or {})
+    return {"type": "object", "required": list(shape), "properties": {
+        name: _schema(part) if isinstance(part, dict) else _SLOTS[part] for name, part in members.items()}}
+
+
+def _error(door: Door, where: str) -> Schema:
+    return {"description": f"An error {where}.", **_schema(SHAPES[door], OPTIONAL.get(door))}
+
+
 SCHEMAS: dict[str, Schema] = {
-    "AssistantsError": {
-        "description": "An error at the assistants door.",
-        "type": "object", "required": ["message", "error", "statusCode"],
-        "properties": {
-            "message": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-                        "description": "What is wrong; one text for each member that is."},
-            "error": {"type": "string", "description": "The title of the status."}, "statusCode": {"type": "integer"}}},
-    "AgentsError": {
-        "description": "An error at the agents door.",
-        "type": "object", "required": ["error", "message"],
-        "properties": {
-            "error": {"type": "string", "description": "The title of the status."}, "message": {"type": "string"},
-            "retryAfter": {"type": "number", "description": "Seconds to wait."}}},
-    "OpenAIError": {
-        "description": "An error in the form of OpenAI's interfaces.",
-        "type": "object", "required": ["error"], "properties": {"error": _INNER}},
-    "CompletionsError": {
-        "description": "An error at the completions door.",
-        "type": "object", "required": ["detail", "error"],
-        "properties": {"detail": {"type": "string"}, "error": _INNER}},
+    "AssistantsError": _error("assistants", "at the assistants door"), "AgentsError": _error("agents", "at the agents door"),
+    "OpenAIError": _error("responses", "in the form of OpenAI's interfaces"),
+    "CompletionsError": _error("completions", "at the completions door"),
     "CompletionsInvalid": {
         "description": "A request to the completions door that is wrong.",
-        "type": "object", "required": ["detail"],
-        "properties": {"detail": {"type": "array", "items": {
-            "type": "object", "required": ["loc", "msg", "type"],
-            "properties": {"loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-                           "msg": {"type": "string"}, "type": {"type": "string"}}}}}},
+        "type": "object", "required": [INVALID],
+        "properties": {INVALID: {"type": "array", "items": _schema(VIOLATION)}}},
 }
 _SHAPES = {"assistants": "AssistantsError", "agents": "AgentsError", "openai": "OpenAIError",
            "completions": "CompletionsError"}

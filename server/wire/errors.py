@@ -1,20 +1,25 @@
-"""The error body of each door. Decides no status and reads no exception but ours."""
+"""The error body of each door, in the shapes of `error_shapes.py`. Decides no status and reads no exception but ours."""
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from server.core.errors import ServiceError, shortened
+from server.wire.error_shapes import (
+    EDGE_NAMES,
+    INVALID,
+    OPENAI,
+    OPTIONAL,
+    SHAPES,
+    VIOLATION,
+    Door,
+    Slot,
+    filled,
+    kind_of,
+    title_of,
+)
 
-Door = Literal["assistants", "agents", "responses", "completions"]
-
-_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict",
-           413: "Payload Too Large", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error",
-           501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
-_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-          409: "conflict_error", 413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}
-_TOLD: dict[str, Door] = {"assistants": "assistants", "agents": "agents", "openai": "responses",
-                          "completions": "completions"}
+_TOLD = {name: door for door, name in EDGE_NAMES.items()}
 _DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "ModelService": "responses",
                            "ConversationService": "responses", "CompletionService": "completions"}
 
@@ -37,25 +42,27 @@ def http_status(error: ServiceError, door: Door) -> int:
 
 def body_of(error: ServiceError, door: Door) -> dict[str, Any]:
     status = http_status(error, door)
-    if door == "agents":
-        body: dict[str, Any] = {"error": _TITLES.get(status, "Error"), "message": error.message}
-        return body if error.retry_after is None else {**body, "retryAfter": error.retry_after}
-    if door == "responses":
-        return {"error": openai_error(error, status)}
-    if door == "completions":
-        if status == 422:
-            return {"detail": [{"loc": [violation.place, *_location(violation.field)], "msg": violation.message,
-                                "type": violation.rule} for violation in error.violations]}
-        return {"detail": error.message, "error": openai_error(error, status)}
-    messages = [f"{violation.field} {violation.message}".strip() for violation in error.violations]
-    return {"message": messages or error.message, "error": _TITLES.get(status, "Error"), "statusCode": status}
+    if door == "completions" and status == 422:
+        return {INVALID: [filled(VIOLATION, {
+            Slot.PLACE: [violation.place, *_location(violation.field)], Slot.WRONG: violation.message,
+            Slot.RULE: violation.rule}) for violation in error.violations]}
+    values = _values(error, status)
+    optional = {} if error.retry_after is None else OPTIONAL.get(door, {})
+    return filled(SHAPES[door] | optional, values)
 
 
 def openai_error(error: ServiceError, status: int) -> dict[str, Any]:
     """The inner object of the OpenAI form."""
-    field = next((violation.field for violation in error.violations if violation.field), None)
-    return {"message": error.message, "type": _TYPES.get(status, "server_error"), "param": field,
-            "code": error.reason.lower()}
+    return filled(OPENAI, _values(error, status))
+
+
+def _values(error: ServiceError, status: int) -> dict[Slot, Any]:
+    messages = [f"{violation.field} {violation.message}".strip() for violation in error.violations]
+    return {
+        Slot.MESSAGE: error.message, Slot.MESSAGES: messages or error.message, Slot.TITLE: title_of(status),
+        Slot.STATUS: status, Slot.KIND: kind_of(status), Slot.CODE: error.reason.lower(),
+        Slot.PARAM: next((violation.field for violation in error.violations if violation.field), None),
+        Slot.RETRY_AFTER: error.retry_after}
 
 
 _MOST_BYTES = 7_500
