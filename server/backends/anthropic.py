@@ -30,7 +30,7 @@ from server.backends.state import state_for
 from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
 from server.backends.whole_answers import events_of
 from server.content.json_values import encodable
-from server.content.messages import TEXT_PARTS, parts_of, refusal_beside, text_of, tool_calls_of
+from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.accepted import TEXT_PARTS
 from server.core.errors import InvalidArgument
 from server.core.outbound.client import Sleep

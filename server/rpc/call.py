@@ -21,6 +21,7 @@ class Call:
         return self.metadata.get("x-envoy-original-path")
 
 
+# Not an argument: gRPC calls the methods of services, and gives them a request and a context of its own.
 _current: ContextVar[Call] = ContextVar("call")
 
 

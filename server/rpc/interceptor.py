@@ -5,7 +5,6 @@ The only place that catches every exception; `refusals.py` turns errors into sta
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -57,9 +56,6 @@ _MOST_KEYLESS_BYTES = 66_000
 _TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
 _SHOWN_IN = ("authorization", "x-api-key")
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
-
-_ANSWERING: ContextVar[tuple[Call, Served] | None] = ContextVar("answering", default=None)
-"""The call whose whole answer is about to be serialized."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -126,26 +122,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
-            _ANSWERING.set((call, announcing.context))
-            return answer
+            return answer if handler.response_streaming else self._held_while_unread(call, answer, announcing.context)
 
         async def served(call: Call, announcing: Announcing) -> Any:
             with self._traffic.of(announcing):
                 return await admitted(call, announcing)
 
-        return _handler(handler, _guarded(method, served), self._held_while_unread)
+        return _handler(handler, _guarded(method, served))
 
-    def _held_while_unread(self, serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-        """The same, for whole answers, which gRPC holds for as long as their callers do not read them."""
-
-        def serialized(answer: Any) -> bytes:
-            raw = serialize(answer)
-            if len(raw) > _LONG_ANSWER and (answering := _ANSWERING.get()) and (caller := answering[0].caller) is not None:
-                read = self._limits.hold_unread(caller, len(raw))
-                answering[1].add_done_callback(lambda _: read())
-            return raw
-
-        return serialized
+    def _held_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
+        """A whole answer, serialized, and counted for as long as gRPC holds it: until the caller has read it."""
+        raw = _serialized(answer)
+        if len(raw) > _LONG_ANSWER and call.caller is not None:
+            read = self._limits.hold_unread(call.caller, len(raw))
+            context.add_done_callback(lambda _: read())
+        return raw
 
     def _wrap_open(self, method: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
         serve = self._open.serving(handler)
@@ -236,22 +227,15 @@ def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) 
     return guarded
 
 
-_Serializer = Callable[[Any], bytes]
-
-
-def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]],
-             whole: Callable[[_Serializer], _Serializer] = lambda serialize: serialize) -> "grpc.RpcMethodHandler[Any, Any]":
-    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN.
-
-    `whole` wraps the serializer of a method that does not stream.
-    """
+def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]]) -> "grpc.RpcMethodHandler[Any, Any]":
+    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN."""
     if handler.response_streaming:
         return grpc.stream_stream_rpc_method_handler(guarded, request_deserializer=None, response_serializer=_serialized)
-    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=whole(_serialized))
+    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=_serialized)
 
 
 def _serialized(answer: Any) -> bytes:
-    """An answer as JSON can say it; what a service has serialized for several readers is that already."""
+    """An answer as JSON can say it; a whole one is that already, and so is what a service serializes for several readers."""
     return answer if isinstance(answer, bytes) else readable(answer)
 
 

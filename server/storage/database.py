@@ -96,6 +96,7 @@ class Database(Protocol):
         ...
 
 
+# Not an argument: whichever write comes first must not be made without it, and between the two are all the floors.
 also: ContextVar[Callable[[Connection], None] | None] = ContextVar("also", default=None)
 """What every write of a task does besides, in the same transaction."""
 

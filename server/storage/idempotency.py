@@ -56,6 +56,7 @@ class Claim:
                            "AND coalesce(record, '') = ''", [self.making, self.org_id, self.id])
 
 
+# Not an argument: a key is sent with any call, and engine, services and stores would all have to hand it on.
 _held: ContextVar[Claim | None] = ContextVar("claim", default=None)
 
 
