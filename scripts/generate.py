@@ -1,5 +1,5 @@
-"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, the descriptor and the tables that Envoy reads,
-openapi.json.
+"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, openapi.json, and what Envoy reads: the
+descriptor and tables.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on sys.path (there a
 folder named grpc would shadow the real package); google.* and grpc.* come from their own wheels. `buf/validate` is in no

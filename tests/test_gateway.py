@@ -420,6 +420,15 @@ async def test_url_that_is_not_text_is_refused(http, path, status):
     assert answer.status_code == status
 
 
+@pytest.mark.parametrize(("path", "headers", "shape"), [
+    ("/chat/%ff", {}, assistants_error), ("/chat/%ff", {"x-api-key": "abc"}, agents_error),
+    ("/v1/responses/%ff", {}, openai_error)])
+async def test_path_that_is_no_text_is_told_as_an_unknown_one(http, path, headers, shape):
+    answer = await http.get(path, headers=headers)
+
+    assert (answer.status_code, answer.json()) == (404, shape(404, "Not Found", "there is no such path"))
+
+
 @pytest.mark.parametrize("head", [
     "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n",
     "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n",

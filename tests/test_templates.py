@@ -330,12 +330,16 @@ def test_marks_draw_on_the_allowance():
     assert rendered[-1] == f"{text}39"
 
 
+NOT_OFFERED = {"strip_html", "include", "render"}
+"""Python's HTML parser takes the square of an unclosed tag, and there are no other templates."""
+
+
 def test_work_of_every_filter_and_tag_of_liquid_is_known():
     """A filter or a tag of a later version is not offered until it is known what it takes."""
     environment = Environment()
 
     assert {*environment.filters, *environment.tags, *liquid_filters.FILTERS} == (
-        bounded_liquid.FILTERS | bounded_liquid.TAGS | bounded_liquid.NOT_OFFERED)
+        bounded_liquid.FILTERS | bounded_liquid.TAGS | NOT_OFFERED)
 
 
 @pytest.mark.timeout(20)

@@ -14,7 +14,6 @@ ID: Schema = {"type": "string", "pattern": f"^{accepted.ID}$",
               "description": "An id: a UUID, bare or with the prefix that the OpenAI forms show, as in resp_<hex>."}
 _STRING: Schema = {"type": "string"}
 _SOME_STRING: Schema = {"type": "string", "minLength": 1}
-_OBJECT: Schema = {"type": "object"}
 _NULL: Schema = {"type": "null"}
 _NULLABLE: Schema = {"type": ["string", "null"]}
 _FUNCTION: dict[str, Schema] = {

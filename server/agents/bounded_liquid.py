@@ -56,8 +56,6 @@ TAGS = frozenset({
     "#", "assign", "break", "capture", "case", "comment", "content", "continue", "cycle", "decrement", "doc", "echo", "for",
     "if", "ifchanged", "illegal", "increment", "liquid", "output", "tablerow", "unless"})
 """Likewise. Their work is that of their values, which are counted, and loops are counted by their rounds."""
-NOT_OFFERED = frozenset({"strip_html", "include", "render"})
-"""Filters and tags left out: Python's HTML parser takes the square of an unclosed tag, and there are no other templates."""
 # What a filter raises where its value is not what it expects is not always a LiquidError.
 UNFIT = (LiquidError, LiquidInterrupt, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 

@@ -11,7 +11,6 @@ from typing import Any
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta
 from generated.parley.v1.response_pb2 import Response, ResponseItem, ResponseStreamEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.core.errors import ServiceError
 from server.exchange.run import Happening, Outcome
 from server.wire.response_items import MEMBERS, call_item, is_whole, message_item, part_of, round_items
 from server.wire.response_object import complete, response_of
@@ -86,7 +85,7 @@ class ResponseEvents:
             elif kind == "completed":
                 yield from self._end(event.completed, stream.outcome)
             elif kind == "failed":
-                yield from self._fail(event.failed, stream.outcome, stream.error)
+                yield from self._fail(event.failed, stream.outcome)
 
     def _event(self, kind: str, **members: Any) -> ResponseStreamEvent:
         event = ResponseStreamEvent(type=kind, sequence_number=self._number, **members)
@@ -216,7 +215,7 @@ class ResponseEvents:
         yield self._event("response.completed" if response.status == "completed" else "response.incomplete",
                           response=response)
 
-    def _fail(self, chat: Chat, outcome: Outcome | None, error: ServiceError | None) -> Iterator[ResponseStreamEvent]:
+    def _fail(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
         yield from self._close_all("incomplete")
         yield self._event("response.failed", response=self._over(chat, outcome))
         yield self._event("error", code=chat.error.code, message=chat.error.message)

@@ -96,7 +96,7 @@ def _check_json(document: dict[str, Any], name: str) -> None:
         raise InvalidArgument.of(name, "must be JSON that is not nested too deeply, its text in UTF-8") from None
 
 
-def check_form(kind: str, name: str, made: AnyMessage) -> None:
+def check_form(name: str, made: AnyMessage) -> None:
     """Of the messages in a row. Raises InvalidArgument naming the member."""
     check_values(made, 1 << 32, lambda field: f"{name}.{field}")
     _refuse_nul(made, name)

@@ -237,7 +237,7 @@ def _kept(kind: str, name: str, value: Any) -> Any:
         hide_secrets(made)
     except (ParseError, DecodeError, ValueError, RecursionError):
         raise InvalidArgument.of(camel(name), "does not have the members of a " + message.DESCRIPTOR.name) from None
-    check_form(kind, name, made)
+    check_form(name, made)
     return made.SerializeToString()
 
 
