@@ -53,7 +53,8 @@ class ChatService(ChatServiceServicer):
     async def WatchChat(self, request: WatchChatRequest, context: Context[ChatEvent]) -> None:
         caller = current_caller()
         async with self._streams.reading(caller.scope, parse_id(request.id)) as watched:
-            await write_messages(lambda event: context.write(watched.serialized(event)),
+            # Bytes are sent as they are.
+            await write_messages(lambda event: context.write(watched.serialized(event)),  # type: ignore[arg-type]
                                  self._streams.read(caller, watched), partial(_behind, request), self._streams.share)
 
     async def PostChat(self, request: CreateChatRequest, context: Context[HttpBody]) -> None:

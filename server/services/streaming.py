@@ -7,12 +7,10 @@ from. Knows no event of any door.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-import grpc
-
 from generated.parley.v1.chat_pb2 import ChatEvent
 from server.exchange.journal import Share
-from server.exchange.live import Stream
-from server.exchange.recorded import Recorded
+from server.exchange.run import Happening
+from server.rpc.context import Context
 from server.services.frames import Frames
 
 T = TypeVar("T")
@@ -39,7 +37,7 @@ async def write_frames(written: Frames, batches: Batches, form: Callable[[list[C
             await written.write(frames)
 
 
-async def answer(context: grpc.aio.ServicerContext, stream: Stream | Recorded,
+async def answer(context: Context[Any], stream: Happening,
                  form: Callable[[list[ChatEvent]], Iterable[Any]] = iter) -> None:
     """Write what this call has begun, over gRPC. Raises the error that it ends with."""
     await write_messages(context.write, stream.batches(), form)
