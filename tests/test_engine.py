@@ -30,9 +30,9 @@ from server.core.errors import (
 from server.exchange.engine import Engine
 from server.exchange.recovery import STOPPED, Recovery
 from server.exchange.resolve import Turns
-from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams
 from server.exchange.tool_loop import Rounds
+from server.exchange.turn import Options, Turn
 from server.storage.store import connect_store, open_store
 from tests.conftest import rows_of
 

@@ -28,7 +28,7 @@ from server.content.sound import sound
 from server.core.errors import NotFound
 from server.core.offload import in_thread
 from server.core.outbound.client import Outgoing
-from server.exchange.run import Turn
+from server.exchange.turn import Turn
 
 log = structlog.get_logger()
 

@@ -33,9 +33,10 @@ from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
 from server.exchange.repeated_calls import with_states
 from server.exchange.room import Room
-from server.exchange.run import Outcome, RoundOver, Run, Turn
+from server.exchange.run import Outcome, RoundOver, Run
 from server.exchange.session_queue import SessionTurns
 from server.exchange.tool_loop import MOST_ROUNDS, Rounds
+from server.exchange.turn import Turn
 from server.storage.chats import Exchange
 from server.storage.store import Store
 

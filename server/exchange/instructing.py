@@ -13,7 +13,7 @@ from server.agents.agents import Agent
 from server.content.inputs import INSTRUCTING
 from server.core.accepted import COMPACTIONS
 from server.core.errors import PermissionDenied
-from server.exchange.run import Turn
+from server.exchange.turn import Turn
 from server.storage.keys import Caller
 
 _REFUSED = ("cannot be sent with a publishable key, which whoever opens a page can read: it instructs the model. Use an api "

@@ -21,7 +21,8 @@ from server.exchange.journal import Backlog, Told
 from server.exchange.reading import KeyTold
 from server.exchange.remote import LOOKS_AGAIN_AFTER, call_for, cancellation_of, deletion_of, lock_of, news_of
 from server.exchange.replay import DELETED, KEY_ENDED
-from server.exchange.run import Outcome, Run, Turn
+from server.exchange.run import Outcome, Run
+from server.exchange.turn import Turn
 from server.storage.chats import Chats
 from server.storage.peers import Peers
 

@@ -12,7 +12,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.backends.backend import Finish, ModelEvent
 from server.content.messages import text_of
 from server.delivery.twilio_account import SMS, TwilioAccount
-from server.exchange.run import Carriage
+from server.exchange.turn import Carriage
 from server.storage.outbox import Delivery
 
 MOST_CHARACTERS = 1600

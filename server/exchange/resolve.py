@@ -29,7 +29,7 @@ from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Vi
 from server.core.ids import new_id
 from server.exchange.outgoing import forwarded_text
 from server.exchange.room import Room
-from server.exchange.run import Carriage, Options, Turn
+from server.exchange.turn import Carriage, Options, Turn
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession
 from server.storage.store import Store

@@ -1,9 +1,9 @@
-"""One exchange: what is to be run, how far it is, and what it came to. Runs nothing and stores nothing."""
+"""One exchange on its way: how far it is, and what it came to. Runs nothing and stores nothing."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.struct_pb2 import Value
 
@@ -11,8 +11,6 @@ from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCall
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.agents.agents import Agent
-from server.agents.chat_warnings import ChatWarning
 from server.agents.passed_over import of_unused
 from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Unused, Usage
 from server.content.budget import MOST_OUTPUT_BYTES, omit
@@ -21,14 +19,9 @@ from server.content.record_secrets import hide_secrets
 from server.core.errors import BROKEN_OFF, ServiceError
 from server.core.ids import new_id
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
-from server.storage.keys import Caller
+from server.exchange.context import Context
+from server.exchange.turn import Turn
 from server.storage.outbox import Delivery
-from server.storage.sessions import NewSession
-from server.storage.stored_chats import StoredChat
-from server.storage.stored_sessions import StoredSession
-
-if TYPE_CHECKING:
-    from server.exchange.context import Context
 
 ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED}
 """The errors of an exchange that ended early without having failed."""
@@ -36,95 +29,6 @@ ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED
 _IN_RESPONSES = {"verbosity": "text.verbosity", "reasoning_effort": "reasoning.effort"}
 """What members of chat completions are called in the Responses interface, where that is another name."""
 _LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a request asks of the model beyond the assistant's own settings. None and empty mean: the assistant's."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    stop: Sequence[str] = ()
-    seed: int | None = None
-    n: int = 1
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    tools: Sequence[dict[str, Any]] = ()
-    tool_choice: Any = None
-    parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """As in `ModelRequest`."""
-    max_tool_calls: int | None = None
-    """How many calls of tools the server may run."""
-    truncates: bool = False
-    """Whether a context that is too long for the model may be cut at its beginning."""
-
-    def asks_for(self, name: str) -> bool:
-        """Whether the request itself has this member of a `ModelRequest`, or this one of its `more`."""
-        return name in self.more or getattr(self, name, None) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Carriage:
-    """How the output of an exchange is carried to a person: by text message."""
-
-    phone_number_id: str
-    """What it leaves from."""
-    number: str
-    forwards: bool = False
-    """Whether the input itself is carried, and no model is called."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One exchange that is to be run."""
-
-    caller: Caller
-    agent: Agent
-    input: Value
-    """As sent; echoed."""
-    input_field: str = "input"
-    """What the door calls it."""
-    said: Sequence[Message]
-    """The messages in `input`."""
-    instructions: Sequence[Message] = ()
-    """Said before everything else, in this exchange only; not part of the record."""
-    session: StoredSession | None = None
-    noun: str = "session"
-    """What the caller calls the session."""
-    begins: str | None = None
-    """What its new session is for, when others may be about to begin one for the same: they wait for one another."""
-    renew: Callable[["Turn"], Awaitable["Turn"]] | None = None
-    """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn was made."""
-    previous: StoredChat | None = None
-    new_session: NewSession | None = None
-    """A session to be made with the exchange, in the same commit."""
-    carriage: Carriage | None = None
-    warnings: Sequence[ChatWarning] = ()
-    """What of the request is passed over."""
-    settles: str | None = None
-    """The row of the outbox that the exchange answers, gone in the same commit."""
-    name: str | None = None
-    stream: bool | None = None
-    options: Options = field(default_factory=Options)
-    request: CreateResponseRequest | None = None
-    """What was asked for in the Responses form; kept without input and secrets, so that the form can be made again."""
-    keeps: bool = True
-    """Whether the exchange goes on record."""
-    summarises: bool = False
-    """Whether it makes a summary of its context, which becomes all the context that it leaves."""
-
-    @property
-    def state(self) -> ConversationState | None:
-        """What the conversation goes on from, beside its messages."""
-        if self.session is not None:
-            return self.session.state
-        if self.previous is not None and self.previous.record.HasField("state"):
-            return self.previous.record.state
-        return None
 
 
 @dataclass(slots=True)
@@ -204,7 +108,7 @@ class Run:
     """One exchange on its way: from the turn to what is on disk."""
 
     def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: list[Message],
-                 context: "Context", held: AsyncExitStack) -> None:
+                 context: Context, held: AsyncExitStack) -> None:
         self.turn = turn
         self.held = held
         """What others wait for until the exchange is on record; whoever drives it closes this."""

@@ -19,7 +19,8 @@ from server.exchange.recorded import Recorded, on_record
 from server.exchange.recovery import STOPPED, Recovery
 from server.exchange.remote import Watching, cancellation_of, deletion_of, end_elsewhere
 from server.exchange.replay import DELETED, Replay
-from server.exchange.run import Happening, Turn
+from server.exchange.run import Happening
+from server.exchange.turn import Turn
 from server.storage.chats import Chats
 from server.storage.keys import Caller
 from server.storage.peers import Peers

@@ -26,8 +26,8 @@ from server.core.errors import InvalidArgument, UpstreamIncomplete
 from server.core.ids import parse_id
 from server.exchange.engine import Engine
 from server.exchange.resolve import Turns
-from server.exchange.run import Turn
 from server.exchange.streams import Streams
+from server.exchange.turn import Turn
 from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
 from server.services.nouns import calls

@@ -23,8 +23,8 @@ from server.exchange.engine import Engine
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED, shown
 from server.exchange.resolve import Turns
-from server.exchange.run import Turn
 from server.exchange.streams import Streams
+from server.exchange.turn import Turn
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames

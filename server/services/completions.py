@@ -34,8 +34,8 @@ from server.exchange.engine import Engine
 from server.exchange.live import Stream
 from server.exchange.replay import Replay
 from server.exchange.resolve import Turns
-from server.exchange.run import Options, Turn
 from server.exchange.streams import Streams
+from server.exchange.turn import Options, Turn
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames

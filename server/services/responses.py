@@ -40,8 +40,9 @@ from server.exchange.recorded import Recorded
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED
 from server.exchange.resolve import Turns
-from server.exchange.run import Happening, Options, Turn
+from server.exchange.run import Happening
 from server.exchange.streams import Streams
+from server.exchange.turn import Options, Turn
 from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames

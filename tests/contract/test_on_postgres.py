@@ -8,9 +8,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import Service, running
-from tests.contract.test_cross_door import *  # noqa: F403
-from tests.contract.test_grpc import *  # noqa: F403
-from tests.contract.test_sessions import *  # type: ignore[assignment]  # noqa: F403  (a helper has another's name)
 from tests.contract.test_streams import *  # noqa: F403
 from tests.postgres import Postgres
 
