@@ -286,7 +286,7 @@ class App:
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
             CompletionService(engine, streams, turns, agents, silent), server)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, turns, agents, store.chats, silent), server)
+            ResponseService(engine, streams, turns, store.chats, silent), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
             ConversationService(streams, turns, store.sessions, store.chats, clock, self.room), server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(

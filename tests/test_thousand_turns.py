@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.message_pb2 import Message
 from server.agents.agents import Agents
+from server.agents.who import StoredAssistant, Who
 from server.backends.offline import OfflineBackend
 from server.cli.first_start import DEMO
 from server.content.inputs import parse_input
 from server.content.json_values import from_python
 from server.core.clock import now_ms
+from server.exchange.asked import After, Asked, InSession, Where
 from server.exchange.engine import Engine
 from server.exchange.resolve import Turns
 from server.exchange.run import Outcome
@@ -35,18 +36,17 @@ class Talk:
         self._turns = Turns(store, Agents(store), now_ms)
         self._engine = Engine(store, Rounds(OfflineBackend(), None), {}, now_ms, 600)
 
-    async def say(self, text: str, **members: Any) -> Outcome:
-        request = CreateChatRequest(input=Value(string_value=text), **members)
-        previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None
-        turn = await self._turns.of_request(self.caller, request, parse_input(request.input), previous_id=previous_id,
-                                            previous_field="previousChatId")
+    async def say(self, text: str, where: Where | None = None) -> Outcome:
+        given, who = Value(string_value=text), Who(None if where else StoredAssistant(self.assistant_id))
+        turn = await self._turns.resolve(
+            Asked(caller=self.caller, who=who, where=where, input=given, said=parse_input(given)))
         return await self._engine.run(turn)
 
     async def chain(self, turns: int, after: str | None = None) -> str:
         """The id of the last chat of `turns` more."""
         for number in range(turns):
-            named = {"previous_chat_id": after} if after else {"assistant_id": self.assistant_id}
-            after = (await self.say(f"turn {number:04d}", **named)).chat.id
+            where = After(after, "previousChatId") if after else None
+            after = (await self.say(f"turn {number:04d}", where)).chat.id
         assert after is not None
         return after
 
@@ -84,7 +84,7 @@ async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
     store.close()
 
 
-async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, **members: Any) -> Cost:
+async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, where: Where) -> Cost:
     """What an exchange costs that has been run before, so that nothing is read for the first time."""
     cost, messages = Cost(), threads._messages
 
@@ -100,7 +100,7 @@ async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, **memb
     with monkeypatch.context() as patched:
         patched.setattr(threads, "_messages", counted)
         _on_every_step(talk, step)
-        await talk.say(text, **members)
+        await talk.say(text, where)
         _on_every_step(talk, None)
     return cost
 
@@ -120,9 +120,9 @@ async def test_a_thousand_turns_cost_what_a_session_does_and_take_linear_space(
     end = talk.bytes_used()
     session = await talk.session(2 * TURNS)  # as many messages as the chain has
 
-    early = await cost_of(talk, monkeypatch, "early", previous_chat_id=middle_chat)  # a fork, in the middle
-    chained = await cost_of(talk, monkeypatch, "late", previous_chat_id=last)
-    in_session = await cost_of(talk, monkeypatch, "late", session_id=session)
+    early = await cost_of(talk, monkeypatch, "early", After(middle_chat, "previousChatId"))  # a fork, in the middle
+    chained = await cost_of(talk, monkeypatch, "late", After(last, "previousChatId"))
+    in_session = await cost_of(talk, monkeypatch, "late", InSession(session))
 
     assert 0.9 * (middle - begin) <= end - middle <= 1.1 * (middle - begin)
     assert (early.messages, chained.messages, in_session.messages) == (TURNS, 2 * TURNS, 2 * TURNS)

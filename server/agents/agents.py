@@ -24,7 +24,7 @@ from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
 from server.agents.passed_over import of_destinations, of_knowledge_base, of_missing_member, of_missing_tool
 from server.agents.templates import render
-from server.content.inputs import body_id
+from server.agents.who import StoredAssistant, StoredSquad, TransientAssistant, TransientSquad, Who
 from server.content.json_values import struct_from, to_python
 from server.content.secrets import mask_secrets
 from server.core.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -189,46 +189,52 @@ class Agents:
         self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
         """By org, id and version."""
 
-    async def named(self, caller: Caller, request: Any, state: ConversationState | None = None) -> Agent | None:
-        """Who the assistantId, assistant, squadId or squad of a request names; None when it names nobody.
+    async def named(self, caller: Caller, who: Who, state: ConversationState | None = None) -> Agent | None:
+        """The assistant or squad of `who.name`; None when it names nobody.
 
         `state` says who of the squad is active in the conversation that the request goes on with.
         """
-        overrides = _document(request, "assistant_overrides")
+        overrides = who.overrides
         if not isinstance((overrides or {}).get("variableValues"), dict | None):
             raise InvalidArgument.of("assistantOverrides.variableValues", "must be an object")
-        if request.HasField("assistant_id"):
-            return await self.stored(caller, request.assistant_id, overrides)
-        if request.HasField("assistant"):
-            content = _document(request, "assistant") or {}
-            await by_size(request.assistant.ByteSize(), check_assistant, content, "assistant")
-            check_providers(model_providers.of_assistant(content, "assistant"), self._provider_fault)
-            return await self._transient(caller, content, overrides)
-        if request.HasField("squad_id"):
-            squad = await self._store.squads.get(caller.org_id, body_id(request.squad_id, "squadId"))
-            return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
-        if request.HasField("squad"):
-            content = _document(request, "squad") or {}
-            await by_size(request.squad.ByteSize(), check_squad, content, "squad")
-            check_providers(model_providers.of_squad(content, "squad"), self._provider_fault)
-            await check_handoffs(self._store.assistants, caller, content, "squad")
-            return await self._squad(caller, content, state, overrides=overrides, squad=content)
+        match who.name:
+            case StoredAssistant(assistant_id):
+                return await self.stored(caller, assistant_id, overrides)
+            case TransientAssistant(document):
+                return await self._transient(caller, await self._checked_assistant(document), overrides)
+            case StoredSquad(squad_id):
+                squad = await self._store.squads.get(caller.org_id, squad_id)
+                return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
+            case TransientSquad(document):
+                content = await self._checked_squad(caller, document)
+                return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None
 
-    async def stored(self, caller: Caller, assistant_id: str, overrides: dict[str, Any] | None = None,
-                     field_name: str = "assistantId") -> Agent:
-        """The stored assistant of this id. Raises NotFound."""
-        document = await self._store.assistants.get(caller.org_id, body_id(assistant_id, field_name))
-        return await self._of(caller, document, overrides)
+    async def stored(self, caller: Caller, assistant_id: str | None, overrides: dict[str, Any] | None = None) -> Agent:
+        """The stored assistant of this id. Raises NotFound, also for what is no id."""
+        return await self._of(caller, await self._store.assistants.get(caller.org_id, assistant_id), overrides)
 
-    async def in_path(self, caller: Caller, assistant_id: str) -> Agent:
-        """The stored assistant of an id in a path. Raises NotFound, also for what is no id."""
-        return await self._of(caller, await self._store.assistants.get(caller.org_id, parse_id(assistant_id)))
+    async def named_by_model(self, caller: Caller, who: Who) -> Agent | None:
+        """The stored assistant whose id or name `who.model` is. Raises InvalidArgument for the name of several."""
+        if who.model is None:
+            return None
+        document = await assistant_of_model(self._store.assistants, caller, who.model.name)
+        if document is None and who.model.unknown is not None:
+            raise who.model.unknown
+        return await self._of(caller, document, who.overrides) if document else None
 
-    async def by_model(self, caller: Caller, model: str, overrides: dict[str, Any] | None = None) -> Agent | None:
-        """The stored assistant whose id or name `model` is. Raises InvalidArgument for the name of several."""
-        document = await assistant_of_model(self._store.assistants, caller, model)
-        return await self._of(caller, document, overrides) if document else None
+    async def _checked_assistant(self, document: Struct) -> dict[str, Any]:
+        content = to_python(document)
+        await by_size(document.ByteSize(), check_assistant, content, "assistant")
+        check_providers(model_providers.of_assistant(content, "assistant"), self._provider_fault)
+        return content
+
+    async def _checked_squad(self, caller: Caller, document: Struct) -> dict[str, Any]:
+        content = to_python(document)
+        await by_size(document.ByteSize(), check_squad, content, "squad")
+        check_providers(model_providers.of_squad(content, "squad"), self._provider_fault)
+        await check_handoffs(self._store.assistants, caller, content, "squad")
+        return content
 
     async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
                     overrides: dict[str, Any] | None = None) -> Agent | None:

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 from google.protobuf.struct_pb2 import Struct, Value
 
+from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.chat_service_pb2 import ChatTransport
 from generated.parley.v1.message_pb2 import Message
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from generated.parley.v1.session_pb2 import Session
 from server.agents import chat_warnings
 from server.agents.agents import Agent, Agents
@@ -21,15 +21,15 @@ from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import of_fault
 from server.agents.passed_over import of_overrides, of_session_overrides
 from server.agents.templates import render, variables_of
-from server.content.inputs import body_id
 from server.content.json_values import to_python
 from server.core.accepted import E164
 from server.core.clock import Clock, timestamp
 from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.core.ids import new_id
+from server.exchange.asked import After, Asked, InConversation, InNewSession, InSession, KeptIn
 from server.exchange.outgoing import forwarded_text
 from server.exchange.room import Room
-from server.exchange.turn import Carriage, Options, Turn
+from server.exchange.turn import Carriage, Turn
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession
 from server.storage.store import Store
@@ -49,60 +49,89 @@ class Turns:
         self._clock = clock
         self._room = room or Room()
 
-    async def of_request(self, caller: Caller, request: Any, said: Sequence[Message], *, previous_id: str | None,
-                         previous_field: str, agent: Agent | None = None, options: Options | None = None,
-                         instructions: Sequence[Message] = (), conversation_id: str | None = None,
-                         asked: CreateResponseRequest | None = None) -> Turn:
-        """The turn of a CreateChatRequest or CreateResponseRequest. `agent` answers where the request names no other.
+    async def resolve(self, asked: Asked) -> Turn:
+        """The turn of a request of any door.
 
         A conversation is a session that may have no assistant of its own; then each request names who answers.
 
         Raises InvalidArgument when nothing names who answers, NotFound for what is not there, FailedPrecondition for a
         session that takes no more.
         """
-        common: dict[str, Any] = {
-            "caller": caller, "input": request.input, "said": said, "instructions": instructions,
-            "options": options or Options(), "stream": request.stream, "request": asked,
-            "name": request.name if request.HasField("name") else None}
-        transport = request.transport if request.HasField("transport") else None
-        if transport is not None and previous_id is not None:
-            raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {previous_field}")
-        if request.HasField("session_id"):
-            session = await self.session(caller, body_id(request.session_id, "sessionId"))
-            own = await self.agent_in(caller, session)
-            if own is not None and _another(agent, own.assistant_id):
-                raise InvalidArgument.of("model", "names another assistant than that of sessionId: a session belongs to "
-                                                  "one; leave model out, or send the session's id as conversation")
-            if own is not None and request.HasField("assistant_overrides"):
-                common["warnings"] = [of_session_overrides()]
-            return Turn(agent=own or agent or _nobody(), session=session, renew=self.renewed if own else self._joined_again,
-                        carriage=_carriage(session.session, transport, said), **common)
-        if conversation_id is not None:
-            session = await self.session(caller, body_id(conversation_id, "conversation"), "conversation")
-            named = await self._agents.named(caller, request) or _another(agent, session.session.assistant_id)
-            return Turn(agent=named or await self.agent_of(caller, session), session=session, noun="conversation",
-                        renew=self._joined_again if named else self.renewed,
-                        carriage=_carriage(session.session, transport, said), **common)
-        if previous_id is not None:
-            previous = await self._previous(caller, previous_id, previous_field)
-            if not previous.is_over:
-                raise FailedPrecondition(f"{previous_field} names an exchange that is still in progress; wait for its end",
-                                         reason="CHAT_IN_PROGRESS")
-            return Turn(agent=await self._going_on(caller, request, previous, agent), previous=previous, **common)
-        answerer = await self._agents.named(caller, request) or agent
-        if answerer is None:
-            _nobody()
-        if transport is None:
-            return Turn(agent=answerer, **common)
-        carried, new_session = await self._carried(caller, answerer, transport)
-        if carried is not None:
-            carriage = _carriage(carried.session, transport, said)
-            return Turn(agent=answerer, session=carried, renew=self._joined_again, carriage=carriage, **common)
+        where = asked.where
+        agent = await self._known(asked)
+        if asked.transport is not None and isinstance(where, After):
+            raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {where.field}")
+        match where:
+            case InSession():
+                return await self._in_session(asked, where, agent)
+            case InConversation():
+                return await self._in_conversation(asked, where, agent)
+            case After():
+                return await self._after(asked, where, agent)
+        turn = _turn(asked, await self._named(asked) or agent or _nobody())
+        if isinstance(where, KeptIn):
+            return await self._kept_in(where, replace(turn, renew=partial(self._kept_in, where)))
+        if isinstance(where, InNewSession):
+            return replace(turn, new_session=self.new_session(turn.caller, turn.agent, opens=False))
+        return turn if asked.transport is None else await self._by_transport(asked.transport, turn)
+
+    async def _known(self, asked: Asked) -> Agent | None:
+        """Whom the door found, or the request's `model` names: who answers where nobody else is named."""
+        if isinstance(asked.who, Agent):
+            return asked.who
+        return await self._agents.named_by_model(asked.caller, asked.who)
+
+    async def _named(self, asked: Asked, state: ConversationState | None = None) -> Agent | None:
+        """Whom the request names by anything else, over `_known`."""
+        return None if isinstance(asked.who, Agent) else await self._agents.named(asked.caller, asked.who, state)
+
+    async def _in_session(self, asked: Asked, where: InSession, agent: Agent | None) -> Turn:
+        session = await self.session(asked.caller, where.id, where.noun)
+        own = await self.agent_in(asked.caller, session)
+        if own is not None and _another(agent, own.assistant_id):
+            raise InvalidArgument.of("model", "names another assistant than that of sessionId: a session belongs to "
+                                              "one; leave model out, or send the session's id as conversation")
+        passed_over = own is not None and _overrides_of(asked) is not None
+        return replace(_turn(asked, own or agent or _nobody()), session=session, noun=where.noun,
+                       renew=self.renewed if own else self._joined_again,
+                       warnings=[of_session_overrides()] if passed_over else [],
+                       carriage=_carriage(session.session, asked.transport, asked.said))
+
+    async def _in_conversation(self, asked: Asked, where: InConversation, agent: Agent | None) -> Turn:
+        session = await self.session(asked.caller, where.id, "conversation")
+        named = await self._named(asked) or _another(agent, session.session.assistant_id)
+        return replace(_turn(asked, named or await self.agent_of(asked.caller, session)), session=session,
+                       noun="conversation", renew=self._joined_again if named else self.renewed,
+                       carriage=_carriage(session.session, asked.transport, asked.said))
+
+    async def _kept_in(self, where: KeptIn, turn: Turn) -> Turn:
+        """The turn in the session as it is now. Raises NotFound also for one that is over."""
+        try:
+            session = await self.session(turn.caller, where.id)
+        except FailedPrecondition:
+            raise NotFound("session not found", reason="SESSION_NOT_FOUND") from None
+        if session.session.HasField("assistant_id") and session.session.assistant_id != turn.agent.assistant_id:
+            raise InvalidArgument("store_in_session names a session of another assistant: use that assistant's path")
+        return replace(turn, session=session)
+
+    async def _by_transport(self, transport: ChatTransport, turn: Turn) -> Turn:
+        """The turn in the session of the transport's number and customer, or in a new one."""
+        session, new_session = await self._carried(turn.caller, turn.agent, transport)
+        if session is not None:
+            carriage = _carriage(session.session, transport, turn.said)
+            return replace(turn, session=session, renew=self._joined_again, carriage=carriage)
         assert new_session is not None
-        carriage = _carriage(new_session.session, transport, said)
+        carriage = _carriage(new_session.session, transport, turn.said)
         assert carriage is not None
-        return Turn(agent=answerer, new_session=new_session, begins=_begins(caller, carriage),
-                    renew=partial(self._joined_first, transport), carriage=carriage, **common)
+        return replace(turn, new_session=new_session, begins=_begins(turn.caller, carriage),
+                       renew=partial(self._joined_first, transport), carriage=carriage)
+
+    async def _after(self, asked: Asked, where: After, agent: Agent | None) -> Turn:
+        previous = await self._previous(asked.caller, where)
+        if not previous.is_over:
+            raise FailedPrecondition(f"{where.field} names an exchange that is still in progress; wait for its end",
+                                     reason="CHAT_IN_PROGRESS")
+        return replace(_turn(asked, await self._going_on(asked, previous, agent)), previous=previous)
 
     async def of_message(self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str,
                          settles: str) -> Turn:
@@ -119,35 +148,35 @@ class Turns:
         goes_on = self._is_open(stored)
         agent = await self._agents.again(caller, last, stored.private, stored.state if goes_on else None) or _nobody()
         said = Value(string_value=text)
-        common: dict[str, Any] = {
-            "caller": caller, "agent": agent, "input": said, "said": [Message(role="user", content=said)], "stream": False,
-            "carriage": Carriage(last.phone_number_id, number), "settles": settles}
+        asked = Asked(caller=caller, who=agent, input=said, said=[Message(role="user", content=said)])
+        carriage = Carriage(last.phone_number_id, number)
+        turn = replace(_turn(asked, agent), carriage=carriage, settles=settles)
         if goes_on:
-            return Turn(session=stored, renew=self.renewed, **common)
+            return replace(turn, session=stored, renew=self.renewed)
         new_session = self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
                                        customer=last.customer)
-        return Turn(new_session=new_session, begins=_begins(caller, common["carriage"]), **common)
+        return replace(turn, new_session=new_session, begins=_begins(caller, carriage))
 
-    async def _previous(self, caller: Caller, chat_id: str, field: str) -> StoredChat:
+    async def _previous(self, caller: Caller, where: After) -> StoredChat:
         """The chat that a request goes on from. Raises NotFound, as the interface of the field says it."""
         try:
-            return await self._store.chats.find(caller.scope, body_id(chat_id, field))
+            return await self._store.chats.find(caller.scope, where.chat_id)
         except NotFound:
-            if field != "previous_response_id":
+            if where.field != "previous_response_id":
                 raise
             raise NotFound("response not found; send the whole conversation as input",
                            reason="PREVIOUS_RESPONSE_NOT_FOUND",
-                           violations=(Violation(field, "names no response that is there"),)) from None
+                           violations=(Violation(where.field, "names no response that is there"),)) from None
 
-    async def _going_on(self, caller: Caller, request: Any, previous: StoredChat, agent: Agent | None) -> Agent:
+    async def _going_on(self, asked: Asked, previous: StoredChat, agent: Agent | None) -> Agent:
         """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
         state = previous.record.state if previous.record.HasField("state") else None
-        if named := await self._agents.named(caller, request, state):
+        if named := await self._named(asked, state):
             return named
         if another := _another(agent, previous.chat.assistant_id):
             return another
-        overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
-        return await self._agents.again(caller, previous.chat, previous.private, state, overrides) or _nobody()
+        return await self._agents.again(asked.caller, previous.chat, previous.private, state,
+                                        _overrides_of(asked)) or _nobody()
 
     async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
         """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over.
@@ -228,6 +257,17 @@ class Turns:
 
     def _is_open(self, stored: StoredSession) -> bool:
         return stored.is_open and not stored.has_expired(self._clock())
+
+
+def _turn(asked: Asked, agent: Agent) -> Turn:
+    """What is asked for, as `agent` is to answer it in nothing that is there."""
+    return Turn(caller=asked.caller, agent=agent, input=asked.input, input_field=asked.input_field, said=asked.said,
+                instructions=asked.instructions, options=asked.options, name=asked.name, stream=asked.stream,
+                request=asked.request)
+
+
+def _overrides_of(asked: Asked) -> dict[str, Any] | None:
+    return None if isinstance(asked.who, Agent) else asked.who.overrides
 
 
 def _another(agent: Agent | None, assistant_id: str | None) -> Agent | None:

@@ -19,11 +19,13 @@ from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.session_pb2 import Session
 from server.agents.agents import Agents
-from server.content.inputs import checked_text
+from server.agents.who import Who
+from server.content.inputs import body_id, checked_text
 from server.content.messages import text_of
 from server.core.clock import timestamp
 from server.core.errors import InvalidArgument, UpstreamIncomplete
 from server.core.ids import parse_id
+from server.exchange.asked import Asked, InSession
 from server.exchange.engine import Engine
 from server.exchange.resolve import Turns
 from server.exchange.streams import Streams
@@ -52,7 +54,7 @@ class AgentChatService(AgentChatServiceServicer):
     async def CreateAgentChat(self, request: CreateAgentChatRequest, context: object) -> AgentChat:
         _check(request)
         caller = current_caller()
-        agent = await self._agents.stored(caller, request.agent_id, field_name="agentId")
+        agent = await self._agents.stored(caller, body_id(request.agent_id, "agentId"))
         members = {name: getattr(request, name) for name in ("user_id", "metadata") if request.HasField(name)}
         new = self._turns.new_session(caller, agent, **members)
         await self._sessions.create(new)
@@ -107,12 +109,10 @@ class AgentChatService(AgentChatServiceServicer):
             await answer(context, stream)
 
     async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
-        caller = current_caller()
-        session = await self._turns.session(caller, parse_id(request.chat_id), "chat")
         said = Value(string_value=checked_text(request.content, "content"))
-        return Turn(caller=caller, agent=await self._turns.agent_of(caller, session), session=session,
-                    noun="chat", renew=self._turns.renewed, input=said, said=[Message(role="user", content=said)],
-                    stream=stream)
+        return await self._turns.resolve(Asked(
+            caller=current_caller(), who=Who(), where=InSession(parse_id(request.chat_id), "chat"), input=said,
+            said=[Message(role="user", content=said)], stream=stream))
 
 
 def _check(request: CreateAgentChatRequest) -> None:

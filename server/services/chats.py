@@ -16,9 +16,10 @@ from generated.parley.v1.chat_service_pb2 import (
 )
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceServicer
 from server.content.fitting import fit_page
-from server.content.inputs import parse_input
+from server.content.inputs import body_id, parse_input
 from server.core.ids import parse_id
 from server.core.offload import by_size
+from server.exchange.asked import After, Asked, InSession, Where
 from server.exchange.engine import Engine
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED, shown
@@ -27,6 +28,7 @@ from server.exchange.streams import Streams
 from server.exchange.turn import Turn
 from server.rpc.call import current_caller
 from server.rpc.context import Context
+from server.services.asking import who_of
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
@@ -81,12 +83,21 @@ class ChatService(ChatServiceServicer):
         return shown(await self._chats.delete(scope, stored.id))
 
     async def _turn(self, request: CreateChatRequest) -> Turn:
-        previous_id = request.previous_chat_id if request.HasField("previous_chat_id") else None
         caller = current_caller()
         given = await resolved(self._chats, caller.scope, request.input)
         said = await by_size(given.ByteSize(), parse_input, given)
-        return await self._turns.of_request(caller, request, said,
-                                            previous_id=previous_id, previous_field="previousChatId")
+        return await self._turns.resolve(Asked(
+            caller=caller, who=who_of(request), where=_where(request), input=request.input, said=said,
+            name=request.name if request.HasField("name") else None, stream=request.stream,
+            transport=request.transport if request.HasField("transport") else None))
+
+
+def _where(request: CreateChatRequest) -> Where | None:
+    if request.HasField("session_id"):
+        return InSession(body_id(request.session_id, "sessionId"))
+    if request.HasField("previous_chat_id"):
+        return After(body_id(request.previous_chat_id, "previousChatId"), "previousChatId")
+    return None
 
 
 def _behind(request: WatchChatRequest, events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:

@@ -16,6 +16,7 @@ from generated.parley.v1.completion_service_pb2_grpc import CompletionServiceSer
 from generated.parley.v1.message_pb2 import Message
 from server.agents.agents import Agent, Agents
 from server.agents.names import model_not_found
+from server.agents.who import Model, Who
 from server.content.extras import extras_of
 from server.content.inputs import (
     INSTRUCTING,
@@ -27,9 +28,10 @@ from server.content.inputs import (
 )
 from server.content.json_values import to_python
 from server.core.accepted import ROLES
-from server.core.errors import BROKEN_OFF, FailedPrecondition, InvalidArgument, NotFound, ServerStopping
+from server.core.errors import BROKEN_OFF, InvalidArgument, ServerStopping
 from server.core.ids import parse_id
 from server.core.offload import by_size
+from server.exchange.asked import Asked, InNewSession, KeptIn, Where
 from server.exchange.engine import Engine
 from server.exchange.live import Stream
 from server.exchange.replay import Replay
@@ -42,7 +44,6 @@ from server.services.frames import SILENT_SECONDS, Frames
 from server.services.streaming import answer, write_frames
 from server.storage.idempotency import keep_nothing
 from server.storage.keys import Caller
-from server.storage.stored_sessions import StoredSession
 from server.wire import completions as wire
 from server.wire import sse
 from server.wire.completion_chunks import CompletionChunks, completion_of
@@ -96,38 +97,28 @@ class CompletionService(CompletionServiceServicer):
         said = await by_size(size, _messages, request)
         given = await by_size(size, _input, request)
         options = await by_size(size, _options, request)
-        session = await self._session(caller, request, agent)
-
-        keeps = not request.HasField("store") or request.store or session is not None or request.create_session
-        if not keeps:
-            keep_nothing()
-
-        async def renew(turn: Turn) -> Turn:
-            return replace(turn, session=await self._session(caller, request, agent))
-
-        return Turn(caller=caller, agent=agent, input=given, input_field="messages", said=said, session=session, renew=renew,
-                    new_session=self._turns.new_session(caller, agent, opens=False) if request.create_session else None,
-                    stream=request.stream, options=options, keeps=keeps)
+        turn = await self._turns.resolve(Asked(
+            caller=caller, who=agent, where=_where(request), input=given, input_field="messages", said=said,
+            stream=request.stream, options=options))
+        if not request.HasField("store") or request.store or turn.session is not None or request.create_session:
+            return turn
+        keep_nothing()
+        return replace(turn, keeps=False)
 
     async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
         """Who answers: the path says it, and where it does not, `model`."""
         if request.agent_id:
-            return await self._agents.in_path(caller, request.agent_id)
-        agent = await self._agents.by_model(caller, request.model)
+            return await self._agents.stored(caller, parse_id(request.agent_id))
+        agent = await self._agents.named_by_model(caller, Who(model=Model(request.model)))
         if agent is None:
             raise model_not_found(request.model)
         return agent
 
-    async def _session(self, caller: Caller, request: CreateChatCompletionRequest, agent: Agent) -> StoredSession | None:
-        if not request.HasField("store_in_session"):
-            return None
-        try:
-            session = await self._turns.session(caller, parse_id(request.store_in_session))
-        except FailedPrecondition:  # this door documents 404 for a session that is over
-            raise NotFound("session not found", reason="SESSION_NOT_FOUND") from None
-        if session.session.HasField("assistant_id") and session.session.assistant_id != agent.assistant_id:
-            raise InvalidArgument("store_in_session names a session of another assistant: use that assistant's path")
-        return session
+
+def _where(request: CreateChatCompletionRequest) -> Where | None:
+    if request.HasField("store_in_session"):
+        return KeptIn(parse_id(request.store_in_session))
+    return InNewSession() if request.create_session else None
 
 
 def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:

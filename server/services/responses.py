@@ -23,17 +23,18 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents.agents import Agent, Agents
 from server.agents.names import model_not_found
 from server.agents.passed_over import of_hosted_tools, of_unused
+from server.agents.who import Model, Who
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.extras import extras_of
-from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
+from server.content.inputs import body_id, parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
 from server.content.json_values import to_python
-from server.core.errors import InvalidArgument, Violation
+from server.core.errors import InvalidArgument, ServiceError, Violation
 from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
+from server.exchange.asked import After, Asked, InConversation, InSession, Where
 from server.exchange.engine import Engine
 from server.exchange.live import Stream
 from server.exchange.recorded import Recorded
@@ -45,19 +46,18 @@ from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
 from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
+from server.services.asking import who_of
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
 from server.storage.idempotency import keep_nothing
-from server.storage.keys import Caller
 from server.wire import responses as wire
 from server.wire import sse
 from server.wire.response_object import compacted_of, complete, response_of
 from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
-_NAMES = ("assistant_id", "assistant", "squad_id", "squad")
 _COMPACTED = ("model", "previous_response_id", "assistant_id", "prompt_cache_key", "prompt_cache_retention", "service_tier")
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
 """Members of function tools that chat completions, which providers are called with, have not."""
@@ -67,12 +67,11 @@ _known_as_response = calls("chat", "response")
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, chats: Chats,
+    def __init__(self, engine: Engine, streams: Streams, turns: Turns, chats: Chats,
                  silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
         self._turns = turns
-        self._agents = agents
         self._chats = chats
         self._silent_seconds = silent_seconds
 
@@ -183,17 +182,17 @@ class ResponseService(ResponseServiceServicer):
 
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()
-        previous = next((name for name in ("previous_response_id", "previous_chat_id") if request.HasField(name)), None)
         size = request.ByteSize()
         instructions = await by_size(size, parse_instructions, request)
         _check_stored(request)
         given = await resolved(self._chats, caller.scope, request.input)
-        said = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=previous is not None), given)
-        turn = await self._turns.of_request(
-            caller, request, said, instructions=instructions, options=await by_size(size, _options, request),
-            agent=await self._named_by_model(caller, request), conversation_id=_conversation_id(request), asked=request,
-            previous_id=getattr(request, previous) if previous else None,
-            previous_field=previous if previous == "previous_response_id" else "previousChatId")
+        goes_on = request.HasField("previous_response_id") or request.HasField("previous_chat_id")
+        said = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
+        turn = await self._turns.resolve(Asked(
+            caller=caller, instructions=instructions, options=await by_size(size, _options, request), who=_who(request),
+            where=_where(request), input=request.input, said=said, stream=request.stream, request=request,
+            name=request.name if request.HasField("name") else None,
+            transport=request.transport if request.HasField("transport") else None))
         _check_echoed(request)
         turn = replace(turn, warnings=[*turn.warnings, *of_hosted_tools(request.tools), *map(of_unused, _unused(request))])
         if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
@@ -201,24 +200,38 @@ class ResponseService(ResponseServiceServicer):
             return replace(turn, keeps=False)
         return turn
 
-    async def _named_by_model(self, caller: Caller, request: CreateResponseRequest) -> Agent | None:
-        """Who `model` names, where no other member does. Under `/v1` a model that is no assistant does not exist.
 
-        Elsewhere it says nothing where something is continued: the OpenAI SDKs have to send a model.
-        """
-        if any(request.HasField(name) for name in _NAMES) or not request.model:
-            return None
-        overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
-        agent = await self._agents.by_model(caller, request.model, overrides)
-        if agent is not None:
-            return agent
-        if (current_call().http_path or "").startswith("/v1/"):
-            raise model_not_found(request.model)
-        if any(_is_given(request, name) for name in _GOES_ON):
-            return None
-        raise InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
-                              "extra_body={'assistantId': …}), or an assistant's id or name as model",
-                              violations=(Violation("model", "is not an assistant's id or name"),))
+def _who(request: CreateResponseRequest) -> Who:
+    """Who answers: `model` may name them where no other member does."""
+    who = who_of(request)
+    if who.name is not None or not request.model:
+        return who
+    return replace(who, model=Model(request.model, _unknown_model(request)))
+
+
+def _unknown_model(request: CreateResponseRequest) -> ServiceError | None:
+    """The error for a `model` that is no assistant. Under `/v1` it does not exist.
+
+    Elsewhere it says nothing where something is continued: the OpenAI SDKs have to send a model.
+    """
+    if (current_call().http_path or "").startswith("/v1/"):
+        return model_not_found(request.model)
+    if any(_is_given(request, name) for name in _GOES_ON):
+        return None
+    return InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
+                           "extra_body={'assistantId': …}), or an assistant's id or name as model",
+                           violations=(Violation("model", "is not an assistant's id or name"),))
+
+
+def _where(request: CreateResponseRequest) -> Where | None:
+    if request.HasField("session_id"):
+        return InSession(body_id(request.session_id, "sessionId"))
+    if (conversation_id := _conversation_id(request)) is not None:
+        return InConversation(body_id(conversation_id, "conversation"))
+    for name, field in (("previous_response_id", "previous_response_id"), ("previous_chat_id", "previousChatId")):
+        if request.HasField(name):
+            return After(body_id(getattr(request, name), field), field)
+    return None
 
 
 def _response_of(happening: Happening) -> Response:

@@ -29,6 +29,7 @@ from server.exchange.resolve import Turns, stamped
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
+from server.services.asking import who_of
 from server.services.statuses import CREATED
 from server.storage.sessions import Sessions
 
@@ -45,7 +46,7 @@ class SessionService(SessionServiceServicer):
 
     async def CreateSession(self, request: CreateSessionRequest, context: Context[Session]) -> Session:
         caller = current_caller()
-        agent = await self._agents.named(caller, request) or Agent(NOBODY)
+        agent = await self._agents.named(caller, who_of(request)) or Agent(NOBODY)
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
         if request.HasField("expiration_seconds"):
             members["expiration_seconds"] = int(request.expiration_seconds)

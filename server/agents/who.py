@@ -1,0 +1,47 @@
+"""Who shall answer, as any door's request names them. Finds nobody: `agents.py` does."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from google.protobuf.struct_pb2 import Struct
+
+from server.core.errors import ServiceError
+
+
+class StoredAssistant(NamedTuple):
+    id: str | None
+    """None for a text that is no id, which no assistant has."""
+
+
+class TransientAssistant(NamedTuple):
+    document: Struct
+
+
+class StoredSquad(NamedTuple):
+    id: str
+
+
+class TransientSquad(NamedTuple):
+    document: Struct
+
+
+Name = StoredAssistant | TransientAssistant | StoredSquad | TransientSquad
+
+
+class Model(NamedTuple):
+    """The `model` of an OpenAI request, which may be the id or the name of a stored assistant."""
+
+    name: str
+    unknown: ServiceError | None = None
+    """Raised when no assistant has it; None when it may name nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who shall answer. Nobody is named where the conversation says who answers."""
+
+    name: Name | None = None
+    model: Model | None = None
+    """Weaker than a name: whoever answers in the conversation anyway keeps its own overrides."""
+    overrides: dict[str, Any] | None = None
+    """The `assistantOverrides` of the request, as sent."""
