@@ -61,7 +61,7 @@ from server.exchange.engine import Engine
 from server.exchange.inbound import Inbound
 from server.exchange.outgoing import Transports
 from server.exchange.recovery import Recovery
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.room import Room
 from server.exchange.session_queue import SessionTurns
 from server.exchange.streams import Streams
@@ -180,14 +180,14 @@ class App:
                         Transports(self._account), KnowledgeBases(self._asking),
                         SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
         agents = Agents(store, self._provider_fault)
-        turns = Turns(store, agents, clock, self.room)
+        resolver = TurnResolver(store, agents, clock, self.room)
         self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,
                                 self._key_ends.told, settings.unread_seconds, self.limits.most_readers)
         self._retention = Retention(store, settings.retention_days, clock)
         store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
-        self._deliveries = self._delivering(allowed, Inbound(engine, turns), clock)
-        self._register(engine, self._streams, agents, turns, clock)
+        self._deliveries = self._delivering(allowed, Inbound(engine, resolver), clock)
+        self._register(engine, self._streams, agents, resolver, clock)
         self.grpc_port = 0
 
     async def start(self) -> None:
@@ -274,26 +274,26 @@ class App:
                                   SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
         return Deliveries(self._store.outbox, sinks, patience, self._store.peers)
 
-    def _register(self, engine: Engine, streams: Streams, agents: Agents, turns: Turns, clock: Clock) -> None:
+    def _register(self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock) -> None:
         store, silent = self._store, self._settings.silent_seconds
         server: grpc.aio.Server = _Methods(self._server)  # type: ignore[assignment]  # all that generated code asks of one
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
-            AgentChatService(engine, streams, turns, agents, store.sessions), server)
+            AgentChatService(engine, streams, resolver, agents, store.sessions), server)
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
             AssistantService(store.assistants, store.tools, self._provider_fault, self._not_called), server)
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(
-            ChatService(engine, streams, turns, store.chats, silent), server)
+            ChatService(engine, streams, resolver, store.chats, silent), server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
-            CompletionService(engine, streams, turns, agents, silent), server)
+            CompletionService(engine, streams, resolver, agents, silent), server)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, turns, store.chats, silent), server)
+            ResponseService(engine, streams, resolver, store.chats, silent), server)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(streams, turns, store.sessions, store.chats, clock, self.room), server)
+            ConversationService(streams, resolver, store.sessions, store.chats, clock, self.room), server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(
             HistoryService(History(store.database), self._settings.unread_seconds), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
-            SessionService(streams, turns, agents, store.sessions, clock), server)
+            SessionService(streams, resolver, agents, store.sessions, clock), server)
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(
             SquadService(store.squads, store.assistants, self._provider_fault, self._not_called), server)
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)

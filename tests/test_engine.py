@@ -29,7 +29,7 @@ from server.core.errors import (
 )
 from server.exchange.engine import Engine
 from server.exchange.recovery import STOPPED, Recovery
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
 from server.exchange.tool_loop import Rounds
 from server.exchange.turn import Options, Turn
@@ -290,9 +290,9 @@ async def test_messages_carry_ids_times_and_seconds_from_the_start(lab):
 
 
 async def test_variables_of_a_session_are_those_of_its_beginning(lab):
-    turns = Turns(lab.store, None, lab.now)
+    resolver = TurnResolver(lab.store, None, lab.now)
     agent = lab.turn().agent
-    new = turns.new_session(lab.caller, agent)
+    new = resolver.new_session(lab.caller, agent)
     await lab.engine(delta("Hi"), STOP).run(lab.turn(new_session=new))
     session = await lab.store.sessions.find(lab.caller.scope, new.session.id)
 
@@ -303,7 +303,7 @@ async def test_variables_of_a_session_are_those_of_its_beginning(lab):
 
 
 async def test_new_session_and_its_exchange_are_one_write(lab):
-    new = Turns(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
+    new = TurnResolver(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
 
     with pytest.raises(UpstreamError):
         await lab.engine(UpstreamError("down")).run(lab.turn(new_session=new))
@@ -477,7 +477,7 @@ def _put_back(connection, chats, events):
 
 
 async def test_next_turn_of_a_session_reads_what_a_killed_server_had_told_there(lab):
-    new = Turns(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
+    new = TurnResolver(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
     await lab.store.sessions.create(new)
     session = await lab.store.sessions.find(lab.caller.scope, new.session.id)
     await killed(lab, lab.turn("one", session=session))
@@ -557,7 +557,7 @@ async def test_answer_that_cannot_be_recorded_has_failed(sqlite_lab):
 
 async def test_session_deleted_under_a_stream_has_failed(sqlite_lab):
     """Before anything is kept, which is a matter of time on PostgreSQL."""
-    new = Turns(sqlite_lab.store, None, sqlite_lab.now).new_session(sqlite_lab.caller, sqlite_lab.turn().agent)
+    new = TurnResolver(sqlite_lab.store, None, sqlite_lab.now).new_session(sqlite_lab.caller, sqlite_lab.turn().agent)
     await sqlite_lab.store.sessions.create(new)
     session = await sqlite_lab.store.sessions.find(sqlite_lab.caller.scope, new.session.id)
 

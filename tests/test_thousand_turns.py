@@ -18,7 +18,7 @@ from server.content.json_values import from_python
 from server.core.clock import now_ms
 from server.exchange.asked import After, Asked, InSession, Where
 from server.exchange.engine import Engine
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.run import Outcome
 from server.exchange.tool_loop import Rounds
 from server.storage import threads
@@ -33,12 +33,12 @@ class Talk:
 
     def __init__(self, store: Store, caller: Caller, assistant_id: str) -> None:
         self.store, self.caller, self.assistant_id = store, caller, assistant_id
-        self._turns = Turns(store, Agents(store), now_ms)
+        self._resolver = TurnResolver(store, Agents(store), now_ms)
         self._engine = Engine(store, Rounds(OfflineBackend(), None), {}, now_ms, 600)
 
     async def say(self, text: str, where: Where | None = None) -> Outcome:
         given, who = Value(string_value=text), Who(None if where else StoredAssistant(self.assistant_id))
-        turn = await self._turns.resolve(
+        turn = await self._resolver.resolve(
             Asked(caller=self.caller, who=who, where=where, input=given, said=parse_input(given)))
         return await self._engine.run(turn)
 
@@ -52,10 +52,10 @@ class Talk:
 
     async def session(self, messages: int) -> str:
         """The id of a session with so many messages, of the same texts as a chain has."""
-        agent = await self._turns._agents.stored(self.caller, self.assistant_id)
+        agent = await self._resolver._agents.stored(self.caller, self.assistant_id)
         said = [{"role": "user", "content": f"turn {number:04d}"} if number % 2 == 0 else
                 {"role": "assistant", "content": f"You said: turn {number:04d}"} for number in range(messages)]
-        new = self._turns.new_session(self.caller, agent, messages=parse_input(from_python(said)))
+        new = self._resolver.new_session(self.caller, agent, messages=parse_input(from_python(said)))
         await self.store.sessions.create(new)
         return new.session.id
 

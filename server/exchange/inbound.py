@@ -12,7 +12,7 @@ import orjson
 from server.core.errors import Aborted, NotFound, ServiceError, SessionBusy
 from server.delivery.loop import NotDelivered
 from server.exchange.engine import Engine
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.storage.outbox import Delivery, Waiting
 
 KIND = "twilio.inbound"
@@ -33,14 +33,14 @@ class Received(NamedTuple):
 class Inbound:
     """The sink."""
 
-    def __init__(self, engine: Engine, turns: Turns) -> None:
+    def __init__(self, engine: Engine, resolver: TurnResolver) -> None:
         self._engine = engine
-        self._turns = turns
+        self._resolver = resolver
 
     async def send(self, waiting: Waiting) -> None:
         received = Received(*orjson.loads(waiting.body))
         try:
-            turn = await self._turns.of_message(waiting.org_id, *received, settles=waiting.id)
+            turn = await self._resolver.of_message(waiting.org_id, *received, settles=waiting.id)
             await self._engine.run(turn)
         except SessionBusy as error:
             raise NotDelivered(error.reason.lower(), again=True) from None

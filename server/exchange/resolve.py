@@ -42,7 +42,7 @@ _NAMED = {"conversation": (Violation("conversation", "names no conversation that
 """The member that names it, where it is always the same."""
 
 
-class Turns:
+class TurnResolver:
     def __init__(self, store: Store, agents: Agents, clock: Clock, room: Room | None = None) -> None:
         self._store = store
         self._agents = agents

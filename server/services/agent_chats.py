@@ -27,7 +27,7 @@ from server.core.errors import InvalidArgument, UpstreamIncomplete
 from server.core.ids import parse_id
 from server.exchange.asked import Asked, InSession
 from server.exchange.engine import Engine
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
 from server.exchange.turn import Turn
 from server.rpc.call import current_call, current_caller
@@ -43,10 +43,10 @@ _known_as_chat = calls("session", "chat")
 
 
 class AgentChatService(AgentChatServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions) -> None:
         self._engine = engine
         self._streams = streams
-        self._turns = turns
+        self._resolver = resolver
         self._agents = agents
         self._sessions = sessions
 
@@ -56,7 +56,7 @@ class AgentChatService(AgentChatServiceServicer):
         caller = current_caller()
         agent = await self._agents.stored(caller, body_id(request.agent_id, "agentId"))
         members = {name: getattr(request, name) for name in ("user_id", "metadata") if request.HasField(name)}
-        new = self._turns.new_session(caller, agent, **members)
+        new = self._resolver.new_session(caller, agent, **members)
         await self._sessions.create(new)
         return AgentChat(id=new.session.id, agent_id=new.session.assistant_id, team_id=caller.org_id,
                          created_at=new.session.created_at, warnings=_warnings(new.session))
@@ -110,7 +110,7 @@ class AgentChatService(AgentChatServiceServicer):
 
     async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
         said = Value(string_value=checked_text(request.content, "content"))
-        return await self._turns.resolve(Asked(
+        return await self._resolver.resolve(Asked(
             caller=current_caller(), who=Who(), where=InSession(parse_id(request.chat_id), "chat"), input=said,
             said=[Message(role="user", content=said)], stream=stream))
 

@@ -23,7 +23,7 @@ from server.exchange.asked import After, Asked, InSession, Where
 from server.exchange.engine import Engine
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED, shown
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
 from server.exchange.turn import Turn
 from server.rpc.call import current_caller
@@ -36,11 +36,11 @@ from server.wire import chats as wire
 
 
 class ChatService(ChatServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, chats: Chats,
+    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, chats: Chats,
                  silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
-        self._turns = turns
+        self._resolver = resolver
         self._chats = chats
         self._silent_seconds = silent_seconds
 
@@ -86,7 +86,7 @@ class ChatService(ChatServiceServicer):
         caller = current_caller()
         given = await resolved(self._chats, caller.scope, request.input)
         said = await by_size(given.ByteSize(), parse_input, given)
-        return await self._turns.resolve(Asked(
+        return await self._resolver.resolve(Asked(
             caller=caller, who=who_of(request), where=_where(request), input=request.input, said=said,
             name=request.name if request.HasField("name") else None, stream=request.stream,
             transport=request.transport if request.HasField("transport") else None))

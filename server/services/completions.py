@@ -35,7 +35,7 @@ from server.exchange.asked import Asked, InNewSession, KeptIn, Where
 from server.exchange.engine import Engine
 from server.exchange.live import Stream
 from server.exchange.replay import Replay
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
 from server.rpc.call import current_caller
@@ -50,11 +50,11 @@ from server.wire.completion_chunks import CompletionChunks, completion_of
 
 
 class CompletionService(CompletionServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, agents: Agents,
+    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, agents: Agents,
                  silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
-        self._turns = turns
+        self._resolver = resolver
         self._agents = agents
         self._silent_seconds = silent_seconds
 
@@ -97,7 +97,7 @@ class CompletionService(CompletionServiceServicer):
         said = await by_size(size, _messages, request)
         given = await by_size(size, _input, request)
         options = await by_size(size, _options, request)
-        turn = await self._turns.resolve(Asked(
+        turn = await self._resolver.resolve(Asked(
             caller=caller, who=agent, where=_where(request), input=given, input_field="messages", said=said,
             stream=request.stream, options=options))
         if not request.HasField("store") or request.store or turn.session is not None or request.create_session:

@@ -28,7 +28,7 @@ from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
 from server.exchange.instructing import check_said
 from server.exchange.references import resolved
-from server.exchange.resolve import Turns, stamped
+from server.exchange.resolve import TurnResolver, stamped
 from server.exchange.room import Room
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
@@ -40,9 +40,10 @@ _known_as_conversation = calls("session", "conversation")
 
 
 class ConversationService(ConversationServiceServicer):
-    def __init__(self, streams: Streams, turns: Turns, sessions: Sessions, chats: Chats, clock: Clock, room: Room) -> None:
+    def __init__(self, streams: Streams, resolver: TurnResolver, sessions: Sessions, chats: Chats, clock: Clock,
+                 room: Room) -> None:
         self._streams = streams
-        self._turns = turns
+        self._resolver = resolver
         self._sessions = sessions
         self._chats = chats
         self._clock = clock
@@ -51,7 +52,7 @@ class ConversationService(ConversationServiceServicer):
     async def CreateConversation(self, request: CreateConversationRequest, context: object) -> Conversation:
         caller, nobody, said = current_caller(), Agent(NOBODY), await self._said(request, may_be_empty=True)
         await check_said(caller, nobody, said, "items")
-        new = self._turns.new_session(caller, nobody, messages=said, metadata=request.metadata)
+        new = self._resolver.new_session(caller, nobody, messages=said, metadata=request.metadata)
         await self._sessions.create(new)
         return _conversation(new.session)
 
@@ -78,7 +79,7 @@ class ConversationService(ConversationServiceServicer):
         caller, messages = current_caller(), stamped(await self._said(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
-            await check_said(caller, await self._turns.agent_in(caller, stored) or Agent(NOBODY), messages, "items")
+            await check_said(caller, await self._resolver.agent_in(caller, stored) or Agent(NOBODY), messages, "items")
         self._room.take(caller, messages)
         await self._sessions.append(caller.scope, parse_id(request.conversation_id), messages,
                                     self._room.conversation)

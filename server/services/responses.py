@@ -40,7 +40,7 @@ from server.exchange.live import Stream
 from server.exchange.recorded import Recorded
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED
-from server.exchange.resolve import Turns
+from server.exchange.resolve import TurnResolver
 from server.exchange.run import Happening
 from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
@@ -67,11 +67,11 @@ _known_as_response = calls("chat", "response")
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, turns: Turns, chats: Chats,
+    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, chats: Chats,
                  silent_seconds: float = SILENT_SECONDS) -> None:
         self._engine = engine
         self._streams = streams
-        self._turns = turns
+        self._resolver = resolver
         self._chats = chats
         self._silent_seconds = silent_seconds
 
@@ -188,7 +188,7 @@ class ResponseService(ResponseServiceServicer):
         given = await resolved(self._chats, caller.scope, request.input)
         goes_on = request.HasField("previous_response_id") or request.HasField("previous_chat_id")
         said = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
-        turn = await self._turns.resolve(Asked(
+        turn = await self._resolver.resolve(Asked(
             caller=caller, instructions=instructions, options=await by_size(size, _options, request), who=_who(request),
             where=_where(request), input=request.input, said=said, stream=request.stream, request=request,
             name=request.name if request.HasField("name") else None,

@@ -25,7 +25,7 @@ from server.core.errors import InvalidArgument
 from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.exchange.instructing import check_said
-from server.exchange.resolve import Turns, stamped
+from server.exchange.resolve import TurnResolver, stamped
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
@@ -37,9 +37,9 @@ _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "meta
 
 
 class SessionService(SessionServiceServicer):
-    def __init__(self, streams: Streams, turns: Turns, agents: Agents, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions, clock: Clock) -> None:
         self._streams = streams
-        self._turns = turns
+        self._resolver = resolver
         self._agents = agents
         self._sessions = sessions
         self._clock = clock
@@ -52,7 +52,7 @@ class SessionService(SessionServiceServicer):
             members["expiration_seconds"] = int(request.expiration_seconds)
         said = await by_size(request.ByteSize(), _messages, request.messages) or []
         await check_said(caller, agent, said, "messages")
-        new = self._turns.new_session(caller, agent, messages=said, **members)
+        new = self._resolver.new_session(caller, agent, messages=said, **members)
         await self._sessions.create(new)
         if current_call().http_path is not None:
             await context.send_initial_metadata(CREATED)
