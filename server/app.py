@@ -63,7 +63,7 @@ from server.exchange.outgoing import Transports
 from server.exchange.recovery import Recovery
 from server.exchange.resolve import TurnResolver
 from server.exchange.room import Room
-from server.exchange.session_queue import SessionTurns
+from server.exchange.session_queue import SessionQueue
 from server.exchange.streams import Streams
 from server.exchange.tool_loop import Rounds
 from server.rpc import health
@@ -178,7 +178,7 @@ class App:
                          publishable_key=settings.publishable_key_bytes)
         engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
                         Transports(self._account), KnowledgeBases(self._asking),
-                        SessionTurns(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
+                        SessionQueue(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
         agents = Agents(store, self._provider_fault)
         resolver = TurnResolver(store, agents, clock, self.room)
         self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,

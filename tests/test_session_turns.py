@@ -7,15 +7,15 @@ from contextlib import AsyncExitStack, closing
 import pytest
 
 from server.core.errors import SessionBusy
-from server.exchange.session_queue import SessionTurns
+from server.exchange.session_queue import SessionQueue
 from server.storage.sqlite.file_peers import FilePeers
 
 
 class Queue:
     """Exchanges of one session, each in a task that ends when it is told to."""
 
-    def __init__(self, turns: SessionTurns) -> None:
-        self.turns = turns
+    def __init__(self, sessions: SessionQueue) -> None:
+        self.sessions = sessions
         self.begun: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -26,7 +26,7 @@ class Queue:
             self._tasks[name] = asyncio.create_task(self._run(name))
         wanted = sum(not task.done() for task in self._tasks.values())
         async with asyncio.timeout(5):
-            while self.turns.wanted("s") < wanted:  # noqa: ASYNC110 (lets the tasks run until they wait)
+            while self.sessions.wanted("s") < wanted:  # noqa: ASYNC110 (lets the tasks run until they wait)
                 await asyncio.sleep(0)
 
     async def end(self, name: str) -> None:
@@ -39,7 +39,7 @@ class Queue:
         await asyncio.wait([self._tasks[name]])
 
     async def _run(self, name: str) -> None:
-        async with self.turns.held("s"):
+        async with self.sessions.held("s"):
             self.begun.append(name)
             await self._ends[name].wait()
 
@@ -52,7 +52,7 @@ def peers(tmp_path) -> Iterator[FilePeers]:
 
 @pytest.fixture
 def queue(peers) -> Queue:
-    return Queue(SessionTurns(peers))
+    return Queue(SessionQueue(peers))
 
 
 async def test_first_come_is_first_served(queue):
@@ -63,7 +63,7 @@ async def test_first_come_is_first_served(queue):
         began.append(list(queue.begun))
 
     assert began == [["a"], ["a", "b"], ["a", "b", "c"], ["a", "b", "c"]]
-    assert queue.turns.wanted("s") == 0
+    assert queue.sessions.wanted("s") == 0
 
 
 async def test_who_goes_away_leaves_the_queue(queue):
@@ -73,22 +73,22 @@ async def test_who_goes_away_leaves_the_queue(queue):
 
     assert queue.begun == ["a", "c"]
     await queue.leave("c")
-    assert queue.turns.wanted("s") == 0
+    assert queue.sessions.wanted("s") == 0
 
 
 async def test_other_sessions_do_not_wait(queue):
     await queue.come("a")
-    async with asyncio.timeout(5), queue.turns.held("another"):
+    async with asyncio.timeout(5), queue.sessions.held("another"):
         await queue.end("a")
 
 
 async def test_who_waits_too_long_is_refused_and_out_of_the_queue(peers):
-    turns = SessionTurns(peers, wait_seconds=0)
+    sessions = SessionQueue(peers, wait_seconds=0)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(turns.held("s"))
+        await stack.enter_async_context(sessions.held("s"))
         with pytest.raises(SessionBusy, match="0 s; try again"):
-            await stack.enter_async_context(turns.held("s"))
+            await stack.enter_async_context(sessions.held("s"))
 
-        assert turns.wanted("s") == 1
-    async with turns.held("s"):
-        assert turns.wanted("s") == 1
+        assert sessions.wanted("s") == 1
+    async with sessions.held("s"):
+        assert sessions.wanted("s") == 1

@@ -34,7 +34,7 @@ from server.exchange.recovery import Recovery
 from server.exchange.repeated_calls import with_states
 from server.exchange.room import Room
 from server.exchange.run import Outcome, RoundOver, Run
-from server.exchange.session_queue import SessionTurns
+from server.exchange.session_queue import SessionQueue
 from server.exchange.tool_loop import MOST_ROUNDS, Rounds
 from server.exchange.turn import Turn
 from server.storage.chats import Exchange
@@ -59,7 +59,7 @@ _EVENTS_IN_A_ROW = 64
 class Engine:
     def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
                  model_timeout_seconds: float, transports: Transports | None = None,
-                 knowledge: KnowledgeBases | None = None, session_turns: SessionTurns | None = None,
+                 knowledge: KnowledgeBases | None = None, session_queue: SessionQueue | None = None,
                  recovery: Recovery | None = None, room: Room | None = None) -> None:
         self._store = store
         self._rounds = rounds
@@ -68,7 +68,7 @@ class Engine:
         self._model_timeout_seconds = model_timeout_seconds
         self._knowledge = knowledge or KnowledgeBases()
         self._transports = transports or Transports(None)
-        self._session_turns = session_turns or SessionTurns(store.peers)
+        self._session_queue = session_queue or SessionQueue(store.peers)
         self._recovery = recovery or Recovery(store.chats, store.peers)
         self._room = room or Room()
 
@@ -97,7 +97,7 @@ class Engine:
 
     async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
         """The turn as it is when it has waited."""
-        await held.enter_async_context(self._session_turns.held(f"{turn.caller.org_id}:{name}", turn.noun))
+        await held.enter_async_context(self._session_queue.held(f"{turn.caller.org_id}:{name}", turn.noun))
         if turn.session is not None:
             await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
         return await turn.renew(turn) if turn.renew else turn

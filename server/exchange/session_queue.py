@@ -16,7 +16,7 @@ _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.05
 
 
-class SessionTurns:
+class SessionQueue:
     def __init__(self, peers: Peers, wait_seconds: float = 30) -> None:
         self._peers = peers
         self._wait_seconds = wait_seconds
