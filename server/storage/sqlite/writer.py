@@ -65,7 +65,7 @@ class Writer:
     def __init__(self, connection: "SqliteConnection", lock: Path) -> None:
         self._connection = connection
         self._busy_ms = BUSY_MS
-        self._turn = _Turn(lock)
+        self._write_lock = _WriteLock(lock)
         self._gate = threading.Lock()
         self._waiting: list[Write] = []
         self._working = False
@@ -101,7 +101,7 @@ class Writer:
             self._closing = True
         self._handed.put(None)
         self._thread.join()
-        self._turn.close()
+        self._write_lock.close()
 
     def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """With what else is written in this turn of the loop, or in the time that is left of the pace."""
@@ -130,7 +130,7 @@ class Writer:
 
     def _run_here(self, batch: list[Write]) -> list[Result] | None:
         """What the writes came to, in a transaction that is left open; None when the thread has to run them."""
-        if not self._turn.take_at_once():
+        if not self._write_lock.take_at_once():
             return None
         try:
             self._wait_at_most(0)
@@ -138,7 +138,7 @@ class Writer:
             return [self._attempt(write) for write in batch]
         except Exception:  # the thread runs them again, and says what is wrong, if it is not over by then
             self._roll_back()
-            self._turn.end()
+            self._write_lock.end()
             return None
 
     def _run(self) -> None:
@@ -194,13 +194,13 @@ class Writer:
         batch, results = handed
         try:
             if results is None:
-                with self._turn:
+                with self._write_lock:
                     results = self._committed(lambda: [self._attempt(write) for write in batch])
             else:
                 try:
                     self._commit()
                 finally:
-                    self._turn.end()
+                    self._write_lock.end()
         except sqlite3.Error as error:
             results = [(None, storage_error(error))] * len(batch)
         if any(write.erases for write in batch):
@@ -282,8 +282,8 @@ class Writer:
             self._unerased = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0
 
 
-class _Turn:
-    """`with turn:` while this process writes: others wait in the kernel's queue, first come, first served.
+class _WriteLock:
+    """`with lock:` while this process writes: others wait in the kernel's queue, first come, first served.
 
     SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That is what is
     left when the file for it cannot be made.
