@@ -65,7 +65,7 @@ from server.exchange.resolve import TurnResolver
 from server.exchange.room import Room
 from server.exchange.session_queue import SessionQueue
 from server.exchange.streams import Streams
-from server.exchange.tool_loop import Rounds
+from server.exchange.tool_loop import ToolLoop
 from server.rpc import health
 from server.rpc.activity import Traffic
 from server.rpc.idempotency import Idempotency
@@ -176,8 +176,8 @@ class App:
         self.room = Room(store.usage, conversation=settings.conversation_bytes, exchange=settings.exchange_bytes,
                          publishable_exchange=settings.publishable_exchange_bytes,
                          publishable_key=settings.publishable_key_bytes)
-        engine = Engine(store, Rounds(self._providers, self._tools), settings.prices, clock, settings.model_timeout_seconds,
-                        Transports(self._account), KnowledgeBases(self._asking),
+        engine = Engine(store, ToolLoop(self._providers, self._tools), settings.prices, clock,
+                        settings.model_timeout_seconds, Transports(self._account), KnowledgeBases(self._asking),
                         SessionQueue(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
         agents = Agents(store, self._provider_fault)
         resolver = TurnResolver(store, agents, clock, self.room)

@@ -31,7 +31,7 @@ from server.exchange.engine import Engine
 from server.exchange.recovery import STOPPED, Recovery
 from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
-from server.exchange.tool_loop import Rounds
+from server.exchange.tool_loop import ToolLoop
 from server.exchange.turn import Options, Turn
 from server.storage.store import connect_store, open_store
 from tests.conftest import rows_of
@@ -93,7 +93,7 @@ class Lab:
 
     def engine(self, *script):
         self.backend = Scripted(*script)
-        return Engine(self.store, Rounds(self.backend, None), self.prices, self.now, 30)
+        return Engine(self.store, ToolLoop(self.backend, None), self.prices, self.now, 30)
 
     def streams(self, *script):
         return Streams(self.engine(*script), self.store.chats, self.store.peers, self.recovery)
@@ -709,7 +709,7 @@ async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
 
 async def test_hundred_streams_at_once_are_each_kept_whole(lab):
     async def one(number):
-        engine = Engine(lab.store, Rounds(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30)
+        engine = Engine(lab.store, ToolLoop(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30)
         async with Streams(engine, lab.store.chats, lab.store.peers, lab.recovery).start(lab.turn(f"{number}?")) as stream:
             return (await told(stream))[-1].completed
 

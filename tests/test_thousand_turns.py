@@ -20,7 +20,7 @@ from server.exchange.asked import After, Asked, InSession, Where
 from server.exchange.engine import Engine
 from server.exchange.resolve import TurnResolver
 from server.exchange.run import Outcome
-from server.exchange.tool_loop import Rounds
+from server.exchange.tool_loop import ToolLoop
 from server.storage import threads
 from server.storage.keys import Caller
 from server.storage.store import Store, open_store
@@ -34,7 +34,7 @@ class Talk:
     def __init__(self, store: Store, caller: Caller, assistant_id: str) -> None:
         self.store, self.caller, self.assistant_id = store, caller, assistant_id
         self._resolver = TurnResolver(store, Agents(store), now_ms)
-        self._engine = Engine(store, Rounds(OfflineBackend(), None), {}, now_ms, 600)
+        self._engine = Engine(store, ToolLoop(OfflineBackend(), None), {}, now_ms, 600)
 
     async def say(self, text: str, where: Where | None = None) -> Outcome:
         given, who = Value(string_value=text), Who(None if where else StoredAssistant(self.assistant_id))

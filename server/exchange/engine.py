@@ -33,9 +33,9 @@ from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
 from server.exchange.repeated_calls import with_states
 from server.exchange.room import Room
-from server.exchange.run import Outcome, RoundOver, Run
+from server.exchange.run import Outcome, RoundFinished, Run
 from server.exchange.session_queue import SessionQueue
-from server.exchange.tool_loop import MOST_ROUNDS, Rounds
+from server.exchange.tool_loop import MOST_ROUNDS, ToolLoop
 from server.exchange.turn import Turn
 from server.storage.chats import Exchange
 from server.storage.store import Store
@@ -57,12 +57,12 @@ _EVENTS_IN_A_ROW = 64
 
 
 class Engine:
-    def __init__(self, store: Store, rounds: Rounds, prices: Mapping[str, Price], clock: Clock,
+    def __init__(self, store: Store, tool_loop: ToolLoop, prices: Mapping[str, Price], clock: Clock,
                  model_timeout_seconds: float, transports: Transports | None = None,
                  knowledge: KnowledgeBases | None = None, session_queue: SessionQueue | None = None,
                  recovery: Recovery | None = None, room: Room | None = None) -> None:
         self._store = store
-        self._rounds = rounds
+        self._tool_loop = tool_loop
         self._prices = prices
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
@@ -138,7 +138,7 @@ class Engine:
         try:
             async with aclosing(self._events(run)) as events:
                 async for event in events:
-                    if isinstance(event, RoundOver):
+                    if isinstance(event, RoundFinished):
                         self._stamp_now(run, event.messages)
                     told = run.take(event)
                     if told and tell:
@@ -173,9 +173,9 @@ class Engine:
             seal()
         await self.commit(run, error)
 
-    def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundOver]:
+    def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundFinished]:
         """What the model sends; where no model is wanted, the input."""
-        return forwarded(run.said) if run.forwards else self._rounds.generate(run.context, run.outcome.message_id)
+        return forwarded(run.said) if run.forwards else self._tool_loop.generate(run.context, run.outcome.message_id)
 
     async def _size(self, turn: Turn) -> int:
         """How much the context counts for; it is read only when that is not too much."""

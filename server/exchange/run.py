@@ -61,7 +61,7 @@ class Outcome:
         return record
 
 
-class RoundOver(NamedTuple):
+class RoundFinished(NamedTuple):
     """The server ran all tools that were called. What the model says next is another message."""
 
     messages: list[Message]
@@ -141,7 +141,7 @@ class Run:
         """Whether its output is as large as it may be."""
         return self._room <= 0
 
-    def take(self, event: ModelEvent | RoundOver) -> dict[str, Any] | None:
+    def take(self, event: ModelEvent | RoundFinished) -> dict[str, Any] | None:
         """Note what the model sent, cut where the output is full; the members of the event that tells it, if it is told."""
         if isinstance(event, ContentDelta):
             event.text = self._cut(event.text)
@@ -153,7 +153,7 @@ class Run:
             event.output_index = self.answers.place_of(event.choice)
             self.answers.add_tool_call(event)
             return {"tool_call": event}
-        if isinstance(event, RoundOver):
+        if isinstance(event, RoundFinished):
             self._room -= sum(message.ByteSize() for message in event.messages)
             if self.is_full:
                 _leave_out_results(event.messages)

@@ -23,7 +23,7 @@ from server.core.errors import InvalidArgument
 from server.core.ids import new_id
 from server.exchange.answer import MOST_ROUNDS_REACHED
 from server.exchange.context import Context
-from server.exchange.run import RoundOver
+from server.exchange.run import RoundFinished
 
 MOST_ROUNDS = 8
 MOST_CALLS = 16
@@ -35,14 +35,14 @@ _NO_MORE = ToolResult("Not run: as many tools were called as the request allows 
 _TOO_LONG = "CONTEXT_LENGTH_EXCEEDED"
 
 
-class Rounds:
+class ToolLoop:
     """Generates the whole answer of an exchange."""
 
     def __init__(self, backend: Backend, tools: ToolRunner) -> None:
         self._backend = backend
         self._tools = tools
 
-    async def generate(self, context: Context, message_id: str) -> AsyncGenerator[ModelEvent | RoundOver]:
+    async def generate(self, context: Context, message_id: str) -> AsyncGenerator[ModelEvent | RoundFinished]:
         """Yield what the models send, and each round when it is over. Promises what `Backend.generate` does.
 
         Deltas of calls that the server may run are held back until it is known who runs them: what is told as a call is
@@ -81,7 +81,7 @@ class Rounds:
                 if error.reason != _TOO_LONG or not context.shorten():
                     raise
 
-    async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundOver:
+    async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundFinished:
         calls = said.calls()
         run = calls[:context.take_calls(min(len(calls), MOST_CALLS))]
         wanted = (context.offers[call.name].runs for call in run)
@@ -97,7 +97,7 @@ class Rounds:
             found |= result.variables
             context.warn(result.warnings)
         context.add(messages, found, handed)
-        return RoundOver(messages, new_id())
+        return RoundFinished(messages, new_id())
 
     async def _result(self, context: Context, call: ToolCall, destination: Destination | None) -> ToolResult:
         runs = context.offers[call.name].runs
