@@ -47,7 +47,7 @@ class _Choice:
     finish_reason: str | None = None
 
 
-class Answers:
+class Answer:
     """The choices of one exchange; a single one may have rounds of tools before its last message."""
 
     def __init__(self, n: int, message_id: str) -> None:

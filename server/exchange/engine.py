@@ -131,7 +131,7 @@ class Engine:
 
         `seal` is called just before that; `gone` says why the task was cancelled, when it is.
         """
-        answers, outcome = run.answers, run.outcome
+        answer, outcome = run.answer, run.outcome
         run.streamed = tell is not None
         error: ChatError | None = None
         number = 0
@@ -144,25 +144,25 @@ class Engine:
                     if told and tell:
                         await tell(told)
                     if run.is_full:
-                        answers.cut(MOST_OUTPUT_REACHED)
+                        answer.cut(MOST_OUTPUT_REACHED)
                         break
                     number += 1
                     if not number % _EVENTS_IN_A_ROW:
                         await asyncio.sleep(0)
-            if answers.unfinished:
+            if answer.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
-            outcome.chat.status, error = answers.status_and_reason(
+            outcome.chat.status, error = answer.status_and_reason(
                 {"length": _CUT, "content_filter": _FILTERED, MOST_ROUNDS_REACHED: _ROUNDS,
                  MOST_OUTPUT_REACHED: _FULL})
         except ServiceError as failure:
-            if not answers.begun:
+            if not answer.begun:
                 raise
             outcome.error, outcome.chat.status = failure, "incomplete"
             code = failure.error_code if isinstance(failure, UpstreamError) else failure.reason.lower()
             error = ChatError(code=code, message=failure.message)
         except asyncio.CancelledError:
             # What answers a row of the outbox is run again instead: nobody would get the half of it.
-            if (answers.begun or run.begun) and not run.turn.settles:
+            if (answer.begun or run.begun) and not run.turn.settles:
                 error = gone()
                 outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
                 if seal:
@@ -217,9 +217,9 @@ class Engine:
     async def commit(self, run: Run, error: ChatError | None) -> None:
         """Put the exchange on disk and complete the chat that is told."""
         outcome, now = run.outcome, self._clock()
-        answered, alternatives = run.answers.messages(), run.answers.alternatives()
+        answered, alternatives = run.answer.messages(), run.answer.alternatives()
         self._stamp_now(run, [*answered, *alternatives])
-        outcome.finish_reasons = run.answers.finish_reasons()
+        outcome.finish_reasons = run.answer.finish_reasons()
         if outcome.usage == Usage(0, 0) and not run.forwards:
             outcome.usage = _estimate(run.request, [*answered, *alternatives])
             run.spent = {(run.request.provider, run.request.model): outcome.usage}
@@ -251,7 +251,7 @@ class Engine:
         chat.CopyFrom(outcome.chat)
         del chat.messages[:]
         over = bool(answered)
-        pieces = run.answers.pieces if run.streamed else []
+        pieces = run.answer.pieces if run.streamed else []
         return Exchange(
             chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered),
             alternatives=list(alternatives), previous=None if turn.summarises else turn.previous,

@@ -184,7 +184,7 @@ class Stream:
         else:
             assert self.running is not None
             await asyncio.wait([self.running])
-            for batch in replay.rest(outcome.chat, self._run.answers.pieces, place, self._backlog.last):
+            for batch in replay.rest(outcome.chat, self._run.answer.pieces, place, self._backlog.last):
                 yield batch
 
     async def _drive(self) -> None:
@@ -282,7 +282,7 @@ class Stream:
             beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
             state = self._run.context.state
-            states = [self._run.answers.round_state(told.event.round.messages[0].id)
+            states = [self._run.answer.round_state(told.event.round.messages[0].id)
                       for told in batch if told.event.HasField("round")]
             try:
                 if self._turn.keeps:

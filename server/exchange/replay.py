@@ -19,7 +19,7 @@ from server.content.fitting import fit, presented
 from server.content.messages import answer_of, in_order, mark_run, text_of, tool_calls_of
 from server.content.walk import readable
 from server.core.errors import ServiceError, UpstreamError
-from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
+from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answer
 from server.exchange.journal import BATCH
 from server.exchange.run import ENDED, Outcome, round_told
 from server.storage.chats import Exchange, Unfinished
@@ -138,9 +138,9 @@ def batched(events: Iterable[ChatEvent]) -> Iterator[list[ChatEvent]]:
 
 def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     """An exchange that will not go on, with what was told of it, to be recorded as incomplete."""
-    answers = _told(unfinished)
+    answer = _told(unfinished)
     chat, record, said = unfinished.chat, unfinished.record, list(unfinished.record.said)
-    answered, alternatives = answers.messages(), answers.alternatives()
+    answered, alternatives = answer.messages(), answer.alternatives()
     for message in (*answered, *alternatives):
         if not message.HasField("time"):
             message.time = said[-1].time if said else 0
@@ -151,7 +151,7 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     del record.said[:]
     if unfinished.state is not None:
         record.state.CopyFrom(unfinished.state)
-    record.pieces.extend(answers.pieces)
+    record.pieces.extend(answer.pieces)
     return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered, alternatives=alternatives,
                     previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,
                     provider=unfinished.provider, model=unfinished.model, prompt_tokens=0, completion_tokens=0,
@@ -168,23 +168,23 @@ def _finish_reason(chat: Chat, message: Message) -> str:
     return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
 
 
-def _told(unfinished: Unfinished) -> Answers:
+def _told(unfinished: Unfinished) -> Answer:
     """What the model has said so far, from the events."""
-    answers = Answers(1, unfinished.record.message_id)
+    answer = Answer(1, unfinished.record.message_id)
     states = iter(unfinished.provider_states)
     for one in unfinished.events:
         if one.HasField("delta"):
-            answers.add_text(one.delta)
+            answer.add_text(one.delta)
         elif one.HasField("tool_call"):
-            answers.add_tool_call(one.tool_call)
+            answer.add_tool_call(one.tool_call)
         elif one.HasField("round"):
             for message in one.round.messages:
                 message.ClearField("message")  # callers see the text twice, the thread has it once
             if (state := next(states, None)) is not None and state.provider:
                 one.round.messages[0].provider_state.CopyFrom(state)
             mark_run(one.round.messages)
-            answers.add_round(one.round.messages, one.message_id)
-    return answers
+            answer.add_round(one.round.messages, one.message_id)
+    return answer
 
 
 def _whole(output: Sequence[Message]) -> list[StreamPiece]:

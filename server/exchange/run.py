@@ -18,7 +18,7 @@ from server.content.fitting import fit_round, latest, present
 from server.content.record_secrets import hide_secrets
 from server.core.errors import BROKEN_OFF, ServiceError
 from server.core.ids import new_id
-from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answers
+from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answer
 from server.exchange.context import Context
 from server.exchange.turn import Turn
 from server.storage.outbox import Delivery
@@ -115,7 +115,7 @@ class Run:
         self.said = said
         self.context = context
         self.outcome = Outcome(_public(chat, history, said), context.request.model)
-        self.answers = Answers(turn.options.n, self.outcome.message_id)
+        self.answer = Answer(turn.options.n, self.outcome.message_id)
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
         self.streamed = False
@@ -145,25 +145,25 @@ class Run:
         """Note what the model sent, cut where the output is full; the members of the event that tells it, if it is told."""
         if isinstance(event, ContentDelta):
             event.text = self._cut(event.text)
-            event.output_index = self.answers.place_of(event.choice)
-            self.answers.add_text(event)
+            event.output_index = self.answer.place_of(event.choice)
+            self.answer.add_text(event)
             return {"delta": event}
         if isinstance(event, ToolCallDelta):
             event.arguments = self._cut(event.arguments)
-            event.output_index = self.answers.place_of(event.choice)
-            self.answers.add_tool_call(event)
+            event.output_index = self.answer.place_of(event.choice)
+            self.answer.add_tool_call(event)
             return {"tool_call": event}
         if isinstance(event, RoundFinished):
             self._room -= sum(message.ByteSize() for message in event.messages)
             if self.is_full:
                 _leave_out_results(event.messages)
-            self.answers.add_round(event.messages, event.next_message_id)
+            self.answer.add_round(event.messages, event.next_message_id)
             return round_told(event.messages, event.next_message_id)
         if isinstance(event, Kept):
             self._room -= event.state.ByteSize()
-            self.answers.add_state(event)
+            self.answer.add_state(event)
         elif isinstance(event, Finish):
-            self.answers.finish(event)
+            self.answer.finish(event)
         elif isinstance(event, Usage):
             self._add_usage(event)
         elif isinstance(event, Ran):
