@@ -7,18 +7,18 @@ from contextlib import AbstractContextManager, aclosing
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from server.exchange import replay
 from server.exchange.replay import KEY_ENDED
-from server.exchange.run import Happening
+from server.exchange.run import ReadableExchange
 from server.storage.keys import Caller
 
 KeyTold = Callable[[Caller, Callable[[], None]], AbstractContextManager[None]]
 """To be entered with what is to be called, once or more, when the key of a caller has ended."""
 
 
-async def until_key_ends(told: KeyTold, caller: Caller, happening: Happening) -> AsyncGenerator[list[ChatEvent]]:
+async def until_key_ends(told: KeyTold, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:
     """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange itself goes on."""
     place, waiting = 0, _Wait()
     with told(caller, waiting.end):
-        async with aclosing(happening.watched()) as batches:
+        async with aclosing(exchange.watched()) as batches:
             while not waiting.is_ended:
                 batch = await waiting.of(batches)
                 if batch is None and not waiting.is_ended:
@@ -27,7 +27,7 @@ async def until_key_ends(told: KeyTold, caller: Caller, happening: Happening) ->
                     place += len(batch)
                     yield batch
     chat = Chat()
-    chat.CopyFrom(happening.outcome.chat)
+    chat.CopyFrom(exchange.outcome.chat)
     chat.status = "incomplete"
     chat.error.CopyFrom(KEY_ENDED)
     yield [replay.event(chat, place, failed=chat)]

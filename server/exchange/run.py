@@ -69,7 +69,7 @@ class RoundFinished(NamedTuple):
     next_message_id: str
 
 
-class Happening(Protocol):
+class ReadableExchange(Protocol):
     """An exchange whose events can be read: a Stream that runs, or a Replay."""
 
     @property

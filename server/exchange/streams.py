@@ -19,7 +19,7 @@ from server.exchange.recorded import Recorded, on_record
 from server.exchange.recovery import STOPPED, Recovery
 from server.exchange.remote import Watching, cancellation_of, deletion_of, end_elsewhere
 from server.exchange.replay import DELETED, Replay
-from server.exchange.run import Happening
+from server.exchange.run import ReadableExchange
 from server.exchange.turn import Turn
 from server.storage.chats import Chats
 from server.storage.keys import Caller
@@ -72,22 +72,22 @@ class Streams:
                       self._unread_seconds, background=background)
 
     @asynccontextmanager
-    async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[Happening]:
+    async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[ReadableExchange]:
         """The exchange of a chat for one more reader, for whom it goes on. What is over is held once for all of them.
 
         Raises NotFound, and RateLimited when it has too many readers.
         """
         with self._readers.one_more(scope, chat_id):
-            happening = await self._read(scope, await self._chats.find(scope, chat_id))
-            async with happening.reading():
-                yield happening
+            exchange = await self._read(scope, await self._chats.find(scope, chat_id))
+            async with exchange.reading():
+                yield exchange
 
-    async def _read(self, scope: Scope, stored: StoredChat) -> Happening:
+    async def _read(self, scope: Scope, stored: StoredChat) -> ReadableExchange:
         chat = stored.chat.org_id, stored.id
-        happening = self._replays.get(chat) or await self.happening(scope, stored)
-        return self._replays.setdefault(chat, happening) if isinstance(happening, Replay) else happening
+        exchange = self._replays.get(chat) or await self.exchange(scope, stored)
+        return self._replays.setdefault(chat, exchange) if isinstance(exchange, Replay) else exchange
 
-    async def happening(self, scope: Scope, stored: StoredChat) -> Happening:
+    async def exchange(self, scope: Scope, stored: StoredChat) -> ReadableExchange:
         """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
         if live := self._live.get((stored.chat.org_id, stored.id)):
             return live
@@ -96,9 +96,9 @@ class Streams:
             return Replay(chat, stored.record)
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
-    def read(self, caller: Caller, happening: Happening) -> AsyncGenerator[list[ChatEvent]]:
+    def read(self, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:
         """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key that ends."""
-        return until_key_ends(self._told, caller, happening)
+        return until_key_ends(self._told, caller, exchange)
 
     async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
         """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait for that."""

@@ -41,7 +41,7 @@ from server.exchange.recorded import Recorded
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED
 from server.exchange.resolve import TurnResolver
-from server.exchange.run import Happening
+from server.exchange.run import ReadableExchange
 from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
 from server.rpc.call import current_call, current_caller
@@ -88,26 +88,26 @@ class ResponseService(ResponseServiceServicer):
 
     @_known_as_response
     async def GetResponse(self, request: GetResponseRequest, context: object) -> Response:
-        return _response_of(await self._happening(request.response_id))
+        return _response_of(await self._exchange(request.response_id))
 
     @_known_as_response
     async def WatchResponse(self, request: GetResponseRequest, context: Context[ResponseStreamEvent]) -> None:
-        async with self._reading(request.response_id) as happening:
-            events = ResponseEvents(happening.request, None)
-            await write_messages(context.write, self._streams.read(current_caller(), happening),
-                                 lambda batch: _behind(request, events.take(batch, happening)), self._streams.share)
+        async with self._reading(request.response_id) as exchange:
+            events = ResponseEvents(exchange.request, None)
+            await write_messages(context.write, self._streams.read(current_caller(), exchange),
+                                 lambda batch: _behind(request, events.take(batch, exchange)), self._streams.share)
 
     @_known_as_response
     async def FetchResponse(self, request: GetResponseRequest, context: Context[HttpBody]) -> None:
         if not request.stream:
-            await context.write(wire.response_body(_response_of(await self._happening(request.response_id))))
+            await context.write(wire.response_body(_response_of(await self._exchange(request.response_id))))
             return
         async with Frames(context, self._silent_seconds) as written:
-            async with self._reading(request.response_id) as happening:
-                events = ResponseEvents(happening.request, None)
+            async with self._reading(request.response_id) as exchange:
+                events = ResponseEvents(exchange.request, None)
                 await write_frames(
-                    written, self._streams.read(current_caller(), happening), lambda batch: wire.event_frames(
-                        _behind(request, events.take(batch, happening)), filled_up=request.include_obfuscation),
+                    written, self._streams.read(current_caller(), exchange), lambda batch: wire.event_frames(
+                        _behind(request, events.take(batch, exchange)), filled_up=request.include_obfuscation),
                     self._streams.share)
             await written.write(sse.DONE)
 
@@ -123,7 +123,7 @@ class ResponseService(ResponseServiceServicer):
     async def CancelResponse(self, request: CancelResponseRequest, context: object) -> Response:
         scope = current_caller().scope
         await self._streams.cancel(scope, (await self._chats.find(scope, parse_id(request.response_id))).id)
-        return _response_of(await self._happening(request.response_id))
+        return _response_of(await self._exchange(request.response_id))
 
     async def PostCancelResponse(self, request: CancelResponseRequest, context: object) -> HttpBody:
         return wire.response_body(await self.CancelResponse(request, context))
@@ -149,12 +149,12 @@ class ResponseService(ResponseServiceServicer):
         messages, has_more = await self._chats.said_from(stored, page.after_message, page.ascending, page.messages)
         return items_page(messages, page, has_more=has_more)
 
-    async def _happening(self, response_id: str) -> Happening:
+    async def _exchange(self, response_id: str) -> ReadableExchange:
         """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
         scope = current_caller().scope
-        return await self._streams.happening(scope, await self._chats.find(scope, parse_id(response_id)))
+        return await self._streams.exchange(scope, await self._chats.find(scope, parse_id(response_id)))
 
-    def _reading(self, response_id: str) -> AbstractAsyncContextManager[Happening]:
+    def _reading(self, response_id: str) -> AbstractAsyncContextManager[ReadableExchange]:
         """The same for one who reads its events."""
         return self._streams.reading(current_caller().scope, parse_id(response_id))
 
@@ -234,10 +234,10 @@ def _where(request: CreateResponseRequest) -> Where | None:
     return None
 
 
-def _response_of(happening: Happening) -> Response:
+def _response_of(exchange: ReadableExchange) -> Response:
     """The Response of an exchange, as it stands."""
-    outcome = happening.outcome
-    response = response_of(happening.request, outcome.chat, outcome.model)
+    outcome = exchange.outcome
+    response = response_of(exchange.request, outcome.chat, outcome.model)
     return response if outcome.chat.status == "in_progress" else complete(response, outcome.chat, outcome)
 
 
@@ -276,7 +276,7 @@ class _Streaming(NamedTuple):
     stream: Stream | Recorded
     events: ResponseEvents
 
-    async def __aenter__(self) -> tuple[Happening, ResponseEvents]:
+    async def __aenter__(self) -> tuple[ReadableExchange, ResponseEvents]:
         return await self.stream.__aenter__(), self.events
 
     async def __aexit__(self, *error: object) -> None:

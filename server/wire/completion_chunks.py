@@ -26,7 +26,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.content.messages import answer_of, tool_calls_of
 from server.core.errors import BROKEN_OFF
 from server.core.ids import hex_of
-from server.exchange.run import Happening, Outcome, choices_of
+from server.exchange.run import Outcome, ReadableExchange, choices_of
 
 _BETWEEN = "\n\n"
 """Between the texts of two rounds, which are one text at this door."""
@@ -56,7 +56,7 @@ class CompletionChunks:
         self._said = self._apart = False
         """Whether there was text, and whether what comes is of another message than that."""
 
-    def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ChatCompletionChunk]:
+    def take(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ChatCompletionChunk]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":

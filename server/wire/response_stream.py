@@ -11,7 +11,7 @@ from typing import Any
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta
 from generated.parley.v1.response_pb2 import Response, ResponseItem, ResponseStreamEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.exchange.run import Happening, Outcome
+from server.exchange.run import Outcome, ReadableExchange
 from server.wire.response_items import MEMBERS, call_item, is_whole, message_item, part_of, round_items
 from server.wire.response_object import complete, response_of
 
@@ -71,7 +71,7 @@ class ResponseEvents:
         self._stretches = 0
         """How many stretches of text the message has."""
 
-    def take(self, events: Iterable[ChatEvent], stream: Happening) -> Iterator[ResponseStreamEvent]:
+    def take(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ResponseStreamEvent]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
