@@ -36,14 +36,14 @@ _FAILURES: dict[str, Callable[[str], ServiceError]] = {
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
 
 
-class Stream:
+class LiveExchange:
     """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as stream`.
 
     Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it; so
     does reading nothing while the model waits to say more.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "Stream"], turn: Turn,
+    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "LiveExchange"], turn: Turn,
                  counted: AbstractContextManager[None], key_told: KeyTold, backlog: Backlog, unread_seconds: float, *,
                  background: bool) -> None:
         self._counted = counted
@@ -75,7 +75,7 @@ class Stream:
         self._keeping: asyncio.Task[None]
         self._heeding: asyncio.Task[None]
 
-    async def __aenter__(self) -> "Stream":
+    async def __aenter__(self) -> "LiveExchange":
         """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
         with ExitStack() as counting:
             counting.enter_context(self._counted)

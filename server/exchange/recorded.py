@@ -34,7 +34,7 @@ async def recorded(chats: Chats, scope: Scope) -> Replay:
 
 
 class Recorded:
-    """`recorded`, read like a Stream: `async with Recorded(chats, scope) as stream`."""
+    """`recorded`, read like a LiveExchange: `async with Recorded(chats, scope) as stream`."""
 
     def __init__(self, chats: Chats, scope: Scope) -> None:
         self._chats = chats

@@ -79,7 +79,7 @@ async def end_elsewhere(chats: Chats, peers: Peers, recover: Callable[[str, str]
 
 
 class Watching:
-    """Such an exchange, read like a Stream."""
+    """Such an exchange, read like a LiveExchange."""
 
     def __init__(self, chats: Chats, peers: Peers, scope: Scope, stored: StoredChat, chat: Chat,
                  recover: Callable[[str, str], Awaitable[None]]) -> None:

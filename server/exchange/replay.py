@@ -64,7 +64,7 @@ def common(chat: Chat) -> dict[str, Any]:
 
 @dataclass(slots=True, weakref_slot=True)
 class Replay:
-    """An exchange that is over, read like a Stream."""
+    """An exchange that is over, read like a LiveExchange."""
 
     chat: Chat
     """With messages and output, as callers see it."""

@@ -70,7 +70,7 @@ class RoundFinished(NamedTuple):
 
 
 class ReadableExchange(Protocol):
-    """An exchange whose events can be read: a Stream that runs, or a Replay."""
+    """An exchange whose events can be read: a LiveExchange, or a Replay."""
 
     @property
     def outcome(self) -> Outcome:

@@ -13,7 +13,7 @@ from generated.parley.v1.session_pb2 import Session
 from server.content.fitting import presented
 from server.exchange.engine import CANCELLED, Engine
 from server.exchange.journal import Backlog, Readers, Share, Unread
-from server.exchange.live import Stream
+from server.exchange.live import LiveExchange
 from server.exchange.reading import KeyTold, until_key_ends
 from server.exchange.recorded import Recorded, on_record
 from server.exchange.recovery import STOPPED, Recovery
@@ -56,10 +56,10 @@ class Streams:
         self.share = Share()
         """To be taken by those who read what others began, before they write."""
         self._replays: WeakValueDictionary[tuple[str, str], Replay] = WeakValueDictionary()
-        self._live: dict[tuple[str, str], Stream] = {}
+        self._live: dict[tuple[str, str], LiveExchange] = {}
         """By org and chat, as are the replays."""
 
-    def start(self, turn: Turn, *, background: bool = False) -> "Stream | Recorded":
+    def start(self, turn: Turn, *, background: bool = False) -> "LiveExchange | Recorded":
         """An exchange whose events can be read as they happen. In the background it goes on without a reader.
 
         What this call has put on record before, under its Idempotency-Key, is told from there and not run again.
@@ -68,8 +68,8 @@ class Streams:
             return Recorded(self._chats, turn.caller.scope)
         counted = self._counted(turn.caller) if background else nullcontext()
         backlog = Backlog(self._unread, turn.caller.key_id, paced=not background)
-        return Stream(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, backlog,
-                      self._unread_seconds, background=background)
+        return LiveExchange(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, backlog,
+                            self._unread_seconds, background=background)
 
     @asynccontextmanager
     async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[ReadableExchange]:

@@ -33,7 +33,7 @@ from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.exchange.asked import Asked, InNewSession, KeptIn, Where
 from server.exchange.engine import Engine
-from server.exchange.live import Stream
+from server.exchange.live import LiveExchange
 from server.exchange.replay import Replay
 from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
@@ -80,7 +80,7 @@ class CompletionService(CompletionServiceServicer):
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
             await self._write_frames(stream, _chunks(request, turn), written, request.stream_options)
 
-    async def _write_frames(self, stream: Stream | Replay, chunks: CompletionChunks, written: Frames,
+    async def _write_frames(self, stream: LiveExchange | Replay, chunks: CompletionChunks, written: Frames,
                             options: CompletionStreamOptions) -> None:
         await write_frames(written, stream.batches(), lambda batch: wire.chunk_frames(
             chunks.take(batch, stream), with_usage=options.include_usage, filled_up=options.include_obfuscation))

@@ -36,7 +36,7 @@ from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
 from server.exchange.asked import After, Asked, InConversation, InSession, Where
 from server.exchange.engine import Engine
-from server.exchange.live import Stream
+from server.exchange.live import LiveExchange
 from server.exchange.recorded import Recorded
 from server.exchange.references import resolved
 from server.exchange.replay import DELETED
@@ -273,7 +273,7 @@ def _check_echoed(request: CreateResponseRequest) -> None:
 
 
 class _Streaming(NamedTuple):
-    stream: Stream | Recorded
+    stream: LiveExchange | Recorded
     events: ResponseEvents
 
     async def __aenter__(self) -> tuple[ReadableExchange, ResponseEvents]:
