@@ -18,7 +18,7 @@ from server.content.messages import text_of
 from server.core.ids import hex_of
 from server.exchange import replay
 from server.exchange.engine import CANCELLED
-from server.exchange.journal import MOST_OF_KEY, MOST_OF_STREAM, Backlog, Share, Unread
+from server.exchange.journal import MOST_OF_KEY, MOST_OF_STREAM, Journal, Share, Unread
 from server.exchange.streams import Streams
 from server.storage.store import open_store
 from tests.conftest import running
@@ -121,7 +121,7 @@ async def test_answer_in_the_background_waits_for_nobody_and_is_not_held(lab):
     async with lab.streams(*Said().script).start(lab.turn(), background=True) as stream:
         await asyncio.wait([stream.running])
 
-    held = sum(told.size for told in stream._backlog._told[:-1])
+    held = sum(told.size for told in stream._journal._told[:-1])
     assert held <= 2 * MOST_OF_STREAM
     assert (await lab.kept()).status == "completed"
 
@@ -193,12 +193,12 @@ async def test_what_several_read_is_serialized_once(lab):
 
 def test_what_is_serialized_for_several_readers_can_be_said_in_json():
     """NaN was stored by earlier versions."""
-    backlog, chat = Backlog(Unread(), "key", paced=False), Chat(id="c", input=Value(number_value=float("nan")))
-    backlog.add(replay.event(chat, 0, completed=chat))
-    backlog.tell(backlog.waiting())
+    journal, chat = Journal(Unread(), "key", paced=False), Chat(id="c", input=Value(number_value=float("nan")))
+    journal.add(replay.event(chat, 0, completed=chat))
+    journal.tell(journal.waiting())
     over = replay.Replay(chat, ChatRecord())
 
-    for data in (backlog.data_of(backlog.last), over.serialized(list(over.events())[-1])):
+    for data in (journal.data_of(journal.last), over.serialized(list(over.events())[-1])):
         assert ChatEvent.FromString(data).completed.input.WhichOneof("kind") == "null_value"
 
 
@@ -237,14 +237,14 @@ async def test_readers_leave_most_of_each_turn_of_the_loop_to_others():
 async def test_streams_of_a_key_share_what_may_be_unread():
     """One whose caller reads goes on, piece by piece, when others have taken all of it."""
     unread = Unread()
-    stalled, read = (Backlog(unread, "key", paced=True) for _ in range(2))
-    other = Backlog(unread, "other key", paced=True)
+    stalled, read = (Journal(unread, "key", paced=True) for _ in range(2))
+    other = Journal(unread, "other key", paced=True)
     chat = event_of("y" * MOST_OF_KEY)
     stalled.add(chat)
     stalled.tell(stalled.waiting())
-    for backlog in (read, other):
-        backlog.add(event_of("z"))
-        backlog.tell(backlog.waiting())
+    for journal in (read, other):
+        journal.add(event_of("z"))
+        journal.tell(journal.waiting())
 
     assert await other.until_room(0.01)
     assert not await read.until_room(0.01)
@@ -257,13 +257,13 @@ async def test_streams_of_a_key_share_what_may_be_unread():
 @pytest.mark.parametrize("paced", [True, False])
 async def test_what_could_not_be_kept_is_not_unread_for_ever(paced):
     unread = Unread()
-    backlog = Backlog(unread, "key", paced=paced)
+    journal = Journal(unread, "key", paced=paced)
     for text in ("kept", "lost", "last"):
-        backlog.add(event_of(text))
-        batch = backlog.waiting()
+        journal.add(event_of(text))
+        batch = journal.waiting()
         if text != "lost":
-            backlog.tell(batch, ends=text == "last")
-    backlog.unpace()
+            journal.tell(batch, ends=text == "last")
+    journal.unpace()
 
     assert unread.of("key") == 0
 

@@ -118,7 +118,7 @@ class Unread:
         return self._of_key[key_id]
 
 
-class Backlog:
+class Journal:
     """The events of one stream. Their sequence numbers are their places.
 
     While it is `paced` whoever began the exchange reads it, and what that reader has not taken is unread. Otherwise only

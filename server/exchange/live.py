@@ -17,7 +17,7 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.core.errors import Internal, NotFound, ServiceError, Unauthenticated
 from server.exchange import replay
 from server.exchange.engine import CANCELLED, GONE, STALLED, Engine
-from server.exchange.journal import Backlog, Told
+from server.exchange.journal import Journal, Told
 from server.exchange.reading import KeyTold
 from server.exchange.remote import LOOKS_AGAIN_AFTER, call_for, cancellation_of, deletion_of, lock_of, news_of
 from server.exchange.replay import DELETED, KEY_ENDED
@@ -44,7 +44,7 @@ class LiveExchange:
     """
 
     def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "LiveExchange"], turn: Turn,
-                 counted: AbstractContextManager[None], key_told: KeyTold, backlog: Backlog, unread_seconds: float, *,
+                 counted: AbstractContextManager[None], key_told: KeyTold, journal: Journal, unread_seconds: float, *,
                  background: bool) -> None:
         self._counted = counted
         self._key_told = key_told
@@ -54,7 +54,7 @@ class LiveExchange:
         self._live = live
         self._turn = turn
         self._background = background
-        self._backlog = backlog
+        self._journal = journal
         self._unread_seconds = unread_seconds
         self._number = 0
         self._common: dict[str, Any] = {}
@@ -94,7 +94,7 @@ class LiveExchange:
         self.running = asyncio.create_task(self._drive())
         self.running.add_done_callback(lambda _: over.close())
         try:
-            if not await self._backlog.until_told():
+            if not await self._journal.until_told():
                 raise self._failure or Internal()
         except BaseException:
             await self.__aexit__()
@@ -102,7 +102,7 @@ class LiveExchange:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._backlog.unpace()
+        self._journal.unpace()
         await self._left()
 
     async def _left(self) -> None:
@@ -164,14 +164,14 @@ class LiveExchange:
         """
         async for batch in self.watched():
             yield batch
-            self._backlog.taken(len(batch))
+            self._journal.taken(len(batch))
 
     def watched(self) -> AsyncGenerator[list[ChatEvent]]:
         """The same, for readers that nobody waits for: who falls behind reads on from disk."""
-        return self._backlog.read(self._kept_from)
+        return self._journal.read(self._kept_from)
 
     def serialized(self, event: ChatEvent) -> bytes:
-        return self._backlog.data_of(event)
+        return self._journal.data_of(event)
 
     async def _kept_from(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
         """What was told from this place on and is not held any more: some of it, or when it is over all up to the end."""
@@ -184,7 +184,7 @@ class LiveExchange:
         else:
             assert self.running is not None
             await asyncio.wait([self.running])
-            for batch in replay.rest(outcome.chat, self._run.answer.pieces, place, self._backlog.last):
+            for batch in replay.rest(outcome.chat, self._run.answer.pieces, place, self._journal.last):
                 yield batch
 
     async def _drive(self) -> None:
@@ -244,24 +244,24 @@ class LiveExchange:
                 outcome.chat.error.CopyFrom(self._why)
             self._add(**{"failed" if self._failure else "completed": outcome.chat})
         self._over = True
-        self._tell(self._backlog.waiting() if self._kept else [])
+        self._tell(self._journal.waiting() if self._kept else [])
 
     async def _take(self, members: dict[str, Any]) -> None:
         """Note what happened, and wait while too much is unread."""
         if not self._number:
             self._start()
         self._add(**members)
-        if not await self._backlog.until_room(self._unread_seconds):
+        if not await self._journal.until_room(self._unread_seconds):
             self._end_early(STALLED)
 
     def _start(self) -> None:
         outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
-        self._backlog.add(replay.started(outcome.chat, outcome))
+        self._journal.add(replay.started(outcome.chat, outcome))
         self._number = 1
         self._happened.set()
 
     def _add(self, **members: Any) -> None:
-        self._backlog.add(ChatEvent(**self._common, sequence=self._number, **members))
+        self._journal.add(ChatEvent(**self._common, sequence=self._number, **members))
         self._number += 1
         self._happened.set()
 
@@ -278,7 +278,7 @@ class LiveExchange:
             self._happened.clear()
             if self._sealed:
                 return
-            batch = self._backlog.waiting()
+            batch = self._journal.waiting()
             beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
             state = self._run.context.state
@@ -318,6 +318,6 @@ class LiveExchange:
         self.running.cancel()
 
     def _tell(self, batch: list[Told]) -> None:
-        self._backlog.tell(batch, ends=self._over)
+        self._journal.tell(batch, ends=self._over)
         if time.monotonic() < self._read_elsewhere_until:
             self._peers.tell(news_of(self.chat_id))

@@ -12,7 +12,7 @@ from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.session_pb2 import Session
 from server.content.fitting import presented
 from server.exchange.engine import CANCELLED, Engine
-from server.exchange.journal import Backlog, Readers, Share, Unread
+from server.exchange.journal import Journal, Readers, Share, Unread
 from server.exchange.live import LiveExchange
 from server.exchange.reading import KeyTold, until_key_ends
 from server.exchange.recorded import Recorded, on_record
@@ -67,8 +67,8 @@ class Streams:
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
         counted = self._counted(turn.caller) if background else nullcontext()
-        backlog = Backlog(self._unread, turn.caller.key_id, paced=not background)
-        return LiveExchange(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, backlog,
+        journal = Journal(self._unread, turn.caller.key_id, paced=not background)
+        return LiveExchange(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, journal,
                             self._unread_seconds, background=background)
 
     @asynccontextmanager
