@@ -59,7 +59,7 @@ from server.delivery.webhooks import Webhooks
 from server.exchange import inbound
 from server.exchange.engine import Engine
 from server.exchange.inbound import Inbound
-from server.exchange.outgoing import Transports
+from server.exchange.outgoing import OutgoingMessages
 from server.exchange.recovery import Recovery
 from server.exchange.resolve import TurnResolver
 from server.exchange.room import Room
@@ -177,7 +177,7 @@ class App:
                          publishable_exchange=settings.publishable_exchange_bytes,
                          publishable_key=settings.publishable_key_bytes)
         engine = Engine(store, ToolLoop(self._providers, self._tools), settings.prices, clock,
-                        settings.model_timeout_seconds, Transports(self._account), KnowledgeBases(self._asking),
+                        settings.model_timeout_seconds, OutgoingMessages(self._account), KnowledgeBases(self._asking),
                         SessionQueue(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
         agents = Agents(store, self._provider_fault)
         resolver = TurnResolver(store, agents, clock, self.room)

@@ -28,7 +28,7 @@ from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
 from server.exchange.context import Context
 from server.exchange.costs import costs_of
 from server.exchange.instructing import check_turn
-from server.exchange.outgoing import Transports, forwarded
+from server.exchange.outgoing import OutgoingMessages, forwarded
 from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
 from server.exchange.repeated_calls import with_states
@@ -58,7 +58,7 @@ _EVENTS_IN_A_ROW = 64
 
 class Engine:
     def __init__(self, store: Store, tool_loop: ToolLoop, prices: Mapping[str, Price], clock: Clock,
-                 model_timeout_seconds: float, transports: Transports | None = None,
+                 model_timeout_seconds: float, outgoing_messages: OutgoingMessages | None = None,
                  knowledge: KnowledgeBases | None = None, session_queue: SessionQueue | None = None,
                  recovery: Recovery | None = None, room: Room | None = None) -> None:
         self._store = store
@@ -67,7 +67,7 @@ class Engine:
         self._clock = clock
         self._model_timeout_seconds = model_timeout_seconds
         self._knowledge = knowledge or KnowledgeBases()
-        self._transports = transports or Transports(None)
+        self._outgoing_messages = outgoing_messages or OutgoingMessages(None)
         self._session_queue = session_queue or SessionQueue(store.peers)
         self._recovery = recovery or Recovery(store.chats, store.peers)
         self._room = room or Room()
@@ -232,7 +232,7 @@ class Engine:
         if run.turn.summarises:
             answered = [summary_of(answered[-1], "user" if run.turn.caller.is_publishable else "system")]
         if run.turn.carriage:
-            run.deliveries = self._transports.carry(chat, run.turn.carriage, answered)
+            run.deliveries = self._outgoing_messages.carry(chat, run.turn.carriage, answered)
         if run.turn.keeps:
             await self._record(run, answered, alternatives)
         chat.output.extend(present(message) for message in (*answered, *alternatives))

@@ -24,7 +24,7 @@ _NO_TEXT = "The answer has no text, so there is nothing to send."
 _INCOMPLETE = "The answer is not complete, so it is not sent."
 
 
-class Transports:
+class OutgoingMessages:
     def __init__(self, account: TwilioAccount | None) -> None:
         self._account = account
 
