@@ -154,7 +154,8 @@ class App:
     def __init__(self, settings: Settings, store: Store, clock: Clock = now_ms) -> None:
         """Must be called inside the event loop that serves."""
         self._settings = settings
-        self._store = store
+        allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
+        self.store = store = store.telling(ServerEvents(allowed, clock).compose)
         self._providers = Providers(
             api_keys=settings.provider_keys, base_urls=settings.provider_urls,
             allowed=AllowedHosts(settings.upstream_allow_hosts | settings.model_allow_hosts, MODELS),
@@ -168,7 +169,6 @@ class App:
         interceptor = CallInterceptor(store.keys, self._key_ends, Idempotency(store.idempotency), self.limits, self._traffic,
                                       call_seconds=settings.call_seconds, message_seconds=settings.message_seconds)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
         self._tools = ToolRunner(allowed, clock)
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
@@ -184,7 +184,6 @@ class App:
         self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,
                                 self._key_ends.told, settings.unread_seconds, self.limits.most_readers)
         self._retention = Retention(store, settings.retention_days, clock)
-        store.outbox.compose = ServerEvents(allowed, clock).compose
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, resolver), clock)
         self._register(engine, self._streams, agents, resolver, clock)
@@ -206,7 +205,7 @@ class App:
         def watch(working: bool) -> None:
             soon(self._writes_work, working)
 
-        self._store.database.watch = watch
+        self.store.database.watch = watch
         await self._server.start()
         for name in ("", EDGE):
             self._health.set(name, serving=True)
@@ -272,10 +271,10 @@ class App:
         patience = Patience(settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds)
         sinks: dict[str, Sink] = {webhooks.KIND: Webhooks(self._poster, allowed, clock),
                                   SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
-        return Deliveries(self._store.outbox, sinks, patience, self._store.peers)
+        return Deliveries(self.store.outbox, sinks, patience, self.store.peers)
 
     def _register(self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock) -> None:
-        store, silent = self._store, self._settings.silent_seconds
+        store, silent = self.store, self._settings.silent_seconds
         server: grpc.aio.Server = _Methods(self._server)  # type: ignore[assignment]  # all that generated code asks of one
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, resolver, agents, store.sessions), server)

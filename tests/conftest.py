@@ -156,7 +156,7 @@ class running:
                                run_dir=settings.data / "run", most_calls=self._edge_calls)
         await self.gateway.start()
         await self.gateway.ready()
-        return Service(self._store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
+        return Service(self.app.store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
                        settings, self.app)
 
     async def __aexit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from generated.parley.v1.chat_pb2 import ChatEvent
 from server.exchange.journal import Share
-from server.exchange.run import Happening
+from server.exchange.run import ReadableExchange
 from server.rpc.context import Context
 from server.services.frames import Frames
 
@@ -37,7 +37,7 @@ async def write_frames(written: Frames, batches: Batches, form: Callable[[list[C
             await written.write(frames)
 
 
-async def answer(context: Context[Any], stream: Happening,
+async def answer(context: Context[Any], stream: ReadableExchange,
                  form: Callable[[list[ChatEvent]], Iterable[Any]] = iter) -> None:
     """Write what this call has begun, over gRPC. Raises the error that it ends with."""
     await write_messages(context.write, stream.batches(), form)

@@ -74,19 +74,19 @@ def _nothing(*_: object) -> Iterable[Delivery]:
 
 
 class Outbox:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, compose: Compose = _nothing) -> None:
+        """Without `compose` nobody is told of changes."""
         self._database = database
         self._clock = clock
         self._due_clock = steady(clock)
-        self.compose: Compose = _nothing
-        """Set by whoever delivers; without it nobody is told of changes."""
+        self._compose = compose
         self.news = asyncio.Event()
         """Set when something may be due."""
 
     def announce(self, connection: Connection, kind: str, record: Record, private: dict[str, Any] | None,
                  told: Callable[[], Record] | None = None) -> bool:
         """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the record."""
-        return self.put(connection, self.compose(connection, kind, record, private, told or (lambda: record)))
+        return self.put(connection, self._compose(connection, kind, record, private, told or (lambda: record)))
 
     def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
         """Write deliveries, inside the caller's transaction; whether there were any. Then `wake` is to follow the commit."""

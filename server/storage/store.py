@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from server.storage.chats import Chats
 from server.storage.database import Connection, Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
-from server.storage.outbox import Outbox
+from server.storage.outbox import Compose, Outbox
 from server.storage.peers import Peers
 from server.storage.postgres import migrations as postgres_migrations
 from server.storage.sessions import Sessions
@@ -47,6 +47,7 @@ class Store:
     usage: Usage
     outbox: Outbox
     peers: Peers
+    clock: Clock
 
     @classmethod
     def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers) -> "Store":
@@ -54,7 +55,13 @@ class Store:
         return cls(database, Keys(database, key_secret, clock, peers),
                    Assistants(database, clock), Squads(database, clock), Tools(database, clock),
                    Sessions(database, clock, outbox), Chats(database, outbox), IdempotencyKeys(database, clock, peers),
-                   Usage(database), outbox, peers)
+                   Usage(database), outbox, peers, clock)
+
+    def telling(self, compose: Compose) -> "Store":
+        """The same store for a server: it puts what `compose` makes of each change into its outbox."""
+        outbox = Outbox(self.database, self.clock, compose)
+        return replace(self, outbox=outbox, sessions=Sessions(self.database, self.clock, outbox),
+                       chats=Chats(self.database, outbox))
 
     async def aclose(self) -> None:
         """Finish the writes that wait, then close the database."""

@@ -118,10 +118,9 @@ async def test_deletion_is_told_once_however_many_sweep(store, recorder, clock):
 
     sessions = [await recorder.open_session("said before") for _ in range(50)]
     chats = [await recorder.say("alone") for _ in range(50)]
-    store.outbox.compose = compose
     clock.now += 40 * DAY
 
-    swept = await asyncio.gather(*(Retention(store, 30, clock).sweep() for _ in range(3)))
+    swept = await asyncio.gather(*(Retention(store.telling(compose), 30, clock).sweep() for _ in range(3)))
 
     assert sum(one.get("sessions", 0) for one in swept) == sum(one.get("chats", 0) for one in swept) == 50
     assert sorted(told) == sorted([("session.deleted", one.session.id) for one in sessions]
