@@ -41,7 +41,6 @@ from server.storage.chats import Exchange
 from server.storage.store import Store
 
 STALLED = ChatError(code="client_stalled", message="The caller read nothing of the answer for too long.")
-GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
 _CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
 _NO_SESSION = "SESSION_NOT_FOUND"
@@ -83,7 +82,7 @@ class Engine:
             return (await recorded(self._store.chats, turn.caller.scope)).outcome
         run = await self.begin(turn)
         async with run.held:
-            await self.drive(run, None, None)
+            await self.drive(run)
         return run.outcome
 
     async def begin(self, turn: Turn) -> Run:
@@ -125,12 +124,8 @@ class Engine:
         await context.prepare(0, last=False)
         return Run(turn, chat, history, said, context, held.pop_all())
 
-    async def drive(self, run: Run, tell: Tell | None, seal: Callable[[], None] | None,
-                    gone: Callable[[], ChatError] = lambda: GONE) -> None:
-        """Run the model and put the exchange on disk.
-
-        `seal` is called just before that; `gone` says why the task was cancelled, when it is.
-        """
+    async def drive(self, run: Run, tell: Tell | None = None) -> None:
+        """Run the model, `tell` what happens as it happens, and put the exchange on disk; it is sealed just before that."""
         answer, outcome = run.answer, run.outcome
         run.streamed = tell is not None
         error: ChatError | None = None
@@ -163,14 +158,11 @@ class Engine:
         except asyncio.CancelledError:
             # What answers a row of the outbox is run again instead: nobody would get the half of it.
             if (answer.begun or run.begun) and not run.turn.settles:
-                error = gone()
-                outcome.chat.status = "cancelled" if error is CANCELLED else "incomplete"
-                if seal:
-                    seal()
-                await self.commit(run, error)
+                outcome.chat.status = "cancelled" if run.why is CANCELLED else "incomplete"
+                run.sealed = True
+                await self.commit(run, run.why)
             raise
-        if seal:
-            seal()
+        run.sealed = True
         await self.commit(run, error)
 
     def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundFinished]:

@@ -16,12 +16,12 @@ from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.core.errors import Internal, NotFound, ServiceError, Unauthenticated
 from server.exchange import replay
-from server.exchange.engine import CANCELLED, GONE, STALLED, Engine
+from server.exchange.engine import CANCELLED, STALLED, Engine
 from server.exchange.journal import Journal, Told
 from server.exchange.reading import KeyTold
 from server.exchange.remote import LOOKS_AGAIN_AFTER, call_for, cancellation_of, deletion_of, lock_of, news_of
 from server.exchange.replay import DELETED, KEY_ENDED
-from server.exchange.run import Outcome, Run
+from server.exchange.run import GONE, Outcome, Run
 from server.exchange.turn import Turn
 from server.storage.chats import Chats
 from server.storage.peers import Peers
@@ -58,13 +58,10 @@ class LiveExchange:
         self._unread_seconds = unread_seconds
         self._number = 0
         self._common: dict[str, Any] = {}
-        self._sealed = False
-        """Whether the commit of the whole exchange is on its way: it keeps what waits."""
         self._cancelled = False
         self._kept = False
         """Whether anything of it is on disk; until then a failure is raised, not told."""
         self._over = False
-        self._why = GONE
         self._attached = 1
         """How many read it; told by the readers, as a generator that is left would be noticed too late."""
         self._read_elsewhere_until = 0.0
@@ -150,9 +147,9 @@ class LiveExchange:
         await asyncio.wait([self.running])
 
     def _end_early(self, why: ChatError) -> None:
-        if self.running is None or self._over or self._sealed or self._cancelled:
+        if self.running is None or self._over or self._run.sealed or self._cancelled:
             return
-        self._why = why
+        self._run.why = why
         if failure := _FAILURES.get(why.code):
             self._failure = failure(why.message)
         self._stop()
@@ -198,20 +195,20 @@ class LiveExchange:
 
     async def _until_kept(self) -> None:
         try:
-            await self._engine.drive(self._run, self._take, self._seal, lambda: self._why)
+            await self._engine.drive(self._run, self._take)
             self._kept = True
         except asyncio.CancelledError:
             # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a bug.
-            self._kept = self._kept or self._sealed
+            self._kept = self._kept or self._run.sealed
             if not self._cancelled:
                 await self._break(None)
         except ServiceError as failure:
-            if self._cancelled and self._why is not DELETED:
+            if self._cancelled and self._run.why is not DELETED:
                 log.error("what was left of an exchange could not be kept", exc_info=failure)
             self._failure = self._failure or failure
         except Exception as failure:  # a task of its own: nobody else would hear of it
             await self._break(failure)
-        self._seal()
+        self._run.sealed = True
         self._happened.set()
         await asyncio.wait([self._keeping])
 
@@ -219,8 +216,8 @@ class LiveExchange:
         """Something here is wrong: log it, and keep what there is as failed."""
         log.error("exchange broke", exc_info=failure)
         self._failure = Internal()
-        if self._number and not self._sealed:
-            self._seal()
+        if self._number and not self._run.sealed:
+            self._run.sealed = True
             self._run.outcome.chat.status = "failed"
             try:
                 await self._engine.commit(self._run, _BROKEN)
@@ -241,7 +238,7 @@ class LiveExchange:
                 outcome.chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
             elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
                 outcome.chat.status = "incomplete"
-                outcome.chat.error.CopyFrom(self._why)
+                outcome.chat.error.CopyFrom(self._run.why)
             self._add(**{"failed" if self._failure else "completed": outcome.chat})
         self._over = True
         self._tell(self._journal.waiting() if self._kept else [])
@@ -265,18 +262,15 @@ class LiveExchange:
         self._number += 1
         self._happened.set()
 
-    def _seal(self) -> None:
-        self._sealed = True
-
     async def _keep(self) -> None:
         """Put events on disk as they happen, then tell them; the first ones together with the beginning of the chat.
 
-        Writes are queued in order and without a pause after the look at `_sealed`, so none comes after the last commit.
+        Writes are queued in order and without a pause after the look at `sealed`, so none comes after the last commit.
         """
         while True:
             await self._happened.wait()
             self._happened.clear()
-            if self._sealed:
+            if self._run.sealed:
                 return
             batch = self._journal.waiting()
             beginning = None if self._run.begun else self._engine.stored(self._run)
@@ -293,7 +287,7 @@ class LiveExchange:
                     self._end_early(DELETED)
                 else:
                     self._failure = failure
-                    if not self._sealed:
+                    if not self._run.sealed:
                         self._stop()
                 return
             self._kept = True

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta, ToolRound
+from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta, ToolRound
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
@@ -23,6 +23,7 @@ from server.exchange.context import Context
 from server.exchange.turn import Turn
 from server.storage.outbox import Delivery
 
+GONE = ChatError(code="client_disconnected", message="The caller went away before the answer was complete.")
 ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED}
 """The errors of an exchange that ended early without having failed."""
 
@@ -125,6 +126,10 @@ class Run:
         """Bytes that the output may still have."""
         self.begun = False
         """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
+        self.sealed = False
+        """Whether the commit of the whole exchange is on its way: it keeps what waits."""
+        self.why = GONE
+        """Why it ends early, when the task that drives it is cancelled."""
 
     @property
     def request(self) -> ModelRequest:
