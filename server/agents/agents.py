@@ -224,13 +224,13 @@ class Agents:
         return await self._of(caller, document, who.overrides) if document else None
 
     async def _checked_assistant(self, document: Struct) -> dict[str, Any]:
-        content = to_python(document)
+        content: dict[str, Any] = to_python(document)
         await by_size(document.ByteSize(), check_assistant, content, "assistant")
         check_providers(model_providers.of_assistant(content, "assistant"), self._provider_fault)
         return content
 
     async def _checked_squad(self, caller: Caller, document: Struct) -> dict[str, Any]:
-        content = to_python(document)
+        content: dict[str, Any] = to_python(document)
         await by_size(document.ByteSize(), check_squad, content, "squad")
         check_providers(model_providers.of_squad(content, "squad"), self._provider_fault)
         await check_handoffs(self._store.assistants, caller, content, "squad")

@@ -11,9 +11,10 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
 from server.agents.chat_warnings import ChatWarning
-from server.storage.chats import StoredChat
 from server.storage.keys import Caller
-from server.storage.sessions import NewSession, StoredSession
+from server.storage.sessions import NewSession
+from server.storage.stored_chats import StoredChat
+from server.storage.stored_sessions import StoredSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
