@@ -102,8 +102,8 @@ async def test_largest_unread_answers_go_when_memory_runs_short(upstream, tmp_pa
         reset = 0
         for _ in range(3):
             unread = await held.enter_async_context(Http2(address, window=0))
-            for _ in range(4):
-                answers = [unread.open("GET", "/chat/large", KEY) for _ in range(8)]
+            for _ in range(16):  # a little at a time: what is held is looked at twenty times a second
+                answers = [unread.open("GET", "/chat/large", KEY) for _ in range(2)]
                 await unread.until(lambda: unread.headers.keys() | unread.reset >= set(answers))  # noqa: B023
                 assert await read_whole(address) == 200
             reset += len(unread.reset)
