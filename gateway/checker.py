@@ -1,9 +1,10 @@
-"""Holds envoy.yaml against the generated descriptor: `python -m gateway.checker [FILE]` prints one line per problem.
+"""Holds envoy.yaml against the generated descriptor: `python -m gateway.checker [FILE]` prints one line per
+problem.
 
-Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a method
-that no route leads to. Both are found here, and wrong Allow headers, and routes that would send a write again after it may
-have run. Does not start Envoy, and does not check what a
-route's headers say about doors: tests/test_gateway.py does.
+Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a
+method that no route leads to. Both are found here, and wrong Allow headers, and routes that would send a
+write again after it may have run. Does not start Envoy, and does not check what a route's headers say about
+doors: tests/test_gateway.py does.
 """
 
 import re
@@ -59,7 +60,9 @@ class Route(NamedTuple):
     @property
     def conditional(self) -> bool:
         """Whether headers other than the method decide too, so that the next route may be the one."""
-        return "grpc" in self.match or any(header["name"] != ":method" for header in self.match.get("headers", []))
+        return "grpc" in self.match or any(
+            header["name"] != ":method" for header in self.match.get("headers", [])
+        )
 
     def takes(self, verb: str, path: str) -> bool:
         methods = [header for header in self.match.get("headers", []) if header["name"] == ":method"]
@@ -103,7 +106,9 @@ def templates_served_twice(manager: dict[str, Any], bindings: list[Binding]) -> 
     for services in served(manager):
         here = [binding for binding in bindings if binding.service in services]
         for (verb, path), count in Counter((binding.verb, binding.path) for binding in here).items():
-            rivals = ", ".join(str(binding) for binding in here if (binding.verb, binding.path) == (verb, path))
+            rivals = ", ".join(
+                str(binding) for binding in here if (binding.verb, binding.path) == (verb, path)
+            )
             if count > 1 and rivals not in seen:
                 seen.add(rivals)
                 yield f"served by one transcoder, which then answers 404: {rivals}"
@@ -122,7 +127,11 @@ def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]
         if any(route.allow is None and not route.conditional for route in refusals):
             yield f"{path}: a wrong method is not answered 405"
         for route in refusals:
-            here = [binding for binding in bindings if binding.path == path and route.name in doors(routes, binding)]
+            here = [
+                binding
+                for binding in bindings
+                if binding.path == path and route.name in doors(routes, binding)
+            ]
             verbs = {binding.verb for binding in here}
             expected = ", ".join(sorted(verbs | ({"HEAD"} if "GET" in verbs else set())))
             if route.allow is not None and route.allow != expected:
@@ -147,11 +156,16 @@ def rejected(config: Path) -> Iterator[str]:
 
 def doors(routes: list[Route], binding: Binding) -> set[str]:
     """The names of the routes that may lead to `binding`."""
-    return {route.name for route in candidates(routes, binding.verb, binding.path) if binding.service in route.services}
+    return {
+        route.name
+        for route in candidates(routes, binding.verb, binding.path)
+        if binding.service in route.services
+    }
 
 
 def candidates(routes: list[Route], verb: str, path: str) -> Iterator[Route]:
-    """The routes that a call may take, whatever its other headers: up to the first that takes it in any case."""
+    """The routes that a call may take, whatever its other headers: up to the first that takes it in any
+    case."""
     for route in routes:
         if route.takes(verb, path):
             yield route
@@ -172,9 +186,12 @@ def read_descriptor(path: Path) -> tuple[set[str], list[Binding]]:
     """The full names of all services, and the HTTP bindings of their methods."""
     files = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
     services = {f"{file.package}.{service.name}": service for file in files.file for service in file.service}
-    return set(services), [Binding(name, method.name, verb, template)
-                           for name, service in services.items() for method in service.method
-                           for verb, template, _ in http_rules(method)]
+    return set(services), [
+        Binding(name, method.name, verb, template)
+        for name, service in services.items()
+        for method in service.method
+        for verb, template, _ in http_rules(method)
+    ]
 
 
 def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[str, str, str]]:
@@ -182,12 +199,17 @@ def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[s
     if method.options.HasExtension(annotations_pb2.http):  # type: ignore[arg-type]  # google.api types no extension
         rule: http_pb2.HttpRule = method.options.Extensions[annotations_pb2.http]  # type: ignore[index]  # likewise
         for one in (rule, *rule.additional_bindings):
-            yield from ((verb.upper(), getattr(one, verb), one.body) for verb in VERBS
-                        if one.WhichOneof("pattern") == verb)
+            yield from (
+                (verb.upper(), getattr(one, verb), one.body)
+                for verb in VERBS
+                if one.WhichOneof("pattern") == verb
+            )
 
 
 def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
-    manager: dict[str, Any] = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager: dict[str, Any] = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
+        "typed_config"
+    ]
     return manager
 
 
@@ -196,15 +218,26 @@ def read_routes(manager: dict[str, Any]) -> Iterator[Route]:
     for route in own_routes(manager):
         own = route.get("typed_per_filter_config", {}).get(TRANSCODER, default)
         refuses = route.get("direct_response", {}).get("status") == 405
-        added = {entry["header"]["key"]: entry["header"]["value"] for entry in route.get("response_headers_to_add", [])}
-        yield Route(name=route["name"], match=route["match"],
-                    services=frozenset(own.get("services", ()) if "route" in route else ()),
-                    allow=added.get("allow", "") if refuses else None, resends_on=resends_on(manager, route))
+        added = {
+            entry["header"]["key"]: entry["header"]["value"]
+            for entry in route.get("response_headers_to_add", [])
+        }
+        yield Route(
+            name=route["name"],
+            match=route["match"],
+            services=frozenset(own.get("services", ()) if "route" in route else ()),
+            allow=added.get("allow", "") if refuses else None,
+            resends_on=resends_on(manager, route),
+        )
 
 
 def resends_on(manager: dict[str, Any], route: dict[str, Any]) -> frozenset[str]:
     """A route's own policy replaces that of its virtual host."""
-    policies = [host.get("retry_policy") for host in manager["route_config"]["virtual_hosts"] if route in host["routes"]]
+    policies = [
+        host.get("retry_policy")
+        for host in manager["route_config"]["virtual_hosts"]
+        if route in host["routes"]
+    ]
     policy = route.get("route", {}).get("retry_policy") or policies[0] or {}
     return frozenset(filter(None, policy.get("retry_on", "").split(",")))
 

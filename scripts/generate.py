@@ -1,10 +1,10 @@
-"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, openapi.json, and what Envoy reads: the
-descriptor and tables.
+"""Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, openapi.json, and what Envoy
+reads: the descriptor and tables.
 
-Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on sys.path (there a
-folder named grpc would shadow the real package); google.* and grpc.* come from their own wheels. `buf/validate` is in no
-wheel as text, so its descriptor is taken out of the protovalidate wheel.
-Does not format or lint Python; `--check` writes nothing and also runs `buf lint`.
+Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on
+sys.path (there a folder named grpc would shadow the real package); google.* and grpc.* come from their own
+wheels. `buf/validate` is in no wheel as text, so its descriptor is taken out of the protovalidate wheel. Does
+not format or lint Python; `--check` writes nothing and also runs `buf lint`.
 """
 
 import argparse
@@ -39,7 +39,9 @@ IMPORT = re.compile(r"^(from|import) (parley|buf)\b", re.MULTILINE)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare with what is committed, and run buf lint")
+    parser.add_argument(
+        "--check", action="store_true", help="compare with what is committed, and run buf lint"
+    )
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "generated"
@@ -59,13 +61,30 @@ def generate(target: Path, scratch: Path) -> None:
     rules = scratch / "validate.binpb"
     rules.write_bytes(validate_descriptors())
     everything = scratch / "everything.binpb"
-    run("--include_imports", "--include_source_info", f"--descriptor_set_out={everything}",
-        f"--proto_path={PROTO}", f"--proto_path={GOOGLEAPIS}", f"--proto_path={WELL_KNOWN}",
-        f"--descriptor_set_in={rules}", *sources)
-    run(f"--descriptor_set_in={everything}", f"--python_out={target}", f"--pyi_out={target}", *sources, VALIDATE)
+    run(
+        "--include_imports",
+        "--include_source_info",
+        f"--descriptor_set_out={everything}",
+        f"--proto_path={PROTO}",
+        f"--proto_path={GOOGLEAPIS}",
+        f"--proto_path={WELL_KNOWN}",
+        f"--descriptor_set_in={rules}",
+        *sources,
+    )
+    run(
+        f"--descriptor_set_in={everything}",
+        f"--python_out={target}",
+        f"--pyi_out={target}",
+        *sources,
+        VALIDATE,
+    )
     run(f"--descriptor_set_in={everything}", f"--grpc_python_out={target}", *services)
-    run(f"--descriptor_set_in={everything}", "--include_imports", f"--descriptor_set_out={target / 'parley.binpb'}",
-        *sources)
+    run(
+        f"--descriptor_set_in={everything}",
+        "--include_imports",
+        f"--descriptor_set_out={target / 'parley.binpb'}",
+        *sources,
+    )
     stubs.write(everything.read_bytes(), services, target)
     written = json.dumps(openapi.document(everything.read_bytes()), indent=1, ensure_ascii=False)
     (target / "openapi.json").write_text(written + "\n")
@@ -79,7 +98,8 @@ def generate(target: Path, scratch: Path) -> None:
 
 
 def validate_descriptors() -> bytes:
-    """The FileDescriptorSet of buf/validate/validate.proto and its imports, out of the protovalidate wheel."""
+    """The FileDescriptorSet of buf/validate/validate.proto and its imports, out of the protovalidate
+    wheel."""
     found = descriptor_pb2.FileDescriptorSet()
     own = descriptor_pb2.FileDescriptorProto.FromString(validate_pb.desc().proto.to_binary())
     for name in own.dependency:
@@ -95,11 +115,23 @@ def run(*arguments: str) -> None:
 
 
 def check_fresh(fresh: Path) -> int:
-    names = sorted({path.relative_to(root) for root in (fresh, GENERATED) for path in root.rglob("*")
-                    if path.is_file() and "__pycache__" not in path.parts})
-    stale = [str(name) for name in names
-             if not ((fresh / name).is_file() and (GENERATED / name).is_file()
-                     and filecmp.cmp(fresh / name, GENERATED / name, shallow=False))]
+    names = sorted(
+        {
+            path.relative_to(root)
+            for root in (fresh, GENERATED)
+            for path in root.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    )
+    stale = [
+        str(name)
+        for name in names
+        if not (
+            (fresh / name).is_file()
+            and (GENERATED / name).is_file()
+            and filecmp.cmp(fresh / name, GENERATED / name, shallow=False)
+        )
+    ]
     if stale:
         print("stale, run scripts/generate: " + ", ".join(stale), file=sys.stderr)
     return 1 if stale else 0
@@ -108,8 +140,15 @@ def check_fresh(fresh: Path) -> int:
 def lint(scratch: Path) -> int:
     """Run buf over an image made by protoc: resolving imports itself would need the network."""
     image = scratch / "everything.binpb"
-    command = [str(Path(sys.executable).parent / "buf"), "lint", str(image), "--config", str(ROOT / "buf.yaml"),
-               "--path", "parley"]
+    command = [
+        str(Path(sys.executable).parent / "buf"),
+        "lint",
+        str(image),
+        "--config",
+        str(ROOT / "buf.yaml"),
+        "--path",
+        "parley",
+    ]
     return subprocess.run(command, cwd=PROTO, check=False).returncode
 
 

@@ -1,7 +1,8 @@
-"""Types of the generated code that protoc leaves out: a `_pb2_grpc.pyi` of each service, and what options hold.
+"""Types of the generated code that protoc leaves out: a `_pb2_grpc.pyi` of each service, and what options
+hold.
 
-The stub of a channel that blocks is typed as a class of its own, which is there for types only. Writes no code that runs,
-and no documentation.
+The stub of a channel that blocks is typed as a class of its own, which is there for types only. Writes no
+code that runs, and no documentation.
 """
 
 import re
@@ -30,9 +31,12 @@ _EXTENSIONS = "from google.protobuf.internal import extension_dict as _extension
 
 
 def write(described: bytes, services: list[str], target: Path) -> None:
-    """Write beside the modules in `target` what types them, for the files of `services` and for every option of ours."""
+    """Write beside the modules in `target` what types them, for the files of `services` and for every option
+    of ours."""
     files = FileDescriptorSet.FromString(described).file
-    homes = {f".{file.package}.{message.name}": _module(file) for file in files for message in file.message_type}
+    homes = {
+        f".{file.package}.{message.name}": _module(file) for file in files for message in file.message_type
+    }
     for file in files:
         if file.name in services:
             (target / file.name.replace(".proto", "_pb2_grpc.pyi")).write_text(_service_types(file, homes))
@@ -54,24 +58,35 @@ def _service_types(file: FileDescriptorProto, homes: dict[str, str]) -> str:
         for method in service.method:
             for name in (method.input_type, method.output_type):
                 named[homes[name]].add(_simple(name))
-    imports = [f"from {module} import {', '.join(sorted(names))}\n" for module, names in sorted(named.items())]
+    imports = [
+        f"from {module} import {', '.join(sorted(names))}\n" for module, names in sorted(named.items())
+    ]
     lines = []
     for service in file.service:
         stub, blocking = f"{service.name}Stub", f"_Blocking{service.name}Stub"
-        lines += [f"\nclass {stub}:",
-                  "    @overload", f"    def __new__(cls, channel: grpc.Channel) -> {blocking}: ...",
-                  "    @overload", f"    def __new__(cls, channel: grpc.aio.Channel) -> {stub}: ..."]
+        lines += [
+            f"\nclass {stub}:",
+            "    @overload",
+            f"    def __new__(cls, channel: grpc.Channel) -> {blocking}: ...",
+            "    @overload",
+            f"    def __new__(cls, channel: grpc.aio.Channel) -> {stub}: ...",
+        ]
         lines += [_caller(method, "grpc.aio") for method in service.method]
         lines += ["\n@type_check_only", f"class {blocking}({stub}):"]
         lines += [_caller(method, "grpc") + "  # type: ignore[assignment]" for method in service.method]
-        lines += [f"\nclass {service.name}Servicer:", *map(_handler, service.method),
-                  f"\ndef add_{service.name}Servicer_to_server(servicer: {service.name}Servicer, server: grpc.aio.Server)"
-                  " -> None: ..."]
+        lines += [
+            f"\nclass {service.name}Servicer:",
+            *map(_handler, service.method),
+            f"\ndef add_{service.name}Servicer_to_server(servicer: {service.name}Servicer, server: grpc.aio.Server)"
+            " -> None: ...",
+        ]
     return _HEAD + "".join(imports) + "\n".join(lines) + "\n"
 
 
 def _caller(method: MethodDescriptorProto, library: str) -> str:
-    kind = "".join("Stream" if streams else "Unary" for streams in (method.client_streaming, method.server_streaming))
+    kind = "".join(
+        "Stream" if streams else "Unary" for streams in (method.client_streaming, method.server_streaming)
+    )
     return f"    {method.name}: {library}.{kind}MultiCallable[{_simple(method.input_type)}, {_simple(method.output_type)}]"
 
 
@@ -79,16 +94,24 @@ def _handler(method: MethodDescriptorProto) -> str:
     """A method that streams may also write to its context, and return nothing."""
     request, answer = _simple(method.input_type), _simple(method.output_type)
     sent = f"AsyncIterator[{request}]" if method.client_streaming else request
-    given = f"AsyncIterator[{answer}] | Awaitable[None]" if method.server_streaming else f"Awaitable[{answer}]"
-    return (f"    def {method.name}(self, request: {sent}, context: grpc.aio.ServicerContext[{request}, {answer}])"
-            f" -> {given}: ...")
+    given = (
+        f"AsyncIterator[{answer}] | Awaitable[None]" if method.server_streaming else f"Awaitable[{answer}]"
+    )
+    return (
+        f"    def {method.name}(self, request: {sent}, context: grpc.aio.ServicerContext[{request}, {answer}])"
+        f" -> {given}: ..."
+    )
 
 
 def _type_options(file: FileDescriptorProto, stub: Path) -> None:
     """Say of each option what it is an option of, and what it holds."""
-    types = {one.name: f"_extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.{_simple(one.extendee)}, {_held(one)}]"
-             for one in file.extension}
-    stub.write_text(_EXTENSIONS + _UNTYPED.sub(lambda found: f"{found[1]}: {types[found[1]]}", stub.read_text()))
+    types = {
+        one.name: f"_extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.{_simple(one.extendee)}, {_held(one)}]"
+        for one in file.extension
+    }
+    stub.write_text(
+        _EXTENSIONS + _UNTYPED.sub(lambda found: f"{found[1]}: {types[found[1]]}", stub.read_text())
+    )
 
 
 def _held(option: FieldDescriptorProto) -> str:

@@ -1,4 +1,5 @@
-"""The wiring: settings → store, engine, services → one gRPC server. The only module that knows everyone but the edge.
+"""The wiring: settings → store, engine, services → one gRPC server. The only module that knows everyone but
+the edge.
 
 `parley serve` (`cli/main.py`) puts Envoy in front of it; tests start it as it is.
 """
@@ -97,11 +98,12 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second server on the port would take half of the calls unseen
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", -1),
-    # Likewise more than Envoy's 60 KB of headers, so that what is too large is always its 431: between these two sizes
-    # gRPC refuses some calls by chance.
+    # Likewise more than Envoy's 60 KB of headers, so that what is too large is always its 431: between these
+    # two sizes gRPC refuses some calls by chance.
     ("grpc.max_metadata_size", 96 * 1024),
     ("grpc.absolute_max_metadata_size", 128 * 1024),
-    # Of calls that wait to be taken; beyond a thousand gRPC would cancel some by chance. Envoy passes on half as many.
+    # Of calls that wait to be taken; beyond a thousand gRPC would cancel some by chance. Envoy passes on half
+    # as many.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -114,10 +116,23 @@ _USED_SECONDS = 2.0
 _TOLD_SECONDS = 2.0
 """How long the last that a call is told may take to be read."""
 EDGE = "parley.edge"
-"""The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what is broken."""
-_SERVICES = (agent_chat_service_pb2, assistant_service_pb2, chat_service_pb2, completion_service_pb2,
-             conversation_service_pb2, history_service_pb2, model_service_pb2, response_service_pb2, session_service_pb2,
-             squad_service_pb2, tool_service_pb2, transport_service_pb2, usage_service_pb2)
+"""The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what
+is broken."""
+_SERVICES = (
+    agent_chat_service_pb2,
+    assistant_service_pb2,
+    chat_service_pb2,
+    completion_service_pb2,
+    conversation_service_pb2,
+    history_service_pb2,
+    model_service_pb2,
+    response_service_pb2,
+    session_service_pb2,
+    squad_service_pb2,
+    tool_service_pb2,
+    transport_service_pb2,
+    usage_service_pb2,
+)
 
 
 class ListenError(Exception):
@@ -125,10 +140,11 @@ class ListenError(Exception):
 
 
 class _Methods:
-    """What services are added to: the server, without what generated code registers a second time, method by method.
+    """What services are added to: the server, without what generated code registers a second time, method by
+    method.
 
-    grpc.aio waits for a call of every registered method anew with every call that comes in, which takes longer with every
-    method; for calls that the generic handlers take it waits once.
+    grpc.aio waits for a call of every registered method anew with every call that comes in, which takes
+    longer with every method; for calls that the generic handlers take it waits once.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
@@ -139,7 +155,8 @@ class _Methods:
 
 
 def spare_the_loaded() -> None:
-    """For a process that has loaded all it serves with: let the collector look through what calls leave, not through that.
+    """For a process that has loaded all it serves with: let the collector look through what calls leave, not
+    through that.
 
     It would do so again and again, every time for as long as a hundred calls take.
     """
@@ -157,32 +174,63 @@ class App:
         allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
         self.store = store = store.telling(ServerEvents(allowed, clock).compose)
         self._providers = Providers(
-            api_keys=settings.provider_keys, base_urls=settings.provider_urls,
+            api_keys=settings.provider_keys,
+            base_urls=settings.provider_urls,
             allowed=AllowedHosts(settings.upstream_allow_hosts | settings.model_allow_hosts, MODELS),
-            offline_delay_seconds=settings.offline_delay_ms / 1000)
+            offline_delay_seconds=settings.offline_delay_ms / 1000,
+        )
         self._provider_fault, self._not_called = [
-            partial(fault, base_urls=settings.provider_urls) for fault in (unknown, not_called)]
+            partial(fault, base_urls=settings.provider_urls) for fault in (unknown, not_called)
+        ]
         self._health = health.Health()
         self._traffic = Traffic()
         self.limits = Limits(settings)
         self._key_ends = KeyEnds(store.keys, store.peers)
-        interceptor = CallInterceptor(store.keys, self._key_ends, Idempotency(store.idempotency), self.limits, self._traffic,
-                                      call_seconds=settings.call_seconds, message_seconds=settings.message_seconds)
+        interceptor = CallInterceptor(
+            store.keys,
+            self._key_ends,
+            Idempotency(store.idempotency),
+            self.limits,
+            self._traffic,
+            call_seconds=settings.call_seconds,
+            message_seconds=settings.message_seconds,
+        )
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(allowed, clock)
         self._asking = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         self._recovery = Recovery(store.chats, store.peers)
-        self.room = Room(store.usage, conversation=settings.conversation_bytes, exchange=settings.exchange_bytes,
-                         publishable_exchange=settings.publishable_exchange_bytes,
-                         publishable_key=settings.publishable_key_bytes)
-        engine = Engine(store, ToolLoop(self._providers, self._tools), settings.prices, clock,
-                        settings.model_timeout_seconds, OutgoingMessages(self._account), KnowledgeBases(self._asking),
-                        SessionQueue(store.peers, settings.turn_wait_seconds), self._recovery, self.room)
+        self.room = Room(
+            store.usage,
+            conversation=settings.conversation_bytes,
+            exchange=settings.exchange_bytes,
+            publishable_exchange=settings.publishable_exchange_bytes,
+            publishable_key=settings.publishable_key_bytes,
+        )
+        engine = Engine(
+            store,
+            ToolLoop(self._providers, self._tools),
+            settings.prices,
+            clock,
+            settings.model_timeout_seconds,
+            OutgoingMessages(self._account),
+            KnowledgeBases(self._asking),
+            SessionQueue(store.peers, settings.turn_wait_seconds),
+            self._recovery,
+            self.room,
+        )
         agents = Agents(store, self._provider_fault)
         resolver = TurnResolver(store, agents, clock, self.room)
-        self._streams = Streams(engine, store.chats, store.peers, self._recovery, self.limits.call_of,
-                                self._key_ends.told, settings.unread_seconds, self.limits.most_readers)
+        self._streams = Streams(
+            engine,
+            store.chats,
+            store.peers,
+            self._recovery,
+            self.limits.call_of,
+            self._key_ends.told,
+            settings.unread_seconds,
+            self.limits.most_readers,
+        )
         self._retention = Retention(store, settings.retention_days, clock)
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, resolver), clock)
@@ -194,7 +242,9 @@ class App:
         try:
             self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
         except RuntimeError:
-            raise ListenError(f"gRPC address {self._settings.grpc} is taken or cannot be listened on") from None
+            raise ListenError(
+                f"gRPC address {self._settings.grpc} is taken or cannot be listened on"
+            ) from None
         offload.leave_turns()
         await self._recovery.start()
         self._key_ends.start()
@@ -211,7 +261,8 @@ class App:
             self._health.set(name, serving=True)
 
     def _writes_work(self, working: bool) -> None:
-        """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why writes fail."""
+        """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why
+        writes fail."""
         log.error("writes succeed again" if working else "writes fail")
         self._health.set("", serving=working)
 
@@ -220,16 +271,19 @@ class App:
         return [self.grpc_port]
 
     async def drain(self, *, always: bool = False) -> None:
-        """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard it.
+        """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard
+        it.
 
-        Where nobody has called for that long nobody is waited for, unless `always`: a server that is not used stops at once.
+        Where nobody has called for that long nobody is waited for, unless `always`: a server that is not used
+        stops at once.
         """
         self._health.stop()
         if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
 
     async def take_in(self) -> None:
-        """For a server that is sent no more calls: take those that were sent already, until none has come for a while.
+        """For a server that is sent no more calls: take those that were sent already, until none has come for
+        a while.
 
         What still waits in gRPC when it stops is cancelled. Whoever goes on calling is not waited for.
         """
@@ -238,14 +292,16 @@ class App:
             if quiet == _QUIET_PAUSES:
                 return
             begun = self._traffic.begun
-            await asyncio.sleep(_PAUSE_SECONDS)  # counted, because a machine that is busy may take the whole time for one
+            # counted, because a machine that is busy may take the whole time for one
+            await asyncio.sleep(_PAUSE_SECONDS)
             quiet = quiet + 1 if self._traffic.begun == begun else 0
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Let calls and what runs in the background end for `grace_seconds`, then end the rest, and close the providers.
+        """Let calls and what runs in the background end for `grace_seconds`, then end the rest, and close the
+        providers.
 
-        A stream that is then ended tells so as its last event, and what it said is kept; a call that has not been answered
-        is refused. gRPC cancels only what is not read to its end.
+        A stream that is then ended tells so as its last event, and what it said is kept; a call that has not
+        been answered is refused. gRPC cancels only what is not read to its end.
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         closing = asyncio.create_task(self._server.stop(grace + 2 * _TOLD_SECONDS))
@@ -268,40 +324,62 @@ class App:
 
     def _delivering(self, allowed: AllowedHosts, answering: Inbound, clock: Clock) -> Deliveries:
         settings = self._settings
-        patience = Patience(settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds)
-        sinks: dict[str, Sink] = {webhooks.KIND: Webhooks(self._poster, allowed, clock),
-                                  SMS: TwilioMessages(self._poster, self._account), inbound.KIND: answering}
+        patience = Patience(
+            settings.delivery_attempts, settings.delivery_base_seconds, settings.delivery_most_seconds
+        )
+        sinks: dict[str, Sink] = {
+            webhooks.KIND: Webhooks(self._poster, allowed, clock),
+            SMS: TwilioMessages(self._poster, self._account),
+            inbound.KIND: answering,
+        }
         return Deliveries(self.store.outbox, sinks, patience, self.store.peers)
 
-    def _register(self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock) -> None:
+    def _register(
+        self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock
+    ) -> None:
         store, silent = self.store, self._settings.silent_seconds
         server: grpc.aio.Server = _Methods(self._server)  # type: ignore[assignment]  # all that generated code asks of one
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
-            AgentChatService(engine, streams, resolver, agents, store.sessions), server)
+            AgentChatService(engine, streams, resolver, agents, store.sessions), server
+        )
         assistant_service_pb2_grpc.add_AssistantServiceServicer_to_server(
-            AssistantService(store.assistants, store.tools, self._provider_fault, self._not_called), server)
+            AssistantService(store.assistants, store.tools, self._provider_fault, self._not_called), server
+        )
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(
-            ChatService(engine, streams, resolver, store.chats, silent), server)
+            ChatService(engine, streams, resolver, store.chats, silent), server
+        )
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
-            CompletionService(engine, streams, resolver, agents, silent), server)
+            CompletionService(engine, streams, resolver, agents, silent), server
+        )
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, resolver, store.chats, silent), server)
+            ResponseService(engine, streams, resolver, store.chats, silent), server
+        )
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(streams, resolver, store.sessions, store.chats, clock, self.room), server)
+            ConversationService(streams, resolver, store.sessions, store.chats, clock, self.room), server
+        )
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(
-            HistoryService(History(store.database), self._settings.unread_seconds), server)
+            HistoryService(History(store.database), self._settings.unread_seconds), server
+        )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store.assistants), server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(
-            SessionService(streams, resolver, agents, store.sessions, clock), server)
+            SessionService(streams, resolver, agents, store.sessions, clock), server
+        )
         squad_service_pb2_grpc.add_SquadServiceServicer_to_server(
-            SquadService(store.squads, store.assistants, self._provider_fault, self._not_called), server)
+            SquadService(store.squads, store.assistants, self._provider_fault, self._not_called), server
+        )
         tool_service_pb2_grpc.add_ToolServiceServicer_to_server(ToolService(store.tools), server)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store.usage), server)
         transport_service_pb2_grpc.add_TransportServiceServicer_to_server(
-            TransportService(self._account, self._settings.public_url, store.sessions, store.outbox), server)
+            TransportService(self._account, self._settings.public_url, store.sessions, store.outbox), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
-            names = [service.full_name for module in _SERVICES for service in
-                     module.DESCRIPTOR.services_by_name.values()]
+            names = [
+                service.full_name
+                for module in _SERVICES
+                for service in module.DESCRIPTOR.services_by_name.values()
+            ]
             names += [health.NAME, reflection.SERVICE_NAME]
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), server)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+                reflection.aio.ReflectionServicer(names), server
+            )

@@ -1,4 +1,5 @@
-"""`python -m server.worker`, which a running 0.1 starts when it restarts workers after an upgrade. Goes with 0.3."""
+"""`python -m server.worker`, which a running 0.1 starts when it restarts workers after an upgrade. Goes with
+0.3."""
 
 import runpy
 

@@ -29,7 +29,8 @@ from server.core.ids import new_id
 from server.storage.store import Store, connect_store, open_store
 from tests.postgres import Postgres
 
-# As `parley serve` logs: structlog's default prints every local variable of a traceback, which can take seconds.
+# As `parley serve` logs: structlog's default prints every local variable of a traceback, which can take
+# seconds.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 T = TypeVar("T")
 
@@ -73,10 +74,14 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-async def service(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
+async def service(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Service]:
     on_postgres = os.environ.get("PARLEY_TEST_ENGINE") == "postgres"
     database = request.getfixturevalue("postgres").new_database() if on_postgres else None
-    async with running(tmp_path_factory.mktemp("parley"), database=database, upstream_allow_hosts="127.0.0.1") as started:
+    async with running(
+        tmp_path_factory.mktemp("parley"), database=database, upstream_allow_hosts="127.0.0.1"
+    ) as started:
         yield started
 
 
@@ -117,7 +122,8 @@ async def rows_of(store: Store, sql: str, parameters: Sequence[object] = ()) -> 
 
 
 async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | None] | None]) -> T:
-    """What `probe` finds, once it finds something; it looks again after each attempt to deliver from the outbox."""
+    """What `probe` finds, once it finds something; it looks again after each attempt to deliver from the
+    outbox."""
     happened, wake = asyncio.Event(), store.outbox.wake
 
     def woken() -> None:
@@ -140,7 +146,9 @@ async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | No
 class running:
     """`async with running(folder, **settings) as service`: a service of its own, for tests that break one."""
 
-    def __init__(self, folder: Path, clock: Clock = now_ms, *, edge_calls: int | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock = now_ms, *, edge_calls: int | None = None, **settings: Any
+    ) -> None:
         self._clock = clock
         self._edge_calls = edge_calls
         any_port = Address(host="127.0.0.1", port=0)
@@ -148,16 +156,28 @@ class running:
 
     async def __aenter__(self) -> Service:
         settings = self._settings
-        self._store = (await connect_store(settings.database, clock=self._clock) if settings.database
-                       else open_store(settings.data, clock=self._clock))
+        self._store = (
+            await connect_store(settings.database, clock=self._clock)
+            if settings.database
+            else open_store(settings.data, clock=self._clock)
+        )
         self.app = App(settings, self._store, self._clock)
         await self.app.start()
-        self.gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", self.app.grpc_port)],
-                               run_dir=settings.data / "run", most_calls=self._edge_calls)
+        self.gateway = Gateway(
+            http=("127.0.0.1", 0),
+            upstreams=[("127.0.0.1", self.app.grpc_port)],
+            run_dir=settings.data / "run",
+            most_calls=self._edge_calls,
+        )
         await self.gateway.start()
         await self.gateway.ready()
-        return Service(self.app.store, f"127.0.0.1:{self.app.grpc_port}", f"http://127.0.0.1:{self.gateway.http_port}",
-                       settings, self.app)
+        return Service(
+            self.app.store,
+            f"127.0.0.1:{self.app.grpc_port}",
+            f"http://127.0.0.1:{self.gateway.http_port}",
+            settings,
+            self.app,
+        )
 
     async def __aexit__(self, *_: object) -> None:
         await self.gateway.stop(0)

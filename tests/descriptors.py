@@ -9,8 +9,11 @@ from google.protobuf.message_factory import GetMessageClass
 
 import generated.parley.v1
 
-FILES = [import_module(f"generated.parley.v1.{module.name}").DESCRIPTOR
-         for module in iter_modules(generated.parley.v1.__path__) if module.name.endswith("_pb2")]
+FILES = [
+    import_module(f"generated.parley.v1.{module.name}").DESCRIPTOR
+    for module in iter_modules(generated.parley.v1.__path__)
+    if module.name.endswith("_pb2")
+]
 MESSAGES: list[Descriptor] = [message for file in FILES for message in file.message_types_by_name.values()]
 
 
@@ -31,5 +34,15 @@ class Method(NamedTuple):
         return f"{self.service}/{self.name}"
 
 
-METHODS = [Method(service.name, method.name, GetMessageClass(method.input_type), method.output_type, method.server_streaming)
-           for file in FILES for service in file.services_by_name.values() for method in service.methods]
+METHODS = [
+    Method(
+        service.name,
+        method.name,
+        GetMessageClass(method.input_type),
+        method.output_type,
+        method.server_streaming,
+    )
+    for file in FILES
+    for service in file.services_by_name.values()
+    for method in service.methods
+]

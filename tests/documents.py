@@ -28,8 +28,10 @@ def links_of(paper: str) -> list[tuple[str, str]]:
     """The file and the anchor of each link that stays in the project; the file is relative to ROOT."""
     here = (ROOT / paper).parent
     targets = re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose_of(paper))
-    return [(str((here / path).resolve().relative_to(ROOT)) if path else paper, anchor)
-            for path, _, anchor in (target.partition("#") for target in targets)]
+    return [
+        (str((here / path).resolve().relative_to(ROOT)) if path else paper, anchor)
+        for path, _, anchor in (target.partition("#") for target in targets)
+    ]
 
 
 def anchors_of(paper: str) -> set[str]:

@@ -1,4 +1,5 @@
-"""Virtual environments without a package index: what is installed here is lent to them, file by file, by links."""
+"""Virtual environments without a package index: what is installed here is lent to them, file by file, by
+links."""
 
 import subprocess
 import sys
@@ -22,7 +23,8 @@ def packages_of(commands: Path) -> Path:
 
 
 def lend(asked: str, packages: Path) -> list[Distribution]:
-    """Link a distribution that is installed here, and all that it requires with the given extras. Returns all of them."""
+    """Link a distribution that is installed here, and all that it requires with the given extras. Returns all
+    of them."""
     lent: dict[str, Distribution] = {}
     _gather(Requirement(asked), lent, set())
     for one in lent.values():
@@ -40,7 +42,9 @@ def _gather(asked: Requirement, found: dict[str, Distribution], seen: set[str]) 
     seen.add(str(asked))
     one = found[asked.name] = distribution(asked.name)
     for needed in map(Requirement, one.requires or ()):
-        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *asked.extras)):
+        if needed.marker is None or any(
+            needed.marker.evaluate({"extra": extra}) for extra in ("", *asked.extras)
+        ):
             _gather(needed, found, seen)
 
 
@@ -57,8 +61,10 @@ def lend_commands(lent: Distribution, commands: Path) -> None:
     scripts = lent.entry_points.select(group="console_scripts")
     for entry in scripts:
         script = commands / entry.name
-        script.write_text(f"#!{commands / 'python'}\nimport sys\nfrom {entry.module} import {entry.attr}\n"
-                          f"sys.exit({entry.attr}())\n")
+        script.write_text(
+            f"#!{commands / 'python'}\nimport sys\nfrom {entry.module} import {entry.attr}\n"
+            f"sys.exit({entry.attr}())\n"
+        )
         script.chmod(0o755)
     for file in lent.files or ():
         if "bin" in file.parts[:-1] and ".." in file.parts and not (commands / file.name).exists():
@@ -66,20 +72,23 @@ def lend_commands(lent: Distribution, commands: Path) -> None:
 
 
 def give_pip_that_lends(commands: Path) -> None:
-    """A `pip install` that takes what it is asked for from here; `--editable .` is the checkout in the working directory."""
+    """A `pip install` that takes what it is asked for from here; `--editable .` is the checkout in the
+    working directory."""
     package = packages_of(commands) / "pip"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(
         "import subprocess, sys\n"
         f"sys.exit(subprocess.call([{sys.executable!r}, '-m', 'tests.environments', {str(commands)!r}, *sys.argv[1:]],\n"
-        f"                         env={{'PYTHONPATH': {str(ROOT)!r}}}))\n")
+        f"                         env={{'PYTHONPATH': {str(ROOT)!r}}}))\n"
+    )
     (commands / "pip").write_text("")
     (commands / "pip").chmod(0o755)
 
 
 def _install(commands: Path, arguments: list[str]) -> None:
-    """What `pip install` is asked for, as this project asks: flags that say how, then names, or `--editable .[extras]`."""
+    """What `pip install` is asked for, as this project asks: flags that say how, then names, or `--editable
+    .[extras]`."""
     taken = iter(arguments)
     for argument in taken:
         if argument == "--constraint":

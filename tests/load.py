@@ -1,4 +1,5 @@
-"""Callers of a `parley serve` that call again and again, each in its own way. Breaks nothing, and judges nothing."""
+"""Callers of a `parley serve` that call again and again, each in its own way. Breaks nothing, and judges
+nothing."""
 
 import asyncio
 import json
@@ -48,9 +49,16 @@ class Callers:
         key, self._assistant_id = f"Bearer {keys['api']}", keys["assistantId"]
         self.metadata = (("authorization", key),)
         self._stack = AsyncExitStack()
-        self.http = await self._stack.enter_async_context(httpx.AsyncClient(
-            base_url=self._parley.url, headers={"authorization": key}, timeout=_SECONDS, trust_env=False, verify=False,
-            limits=httpx.Limits(max_connections=None)))
+        self.http = await self._stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=self._parley.url,
+                headers={"authorization": key},
+                timeout=_SECONDS,
+                trust_env=False,
+                verify=False,
+                limits=httpx.Limits(max_connections=None),
+            )
+        )
         channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(self._parley.http))
         self.chats = ChatServiceStub(channel)
         return self
@@ -106,7 +114,11 @@ class Callers:
 
     def _ended(self, told: Stream, kind: str, code: str) -> str:
         told.is_whole = told.text == f"You said: {self._text}"
-        return f"{kind}: {code}" if told.is_whole or code not in ("200", "OK") else f"{kind}: {code}, cut at {told.text!r}"
+        return (
+            f"{kind}: {code}"
+            if told.is_whole or code not in ("200", "OK")
+            else f"{kind}: {code}, cut at {told.text!r}"
+        )
 
 
 async def outcome(call) -> str:

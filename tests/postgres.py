@@ -17,10 +17,12 @@ with warnings.catch_warnings():
 
 class Postgres:
     def __init__(self) -> None:
-        # Not below pytest's own folder: started by root, the server is another user, whom every new pytest locks out there.
+        # Not below pytest's own folder: started by root, the server is another user, whom every new pytest
+        # locks out there.
         self._server = get_server(Path(mkdtemp(prefix="parley-postgres-")), cleanup_mode="delete")
         self._numbers = itertools.count()
-        # What a crash of the machine would lose is nothing that these tests look at; the commits are those of production.
+        # What a crash of the machine would lose is nothing that these tests look at; the commits are those of
+        # production.
         for setting in ("fsync = off", "full_page_writes = off", "deadlock_timeout = 10"):
             self.run(f"ALTER SYSTEM SET {setting}")
         self.run("SELECT pg_reload_conf()")
@@ -42,13 +44,19 @@ class Postgres:
 
     @cached_property
     def common(self) -> str:
-        """The URL of a database that tests share, one after the other. Making one takes longer than most of them do."""
+        """The URL of a database that tests share, one after the other. Making one takes longer than most of
+        them do."""
         return self.new_database()
 
     def empty(self, url: str) -> None:
         """Take every row out of a database."""
-        tables = [name for (name,) in self.run(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'parley_migrations'", url)]
+        tables = [
+            name
+            for (name,) in self.run(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'parley_migrations'",
+                url,
+            )
+        ]
         deletes = "".join(f"DELETE FROM {table};" for table in tables)
         self.run(f"SET session_replication_role = replica; {deletes}", url)  # in any order
 

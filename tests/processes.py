@@ -1,4 +1,5 @@
-"""The project's commands as real processes: run to their end, or serving and watched. Checks nothing by itself."""
+"""The project's commands as real processes: run to their end, or serving and watched. Checks nothing by
+itself."""
 
 import asyncio
 import json
@@ -46,10 +47,19 @@ async def running(command: str, *arguments: object, **environment: object) -> As
 
 
 class Serving:
-    """`async with Serving(data, …) as parley`: a `parley serve` that has said that it is ready, on ports of its own."""
+    """`async with Serving(data, …) as parley`: a `parley serve` that has said that it is ready, on ports of
+    its own."""
 
-    def __init__(self, data: Path, *options: str, http: str = "", grpc: str = "", by_environment: bool = False,
-                 command: str = "parley", **environment: object) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        http: str = "",
+        grpc: str = "",
+        by_environment: bool = False,
+        command: str = "parley",
+        **environment: object,
+    ) -> None:
         self.data = data
         self._command = command
         self.http = http or free_address()
@@ -59,9 +69,15 @@ class Serving:
         environment = {"PARLEY_DRAIN_SECONDS": 0, **environment}  # nobody else asks for its health
         if by_environment:
             self._arguments = [*options]
-            self._environment = {**environment, **{f"PARLEY_{name.upper()}": value for name, value in where.items()}}
+            self._environment = {
+                **environment,
+                **{f"PARLEY_{name.upper()}": value for name, value in where.items()},
+            }
         else:
-            self._arguments = [*options, *(word for name, value in where.items() for word in (f"--{name}", value))]
+            self._arguments = [
+                *options,
+                *(word for name, value in where.items() for word in (f"--{name}", value)),
+            ]
             self._environment = environment
 
     @property
@@ -132,8 +148,13 @@ async def _start(command: str, *arguments: object, **environment: object) -> Pro
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     given = {name: str(value) for name, value in environment.items()}
     return await asyncio.create_subprocess_exec(
-        str(COMMANDS / command), *map(str, arguments), stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE,
-        env={**inherited, **given})
+        str(COMMANDS / command),
+        *map(str, arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**inherited, **given},
+    )
 
 
 async def _kill(process: Process) -> None:

@@ -15,15 +15,20 @@ Headers = Iterable[tuple[str, str]]
 class Http2:
     """`async with Http2("127.0.0.1:8080") as connection`: one connection, and all that was answered on it.
 
-    `window`: how many bytes of each answer the server may send unread; what is read is acknowledged all the same.
+    `window`: how many bytes of each answer the server may send unread; what is read is acknowledged all the
+    same.
     """
 
     def __init__(self, address: str, *, window: int = 65_535) -> None:
         self._address = address
         config = h2.config.H2Configuration(header_encoding="utf-8", validate_outbound_headers=False)
         self._connection = h2.connection.H2Connection(config)
-        self._connection.local_settings = h2.settings.Settings(initial_values={
-            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window, h2.settings.SettingCodes.ENABLE_PUSH: 0})
+        self._connection.local_settings = h2.settings.Settings(
+            initial_values={
+                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window,
+                h2.settings.SettingCodes.ENABLE_PUSH: 0,
+            }
+        )
         self.headers: dict[int, dict[str, str]] = {}
         """Of every answer, trailers included, by its stream."""
         self.bodies: dict[int, bytes] = {}
@@ -47,11 +52,22 @@ class Http2:
         await asyncio.wait([self._receiving])
         self._writer.close()
 
-    def open(self, method: str, path: str, headers: Headers = (), *, body: bytes = b"", end: bool = True) -> int:
+    def open(
+        self, method: str, path: str, headers: Headers = (), *, body: bytes = b"", end: bool = True
+    ) -> int:
         """Begin a request, and end it unless told otherwise; returns its stream."""
         stream = self._connection.get_next_available_stream_id()
-        self._connection.send_headers(stream, [(":method", method), (":scheme", "http"), (":path", path),
-                                               (":authority", self._address), *headers], end_stream=end and not body)
+        self._connection.send_headers(
+            stream,
+            [
+                (":method", method),
+                (":scheme", "http"),
+                (":path", path),
+                (":authority", self._address),
+                *headers,
+            ],
+            end_stream=end and not body,
+        )
         if body:
             self._connection.send_data(stream, body, end_stream=end)
         self._flush()
@@ -59,8 +75,13 @@ class Http2:
 
     def call(self, method: str, metadata: Headers = (), *, body: bytes = b"", end: bool = True) -> int:
         """Begin a gRPC call of `/package.Service/Method`; without a body it has no message."""
-        return self.open("POST", method, (("te", "trailers"), ("content-type", "application/grpc"), *metadata), body=body,
-                         end=end)
+        return self.open(
+            "POST",
+            method,
+            (("te", "trailers"), ("content-type", "application/grpc"), *metadata),
+            body=body,
+            end=end,
+        )
 
     def send(self, stream: int, body: bytes, *, end: bool = True) -> None:
         """More of a request that was begun."""

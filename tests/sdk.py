@@ -1,7 +1,7 @@
 """The official OpenAI client, warmed up.
 
-The first `responses.stream` of a process builds its types for about a second, in the event loop that the service under
-test runs in, and Envoy then takes the service for dead. So that happens once, in a thread.
+The first `responses.stream` of a process builds its types for about a second, in the event loop that the
+service under test runs in, and Envoy then takes the service for dead. So that happens once, in a thread.
 """
 
 import asyncio
@@ -13,10 +13,21 @@ from contextlib import asynccontextmanager
 import httpx2
 import openai
 
-_RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "output": [],
-             "tools": [], "tool_choice": "auto", "parallel_tool_calls": True}
-_EVENTS = [{"type": kind, "sequence_number": number, "response": _RESPONSE}
-           for number, kind in enumerate(("response.created", "response.completed"))]
+_RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "m",
+    "output": [],
+    "tools": [],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+}
+_EVENTS = [
+    {"type": kind, "sequence_number": number, "response": _RESPONSE}
+    for number, kind in enumerate(("response.created", "response.completed"))
+]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """What real providers refuse of what they are sent, each rule with a report that quotes the refusal.
 
-Each function answers why a body is refused, or None. Checks what Parley sends: the members of a body and its messages.
+Each function answers why a body is refused, or None. Checks what Parley sends: the members of a body and its
+messages.
 """
 
 import json
@@ -17,8 +18,12 @@ Rule = Callable[[list[dict[str, Any]]], Iterator[str]]
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ID_OF_ANTHROPIC = re.compile(r"[a-zA-Z0-9_-]+")
 _ID_OF_MISTRAL = re.compile(r"[a-zA-Z0-9]{9}")
-_BEHIND_IN_MISTRAL = {"system": {"user", "assistant", "system"}, "user": {"assistant", "system", "user"},
-                      "assistant": {"assistant", "user", "tool"}, "tool": {"assistant", "tool"}}
+_BEHIND_IN_MISTRAL = {
+    "system": {"user", "assistant", "system"},
+    "user": {"assistant", "system", "user"},
+    "assistant": {"assistant", "user", "tool"},
+    "tool": {"assistant", "tool"},
+}
 _UNSIGNED = ("gemini-1", "gemini-2")
 
 
@@ -29,60 +34,132 @@ def flaw_in_openai(body: dict[str, Any]) -> str | None:
 
 def flaw_in_completion(body: dict[str, Any]) -> str | None:
     """What of it the servers refuse as well that are compatible with OpenAI's."""
-    return _flaw_of_tools(body) or _first(body, _nothing_said, _unanswered_calls, _results_of_nothing, _ids_too_long,
-                                          _names_of_functions, _half_arguments, _blank_answers)
+    return _flaw_of_tools(body) or _first(
+        body,
+        _nothing_said,
+        _unanswered_calls,
+        _results_of_nothing,
+        _ids_too_long,
+        _names_of_functions,
+        _half_arguments,
+        _blank_answers,
+    )
 
 
 def flaw_in_mistral(body: dict[str, Any]) -> str | None:
     """What Mistral refuses beyond that."""
-    return (flaw_in_completion(body) or _extra_forbidden(body) or _tools_of_mistral(body)
-            or _first(body, _ids_of_mistral, _order_of_mistral, _end_of_mistral))
+    return (
+        flaw_in_completion(body)
+        or _extra_forbidden(body)
+        or _tools_of_mistral(body)
+        or _first(body, _ids_of_mistral, _order_of_mistral, _end_of_mistral)
+    )
 
 
 def flaw_in_deepseek(body: dict[str, Any]) -> str | None:
     """What DeepSeek refuses beyond that; all of its models think but one."""
     thinks = not body.get("model", "").startswith("deepseek-chat")
     thinking: tuple[Rule, ...] = (_reasoning_left_out, _last_of_deepseek) if thinks else ()
-    return (flaw_in_completion(body) or _too_many_tools(body) or _format_of_deepseek(body)
-            or (_choice_of_deepseek(body) if thinks else None)
-            or _first(body, _roles_of_deepseek, _ids_twice, _bare_refusals, *thinking))
+    return (
+        flaw_in_completion(body)
+        or _too_many_tools(body)
+        or _format_of_deepseek(body)
+        or (_choice_of_deepseek(body) if thinks else None)
+        or _first(body, _roles_of_deepseek, _ids_twice, _bare_refusals, *thinking)
+    )
 
 
 def flaw_in_gemini(body: dict[str, Any]) -> str | None:
     """What Gemini's endpoint that is compatible with OpenAI refuses beyond that."""
     signed: tuple[Rule, ...] = () if body.get("model", "").startswith(_UNSIGNED) else (_signatures_left_out,)
-    return (flaw_in_completion(body) or _unknown_name(body) or _tools_of_gemini(body)
-            or _first(body, _nulls, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed))
+    return (
+        flaw_in_completion(body)
+        or _unknown_name(body)
+        or _tools_of_gemini(body)
+        or _first(body, _nulls, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed)
+    )
 
 
 def flaw_in_messages(body: dict[str, Any]) -> str | None:
     """What Anthropic's messages refuse."""
-    return _extra_inputs(body) or _tools_of_anthropic(body) or _flaw_of_thinking(body) or _first(
-        body, _nothing_said, _roles_of_turns, _empty_turns, _blank_texts, _unanswered_uses, _results_without_use,
-        _results_not_first, _uses)
+    return (
+        _extra_inputs(body)
+        or _tools_of_anthropic(body)
+        or _flaw_of_thinking(body)
+        or _first(
+            body,
+            _nothing_said,
+            _roles_of_turns,
+            _empty_turns,
+            _blank_texts,
+            _unanswered_uses,
+            _results_without_use,
+            _results_not_first,
+            _uses,
+        )
+    )
 
 
 def _first(body: dict[str, Any], *rules: Rule) -> str | None:
     return next((flaw for rule in rules for flaw in rule(body["messages"])), None)
 
 
-# --- members ----------------------------------------------------------------------------------------------------------
+# --- members ------------------------------------------------------------------------------------------------
 
-_EVERYWHERE = frozenset({"model", "messages", "stream", "temperature", "top_p", "max_tokens", "stop", "n", "tools",
-                         "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"})
+_EVERYWHERE = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop",
+        "n",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "reasoning_effort",
+    }
+)
 # Those of the official client, whose types are made from the interface's description.
 _OF_OPENAI = get_type_hints(CompletionCreateParamsStreaming).keys()
 # docs.rs/crate/mistral-openapi-client/latest/source/docs/ChatCompletionRequest.md
-_OF_MISTRAL = _EVERYWHERE | {"random_seed", "frequency_penalty", "presence_penalty", "safe_prompt", "prompt_mode",
-                             "prediction", "metadata"}
-_IN_MISTRAL = {"system": {"role", "content"}, "user": {"role", "content"},
-               "assistant": {"role", "content", "tool_calls", "prefix"}, "tool": {"role", "content", "tool_call_id", "name"}}
+_OF_MISTRAL = _EVERYWHERE | {
+    "random_seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "safe_prompt",
+    "prompt_mode",
+    "prediction",
+    "metadata",
+}
+_IN_MISTRAL = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls", "prefix"},
+    "tool": {"role", "content", "tool_call_id", "name"},
+}
 # https://ai.google.dev/gemini-api/docs/openai
 _OF_GEMINI = _EVERYWHERE | {"stream_options", "max_completion_tokens"}
 _IN_GEMINI = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 # https://docs.claude.com/en/api/messages
-_OF_ANTHROPIC = frozenset({"model", "messages", "stream", "max_tokens", "system", "stop_sequences", "thinking", "tools",
-                           "tool_choice", "output_config", "metadata"})
+_OF_ANTHROPIC = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "max_tokens",
+        "system",
+        "stop_sequences",
+        "thinking",
+        "tools",
+        "tool_choice",
+        "output_config",
+        "metadata",
+    }
+)
 
 
 # https://github.com/TutteInstitute/toponymy/pull/148
@@ -91,20 +168,26 @@ def _unknown_argument(body: dict[str, Any]) -> str | None:
     return f"Unrecognized request argument supplied: {min(unknown)}" if unknown else None
 
 
-# https://github.com/mistralai/platform-docs-public/issues/7 and, of messages, Gage-Technologies/mistral-go/pull/2
+# https://github.com/mistralai/platform-docs-public/issues/7 and, of messages,
+# Gage-Technologies/mistral-go/pull/2
 def _extra_forbidden(body: dict[str, Any]) -> str | None:
     unknown: list[list[str | int]] = [["body", name] for name in sorted(body.keys() - _OF_MISTRAL)]
     for index, message in enumerate(body["messages"]):
         known = _IN_MISTRAL.get(message["role"], set())
-        unknown += [["body", "messages", index, message["role"], name] for name in sorted(message.keys() - known)]
+        unknown += [
+            ["body", "messages", index, message["role"], name] for name in sorted(message.keys() - known)
+        ]
     return f"extra_forbidden: {unknown[0]}: Extra inputs are not permitted" if unknown else None
 
 
-# https://github.com/Vali-98/ChatterUI/issues/227 (`seed`) and, of messages, https://github.com/github/copilot-sdk/issues/2061;
-# the penalties are known and refused: https://github.com/PublicAffairs/openai-gemini/issues/63
+# https://github.com/Vali-98/ChatterUI/issues/227 (`seed`) and, of messages,
+# https://github.com/github/copilot-sdk/issues/2061; the penalties are known and refused:
+# https://github.com/PublicAffairs/openai-gemini/issues/63
 def _unknown_name(body: dict[str, Any]) -> str | None:
     unknown = sorted(body.keys() - _OF_GEMINI) + sorted(set().union(*body["messages"]) - _IN_GEMINI)
-    return f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.' if unknown else None
+    return (
+        f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.' if unknown else None
+    )
 
 
 # https://github.com/theopenco/llmgateway/pull/1579
@@ -113,25 +196,29 @@ def _extra_inputs(body: dict[str, Any]) -> str | None:
     return f"{min(unknown)}: Extra inputs are not permitted" if unknown else None
 
 
-# --- tools ------------------------------------------------------------------------------------------------------------
+# --- tools --------------------------------------------------------------------------------------------------
 
 
 def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [tool["function"] for tool in body.get("tools", ())]
 
 
-# https://github.com/refly-ai/refly/issues/1794 and https://github.com/github/github-mcp-server/issues/1548; names come once,
-# as https://github.com/eclipse-theia/theia/issues/16122 has it
+# https://github.com/refly-ai/refly/issues/1794 and https://github.com/github/github-mcp-server/issues/1548;
+# names come once, as https://github.com/eclipse-theia/theia/issues/16122 has it
 def _flaw_of_tools(body: dict[str, Any]) -> str | None:
     functions = _functions(body)
     for index, function in enumerate(functions):
         if not _NAME.fullmatch(function["name"]):
-            return (f"Invalid 'tools[{index}].function.name': string does not match pattern. Expected a string that matches "
-                    "the pattern '^[a-zA-Z0-9_-]+$'.")
+            return (
+                f"Invalid 'tools[{index}].function.name': string does not match pattern. Expected a string that matches "
+                "the pattern '^[a-zA-Z0-9_-]+$'."
+            )
         schema = function.get("parameters", {"type": "object", "properties": {}})
         if schema.get("type") != "object":
-            return (f"Invalid schema for function '{function['name']}': schema must be a JSON Schema of 'type: \"object\"', "
-                    f"got 'type: {schema.get('type')}'.")
+            return (
+                f"Invalid schema for function '{function['name']}': schema must be a JSON Schema of 'type: \"object\"', "
+                f"got 'type: {schema.get('type')}'."
+            )
         if not isinstance(schema.get("properties"), dict):
             return f"Invalid schema for function '{function['name']}': In context=(), object schema missing properties."
     names = [function["name"] for function in functions]
@@ -144,7 +231,8 @@ def _too_many_tools(body: dict[str, Any]) -> str | None:
     return "Invalid 'tools': array too long. Expected an array with maximum length 128" if many else None
 
 
-# https://github.com/mistralai/client-python/issues/91; `parameters` has no default in mistral-common's tool_calls.py
+# https://github.com/mistralai/client-python/issues/91; `parameters` has no default in mistral-common's
+# tool_calls.py
 def _tools_of_mistral(body: dict[str, Any]) -> str | None:
     for index, function in enumerate(_functions(body)):
         if unknown := function.keys() - {"name", "description", "strict", "parameters"}:
@@ -177,7 +265,7 @@ def _tools_of_anthropic(body: dict[str, Any]) -> str | None:
     return None
 
 
-# --- chat completions -------------------------------------------------------------------------------------------------
+# --- chat completions ---------------------------------------------------------------------------------------
 
 
 # https://community.openai.com/t/empty-array-expected-an-array-with-minimum-length-1/672030
@@ -191,8 +279,10 @@ def _unanswered_calls(messages: list[dict[str, Any]]) -> Iterator[str]:
     for index, message in enumerate(messages):
         missing = {call["id"] for call in _calls(message)} - set(_results_behind(messages, index))
         if missing:
-            yield ("An assistant message with 'tool_calls' must be followed by tool messages responding to each "
-                   f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(missing)}")
+            yield (
+                "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+                f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(missing)}"
+            )
 
 
 # https://github.com/miurla/morphic/issues/136
@@ -214,15 +304,19 @@ def _ids_too_long(messages: list[dict[str, Any]]) -> Iterator[str]:
             yield "Invalid 'messages[].tool_calls[].id': string too long. Expected a string with maximum length 40"
 
 
-# https://github.com/openai/openai-node/blob/master/src/resources/shared.ts: letters, digits, _ and -, at most 64
+# https://github.com/openai/openai-node/blob/master/src/resources/shared.ts: letters, digits, _ and -, at most
+# 64
 def _names_of_functions(messages: list[dict[str, Any]]) -> Iterator[str]:
     for call in _all_calls(messages):
         if call.get("type") != "function" or not _NAME.fullmatch(call["function"]["name"]):
-            yield ("Invalid 'messages[].tool_calls[].function.name': string does not match pattern. Expected a string that "
-                   "matches the pattern '^[a-zA-Z0-9_-]+$'.")
+            yield (
+                "Invalid 'messages[].tool_calls[].function.name': string does not match pattern. Expected a string that "
+                "matches the pattern '^[a-zA-Z0-9_-]+$'."
+            )
 
 
-# https://github.com/vllm-project/vllm/issues/43995 and https://github.com/OpenHands/software-agent-sdk/issues/2887
+# https://github.com/vllm-project/vllm/issues/43995 and
+# https://github.com/OpenHands/software-agent-sdk/issues/2887
 def _half_arguments(messages: list[dict[str, Any]]) -> Iterator[str]:
     for call in _all_calls(messages):
         try:
@@ -254,14 +348,14 @@ def _all_calls(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _results_behind(messages: list[dict[str, Any]], index: int) -> list[str]:
     """Which calls the tool messages right behind a message answer."""
     found: list[str] = []
-    for message in messages[index + 1:]:
+    for message in messages[index + 1 :]:
         if message["role"] != "tool":
             break
         found.append(message["tool_call_id"])
     return found
 
 
-# --- Mistral ----------------------------------------------------------------------------------------------------------
+# --- Mistral ------------------------------------------------------------------------------------------------
 
 
 # https://github.com/nearai/ironclaw/issues/1241
@@ -286,7 +380,7 @@ def _end_of_mistral(messages: list[dict[str, Any]]) -> Iterator[str]:
         yield "Assistant message with prefix True must be last message"
 
 
-# --- DeepSeek ---------------------------------------------------------------------------------------------------------
+# --- DeepSeek -----------------------------------------------------------------------------------------------
 
 
 # https://github.com/ItzCrazyKns/Vane/issues/969
@@ -305,8 +399,10 @@ def _choice_of_deepseek(body: dict[str, Any]) -> str | None:
 def _roles_of_deepseek(messages: list[dict[str, Any]]) -> Iterator[str]:
     for index, message in enumerate(messages):
         if message["role"] not in ("system", "user", "assistant", "tool"):
-            yield (f"messages[{index}].role: unknown variant `{message['role']}`, expected one of `system`, `user`, "
-                   "`assistant`, `tool`")
+            yield (
+                f"messages[{index}].role: unknown variant `{message['role']}`, expected one of `system`, `user`, "
+                "`assistant`, `tool`"
+            )
 
 
 # https://github.com/carlrobertoh/ProxyAI/issues/834
@@ -325,23 +421,27 @@ def _ids_twice(messages: list[dict[str, Any]]) -> Iterator[str]:
         seen |= {message["tool_call_id"]} if message["role"] == "tool" else set()
 
 
-# https://api-docs.deepseek.com/guides/thinking_mode#tool-calls and https://github.com/qwersyk/Newelle/issues/404: of every
-# answer in a turn with calls
+# https://api-docs.deepseek.com/guides/thinking_mode#tool-calls and
+# https://github.com/qwersyk/Newelle/issues/404: of every answer in a turn with calls
 def _reasoning_left_out(messages: list[dict[str, Any]]) -> Iterator[str]:
     for turn in _turns(messages):
         answers = [message for message in turn if message["role"] == "assistant"]
-        if any(map(_calls, answers)) and not all(isinstance(answer.get("reasoning_content"), str) for answer in answers):
+        if any(map(_calls, answers)) and not all(
+            isinstance(answer.get("reasoning_content"), str) for answer in answers
+        ):
             yield "The `reasoning_content` in the thinking mode must be passed back to the API."
 
 
 # https://github.com/olimorris/codecompanion.nvim/issues/760
 def _last_of_deepseek(messages: list[dict[str, Any]]) -> Iterator[str]:
     if messages[-1]["role"] == "assistant":
-        yield ("The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on "
-               "(refer to https://api-docs.deepseek.com/guides/chat_prefix_completion).")
+        yield (
+            "The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on "
+            "(refer to https://api-docs.deepseek.com/guides/chat_prefix_completion)."
+        )
 
 
-# --- Gemini -----------------------------------------------------------------------------------------------------------
+# --- Gemini -------------------------------------------------------------------------------------------------
 
 
 # https://github.com/github/copilot-sdk/issues/2061
@@ -356,7 +456,8 @@ def _no_contents(messages: list[dict[str, Any]]) -> Iterator[str]:
         yield "* GenerateContentRequest.contents: contents is not specified"
 
 
-# https://github.com/langchain-ai/langchain-google/issues/691 and google-gemini/deprecated-generative-ai-python/issues/697
+# https://github.com/langchain-ai/langchain-google/issues/691 and
+# google-gemini/deprecated-generative-ai-python/issues/697
 def _blank_parts(messages: list[dict[str, Any]]) -> Iterator[str]:
     for index, message in enumerate(messages):
         content = message.get("content")
@@ -371,12 +472,15 @@ def _calls_out_of_turn(messages: list[dict[str, Any]]) -> Iterator[str]:
     before = None
     for message in messages:
         if _calls(message) and before not in ("user", "tool"):
-            yield ("Please ensure that function call turn comes immediately after a user turn or after a function response "
-                   "turn.")
+            yield (
+                "Please ensure that function call turn comes immediately after a user turn or after a function response "
+                "turn."
+            )
         before = before if message["role"] == "system" else message["role"]
 
 
-# https://github.com/NousResearch/hermes-agent/pull/19728 and https://github.com/vectorize-io/hindsight/pull/187
+# https://github.com/NousResearch/hermes-agent/pull/19728 and
+# https://github.com/vectorize-io/hindsight/pull/187
 def _nameless_results(messages: list[dict[str, Any]]) -> Iterator[str]:
     names: dict[str, str] = {}
     for index, message in enumerate(messages):
@@ -385,14 +489,17 @@ def _nameless_results(messages: list[dict[str, Any]]) -> Iterator[str]:
             yield f"* GenerateContentRequest.contents[{index}].parts[0].function_response.name: Name cannot be empty."
 
 
-# https://ai.google.dev/gemini-api/docs/thought-signatures: the first call of each step of the current turn, from Gemini 3 on
+# https://ai.google.dev/gemini-api/docs/thought-signatures: the first call of each step of the current turn,
+# from Gemini 3 on
 def _signatures_left_out(messages: list[dict[str, Any]]) -> Iterator[str]:
     *_, turn = _turns(messages)
     for index, message in enumerate(turn):
         for call in _calls(message)[:1]:
             if not call.get("extra_content", {}).get("google", {}).get("thought_signature"):
-                yield ("Function call is missing a thought_signature in functionCall parts. Additional data, function call "
-                       f"`default_api:{call['function']['name']}`, position {index + 1}.")
+                yield (
+                    "Function call is missing a thought_signature in functionCall parts. Additional data, function call "
+                    f"`default_api:{call['function']['name']}`, position {index + 1}."
+                )
 
 
 def _turns(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -405,13 +512,16 @@ def _turns(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return turns
 
 
-# --- Anthropic --------------------------------------------------------------------------------------------------------
+# --- Anthropic ----------------------------------------------------------------------------------------------
 
 
 # https://docs.claude.com/en/docs/build-with-claude/extended-thinking,
-# https://github.com/deepset-ai/haystack-core-integrations/issues/2146 and https://github.com/langchain-ai/langchain/pull/35544
+# https://github.com/deepset-ai/haystack-core-integrations/issues/2146 and
+# https://github.com/langchain-ai/langchain/pull/35544
 def _flaw_of_thinking(body: dict[str, Any]) -> str | None:
-    thoughts = [block for message in body["messages"] for block in message["content"] if block["type"] == "thinking"]
+    thoughts = [
+        block for message in body["messages"] for block in message["content"] if block["type"] == "thinking"
+    ]
     if not all(thought.get("signature") for thought in thoughts):
         return "messages.content.thinking.signature: Field required"
     if body.get("thinking", {}).get("type", "disabled") == "disabled":
@@ -433,7 +543,7 @@ def _flaw_of_thinking(body: dict[str, Any]) -> str | None:
 def _roles_of_turns(messages: list[dict[str, Any]]) -> Iterator[str]:
     for message in messages:
         if message["role"] not in ("user", "assistant"):
-            yield f"messages: Unexpected role \"{message['role']}\"."
+            yield f'messages: Unexpected role "{message["role"]}".'
 
 
 # https://github.com/LibreChat-AI/agents/pull/124
@@ -456,9 +566,13 @@ def _empty_turns(messages: list[dict[str, Any]]) -> Iterator[str]:
 # https://github.com/anthropics/claude-code/issues/8210
 def _unanswered_uses(messages: list[dict[str, Any]]) -> Iterator[str]:
     for index, message in enumerate(messages):
-        if missing := _ids(message, "tool_use") - _ids(next(iter(messages[index + 1:]), None), "tool_result"):
-            yield (f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                   f"{', '.join(missing)}.")
+        if missing := _ids(message, "tool_use") - _ids(
+            next(iter(messages[index + 1 :]), None), "tool_result"
+        ):
+            yield (
+                f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+                f"{', '.join(missing)}."
+            )
 
 
 # https://github.com/anthropics/claude-code/issues/13460
@@ -469,7 +583,8 @@ def _results_without_use(messages: list[dict[str, Any]]) -> Iterator[str]:
             yield f"messages.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {', '.join(unexpected)}."
 
 
-# https://docs.claude.com/en/docs/agents-and-tools/tool-use/implement-tool-use: results first, any text behind them
+# https://docs.claude.com/en/docs/agents-and-tools/tool-use/implement-tool-use: results first, any text behind
+# them
 def _results_not_first(messages: list[dict[str, Any]]) -> Iterator[str]:
     for index, message in enumerate(messages):
         kinds = [block["type"] == "tool_result" for block in message["content"]]

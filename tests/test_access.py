@@ -1,7 +1,9 @@
-"""Who may do what, for every method, every kind of key and every id that the protos declare: nothing is listed here.
+"""Who may do what, for every method, every kind of key and every id that the protos declare: nothing is
+listed here.
 
-What a method demands and what an id names are options in the protos (`access.proto`); a method or an id without one fails.
-Calls are made as bytes, so that nothing but the server decides what is refused, and in which order.
+What a method demands and what an id names are options in the protos (`access.proto`); a method or an id
+without one fails. Calls are made as bytes, so that nothing but the server decides what is refused, and in
+which order.
 """
 
 import re
@@ -65,8 +67,11 @@ async def call(channel, method, raw, *metadata):
     calling, messages = make(method.path)(raw, metadata=metadata), []
     with suppress(grpc.aio.AioRpcError):
         messages = [message async for message in calling] if method.streams else [await calling]
-    trailing = tuple((key, value) for key, value in await calling.trailing_metadata()
-                     if key != "x-request-id" and not key.startswith("x-ratelimit-"))
+    trailing = tuple(
+        (key, value)
+        for key, value in await calling.trailing_metadata()
+        if key != "x-request-id" and not key.startswith("x-ratelimit-")
+    )
     return Answer(await calling.code(), await calling.details(), trailing, tuple(messages))
 
 
@@ -74,7 +79,7 @@ def bearer(key):
     return "authorization", f"Bearer {key}"
 
 
-# --- what is declared -------------------------------------------------------------------------------------------------
+# --- what is declared ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -83,8 +88,12 @@ def test_every_method_says_who_may_call_it(method):
 
 
 IS_ID = re.compile(r"(.*_)?ids?(_any)?")
-IDS = {f"{request.__name__}.{field.name}": field for request in {method.request for method in METHODS}
-       for field in request.DESCRIPTOR.fields if IS_ID.fullmatch(field.name) or field.GetOptions().HasExtension(names)}
+IDS = {
+    f"{request.__name__}.{field.name}": field
+    for request in {method.request for method in METHODS}
+    for field in request.DESCRIPTOR.fields
+    if IS_ID.fullmatch(field.name) or field.GetOptions().HasExtension(names)
+}
 
 
 @pytest.mark.parametrize("name", sorted(IDS))
@@ -104,15 +113,18 @@ def test_what_a_publishable_key_may_call_neither_changes_nor_deletes_nor_lists_a
     declared = Default().FindMethodByName(method.path[1:].replace("/", "."))
     rule = declared.GetOptions().Extensions[annotations_pb2.http]
     verbs = {one.WhichOneof("pattern") for one in (rule, *rule.additional_bindings)}
-    inside = [field for field in method.request.DESCRIPTOR.fields
-              if record_of(field) in (RECORD_CHAT, RECORD_SESSION) and not field.has_presence]
+    inside = [
+        field
+        for field in method.request.DESCRIPTOR.fields
+        if record_of(field) in (RECORD_CHAT, RECORD_SESSION) and not field.has_presence
+    ]
 
     assert not verbs & {"delete", "patch", "put"}
     assert not method.name.startswith(("Delete", "Update", "Patch", "Remove"))
     assert inside or not method.name.startswith("List")
 
 
-# --- every method, every kind of key ----------------------------------------------------------------------------------
+# --- every method, every kind of key ------------------------------------------------------------------------
 
 SQL = "' OR '1'='1' --"
 INVALID = {
@@ -133,24 +145,39 @@ INVALID = {
     "revoked x-api-key": [("x-api-key", "{revoked}")],
     "expired key": [("authorization", "Bearer {expired}")],
     "expired x-api-key": [("x-api-key", "{expired}")],
-    "a good x-api-key beside a bad Authorization": [("authorization", "Bearer nobody"), ("x-api-key", "{api}")],
+    "a good x-api-key beside a bad Authorization": [
+        ("authorization", "Bearer nobody"),
+        ("x-api-key", "{api}"),
+    ],
     "id of the org": [("authorization", "Bearer {org}")],
 }
 VALID = {
     f"{kind} as {form}": (kind, [(header, template.format(f"{{{kind}}}"))])
     for kind in ("publishable", "secret", "api", "secret of another org")
-    for form, header, template in (("bearer", "authorization", "Bearer {}"), ("x-api-key", "x-api-key", "{}"),
-                                   ("sloppy bearer", "authorization", "bearer  {} "))
+    for form, header, template in (
+        ("bearer", "authorization", "Bearer {}"),
+        ("x-api-key", "x-api-key", "{}"),
+        ("sloppy bearer", "authorization", "bearer  {} "),
+    )
 }
 
 
 @pytest.fixture
 async def keys(service, org, other_org):
-    revoked, expired = await service.store.keys.create(org.name, "api"), await service.store.keys.create(
-        org.name, "api", now_ms() - 1)
+    revoked, expired = (
+        await service.store.keys.create(org.name, "api"),
+        await service.store.keys.create(org.name, "api", now_ms() - 1),
+    )
     await service.store.keys.revoke(revoked.id)
-    return {"api": org.api, "secret": org.secret, "publishable": org.publishable, "org": org.id, "revoked": revoked.key,
-            "expired": expired.key, "secret of another org": other_org.secret}
+    return {
+        "api": org.api,
+        "secret": org.secret,
+        "publishable": org.publishable,
+        "org": org.id,
+        "revoked": revoked.key,
+        "expired": expired.key,
+        "secret of another org": other_org.secret,
+    }
 
 
 def shown(metadata, keys):
@@ -164,16 +191,22 @@ KEYLESS = [method for method in METHODS if access_to(method.path) == ACCESS_NO_K
 @pytest.mark.parametrize("method", NEEDS_KEY, ids=str)
 async def test_nothing_is_done_for_a_caller_without_a_valid_key(channel, keys, method):
     """One text for all of them, whatever is in the request: it is not even read."""
-    answers = {(name, raw): await call(channel, method, raw, *shown(metadata, keys))
-               for name, metadata in INVALID.items() for raw in (EMPTY, GARBAGE)}
+    answers = {
+        (name, raw): await call(channel, method, raw, *shown(metadata, keys))
+        for name, metadata in INVALID.items()
+        for raw in (EMPTY, GARBAGE)
+    }
 
     assert {answer.code for answer in answers.values()} == {grpc.StatusCode.UNAUTHENTICATED}, answers
     assert len(set(answers.values())) == 1
     assert all("Bearer <key>" in answer.text for answer in answers.values())
 
 
-BINDINGS = {f"{binding.verb} {binding.template}": binding for binding in read_descriptor(DESCRIPTOR)[1]
-            if access_to(f"/{binding.service}/{binding.method}") != ACCESS_NO_KEY}
+BINDINGS = {
+    f"{binding.verb} {binding.template}": binding
+    for binding in read_descriptor(DESCRIPTOR)[1]
+    if access_to(f"/{binding.service}/{binding.method}") != ACCESS_NO_KEY
+}
 
 
 @pytest.mark.parametrize("binding", BINDINGS.values(), ids=BINDINGS)
@@ -182,7 +215,8 @@ async def test_nothing_is_done_over_http_for_a_caller_without_a_valid_key(servic
     answers = {}
     async with http_client(service) as http:
         for name, metadata in INVALID.items():
-            headers = {header: value.strip() for header, value in shown(metadata, keys)}  # the client sends no blanks there
+            # the client sends no blanks there
+            headers = {header: value.strip() for header, value in shown(metadata, keys)}
             answers[name] = await http.request(binding.verb, binding.path, headers=headers, content=b"{}")
 
     assert {answer.status_code for answer in answers.values()} == {401}, answers
@@ -195,7 +229,8 @@ REFUSED = (grpc.StatusCode.PERMISSION_DENIED, "a publishable key cannot do this;
 
 @pytest.mark.parametrize("method", NEEDS_KEY, ids=str)
 async def test_key_may_call_what_the_proto_says_of_its_kind(channel, keys, method):
-    """What it may not call is refused unread; what it may call and cannot be read is invalid, and not unknown."""
+    """What it may not call is refused unread; what it may call and cannot be read is invalid, and not
+    unknown."""
     for kind, metadata in VALID.values():
         may = kind != "publishable" or access_to(method.path) == ACCESS_ANY_KEY
         answer = await call(channel, method, EMPTY, *shown(metadata, keys))
@@ -208,19 +243,28 @@ async def test_key_may_call_what_the_proto_says_of_its_kind(channel, keys, metho
 @pytest.mark.parametrize("method", KEYLESS, ids=str)
 async def test_key_opens_nothing_where_none_is_needed(channel, keys, method):
     """The method itself checks who calls (test_transports.py): no key makes a difference."""
-    shows = [shown(metadata, keys) for metadata in (*INVALID.values(), *(metadata for _, metadata in VALID.values()))]
+    shows = [
+        shown(metadata, keys)
+        for metadata in (*INVALID.values(), *(metadata for _, metadata in VALID.values()))
+    ]
     answers = {await call(channel, method, EMPTY, *metadata) for metadata in shows}
 
     assert len(answers) == 1
     assert answers.pop().code is not grpc.StatusCode.OK
 
 
-OF_ORG_KEYS = {f"{method} {field.name}": (method, field) for method in ANY_KEY for field in method.request.DESCRIPTOR.fields
-               if field.GetOptions().Extensions[sent_with] == SENDER_ORG_KEY}
+OF_ORG_KEYS = {
+    f"{method} {field.name}": (method, field)
+    for method in ANY_KEY
+    for field in method.request.DESCRIPTOR.fields
+    if field.GetOptions().Extensions[sent_with] == SENDER_ORG_KEY
+}
 
 
 @pytest.mark.parametrize(("method", "field"), OF_ORG_KEYS.values(), ids=OF_ORG_KEYS)
-async def test_publishable_key_may_not_send_what_the_proto_says_of_a_member(channel, service, org, method, field):
+async def test_publishable_key_may_not_send_what_the_proto_says_of_a_member(
+    channel, service, org, method, field
+):
     """Nothing is done of the rest of the request."""
     request = request_with(method, None, None, {RECORD_ASSISTANT: org.assistant_id})
     if field.message_type is None:
@@ -232,16 +276,24 @@ async def test_publishable_key_may_not_send_what_the_proto_says_of_a_member(chan
     refused = await call(channel, method, request.SerializeToString(), bearer(org.publishable))
 
     assert refused.code is grpc.StatusCode.PERMISSION_DENIED
-    assert refused.text == (f"{field.json_name} cannot be sent with a publishable key, which whoever opens a page can read; "
-                            "use an api or a secret key")
+    assert refused.text == (
+        f"{field.json_name} cannot be sent with a publishable key, which whoever opens a page can read; "
+        "use an api or a secret key"
+    )
     assert await rows(service) == before
 
 
 @pytest.mark.parametrize("member", ["phoneNumberId", "customerId", "customer"])
 async def test_publishable_key_makes_no_session_of_a_number_over_http(service, org, member):
     async with http_client(service) as http:
-        refused = await http.post("/session", headers={"authorization": f"Bearer {org.publishable}"}, json={
-            "assistantId": org.assistant_id, member: {"number": "+14155550123"} if member == "customer" else "main"})
+        refused = await http.post(
+            "/session",
+            headers={"authorization": f"Bearer {org.publishable}"},
+            json={
+                "assistantId": org.assistant_id,
+                member: {"number": "+14155550123"} if member == "customer" else "main",
+            },
+        )
 
     assert refused.status_code == 403
     assert refused.json()["message"][0].startswith(f"{member} cannot be sent with a publishable key")
@@ -262,7 +314,8 @@ async def test_unknown_method_is_unimplemented_with_and_without_a_key(channel, o
     method = NAMES["ChatService/GetChat"]._replace(name="DropChats")
 
     assert {(await call(channel, method, EMPTY, *metadata)).code for metadata in ([], [bearer(org.api)])} == {
-        grpc.StatusCode.UNIMPLEMENTED}
+        grpc.StatusCode.UNIMPLEMENTED
+    }
 
 
 async def test_nothing_that_is_logged_holds_a_key(channel, service, org, capfd, caplog, monkeypatch):
@@ -276,16 +329,25 @@ async def test_nothing_that_is_logged_holds_a_key(channel, service, org, capfd, 
     logged = "".join(capfd.readouterr()) + caplog.text
     assert failed.code is grpc.StatusCode.INTERNAL
     assert "call failed" in logged
-    assert not any(key.partition("_")[2] in logged for key in (org.api, org.secret, org.publishable, "sk_live_unknown"))
+    assert not any(
+        key.partition("_")[2] in logged for key in (org.api, org.secret, org.publishable, "sk_live_unknown")
+    )
 
 
-# --- every id of another org ------------------------------------------------------------------------------------------
+# --- every id of another org --------------------------------------------------------------------------------
 
-REFERENCES = {f"{method} {field.name}": (method, field.name, record_of(field)) for method in NEEDS_KEY
-              for field in method.request.DESCRIPTOR.fields
-              if record_of(field) not in (RECORD_UNSPECIFIED, RECORD_NONE, RECORD_ORG)}
-LISTS = [method for method in NEEDS_KEY if method.name.startswith(("List", "Fetch", "Export", "Get")) and all(
-    field.has_presence or field.is_repeated for field in method.request.DESCRIPTOR.fields)]
+REFERENCES = {
+    f"{method} {field.name}": (method, field.name, record_of(field))
+    for method in NEEDS_KEY
+    for field in method.request.DESCRIPTOR.fields
+    if record_of(field) not in (RECORD_UNSPECIFIED, RECORD_NONE, RECORD_ORG)
+}
+LISTS = [
+    method
+    for method in NEEDS_KEY
+    if method.name.startswith(("List", "Fetch", "Export", "Get"))
+    and all(field.has_presence or field.is_repeated for field in method.request.DESCRIPTOR.fields)
+]
 """What shows an org: nothing has to be named in its request, and what is named is a filter."""
 IN_PLACE_OF_AN_ASSISTANT = (RECORD_SQUAD, RECORD_SESSION, RECORD_CHAT)
 
@@ -300,22 +362,35 @@ async def model():
 @pytest.fixture
 async def assistant(service, org, model):
     """An assistant of the caller's, on that model."""
-    made = await service.store.assistants.create(org.id, {
-        "model": {"provider": "custom-llm", "model": "m", "url": model.base_url}})
+    made = await service.store.assistants.create(
+        org.id, {"model": {"provider": "custom-llm", "model": "m", "url": model.base_url}}
+    )
     return made.id
 
 
 def request_with(method, member, value, own):
-    """A request in which nothing but the id in `member` is wrong; `own` has the caller's record of each kind."""
+    """A request in which nothing but the id in `member` is wrong; `own` has the caller's record of each
+    kind."""
     known = method.request.DESCRIPTOR.fields_by_name
     record = record_of(known[member]) if member else RECORD_NONE
-    members = {"input": from_python("hi"), "content": "hi", "role": "user", "messages": from_python([]), "patch": Struct(),
-               "metadata": Struct(), "items": [struct_from({"role": "user", "content": "hi"})]}
+    members = {
+        "input": from_python("hi"),
+        "content": "hi",
+        "role": "user",
+        "messages": from_python([]),
+        "patch": Struct(),
+        "metadata": Struct(),
+        "items": [struct_from({"role": "user", "content": "hi"})],
+    }
     if method.service == "CompletionService":
         members["messages"] = [{"role": "user", "content": from_python("hi")}]
-    names_assistant = record == RECORD_ASSISTANT or (record in IN_PLACE_OF_AN_ASSISTANT and method.service in (
-        "ChatService", "ResponseService", "SessionService"))
-    members |= {} if names_assistant else {"agent_id": own[RECORD_ASSISTANT], "assistant_id": own[RECORD_ASSISTANT]}
+    names_assistant = record == RECORD_ASSISTANT or (
+        record in IN_PLACE_OF_AN_ASSISTANT
+        and method.service in ("ChatService", "ResponseService", "SessionService")
+    )
+    members |= (
+        {} if names_assistant else {"agent_id": own[RECORD_ASSISTANT], "assistant_id": own[RECORD_ASSISTANT]}
+    )
     if record == RECORD_ITEM:
         members |= {"conversation_id": own[RECORD_SESSION], "response_id": own[RECORD_CHAT]}
     if member:
@@ -328,7 +403,9 @@ async def records(service, channel, org, key):
 
     async def made(name, kind, **members):
         method = NAMES[name]
-        raw = await channel.unary_unary(method.path)(method.request(**members).SerializeToString(), metadata=(bearer(key),))
+        raw = await channel.unary_unary(method.path)(
+            method.request(**members).SerializeToString(), metadata=(bearer(key),)
+        )
         return kind.FromString(raw)
 
     session = await made("SessionService/CreateSession", Session, assistant_id=org.assistant_id)
@@ -337,34 +414,55 @@ async def records(service, channel, org, key):
     items = await made("ConversationService/ListItems", ItemList, conversation_id=session.id)
     squad = await service.store.squads.create(org.id, {"members": [{"assistantId": org.assistant_id}]})
     tool = await service.store.tools.create(org.id, {"type": "function", "function": {"name": "look_up"}})
-    return {RECORD_ASSISTANT: org.assistant_id, RECORD_SQUAD: squad.id, RECORD_TOOL: tool.id, RECORD_SESSION: session.id,
-            RECORD_CHAT: chat.id, RECORD_ITEM: items.data[0]["id"]}
+    return {
+        RECORD_ASSISTANT: org.assistant_id,
+        RECORD_SQUAD: squad.id,
+        RECORD_TOOL: tool.id,
+        RECORD_SESSION: session.id,
+        RECORD_CHAT: chat.id,
+        RECORD_ITEM: items.data[0]["id"],
+    }
 
 
 def without(answer, text):
     """The answer, where it repeats what was asked for, as it is for every text of this length."""
     blank = "?" * len(text)
-    metadata = tuple((key, value.replace(text.encode(), blank.encode()) if isinstance(value, bytes) else value)
-                     for key, value in answer.metadata)
+    metadata = tuple(
+        (key, value.replace(text.encode(), blank.encode()) if isinstance(value, bytes) else value)
+        for key, value in answer.metadata
+    )
     return answer._replace(text=answer.text and answer.text.replace(text, blank), metadata=metadata)
 
 
 async def rows(service):
     """How many rows every table has."""
-    tables = [name for name, in service.store.database.reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return await service.store.database.read(lambda connection: {
-        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables})
+    tables = [
+        name
+        for (name,) in service.store.database.reader.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        )
+    ]
+    return await service.store.database.read(
+        lambda connection: {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables
+        }
+    )
 
 
 def test_every_kind_of_record_is_named_somewhere():
     assert {record for _, _, record in REFERENCES.values()} == set(Record.values()) - {
-        RECORD_UNSPECIFIED, RECORD_NONE, RECORD_ORG}
+        RECORD_UNSPECIFIED,
+        RECORD_NONE,
+        RECORD_ORG,
+    }
 
 
 @pytest.mark.parametrize(("method", "member", "record"), REFERENCES.values(), ids=REFERENCES)
-async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, other_org, assistant, model, method, member,
-                                                         record):
-    """Byte for byte, with nothing written and no model called; in a list, where ids are filters, nothing is found."""
+async def test_record_of_another_org_is_as_absent_as_any(
+    channel, service, org, other_org, assistant, model, method, member, record
+):
+    """Byte for byte, with nothing written and no model called; in a list, where ids are filters, nothing is
+    found."""
     own = (await records(service, channel, org, org.api)) | {RECORD_ASSISTANT: assistant}
     theirs = (await records(service, channel, other_org, other_org.api))[record]
     before, asked = await rows(service), len(model.requests)
@@ -391,36 +489,63 @@ async def test_record_of_another_org_is_as_absent_as_any(channel, service, org, 
     assert (await rows(service), len(model.requests)) == (before, asked)
 
 
-NOUNS = {"conversation": "conversation", "previous_response_id": "response", "response_id": "response", "before": "message",
-         "conversation_id": "conversation", "model": "model", "item_id": "item", "after": "item"}
+NOUNS = {
+    "conversation": "conversation",
+    "previous_response_id": "response",
+    "response_id": "response",
+    "before": "message",
+    "conversation_id": "conversation",
+    "model": "model",
+    "item_id": "item",
+    "after": "item",
+}
 """What is said not to be there, by the member that names it; where it is not the record's own noun."""
 OF_AGENTS = {RECORD_SESSION: "chat", RECORD_ASSISTANT: "agent"}
 
 
 @pytest.mark.parametrize(("method", "member", "record"), REFERENCES.values(), ids=REFERENCES)
-async def test_record_that_is_absent_is_called_what_the_caller_calls_it(channel, service, org, assistant, method, member,
-                                                                        record):
+async def test_record_that_is_absent_is_called_what_the_caller_calls_it(
+    channel, service, org, assistant, method, member, record
+):
     own = (await records(service, channel, org, org.api)) | {RECORD_ASSISTANT: assistant}
     unknown = f"msg_{hex_of(new_id())}" if record == RECORD_ITEM else new_id()
 
-    answer = await call(channel, method, request_with(method, member, unknown, own).SerializeToString(), bearer(org.api))
+    answer = await call(
+        channel, method, request_with(method, member, unknown, own).SerializeToString(), bearer(org.api)
+    )
 
     if answer.code is grpc.StatusCode.NOT_FOUND:
         noun = NOUNS.get(member) or Record.Name(record).removeprefix("RECORD_").lower()
         if method.service == "AgentChatService":
             noun = OF_AGENTS.get(record, noun)
-        nouns = {"agent", "assistant", "chat", "conversation", "item", "message", "response", "session", "squad", "tool"}
+        nouns = {
+            "agent",
+            "assistant",
+            "chat",
+            "conversation",
+            "item",
+            "message",
+            "response",
+            "session",
+            "squad",
+            "tool",
+        }
         assert re.match(rf"(the )?{noun}\b", answer.text, re.IGNORECASE), answer.text
         if noun != "model":
             assert set(re.findall(r"[a-z]+", answer.text.partition(";")[0])) & nouns - {"chat"} <= {noun}
 
 
-OWN = {name: case for name, case in REFERENCES.items()
-       if case[0] in ANY_KEY and case[2] in (RECORD_CHAT, RECORD_SESSION)}
+OWN = {
+    name: case
+    for name, case in REFERENCES.items()
+    if case[0] in ANY_KEY and case[2] in (RECORD_CHAT, RECORD_SESSION)
+}
 
 
 @pytest.mark.parametrize(("method", "member", "record"), OWN.values(), ids=OWN)
-async def test_record_of_another_key_is_absent_for_a_publishable_one(channel, service, org, method, member, record):
+async def test_record_of_another_key_is_absent_for_a_publishable_one(
+    channel, service, org, method, member, record
+):
     theirs = await records(service, channel, org, org.api)
     mine = await records(service, channel, org, org.publishable)
     answers = []
@@ -433,7 +558,10 @@ async def test_record_of_another_key_is_absent_for_a_publishable_one(channel, se
 
     assert answers[0] == answers[1]
     assert [answer.code for answer in answers] == [
-        grpc.StatusCode.NOT_FOUND, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.OK]
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.OK,
+    ]
 
 
 @pytest.mark.parametrize("method", LISTS, ids=str)
@@ -451,32 +579,53 @@ async def test_what_shows_an_org_shows_nothing_of_another(channel, service, org,
 
 
 FREE = {
-    "member of a squad sent along": ("ChatService/CreateChat", RECORD_ASSISTANT, lambda text: {
-        "squad": struct_from({"members": [{"assistantId": text}]})}),
-    "conversation as an object": ("ResponseService/CreateResponse", RECORD_SESSION, lambda text: {
-        "conversation": from_python({"id": text})}),
-    "conversation under OpenAI's prefix": ("ResponseService/CreateResponse", RECORD_SESSION, lambda text: {
-        "conversation": from_python(f"conv_{hex_of(text)}")}),
+    "member of a squad sent along": (
+        "ChatService/CreateChat",
+        RECORD_ASSISTANT,
+        lambda text: {"squad": struct_from({"members": [{"assistantId": text}]})},
+    ),
+    "conversation as an object": (
+        "ResponseService/CreateResponse",
+        RECORD_SESSION,
+        lambda text: {"conversation": from_python({"id": text})},
+    ),
+    "conversation under OpenAI's prefix": (
+        "ResponseService/CreateResponse",
+        RECORD_SESSION,
+        lambda text: {"conversation": from_python(f"conv_{hex_of(text)}")},
+    ),
 }
 """Ids in free JSON, which has no members that could be declared."""
 
 
 @pytest.mark.parametrize(("name", "record", "members"), FREE.values(), ids=FREE)
-async def test_record_of_another_org_is_as_absent_as_any_in_free_json(channel, service, org, other_org, name, record,
-                                                                      members):
+async def test_record_of_another_org_is_as_absent_as_any_in_free_json(
+    channel, service, org, other_org, name, record, members
+):
     method, theirs = NAMES[name], (await records(service, channel, other_org, other_org.api))[record]
     before = await rows(service)
 
-    answers = [without(await call(channel, method, method.request(
-        input=from_python("hi"), **members(text)).SerializeToString(), bearer(org.api)), text)
-        for text in (theirs, new_id(), str(uuid.uuid4()))]
+    answers = [
+        without(
+            await call(
+                channel,
+                method,
+                method.request(input=from_python("hi"), **members(text)).SerializeToString(),
+                bearer(org.api),
+            ),
+            text,
+        )
+        for text in (theirs, new_id(), str(uuid.uuid4()))
+    ]
 
     assert len(set(answers)) == 1, answers
     assert answers[0].code is grpc.StatusCode.NOT_FOUND
     assert await rows(service) == before
 
 
-async def test_record_of_another_org_that_a_stored_squad_names_is_as_absent_as_any(channel, service, org, other_org):
+async def test_record_of_another_org_that_a_stored_squad_names_is_as_absent_as_any(
+    channel, service, org, other_org
+):
     method, answers = NAMES["ChatService/CreateChat"], []
 
     for assistant_id in (other_org.assistant_id, new_id()):
@@ -496,9 +645,14 @@ def with_member(assistant_id, document):
     return {"squad": struct_from({"members": [{"assistant": document}, {"assistantId": assistant_id}]})}
 
 
-@pytest.mark.parametrize(("record", "members"), [(RECORD_TOOL, with_tool), (RECORD_ASSISTANT, with_member)],
-                         ids=["tool", "member of a squad"])
-async def test_record_of_another_org_is_offered_to_no_model(channel, service, org, other_org, model, record, members):
+@pytest.mark.parametrize(
+    ("record", "members"),
+    [(RECORD_TOOL, with_tool), (RECORD_ASSISTANT, with_member)],
+    ids=["tool", "member of a squad"],
+)
+async def test_record_of_another_org_is_offered_to_no_model(
+    channel, service, org, other_org, model, record, members
+):
     """As one that was deleted: the exchange goes on without it."""
     method, offered = NAMES["ChatService/CreateChat"], []
     theirs, own = [(await records(service, channel, one, one.api))[record] for one in (other_org, org)]
@@ -506,22 +660,34 @@ async def test_record_of_another_org_is_offered_to_no_model(channel, service, or
 
     for text in (theirs, new_id(), own):
         request = method.request(input=from_python("hi"), **members(text, document))
-        assert (await call(channel, method, request.SerializeToString(), bearer(org.api))).code is grpc.StatusCode.OK
+        assert (
+            await call(channel, method, request.SerializeToString(), bearer(org.api))
+        ).code is grpc.StatusCode.OK
         offered.append([one["function"]["name"] for one in model.requests[-1].body.get("tools", [])])
 
     assert offered[:2] == [[], []]
     assert len(offered[2]) == 1
 
 
-@pytest.mark.parametrize("text", ["' OR '1'='1", "", "1", "\0", "../..", "%", "x" * 10_000],
-                         ids=["sql", "empty", "number", "nul", "path", "like", "long"])
+@pytest.mark.parametrize(
+    "text",
+    ["' OR '1'='1", "", "1", "\0", "../..", "%", "x" * 10_000],
+    ids=["sql", "empty", "number", "nul", "path", "like", "long"],
+)
 async def test_what_is_no_id_is_absent_where_a_path_would_have_it(channel, org, text):
-    in_paths = [(method, member) for method, member, _ in REFERENCES.values() if member in ("id", "chat_id")
-                and not method.request.DESCRIPTOR.fields_by_name[member].has_presence]
+    in_paths = [
+        (method, member)
+        for method, member, _ in REFERENCES.values()
+        if member in ("id", "chat_id") and not method.request.DESCRIPTOR.fields_by_name[member].has_presence
+    ]
     own = {RECORD_ASSISTANT: org.assistant_id}
 
-    answers = {await call(channel, method, request_with(method, member, text, own).SerializeToString(), bearer(org.api))
-               for method, member in in_paths}
+    answers = {
+        await call(
+            channel, method, request_with(method, member, text, own).SerializeToString(), bearer(org.api)
+        )
+        for method, member in in_paths
+    }
 
     assert {answer.code for answer in answers} == {grpc.StatusCode.NOT_FOUND}
     assert len(answers) == 5  # one text for each kind

@@ -40,7 +40,9 @@ HI = Message(role="user", content=from_python("hi"))
 
 
 @asynccontextmanager
-async def backend_of(base_url: str, limits: Limits, allowed: tuple[str, ...]) -> AsyncIterator[AnthropicBackend]:
+async def backend_of(
+    base_url: str, limits: Limits, allowed: tuple[str, ...]
+) -> AsyncIterator[AnthropicBackend]:
     async def sleep(seconds: float) -> None:
         """Take no time."""
 
@@ -69,7 +71,10 @@ async def run(
 ) -> list[Any]:  # fmt: skip
     """All events of one call, an error last."""
     limits = limits or Limits()
-    async with AnthropicUpstream(answers) as upstream, backend_of(upstream.base_url, limits, allowed) as backend:
+    async with (
+        AnthropicUpstream(answers) as upstream,
+        backend_of(upstream.base_url, limits, allowed) as backend,
+    ):
         return await collected(backend, request or asked())
 
 
@@ -130,7 +135,11 @@ async def test_tool_use_streams_as_tool_calls_and_thinking_is_left_out():
         return {"type": "content_block_start", "index": index, "content_block": block}
 
     def json_delta(index: int, text: str) -> dict[str, Any]:
-        return {"type": "content_block_delta", "index": index, "delta": {"type": "input_json_delta", "partial_json": text}}
+        return {
+            "type": "content_block_delta",
+            "index": index,
+            "delta": {"type": "input_json_delta", "partial_json": text},
+        }
 
     answer = anthropic_stream(
         {"type": "message_start", "message": {"model": "m"}},
@@ -157,23 +166,40 @@ async def test_tool_use_streams_as_tool_calls_and_thinking_is_left_out():
     ]
 
 
-@pytest.mark.parametrize(("block", "stop_reason", "finish"), [
-    ({"type": "text", "text": "Hi"}, "tool_use", "stop"),
-    ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "end_turn", "tool_calls"),
-    ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "max_tokens", "length"),
-])
+@pytest.mark.parametrize(
+    ("block", "stop_reason", "finish"),
+    [
+        ({"type": "text", "text": "Hi"}, "tool_use", "stop"),
+        ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "end_turn", "tool_calls"),
+        ({"type": "tool_use", "id": "a", "name": "f", "input": {}}, "max_tokens", "length"),
+    ],
+)
 async def test_finish_reason_says_whether_there_are_calls(block, stop_reason, finish):
-    events = await run(anthropic_stream(
-        {"type": "content_block_start", "index": 0, "content_block": block}, {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": stop_reason}}, {"type": "message_stop"}))
+    events = await run(
+        anthropic_stream(
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": stop_reason}},
+            {"type": "message_stop"},
+        )
+    )
 
     assert events[-1] == Finish(0, finish)
 
 
-@pytest.mark.parametrize("block", [{"name": "f"}, {"id": "a"}, {"id": "", "name": "f"}, {"id": "a", "name": None}])
+@pytest.mark.parametrize(
+    "block", [{"name": "f"}, {"id": "a"}, {"id": "", "name": "f"}, {"id": "a", "name": None}]
+)
 async def test_call_that_nobody_could_answer_is_an_error(block):
-    (error,) = await run(anthropic_stream(
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "input": {}, **block}}))
+    (error,) = await run(
+        anthropic_stream(
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "tool_use", "input": {}, **block},
+            }
+        )
+    )
 
     assert type(error) is UpstreamError
 
@@ -233,8 +259,10 @@ async def test_ids_are_sent_in_the_form_of_the_api_each_for_one_call():
     messages = [HI]
     for call_id in ("call_0", "call_0", "functions.f:0", "", "c" * 65):
         call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
-        messages += [Message(role="assistant", tool_calls=from_python([call])),
-                     Message(role="tool", tool_call_id=call_id, message="done")]
+        messages += [
+            Message(role="assistant", tool_calls=from_python([call])),
+            Message(role="tool", tool_call_id=call_id, message="done"),
+        ]
     async with (
         AnthropicUpstream(anthropic_text("ok")) as upstream,
         backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
@@ -324,9 +352,18 @@ async def test_environment_of_the_operator_does_not_leave(monkeypatch):
         (sse({"type": "message_stop"}, event_names=True), UpstreamIncomplete),
         ([b"event: message_delta\ndata: not json\n\n"], UpstreamError),
         ([b"event: message_delta\ndata: []\n\n"], UpstreamError),
-        (sse({"type": "error", "error": {"type": "overloaded_error"}}, event_names=True), UpstreamUnavailable),
-        (sse({"type": "error", "error": {"type": "rate_limit_error"}}, event_names=True), UpstreamRateLimited),
-        (sse({"type": "error", "error": {"type": "x", "message": "UPSTREAM TEXT"}}, event_names=True), UpstreamError),
+        (
+            sse({"type": "error", "error": {"type": "overloaded_error"}}, event_names=True),
+            UpstreamUnavailable,
+        ),
+        (
+            sse({"type": "error", "error": {"type": "rate_limit_error"}}, event_names=True),
+            UpstreamRateLimited,
+        ),
+        (
+            sse({"type": "error", "error": {"type": "x", "message": "UPSTREAM TEXT"}}, event_names=True),
+            UpstreamError,
+        ),
         ([b"x" * 200_000], UpstreamError),
     ],
     ids=["end", "cut", "no-stop-reason", "text", "array", "overloaded", "rate", "error", "huge-line"],
@@ -342,8 +379,11 @@ async def test_faulty_stream_is_an_error_and_keeps_the_text(pieces, kind):
     "event",
     [
         {"type": "message_start", "message": None},
-        {"type": "content_block_start", "index": [], "content_block": {"type": "tool_use", "id": "a", "name": "f",
-                                                                       "input": 7}},
+        {
+            "type": "content_block_start",
+            "index": [],
+            "content_block": {"type": "tool_use", "id": "a", "name": "f", "input": 7},
+        },
         {"type": "content_block_delta", "index": {}, "delta": {"type": "text_delta", "text": 7}},
         {"type": "message_delta", "delta": {"stop_reason": {}}, "usage": {"output_tokens": "x"}},
         {"type": "content_block_stop"},

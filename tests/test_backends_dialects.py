@@ -1,4 +1,5 @@
-"""What is sent to servers that speak chat completions, each in its own way; that they take it, the contract tests show."""
+"""What is sent to servers that speak chat completions, each in its own way; that they take it, the contract
+tests show."""
 
 from typing import Any
 
@@ -26,20 +27,33 @@ REFUSAL = said("assistant", refusal="I cannot.")
 
 
 def asked(provider: str, *messages: Message, **members: Any) -> ModelRequest:
-    return ModelRequest(provider=provider, model=members.pop("model", "m"), messages=messages or (USER,), **members)
+    return ModelRequest(
+        provider=provider, model=members.pop("model", "m"), messages=messages or (USER,), **members
+    )
 
 
 def sent(provider: str, *messages: Message) -> list[tuple[str, Any]]:
-    return [(message["role"], message["content"]) for message in request_body(asked(provider, *messages))["messages"]]
+    return [
+        (message["role"], message["content"])
+        for message in request_body(asked(provider, *messages))["messages"]
+    ]
 
 
-@pytest.mark.parametrize(("provider", "expected"), [
-    ("openai", {"max_completion_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
-    ("custom-llm", {"max_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
-    ("mistral", {"max_tokens", "random_seed", "frequency_penalty", "presence_penalty"}),
-])
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        (
+            "openai",
+            {"max_completion_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"},
+        ),
+        ("custom-llm", {"max_tokens", "seed", "frequency_penalty", "presence_penalty", "stream_options"}),
+        ("mistral", {"max_tokens", "random_seed", "frequency_penalty", "presence_penalty"}),
+    ],
+)
 def test_members_have_the_names_that_the_provider_knows(provider, expected):
-    body = request_body(asked(provider, max_tokens=1, seed=2, frequency_penalty=0.1, presence_penalty=0.2, temperature=0.3))
+    body = request_body(
+        asked(provider, max_tokens=1, seed=2, frequency_penalty=0.1, presence_penalty=0.2, temperature=0.3)
+    )
 
     assert body.keys() == {"model", "messages", "stream", "temperature", *expected}
 
@@ -52,24 +66,38 @@ def test_names_of_speakers_are_left_out_where_they_are_refused(provider):
     assert request_body(asked("openai", user))["messages"][0]["name"] == "Ann"
 
 
-@pytest.mark.parametrize(("message", "text"), [
-    (REFUSAL, "I cannot."),
-    (said("assistant", "Hm.", refusal="I cannot."), "Hm.\n\nI cannot."),
-    (said("assistant", "I cannot.", refusal="I cannot."), "I cannot."),
-    (said("assistant", [{"type": "output_text", "text": "Hm."}], refusal="I cannot."),
-     [{"type": "text", "text": "Hm."}, {"type": "text", "text": "I cannot."}]),
-    (said("assistant", [{"type": "refusal", "refusal": "I cannot."}]), [{"type": "text", "text": "I cannot."}]),
-])
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (REFUSAL, "I cannot."),
+        (said("assistant", "Hm.", refusal="I cannot."), "Hm.\n\nI cannot."),
+        (said("assistant", "I cannot.", refusal="I cannot."), "I cannot."),
+        (
+            said("assistant", [{"type": "output_text", "text": "Hm."}], refusal="I cannot."),
+            [{"type": "text", "text": "Hm."}, {"type": "text", "text": "I cannot."}],
+        ),
+        (
+            said("assistant", [{"type": "refusal", "refusal": "I cannot."}]),
+            [{"type": "text", "text": "I cannot."}],
+        ),
+    ],
+)
 def test_refusal_is_text_for_whom_it_is_no_member(message, text):
     assert sent("mistral", USER, message, USER)[1] == ("assistant", text)
 
 
-@pytest.mark.parametrize(("parameters", "whole"), [
-    (None, {"type": "object", "properties": {}}),
-    ({}, {"type": "object", "properties": {}}),
-    ({"type": "object"}, {"type": "object", "properties": {}}),
-    ({"properties": {"x": {}}, "required": ["x"]}, {"type": "object", "properties": {"x": {}}, "required": ["x"]}),
-])
+@pytest.mark.parametrize(
+    ("parameters", "whole"),
+    [
+        (None, {"type": "object", "properties": {}}),
+        ({}, {"type": "object", "properties": {}}),
+        ({"type": "object"}, {"type": "object", "properties": {}}),
+        (
+            {"properties": {"x": {}}, "required": ["x"]},
+            {"type": "object", "properties": {"x": {}}, "required": ["x"]},
+        ),
+    ],
+)
 def test_schemas_of_parameters_are_sent_whole(parameters, whole):
     function = {"name": "f", "strict": True, **({} if parameters is None else {"parameters": parameters})}
     tools = [{"type": "function", "function": function}]
@@ -80,11 +108,18 @@ def test_schemas_of_parameters_are_sent_whole(parameters, whole):
     assert to_gemini["function"].get("parameters") == (whole if whole["properties"] else None)
 
 
-@pytest.mark.parametrize(("body", "provider", "name"), [
-    *((request_body, provider, name) for provider in ("openai", "groq", "google") for name in ("a.b", "a b", 65 * "f")),
-    *((anthropic_body, "anthropic", name) for name in ("a.b", "", "f" * 65)),
-    *((request_body, "google", name) for name in ("1f", "-f")),
-])
+@pytest.mark.parametrize(
+    ("body", "provider", "name"),
+    [
+        *(
+            (request_body, provider, name)
+            for provider in ("openai", "groq", "google")
+            for name in ("a.b", "a b", 65 * "f")
+        ),
+        *((anthropic_body, "anthropic", name) for name in ("a.b", "", "f" * 65)),
+        *((request_body, "google", name) for name in ("1f", "-f")),
+    ],
+)
 def test_tools_of_names_that_a_provider_refuses_are_refused_by_name(body, provider, name):
     tools = [*TOOLS, {"type": "function", "function": {"name": name}}]
 
@@ -104,47 +139,76 @@ def test_more_tools_than_a_provider_takes_are_refused_by_name(provider):
 
 def test_refusal_is_a_member_for_openai():
     assert request_body(asked("openai", USER, REFUSAL, USER))["messages"][1] == {
-        "role": "assistant", "content": "", "refusal": "I cannot."}
+        "role": "assistant",
+        "content": "",
+        "refusal": "I cannot.",
+    }
 
 
 def test_refusal_is_text_for_claude():
     assert anthropic_body(asked("anthropic", USER, REFUSAL, USER))["messages"][1] == {
-        "role": "assistant", "content": [{"type": "text", "text": "I cannot."}]}
+        "role": "assistant",
+        "content": [{"type": "text", "text": "I cannot."}],
+    }
 
 
 def test_mistral_is_sent_what_the_system_says_first_and_an_answer_behind_results():
     assert sent("mistral", USER, CALLING, RESULT, SYSTEM, USER) == [
-        ("system", "Be brief."), ("user", "Hi"), ("assistant", None), ("tool", "done"),
-        ("assistant", "(No answer was given.)"), ("user", "Hi")]
+        ("system", "Be brief."),
+        ("user", "Hi"),
+        ("assistant", None),
+        ("tool", "done"),
+        ("assistant", "(No answer was given.)"),
+        ("user", "Hi"),
+    ]
 
 
 def test_mistral_is_told_that_its_last_message_is_to_be_gone_on_with():
     assert request_body(asked("mistral", USER, ANSWER))["messages"][1] == {
-        "role": "assistant", "content": "Hello", "prefix": True}
+        "role": "assistant",
+        "content": "Hello",
+        "prefix": True,
+    }
 
 
 def test_gemini_is_sent_one_system_message_and_calls_in_turn_and_results_with_names():
-    body = request_body(asked("google", USER, SYSTEM, ANSWER, CALLING, RESULT, said("developer", "Be kind."), USER))
+    body = request_body(
+        asked("google", USER, SYSTEM, ANSWER, CALLING, RESULT, said("developer", "Be kind."), USER)
+    )
 
     assert [(message["role"], message.get("content")) for message in body["messages"]] == [
-        ("system", "Be brief.\n\nBe kind."), ("user", "Hi"), ("assistant", "Hello"),
-        ("user", "(The conversation goes on.)"), ("assistant", None), ("tool", "done"), ("user", "Hi")]
+        ("system", "Be brief.\n\nBe kind."),
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "(The conversation goes on.)"),
+        ("assistant", None),
+        ("tool", "done"),
+        ("user", "Hi"),
+    ]
     assert "content" not in body["messages"][4]  # it takes no null
-    assert body["messages"][5] == {"role": "tool", "tool_call_id": "abcdefghi", "content": "done", "name": "f"}
+    assert body["messages"][5] == {
+        "role": "tool",
+        "tool_call_id": "abcdefghi",
+        "content": "done",
+        "name": "f",
+    }
 
 
 def test_gemini_is_sent_system_messages_of_parts_as_one():
     parts = said("system", [{"type": "text", "text": "Be kind."}])
 
     assert sent("google", SYSTEM, parts, USER)[0] == (
-        "system", [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}])
+        "system",
+        [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}],
+    )
 
 
 def test_gemini_is_sent_no_blank_text():
     blank = [{"type": "text", "text": " "}, {"type": "text", "text": "Hi"}]
 
     assert sent("google", said("system", ""), said("user", ""), said("user", " \n"), said("user", blank)) == [
-        ("user", [{"type": "text", "text": "Hi"}])]
+        ("user", [{"type": "text", "text": "Hi"}])
+    ]
 
 
 @pytest.mark.parametrize("messages", [[SYSTEM], [SYSTEM, said("user", " ")]])
@@ -160,7 +224,8 @@ def test_gemini_is_sent_its_placeholder_when_the_call_that_it_signed_broke_off()
     [_, calling, _] = request_body(asked("google", USER, message, RESULT, model="gemini-3-pro"))["messages"]
 
     assert calling["tool_calls"][0]["extra_content"] == {
-        "google": {"thought_signature": "skip_thought_signature_validator"}}
+        "google": {"thought_signature": "skip_thought_signature_validator"}
+    }
 
 
 def test_deepseek_is_sent_reasoning_with_every_answer():
@@ -169,7 +234,9 @@ def test_deepseek_is_sent_reasoning_with_every_answer():
     assert [message.get("reasoning_content") for message in messages] == [None, "", None, "", None]
 
 
-@pytest.mark.parametrize(("provider", "given"), [("mistral", False), ("google", False), ("groq", False), ("xai", True)])
+@pytest.mark.parametrize(
+    ("provider", "given"), [("mistral", False), ("google", False), ("groq", False), ("xai", True)]
+)
 def test_reasoning_is_not_sent_to_whom_it_is_unknown(provider, given):
     answer = said("assistant", "Hello")
     answer.provider_state.provider, answer.provider_state.model_family = provider, "m"
@@ -180,12 +247,21 @@ def test_reasoning_is_not_sent_to_whom_it_is_unknown(provider, given):
     assert ("reasoning_content" in sent, "reasoning_details" in sent) == (given, given)
 
 
-@pytest.mark.parametrize(("members", "field"), [
-    ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
-    ({"tool_choice": "required", "tools": TOOLS, "model": "deepseek-v4-pro"}, "tool_choice"),
-    ({"tool_choice": {"type": "function", "function": {"name": "f"}}, "tools": TOOLS, "model": "deepseek-reasoner"},
-     "tool_choice"),
-])
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
+        ({"tool_choice": "required", "tools": TOOLS, "model": "deepseek-v4-pro"}, "tool_choice"),
+        (
+            {
+                "tool_choice": {"type": "function", "function": {"name": "f"}},
+                "tools": TOOLS,
+                "model": "deepseek-reasoner",
+            },
+            "tool_choice",
+        ),
+    ],
+)
 def test_deepseek_is_not_sent_what_it_refuses(members, field):
     with pytest.raises(InvalidArgument) as refused:
         request_body(asked("deep-seek", **members))
@@ -198,21 +274,30 @@ def test_deepseek_is_not_sent_what_it_refuses(members, field):
 def test_claude_cannot_be_forced_to_call_a_tool_while_it_thinks(choice, thinking):
     with pytest.raises(InvalidArgument, match="tool_choice must be auto or none"):
         anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice, thinking=thinking))
-    assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice))["tool_choice"]["type"] in ("any", "tool")
+    assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice))["tool_choice"]["type"] in (
+        "any",
+        "tool",
+    )
     assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice="auto", thinking=thinking))["thinking"]
 
 
 def test_deepseek_is_not_asked_to_go_on_with_an_answer_while_it_thinks():
     with pytest.raises(InvalidArgument, match="input must not end with an answer"):
         request_body(asked("deep-seek", USER, ANSWER))
-    assert request_body(asked("deep-seek", USER, ANSWER, model="deepseek-chat"))["messages"][1]["content"] == "Hello"
+    assert (
+        request_body(asked("deep-seek", USER, ANSWER, model="deepseek-chat"))["messages"][1]["content"]
+        == "Hello"
+    )
 
 
-@pytest.mark.parametrize("members", [
-    {"response_format": {"type": "json_object"}},
-    {"tool_choice": "none", "tools": TOOLS, "model": "deepseek-v4-pro"},
-    {"tool_choice": "required", "tools": TOOLS, "model": "deepseek-chat"},
-    {"tool_choice": "required", "model": "deepseek-v4-pro"},  # without tools it is not sent
-])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"tool_choice": "none", "tools": TOOLS, "model": "deepseek-v4-pro"},
+        {"tool_choice": "required", "tools": TOOLS, "model": "deepseek-chat"},
+        {"tool_choice": "required", "model": "deepseek-v4-pro"},  # without tools it is not sent
+    ],
+)
 def test_deepseek_is_sent_what_it_takes(members):
     assert request_body(asked("deep-seek", **members))["messages"] == [{"role": "user", "content": "Hi"}]

@@ -76,31 +76,66 @@ def test_refusal_of_an_unlisted_host_names_the_remedy():
         AllowedHosts().check_url("https://llm.example/v1")
 
 
-@pytest.mark.parametrize(("entry", "host", "address", "permitted"), [
-    pytest.param("llm.example", "llm.example", "8.8.8.8", True, id="public"),
-    pytest.param("llm.example", "llm.example", "10.0.0.1", False, id="a name that was moved to a private address"),
-    pytest.param("llm.example", "llm.example", "169.254.169.254", False, id="a name that was moved to the cloud's own"),
-    pytest.param("llm.example+private", "llm.example", "10.0.0.1", True, id="marked"),
-    pytest.param("llm.example:80+private", "llm.example", "10.0.0.1", True, id="marked with its port"),
-    pytest.param("llm.example:81+private", "llm.example", "10.0.0.1", False, id="marked with another port"),
-    pytest.param("llm.example+private", "LLM.example.", "fd12::1", True, id="marked, IPv6"),
-    pytest.param("llm.example+private", "llm.example", "169.254.169.254", False, id="marked, link-local"),
-    pytest.param("llm.example+private", "llm.example", "fe80::1", False, id="marked, IPv6 link-local"),
-    pytest.param("llm.example+private", "llm.example", "::ffff:169.254.169.254", False, id="marked, mapped"),
-    pytest.param("llm.example+private", "llm.example", "64:ff9b::a9fe:a9fe", False, id="marked, translated"),
-    pytest.param("llm.example+private", "llm.example", "100.100.100.200", False, id="marked, metadata of a cloud"),
-    pytest.param("llm.example+private", "llm.example", "fd00:ec2::254", False, id="marked, metadata by IPv6"),
-    pytest.param("localhost", "localhost", "127.0.0.1", True, id="name without a dot"),
-    pytest.param("ollama:80", "ollama", "172.18.0.2", True, id="name of a container"),
-    pytest.param("169.254.169.254", "169.254.169.254", "169.254.169.254", True, id="the very address is listed"),
-    pytest.param("10.0.0.1", "10.0.0.2", "10.0.0.2", False, id="another address is listed"),
-])
+@pytest.mark.parametrize(
+    ("entry", "host", "address", "permitted"),
+    [
+        pytest.param("llm.example", "llm.example", "8.8.8.8", True, id="public"),
+        pytest.param(
+            "llm.example", "llm.example", "10.0.0.1", False, id="a name that was moved to a private address"
+        ),
+        pytest.param(
+            "llm.example",
+            "llm.example",
+            "169.254.169.254",
+            False,
+            id="a name that was moved to the cloud's own",
+        ),
+        pytest.param("llm.example+private", "llm.example", "10.0.0.1", True, id="marked"),
+        pytest.param("llm.example:80+private", "llm.example", "10.0.0.1", True, id="marked with its port"),
+        pytest.param(
+            "llm.example:81+private", "llm.example", "10.0.0.1", False, id="marked with another port"
+        ),
+        pytest.param("llm.example+private", "LLM.example.", "fd12::1", True, id="marked, IPv6"),
+        pytest.param("llm.example+private", "llm.example", "169.254.169.254", False, id="marked, link-local"),
+        pytest.param("llm.example+private", "llm.example", "fe80::1", False, id="marked, IPv6 link-local"),
+        pytest.param(
+            "llm.example+private", "llm.example", "::ffff:169.254.169.254", False, id="marked, mapped"
+        ),
+        pytest.param(
+            "llm.example+private", "llm.example", "64:ff9b::a9fe:a9fe", False, id="marked, translated"
+        ),
+        pytest.param(
+            "llm.example+private", "llm.example", "100.100.100.200", False, id="marked, metadata of a cloud"
+        ),
+        pytest.param(
+            "llm.example+private", "llm.example", "fd00:ec2::254", False, id="marked, metadata by IPv6"
+        ),
+        pytest.param("localhost", "localhost", "127.0.0.1", True, id="name without a dot"),
+        pytest.param("ollama:80", "ollama", "172.18.0.2", True, id="name of a container"),
+        pytest.param(
+            "169.254.169.254", "169.254.169.254", "169.254.169.254", True, id="the very address is listed"
+        ),
+        pytest.param("10.0.0.1", "10.0.0.2", "10.0.0.2", False, id="another address is listed"),
+    ],
+)
 def test_name_leads_to_private_addresses_only_where_the_operator_says_so(entry, host, address, permitted):
     assert AllowedHosts([entry]).permits(host, 80, address) is permitted
 
 
-@pytest.mark.parametrize("entry", ["https://llm.example", "a b", "host:port", "host:0", "[::1", "[::1]x", "*.example",
-                                   "+private", "a.example+public"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "https://llm.example",
+        "a b",
+        "host:port",
+        "host:0",
+        "[::1",
+        "[::1]x",
+        "*.example",
+        "+private",
+        "a.example+public",
+    ],
+)
 def test_unreadable_entry_is_refused(entry):
     with pytest.raises(ValueError, match="PARLEY_UPSTREAM_ALLOW_HOSTS"):
         AllowedHosts([entry])

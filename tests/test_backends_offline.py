@@ -17,7 +17,11 @@ WEATHER = {
         "name": "get_weather",
         "parameters": {
             "type": "object",
-            "properties": {"location": {"type": "string"}, "unit": {"enum": ["C", "F"]}, "days": {"type": "integer"}},
+            "properties": {
+                "location": {"type": "string"},
+                "unit": {"enum": ["C", "F"]},
+                "days": {"type": "integer"},
+            },
             "required": ["location", "unit"],
         },
     },
@@ -39,7 +43,9 @@ async def events_of(request: ModelRequest) -> list:
 
 async def text_of(request: ModelRequest, choice: int = 0) -> str:
     events = await events_of(request)
-    return "".join(event.text for event in events if isinstance(event, ContentDelta) and event.choice == choice)
+    return "".join(
+        event.text for event in events if isinstance(event, ContentDelta) and event.choice == choice
+    )
 
 
 async def call_of(request: ModelRequest) -> tuple[str, object] | None:
@@ -85,7 +91,9 @@ async def test_without_user_message_says_nothing_was_said():
     assert await text_of(asked(said("system", "Be brief."))) == "You said: "
 
 
-@pytest.mark.parametrize("question", ["What is my name?", "what's my name", "What’s my name?", "And WHAT WAS MY NAME?"])
+@pytest.mark.parametrize(
+    "question", ["What is my name?", "what's my name", "What’s my name?", "And WHAT WAS MY NAME?"]
+)
 async def test_name_question_is_answered_from_the_context(question):
     messages = [said("user", "Hi, my name is Alice."), said("assistant", "Hi"), said("user", question)]
 
@@ -116,7 +124,9 @@ async def test_unknown_name_is_admitted():
 async def test_tool_named_by_the_user_is_called_with_required_arguments():
     events = await events_of(asked(said("user", "How is the WEATHER in Paris?"), tools=[CLOCK, WEATHER]))
 
-    call = ToolCallDelta(index=0, id="call_offline_0", name="get_weather", arguments='{"location": "", "unit": "C"}')
+    call = ToolCallDelta(
+        index=0, id="call_offline_0", name="get_weather", arguments='{"location": "", "unit": "C"}'
+    )
     assert events[1:] == [call, Finish(0, "tool_calls"), Usage(6, 5)]
 
 
@@ -169,14 +179,19 @@ async def test_choice_of_a_tool_that_is_not_offered_is_refused(choice):
 
 
 async def test_tool_result_is_told_and_the_tool_not_called_again():
-    calls = from_python([{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}])
+    calls = from_python(
+        [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]
+    )
     messages = [
         said("user", "the weather?"),
         Message(role="assistant", tool_calls=calls),
         said("tool", "sunny", tool_call_id="c1"),
     ]
 
-    assert await text_of(asked(*messages, tools=[WEATHER], tool_choice="required")) == "get_weather returned: sunny"
+    assert (
+        await text_of(asked(*messages, tools=[WEATHER], tool_choice="required"))
+        == "get_weather returned: sunny"
+    )
 
 
 async def test_json_schema_is_filled():
@@ -220,8 +235,12 @@ REFERRED = {
 @pytest.mark.parametrize("referred", REFERRED.values(), ids=REFERRED)
 async def test_what_a_schema_refers_to_again_and_again_is_bounded(referred):
     names = [f"m{i}" for i in range(900)]
-    schema = {"type": "object", "properties": {name: {"$ref": "#/$defs/it"} for name in names}, "required": names,
-              "$defs": {"it": referred}}
+    schema = {
+        "type": "object",
+        "properties": {name: {"$ref": "#/$defs/it"} for name in names},
+        "required": names,
+        "$defs": {"it": referred},
+    }
     format_ = {"type": "json_schema", "json_schema": {"schema": schema}}
 
     assert len(await text_of(asked(said("user", "hi"), response_format=format_))) < 200_000

@@ -61,11 +61,16 @@ class Slept(list[float]):
 
 @asynccontextmanager
 async def backend_of(
-    base_url: str, limits: Limits | None = None, sleep: Slept | None = None, allowed: tuple[str, ...] = ("127.0.0.1",)
+    base_url: str,
+    limits: Limits | None = None,
+    sleep: Slept | None = None,
+    allowed: tuple[str, ...] = ("127.0.0.1",),
 ) -> AsyncIterator[OpenAIBackend]:
     limits = limits or Limits()
     async with provider_client(AllowedHosts(allowed), limits) as http:
-        yield OpenAIBackend(lambda _: Endpoint(base_url, SECRET), http, limits, sleep=Slept() if sleep is None else sleep)
+        yield OpenAIBackend(
+            lambda _: Endpoint(base_url, SECRET), http, limits, sleep=Slept() if sleep is None else sleep
+        )
 
 
 def asked(*messages: Message, provider: str = "openai", **members: Any) -> ModelRequest:
@@ -103,7 +108,9 @@ async def sent(request: ModelRequest) -> dict[str, Any]:
 
 
 def text(events: list[Any], choice: int = 0) -> str:
-    return "".join(event.text for event in events if isinstance(event, ContentDelta) and event.choice == choice)
+    return "".join(
+        event.text for event in events if isinstance(event, ContentDelta) and event.choice == choice
+    )
 
 
 # What is said
@@ -164,26 +171,36 @@ async def test_messages_of_every_kind_are_sent():
         {"role": "tool", "tool_call_id": "c1", "content": "done"},
     ]
 
-    assert (await sent(asked(*messages)))["messages"] == [{"role": "developer", "content": "Be brief."}, *common]
+    assert (await sent(asked(*messages)))["messages"] == [
+        {"role": "developer", "content": "Be brief."},
+        *common,
+    ]
     other = await sent(asked(*messages, provider="custom-llm", max_tokens=5))
     assert other["messages"] == [{"role": "system", "content": "Be brief."}, *common]
     assert other["max_tokens"] == 5
 
 
 def history(*ids: str) -> list[Message]:
-    """A history in which every call has an answer of its own, and the last one is followed by what the user says."""
+    """A history in which every call has an answer of its own, and the last one is followed by what the user
+    says."""
     messages = [HI]
     for call_id in ids:
         call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
-        messages += [Message(role="assistant", tool_calls=from_python([call])),
-                     Message(role="tool", tool_call_id=call_id, content=from_python("done"))]
+        messages += [
+            Message(role="assistant", tool_calls=from_python([call])),
+            Message(role="tool", tool_call_id=call_id, content=from_python("done")),
+        ]
     return [*messages, HI]
 
 
-@pytest.mark.parametrize(("provider", "upstream"), [
-    ("openai", OpenAIUpstream), ("groq", OpenAIUpstream), ("mistral", MistralUpstream)])
+@pytest.mark.parametrize(
+    ("provider", "upstream"),
+    [("openai", OpenAIUpstream), ("groq", OpenAIUpstream), ("mistral", MistralUpstream)],
+)
 async def test_ids_are_sent_in_the_form_of_the_provider_each_for_one_call(provider, upstream):
-    messages = history("call_0", "call_0", "abcdefghi", "", "c" * 41 if provider != "groq" else "c", "functions.f:0")
+    messages = history(
+        "call_0", "call_0", "abcdefghi", "", "c" * 41 if provider != "groq" else "c", "functions.f:0"
+    )
     async with upstream(openai_text("ok")) as server, backend_of(server.base_url) as backend:
         for _ in range(2):
             await collected(backend, asked(*messages, provider=provider))
@@ -195,21 +212,37 @@ async def test_ids_are_sent_in_the_form_of_the_provider_each_for_one_call(provid
     assert len(set(ids)) == 6
     assert [message["tool_call_id"] for message in first if message["role"] == "tool"] == ids
     assert [call_id for call_id in ids if call_id in ("call_0", "abcdefghi", "functions.f:0")] == (
-        ["abcdefghi"] if provider == "mistral" else ["call_0", "abcdefghi", "functions.f:0"])
+        ["abcdefghi"] if provider == "mistral" else ["call_0", "abcdefghi", "functions.f:0"]
+    )
 
 
 async def test_calls_of_one_message_with_one_id_are_told_apart():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    sent_ = (await sent(asked(HI, Message(role="assistant", tool_calls=from_python([call, call])), *(
-        Message(role="tool", tool_call_id="c", content=from_python(said)) for said in ("one", "two")))))["messages"]
+    sent_ = (
+        await sent(
+            asked(
+                HI,
+                Message(role="assistant", tool_calls=from_python([call, call])),
+                *(
+                    Message(role="tool", tool_call_id="c", content=from_python(said))
+                    for said in ("one", "two")
+                ),
+            )
+        )
+    )["messages"]
 
     assert [(message["tool_call_id"], message["content"]) for message in sent_[2:]] == [
-        (sent_[1]["tool_calls"][0]["id"], "one"), (sent_[1]["tool_calls"][1]["id"], "two")]
+        (sent_[1]["tool_calls"][0]["id"], "one"),
+        (sent_[1]["tool_calls"][1]["id"], "two"),
+    ]
     assert sent_[2]["tool_call_id"] != sent_[3]["tool_call_id"]
 
 
 async def test_mistral_is_sent_an_answer_between_a_result_and_the_user():
-    bodies = {provider: await sent(asked(*history("abcdefghi"), provider=provider)) for provider in ("openai", "mistral")}
+    bodies = {
+        provider: await sent(asked(*history("abcdefghi"), provider=provider))
+        for provider in ("openai", "mistral")
+    }
     roles = {provider: [message["role"] for message in body["messages"]] for provider, body in bodies.items()}
 
     assert roles["openai"] == ["user", "assistant", "tool", "user"]
@@ -237,7 +270,10 @@ async def test_tool_calls_stream_by_index_with_id_and_name_first():
 
 
 async def test_tool_calls_without_index_are_told_apart_by_id():
-    deltas = [{"id": "a", "function": {"name": "f", "arguments": {"x": 1}}}, {"id": "b", "function": {"name": "g"}}]
+    deltas = [
+        {"id": "a", "function": {"name": "f", "arguments": {"x": 1}}},
+        {"id": "b", "function": {"name": "g"}},
+    ]
     events = await run(openai_stream(chunk({"tool_calls": deltas}), chunk(finish="tool_calls")))
 
     assert [(e.index, e.id, e.arguments) for e in events if isinstance(e, ToolCallDelta) and e.id] == [
@@ -266,51 +302,132 @@ def calls_of(events: list[Any]) -> list[tuple[str, str, str]]:
 A, B = ("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')
 
 
-@pytest.mark.parametrize(("deltas", "expected"), [
-    ([piece(A[2], index=0, id="a", name="f"), piece(B[2], index=0, id="b", name="g")], [A, B]),
-    ([piece("", index=0, id="a", name="f"), piece('{"x":', index=0), piece("1}", index=0),
-      piece("", index=0, id="b", name="g"), piece('{"y":', index=0), piece("2}", index=0)], [A, B]),
-    ([piece(A[2], index=0, id="a", name="f"), piece('{"x":2}', index=0, id="b", name="f")], [A, ("b", "f", '{"x":2}')]),
-    ([piece(A[2], index=0, id="a", name="f"), piece("", index=0, id="b"), piece(B[2], index=0, name="g")], [A, B]),
-    ([piece('{"x":', index=0, id="a", name="f"), piece('{"y":', index=0, id="b", name="g"), piece("1}", index=0, id="a"),
-      piece("2}", index=0, id="b")], [A, B]),
-    ([piece('{"x":', index=0, id="a", name="f"), piece("1}", index=0, id="a", name="f")], [A]),
-    ([piece('{"x":', index=0, id="a", name="f"), piece("1}", index=0, id="other")], [A]),
-    ([piece('{"x":', index=0, id="a"), piece("1}", index=0, name="f")], [A]),
-    ([piece('{"x":', index=0, id="a", name=""), piece("1", index=0, name=None), piece("}", index=0, name="f")], [A]),
-    ([piece("", index=0, id="a"), piece("", index=1, id="b"), piece(B[2], index=1, name="g"),
-      piece(A[2], index=0, name="f")], [B, A]),
-    ([piece("", index=0), piece(A[2], index=0, id="a", name="f")], [A]),
-    ([piece("", id="a"), piece("", id="b", name="g"), piece(A[2], id="a", name="f"), piece(B[2], id="b")], [B, A]),
-    ([piece(A[2], index=0, id="a", name="f"), piece("", index=0, id="other")], [A]),
-    ([piece(A[2], index=0, id="a", name="f"), piece("", index=1)], [A]),
-], ids=["one-index", "one-index-in-pieces", "one-index-and-name", "one-index-late-name", "one-index-by-turns", "name-again",
-        "another-id", "late-name", "empty-name", "late-names", "late-id", "late-name-no-index", "nothing-more", "nothing"])
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        ([piece(A[2], index=0, id="a", name="f"), piece(B[2], index=0, id="b", name="g")], [A, B]),
+        (
+            [
+                piece("", index=0, id="a", name="f"),
+                piece('{"x":', index=0),
+                piece("1}", index=0),
+                piece("", index=0, id="b", name="g"),
+                piece('{"y":', index=0),
+                piece("2}", index=0),
+            ],
+            [A, B],
+        ),
+        (
+            [piece(A[2], index=0, id="a", name="f"), piece('{"x":2}', index=0, id="b", name="f")],
+            [A, ("b", "f", '{"x":2}')],
+        ),
+        (
+            [
+                piece(A[2], index=0, id="a", name="f"),
+                piece("", index=0, id="b"),
+                piece(B[2], index=0, name="g"),
+            ],
+            [A, B],
+        ),
+        (
+            [
+                piece('{"x":', index=0, id="a", name="f"),
+                piece('{"y":', index=0, id="b", name="g"),
+                piece("1}", index=0, id="a"),
+                piece("2}", index=0, id="b"),
+            ],
+            [A, B],
+        ),
+        ([piece('{"x":', index=0, id="a", name="f"), piece("1}", index=0, id="a", name="f")], [A]),
+        ([piece('{"x":', index=0, id="a", name="f"), piece("1}", index=0, id="other")], [A]),
+        ([piece('{"x":', index=0, id="a"), piece("1}", index=0, name="f")], [A]),
+        (
+            [
+                piece('{"x":', index=0, id="a", name=""),
+                piece("1", index=0, name=None),
+                piece("}", index=0, name="f"),
+            ],
+            [A],
+        ),
+        (
+            [
+                piece("", index=0, id="a"),
+                piece("", index=1, id="b"),
+                piece(B[2], index=1, name="g"),
+                piece(A[2], index=0, name="f"),
+            ],
+            [B, A],
+        ),
+        ([piece("", index=0), piece(A[2], index=0, id="a", name="f")], [A]),
+        (
+            [
+                piece("", id="a"),
+                piece("", id="b", name="g"),
+                piece(A[2], id="a", name="f"),
+                piece(B[2], id="b"),
+            ],
+            [B, A],
+        ),
+        ([piece(A[2], index=0, id="a", name="f"), piece("", index=0, id="other")], [A]),
+        ([piece(A[2], index=0, id="a", name="f"), piece("", index=1)], [A]),
+    ],
+    ids=[
+        "one-index",
+        "one-index-in-pieces",
+        "one-index-and-name",
+        "one-index-late-name",
+        "one-index-by-turns",
+        "name-again",
+        "another-id",
+        "late-name",
+        "empty-name",
+        "late-names",
+        "late-id",
+        "late-name-no-index",
+        "nothing-more",
+        "nothing",
+    ],
+)
 async def test_calls_of_compatible_servers_are_told_apart_and_named(deltas, expected):
-    events = await run(openai_stream(*(chunk({"tool_calls": [delta]}) for delta in deltas), chunk(finish="tool_calls")))
+    events = await run(
+        openai_stream(*(chunk({"tool_calls": [delta]}) for delta in deltas), chunk(finish="tool_calls"))
+    )
 
     assert calls_of(events) == expected
     assert events[-1] == Finish(0, "tool_calls")
 
 
-@pytest.mark.parametrize("deltas", [
-    [piece(A[2], index=0, name="f"), piece(B[2], index=0, name="g")],
-    [piece(A[2], name="f"), piece(B[2], name="g")],
-    [piece(A[2], index=0, id="a", name="f"), piece(B[2], index=1, id="a", name="g")],
-], ids=["one-index", "nothing", "one-id"])
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [piece(A[2], index=0, name="f"), piece(B[2], index=0, name="g")],
+        [piece(A[2], name="f"), piece(B[2], name="g")],
+        [piece(A[2], index=0, id="a", name="f"), piece(B[2], index=1, id="a", name="g")],
+    ],
+    ids=["one-index", "nothing", "one-id"],
+)
 async def test_calls_have_ids_of_their_own(deltas):
-    first, second = calls_of(await run(openai_stream(chunk({"tool_calls": deltas}), chunk(finish="tool_calls"))))
+    first, second = calls_of(
+        await run(openai_stream(chunk({"tool_calls": deltas}), chunk(finish="tool_calls")))
+    )
 
     assert (first[1:], second[1:]) == (A[1:], B[1:])
     assert first[0] != second[0]
 
 
-@pytest.mark.parametrize("deltas", [
-    [{"function_call": {"name": "f", "arguments": ""}}, {"function_call": {"arguments": '{"x":'}},
-     {"function_call": {"arguments": "1}"}}],
-    [{"function_call": {"name": "f", "arguments": '{"x":1}'}, "tool_calls": []}],
-    [{"function_call": {"name": "f", "arguments": {"x": 1}}}],
-], ids=["in-pieces", "whole", "object"])
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [
+            {"function_call": {"name": "f", "arguments": ""}},
+            {"function_call": {"arguments": '{"x":'}},
+            {"function_call": {"arguments": "1}"}},
+        ],
+        [{"function_call": {"name": "f", "arguments": '{"x":1}'}, "tool_calls": []}],
+        [{"function_call": {"name": "f", "arguments": {"x": 1}}}],
+    ],
+    ids=["in-pieces", "whole", "object"],
+)
 async def test_function_call_of_older_servers_is_a_tool_call(deltas):
     events = await run(openai_stream(*map(chunk, deltas), chunk(finish="function_call")))
 
@@ -322,7 +439,9 @@ async def test_function_call_of_older_servers_is_a_tool_call(deltas):
 
 @pytest.mark.parametrize("reason", ["tool_calls", "function_call", "tool_use", "stop"])
 async def test_finish_reason_promises_no_calls_that_are_not_there(reason):
-    events = await run(openai_stream(chunk({"content": "Hi", "tool_calls": [piece(index=0)]}), chunk(finish=reason)))
+    events = await run(
+        openai_stream(chunk({"content": "Hi", "tool_calls": [piece(index=0)]}), chunk(finish=reason))
+    )
 
     assert (text(events), calls_of(events), events[-1]) == ("Hi", [], Finish(0, "stop"))
 
@@ -334,10 +453,18 @@ async def test_call_without_a_name_is_an_error_unless_it_was_cut():
     assert (await run(openai_stream(nameless, chunk(finish="length"))))[1:] == [Finish(0, "length")]
 
 
-@pytest.mark.parametrize("delta", [
-    {"reasoning_content": 1}, {"reasoning_content": ["hm"]}, {"reasoning_content": ""}, {"reasoning_details": "hm"},
-    {"reasoning_details": ["hm", None]}, {"tool_calls": [{"extra_content": "hm"}]},
-], ids=str)
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": 1},
+        {"reasoning_content": ["hm"]},
+        {"reasoning_content": ""},
+        {"reasoning_details": "hm"},
+        {"reasoning_details": ["hm", None]},
+        {"tool_calls": [{"extra_content": "hm"}]},
+    ],
+    ids=str,
+)
 async def test_odd_reasoning_is_not_kept(delta):
     call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
     delta = {**delta, "tool_calls": [{**call, **delta.get("tool_calls", [{}])[0]}]}
@@ -347,12 +474,17 @@ async def test_odd_reasoning_is_not_kept(delta):
     assert [type(event) for event in events] == [Ran, ToolCallDelta, Finish]
 
 
-@pytest.mark.parametrize("value", ["\ud800", json.loads("[" * 300 + "]" * 300)], ids=["half a character", "deep"])
+@pytest.mark.parametrize(
+    "value", ["\ud800", json.loads("[" * 300 + "]" * 300)], ids=["half a character", "deep"]
+)
 @pytest.mark.parametrize("member", ["extra_content", "reasoning_details"])
 async def test_state_that_cannot_be_kept_is_an_error(member, value):
     call = {"index": 0, "id": "c1", "function": {"name": "f"}}
-    delta = ({"tool_calls": [{**call, member: {"x": value}}]} if member == "extra_content"
-             else {"tool_calls": [call], member: [{"x": value}]})
+    delta = (
+        {"tool_calls": [{**call, member: {"x": value}}]}
+        if member == "extra_content"
+        else {"tool_calls": [call], member: [{"x": value}]}
+    )
 
     error = await error_of(openai_stream(chunk(delta), chunk(finish="stop")), asked(tools=[TOOL]))
 
@@ -362,8 +494,11 @@ async def test_state_that_cannot_be_kept_is_an_error(member, value):
 async def test_reasoning_counts_as_generated():
     endless = [chunk({"reasoning_content": "x" * 60}) for _ in range(3)]
 
-    error = await error_of(openai_stream(*endless, chunk(finish="stop")), asked(tools=[TOOL]),
-                           limits=Limits(generated_characters=150))
+    error = await error_of(
+        openai_stream(*endless, chunk(finish="stop")),
+        asked(tools=[TOOL]),
+        limits=Limits(generated_characters=150),
+    )
 
     assert isinstance(error, UpstreamError)
 
@@ -376,15 +511,26 @@ async def test_choices_are_kept_apart_and_finish_once():
     events = await run(answer, asked(n=2))
 
     assert (text(events), text(events, 1)) == ("a", "b")
-    assert [event for event in events if isinstance(event, Finish)] == [Finish(0, "stop"), Finish(1, "length")]
+    assert [event for event in events if isinstance(event, Finish)] == [
+        Finish(0, "stop"),
+        Finish(1, "length"),
+    ]
 
 
 @pytest.mark.parametrize(
     "chunks",
     [
         [{"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}],
-        [{"choices": None}, {"choices": [None]}, chunk({"content": "Hi"}, extra={"a": 1}), chunk(finish="STOP")],
-        [{"choices": [{"index": None, "delta": {"content": [{"type": "text", "text": "Hi"}]}}]}, chunk(finish="eos")],
+        [
+            {"choices": None},
+            {"choices": [None]},
+            chunk({"content": "Hi"}, extra={"a": 1}),
+            chunk(finish="STOP"),
+        ],
+        [
+            {"choices": [{"index": None, "delta": {"content": [{"type": "text", "text": "Hi"}]}}]},
+            chunk(finish="eos"),
+        ],
         [chunk({"content": "Hi"}, finish=""), chunk({"content": None}, finish="end_turn")],
         [chunk({"refusal": "Hi"}), chunk({"reasoning_content": "hm"}), chunk(finish="stop")],
     ],
@@ -399,13 +545,20 @@ async def test_servers_that_differ_are_understood(chunks):
 
 async def test_usage_in_every_chunk_is_told_once():
     usage = {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}
-    events = await run(openai_stream(chunk({"content": "a"}, **usage), chunk(finish="stop", **usage), usage_chunk(1, 9)))
+    events = await run(
+        openai_stream(chunk({"content": "a"}, **usage), chunk(finish="stop", **usage), usage_chunk(1, 9))
+    )
 
     assert [event for event in events if isinstance(event, Usage)] == [Usage(1, 9)]
 
 
 async def test_lone_surrogate_is_replaced():
-    assert text(await run(openai_stream('{"choices":[{"delta":{"content":"a\\ud800"},"finish_reason":"stop"}]}'))) == "a?"
+    assert (
+        text(
+            await run(openai_stream('{"choices":[{"delta":{"content":"a\\ud800"},"finish_reason":"stop"}]}'))
+        )
+        == "a?"
+    )
 
 
 # Faults in the middle of a stream
@@ -483,7 +636,10 @@ async def test_endless_answer_ends_at_the_deadline(piece):
         (b": comment\r\n", Limits(event_bytes=1000)),
         (b": comment\n\n", Limits(body_bytes=1000)),
         (sse(chunk({"content": "x" * 100}))[0], Limits(generated_characters=1000)),
-        (sse(chunk({"tool_calls": [{"index": 0, "function": {"arguments": ""}}]}))[0], Limits(generated_characters=20)),
+        (
+            sse(chunk({"tool_calls": [{"index": 0, "function": {"arguments": ""}}]}))[0],
+            Limits(generated_characters=20),
+        ),
     ],
     ids=["line", "event", "comments", "body", "text", "tool-calls"],
 )
@@ -521,7 +677,9 @@ async def test_closing_the_iterator_closes_the_connection():
         await upstream.disconnected.wait()
 
 
-@pytest.mark.parametrize("pieces", [[STALL], [*sse(chunk({"content": "Hi"})), STALL]], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "pieces", [[STALL], [*sse(chunk({"content": "Hi"})), STALL]], ids=["before", "after"]
+)
 async def test_cancelling_the_reader_closes_the_connection(pieces):
     async with OpenAIUpstream(Answer(pieces)) as upstream, backend_of(upstream.base_url) as backend:
         reader = asyncio.create_task(collected(backend, asked()))
@@ -547,7 +705,9 @@ async def test_connection_is_used_again_after_a_whole_answer():
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 async def test_passing_failure_is_retried(status):
     slept = Slept()
-    events = await run([failure(status, retry_after="0"), failure(status, retry_after="7"), openai_text("Hi")], sleep=slept)
+    events = await run(
+        [failure(status, retry_after="0"), failure(status, retry_after="7"), openai_text("Hi")], sleep=slept
+    )
 
     assert text(events) == "Hi"
     assert slept == [0, 7]
@@ -632,7 +792,9 @@ async def test_refusal_is_told_in_our_words(status, kind, http_status, reason):
 
 
 async def test_known_code_of_a_refusal_is_kept_and_others_are_not():
-    known = await error_of(failure(400, {"error": {"message": "UPSTREAM TEXT", "code": "context_length_exceeded"}}))
+    known = await error_of(
+        failure(400, {"error": {"message": "UPSTREAM TEXT", "code": "context_length_exceeded"}})
+    )
     other = await error_of(failure(400, {"error": {"message": "UPSTREAM TEXT", "code": "UPSTREAM TEXT"}}))
 
     assert (known.reason, other.reason) == ("CONTEXT_LENGTH_EXCEEDED", "UPSTREAM_REFUSED_REQUEST")
@@ -644,7 +806,9 @@ async def test_refused_credentials_are_called_by_their_owner():
     assert "operator's" in operators.message and "assistant's" in assistants.message
 
 
-@pytest.mark.parametrize("body", [b"\xff" * 1_000_000, b"[" * 100_000, b'{"error": 7}', b'{"error": {"code": {}}}'])
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 1_000_000, b"[" * 100_000, b'{"error": 7}', b'{"error": {"code": {}}}']
+)
 async def test_error_body_of_any_kind_is_survived(body):
     assert isinstance(await error_of(failure(400, body)), InvalidArgument)
 
@@ -695,7 +859,10 @@ async def test_name_that_resolves_to_a_private_address_is_not_connected_to():
     async def resolve(host: str, port: int) -> list[str]:
         return ["127.0.0.1", "::1"]
 
-    async with OpenAIUpstream(openai_text("Hi")) as upstream, provider_client(AllowedHosts(), Limits(), resolve) as http:
+    async with (
+        OpenAIUpstream(openai_text("Hi")) as upstream,
+        provider_client(AllowedHosts(), Limits(), resolve) as http,
+    ):
         url = f"http://rebound.example:{upstream.port}/v1"
         events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), asked())
 
@@ -709,7 +876,10 @@ async def test_name_is_resolved_once_and_the_checked_address_is_connected_to():
         return answers.pop(0)
 
     allowed = AllowedHosts(["own.example+private"])
-    async with OpenAIUpstream(openai_text("Hi")) as upstream, provider_client(allowed, Limits(), resolve) as http:
+    async with (
+        OpenAIUpstream(openai_text("Hi")) as upstream,
+        provider_client(allowed, Limits(), resolve) as http,
+    ):
         url = f"http://own.example:{upstream.port}/v1"
         events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), asked())
 

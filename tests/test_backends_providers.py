@@ -19,16 +19,22 @@ KEYS = {"openai": "sk-operator", "anthropic": "sk-operator", "custom-llm": "sk-o
 
 
 def asked(provider: str, **members: Any) -> ModelRequest:
-    return ModelRequest(provider=provider, model="m", messages=[Message(role="user", message="hi")], **members)
+    return ModelRequest(
+        provider=provider, model="m", messages=[Message(role="user", message="hi")], **members
+    )
 
 
-def endpoint(request: ModelRequest, *, base_urls: dict[str, str] | None = None, allowed: tuple[str, ...] = ()) -> Endpoint:
+def endpoint(
+    request: ModelRequest, *, base_urls: dict[str, str] | None = None, allowed: tuple[str, ...] = ()
+) -> Endpoint:
     return Endpoints(KEYS, base_urls or {}, AllowedHosts(allowed)).of(request)
 
 
 async def text_of(providers: Providers, request: ModelRequest) -> str:
     try:
-        return "".join([event.text async for event in providers.generate(request) if isinstance(event, ContentDelta)])
+        return "".join(
+            [event.text async for event in providers.generate(request) if isinstance(event, ContentDelta)]
+        )
     finally:
         await providers.close()
 
@@ -54,7 +60,9 @@ async def test_operators_url_is_called_with_the_operators_key(provider, server, 
 @pytest.mark.parametrize("ending", ["", "/", "/chat/completions", "/v1/messages"])
 async def test_assistants_url_never_gets_the_operators_key(provider, ending):
     server, answer = (
-        (AnthropicUpstream, anthropic_text("Hi")) if provider == "anthropic" else (OpenAIUpstream, openai_text("Hi"))
+        (AnthropicUpstream, anthropic_text("Hi"))
+        if provider == "anthropic"
+        else (OpenAIUpstream, openai_text("Hi"))
     )
     async with server(answer) as upstream:
         providers = Providers(api_keys=KEYS, allowed=AllowedHosts([f"127.0.0.1:{upstream.port}"]))
@@ -73,7 +81,10 @@ async def test_assistants_url_gets_the_assistants_key_and_keeps_its_query():
 
         assert await text_of(providers, asked("custom-llm", url=url, api_key="sk-own")) == "Hi"
     [received] = upstream.requests
-    assert (received.path, received.headers["authorization"]) == ("/v1/chat/completions?api-version=1", "Bearer sk-own")
+    assert (received.path, received.headers["authorization"]) == (
+        "/v1/chat/completions?api-version=1",
+        "Bearer sk-own",
+    )
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "custom-llm", "offline-2"])
@@ -112,14 +123,18 @@ async def test_provider_that_cannot_be_called_is_refused_naming_the_field(reques
 
 
 def test_operators_own_server_needs_no_key():
-    assert endpoint(asked("groq"), base_urls={"groq": "http://llm:8000/v1/"}) == Endpoint("http://llm:8000/v1", "none")
+    assert endpoint(asked("groq"), base_urls={"groq": "http://llm:8000/v1/"}) == Endpoint(
+        "http://llm:8000/v1", "none"
+    )
 
 
 def test_key_does_not_show():
     assert "sk-own" not in repr(endpoint(asked("openai", api_key="sk-own")))
 
 
-@pytest.mark.parametrize("url", ["http://h/v1", "http://h/v1/", "http://h/v1/chat/completions", "http://h/v1/chat/completions/"])
+@pytest.mark.parametrize(
+    "url", ["http://h/v1", "http://h/v1/", "http://h/v1/chat/completions", "http://h/v1/chat/completions/"]
+)
 def test_base_url_of_a_model_url(url):
     assert base_of(url) == "http://h/v1"
 
@@ -130,4 +145,7 @@ def test_sdks_are_not_imported_until_used():
         "print([m for m in ('openai', 'anthropic', 'httpx2', 'tenacity') if m in sys.modules])"
     )
 
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        == "[]\n"
+    )

@@ -1,4 +1,5 @@
-"""How the streams of providers are read, whatever protocol they speak: what counts as life, and answers that come whole."""
+"""How the streams of providers are read, whatever protocol they speak: what counts as life, and answers that
+come whole."""
 
 import asyncio
 import json
@@ -16,7 +17,13 @@ from server.backends.backend import Finish, ModelRequest, Ran, Usage
 from server.backends.endpoint import Endpoint
 from server.backends.openai import OpenAIBackend
 from server.content.json_values import from_python
-from server.core.errors import ServiceError, UpstreamError, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from server.core.errors import (
+    ServiceError,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from server.core.outbound.limits import Limits
 from tests.upstream import anthropic_text, openai_text
 
@@ -26,9 +33,19 @@ KINDS = {
     "openai": (OpenAIBackend, "custom-llm", openai_text("Hello world").pieces),
     "anthropic": (AnthropicBackend, "anthropic", anthropic_text("Hello world").pieces),
 }
-ENDS = [*(pytest.param(kind, signs, id=f"{kind}-{name}") for kind in KINDS for name, signs in {
-    "comment": b": OPENROUTER PROCESSING\n\n", "bare comment": b":\n", "blank line": b"\n", "half a line": b"event: x\n",
-}.items()), pytest.param("anthropic", b'event: ping\ndata: {"type": "ping"}\n\n', id="anthropic-ping")]
+ENDS = [
+    *(
+        pytest.param(kind, signs, id=f"{kind}-{name}")
+        for kind in KINDS
+        for name, signs in {
+            "comment": b": OPENROUTER PROCESSING\n\n",
+            "bare comment": b":\n",
+            "blank line": b"\n",
+            "half a line": b"event: x\n",
+        }.items()
+    ),
+    pytest.param("anthropic", b'event: ping\ndata: {"type": "ping"}\n\n', id="anthropic-ping"),
+]
 
 
 class Clocked(asyncio.SelectorEventLoop):
@@ -68,8 +85,9 @@ def ran(main: Callable[[Clocked], Coroutine[Any, Any, list[Any]]]) -> list[Any]:
     return found
 
 
-async def events_of(kind: str, pieces: AsyncIterator[bytes], content_type: str | None = "text/event-stream",
-                    **members: Any) -> list[Any]:
+async def events_of(
+    kind: str, pieces: AsyncIterator[bytes], content_type: str | None = "text/event-stream", **members: Any
+) -> list[Any]:
     """All events of one call, an error last."""
     backend, provider, _ = KINDS[kind]
     headers = {} if content_type is None else {"content-type": content_type}
@@ -78,7 +96,9 @@ async def events_of(kind: str, pieces: AsyncIterator[bytes], content_type: str |
     events: list[Any] = []
     async with httpx2.AsyncClient(transport=transport) as http:
         try:
-            async for event in backend(lambda _: Endpoint("http://model.example/v1", "k"), http).generate(request):
+            async for event in backend(lambda _: Endpoint("http://model.example/v1", "k"), http).generate(
+                request
+            ):
                 events.append(event)
         except ServiceError as error:
             events.append(error)
@@ -138,31 +158,61 @@ def test_signs_of_life_alone_end_at_the_deadline(kind, sign):
     assert len(sent) == 5  # the sixth would come at 5.4 times the silence that is allowed
 
 
-# --- answers that come whole ------------------------------------------------------------------------------------------
+# --- answers that come whole --------------------------------------------------------------------------------
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
 COMPLETION = {
-    "id": "chatcmpl-1", "object": "chat.completion", "model": "scripted-1",
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "scripted-1",
     "usage": {"prompt_tokens": 3, "completion_tokens": 2},
-    "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
-        "role": "assistant", "content": "Let\nme see", "tool_calls": [CALL, CALL | {"id": "c2"}]}}]}
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "message": {
+                "role": "assistant",
+                "content": "Let\nme see",
+                "tool_calls": [CALL, CALL | {"id": "c2"}],
+            },
+        }
+    ],
+}
 MESSAGE = {
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "scripted-1", "stop_reason": "tool_use",
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "scripted-1",
+    "stop_reason": "tool_use",
     "usage": {"input_tokens": 3, "output_tokens": 2},
-    "content": [{"type": "text", "text": "Let\nme see"},
-                *({"type": "tool_use", "id": call_id, "name": "f", "input": {"x": 1}} for call_id in ("c1", "c2"))]}
+    "content": [
+        {"type": "text", "text": "Let\nme see"},
+        *({"type": "tool_use", "id": call_id, "name": "f", "input": {"x": 1}} for call_id in ("c1", "c2")),
+    ],
+}
 WHOLE = {"openai": COMPLETION, "anthropic": MESSAGE}
 TYPES = ["application/json", "application/json; charset=utf-8", None, "text/plain", "text/event-stream"]
-BEFORE = {"nothing": b"", "byte order mark": b"\xef\xbb\xbf", "blank lines": b"\n\r\n \n", "both": b"\xef\xbb\xbf\r\n"}
+BEFORE = {
+    "nothing": b"",
+    "byte order mark": b"\xef\xbb\xbf",
+    "blank lines": b"\n\r\n \n",
+    "both": b"\xef\xbb\xbf\r\n",
+}
 
 
-async def whole(kind: str, answer: Any, *, content_type: str | None = "application/json", before: bytes = b"",
-                size: int = 1 << 20) -> list[Any]:
+async def whole(
+    kind: str,
+    answer: Any,
+    *,
+    content_type: str | None = "application/json",
+    before: bytes = b"",
+    size: int = 1 << 20,
+) -> list[Any]:
     body = before + (answer if isinstance(answer, bytes) else json.dumps(answer, indent=1).encode())
 
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(body), size):
-            yield body[start:start + size]
+            yield body[start : start + size]
 
     return await events_of(kind, pieces(), content_type)
 
@@ -192,29 +242,47 @@ async def test_stream_is_read_whatever_is_before_it_and_whatever_its_type_is(kin
     assert text(events) == "Hello world"
 
 
-@pytest.mark.parametrize(("kind", "answer"), [
-    ("openai", {"choices": [{"message": {"content": "Hello"}}]}),
-    ("anthropic", {"content": [{"type": "text", "text": "Hello"}]}),
-])
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("openai", {"choices": [{"message": {"content": "Hello"}}]}),
+        ("anthropic", {"content": [{"type": "text", "text": "Hello"}]}),
+    ],
+)
 async def test_whole_answer_is_complete_without_a_reason(kind, answer):
     assert await whole(kind, answer) == [ContentDelta(text="Hello"), Finish(0, "stop")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("answer", "error"), [
-    ({"error": {"message": "UPSTREAM TEXT", "type": "server_error"}}, UpstreamError),
-    ({"error": "UPSTREAM TEXT"}, UpstreamError),
-    ({"type": "error", "error": {"message": "UPSTREAM TEXT", "type": "rate_limit_error"}}, UpstreamRateLimited),
-    *(({"error": {"message": "UPSTREAM TEXT", "code": code}}, error) for code, error in (
-        (429, UpstreamRateLimited), ("429", UpstreamRateLimited), (503, UpstreamUnavailable), (408, UpstreamTimeout),
-        (502, UpstreamError), ("server_error", UpstreamError), (None, UpstreamError))),
-    ({"detail": "UPSTREAM TEXT"}, UpstreamError),
-    ({}, UpstreamError),
-    ([{"error": {"message": "UPSTREAM TEXT"}}], UpstreamError),
-    (b'{"choices": [{"message": {"content": "UPSTREAM TE', UpstreamError),
-    (b'{"a":' * 5000, UpstreamError),
-    (b"{\xff}", UpstreamError),
-])
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"error": {"message": "UPSTREAM TEXT", "type": "server_error"}}, UpstreamError),
+        ({"error": "UPSTREAM TEXT"}, UpstreamError),
+        (
+            {"type": "error", "error": {"message": "UPSTREAM TEXT", "type": "rate_limit_error"}},
+            UpstreamRateLimited,
+        ),
+        *(
+            ({"error": {"message": "UPSTREAM TEXT", "code": code}}, error)
+            for code, error in (
+                (429, UpstreamRateLimited),
+                ("429", UpstreamRateLimited),
+                (503, UpstreamUnavailable),
+                (408, UpstreamTimeout),
+                (502, UpstreamError),
+                ("server_error", UpstreamError),
+                (None, UpstreamError),
+            )
+        ),
+        ({"detail": "UPSTREAM TEXT"}, UpstreamError),
+        ({}, UpstreamError),
+        ([{"error": {"message": "UPSTREAM TEXT"}}], UpstreamError),
+        (b'{"choices": [{"message": {"content": "UPSTREAM TE', UpstreamError),
+        (b'{"a":' * 5000, UpstreamError),
+        (b"{\xff}", UpstreamError),
+    ],
+)
 async def test_whole_answer_that_is_none_is_an_error_without_its_text(kind, answer, error):
     [found] = await whole(kind, answer)
 
@@ -223,7 +291,8 @@ async def test_whole_answer_that_is_none_is_an_error_without_its_text(kind, answ
 
 
 def test_signs_of_life_count_before_a_whole_answer():
-    """Servers that think before they answer send blank lines meanwhile: api-docs.deepseek.com/quick_start/rate_limit"""
+    """Servers that think before they answer send blank lines meanwhile:
+    api-docs.deepseek.com/quick_start/rate_limit"""
     body = json.dumps(COMPLETION).encode()
 
     async def main(loop: Clocked) -> list[Any]:

@@ -1,4 +1,5 @@
-"""What of a streamed answer is unread stays small: the model waits for its caller, and who only watches reads from disk."""
+"""What of a streamed answer is unread stays small: the model waits for its caller, and who only watches reads
+from disk."""
 
 import asyncio
 from collections import Counter
@@ -35,7 +36,9 @@ class Said:
 
     def __init__(self, pieces=MANY):
         self.number = 0
-        self.script = [step for number in range(pieces) for step in (self._count, delta(f"{number:06}{PIECE}"))] + [STOP]
+        self.script = [
+            step for number in range(pieces) for step in (self._count, delta(f"{number:06}{PIECE}"))
+        ] + [STOP]
 
     async def _count(self):
         self.number += 1
@@ -83,7 +86,9 @@ async def test_caller_who_reads_late_misses_nothing(lab, keeps):
 
 async def test_caller_who_reads_nothing_for_long_has_left(lab):
     said = Said()
-    streams = Streams(lab.engine(*said.script), lab.store.chats, lab.store.peers, lab.recovery, unread_seconds=0.05)
+    streams = Streams(
+        lab.engine(*said.script), lab.store.chats, lab.store.peers, lab.recovery, unread_seconds=0.05
+    )
 
     async with streams.start(lab.turn()) as stream:
         await asyncio.wait([stream.running])
@@ -193,7 +198,10 @@ async def test_what_several_read_is_serialized_once(lab):
 
 def test_what_is_serialized_for_several_readers_can_be_said_in_json():
     """NaN was stored by earlier versions."""
-    journal, chat = Journal(Unread(), "key", paced=False), Chat(id="c", input=Value(number_value=float("nan")))
+    journal, chat = (
+        Journal(Unread(), "key", paced=False),
+        Chat(id="c", input=Value(number_value=float("nan"))),
+    )
     journal.add(replay.event(chat, 0, completed=chat))
     journal.tell(journal.waiting())
     over = replay.Replay(chat, ChatRecord())
@@ -210,7 +218,9 @@ async def test_who_reads_what_is_over_shares_it(lab):
     scope = lab.caller.scope
     async with streams.reading(scope, stream.chat_id) as one, streams.reading(scope, stream.chat_id) as other:
         assert one is other
-        assert [kinds(batch) async for batch in one.watched()] == [kinds(batch) async for batch in other.watched()]
+        assert [kinds(batch) async for batch in one.watched()] == [
+            kinds(batch) async for batch in other.watched()
+        ]
 
 
 async def test_readers_leave_most_of_each_turn_of_the_loop_to_others():
@@ -272,9 +282,11 @@ def event_of(text):
     return replay.event(Chat(id="c"), 0, delta=delta(text))
 
 
-# --- through real connections -----------------------------------------------------------------------------------------
+# --- through real connections -------------------------------------------------------------------------------
 
-ENDLESS = Answer([*sse(chunk({"role": "assistant", "content": ""})), Drip(sse(chunk({"content": "more " * 200}))[0], 0)])
+ENDLESS = Answer(
+    [*sse(chunk({"role": "assistant", "content": ""})), Drip(sse(chunk({"content": "more " * 200}))[0], 0)]
+)
 
 NOTHING_AHEAD = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536)]
 """A client that takes no more than one window ahead of its reader."""
@@ -289,13 +301,19 @@ async def test_unread_stream_holds_the_model_back_and_ends(tmp_path):
     """What was said by then is little, and the caller who reads after all sees all of it and how it ended."""
     async with running(tmp_path, upstream_allow_hosts="127.0.0.1", unread_seconds=0.3) as service:
         org = await service.new_org()
-        async with (OpenAIUpstream(ENDLESS) as upstream,
-                    grpc.aio.insecure_channel(service.grpc_address, NOTHING_AHEAD) as channel):
+        async with (
+            OpenAIUpstream(ENDLESS) as upstream,
+            grpc.aio.insecure_channel(service.grpc_address, NOTHING_AHEAD) as channel,
+        ):
             model = {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}
-            assistant = from_python({"model": model, "credentials": [{"provider": "custom-llm", "apiKey": "k"}]})
+            assistant = from_python(
+                {"model": model, "credentials": [{"provider": "custom-llm", "apiKey": "k"}]}
+            )
             chats = ChatServiceStub(channel)
             call = chats.StreamChat(
-                CreateChatRequest(assistant=assistant.struct_value, input=from_python("Hello")), metadata=org.metadata)
+                CreateChatRequest(assistant=assistant.struct_value, input=from_python("Hello")),
+                metadata=org.metadata,
+            )
             chat_id = (await call.read()).chat_id
             await upstream.disconnected.wait()
             events = [one async for one in iterated(call)]
@@ -312,8 +330,10 @@ async def test_chat_has_as_many_readers_as_may_be(tmp_path):
         org = await service.new_org()
         async with grpc.aio.insecure_channel(service.grpc_address) as channel:
             chats = ChatServiceStub(channel)
-            begun = chats.StreamChat(CreateChatRequest(assistant_id=org.assistant_id, input=from_python("word " * 2_000)),
-                                     metadata=org.metadata)
+            begun = chats.StreamChat(
+                CreateChatRequest(assistant_id=org.assistant_id, input=from_python("word " * 2_000)),
+                metadata=org.metadata,
+            )
             chat_id = (await begun.read()).chat_id
             watch = WatchChatRequest(id=chat_id)
             readers = [chats.WatchChat(watch, metadata=org.metadata) for _ in range(2)]
@@ -329,7 +349,10 @@ async def test_chat_has_as_many_readers_as_may_be(tmp_path):
             begun.cancel()
 
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert refused.value.details() == "2 calls read the events of this chat, which is as many as may; let one of them end"
+    assert (
+        refused.value.details()
+        == "2 calls read the events of this chat, which is as many as may; let one of them end"
+    )
     assert (over_http.status_code, over_http.json()["error"]["message"]) == (429, refused.value.details())
     assert whole.status_code == 200
 

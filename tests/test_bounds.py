@@ -19,7 +19,8 @@ from tests.descriptors import METHODS
 
 
 def repeated_in(message: Descriptor, seen: set[str]) -> Iterator[FieldDescriptor]:
-    """Every repeated member of a message, those of the messages in it included; maps and Google's own left out."""
+    """Every repeated member of a message, those of the messages in it included; maps and Google's own left
+    out."""
     if message.full_name in seen or message.file.package.startswith("google."):
         return
     seen.add(message.full_name)
@@ -31,7 +32,9 @@ def repeated_in(message: Descriptor, seen: set[str]) -> Iterator[FieldDescriptor
 
 
 SEEN: set[str] = set()
-REPEATED = {field.full_name: field for method in METHODS for field in repeated_in(method.request.DESCRIPTOR, SEEN)}
+REPEATED = {
+    field.full_name: field for method in METHODS for field in repeated_in(method.request.DESCRIPTOR, SEEN)
+}
 
 
 @pytest.mark.parametrize("field", REPEATED.values(), ids=REPEATED)
@@ -59,19 +62,49 @@ RESPONSE = {"path": "/v1/responses", "body": {"input": "x"}}
 COMPLETION = {"path": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "x"}]}}
 
 
-@pytest.mark.parametrize(("door", "members", "field", "most"), [
-    (RESPONSE, lambda count: {"tools": functions(count)}, "tools", 128),
-    (COMPLETION, lambda count: {"tools": nested(count)}, "tools", 128),
-    (RESPONSE, lambda count: {"tools": functions(1), "tool_choice": {
-        "type": "allowed_tools", "mode": "auto", "tools": functions(count)}}, "tool_choice.tools", 128),
-    (COMPLETION, lambda count: {"tools": nested(1), "tool_choice": {
-        "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": nested(count)}}}, "tool_choice.tools", 128),
-    (COMPLETION, lambda count: {"stop": ["zz"] * count}, "stop", 4),
-], ids=["tools of responses", "tools of completions", "allowed tools of responses", "allowed tools of completions", "stop"])
+@pytest.mark.parametrize(
+    ("door", "members", "field", "most"),
+    [
+        (RESPONSE, lambda count: {"tools": functions(count)}, "tools", 128),
+        (COMPLETION, lambda count: {"tools": nested(count)}, "tools", 128),
+        (
+            RESPONSE,
+            lambda count: {
+                "tools": functions(1),
+                "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": functions(count)},
+            },
+            "tool_choice.tools",
+            128,
+        ),
+        (
+            COMPLETION,
+            lambda count: {
+                "tools": nested(1),
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "allowed_tools": {"mode": "auto", "tools": nested(count)},
+                },
+            },
+            "tool_choice.tools",
+            128,
+        ),
+        (COMPLETION, lambda count: {"stop": ["zz"] * count}, "stop", 4),
+    ],
+    ids=[
+        "tools of responses",
+        "tools of completions",
+        "allowed tools of responses",
+        "allowed tools of completions",
+        "stop",
+    ],
+)
 async def test_request_takes_as_many_as_the_bound_and_no_more(http, org, door, members, field, most):
     async def asked(count: int) -> httpx.Response:
-        return await http.post(door["path"], headers=org.bearer, json={
-            "model": org.assistant_id, **door["body"], **members(count)})
+        return await http.post(
+            door["path"],
+            headers=org.bearer,
+            json={"model": org.assistant_id, **door["body"], **members(count)},
+        )
 
     assert (await asked(most)).status_code == 200
     for count in (most + 1, 12_000):
@@ -81,15 +114,19 @@ async def test_request_takes_as_many_as_the_bound_and_no_more(http, org, door, m
         assert str(most) in refused.text
 
 
-@pytest.mark.parametrize(("members", "field", "most"), [
-    ({"toolIds": None}, "toolIds", 128), ({"tools": functions(1)}, "tools", 128)], ids=["toolIds", "tools"])
+@pytest.mark.parametrize(
+    ("members", "field", "most"),
+    [({"toolIds": None}, "toolIds", 128), ({"tools": functions(1)}, "tools", 128)],
+    ids=["toolIds", "tools"],
+)
 async def test_assistant_has_as_many_tools_as_the_bound_and_no_more(http, org, members, field, most):
     made = await http.post("/tool", headers=org.bearer, json={"type": "function", "function": {"name": "f"}})
 
     async def asked(count: int) -> httpx.Response:
         many = {name: (items or [made.json()["id"]]) * count for name, items in members.items()}
-        return await http.post("/assistant", headers=org.bearer, json={
-            "model": {"provider": "offline", "model": "m", **many}})
+        return await http.post(
+            "/assistant", headers=org.bearer, json={"model": {"provider": "offline", "model": "m", **many}}
+        )
 
     assert (await asked(most)).status_code == 201
     assert (refused := await asked(most + 1)).status_code == 400
@@ -120,5 +157,7 @@ async def test_rule_that_gives_up_is_an_error_of_the_request(monkeypatch):
 
     monkeypatch.setattr("server.content.validation._validator", Spent())
 
-    with pytest.raises(InvalidArgument, match=r"^the request has too many values to be checked; send fewer at once$"):
+    with pytest.raises(
+        InvalidArgument, match=r"^the request has too many values to be checked; send fewer at once$"
+    ):
         check(CreateChatCompletionRequest())

@@ -1,4 +1,5 @@
-"""`buf curl`, a gRPC client not of our making, by reflection alone: at the server's own port and through Envoy.
+"""`buf curl`, a gRPC client not of our making, by reflection alone: at the server's own port and through
+Envoy.
 
 Does not test what the services answer beyond a line or two.
 """
@@ -23,9 +24,18 @@ def call(request: pytest.FixtureRequest, service: Service, org: Org) -> Callable
     address = {"server": f"http://{service.grpc_address}", "envoy": service.http_url}[request.param]
 
     async def call(method: str, key: str = org.api, **message: Any) -> Ended:
-        return await run("buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge",
-                         "--header", f"authorization: Bearer {key}", "--data", json.dumps(message),
-                         f"{address}/parley.v1.{method}")
+        return await run(
+            "buf",
+            "curl",
+            "--protocol",
+            "grpc",
+            "--http2-prior-knowledge",
+            "--header",
+            f"authorization: Bearer {key}",
+            "--data",
+            json.dumps(message),
+            f"{address}/parley.v1.{method}",
+        )
 
     return call
 
@@ -64,8 +74,13 @@ async def test_chat_is_streamed(call, org):
 
 
 async def test_completion_is_streamed(call, org):
-    chunks = answers(await call("CompletionService/StreamChatCompletion", agent_id=org.assistant_id,
-                                messages=[{"role": "user", "content": "Hello there"}]))
+    chunks = answers(
+        await call(
+            "CompletionService/StreamChatCompletion",
+            agent_id=org.assistant_id,
+            messages=[{"role": "user", "content": "Hello there"}],
+        )
+    )
     choices = [chunk["choices"][0] for chunk in chunks]
 
     assert choices[0]["delta"]["role"] == "assistant"
@@ -74,18 +89,25 @@ async def test_completion_is_streamed(call, org):
 
 
 async def test_response_is_streamed(call, org):
-    events = answers(await call("ResponseService/StreamResponse", input="Hello there", assistantId=org.assistant_id))
+    events = answers(
+        await call("ResponseService/StreamResponse", input="Hello there", assistantId=org.assistant_id)
+    )
 
     assert (events[0]["type"], events[-1]["type"]) == ("response.created", "response.completed")
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == "You said: Hello there"
 
 
 async def test_invalid_request_is_printed_with_its_field_violations(call, org):
-    code, error = failure(await call("ChatService/CreateChat", input="Hello", name="n" * 41, assistantId=org.assistant_id))
+    code, error = failure(
+        await call("ChatService/CreateChat", input="Hello", name="n" * 41, assistantId=org.assistant_id)
+    )
 
     assert (code, error["code"]) == (INVALID_ARGUMENT, "invalid_argument")
     assert error["message"] == "name must be at most 40 characters"
-    assert [detail["type"] for detail in error["details"]] == ["google.rpc.ErrorInfo", "google.rpc.BadRequest"]
+    assert [detail["type"] for detail in error["details"]] == [
+        "google.rpc.ErrorInfo",
+        "google.rpc.BadRequest",
+    ]
 
 
 async def test_unknown_chat_is_printed_as_not_found(call):
@@ -95,7 +117,9 @@ async def test_unknown_chat_is_printed_as_not_found(call):
 
 
 async def test_unknown_key_is_printed_as_unauthenticated(call, org):
-    code, error = failure(await call("ChatService/StreamChat", key="unknown", input="Hello", assistantId=org.assistant_id))
+    code, error = failure(
+        await call("ChatService/StreamChat", key="unknown", input="Hello", assistantId=org.assistant_id)
+    )
 
     assert (code, error["code"]) == (UNAUTHENTICATED, "unauthenticated")
 
@@ -103,10 +127,29 @@ async def test_unknown_key_is_printed_as_unauthenticated(call, org):
 @pytest.mark.parametrize("at", ["server", "envoy"])
 async def test_reflection_lists_the_services(at, service):
     address = {"server": f"http://{service.grpc_address}", "envoy": service.http_url}[at]
-    listed = await run("buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-services", address)
+    listed = await run(
+        "buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-services", address
+    )
 
     assert listed.out.split() == [
-        "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
-        *(f"parley.v1.{noun}Service" for noun in
-          ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "History", "Model", "Response",
-           "Session", "Squad", "Tool", "Transport", "Usage"))]
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        *(
+            f"parley.v1.{noun}Service"
+            for noun in (
+                "AgentChat",
+                "Assistant",
+                "Chat",
+                "Completion",
+                "Conversation",
+                "History",
+                "Model",
+                "Response",
+                "Session",
+                "Squad",
+                "Tool",
+                "Transport",
+                "Usage",
+            )
+        ),
+    ]

@@ -14,7 +14,11 @@ from server.core.ids import new_id
 from tests.conftest import Service, running
 from tests.processes import Ended, run
 
-HELPER = {"name": "helper", "model": {"provider": "offline", "model": "offline-1", "temperature": 0.5}, "shelf": 7}
+HELPER = {
+    "name": "helper",
+    "model": {"provider": "offline", "model": "offline-1", "temperature": 0.5},
+    "shelf": 7,
+}
 
 
 @pytest.fixture
@@ -60,8 +64,12 @@ async def status_of(http: Any, key: str) -> int:
 
 async def test_keys_of_a_new_org_are_of_their_kinds(parley, org_name, http):
     first = printed(await parley("keys", "create", "--org", org_name, "--kind", "api", "--json"))
-    others = await asyncio.gather(*(parley("keys", "create", "--org", org_name, "--kind", kind, "--json")
-                                    for kind in ("secret", "publishable")))
+    others = await asyncio.gather(
+        *(
+            parley("keys", "create", "--org", org_name, "--kind", kind, "--json")
+            for kind in ("secret", "publishable")
+        )
+    )
     secret, publishable = map(printed, others)
 
     assert [list(made) for made in (first, secret, publishable)] == [["id", "org", "kind", "key"]] * 3
@@ -86,7 +94,8 @@ async def test_keys_are_listed_without_their_text(parley, service, org):
     listed = [key for key in printed(as_json) if key["org"] == org.id]
 
     assert [(key["kind"], key["orgName"], key["revokedAt"]) for key in listed] == [
-        (kind, org.name, None) for kind in ("api", "secret", "publishable")]
+        (kind, org.name, None) for kind in ("api", "secret", "publishable")
+    ]
     assert all(f"{key['id']}  {key['kind']}" in as_text.out for key in listed)
     for key in (org.api, org.secret, org.publishable):
         assert key not in as_json.out + as_text.out
@@ -105,7 +114,11 @@ async def test_key_revoked_while_the_server_serves_opens_nothing_any_more(parley
 
 
 async def test_key_that_expires_says_when(parley, org_name, http):
-    made = printed(await parley("keys", "create", "--org", org_name, "--kind", "api", "--expires", "2999-12-31", "--json"))
+    made = printed(
+        await parley(
+            "keys", "create", "--org", org_name, "--kind", "api", "--expires", "2999-12-31", "--json"
+        )
+    )
 
     assert made["expiresAt"] == 32_503_593_600_000
     assert await status_of(http, made["key"]) == 200
@@ -114,7 +127,9 @@ async def test_key_that_expires_says_when(parley, org_name, http):
 # Assistants
 
 
-async def test_assistant_is_applied_as_a_new_one_and_then_in_place_of_the_one_of_its_name(parley, org, http, tmp_path):
+async def test_assistant_is_applied_as_a_new_one_and_then_in_place_of_the_one_of_its_name(
+    parley, org, http, tmp_path
+):
     file = as_file(tmp_path, HELPER)
     made = printed(await parley("assistants", "apply", file, "--org", org.name, "--json"))
     as_file(tmp_path, {**HELPER, "firstMessage": "Hi"})
@@ -130,8 +145,12 @@ async def test_assistant_is_applied_as_a_new_one_and_then_in_place_of_the_one_of
 
 async def test_assistant_as_it_was_read_can_be_applied_again(parley, org, http, tmp_path):
     secret = {"provider": "openai", "apiKey": "sk-very-secret"}
-    stored = (await http.post("/assistant", headers=org.bearer, json={**HELPER, "credentials": [secret]})).json()
-    applied = printed(await parley("assistants", "apply", as_file(tmp_path, stored), "--org", org.name, "--json"))
+    stored = (
+        await http.post("/assistant", headers=org.bearer, json={**HELPER, "credentials": [secret]})
+    ).json()
+    applied = printed(
+        await parley("assistants", "apply", as_file(tmp_path, stored), "--org", org.name, "--json")
+    )
     got = (await http.get(f"/assistant/{stored['id']}", headers=org.bearer)).json()
 
     assert applied == {"id": stored["id"], **HELPER, "credentials": stored["credentials"]}
@@ -149,8 +168,11 @@ async def test_id_in_an_applied_file_does_not_replace_that_of_the_server(parley,
 async def test_assistant_of_a_name_that_several_have_is_applied_by_its_id(parley, org, http, tmp_path):
     made = [(await http.post("/assistant", headers=org.bearer, json=HELPER)).json()["id"] for _ in range(2)]
     text = refused(await parley("assistants", "apply", as_file(tmp_path, HELPER), "--org", org.name))
-    unknown = refused(await parley("assistants", "apply", as_file(tmp_path, {**HELPER, "id": org.assistant_id}), "--org",
-                                   org.name))
+    unknown = refused(
+        await parley(
+            "assistants", "apply", as_file(tmp_path, {**HELPER, "id": org.assistant_id}), "--org", org.name
+        )
+    )
     file = as_file(tmp_path, {**HELPER, "id": made[1], "firstMessage": "Hi"})
     applied = await parley("assistants", "apply", file, "--org", org.name)
     first, second = [(await http.get(f"/assistant/{one}", headers=org.bearer)).json() for one in made]
@@ -165,21 +187,34 @@ async def test_assistant_of_a_name_that_several_have_is_applied_by_its_id(parley
 # The database as a whole
 
 
-async def test_database_is_checked_measured_and_backed_up_while_the_server_serves(parley, service, org, http, tmp_path):
+async def test_database_is_checked_measured_and_backed_up_while_the_server_serves(
+    parley, service, org, http, tmp_path
+):
     body = {"assistantId": org.assistant_id, "input": "Hello"}
     chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
     checked, measured, made = await asyncio.gather(
-        parley("check", "--json"), parley("db", "stats", "--json"), parley("backup", tmp_path / "b.db", "--json"))
+        parley("check", "--json"),
+        parley("db", "stats", "--json"),
+        parley("backup", tmp_path / "b.db", "--json"),
+    )
     shown = await asyncio.gather(parley("check"), parley("db", "stats"), parley("backup", tmp_path / "c.db"))
 
     assert printed(checked)["findings"] == []
     assert printed(measured)["tables"]["chats"]["rows"] > 0
-    assert printed(made) == {"path": str(tmp_path / "b.db"), "bytes": (tmp_path / "b.db").stat().st_size, "keySecret": True}
+    assert printed(made) == {
+        "path": str(tmp_path / "b.db"),
+        "bytes": (tmp_path / "b.db").stat().st_size,
+        "keySecret": True,
+    }
     assert [ended.code for ended in shown] == [0, 0, 0]
     assert "is sound" in shown[0].out and "chats" in shown[1].out and "key secret is included" in shown[2].out
     assert "in use; stop `parley serve`" in refused(await parley("restore", tmp_path / "b.db", "--replace"))
     restored = await run("parley", "restore", tmp_path / "b.db", "--data", tmp_path / "other", "--json")
-    assert printed(restored) == {"path": str(tmp_path / "other" / "parley.db"), "keySecret": True, "keptAside": None}
+    assert printed(restored) == {
+        "path": str(tmp_path / "other" / "parley.db"),
+        "keySecret": True,
+        "keptAside": None,
+    }
     async with running(tmp_path / "other") as again:
         answer = await http.get(f"{again.http_url}/chat/{chat['id']}", headers=org.bearer)
     assert answer.json() == (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
@@ -202,7 +237,16 @@ async def test_wrong_command_is_one_line_that_names_what_is_wrong(parley, org, t
     commands = {
         "'wizard' is not one of": ["keys", "create", "--org", org.name, "--kind", "wizard"],
         "--org": ["keys", "create", "--kind", "api"],
-        "2001-01-01 is past": ["keys", "create", "--org", org.name, "--kind", "api", "--expires", "2001-01-01"],
+        "2001-01-01 is past": [
+            "keys",
+            "create",
+            "--org",
+            org.name,
+            "--kind",
+            "api",
+            "--expires",
+            "2001-01-01",
+        ],
         "'soon' is no time": ["keys", "create", "--org", org.name, "--kind", "api", "--expires", "soon"],
         f"key {unknown} does not exist": ["keys", "revoke", unknown],
         "KEY_ID": ["keys", "revoke"],
@@ -226,8 +270,12 @@ async def test_file_that_is_no_assistant_is_one_line_that_says_why(parley, org, 
     folders = [tmp_path / str(number) for number in range(len(files))]
     for folder in folders:
         folder.mkdir()
-    ended = await asyncio.gather(*(parley("assistants", "apply", as_file(folder, content), "--org", org.name)
-                                   for folder, content in zip(folders, files.values(), strict=True)))
+    ended = await asyncio.gather(
+        *(
+            parley("assistants", "apply", as_file(folder, content), "--org", org.name)
+            for folder, content in zip(folders, files.values(), strict=True)
+        )
+    )
 
     for said, outcome in zip(files, ended, strict=True):
         assert said in refused(outcome)

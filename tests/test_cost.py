@@ -35,7 +35,7 @@ def refused(check, *arguments):
     return error.value.violations
 
 
-# --- documents --------------------------------------------------------------------------------------------------------
+# --- documents ----------------------------------------------------------------------------------------------
 
 BROKEN = {
     "mistyped members": {"role": 1},
@@ -99,7 +99,7 @@ def test_path_of_a_refused_secret_shows_the_beginning_of_a_long_name():
     assert violation.field == f"{'x' * 99}….credentials[0].apiKey"
 
 
-# --- squads -----------------------------------------------------------------------------------------------------------
+# --- squads -------------------------------------------------------------------------------------------------
 
 SQUADS = {
     "stored assistants": lambda index: {"assistantId": f"0190a0b0-c0d0-7000-8000-{index:012}"},
@@ -119,7 +119,8 @@ def test_handoffs_of_a_large_squad_cost_no_more_each_than_of_a_small_one(member,
         if named:
             squad["members"][0]["assistantDestinations"] = [
                 {"assistantId": one.get("assistantId"), "assistantName": one.get("assistant", {}).get("name")}
-                for one in squad["members"]]
+                for one in squad["members"]
+            ]
 
         def work():
             names = {key: seat.name or "member" for key, seat in squads.seats(squad, stored).items()}
@@ -130,16 +131,22 @@ def test_handoffs_of_a_large_squad_cost_no_more_each_than_of_a_small_one(member,
     check_linear(hand, 50)
 
 
-# --- the offline model, and tools -------------------------------------------------------------------------------------
+# --- the offline model, and tools ---------------------------------------------------------------------------
 
 
 def test_results_of_tools_are_named_by_their_calls_once():
     def answer(size: int):
-        calls = [{"id": f"c{index}", "type": "function", "function": {"name": f"f{index}", "arguments": "{}"}}
-                 for index in range(size)]
-        context = offline._Context([
-            Message(role="user"), Message(role="assistant", tool_calls=from_python(calls)),
-            *(Message(role="tool", tool_call_id=call["id"], content=from_python("x")) for call in calls)])
+        calls = [
+            {"id": f"c{index}", "type": "function", "function": {"name": f"f{index}", "arguments": "{}"}}
+            for index in range(size)
+        ]
+        context = offline._Context(
+            [
+                Message(role="user"),
+                Message(role="assistant", tool_calls=from_python(calls)),
+                *(Message(role="tool", tool_call_id=call["id"], content=from_python("x")) for call in calls),
+            ]
+        )
         return context.answer
 
     check_linear(answer, 50)
@@ -154,8 +161,11 @@ def test_alias_of_many_braces_is_soon_read():
 
 
 def test_parameters_that_a_url_names_are_not_sent_in_the_query_too():
-    tool = {"url": "http://a/{{id}}/{{- two_words -}}/{{ user-id}}/{{other.x}}/{{last-}}", "method": "GET", "body": {
-        "properties": {name: {} for name in ("id", "two_words", "user-id", "user", "x", "last")}}}
+    tool = {
+        "url": "http://a/{{id}}/{{- two_words -}}/{{ user-id}}/{{other.x}}/{{last-}}",
+        "method": "GET",
+        "body": {"properties": {name: {} for name in ("id", "two_words", "user-id", "user", "x", "last")}},
+    }
     arguments = dict.fromkeys(("id", "two_words", "user-id", "user", "x", "last"), "1")
 
     request = tools._api_request(tool, arguments, {"other": {"x": "1"}}, Allowance())
@@ -167,10 +177,13 @@ def test_variables_of_one_conversation_are_bounded_together():
     found = {f"name{index}": "x" * 60_000 for index in range(300)}
 
     assert list(kept_together(found).variables) == ["name0", "name1", "name2", "name3"]
-    assert kept_together({"large": "x" * 70_000, "nan": float("nan"), "small": 1}) == ({"small": 1}, ["large", "nan"])
+    assert kept_together({"large": "x" * 70_000, "nan": float("nan"), "small": 1}) == (
+        {"small": 1},
+        ["large", "nan"],
+    )
 
 
-# --- every member of every request ------------------------------------------------------------------------------------
+# --- every member of every request --------------------------------------------------------------------------
 
 SIZE = 100
 CHEAP = 20
@@ -226,7 +239,9 @@ async def test_request_that_every_case_grows_from_is_answered(service, method):
 
 @pytest.mark.parametrize(("method", "cases"), cost.short_cases().items(), ids=map(str, cost.methods()))
 @pytest.mark.usefixtures("in_this_thread")
-async def test_work_of_a_call_grows_no_faster_than_a_member_of_its_request(service, method, cases, statements):
+async def test_work_of_a_call_grows_no_faster_than_a_member_of_its_request(
+    service, method, cases, statements
+):
     async with cost.caller_of(service) as caller:
         records = await caller.records()
 

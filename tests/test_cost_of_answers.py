@@ -1,7 +1,8 @@
 """An answer costs what it is long, at every method that streams one or gives it whole.
 
-Counts bytes, not seconds: how far memory rises for a moment in each turn of the event loop, added up. What copies all that
-was said so far with every word comes to the square of it, which here is some 700 times the answer.
+Counts bytes, not seconds: how far memory rises for a moment in each turn of the event loop, added up. What
+copies all that was said so far with every word comes to the square of it, which here is some 700 times the
+answer.
 """
 
 import asyncio
@@ -43,11 +44,15 @@ async def requested(kind: type, words: int, org: Org, channel: grpc.aio.Channel)
     if kind is CreateResponseRequest:
         return CreateResponseRequest(assistant_id=org.assistant_id, input=text, stream=True)
     if kind is CreateChatCompletionRequest:
-        return CreateChatCompletionRequest(agent_id=org.assistant_id, stream=True,
-                                           messages=[ChatCompletionInputMessage(role="user", content=text)])
+        return CreateChatCompletionRequest(
+            agent_id=org.assistant_id,
+            stream=True,
+            messages=[ChatCompletionInputMessage(role="user", content=text)],
+        )
     if kind is CreateMessageRequest:
         chat = await AgentChatServiceStub(channel).CreateAgentChat(
-            CreateAgentChatRequest(agent_id=org.assistant_id), metadata=org.metadata)
+            CreateAgentChatRequest(agent_id=org.assistant_id), metadata=org.metadata
+        )
         return CreateMessageRequest(chat_id=chat.id, content=text.string_value)
     if kind is ExportHistoryRequest:
         await streamed(text, org, channel)
@@ -56,21 +61,30 @@ async def requested(kind: type, words: int, org: Org, channel: grpc.aio.Channel)
     if kind is WatchChatRequest:
         return WatchChatRequest(id=chat_id, after=words // 2)
     assert kind is GetResponseRequest, f"{kind.__name__} is new: say here how its answer is asked for"
-    return GetResponseRequest(response_id=f"resp_{chat_id.replace('-', '')}", stream=True, starting_after=words // 2)
+    return GetResponseRequest(
+        response_id=f"resp_{chat_id.replace('-', '')}", stream=True, starting_after=words // 2
+    )
 
 
 async def streamed(text: Value, org: Org, channel: grpc.aio.Channel) -> str:
     """A streamed chat that is over; its id."""
-    events = [event async for event in ChatServiceStub(channel).StreamChat(
-        CreateChatRequest(assistant_id=org.assistant_id, input=text), metadata=org.metadata)]
+    events = [
+        event
+        async for event in ChatServiceStub(channel).StreamChat(
+            CreateChatRequest(assistant_id=org.assistant_id, input=text), metadata=org.metadata
+        )
+    ]
     return events[0].chat_id
 
 
-async def answered(method: Method, request: Message, org: Org, channel: grpc.aio.Channel, *more: tuple[str, str]) -> int:
+async def answered(
+    method: Method, request: Message, org: Org, channel: grpc.aio.Channel, *more: tuple[str, str]
+) -> int:
     """How many bytes are answered."""
     call = channel.unary_stream if method.streams else channel.unary_unary
     answer = call(method.path, request_serializer=method.request.SerializeToString)(
-        request, metadata=(*org.metadata, *more), timeout=60)
+        request, metadata=(*org.metadata, *more), timeout=60
+    )
     return sum([len(message) async for message in answer]) if method.streams else len(await answer)
 
 
@@ -119,7 +133,9 @@ async def test_stream_costs_what_it_is_long(method: Method, org: Org, channel: g
 
 
 @pytest.mark.parametrize("method", REPEATED, ids=str)
-async def test_stream_that_is_sent_again_costs_what_it_is_long(method: Method, org: Org, channel: grpc.aio.Channel) -> None:
+async def test_stream_that_is_sent_again_costs_what_it_is_long(
+    method: Method, org: Org, channel: grpc.aio.Channel
+) -> None:
     request, key = await requested(method.request, WORDS, org, channel), ("idempotency-key", "again")
     await answered(method, request, org, channel, key)
 
@@ -130,7 +146,9 @@ async def test_stream_that_is_sent_again_costs_what_it_is_long(method: Method, o
 
 
 @pytest.mark.parametrize("method", UNARY, ids=str)
-async def test_whole_answer_costs_what_it_is_long(method: Method, org: Org, channel: grpc.aio.Channel) -> None:
+async def test_whole_answer_costs_what_it_is_long(
+    method: Method, org: Org, channel: grpc.aio.Channel
+) -> None:
     request = await requested(method.request, WORDS, org, channel)
     if "stream" in request.DESCRIPTOR.fields_by_name:
         request.stream = False

@@ -7,8 +7,11 @@ from server.content.json_values import to_python
 from server.core.config import Price
 from server.exchange.costs import costs_of
 
-PRICES = {"openai/gpt-4o": Price(input=2.5, output=10), "gpt-4o": Price(input=5, output=20),
-          "mini": Price(input=0.15, output=0.6)}
+PRICES = {
+    "openai/gpt-4o": Price(input=2.5, output=10),
+    "gpt-4o": Price(input=5, output=20),
+    "mini": Price(input=0.15, output=0.6),
+}
 
 LOOKED_UP = {
     "provider and model": ("openai", "gpt-4o", 2.5),
@@ -47,4 +50,9 @@ def test_free_model_costs_nothing_and_says_so():
 
 
 def test_price_of_nothing_is_a_price():
-    assert costs_of({"a/b": Price(input=0, output=0), "b": Price(input=9, output=9)}, {("a", "b"): Usage(9, 9)})[0].cost == 0
+    assert (
+        costs_of({"a/b": Price(input=0, output=0), "b": Price(input=9, output=9)}, {("a", "b"): Usage(9, 9)})[
+            0
+        ].cost
+        == 0
+    )

@@ -1,7 +1,8 @@
-"""Deleted is gone: whatever made a record, whoever deletes it and whenever, no table has a word of it afterwards.
+"""Deleted is gone: whatever made a record, whoever deletes it and whenever, no table has a word of it
+afterwards.
 
-Every record is made under an Idempotency-Key, and everything that a caller may say in it has the word that is looked for: in
-every column of every table, as the catalog of the database has them.
+Every record is made under an Idempotency-Key, and everything that a caller may say in it has the word that is
+looked for: in every column of every table, as the catalog of the database has them.
 """
 
 import asyncio
@@ -38,7 +39,9 @@ async def service(request, tmp_path_factory) -> AsyncIterator[Service]:
     """One of our own, as `parley check` is to find nothing in its file."""
     folder = tmp_path_factory.mktemp("deleted")
     database = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
-    async with running(folder, database=database, upstream_allow_hosts="127.0.0.1", delivery_attempts=1) as started:
+    async with running(
+        folder, database=database, upstream_allow_hosts="127.0.0.1", delivery_attempts=1
+    ) as started:
         yield started
         assert database or findings(folder / DATABASE) == []
 
@@ -54,15 +57,19 @@ class Client:
     async def call(self, name: str, /, **members: Any) -> dict[str, Any]:
         method, request = _method(name, members)
         answer = await self._channel.unary_unary(
-            f"/{method.containing_service.full_name}/{method.name}", request_serializer=type(request).SerializeToString,
-            response_deserializer=GetMessageClass(method.output_type).FromString)(request, metadata=self._metadata())
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )(request, metadata=self._metadata())
         return MessageToDict(answer)
 
     def stream(self, name: str, /, **members: Any) -> grpc.aio.UnaryStreamCall:
         method, request = _method(name, members)
         return self._channel.unary_stream(
-            f"/{method.containing_service.full_name}/{method.name}", request_serializer=type(request).SerializeToString,
-            response_deserializer=GetMessageClass(method.output_type).FromString)(request, metadata=self._metadata())
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )(request, metadata=self._metadata())
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self.org.secret}"), ("idempotency-key", new_id()))
@@ -81,9 +88,9 @@ async def client(channel, org) -> Client:
 
 _COLUMNS = {
     True: "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns "
-          "WHERE tables.type = 'table'",
+    "WHERE tables.type = 'table'",
     False: "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' "
-           "AND data_type NOT IN ('smallint', 'integer', 'bigint', 'double precision', 'timestamp with time zone')",
+    "AND data_type NOT IN ('smallint', 'integer', 'bigint', 'double precision', 'timestamp with time zone')",
 }
 """The catalog of either engine, by whether it is SQLite, whose columns may hold anything."""
 
@@ -100,15 +107,19 @@ async def traces(service: Service) -> set[tuple[str, str]]:
     forms = [WORD.encode(), *(base64.b64encode(b"x" * shift + WORD.encode())[4:-4] for shift in range(3))]
 
     def work(connection: Connection) -> set[tuple[str, str]]:
-        return {(table, column)
-                for table, column in connection.execute(_COLUMNS[service.settings.database is None]).fetchall()
-                for (value,) in connection.execute(f"SELECT {column} FROM {table}").fetchall()
-                for text in _texts(value) if any(form in text for form in forms)}
+        return {
+            (table, column)
+            for table, column in connection.execute(_COLUMNS[service.settings.database is None]).fetchall()
+            for (value,) in connection.execute(f"SELECT {column} FROM {table}").fetchall()
+            for text in _texts(value)
+            if any(form in text for form in forms)
+        }
 
     return await service.store.database.read(work)
 
 
 # What is made. Each returns the ids of what is to be deleted, the first to be deleted first.
+
 
 async def document(client: Client, noun: str, **members: Any) -> str:
     made = await client.call(f"{noun}/Create{noun}", document={"name": WORD, **members})
@@ -117,7 +128,10 @@ async def document(client: Client, noun: str, **members: Any) -> str:
 
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    "Assistant": {"firstMessage": WORD, "model": {**OFFLINE, "messages": [{"role": "system", "content": WORD}]}},
+    "Assistant": {
+        "firstMessage": WORD,
+        "model": {**OFFLINE, "messages": [{"role": "system", "content": WORD}]},
+    },
     "Squad": {"members": [{"assistant": {"name": WORD, "model": OFFLINE}}]},
     "Tool": {"type": "function", "function": {"name": "n", "description": WORD}},
 }
@@ -132,19 +146,40 @@ async def plain_chat(client: Client) -> list[str]:
 
 
 async def chat_with_overrides(client: Client) -> list[str]:
-    return [await chat(client, assistantId=client.agent, assistantOverrides={
-        "variableValues": {"a": WORD}, "model": {**OFFLINE, "messages": [{"role": "system", "content": WORD}]}})]
+    return [
+        await chat(
+            client,
+            assistantId=client.agent,
+            assistantOverrides={
+                "variableValues": {"a": WORD},
+                "model": {**OFFLINE, "messages": [{"role": "system", "content": WORD}]},
+            },
+        )
+    ]
 
 
 async def chat_with_its_own_assistant(client: Client) -> list[str]:
-    return [await chat(client, assistant={"name": WORD, "model": OFFLINE, "credentials": [
-        {"provider": "openai", "apiKey": WORD}]})]
+    return [
+        await chat(
+            client,
+            assistant={
+                "name": WORD,
+                "model": OFFLINE,
+                "credentials": [{"provider": "openai", "apiKey": WORD}],
+            },
+        )
+    ]
 
 
 async def chat_with_calls(client: Client) -> list[str]:
     tool = {"type": "function", "function": {"name": f"get_{WORD}", "description": WORD}}
-    made = await client.call("Completion/CreateChatCompletion", agent_id=client.agent, messages=[GREETING], tools=[tool],
-                             tool_choice={"type": "function", "function": {"name": f"get_{WORD}"}})
+    made = await client.call(
+        "Completion/CreateChatCompletion",
+        agent_id=client.agent,
+        messages=[GREETING],
+        tools=[tool],
+        tool_choice={"type": "function", "function": {"name": f"get_{WORD}"}},
+    )
     return [made["id"]]
 
 
@@ -163,14 +198,21 @@ async def chain_from_its_end(client: Client) -> list[str]:
 
 
 async def response(client: Client) -> list[str]:
-    made = await client.call("Response/CreateResponse", input=WORD, assistantId=client.agent, instructions=WORD,
-                             metadata={"a": WORD}, user=WORD)
+    made = await client.call(
+        "Response/CreateResponse",
+        input=WORD,
+        assistantId=client.agent,
+        instructions=WORD,
+        metadata={"a": WORD},
+        user=WORD,
+    )
     return [made["id"]]
 
 
 async def response_in_the_background(client: Client) -> list[str]:
-    made = await client.call("Response/CreateResponse", input=WORD, assistantId=client.agent, instructions=WORD,
-                             background=True)
+    made = await client.call(
+        "Response/CreateResponse", input=WORD, assistantId=client.agent, instructions=WORD, background=True
+    )
     _ = [event async for event in client.stream("Response/WatchResponse", response_id=made["id"])]
     return [made["id"]]
 
@@ -182,36 +224,62 @@ async def compaction(client: Client) -> list[str]:
 
 
 async def completion(client: Client) -> list[str]:
-    made = await client.call("Completion/CreateChatCompletion", agent_id=client.agent, messages=[GREETING],
-                             metadata={"a": WORD})
+    made = await client.call(
+        "Completion/CreateChatCompletion", agent_id=client.agent, messages=[GREETING], metadata={"a": WORD}
+    )
     return [made["id"]]
 
 
-CHATS = (plain_chat, chat_with_overrides, chat_with_its_own_assistant, chat_with_calls, streamed_chat, chain,
-         chain_from_its_end, response, response_in_the_background, compaction, completion)
+CHATS = (
+    plain_chat,
+    chat_with_overrides,
+    chat_with_its_own_assistant,
+    chat_with_calls,
+    streamed_chat,
+    chain,
+    chain_from_its_end,
+    response,
+    response_in_the_background,
+    compaction,
+    completion,
+)
 
 
 async def session(client: Client) -> str:
-    made = await client.call("Session/CreateSession", assistantId=client.agent, name=WORD, metadata={"a": WORD},
-                             customer={"name": WORD}, messages=[GREETING],
-                             assistantOverrides={"variableValues": {"a": WORD}})
+    made = await client.call(
+        "Session/CreateSession",
+        assistantId=client.agent,
+        name=WORD,
+        metadata={"a": WORD},
+        customer={"name": WORD},
+        messages=[GREETING],
+        assistantOverrides={"variableValues": {"a": WORD}},
+    )
     await chat(client, sessionId=made["id"])
     _ = [event async for event in client.stream("Chat/StreamChat", input=WORD, sessionId=made["id"])]
     await client.call("Session/UpdateSession", id=made["id"], name=f"{WORD} 2", messages=[GREETING])
-    await client.call("Completion/CreateChatCompletion", agent_id=client.agent, messages=[GREETING],
-                      store_in_session=made["id"])
+    await client.call(
+        "Completion/CreateChatCompletion",
+        agent_id=client.agent,
+        messages=[GREETING],
+        store_in_session=made["id"],
+    )
     return made["id"]
 
 
 async def agent_chat(client: Client) -> str:
-    made = await client.call("AgentChat/CreateAgentChat", agentId=client.agent, userId=WORD, metadata={"a": WORD})
+    made = await client.call(
+        "AgentChat/CreateAgentChat", agentId=client.agent, userId=WORD, metadata={"a": WORD}
+    )
     await client.call("AgentChat/CreateMessage", chat_id=made["id"], content=WORD)
     _ = [event async for event in client.stream("AgentChat/StreamMessage", chat_id=made["id"], content=WORD)]
     return made["id"]
 
 
 async def conversation(client: Client) -> str:
-    made = (await client.call("Conversation/CreateConversation", items=[GREETING], metadata={"a": WORD}))["id"]
+    made = (await client.call("Conversation/CreateConversation", items=[GREETING], metadata={"a": WORD}))[
+        "id"
+    ]
     await client.call("Conversation/UpdateConversation", conversation_id=made, metadata={"b": WORD})
     added = await client.call("Conversation/CreateItems", conversation_id=made, items=[GREETING])
     await client.call("Conversation/DeleteItem", conversation_id=made, item_id=added["data"][0]["id"])
@@ -223,6 +291,7 @@ SESSIONS = (session, agent_chat, conversation)
 
 
 # How it is deleted.
+
 
 async def swept(client: Client, service: Service, _: str) -> None:
     await Retention(service.store, 1.0, lambda: now_ms() + 40 * 86_400_000).sweep()
@@ -237,7 +306,9 @@ OF_CHATS: dict[str, Delete] = {
 OF_SESSIONS: dict[str, Delete] = {
     "DeleteSession": lambda client, _, made: client.call("Session/DeleteSession", id=made),
     "DeleteAgentChat": lambda client, _, made: client.call("AgentChat/DeleteAgentChat", chat_id=made),
-    "DeleteConversation": lambda client, _, made: client.call("Conversation/DeleteConversation", conversation_id=made),
+    "DeleteConversation": lambda client, _, made: client.call(
+        "Conversation/DeleteConversation", conversation_id=made
+    ),
     "retention": swept,
 }
 
@@ -266,7 +337,9 @@ async def test_chat_is_gone(service, client, make, delete):
 @pytest.mark.parametrize(("make", "delete"), [*product(SESSIONS, OF_SESSIONS)])
 async def test_session_is_gone(service, client, make, delete):
     made = await make(client)
-    assert {"sessions", "chats", "messages", "idempotency_keys"} <= {table for table, _ in await traces(service)}
+    assert {"sessions", "chats", "messages", "idempotency_keys"} <= {
+        table for table, _ in await traces(service)
+    }
 
     await OF_SESSIONS[delete](client, service, made)
 
@@ -300,13 +373,17 @@ async def test_what_is_replaced_or_taken_out_of_a_session_is_gone(service, clien
 
 async def test_event_that_cannot_be_delivered_keeps_no_word(service, client):
     async with Upstream(failure(404)) as told:
-        made = await client.call("Assistant/CreateAssistant", document={
-            "model": OFFLINE, "server": {"url": f"{told.base_url}/events"}})
+        made = await client.call(
+            "Assistant/CreateAssistant",
+            document={"model": OFFLINE, "server": {"url": f"{told.base_url}/events"}},
+        )
         one = await chat(client, assistantId=made["id"])
         await client.call("Chat/DeleteChat", id=one)
 
         async def dead() -> bool | None:
-            states = await rows_of(service.store, "SELECT state FROM outbox WHERE org_id = ?", [client.org.id])
+            states = await rows_of(
+                service.store, "SELECT state FROM outbox WHERE org_id = ?", [client.org.id]
+            )
             return states == [("dead",)] * 2 or None
 
         await delivered_until(service.store, dead)
@@ -324,8 +401,9 @@ STREAMS: dict[str, tuple[str, dict[str, Any], dict[str, Delete]]] = {
     "response in a session": ("Response/StreamResponse", {"sessionId": "session"}, OF_CHATS | OF_SESSIONS),
     "message": ("AgentChat/StreamMessage", {"chat_id": "session"}, OF_CHATS | OF_SESSIONS),
 }
-_WHILE_IT_STREAMS = [(name, delete) for name, (_, _, deletes) in STREAMS.items() for delete in deletes
-                     if delete != "retention"]
+_WHILE_IT_STREAMS = [
+    (name, delete) for name, (_, _, deletes) in STREAMS.items() for delete in deletes if delete != "retention"
+]
 
 
 async def begun(client: Client, name: str, agent: str) -> tuple[grpc.aio.UnaryStreamCall, str, str | None]:
@@ -335,8 +413,13 @@ async def begun(client: Client, name: str, agent: str) -> tuple[grpc.aio.UnarySt
     if "session" in members.values():
         session = (await client.call("Session/CreateSession", assistantId=agent, messages=[GREETING]))["id"]
     members = {key: session if value == "session" else agent for key, value in members.items()}
-    said = ({"content": WORD} if name == "message" else {"messages": [GREETING]} if name == "completion"
-            else {"input": WORD})
+    said = (
+        {"content": WORD}
+        if name == "message"
+        else {"messages": [GREETING]}
+        if name == "completion"
+        else {"input": WORD}
+    )
     stream = client.stream(method, **members, **said)
     while " wor" not in str(await stream.read()):
         pass
@@ -374,13 +457,16 @@ async def talking():
 
 
 async def agent_of(service: Service, org: Org, upstream: OpenAIUpstream) -> str:
-    made = await service.store.assistants.create(org.id, {"model": {
-        "provider": "custom-llm", "url": upstream.base_url, "model": "m"}})
+    made = await service.store.assistants.create(
+        org.id, {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
+    )
     return made.id
 
 
 @pytest.mark.parametrize(("name", "delete"), _WHILE_IT_STREAMS)
-async def test_what_is_deleted_while_it_streams_ends_in_an_error_and_is_gone(service, client, silent, name, delete):
+async def test_what_is_deleted_while_it_streams_ends_in_an_error_and_is_gone(
+    service, client, silent, name, delete
+):
     stream, made, session = await begun(client, name, await agent_of(service, client.org, silent))
 
     await STREAMS[name][2][delete](client, service, session if delete in OF_SESSIONS else made)
@@ -398,7 +484,9 @@ async def test_what_is_deleted_while_it_streams_ends_in_an_error_and_is_gone(ser
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_what_is_deleted_under_a_stream_by_anybody_ends_it_with_the_next_event(service, client, talking, name):
+async def test_what_is_deleted_under_a_stream_by_anybody_ends_it_with_the_next_event(
+    service, client, talking, name
+):
     """As a sweep of another server may, which knows of no stream here."""
     upstream, more = talking
     stream, made, session = await begun(client, name, await agent_of(service, client.org, upstream))
@@ -456,9 +544,15 @@ async def test_stream_over_http_ends_in_an_error_event(service, org, http, silen
 async def test_events_that_an_earlier_version_left_are_gone_after_the_start(tmp_path):
     async with running(tmp_path) as first:
         org = await first.new_org()
-        await first.store.database.write(lambda connection: connection.execute(
-            "INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES (?, 'gone', 1, ?)",
-            [org.id, b""]) and None)
+        await first.store.database.write(
+            lambda connection: (
+                connection.execute(
+                    "INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES (?, 'gone', 1, ?)",
+                    [org.id, b""],
+                )
+                and None
+            )
+        )
     assert findings(tmp_path / DATABASE) == ["chat gone is over or gone, and its events are still there"]
 
     async with running(tmp_path):

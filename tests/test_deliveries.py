@@ -67,9 +67,13 @@ async def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -
         server = request.getfixturevalue("postgres")
         server.empty(server.common)
     async with AsyncExitStack() as stores:
+
         async def opened() -> Store:
-            store = (open_store(tmp_path, clock=clock) if request.param == "sqlite"
-                     else await connect_store(server.common, clock=clock))
+            store = (
+                open_store(tmp_path, clock=clock)
+                if request.param == "sqlite"
+                else await connect_store(server.common, clock=clock)
+            )
             stores.push_async_callback(store.aclose)
             return store
 
@@ -87,7 +91,9 @@ async def org_id(store: Store) -> str:
 
 
 @asynccontextmanager
-async def delivering(store: Store, sink: Scripted, clock: Clock, patience: Patience = AT_ONCE) -> AsyncIterator[None]:
+async def delivering(
+    store: Store, sink: Scripted, clock: Clock, patience: Patience = AT_ONCE
+) -> AsyncIterator[None]:
     deliveries = Deliveries(store.outbox, {KIND: sink}, patience, store.peers)
     deliveries.start()
     try:
@@ -104,6 +110,7 @@ async def put(store: Store, org_id: str, *bodies: bytes, lane: str = "lane", **m
 
 async def rows(store: Store, until: int) -> list[tuple]:
     """What is in the outbox, once `until` rows are left and none of them waits."""
+
     async def found() -> list[tuple] | None:
         rows = await rows_of(store, "SELECT body, state, attempts, reason FROM outbox ORDER BY seq")
         return rows if len(rows) == until and all(state != "waiting" for _, state, _, _ in rows) else None
@@ -134,8 +141,9 @@ async def test_lane_that_is_stuck_holds_up_no_other(store: Store, org_id: str, c
         assert await sink.has_tried(3) == [b"slow", b"other", b"behind"]
 
 
-async def test_failed_delivery_is_tried_again_under_the_same_id_before_the_next(store: Store, org_id: str,
-                                                                               clock: Clock) -> None:
+async def test_failed_delivery_is_tried_again_under_the_same_id_before_the_next(
+    store: Store, org_id: str, clock: Clock
+) -> None:
     sink = Scripted(NotDelivered("it was busy", again=True), NotDelivered("it was busy", again=True))
     await put(store, org_id, b"1", b"2")
     async with delivering(store, sink, clock):
@@ -144,12 +152,17 @@ async def test_failed_delivery_is_tried_again_under_the_same_id_before_the_next(
         assert await rows(store, 0) == []
 
 
-@pytest.mark.parametrize(("failures", "attempts"), [
-    ([NotDelivered("it was busy", again=True)] * 3, 3),
-    ([NotDelivered("it was busy", again=False)], 1),
-], ids=["after its last attempt", "when no other can help"])
+@pytest.mark.parametrize(
+    ("failures", "attempts"),
+    [
+        ([NotDelivered("it was busy", again=True)] * 3, 3),
+        ([NotDelivered("it was busy", again=False)], 1),
+    ],
+    ids=["after its last attempt", "when no other can help"],
+)
 async def test_delivery_is_dead_with_its_reason_and_the_lane_goes_on(
-        failures: list[Exception], attempts: int, store: Store, org_id: str, clock: Clock) -> None:
+    failures: list[Exception], attempts: int, store: Store, org_id: str, clock: Clock
+) -> None:
     sink = Scripted(*failures)
     await put(store, org_id, b"1", b"2", target={"secret": "s3cret"})
     async with delivering(store, sink, clock):
@@ -159,7 +172,9 @@ async def test_delivery_is_dead_with_its_reason_and_the_lane_goes_on(
         assert await rows_of(store, "SELECT target FROM outbox") == [(b"{}",)]
 
 
-async def test_dead_delivery_is_kept_a_week_or_as_long_as_its_chat(store: Store, org_id: str, clock: Clock) -> None:
+async def test_dead_delivery_is_kept_a_week_or_as_long_as_its_chat(
+    store: Store, org_id: str, clock: Clock
+) -> None:
     sink = Scripted(*[NotDelivered("no", again=False)] * 3)
     await put(store, org_id, b"event")
     await put(store, org_id, b"message", chat_id="chat")
@@ -171,7 +186,9 @@ async def test_dead_delivery_is_kept_a_week_or_as_long_as_its_chat(store: Store,
         assert [body for body, *_ in await rows(store, 2)] == [b"message", b""]
 
 
-async def test_text_of_an_unexpected_exception_is_kept_nowhere(store: Store, org_id: str, clock: Clock) -> None:
+async def test_text_of_an_unexpected_exception_is_kept_nowhere(
+    store: Store, org_id: str, clock: Clock
+) -> None:
     sink = Scripted(*[ValueError("SECRET")] * 3)
     await put(store, org_id, b"1")
     async with delivering(store, sink, clock):
@@ -199,7 +216,9 @@ async def test_delivery_waits_as_long_as_it_is_asked_to(store: Store, org_id: st
         assert await sink.has_tried(2) == [b"1", b"1"]
 
 
-async def test_clock_that_is_set_back_makes_no_delivery_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_that_is_set_back_makes_no_delivery_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, sink = open_store(tmp_path), Scripted(NotDelivered("it was busy", again=True, wait_seconds=0.1))
     org_id = (await store.keys.create("org", "api")).org_id
     sink.hold[b"1"] = asyncio.Event()
@@ -215,8 +234,9 @@ async def test_clock_that_is_set_back_makes_no_delivery_wait(tmp_path: Path, mon
     await store.aclose()
 
 
-async def test_what_a_clock_that_was_ahead_has_put_is_delivered_by_the_next_server(store: Store, org_id: str, clock: Clock
-                                                                                   ) -> None:
+async def test_what_a_clock_that_was_ahead_has_put_is_delivered_by_the_next_server(
+    store: Store, org_id: str, clock: Clock
+) -> None:
     clock.now += 30 * 86_400_000
     await put(store, org_id, b"1")
     clock.now -= 30 * 86_400_000
@@ -226,8 +246,12 @@ async def test_what_a_clock_that_was_ahead_has_put_is_delivered_by_the_next_serv
 
 
 async def test_what_was_under_way_is_delivered_by_the_next_server_and_the_attempt_counts(
-        store: Store, org_id: str, clock: Clock) -> None:
-    first, second = Scripted(), Scripted(NotDelivered("it was busy", again=True), NotDelivered("it was busy", again=True))
+    store: Store, org_id: str, clock: Clock
+) -> None:
+    first, second = (
+        Scripted(),
+        Scripted(NotDelivered("it was busy", again=True), NotDelivered("it was busy", again=True)),
+    )
     first.hold[b"1"] = asyncio.Event()
     await put(store, org_id, b"1")
     async with delivering(store, first, clock):
@@ -238,7 +262,9 @@ async def test_what_was_under_way_is_delivered_by_the_next_server_and_the_attemp
     assert second.ids == first.ids * 2
 
 
-async def test_what_a_failed_transaction_put_is_not_delivered(store: Store, org_id: str, clock: Clock) -> None:
+async def test_what_a_failed_transaction_put_is_not_delivered(
+    store: Store, org_id: str, clock: Clock
+) -> None:
     def work(connection: object) -> None:
         store.outbox.put(connection, [Delivery(org_id=org_id, kind=KIND, lane="lane", body=b"undone")])
         raise ValueError
@@ -260,10 +286,13 @@ async def test_receipt_is_received_once_by_each_org(store: Store, org_id: str, c
     assert [await store.outbox.receive(one, "SM1") for one in deliveries] == [True, False, True]
 
 
-@pytest.mark.parametrize(("patience", "pauses"), [
-    (Patience(attempts=4, base_seconds=0), [0, 0, 0, None]),
-    (Patience(attempts=3, base_seconds=2, fixed=True), [2, 2, None]),
-])
+@pytest.mark.parametrize(
+    ("patience", "pauses"),
+    [
+        (Patience(attempts=4, base_seconds=0), [0, 0, 0, None]),
+        (Patience(attempts=3, base_seconds=2, fixed=True), [2, 2, None]),
+    ],
+)
 def test_pauses(patience: Patience, pauses: list[float | None]) -> None:
     assert [patience.pause(attempt, None) for attempt in range(1, len(pauses) + 1)] == pauses
 
@@ -271,12 +300,13 @@ def test_pauses(patience: Patience, pauses: list[float | None]) -> None:
 def test_pauses_double_up_to_the_most() -> None:
     pauses = [Patience(base_seconds=1, most_seconds=60).pause(attempt, None) for attempt in range(1, 15)]
 
-    assert all(2 ** number <= pause <= 2 ** number + 1 for number, pause in enumerate(pauses[:5]))
+    assert all(2**number <= pause <= 2**number + 1 for number, pause in enumerate(pauses[:5]))
     assert pauses[-1] == 60
 
 
-async def test_of_two_servers_one_delivers_and_the_other_takes_over(opened: Opened, store: Store, org_id: str,
-                                                                    clock: Clock) -> None:
+async def test_of_two_servers_one_delivers_and_the_other_takes_over(
+    opened: Opened, store: Store, org_id: str, clock: Clock
+) -> None:
     second, sinks = await opened(), (Scripted(), Scripted())
     async with AsyncExitStack() as one:
         await one.enter_async_context(delivering(store, sinks[0], clock))

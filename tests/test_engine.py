@@ -36,8 +36,15 @@ from server.exchange.turn import Options, Turn
 from server.storage.store import connect_store, open_store
 from tests.conftest import rows_of
 
-ASSISTANT = {"model": {"provider": "scripted", "model": "scripted-1", "temperature": 0.5, "maxTokens": 50,
-                       "messages": [{"role": "system", "content": "You are {{who}}."}]}}
+ASSISTANT = {
+    "model": {
+        "provider": "scripted",
+        "model": "scripted-1",
+        "temperature": 0.5,
+        "maxTokens": 50,
+        "messages": [{"role": "system", "content": "You are {{who}}."}],
+    }
+}
 STOP = Finish(0, "stop")
 
 
@@ -102,8 +109,12 @@ class Lab:
         settings = AssistantSettings.of(ASSISTANT)
         agent = Agent(Member(settings), assistant=ASSISTANT, overrides={"variableValues": {"who": "Ada"}})
         members = {"agent": agent, **members}
-        return Turn(caller=self.caller, input=Value(string_value=text),
-                    said=[Message(role="user", content=Value(string_value=text))], **members)
+        return Turn(
+            caller=self.caller,
+            input=Value(string_value=text),
+            said=[Message(role="user", content=Value(string_value=text))],
+            **members,
+        )
 
     async def chats(self):
         return await rows_of(self.store, "SELECT id, status FROM chats ORDER BY id")
@@ -146,7 +157,7 @@ def kinds(events):
     return [event.WhichOneof("event") for event in events]
 
 
-# --- unary ------------------------------------------------------------------------------------------------------------
+# --- unary --------------------------------------------------------------------------------------------------
 
 
 async def test_answer_is_told_and_kept(lab):
@@ -157,7 +168,11 @@ async def test_answer_is_told_and_kept(lab):
     kept = await lab.kept()
     assert (output(outcome.chat), output(kept)) == (["Hello there"], ["Hello there"])
     assert (outcome.chat.status, kept.status, outcome.error) == ("completed", "completed", None)
-    assert (outcome.model, outcome.system_fingerprint, outcome.usage) == ("scripted-1-2026", "fp_1", Usage(7, 3))
+    assert (outcome.model, outcome.system_fingerprint, outcome.usage) == (
+        "scripted-1-2026",
+        "fp_1",
+        Usage(7, 3),
+    )
     assert (outcome.finish_reasons, outcome.message_id) == (["stop"], kept.output[0].id)
     assert lab.backend.closed.is_set()
 
@@ -175,11 +190,21 @@ async def test_model_reads_instructions_history_and_input_in_this_order(lab):
     first = await lab.engine(delta("Hi"), STOP).run(lab.turn("one"))
     previous = await lab.store.chats.find(lab.caller.scope, first.chat.id)
 
-    await lab.engine(delta("Ho"), STOP).run(lab.turn("two", previous=previous, instructions=[
-        Message(role="developer", content=Value(string_value="briefly"))]))
+    await lab.engine(delta("Ho"), STOP).run(
+        lab.turn(
+            "two",
+            previous=previous,
+            instructions=[Message(role="developer", content=Value(string_value="briefly"))],
+        )
+    )
 
     assert [(message.role, message.content.string_value) for message in lab.backend.requests[0].messages] == [
-        ("system", "You are Ada."), ("developer", "briefly"), ("user", "one"), ("assistant", "Hi"), ("user", "two")]
+        ("system", "You are Ada."),
+        ("developer", "briefly"),
+        ("user", "one"),
+        ("assistant", "Hi"),
+        ("user", "two"),
+    ]
 
 
 async def test_instructions_are_not_kept(lab):
@@ -196,34 +221,70 @@ async def test_request_has_the_settings_of_the_assistant(lab):
 
     [request] = lab.backend.requests
     assert (request.provider, request.model, request.temperature, request.max_tokens) == (
-        "scripted", "scripted-1", 0.5, 50)
+        "scripted",
+        "scripted-1",
+        0.5,
+        50,
+    )
     assert (request.n, request.stop, request.top_p, request.timeout_seconds) == (1, (), None, 30)
 
 
 async def test_options_override_the_settings_also_with_zero(lab):
     tool = {"type": "function", "function": {"name": "f"}}
 
-    await lab.engine(delta("Hi"), STOP).run(lab.turn(options=Options(
-        temperature=0.0, top_p=0.0, max_tokens=5, stop=["END"], seed=0, tools=[tool], tool_choice="none",
-        frequency_penalty=0.0, presence_penalty=-1.0, parallel_tool_calls=False, reasoning_effort="low",
-        response_format={"type": "json_object"})))
+    await lab.engine(delta("Hi"), STOP).run(
+        lab.turn(
+            options=Options(
+                temperature=0.0,
+                top_p=0.0,
+                max_tokens=5,
+                stop=["END"],
+                seed=0,
+                tools=[tool],
+                tool_choice="none",
+                frequency_penalty=0.0,
+                presence_penalty=-1.0,
+                parallel_tool_calls=False,
+                reasoning_effort="low",
+                response_format={"type": "json_object"},
+            )
+        )
+    )
 
     [request] = lab.backend.requests
-    assert (request.temperature, request.top_p, request.max_tokens, request.stop, request.seed) == (0.0, 0.0, 5, ["END"], 0)
+    assert (request.temperature, request.top_p, request.max_tokens, request.stop, request.seed) == (
+        0.0,
+        0.0,
+        5,
+        ["END"],
+        0,
+    )
     assert (request.tools, request.tool_choice, request.parallel_tool_calls) == ([tool], "none", False)
-    assert (request.frequency_penalty, request.presence_penalty, request.reasoning_effort) == (0.0, -1.0, "low")
+    assert (request.frequency_penalty, request.presence_penalty, request.reasoning_effort) == (
+        0.0,
+        -1.0,
+        "low",
+    )
     assert request.response_format == {"type": "json_object"}
 
 
 async def test_choices_beyond_the_first_are_told_and_kept_but_not_continued(lab):
-    engine = lab.engine(delta("a"), delta("b", 1), delta("c", 2), STOP, Finish(1, "stop"), Finish(2, "stop"), Usage(1, 3))
+    engine = lab.engine(
+        delta("a"), delta("b", 1), delta("c", 2), STOP, Finish(1, "stop"), Finish(2, "stop"), Usage(1, 3)
+    )
 
     outcome = await engine.run(lab.turn(options=Options(n=3)))
 
     assert (output(outcome.chat), output(await lab.kept()), outcome.finish_reasons) == (
-        ["a", "b", "c"], ["a", "b", "c"], ["stop"] * 3)
+        ["a", "b", "c"],
+        ["a", "b", "c"],
+        ["stop"] * 3,
+    )
     stored = await lab.store.chats.find(lab.caller.scope, outcome.chat.id)
-    assert [message.content.string_value for message in await lab.store.chats.history(stored)] == ["hello", "a"]
+    assert [message.content.string_value for message in await lab.store.chats.history(stored)] == [
+        "hello",
+        "a",
+    ]
 
 
 async def test_choices_that_nobody_asked_for_are_kept_too(lab):
@@ -234,13 +295,17 @@ async def test_choices_that_nobody_asked_for_are_kept_too(lab):
 
 async def test_tool_calls_are_put_together_from_their_pieces(lab):
     outcome = await lab.engine(
-        ToolCallDelta(index=1, id="2", name="g", arguments="{}"), ToolCallDelta(index=0, id="1", name="f", arguments='{"a"'),
-        ToolCallDelta(index=0, arguments=": 1}"), Finish(0, "tool_calls")).run(lab.turn())
+        ToolCallDelta(index=1, id="2", name="g", arguments="{}"),
+        ToolCallDelta(index=0, id="1", name="f", arguments='{"a"'),
+        ToolCallDelta(index=0, arguments=": 1}"),
+        Finish(0, "tool_calls"),
+    ).run(lab.turn())
 
     [message] = (await lab.kept()).output
     assert to_python(message.tool_calls) == [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
-        {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}}]
+        {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]
     assert (outcome.finish_reasons, message.HasField("content")) == (["tool_calls"], False)
 
 
@@ -250,7 +315,10 @@ async def test_empty_answer_is_an_answer(lab):
     assert (output(outcome.chat), outcome.chat.status) == ([""], "completed")
 
 
-CUT_SHORT = {"length": ("length", "max_output_tokens"), "content filter": ("content_filter", "content_filter")}
+CUT_SHORT = {
+    "length": ("length", "max_output_tokens"),
+    "content filter": ("content_filter", "content_filter"),
+}
 
 
 @pytest.mark.parametrize(("reason", "code"), CUT_SHORT.values(), ids=CUT_SHORT)
@@ -265,7 +333,8 @@ async def test_answer_that_was_cut_short_is_incomplete_and_says_why(lab, reason,
 async def test_usage_is_estimated_where_the_provider_tells_none(lab):
     outcome = await lab.engine(delta("12345"), STOP).run(lab.turn("123456789"))
 
-    assert outcome.usage == Usage(6, 2, estimated=True)  # "You are Ada." and the input: 21 characters; the answer: 5
+    # "You are Ada." and the input: 21 characters; the answer: 5
+    assert outcome.usage == Usage(6, 2, estimated=True)
 
 
 async def test_cost_is_by_the_price_table_and_exactly_the_sum_of_its_parts(lab):
@@ -312,14 +381,19 @@ async def test_new_session_and_its_exchange_are_one_write(lab):
 
     outcome = await lab.engine(delta("Hi"), STOP).run(lab.turn(new_session=new))
     assert outcome.chat.session_id == new.session.id
-    assert (await lab.store.sessions.get(lab.caller.scope, new.session.id)).messages[-1].content.string_value == "Hi"
+    assert (await lab.store.sessions.get(lab.caller.scope, new.session.id)).messages[
+        -1
+    ].content.string_value == "Hi"
 
 
-# --- failures of the model --------------------------------------------------------------------------------------------
+# --- failures of the model ----------------------------------------------------------------------------------
 
 EARLY = {
-    "down": UpstreamError("down"), "timeout": UpstreamTimeout("slow"), "rate limited": UpstreamRateLimited("busy"),
-    "refused": InvalidArgument("the provider refuses the request"), "bug": ZeroDivisionError(),
+    "down": UpstreamError("down"),
+    "timeout": UpstreamTimeout("slow"),
+    "rate limited": UpstreamRateLimited("busy"),
+    "refused": InvalidArgument("the provider refuses the request"),
+    "bug": ZeroDivisionError(),
 }
 
 
@@ -349,7 +423,11 @@ async def test_failure_after_the_first_token_keeps_what_there_is(lab, error, cod
 
     for chat in (outcome.chat, await lab.kept()):
         assert (chat.status, chat.error.code, chat.error.message, output(chat)) == (
-            "incomplete", code, error.message, ["Hel"])
+            "incomplete",
+            code,
+            error.message,
+            ["Hel"],
+        )
     assert outcome.error is error
 
 
@@ -379,10 +457,14 @@ async def test_incomplete_chat_can_be_continued(lab):
 
     await lab.engine(delta("lo"), STOP).run(lab.turn("two", previous=previous))
 
-    assert [message.content.string_value for message in lab.backend.requests[0].messages][1:] == ["one", "Hel", "two"]
+    assert [message.content.string_value for message in lab.backend.requests[0].messages][1:] == [
+        "one",
+        "Hel",
+        "two",
+    ]
 
 
-# --- streams ----------------------------------------------------------------------------------------------------------
+# --- streams ------------------------------------------------------------------------------------------------
 
 
 async def test_stream_tells_started_then_deltas_then_completed(lab):
@@ -393,7 +475,11 @@ async def test_stream_tells_started_then_deltas_then_completed(lab):
 
     assert kinds(events) == ["started", "delta", "delta", "completed"]
     started, first, second, completed = events
-    assert (started.started.status, started.model, started.system_fingerprint) == ("in_progress", "ran-1", "fp_1")
+    assert (started.started.status, started.model, started.system_fingerprint) == (
+        "in_progress",
+        "ran-1",
+        "fp_1",
+    )
     assert [message.content.string_value for message in started.started.messages] == ["hello"]
     assert (first.delta.text, second.delta.text, output(completed.completed)) == ("Hel", "lo", ["Hello"])
     assert {event.chat_id for event in events} == {completed.completed.id}
@@ -486,7 +572,11 @@ async def test_next_turn_of_a_session_reads_what_a_killed_server_had_told_there(
 
     said = await lab.store.sessions.history(session)
     assert [message.content.string_value for message in said] == ["one", "Hel", "two", "Yes"]
-    assert [message.content.string_value for message in lab.backend.requests[0].messages][-3:] == ["one", "Hel", "two"]
+    assert [message.content.string_value for message in lab.backend.requests[0].messages][-3:] == [
+        "one",
+        "Hel",
+        "two",
+    ]
     assert sorted(status for _, status in await lab.chats()) == ["completed", "incomplete"]
 
 
@@ -557,7 +647,9 @@ async def test_answer_that_cannot_be_recorded_has_failed(sqlite_lab):
 
 async def test_session_deleted_under_a_stream_has_failed(sqlite_lab):
     """Before anything is kept, which is a matter of time on PostgreSQL."""
-    new = TurnResolver(sqlite_lab.store, None, sqlite_lab.now).new_session(sqlite_lab.caller, sqlite_lab.turn().agent)
+    new = TurnResolver(sqlite_lab.store, None, sqlite_lab.now).new_session(
+        sqlite_lab.caller, sqlite_lab.turn().agent
+    )
     await sqlite_lab.store.sessions.create(new)
     session = await sqlite_lab.store.sessions.find(sqlite_lab.caller.scope, new.session.id)
 
@@ -571,7 +663,7 @@ async def test_session_deleted_under_a_stream_has_failed(sqlite_lab):
     assert await sqlite_lab.chats() == []
 
 
-# --- callers that go away ---------------------------------------------------------------------------------------------
+# --- callers that go away -----------------------------------------------------------------------------------
 
 
 async def gone_after_the_first_delta(lab, turn):
@@ -597,7 +689,11 @@ async def test_what_a_caller_left_can_be_continued(lab):
 
     await lab.engine(delta("lo"), STOP).run(lab.turn("two", previous=previous))
 
-    assert [message.content.string_value for message in lab.backend.requests[0].messages][1:] == ["one", "Hel", "two"]
+    assert [message.content.string_value for message in lab.backend.requests[0].messages][1:] == [
+        "one",
+        "Hel",
+        "two",
+    ]
 
 
 async def test_cancelled_unary_call_stops_the_model_and_keeps_what_there_is(lab):
@@ -709,8 +805,12 @@ async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
 
 async def test_hundred_streams_at_once_are_each_kept_whole(lab):
     async def one(number):
-        engine = Engine(lab.store, ToolLoop(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30)
-        async with Streams(engine, lab.store.chats, lab.store.peers, lab.recovery).start(lab.turn(f"{number}?")) as stream:
+        engine = Engine(
+            lab.store, ToolLoop(Scripted(delta(f"{number}"), delta("!"), STOP), None), {}, lab.now, 30
+        )
+        async with Streams(engine, lab.store.chats, lab.store.peers, lab.recovery).start(
+            lab.turn(f"{number}?")
+        ) as stream:
             return (await told(stream))[-1].completed
 
     chats = await asyncio.gather(*(one(number) for number in range(100)))

@@ -1,4 +1,5 @@
-"""Envoy's own errors have the shapes, titles and kinds of the server's: envoy.yaml has a copy, the Lua filters read them."""
+"""Envoy's own errors have the shapes, titles and kinds of the server's: envoy.yaml has a copy, the Lua
+filters read them."""
 
 import json
 import re
@@ -29,19 +30,32 @@ def cel_titles():
 
 
 def cel_kinds():
-    of_one = "".join(f"response.code == {status} ? '{KINDS[status]}' : " for status in ENVOYS if status in KINDS)
+    of_one = "".join(
+        f"response.code == {status} ? '{KINDS[status]}' : " for status in ENVOYS if status in KINDS
+    )
     return f"%CEL(response.code >= 500 ? '{SERVERS_KIND}' : {of_one}'{CALLERS_KIND}')%"
 
 
-SAID = {Slot.MESSAGE: "%LOCAL_REPLY_BODY%", Slot.MESSAGES: "%LOCAL_REPLY_BODY%", Slot.TITLE: cel_titles(),
-        Slot.STATUS: "%RESPONSE_CODE%", Slot.KIND: cel_kinds(), Slot.PARAM: None, Slot.CODE: None}
+SAID = {
+    Slot.MESSAGE: "%LOCAL_REPLY_BODY%",
+    Slot.MESSAGES: "%LOCAL_REPLY_BODY%",
+    Slot.TITLE: cel_titles(),
+    Slot.STATUS: "%RESPONSE_CODE%",
+    Slot.KIND: cel_kinds(),
+    Slot.PARAM: None,
+    Slot.CODE: None,
+}
 
 
 def replies_of(door):
-    """The formats of Envoy's own answers at a door; those of no door in particular are the assistants door's."""
-    formats = [(match and match[1], mapper["body_format_override"]["json_format"]) for mapper in REPLIES["mappers"]
-               if "json_format" in mapper.get("body_format_override", {})
-               for match in [ROUTE.search(mapper["filter"]["extension_filter"]["typed_config"]["expression"])]]
+    """The formats of Envoy's own answers at a door; those of no door in particular are the assistants
+    door's."""
+    formats = [
+        (match and match[1], mapper["body_format_override"]["json_format"])
+        for mapper in REPLIES["mappers"]
+        if "json_format" in mapper.get("body_format_override", {})
+        for match in [ROUTE.search(mapper["filter"]["extension_filter"]["typed_config"]["expression"])]
+    ]
     found = [format for name, format in formats if name == EDGE_NAMES[door]]
     return [*found, REPLIES["body_format"]["json_format"]] if door == "assistants" else found
 
@@ -55,10 +69,16 @@ def test_envoys_own_errors_have_the_shape_of_the_door_to_the_byte(door):
 
 
 def test_every_shape_in_envoys_answers_is_a_doors():
-    shapes = [mapper["body_format_override"] for mapper in REPLIES["mappers"] if "body_format_override" in mapper]
+    shapes = [
+        mapper["body_format_override"] for mapper in REPLIES["mappers"] if "body_format_override" in mapper
+    ]
     known = [filled(SHAPES[door], SAID) for door in SHAPES]
 
-    assert [shape for shape in shapes if "text_format_source" not in shape and shape.get("json_format") not in known] == []
+    assert [
+        shape
+        for shape in shapes
+        if "text_format_source" not in shape and shape.get("json_format") not in known
+    ] == []
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "gateway").glob("*.lua")), ids=lambda file: file.name)

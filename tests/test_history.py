@@ -70,7 +70,9 @@ class Talk:
         return (await self.sessions.CreateSession(request, metadata=self.org.metadata)).id
 
     def messages(self) -> Value:
-        return from_python([{"role": "user", "content": self.text()}, {"role": "assistant", "content": self.text()}])
+        return from_python(
+            [{"role": "user", "content": self.text()}, {"role": "assistant", "content": self.text()}]
+        )
 
     async def patch(self, session_id: str) -> None:
         request = UpdateSessionRequest(id=session_id, messages=self.messages())
@@ -98,15 +100,21 @@ class Talk:
         read = self.store.database.reader
         tables = [name for (name,) in read.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = {table: read.execute(f'SELECT * FROM "{table}"').fetchall() for table in tables}
-        return {table: found for table in tables if (found := [row for row in rows[table] if MARK in str(row)])}
+        return {
+            table: found for table in tables if (found := [row for row in rows[table] if MARK in str(row)])
+        }
 
     def in_files(self) -> list[str]:
         """The files of the database that have anything said in them."""
-        return [path.name for path in sorted(self.folder.glob("parley.db*")) if MARK.encode() in path.read_bytes()]
+        return [
+            path.name for path in sorted(self.folder.glob("parley.db*")) if MARK.encode() in path.read_bytes()
+        ]
 
     def threads(self) -> tuple[int, int]:
         read = self.store.database.reader
-        return tuple(read.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "forks"))
+        return tuple(
+            read.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "forks")
+        )
 
 
 @pytest.fixture
@@ -129,7 +137,7 @@ async def parley(*arguments: str) -> str:
     return result.stdout
 
 
-# --- deletion -----------------------------------------------------------------------------------------------------------
+# --- deletion -----------------------------------------------------------------------------------------------
 
 
 async def test_last_turn_of_a_chain_is_gone_when_it_is_deleted(talk: Talk) -> None:
@@ -161,8 +169,12 @@ async def test_chain_goes_on_after_its_last_turn_was_deleted(talk: Talk) -> None
 
     third = await talk.chat(previous_chat_id=first)
 
-    assert await talk.context(third) == ["marker000001x", "You said: marker000001x", "marker000003x",
-                                         "You said: marker000003x"]
+    assert await talk.context(third) == [
+        "marker000001x",
+        "You said: marker000001x",
+        "marker000003x",
+        "You said: marker000003x",
+    ]
 
 
 async def test_forks_keep_what_they_need_and_no_more(talk: Talk) -> None:
@@ -209,15 +221,23 @@ async def test_exchange_goes_on_from_a_deleted_chat_whose_words_are_still_needed
     exchange = _exchange(second)
     await talk.store.chats.record(exchange)
 
-    assert await talk.context(exchange.chat.id) == ["marker000001x", "You said: marker000001x", "marker000002x",
-                                                    "You said: marker000002x", "late", "answer"]
+    assert await talk.context(exchange.chat.id) == [
+        "marker000001x",
+        "You said: marker000001x",
+        "marker000002x",
+        "You said: marker000002x",
+        "late",
+        "answer",
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_deletions_in_any_order_keep_what_is_needed_and_leave_nothing(talk: Talk, seed: int) -> None:
     chance = random.Random(seed)
     chats, sessions = await _conversations(talk, chance)
-    deletions = [(talk.delete, chat) for chat in chats] + [(talk.delete_session, session) for session in sessions]
+    deletions = [(talk.delete, chat) for chat in chats] + [
+        (talk.delete_session, session) for session in sessions
+    ]
     chance.shuffle(deletions)
     contexts = {chat: await talk.context(chat) for chat in chats}
     in_sessions = {session: await talk.said_in(session) for session in sessions}
@@ -269,7 +289,8 @@ async def test_text_deleted_during_a_snapshot_is_erased_after_it(talk: Talk) -> 
 
 
 async def _conversations(talk: Talk, chance: random.Random) -> tuple[list[str], list[str]]:
-    """Chains, forks of them, sessions, forks out of sessions, and sessions whose messages were replaced, all mixed."""
+    """Chains, forks of them, sessions, forks out of sessions, and sessions whose messages were replaced, all
+    mixed."""
     chats, sessions = [await talk.chat()], [await talk.session()]
     for _ in range(30):
         kind = chance.choice(["chain", "chain", "fork", "session", "session", "new", "new session", "patch"])
@@ -314,49 +335,87 @@ def _exchange(previous: StoredChat) -> Exchange:
     chat = Chat()
     chat.CopyFrom(previous.chat)
     chat.id, chat.previous_chat_id = new_id(), previous.id
-    said, answered = (Message(role=role, content=Value(string_value=text))
-                      for role, text in (("user", "late"), ("assistant", "answer")))
-    return Exchange(chat=chat, key_id="k", said=[said], answered=[answered], alternatives=[], previous=previous,
-                    new_session=None, begun=False, private=None, provider="offline", model="offline-1", prompt_tokens=0,
-                    completion_tokens=0, record=ChatRecord())
+    said, answered = (
+        Message(role=role, content=Value(string_value=text))
+        for role, text in (("user", "late"), ("assistant", "answer"))
+    )
+    return Exchange(
+        chat=chat,
+        key_id="k",
+        said=[said],
+        answered=[answered],
+        alternatives=[],
+        previous=previous,
+        new_session=None,
+        begun=False,
+        private=None,
+        provider="offline",
+        model="offline-1",
+        prompt_tokens=0,
+        completion_tokens=0,
+        record=ChatRecord(),
+    )
 
 
-# --- over HTTP ----------------------------------------------------------------------------------------------------------
+# --- over HTTP ----------------------------------------------------------------------------------------------
 
 
 async def test_every_kind_of_chat_can_be_forked(http: httpx.AsyncClient, org: Org) -> None:
     bearer, name = org.bearer, {"input": "My name is Ada"}
     completions = f"/api/v1/compatibility/openai/v1/assistants/{org.assistant_id}/chat/completions"
-    session = (await http.post("/session", headers=bearer, json={"assistantId": org.assistant_id})).json()["id"]
-    box = (await http.post("/chat", headers={"x-api-key": org.secret}, json={"agentId": org.assistant_id})).json()["id"]
+    session = (await http.post("/session", headers=bearer, json={"assistantId": org.assistant_id})).json()[
+        "id"
+    ]
+    box = (
+        await http.post("/chat", headers={"x-api-key": org.secret}, json={"agentId": org.assistant_id})
+    ).json()["id"]
     said = {"messages": [{"role": "user", "content": "My name is Ada"}]}
     conversation = (await http.post("/v1/conversations", headers=bearer, json={})).json()["id"]
-    assert (await http.post("/chat", headers=bearer, json={"assistantId": org.assistant_id, **name})).is_success
+    assert (
+        await http.post("/chat", headers=bearer, json={"assistantId": org.assistant_id, **name})
+    ).is_success
     assert (await http.post("/chat", headers=bearer, json={"sessionId": session, **name})).is_success
-    assert (await http.post("/chat", headers=bearer, json={"assistant": {"name": "transient"}, **name})).is_success
+    assert (
+        await http.post("/chat", headers=bearer, json={"assistant": {"name": "transient"}, **name})
+    ).is_success
     squad = {"members": [{"assistantId": org.assistant_id}]}
     assert (await http.post("/chat", headers=bearer, json={"squad": squad, **name})).is_success
     streamed = {"assistantId": org.assistant_id, "stream": True, **name}
     assert (await http.post("/chat", headers=bearer, json=streamed)).is_success
     assert (await http.post("/chat/responses", headers=bearer, json={**streamed, "stream": False})).is_success
-    assert (await http.post("/v1/responses", headers=bearer, json={"model": "demo", "conversation": conversation,
-                                                                   **name})).is_success
+    assert (
+        await http.post(
+            "/v1/responses", headers=bearer, json={"model": "demo", "conversation": conversation, **name}
+        )
+    ).is_success
     assert (await http.post(completions, headers=bearer, json=said)).is_success
     assert (await http.post(completions, headers=bearer, json={**said, "create_session": True})).is_success
     message = {"content": "My name is Ada", "role": "user"}
-    assert (await http.post(f"/chat/{box}/message", headers={"x-api-key": org.secret}, json=message)).is_success
+    assert (
+        await http.post(f"/chat/{box}/message", headers={"x-api-key": org.secret}, json=message)
+    ).is_success
     made = (await http.get("/chat", headers=bearer)).json()["results"]
 
-    answers = [(await http.post("/chat", headers=bearer, json={
-        "previousChatId": chat["id"], "input": "What is my name?"})).json()["output"][0]["content"]
-        for chat in made for _ in range(2)]
+    answers = [
+        (
+            await http.post(
+                "/chat", headers=bearer, json={"previousChatId": chat["id"], "input": "What is my name?"}
+            )
+        ).json()["output"][0]["content"]
+        for chat in made
+        for _ in range(2)
+    ]
 
     assert len(made) == 10
     assert answers == ["Your name is Ada."] * 20
 
 
-async def test_patched_messages_of_a_session_are_what_it_goes_on_from(http: httpx.AsyncClient, org: Org) -> None:
-    session = (await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id})).json()["id"]
+async def test_patched_messages_of_a_session_are_what_it_goes_on_from(
+    http: httpx.AsyncClient, org: Org
+) -> None:
+    session = (
+        await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id})
+    ).json()["id"]
     body = {"sessionId": session, "input": "My name is Ada"}
     before = (await http.post("/chat", headers=org.bearer, json=body)).json()
 
@@ -371,7 +430,7 @@ async def test_patched_messages_of_a_session_are_what_it_goes_on_from(http: http
     assert [message["content"] for message in kept["messages"]] == ["My name is Ada"]
 
 
-# --- export and import --------------------------------------------------------------------------------------------------
+# --- export and import --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["server", "envoy"])
@@ -383,23 +442,50 @@ async def history(request: pytest.FixtureRequest, service: Service) -> AsyncIter
 
 
 SECRET = "sk-very-secret-indeed"
-PARTS = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+PARTS = [
+    {"type": "text", "text": "Look"},
+    {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+]
 
 
 async def _say_much(http: httpx.AsyncClient, org: Org) -> str:
     """Something of everything that can be said; the id of a session."""
     bearer, assistant = org.bearer, {"assistantId": org.assistant_id}
-    secretive = {"name": "own", "credentials": [{"provider": "openai", "apiKey": SECRET}], "model": {
-        "provider": "offline", "model": "offline-1", "messages": [{"role": "system", "content": "Hi {{name}}"}]}}
+    secretive = {
+        "name": "own",
+        "credentials": [{"provider": "openai", "apiKey": SECRET}],
+        "model": {
+            "provider": "offline",
+            "model": "offline-1",
+            "messages": [{"role": "system", "content": "Hi {{name}}"}],
+        },
+    }
     await http.post("/assistant", headers=bearer, json=secretive)
     await http.post("/squad", headers=bearer, json={"name": "squad", "members": [assistant]})
-    session = (await http.post("/session", headers=bearer, json={
-        **assistant, "name": "box", "metadata": {"z": 1, "a": [1.5, None]}, "customer": {"number": "+1"}})).json()["id"]
+    session = (
+        await http.post(
+            "/session",
+            headers=bearer,
+            json={
+                **assistant,
+                "name": "box",
+                "metadata": {"z": 1, "a": [1.5, None]},
+                "customer": {"number": "+1"},
+            },
+        )
+    ).json()["id"]
     bodies = [
-        {**assistant, "input": "plain", "name": "named"}, {**assistant, "input": [{"role": "user", "content": PARTS}]},
-        {"assistant": secretive, "input": "transient", "assistantOverrides": {"variableValues": {"name": "Ada"}}},
-        {**assistant, "input": "streamed in pieces", "stream": True}, {"sessionId": session, "input": "one"},
-        {"sessionId": session, "input": "two"}]
+        {**assistant, "input": "plain", "name": "named"},
+        {**assistant, "input": [{"role": "user", "content": PARTS}]},
+        {
+            "assistant": secretive,
+            "input": "transient",
+            "assistantOverrides": {"variableValues": {"name": "Ada"}},
+        },
+        {**assistant, "input": "streamed in pieces", "stream": True},
+        {"sessionId": session, "input": "one"},
+        {"sessionId": session, "input": "two"},
+    ]
     for body in bodies:
         assert (await http.post("/chat", headers=bearer, json=body)).is_success
     for chat in (await http.get("/chat", headers=bearer)).json()["results"]:
@@ -408,7 +494,13 @@ async def _say_much(http: httpx.AsyncClient, org: Org) -> str:
             assert (await http.post("/chat", headers=bearer, json=body)).is_success
     said = [{"role": "user", "content": "replaced"}]
     assert (await http.patch(f"/session/{session}", headers=bearer, json={"messages": said})).is_success
-    response = {**assistant, "input": "a response", "stream": False, "instructions": "Be brief", "metadata": {"k": "v"}}
+    response = {
+        **assistant,
+        "input": "a response",
+        "stream": False,
+        "instructions": "Be brief",
+        "metadata": {"k": "v"},
+    }
     assert (await http.post("/chat/responses", headers=bearer, json=response)).is_success
     await http.delete(f"/chat/{chat['id']}", headers=bearer)
     return session
@@ -419,8 +511,9 @@ async def _exported(history: HistoryServiceStub, org: Org, **members: str) -> li
     return [line async for answer in answers for line in answer.lines]
 
 
-async def test_history_comes_back_byte_for_byte(http: httpx.AsyncClient, org: Org, history: HistoryServiceStub,
-                                                talk: Talk) -> None:
+async def test_history_comes_back_byte_for_byte(
+    http: httpx.AsyncClient, org: Org, history: HistoryServiceStub, talk: Talk
+) -> None:
     await _say_much(http, org)
     chats = (await http.get("/chat", headers=org.bearer, params={"sortOrder": "ASC"})).json()["results"]
 
@@ -438,13 +531,16 @@ async def test_history_comes_back_byte_for_byte(http: httpx.AsyncClient, org: Or
         assert {**to_json(kept), "orgId": org.id} == whole
 
 
-async def test_imported_conversation_goes_on_and_can_be_deleted(http: httpx.AsyncClient, org: Org, talk: Talk,
-                                                                history: HistoryServiceStub) -> None:
+async def test_imported_conversation_goes_on_and_can_be_deleted(
+    http: httpx.AsyncClient, org: Org, talk: Talk, history: HistoryServiceStub
+) -> None:
     body = {"assistantId": org.assistant_id, "input": "My name is Ada"}
     chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
     empty = await _new_org(talk)
     lines = await _exported(history, org)
-    await HistoryServiceStub(talk.channel).ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
+    await HistoryServiceStub(talk.channel).ImportHistory(
+        ImportHistoryRequest(lines=lines), metadata=empty.metadata
+    )
 
     request = CreateChatRequest(previous_chat_id=chat["id"], input=Value(string_value="What is my name?"))
     answer = await talk.chats.CreateChat(request, metadata=empty.metadata)
@@ -455,8 +551,9 @@ async def test_imported_conversation_goes_on_and_can_be_deleted(http: httpx.Asyn
     assert talk.threads() == (0, 0)
 
 
-async def test_one_session_is_exported_alone(http: httpx.AsyncClient, org: Org, history: HistoryServiceStub,
-                                             talk: Talk) -> None:
+async def test_one_session_is_exported_alone(
+    http: httpx.AsyncClient, org: Org, history: HistoryServiceStub, talk: Talk
+) -> None:
     session = await _say_much(http, org)
 
     lines = await _exported(history, org, session_id=session)
@@ -468,9 +565,13 @@ async def test_one_session_is_exported_alone(http: httpx.AsyncClient, org: Org, 
     assert await _exported(fresh, empty, session_id=session) == lines
 
 
-async def test_import_in_pieces_and_again_skips_what_is_there(http: httpx.AsyncClient, org: Org, talk: Talk,
-                                                              history: HistoryServiceStub,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_import_in_pieces_and_again_skips_what_is_there(
+    http: httpx.AsyncClient,
+    org: Org,
+    talk: Talk,
+    history: HistoryServiceStub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     await _say_much(http, org)
     monkeypatch.setattr(server.wire.history.lines, "_BATCH_CHARACTERS", 0)  # the smallest pieces
     answers = history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
@@ -490,10 +591,16 @@ async def test_import_in_pieces_and_again_skips_what_is_there(http: httpx.AsyncC
     assert (again.imported, again.skipped) == (0, len(lines) - 1)
 
 
-async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient, service: Service, org: Org,
-                                                        tmp_path: Path) -> None:
+async def test_command_exports_and_imports_with_secrets(
+    http: httpx.AsyncClient, service: Service, org: Org, tmp_path: Path
+) -> None:
     session = await _say_much(http, org)
-    here, there, file, again = service.settings.data, tmp_path / "fresh", tmp_path / "history", tmp_path / "again"
+    here, there, file, again = (
+        service.settings.data,
+        tmp_path / "fresh",
+        tmp_path / "history",
+        tmp_path / "again",
+    )
     file.write_text("was there, for everybody to read\n")
     file.chmod(0o644)
 
@@ -512,18 +619,25 @@ async def test_command_exports_and_imports_with_secrets(http: httpx.AsyncClient,
     assert len(alone.out.splitlines()) == 9
 
 
-@pytest.mark.parametrize(("change", "problem"), [
-    (lambda line: "{", "line 2: is not JSON"),
-    (lambda line: '{"kind": "key"}', "line 2: kind must be one of"),
-    (lambda line: '{"kind": "history", "format": "parley", "version": 2}', "line 2: is a history of another"),
-    (lambda line: _with(line, seq=-1), "line 2: seq must be an integer"),
-    (lambda line: _with(line, seq="1"), "line 2: seq must be an integer"),
-    (lambda line: _with(line, threadId="x"), "line 2: threadId must be a UUID"),
-    (lambda line: _with(line, body={"role": 1}), "line 2: body does not have the members of a Message"),
-    (lambda line: _with(line, body={"role": "user", "content": _deep(60)}), "line 2: body does not have"),
-    (lambda line: _with(line, more=1), "line 2: more is not a member"),
-    (lambda line: _with(line, threadId="\0"), "line 2: threadId must be a string without NUL"),
-], ids=["json", "kind", "version", "negative", "text", "id", "body", "deep", "unknown", "nul"])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda line: "{", "line 2: is not JSON"),
+        (lambda line: '{"kind": "key"}', "line 2: kind must be one of"),
+        (
+            lambda line: '{"kind": "history", "format": "parley", "version": 2}',
+            "line 2: is a history of another",
+        ),
+        (lambda line: _with(line, seq=-1), "line 2: seq must be an integer"),
+        (lambda line: _with(line, seq="1"), "line 2: seq must be an integer"),
+        (lambda line: _with(line, threadId="x"), "line 2: threadId must be a UUID"),
+        (lambda line: _with(line, body={"role": 1}), "line 2: body does not have the members of a Message"),
+        (lambda line: _with(line, body={"role": "user", "content": _deep(60)}), "line 2: body does not have"),
+        (lambda line: _with(line, more=1), "line 2: more is not a member"),
+        (lambda line: _with(line, threadId="\0"), "line 2: threadId must be a string without NUL"),
+    ],
+    ids=["json", "kind", "version", "negative", "text", "id", "body", "deep", "unknown", "nul"],
+)
 async def test_line_that_cannot_be_read_is_named(talk: Talk, change, problem: str) -> None:
     await talk.chat()
     stub = HistoryServiceStub(talk.channel)
@@ -531,7 +645,9 @@ async def test_line_that_cannot_be_read_is_named(talk: Talk, change, problem: st
     message = next(line for line in lines if _is(line, "message"))
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.ImportHistory(ImportHistoryRequest(lines=[lines[0], change(message)]), metadata=talk.org.metadata)
+        await stub.ImportHistory(
+            ImportHistoryRequest(lines=[lines[0], change(message)]), metadata=talk.org.metadata
+        )
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert refused.value.details().startswith(problem)
@@ -541,7 +657,10 @@ async def test_import_never_touches_another_org(talk: Talk) -> None:
     session = await talk.session()
     first = await talk.chat(session_id=session)
     await talk.chat(previous_chat_id=first)
-    stub, before = HistoryServiceStub(talk.channel), await _exported(HistoryServiceStub(talk.channel), talk.org)
+    stub, before = (
+        HistoryServiceStub(talk.channel),
+        await _exported(HistoryServiceStub(talk.channel), talk.org),
+    )
     stranger = await _new_org(talk)
     chat = next(line for line in before if _is(line, "chat"))
     message = next(line for line in before if _is(line, "message"))
@@ -559,8 +678,12 @@ async def test_import_never_touches_another_org(talk: Talk) -> None:
     assert len(await _exported(stub, stranger)) == 1  # what it is
     own = _with(_without_session(chat), **new, firstSeq=0, outputSeq=1, lastSeq=1)
     for joined in (session, new["id"]):
-        words = [_text({"kind": "message", "threadId": joined, "seq": seq, "body": {"role": role, "content": "own"}})
-                 for seq, role in enumerate(("user", "assistant"))]
+        words = [
+            _text(
+                {"kind": "message", "threadId": joined, "seq": seq, "body": {"role": role, "content": "own"}}
+            )
+            for seq, role in enumerate(("user", "assistant"))
+        ]
         lines = [*words, _with(own, threadId=joined)]
         await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=stranger.metadata)
         whole = await talk.store.chats.get(Scope(stranger.id), new["id"])
@@ -576,13 +699,20 @@ async def test_import_never_touches_another_org(talk: Talk) -> None:
 @pytest.mark.parametrize("noun", ["chat", "session"])
 async def test_record_whose_body_has_the_id_of_another_orgs_is_deleted_alone(talk: Talk, noun: str) -> None:
     await talk.chat(session_id=await talk.session())
-    stub, before = HistoryServiceStub(talk.channel), await _exported(HistoryServiceStub(talk.channel), talk.org)
+    stub, before = (
+        HistoryServiceStub(talk.channel),
+        await _exported(HistoryServiceStub(talk.channel), talk.org),
+    )
     stranger, made = await _new_org(talk), new_id()
     line = _without_session(next(line for line in before if _is(line, noun)))
     places = {"firstSeq": 0, "outputSeq": 0, "lastSeq": 0} if noun == "chat" else {}
-    words = _text({"kind": "message", "threadId": made, "seq": 0, "body": {"role": "assistant", "content": "own"}})
-    await stub.ImportHistory(ImportHistoryRequest(lines=[words, _with(line, id=made, threadId=made, **places)]),
-                             metadata=stranger.metadata)
+    words = _text(
+        {"kind": "message", "threadId": made, "seq": 0, "body": {"role": "assistant", "content": "own"}}
+    )
+    await stub.ImportHistory(
+        ImportHistoryRequest(lines=[words, _with(line, id=made, threadId=made, **places)]),
+        metadata=stranger.metadata,
+    )
 
     await getattr(talk.store, f"{noun}s").delete(Scope(stranger.id), made)
 
@@ -637,9 +767,11 @@ async def test_forks_in_a_circle_are_refused(talk: Talk) -> None:
     stub = HistoryServiceStub(talk.channel)
     chat = next(line for line in await _exported(stub, talk.org) if _is(line, "chat"))
     one, two = new_id(), new_id()
-    lines = [_with(chat, id=one, threadId=one),
-             _text({"kind": "fork", "threadId": one, "parentId": two, "parentSeq": 1}),
-             _text({"kind": "fork", "threadId": two, "parentId": one, "parentSeq": 1})]
+    lines = [
+        _with(chat, id=one, threadId=one),
+        _text({"kind": "fork", "threadId": one, "parentId": two, "parentSeq": 1}),
+        _text({"kind": "fork", "threadId": two, "parentId": one, "parentSeq": 1}),
+    ]
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
@@ -647,8 +779,9 @@ async def test_forks_in_a_circle_are_refused(talk: Talk) -> None:
     assert "in a circle" in refused.value.details()
 
 
-async def test_unknown_session_cannot_be_exported(org: Org, other_org: Org, http: httpx.AsyncClient,
-                                                  history: HistoryServiceStub) -> None:
+async def test_unknown_session_cannot_be_exported(
+    org: Org, other_org: Org, http: httpx.AsyncClient, history: HistoryServiceStub
+) -> None:
     body = {"assistantId": other_org.assistant_id}
     foreign = (await http.post("/session", headers=other_org.bearer, json=body)).json()["id"]
     for session_id in (foreign, new_id(), "nonsense"):
@@ -671,7 +804,12 @@ async def test_publishable_key_may_neither_export_nor_import(org: Org, history: 
 def test_every_column_is_in_an_export(talk: Talk) -> None:
     """A new column of bytes has to be given a form in `server/wire/history/lines.py`."""
     read = talk.store.database.reader
-    blobs = {(kind, name) for kind in TABLES for name, (type_, _) in columns_of(read, kind).items() if type_ == "BLOB"}
+    blobs = {
+        (kind, name)
+        for kind in TABLES
+        for name, (type_, _) in columns_of(read, kind).items()
+        if type_ == "BLOB"
+    }
 
     assert blobs == FORMS
 

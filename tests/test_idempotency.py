@@ -1,4 +1,5 @@
-"""Idempotency-Key: a request that is sent again is answered again and carried out once, over gRPC and through Envoy."""
+"""Idempotency-Key: a request that is sent again is answered again and carried out once, over gRPC and through
+Envoy."""
 
 import asyncio
 import contextlib
@@ -74,7 +75,9 @@ GRPC = {
     "response": Sent("ResponseService/CreateResponse", CHAT),
     "response stream": Sent("ResponseService/StreamResponse", CHAT),
     "completion": Sent("CompletionService/CreateChatCompletion", {"agent_id": "<agent>", "messages": USER}),
-    "completion stream": Sent("CompletionService/StreamChatCompletion", {"agent_id": "<agent>", "messages": USER}),
+    "completion stream": Sent(
+        "CompletionService/StreamChatCompletion", {"agent_id": "<agent>", "messages": USER}
+    ),
     "message": Sent("AgentChatService/CreateMessage", {"chatId": "<chat>", "content": "Hello"}),
     "message stream": Sent("AgentChatService/StreamMessage", {"chatId": "<chat>", "content": "Hello"}),
     "agent chat": Sent("AgentChatService/CreateAgentChat", {"agentId": "<agent>"}),
@@ -83,7 +86,9 @@ GRPC = {
     "squad": Sent("SquadService/CreateSquad", {"document": {"members": [{"assistantId": "<agent>"}]}}),
 }
 CASES = [*(("rest", name) for name in REST), *(("grpc", name) for name in GRPC)]
-EXCHANGES = [(kind, name) for kind, name in CASES if name not in ("session", "assistant", "squad", "agent chat")]
+EXCHANGES = [
+    (kind, name) for kind, name in CASES if name not in ("session", "assistant", "squad", "agent chat")
+]
 
 
 class Client:
@@ -103,7 +108,9 @@ class Client:
     async def case(self, name: str, agent: str | None = None) -> Sent:
         """The request of this name, with what it needs made."""
         agent = agent or self._org.assistant_id
-        made = await self._call(Sent("AgentChatService/CreateAgentChat", {"agentId": agent}), self._org.bearer)
+        made = await self._call(
+            Sent("AgentChatService/CreateAgentChat", {"agentId": agent}), self._org.bearer
+        )
         chat = answer_of("AgentChatService/CreateAgentChat", made.body).id
         return (REST if self._kind == "rest" else GRPC)[name].of(agent=agent, chat=chat)
 
@@ -116,7 +123,12 @@ class Client:
         async with httpx.AsyncClient(base_url=self._service.http_url, timeout=20) as http:
             answer = await http.post(sent.to, json=sent.body, headers=headers)
         assert answer.status_code >= 400 or answer.status_code == sent.status
-        return Got(answer.status_code, answer.headers.get("idempotent-replayed") == "true", answer.content, answer.text)
+        return Got(
+            answer.status_code,
+            answer.headers.get("idempotent-replayed") == "true",
+            answer.content,
+            answer.text,
+        )
 
     async def _call(self, sent: Sent, metadata: dict[str, str]) -> Got:
         async with grpc.aio.insecure_channel(self._service.grpc_address) as channel:
@@ -129,8 +141,13 @@ class Client:
                 else:
                     pieces.append(await call)
             told = dict(await call.initial_metadata())
-            return Got(await call.code(), told.get("idempotent-replayed") == "true", b"".join(pieces),
-                       await call.details() or "", tuple(pieces))
+            return Got(
+                await call.code(),
+                told.get("idempotent-replayed") == "true",
+                b"".join(pieces),
+                await call.details() or "",
+                tuple(pieces),
+            )
 
 
 def begin(channel: grpc.aio.Channel, sent: Sent, metadata: dict[str, str]) -> Any:
@@ -139,13 +156,16 @@ def begin(channel: grpc.aio.Channel, sent: Sent, metadata: dict[str, str]) -> An
     request = json_format.ParseDict(sent.body, message_factory.GetMessageClass(method.input_type)())
     make = channel.unary_stream if method.server_streaming else channel.unary_unary
     return make(f"/parley.v1.{sent.to}", request_serializer=lambda message: message.SerializeToString())(
-        request, metadata=tuple(metadata.items()), timeout=20)
+        request, metadata=tuple(metadata.items()), timeout=20
+    )
 
 
 def meaning(got: Got, sent: Sent) -> list[Any]:
     """What an answer says. A Struct that is read and written again may have its members in another order."""
     if isinstance(got.status, int):
-        return [json.loads(line.removeprefix("data: ")) if "{" in line else line for line in got.text.splitlines()]
+        return [
+            json.loads(line.removeprefix("data: ")) if "{" in line else line for line in got.text.splitlines()
+        ]
     return [answer_of(sent.to, piece) for piece in got.pieces]
 
 
@@ -172,8 +192,9 @@ async def slow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servic
 async def scripted(service: Service, org: Org, *answers: Answer) -> AsyncIterator[tuple[OpenAIUpstream, str]]:
     """A model that answers as scripted and counts its calls, and an assistant on it."""
     async with OpenAIUpstream(list(answers)) as upstream:
-        stored = await service.store.assistants.create(org.id, {
-            "model": {"provider": "custom-llm", "model": "m", "url": upstream.base_url}})
+        stored = await service.store.assistants.create(
+            org.id, {"model": {"provider": "custom-llm", "model": "m", "url": upstream.base_url}}
+        )
         yield upstream, stored.id
 
 
@@ -236,23 +257,63 @@ async def test_key_beyond_ascii_is_refused(service, org, http):
     assert (await http.post(sent.to, json=sent.body, headers=headers)).status_code == 400
 
 
-@pytest.mark.parametrize(("name", "status", "body"), [
-    ("chat", 400, {"message": ["Idempotency-Key was used for another request; send a new key with a new request"],
-                   "error": "Bad Request", "statusCode": 400}),
-    ("response", 400, {"error": {
-        "message": "Idempotency-Key was used for another request; send a new key with a new request",
-        "type": "invalid_request_error", "param": "Idempotency-Key", "code": "idempotency_key_reused"}}),
-    ("completion", 422, {"detail": [{
-        "loc": ["header", "Idempotency-Key"], "msg": "was used for another request; send a new key with a new request",
-        "type": "idempotency_key_reused"}]}),
-    ("message", 400, {"error": "Bad Request", "message":
-                      "Idempotency-Key was used for another request; send a new key with a new request"}),
-])
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        (
+            "chat",
+            400,
+            {
+                "message": [
+                    "Idempotency-Key was used for another request; send a new key with a new request"
+                ],
+                "error": "Bad Request",
+                "statusCode": 400,
+            },
+        ),
+        (
+            "response",
+            400,
+            {
+                "error": {
+                    "message": "Idempotency-Key was used for another request; send a new key with a new request",
+                    "type": "invalid_request_error",
+                    "param": "Idempotency-Key",
+                    "code": "idempotency_key_reused",
+                }
+            },
+        ),
+        (
+            "completion",
+            422,
+            {
+                "detail": [
+                    {
+                        "loc": ["header", "Idempotency-Key"],
+                        "msg": "was used for another request; send a new key with a new request",
+                        "type": "idempotency_key_reused",
+                    }
+                ]
+            },
+        ),
+        (
+            "message",
+            400,
+            {
+                "error": "Bad Request",
+                "message": "Idempotency-Key was used for another request; send a new key with a new request",
+            },
+        ),
+    ],
+)
 async def test_other_body_is_refused_in_the_shape_of_the_door(service, org, name, status, body):
     client = Client(service, "rest", org)
     sent = await client.case(name)
     await client.send(sent, "k1")
-    others = {"message": {"content": "Other"}, "completion": {"messages": [{"role": "user", "content": "Other"}]}}
+    others = {
+        "message": {"content": "Other"},
+        "completion": {"messages": [{"role": "user", "content": "Other"}]},
+    }
 
     refused = await client.send(sent.saying(**others.get(name, {"input": "Other"})), "k1")
 
@@ -265,7 +326,9 @@ async def test_other_request_over_grpc_is_an_invalid_argument(service, org):
     await client.send(sent, "k1")
 
     assert (await client.send(sent.saying(input="Other"), "k1")).status == grpc.StatusCode.INVALID_ARGUMENT
-    assert (await client.send(await client.case("chat stream"), "k1")).status == grpc.StatusCode.INVALID_ARGUMENT
+    assert (
+        await client.send(await client.case("chat stream"), "k1")
+    ).status == grpc.StatusCode.INVALID_ARGUMENT
     assert (await client.send(await client.case("session"), "k1")).status == grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -296,15 +359,24 @@ async def test_longest_key_is_taken(client):
     assert (await client.send(sent, "~" * 255)).replayed
 
 
-@pytest.mark.parametrize(("kind", "name"), [
-    (kind, name) for kind, name in EXCHANGES if kind == "grpc" or name in ("chat", "response", "completion", "message")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind, name in EXCHANGES
+        if kind == "grpc" or name in ("chat", "response", "completion", "message")
+    ],
+)
 async def test_twin_in_flight_is_a_conflict_at_once(slow, kind, name):
     """The model takes a minute: whichever request is answered before is the twin."""
     client = Client(slow, kind, await slow.new_org())
     sent = await client.case(name)
     long = "word " * 3000
-    said = {"messages": [{"role": "user", "content": long}]} if "messages" in sent.body else {
-        "content" if "content" in sent.body else "input": long}
+    said = (
+        {"messages": [{"role": "user", "content": long}]}
+        if "messages" in sent.body
+        else {"content" if "content" in sent.body else "input": long}
+    )
     twins = [asyncio.create_task(client.send(sent.saying(**said), "k1")) for _ in range(2)]
     done, runs_on = await asyncio.wait(twins, return_when=asyncio.FIRST_COMPLETED)
     for twin in runs_on:
@@ -317,8 +389,10 @@ async def test_twin_in_flight_is_a_conflict_at_once(slow, kind, name):
 
 async def test_caller_that_left_is_told_which_chat_is_on_record(service, org):
     client = Client(service, "grpc", org)
-    async with (scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (upstream, agent),
-                grpc.aio.insecure_channel(service.grpc_address) as channel):
+    async with (
+        scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (upstream, agent),
+        grpc.aio.insecure_channel(service.grpc_address) as channel,
+    ):
         sent = await client.case("chat stream", agent)
         call = begin(channel, sent, {**org.bearer, "idempotency-key": "k1"})
         chat_id = answer_of(sent.to, await call.read()).chat_id
@@ -426,6 +500,7 @@ async def test_deleted_chat_takes_its_kept_answer_along(service, org, http):
 
 # After a crash
 
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_key_of_what_is_not_stored_is_used_and_its_answer_is_kept_nowhere(service, org, stream):
     client = Client(service, "rest", org)
@@ -436,8 +511,9 @@ async def test_key_of_what_is_not_stored_is_used_and_its_answer_is_kept_nowhere(
 
     assert (first.status, again.status, other.status) == (200, 409, 400)
     assert "with store: false, so its answer is not kept" in again.text
-    assert await rows_of(service.store, "SELECT answer, record FROM idempotency_keys WHERE org_id = ?", [org.id]) == [
-        (None, NOT_STORED)]
+    assert await rows_of(
+        service.store, "SELECT answer, record FROM idempotency_keys WHERE org_id = ?", [org.id]
+    ) == [(None, NOT_STORED)]
 
 
 async def test_answers_go_with_what_is_deleted_of_a_conversation(service, org, http):
@@ -446,13 +522,20 @@ async def test_answers_go_with_what_is_deleted_of_a_conversation(service, org, h
         return answer.json()
 
     async def answers() -> int:
-        return (await rows_of(service.store, "SELECT count(*) FROM idempotency_keys WHERE org_id = ? AND answer <> ?",
-                              [org.id, b""]))[0][0]
+        return (
+            await rows_of(
+                service.store,
+                "SELECT count(*) FROM idempotency_keys WHERE org_id = ? AND answer <> ?",
+                [org.id, b""],
+            )
+        )[0][0]
 
     item = {"role": "user", "content": "Hello"}
     conversation = (await post("/v1/conversations", {"items": [item]}))["id"]
     added = (await post(f"/v1/conversations/{conversation}/items", {"items": [item]}))["data"][0]["id"]
-    await post("/v1/responses", {"assistantId": org.assistant_id, "conversation": conversation, "input": "Hi"})
+    await post(
+        "/v1/responses", {"assistantId": org.assistant_id, "conversation": conversation, "input": "Hi"}
+    )
     counted = [await answers()]
     await http.delete(f"/v1/conversations/{conversation}/items/{added}", headers=org.bearer)
     counted.append(await answers())
@@ -479,7 +562,9 @@ async def test_answer_is_not_kept_of_what_was_deleted_before_the_call_was_over(s
     again = await client.send(sent, "k1")
 
     assert (first.status, again.status) == (grpc.StatusCode.OK, grpc.StatusCode.ABORTED)
-    assert await rows_of(service.store, "SELECT answer FROM idempotency_keys WHERE org_id = ?", [org.id]) == [(b"",)]
+    assert await rows_of(service.store, "SELECT answer FROM idempotency_keys WHERE org_id = ?", [org.id]) == [
+        (b"",)
+    ]
 
 
 @asynccontextmanager
@@ -492,9 +577,12 @@ async def store_in(folder: Path, clock: Callable[[], int] | None = None) -> Asyn
 
 
 async def crashed(service: Service, record: str | None) -> None:
-    """Leave every key as a process does that dies while it serves: no answer, and `record` when that is given."""
+    """Leave every key as a process does that dies while it serves: no answer, and `record` when that is
+    given."""
     change = "answer = NULL" if record is None else f"answer = NULL, record = {record}"
-    await service.store.database.write(lambda db: db.execute(f"UPDATE idempotency_keys SET {change}") and None)
+    await service.store.database.write(
+        lambda db: db.execute(f"UPDATE idempotency_keys SET {change}") and None
+    )
 
 
 async def test_what_was_not_on_record_runs_after_a_crash(tmp_path):
@@ -510,7 +598,9 @@ async def test_what_was_not_on_record_runs_after_a_crash(tmp_path):
         assert await client.chats() == 1
 
 
-@pytest.mark.parametrize(("kind", "name"), [("rest", "chat"), ("rest", "response stream"), ("grpc", "completion")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("rest", "chat"), ("rest", "response stream"), ("grpc", "completion")]
+)
 async def test_what_was_on_record_is_told_again_after_a_crash(tmp_path, kind, name):
     async with running(tmp_path) as service:
         org = await service.new_org()
@@ -532,8 +622,10 @@ async def test_what_was_on_record_is_told_again_after_a_crash(tmp_path, kind, na
 async def test_what_was_broken_off_by_a_stop_is_named(tmp_path):
     async with running(tmp_path, upstream_allow_hosts="127.0.0.1") as service:
         org = await service.new_org()
-        async with (scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (upstream, agent),
-                    grpc.aio.insecure_channel(service.grpc_address) as channel):
+        async with (
+            scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (upstream, agent),
+            grpc.aio.insecure_channel(service.grpc_address) as channel,
+        ):
             sent = await Client(service, "grpc", org).case("chat stream", agent)
             call = begin(channel, sent, {**org.bearer, "idempotency-key": "k1"})
             chat_id = answer_of(sent.to, await call.read()).chat_id
@@ -577,6 +669,7 @@ async def test_work_that_is_undone_does_not_mark_its_claim(tmp_path):
 
 # The official SDK
 
+
 async def test_official_sdk_gets_the_same_answers(service, org):
     headers = {"Idempotency-Key": "sdk-1"}
     async with openai.AsyncOpenAI(base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0) as sdk:
@@ -584,9 +677,17 @@ async def test_official_sdk_gets_the_same_answers(service, org):
         again = await sdk.responses.create(model=org.assistant_id, input="Hello", extra_headers=headers)
         with pytest.raises(openai.BadRequestError) as refused:
             await sdk.responses.create(model=org.assistant_id, input="Other", extra_headers=headers)
-        streams = [await all_of(await sdk.responses.create(
-            model=org.assistant_id, input="Hello", stream=True, extra_headers={"Idempotency-Key": "sdk-2"}))
-            for _ in range(2)]
+        streams = [
+            await all_of(
+                await sdk.responses.create(
+                    model=org.assistant_id,
+                    input="Hello",
+                    stream=True,
+                    extra_headers={"Idempotency-Key": "sdk-2"},
+                )
+            )
+            for _ in range(2)
+        ]
 
     assert again == first
     assert refused.value.param == "Idempotency-Key"
@@ -602,8 +703,14 @@ async def test_official_sdk_gets_the_same_completions(service, org):
         again = await sdk.chat.completions.create(model="", messages=USER, extra_headers=headers)
         with pytest.raises(openai.UnprocessableEntityError):
             await sdk.chat.completions.create(model="", messages=USER, n=2, extra_headers=headers)
-        streams = [await all_of(await sdk.chat.completions.create(
-            model="", messages=USER, stream=True, extra_headers={"Idempotency-Key": "sdk-2"})) for _ in range(2)]
+        streams = [
+            await all_of(
+                await sdk.chat.completions.create(
+                    model="", messages=USER, stream=True, extra_headers={"Idempotency-Key": "sdk-2"}
+                )
+            )
+            for _ in range(2)
+        ]
 
     assert again == first
     assert streams[0] == streams[1]
@@ -626,19 +733,46 @@ async def test_pages_may_send_the_key_and_see_that_an_answer_was_replayed(http):
 
 # Which methods
 
+
 def test_what_http_posts_to_and_its_twins_take_keys():
-    services = ("ChatService", "ResponseService", "CompletionService", "AgentChatService", "SessionService",
-                "AssistantService", "SquadService")
+    services = (
+        "ChatService",
+        "ResponseService",
+        "CompletionService",
+        "AgentChatService",
+        "SessionService",
+        "AssistantService",
+        "SquadService",
+    )
     pool = descriptor_pool.Default()
-    posted = {f"{name}/{method.name}" for name in services
-              for method in pool.FindServiceByName(f"parley.v1.{name}").methods
-              if is_posted(f"/parley.v1.{name}/{method.name}")}
+    posted = {
+        f"{name}/{method.name}"
+        for name in services
+        for method in pool.FindServiceByName(f"parley.v1.{name}").methods
+        if is_posted(f"/parley.v1.{name}/{method.name}")
+    }
 
     assert posted >= {
-        "ChatService/CreateChat", "ChatService/StreamChat", "ChatService/PostChat",
-        "ResponseService/CreateResponse", "ResponseService/StreamResponse", "ResponseService/PostResponse",
-        "CompletionService/CreateChatCompletion", "CompletionService/StreamChatCompletion",
-        "CompletionService/PostChatCompletion", "AgentChatService/CreateAgentChat", "AgentChatService/CreateMessage",
-        "AgentChatService/StreamMessage", "SessionService/CreateSession", "AssistantService/CreateAssistant",
-        "AssistantService/PostAssistant", "SquadService/CreateSquad", "SquadService/PostSquad"}
-    assert not {one for one in posted if one.partition("/")[2].startswith(("Get", "List", "Update", "Delete", "Watch"))}
+        "ChatService/CreateChat",
+        "ChatService/StreamChat",
+        "ChatService/PostChat",
+        "ResponseService/CreateResponse",
+        "ResponseService/StreamResponse",
+        "ResponseService/PostResponse",
+        "CompletionService/CreateChatCompletion",
+        "CompletionService/StreamChatCompletion",
+        "CompletionService/PostChatCompletion",
+        "AgentChatService/CreateAgentChat",
+        "AgentChatService/CreateMessage",
+        "AgentChatService/StreamMessage",
+        "SessionService/CreateSession",
+        "AssistantService/CreateAssistant",
+        "AssistantService/PostAssistant",
+        "SquadService/CreateSquad",
+        "SquadService/PostSquad",
+    }
+    assert not {
+        one
+        for one in posted
+        if one.partition("/")[2].startswith(("Get", "List", "Update", "Delete", "Watch"))
+    }

@@ -23,9 +23,17 @@ def test_ids_are_uuids_of_version_7():
 
 
 READ = {
-    "bare": ID, "upper case": ID.upper(), "hex": HEX, "hex in upper case": HEX.upper(), "response": f"resp_{HEX}",
-    "message": f"msg_{HEX}", "completion": f"chatcmpl-{HEX}", "conversation": f"conv_{HEX}", "function call": f"fc_{HEX}",
-    "prefix and dashes": f"resp_{ID}", "prefix in upper case": f"RESP_{HEX.upper()}",
+    "bare": ID,
+    "upper case": ID.upper(),
+    "hex": HEX,
+    "hex in upper case": HEX.upper(),
+    "response": f"resp_{HEX}",
+    "message": f"msg_{HEX}",
+    "completion": f"chatcmpl-{HEX}",
+    "conversation": f"conv_{HEX}",
+    "function call": f"fc_{HEX}",
+    "prefix and dashes": f"resp_{ID}",
+    "prefix in upper case": f"RESP_{HEX.upper()}",
 }
 
 
@@ -35,11 +43,27 @@ def test_id_is_read_in_every_form(text):
 
 
 UNREADABLE = {
-    "empty": "", "word": "chat", "short": ID[:-1], "long": ID + "0", "not hex": "g" + ID[1:], "blank before": " " + ID,
-    "blank after": ID + " ", "line feed after": ID + "\n", "braces": f"{{{ID}}}", "urn": f"urn:uuid:{ID}",
-    "prefix alone": "resp_", "unknown prefix": f"user_{HEX}", "two prefixes": f"resp_msg_{HEX}", "nul": ID + "\0",
-    "other digits": "٠" * 32, "wide letters": "ａ" * 32, "dashes elsewhere": "0198-a6c07b1e-7c3d-9abc-0123456789ab",
-    "sql": f"{ID}' --", "path": f"../{ID}", "number": "1", "very long": "a" * 1_000_000,
+    "empty": "",
+    "word": "chat",
+    "short": ID[:-1],
+    "long": ID + "0",
+    "not hex": "g" + ID[1:],
+    "blank before": " " + ID,
+    "blank after": ID + " ",
+    "line feed after": ID + "\n",
+    "braces": f"{{{ID}}}",
+    "urn": f"urn:uuid:{ID}",
+    "prefix alone": "resp_",
+    "unknown prefix": f"user_{HEX}",
+    "two prefixes": f"resp_msg_{HEX}",
+    "nul": ID + "\0",
+    "other digits": "٠" * 32,
+    "wide letters": "ａ" * 32,
+    "dashes elsewhere": "0198-a6c07b1e-7c3d-9abc-0123456789ab",
+    "sql": f"{ID}' --",
+    "path": f"../{ID}",
+    "number": "1",
+    "very long": "a" * 1_000_000,
 }
 
 

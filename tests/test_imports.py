@@ -1,4 +1,5 @@
-"""Histories taken in: every noun comes back, wherever it breaks off all is whole, and nothing is taken that fails later."""
+"""Histories taken in: every noun comes back, wherever it breaks off all is whole, and nothing is taken that
+fails later."""
 
 import functools
 import random
@@ -28,10 +29,19 @@ from server.wire.history.files import take_in_file
 from server.wire.history.lines import History, Line, Taken
 from tests.conftest import Org, Service
 
-PARTS = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
-CREDENTIALS = [{"provider": "openai", "apiKey": "sk-very-secret-indeed"}, {"provider": "x", "keys": ["sk-one", "sk-two"]}]
-TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}, "server": {
-    "url": "https://example.com", "secret": "very-secret-indeed"}}
+PARTS = [
+    {"type": "text", "text": "Look"},
+    {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+]
+CREDENTIALS = [
+    {"provider": "openai", "apiKey": "sk-very-secret-indeed"},
+    {"provider": "x", "keys": ["sk-one", "sk-two"]},
+]
+TOOL = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"type": "object"}},
+    "server": {"url": "https://example.com", "secret": "very-secret-indeed"},
+}
 
 
 async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
@@ -45,31 +55,65 @@ async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
 
     assistant = {"assistantId": org.assistant_id}
     made["tool"] = await post("/tool", **TOOL)
-    made["assistant"] = await post("/assistant", name="own", credentials=CREDENTIALS, server={"secret": "s", "url": "u"},
-                                   model={"provider": "offline", "model": "offline-1", "toolIds": [made["tool"]],
-                                          "messages": [{"role": "system", "content": "Hi {{name}}"}], "tools": [TOOL]})
+    made["assistant"] = await post(
+        "/assistant",
+        name="own",
+        credentials=CREDENTIALS,
+        server={"secret": "s", "url": "u"},
+        model={
+            "provider": "offline",
+            "model": "offline-1",
+            "toolIds": [made["tool"]],
+            "messages": [{"role": "system", "content": "Hi {{name}}"}],
+            "tools": [TOOL],
+        },
+    )
     made["squad"] = await post("/squad", name="team", members=[assistant, {"assistant": {"name": "inner"}}])
-    made["session"] = await post("/session", **assistant, name="box", metadata={"z": 1, "a": [1.5, None]},
-                                 customer={"number": "+14155550100"}, phoneNumberId="main",
-                                 messages=[{"role": "user", "content": "before"}, {"role": "assistant", "content": ""}])
+    made["session"] = await post(
+        "/session",
+        **assistant,
+        name="box",
+        metadata={"z": 1, "a": [1.5, None]},
+        customer={"number": "+14155550100"},
+        phoneNumberId="main",
+        messages=[{"role": "user", "content": "before"}, {"role": "assistant", "content": ""}],
+    )
     in_squad = await post("/session", squadId=made["squad"])
-    made["conversation"] = await post("/v1/conversations", metadata={"k": "v"}, items=[
-        {"role": "user", "content": "item"}, {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
-        {"type": "function_call_output", "call_id": "c", "output": "done"}])
+    made["conversation"] = await post(
+        "/v1/conversations",
+        metadata={"k": "v"},
+        items=[
+            {"role": "user", "content": "item"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "done"},
+        ],
+    )
     transient = {"name": "transient", "credentials": CREDENTIALS}
-    for body in ({**assistant, "input": "plain", "name": "named"},
-                 {**assistant, "input": [{"role": "user", "content": PARTS}]},
-                 {"assistant": transient, "input": "t", "assistantOverrides": {"variableValues": {"name": "Ada"}}},
-                 {"squad": {"members": [{"assistant": transient}]}, "input": "s"},
-                 {"sessionId": made["session"], "input": "one"}, {"sessionId": made["session"], "input": "two"},
-                 {"sessionId": in_squad, "input": "squad"}):
+    for body in (
+        {**assistant, "input": "plain", "name": "named"},
+        {**assistant, "input": [{"role": "user", "content": PARTS}]},
+        {"assistant": transient, "input": "t", "assistantOverrides": {"variableValues": {"name": "Ada"}}},
+        {"squad": {"members": [{"assistant": transient}]}, "input": "s"},
+        {"sessionId": made["session"], "input": "one"},
+        {"sessionId": made["session"], "input": "two"},
+        {"sessionId": in_squad, "input": "squad"},
+    ):
         made["chat"] = await post("/chat", **body)
     streamed = {**assistant, "input": "streamed in pieces", "stream": True}
     assert (await http.post("/chat", headers=org.bearer, json=streamed)).is_success
     made["streamed"] = (await http.get("/chat", headers=org.bearer)).json()["results"][0]["id"]
-    made["response"] = await post("/v1/responses", model="demo", input="Hi", instructions="Be brief", metadata={"k": "v"},
-                                  tools=[{"type": "function", "name": "f", "parameters": {}}], tool_choice="auto",
-                                  text={"format": {"type": "text"}}, reasoning={"effort": "low"}, temperature=0.5)
+    made["response"] = await post(
+        "/v1/responses",
+        model="demo",
+        input="Hi",
+        instructions="Be brief",
+        metadata={"k": "v"},
+        tools=[{"type": "function", "name": "f", "parameters": {}}],
+        tool_choice="auto",
+        text={"format": {"type": "text"}},
+        reasoning={"effort": "low"},
+        temperature=0.5,
+    )
     await post("/v1/responses", model="demo", input="Hi", conversation=made["conversation"])
     completions = f"/api/v1/compatibility/openai/v1/assistants/{org.assistant_id}/chat/completions"
     said = [{"role": "user", "content": "Hello"}]
@@ -98,8 +142,9 @@ async def empty(service: Service) -> Org:
 
 
 @pytest.mark.parametrize("secrets", [False, True], ids=["over gRPC", "by the command"])
-async def test_every_noun_comes_back_byte_for_byte(http: httpx.AsyncClient, service: Service, org: Org, empty: Org,
-                                                   secrets: bool) -> None:
+async def test_every_noun_comes_back_byte_for_byte(
+    http: httpx.AsyncClient, service: Service, org: Org, empty: Org, secrets: bool
+) -> None:
     made = await say_everything(http, org)
     history = History(service.store.database)
 
@@ -113,7 +158,9 @@ async def test_every_noun_comes_back_byte_for_byte(http: httpx.AsyncClient, serv
     assert (taken.imported, taken.skipped) == (len(lines) - 1, 0)
     assert await lines_of(empty) == lines
     for path in paths_of(made):
-        shown, same = [(await http.get(path, headers=one.bearer)).text.replace(one.id, "") for one in (org, empty)]
+        shown, same = [
+            (await http.get(path, headers=one.bearer)).text.replace(one.id, "") for one in (org, empty)
+        ]
         if secrets or not any(f"/{noun}/" in path for noun in ("assistant", "squad", "tool")):
             assert orjson.loads(same) == orjson.loads(shown)
     for body in ({"previousChatId": made["response"]}, {"sessionId": made["session"]}):
@@ -129,7 +176,7 @@ def paths_of(made: dict[str, str]) -> Iterator[str]:
     yield f"/v1/conversations/{made['conversation']}/items"
 
 
-# --- what breaks off ------------------------------------------------------------------------------------------------------
+# --- what breaks off ----------------------------------------------------------------------------------------
 
 
 def in_the_older_order(lines: list[str]) -> list[str]:
@@ -140,8 +187,13 @@ def in_the_older_order(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("order", ["as exported", "older", "any"])
 async def test_import_that_breaks_off_leaves_whole_conversations_and_is_simply_run_again(
-        http: httpx.AsyncClient, service: Service, org: Org, tmp_path: Path, order: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    http: httpx.AsyncClient,
+    service: Service,
+    org: Org,
+    tmp_path: Path,
+    order: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     await say_everything(http, org)
     source = History(service.store.database)
     lines = [line async for batch in source.export(org.id, None, secrets=True) for line in batch]
@@ -155,7 +207,9 @@ async def test_import_that_breaks_off_leaves_whole_conversations_and_is_simply_r
     for left in range(200):
         breaking.left = 1 + left // 4
         try:
-            found = await take_in_file(breaking, lambda: store.keys.org_of("acme"), BytesIO("\n".join(given).encode()))
+            found = await take_in_file(
+                breaking, lambda: store.keys.org_of("acme"), BytesIO("\n".join(given).encode())
+            )
         except Killed:
             assert findings(tmp_path / "parley.db") == []
             continue
@@ -186,9 +240,28 @@ class Breaking(History):
         return taken
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------
 
-ODD = [None, "", "x", "NaN", 0, -1, 3, 2**53, 1.5, 1e308, True, [], {}, [{}], {"a": 1}, [None], "0" * 36, "x" * 41]
+ODD = [
+    None,
+    "",
+    "x",
+    "NaN",
+    0,
+    -1,
+    3,
+    2**53,
+    1.5,
+    1e308,
+    True,
+    [],
+    {},
+    [{}],
+    {"a": 1},
+    [None],
+    "0" * 36,
+    "x" * 41,
+]
 
 
 def mutants(line: str) -> Iterator[tuple[str, str]]:
@@ -220,28 +293,50 @@ def cases(lines: list[str], made: dict[str, str]) -> Iterator[tuple[list[str], s
     rows = [orjson.loads(line) for line in lines]
 
     def of(kind: str, **members: Any) -> list[str]:
-        return [line for line, row in zip(lines, rows, strict=True)
-                if row["kind"] == kind and members.items() <= row.items()]
+        return [
+            line
+            for line, row in zip(lines, rows, strict=True)
+            if row["kind"] == kind and members.items() <= row.items()
+        ]
 
     for noun in ("assistant", "squad", "tool"):
         yield [], *of(noun, id=made[noun]), [], [f"/{noun}", f"/{noun}/{made[noun]}"]
     for identifier in (made["session"], made["conversation"]):
-        yield [], *of("session", id=identifier), [], [
-            "/session", f"/session/{identifier}", f"/v1/conversations/{identifier}", f"/v1/conversations/{identifier}/items"]
+        yield (
+            [],
+            *of("session", id=identifier),
+            [],
+            [
+                "/session",
+                f"/session/{identifier}",
+                f"/v1/conversations/{identifier}",
+                f"/v1/conversations/{identifier}/items",
+            ],
+        )
     for chat in (made["response"], made["streamed"], made["choices"]):
         [line] = of("chat", id=chat)
         row = orjson.loads(line)
-        words = of("message", threadId=row["threadId"])[:row["lastSeq"] + 1]
-        reads = ["/chat", f"/chat/{chat}", f"/v1/responses/{chat}", f"/v1/responses/{chat}/input_items",
-                 f"/v1/responses/{chat}?stream=true"]
+        words = of("message", threadId=row["threadId"])[: row["lastSeq"] + 1]
+        reads = [
+            "/chat",
+            f"/chat/{chat}",
+            f"/v1/responses/{chat}",
+            f"/v1/responses/{chat}/input_items",
+            f"/v1/responses/{chat}?stream=true",
+        ]
         yield words, line, [], reads
         yield [], words[0], [*words[1:], line], reads
         yield words[:-1], words[-1], [line], reads
 
 
 async def test_no_line_is_taken_that_fails_later(
-        http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org, empty: Org) -> None:
-    made, history, chats = await say_everything(http, org), HistoryServiceStub(channel), ChatServiceStub(channel)
+    http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org, empty: Org
+) -> None:
+    made, history, chats = (
+        await say_everything(http, org),
+        HistoryServiceStub(channel),
+        ChatServiceStub(channel),
+    )
     lines = await exported(history, org)
     chance, outcomes = random.Random(1), Counter[str]()
     for before, line, after, reads in cases(lines, made):
@@ -250,7 +345,10 @@ async def test_no_line_is_taken_that_fails_later(
                 request = ImportHistoryRequest(lines=[*before, mutant, *after])
                 await history.ImportHistory(request, metadata=empty.metadata)
             except grpc.aio.AioRpcError as error:
-                assert error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION), what
+                assert error.code() in (
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                ), what
                 assert error.details().startswith("line "), what
                 outcomes["refused"] += 1
                 continue
@@ -286,40 +384,80 @@ async def forget_all(http: httpx.AsyncClient, org: Org) -> None:
 
 
 WRONG = {
-    "private of another shape": ("session", {"private": {"assistant": []}}, "private.assistant must be an object"),
+    "private of another shape": (
+        "session",
+        {"private": {"assistant": []}},
+        "private.assistant must be an object",
+    ),
     "private with more": ("session", {"private": {"other": {}}}, "private.other is not a member"),
     "name of 41 characters": ("session", {"name": "x" * 41}, "name must be at most 40 characters"),
-    "session that ends at once": ("session", {"expirationSeconds": 0}, "expirationSeconds must be greater than or equal"),
+    "session that ends at once": (
+        "session",
+        {"expirationSeconds": 0},
+        "expirationSeconds must be greater than or equal",
+    ),
     "status": ("session", {"status": "gone"}, "status must be one of active, completed"),
     "other number": ("session", {"customerNumber": "+1"}, "customerNumber must be body.customer.number"),
-    "time after all times": ("session", {"createdAt": 2**53}, "createdAt must be milliseconds since the epoch, at most"),
+    "time after all times": (
+        "session",
+        {"createdAt": 2**53},
+        "createdAt must be milliseconds since the epoch, at most",
+    ),
     "chat that runs": ("chat", {"status": "in_progress"}, "status must be one of completed, incomplete"),
     "answer before its question": ("chat", {"outputSeq": 0, "firstSeq": 1}, "lastSeq must not come before"),
     "negative cost": ("chat", {"cost": -1}, "cost must not be negative"),
     "other time": ("chat", {"createdAt": 1}, "createdAt must be the time that body.createdAt is"),
     "assistant that is none": ("chat", {"assistantId": "x"}, "assistantId must be a UUID"),
     "other assistant": ("chat", {"assistantId": new_id()}, "assistantId must be what the body"),
-    "pieces of no answer": ("chat", {"record.pieces": [{"choice": 9}]}, "record.pieces[0] is not in what was answered"),
+    "pieces of no answer": (
+        "chat",
+        {"record.pieces": [{"choice": 9}]},
+        "record.pieces[0] is not in what was answered",
+    ),
     "NaN": ("chat", {"body.cost": "NaN"}, "body.cost must be a finite number"),
-    "temperature": ("chat", {"record.request": {"temperature": 3}}, "record.request.temperature must be greater"),
+    "temperature": (
+        "chat",
+        {"record.request": {"temperature": 3}},
+        "record.request.temperature must be greater",
+    ),
     "words in the body": ("chat", {"body.messages": [{"role": "user"}]}, "body.messages must be empty"),
-    "deep": ("chat", {"body.input": [[[[]]] * 1], "body.assistantOverrides": {"variableValues": 1}},
-             "body.assistantOverrides.variableValues must be an object"),
+    "deep": (
+        "chat",
+        {"body.input": [[[[]]] * 1], "body.assistantOverrides": {"variableValues": 1}},
+        "body.assistantOverrides.variableValues must be an object",
+    ),
     "too much": ("chat", {"body.input": [[]] * 100_001}, "has more than 100000 values"),
-    "integer that no double is": ("message", {"body.metadata": {"id": 2**53 + 1}},
-                                  "has 9007199254740993, which is an integer that a double does not hold exactly"),
+    "integer that no double is": (
+        "message",
+        {"body.metadata": {"id": 2**53 + 1}},
+        "has 9007199254740993, which is an integer that a double does not hold exactly",
+    ),
     "role": ("message", {"body.role": "king"}, "body.role must be in list"),
     "content": ("message", {"body.content": 1}, "body.content must be a string or an array of parts"),
     "part": ("message", {"body.content": [{"type": "image_url"}]}, "body.content[0].image_url must be"),
     "nothing said": ("message", {"body.content": None}, "body.content must be a string or an array"),
     "tool calls": ("message", {"body.tool_calls": [{}]}, "body.tool_calls[0].function.name must be a string"),
-    "NUL": ("message", {"body.content": [{"type": "x", "y": "\0"}]}, "body.content[0].y must not contain the character NUL"),
-    "masked": ("assistant", {"document": {"credentials": [{"provider": "openai", "apiKey": "****"}]}},
-               "document.credentials[0].apiKey is masked"),
+    "NUL": (
+        "message",
+        {"body.content": [{"type": "x", "y": "\0"}]},
+        "body.content[0].y must not contain the character NUL",
+    ),
+    "masked": (
+        "assistant",
+        {"document": {"credentials": [{"provider": "openai", "apiKey": "****"}]}},
+        "document.credentials[0].apiKey is masked",
+    ),
     "id in the document": ("assistant", {"document": {"id": "x"}}, "document.id is for the server to set"),
-    "NUL in a document": ("assistant", {"document": {"note": "\0"}}, "document.note must not contain the character NUL"),
-    "temperature of a document": ("assistant", {"document": {"model": {"temperature": "hot"}}},
-                                  "document.model.temperature must be a number"),
+    "NUL in a document": (
+        "assistant",
+        {"document": {"note": "\0"}},
+        "document.note must not contain the character NUL",
+    ),
+    "temperature of a document": (
+        "assistant",
+        {"document": {"model": {"temperature": "hot"}}},
+        "document.model.temperature must be a number",
+    ),
     "tool of no type": ("tool", {"document": {"type": 1}}, "document.type must be a string"),
     "squad of nobody": ("squad", {"document": {"members": []}}, "document.members"),
 }
@@ -327,18 +465,25 @@ WRONG = {
 
 @pytest.mark.parametrize(("kind", "members", "problem"), WRONG.values(), ids=WRONG)
 async def test_row_that_could_not_have_been_made_is_refused_by_its_member(
-        history_of_everything: tuple[list[str], HistoryServiceStub], empty: Org, kind: str, members: dict[str, Any],
-        problem: str) -> None:
+    history_of_everything: tuple[list[str], HistoryServiceStub],
+    empty: Org,
+    kind: str,
+    members: dict[str, Any],
+    problem: str,
+) -> None:
     lines, history = history_of_everything
     rows = [orjson.loads(line) for line in lines]
-    at = next(at for at, row in enumerate(rows) if row["kind"] == kind and row.get("record", {}).get("pieces") != [])
+    at = next(
+        at for at, row in enumerate(rows) if row["kind"] == kind and row.get("record", {}).get("pieces") != []
+    )
     for path, value in members.items():
         *holders, name = path.split(".")
         functools.reduce(dict.__getitem__, holders, rows[at])[name] = value
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await history.ImportHistory(ImportHistoryRequest(lines=[orjson.dumps(row).decode() for row in rows]),
-                                    metadata=empty.metadata)
+        await history.ImportHistory(
+            ImportHistoryRequest(lines=[orjson.dumps(row).decode() for row in rows]), metadata=empty.metadata
+        )
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert refused.value.details().startswith(f"line {at + 1}: {problem}")
@@ -346,15 +491,17 @@ async def test_row_that_could_not_have_been_made_is_refused_by_its_member(
 
 
 @pytest.fixture
-async def history_of_everything(http: httpx.AsyncClient, channel: grpc.aio.Channel,
-                                org: Org) -> tuple[list[str], HistoryServiceStub]:
+async def history_of_everything(
+    http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org
+) -> tuple[list[str], HistoryServiceStub]:
     await say_everything(http, org)
     history = HistoryServiceStub(channel)
     return await exported(history, org), history
 
 
-async def test_lines_are_read_and_written_outside_of_the_event_loop(service: Service, org: Org, empty: Org,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lines_are_read_and_written_outside_of_the_event_loop(
+    service: Service, org: Org, empty: Org, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: dict[str, set[int]] = {}
 
     def note(name: str) -> None:

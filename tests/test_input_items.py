@@ -1,4 +1,5 @@
-"""Every type of item that the OpenAI SDK can send: it is read, passed over, or refused by its type. Also references."""
+"""Every type of item that the OpenAI SDK can send: it is read, passed over, or refused by its type. Also
+references."""
 
 import typing
 from typing import Any
@@ -26,7 +27,11 @@ def smallest(annotation: Any, name: str = "") -> Any:
         return smallest(str if str in arguments else arguments[0], name)
     if hasattr(annotation, "__required_keys__"):  # a TypedDict, of typing or typing_extensions
         hints = typing.get_type_hints(annotation, include_extras=True)
-        return {key: smallest(hint, key) for key, hint in hints.items() if typing.get_origin(hint) is typing.Required}
+        return {
+            key: smallest(hint, key)
+            for key, hint in hints.items()
+            if typing.get_origin(hint) is typing.Required
+        }
     if annotation is str:
         return f"some {name}"
     if annotation in (int, float, bool):
@@ -43,8 +48,15 @@ def kinds() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", kinds())
-@pytest.mark.parametrize(("path", "member"), [("/v1/responses", "input"), ("/chat/responses", "input"), ("/chat", "input"),
-                                              ("/v1/conversations", "items")])
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("/v1/responses", "input"),
+        ("/chat/responses", "input"),
+        ("/chat", "input"),
+        ("/v1/conversations", "items"),
+    ],
+)
 async def test_item_of_every_type_is_read_or_refused_by_its_type(http, org, name, path, member):
     item = ITEMS[name]
     kind = item.get("type", "message")
@@ -66,16 +78,24 @@ async def test_item_of_every_type_is_read_or_refused_by_its_type(http, org, name
 
 
 def test_every_type_of_the_sdk_has_an_item():
-    assert {item.get("type", "message") for item in kinds().values()} >= REFUSED | OURS | {"function_call", "mcp_call"}
+    assert {item.get("type", "message") for item in kinds().values()} >= REFUSED | OURS | {
+        "function_call",
+        "mcp_call",
+    }
     assert len(ITEMS) > 30
 
 
-# --- references -------------------------------------------------------------------------------------------------------
+# --- references ---------------------------------------------------------------------------------------------
 
 
 async def referred(http, org) -> dict[str, str]:
-    first = (await http.post("/v1/responses", headers=org.bearer, json={
-        "assistantId": org.assistant_id, "input": "My name is Ada"})).json()
+    first = (
+        await http.post(
+            "/v1/responses",
+            headers=org.bearer,
+            json={"assistantId": org.assistant_id, "input": "My name is Ada"},
+        )
+    ).json()
     return {"type": "item_reference", "id": first["output"][0]["id"]}
 
 
@@ -90,12 +110,18 @@ async def test_chat_reads_the_item_that_it_is_given_by_name(http, org):
 async def test_conversation_takes_the_item_that_it_is_given_by_name(http, org):
     reference = await referred(http, org)
     made = (await http.post("/v1/conversations", headers=org.bearer, json={"items": [reference]})).json()
-    added = (await http.post(f"/v1/conversations/{made['id']}/items", headers=org.bearer, json={
-        "items": [USER, reference]})).json()
+    added = (
+        await http.post(
+            f"/v1/conversations/{made['id']}/items", headers=org.bearer, json={"items": [USER, reference]}
+        )
+    ).json()
     kept = (await http.get(f"/v1/conversations/{made['id']}/items?order=asc", headers=org.bearer)).json()
 
     assert [item["content"][0]["text"] for item in kept["data"]] == [
-        "You said: My name is Ada", "Hello", "You said: My name is Ada"]
+        "You said: My name is Ada",
+        "Hello",
+        "You said: My name is Ada",
+    ]
     assert kept["data"][1:] == added["data"]
 
 
@@ -103,18 +129,29 @@ async def test_conversation_takes_the_item_that_it_is_given_by_name(http, org):
 async def test_item_of_another_org_is_not_there(http, org, other_org, path):
     reference = await referred(http, other_org)
     made = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()
-    answer = await http.post(path.format(id=made["id"]), headers=org.bearer, json={"items": [USER, reference]})
+    answer = await http.post(
+        path.format(id=made["id"]), headers=org.bearer, json={"items": [USER, reference]}
+    )
 
     assert answer.status_code == 404
-    assert answer.json()["error"]["message"] == "items[1].id names no item that is there: send the item itself"
+    assert (
+        answer.json()["error"]["message"] == "items[1].id names no item that is there: send the item itself"
+    )
 
 
-@pytest.mark.parametrize(("path", "body"), [
-    ("/session", {"messages": []}), ("/v1/responses", {"input": "x", "instructions": []})])
+@pytest.mark.parametrize(
+    ("path", "body"), [("/session", {"messages": []}), ("/v1/responses", {"input": "x", "instructions": []})]
+)
 async def test_where_nobody_looks_it_up_its_type_is_refused(http, org, path, body):
     member = list(body)[-1]
-    answer = await http.post(path, headers=org.bearer, json={
-        **body, "assistantId": org.assistant_id, member: [await referred(http, org)]})
+    answer = await http.post(
+        path,
+        headers=org.bearer,
+        json={**body, "assistantId": org.assistant_id, member: [await referred(http, org)]},
+    )
 
     assert answer.status_code == 400
-    assert f"{member}[0].type 'item_reference' names an item of an earlier answer, which nobody looks up here" in answer.text
+    assert (
+        f"{member}[0].type 'item_reference' names an item of an earlier answer, which nobody looks up here"
+        in answer.text
+    )

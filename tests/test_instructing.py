@@ -22,17 +22,32 @@ INSTRUCTING = {
     "developer": ("/v1/responses", {"input": [DEVELOPER, USER]}, "input[0].role"),
     "compaction": ("/v1/responses", {"input": [COMPACTION, USER]}, "input[0]"),
     "tools": ("/v1/responses", {"input": "Hi", "tools": [TOOL]}, "tools"),
-    "schema": ("/v1/responses", {"input": "Hi", "text": {"format": {"type": "json_schema", **SCHEMA}}}, "text.format"),
+    "schema": (
+        "/v1/responses",
+        {"input": "Hi", "text": {"format": {"type": "json_schema", **SCHEMA}}},
+        "text.format",
+    ),
     "stream": ("/v1/responses", {"input": [SYSTEM], "stream": True}, "input[0].role"),
     "background": ("/v1/responses", {"input": [SYSTEM], "background": True}, "input[0].role"),
     "compact": ("/v1/responses/compact", {"input": [SYSTEM]}, "input[0].role"),
     "under /chat": ("/chat/responses", {"input": [SYSTEM], "stream": False}, "input[0].role"),
     "system of completions": ("/v1/chat/completions", {"messages": [USER, SYSTEM]}, "messages[1].role"),
-    "developer of completions": ("/chat/chat/completions", {"messages": [DEVELOPER, USER]}, "messages[0].role"),
-    "stream of completions": ("/chat/completions", {"messages": [SYSTEM], "stream": True}, "messages[0].role"),
+    "developer of completions": (
+        "/chat/chat/completions",
+        {"messages": [DEVELOPER, USER]},
+        "messages[0].role",
+    ),
+    "stream of completions": (
+        "/chat/completions",
+        {"messages": [SYSTEM], "stream": True},
+        "messages[0].role",
+    ),
     "tools of completions": ("/v1/chat/completions", {"messages": [USER], "tools": [NESTED]}, "tools"),
-    "schema of completions": ("/v1/chat/completions", {"messages": [USER], "response_format": {
-        "type": "json_schema", "json_schema": SCHEMA}}, "response_format"),
+    "schema of completions": (
+        "/v1/chat/completions",
+        {"messages": [USER], "response_format": {"type": "json_schema", "json_schema": SCHEMA}},
+        "response_format",
+    ),
     "session": ("/session", {"messages": [SYSTEM]}, "messages"),
 }
 
@@ -40,15 +55,26 @@ INSTRUCTING = {
 @pytest.fixture
 async def allowing(http: httpx.AsyncClient, org: Org) -> str:
     """The id of an assistant that lets callers instruct it."""
-    made = await http.post("/assistant", headers=org.bearer, json={
-        "name": "allows", "chatSystemInstructionMode": "allow", "model": {"provider": "offline", "model": "m"}})
+    made = await http.post(
+        "/assistant",
+        headers=org.bearer,
+        json={
+            "name": "allows",
+            "chatSystemInstructionMode": "allow",
+            "model": {"provider": "offline", "model": "m"},
+        },
+    )
     return made.json()["id"]
 
 
-async def say(http: httpx.AsyncClient, key: str, path: str, assistant_id: str, body: dict[str, Any]) -> httpx.Response:
+async def say(
+    http: httpx.AsyncClient, key: str, path: str, assistant_id: str, body: dict[str, Any]
+) -> httpx.Response:
     named = "assistantId" if path == "/session" else "model"
     named = "assistantId" if path == "/chat/responses" else named
-    return await http.post(path, headers={"authorization": f"Bearer {key}"}, json={named: assistant_id, **body})
+    return await http.post(
+        path, headers={"authorization": f"Bearer {key}"}, json={named: assistant_id, **body}
+    )
 
 
 @pytest.mark.parametrize(("path", "body", "field"), INSTRUCTING.values(), ids=INSTRUCTING)
@@ -67,8 +93,9 @@ async def test_publishable_key_instructs_no_model(http, org, allowing, path, bod
 async def test_door_of_one_assistant_takes_them_where_it_allows_it(http, org, allowing, message, key):
     async def status(assistant_id: str) -> int:
         path = f"/api/v1/compatibility/openai/v1/assistants/{assistant_id}/chat/completions"
-        answer = await http.post(path, headers={"authorization": f"Bearer {getattr(org, key)}"},
-                                 json={"messages": [message, USER]})
+        answer = await http.post(
+            path, headers={"authorization": f"Bearer {getattr(org, key)}"}, json={"messages": [message, USER]}
+        )
         return answer.status_code
 
     assert (await status(org.assistant_id), await status(allowing)) == (400, 200)
@@ -78,26 +105,35 @@ async def test_publishable_key_puts_no_instructions_into_a_conversation(http, or
     page = {"authorization": f"Bearer {org.publishable}"}
     made = (await http.post("/v1/conversations", headers=page, json={"items": [USER]})).json()["id"]
 
-    for refused in (await http.post("/v1/conversations", headers=page, json={"items": [SYSTEM]}),
-                    await http.post(f"/v1/conversations/{made}/items", headers=page, json={"items": [USER, COMPACTION]})):
+    for refused in (
+        await http.post("/v1/conversations", headers=page, json={"items": [SYSTEM]}),
+        await http.post(f"/v1/conversations/{made}/items", headers=page, json={"items": [USER, COMPACTION]}),
+    ):
         assert refused.status_code == 403
         assert "items cannot be sent with a publishable key" in refused.text
-    assert (await http.post(f"/v1/conversations/{made}/items", headers=page, json={"items": [USER]})).status_code == 200
+    assert (
+        await http.post(f"/v1/conversations/{made}/items", headers=page, json={"items": [USER]})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("continued", ["chain", "conversation"])
 async def test_what_one_assistant_allows_does_not_instruct_another(http, org, allowing, continued):
     """Neither by a chain nor by a conversation, in which each request names who answers."""
     page = {"authorization": f"Bearer {org.publishable}"}
-    conversation = {"conversation": (await http.post("/v1/conversations", headers=page, json={})).json()["id"]}
+    conversation = {
+        "conversation": (await http.post("/v1/conversations", headers=page, json={})).json()["id"]
+    }
     where = conversation if continued == "conversation" else {}
     first = await say(http, org.publishable, "/v1/responses", allowing, {"input": [SYSTEM, USER], **where})
     assert first.status_code == 200
     goes_on = where or {"previous_response_id": first.json()["id"]}
 
     async def again(assistant_id: str) -> httpx.Response:
-        return await http.post("/v1/responses", headers=page, json={
-            "assistantId": assistant_id, "input": "Hi", "model": "", **goes_on})
+        return await http.post(
+            "/v1/responses",
+            headers=page,
+            json={"assistantId": assistant_id, "input": "Hi", "model": "", **goes_on},
+        )
 
     assert (await again(allowing)).status_code == 200
     assert (refused := await again(org.assistant_id)).status_code == 403
@@ -113,18 +149,31 @@ SQUADS = {
     "one is told not to": ([{}, {"assistantOverrides": REJECT}], {}, 403),
     "one is told to": ([{}, {"assistantId": None, "assistantOverrides": ALLOW}], {}, 200),
     "all are told not to": ([{}, {}], REJECT, 403),
-    "all are told to": ([{"assistantId": None}, {"assistantId": None, "assistantOverrides": REJECT}], ALLOW, 200),
+    "all are told to": (
+        [{"assistantId": None}, {"assistantId": None, "assistantOverrides": REJECT}],
+        ALLOW,
+        200,
+    ),
 }
 
 
 @pytest.mark.parametrize(("members", "overrides", "status"), SQUADS.values(), ids=SQUADS)
 async def test_squad_is_instructed_when_all_of_it_allow_it(http, org, allowing, members, overrides, status):
-    named = [one if "assistant" in one else {**one, "assistantId": org.assistant_id if "assistantId" in one else allowing}
-             for one in members]
-    made = await http.post("/squad", headers=org.bearer, json={"members": named, "membersOverrides": overrides})
+    named = [
+        one
+        if "assistant" in one
+        else {**one, "assistantId": org.assistant_id if "assistantId" in one else allowing}
+        for one in members
+    ]
+    made = await http.post(
+        "/squad", headers=org.bearer, json={"members": named, "membersOverrides": overrides}
+    )
 
-    asked = await http.post("/v1/responses", headers={"authorization": f"Bearer {org.publishable}"}, json={
-        "squadId": made.json()["id"], "input": [SYSTEM, USER]})
+    asked = await http.post(
+        "/v1/responses",
+        headers={"authorization": f"Bearer {org.publishable}"},
+        json={"squadId": made.json()["id"], "input": [SYSTEM, USER]},
+    )
 
     assert asked.status_code == status
 
@@ -132,11 +181,15 @@ async def test_squad_is_instructed_when_all_of_it_allow_it(http, org, allowing, 
 async def test_chain_of_a_publishable_key_goes_on_from_its_summary(http, org):
     page = {"authorization": f"Bearer {org.publishable}"}
     first = await say(http, org.publishable, "/v1/responses", org.assistant_id, {"input": "My name is Ada"})
-    compacted = await http.post("/v1/responses/compact", headers=page, json={
-        "model": org.assistant_id, "previous_response_id": first.json()["id"]})
+    compacted = await http.post(
+        "/v1/responses/compact",
+        headers=page,
+        json={"model": org.assistant_id, "previous_response_id": first.json()["id"]},
+    )
     assert compacted.status_code == 200
 
-    goes_on = await http.post("/v1/responses", headers=page, json={
-        "input": "Hi", "previous_response_id": compacted.json()["id"]})
+    goes_on = await http.post(
+        "/v1/responses", headers=page, json={"input": "Hi", "previous_response_id": compacted.json()["id"]}
+    )
 
     assert goes_on.status_code == 200

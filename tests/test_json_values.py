@@ -11,8 +11,27 @@ from server.content.json_values import MAX_DEPTH, from_python, struct_from, to_p
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, 0, -7, 2**53 - 1, 2**53, -(2**53), 10**17, 2**63 - 1024, -(2**63), 1e300,
-     1.5, "", "text", [], {}, [[], {}], {"a": [1, {"b": None}], "c": {}}],
+    [
+        None,
+        True,
+        False,
+        0,
+        -7,
+        2**53 - 1,
+        2**53,
+        -(2**53),
+        10**17,
+        2**63 - 1024,
+        -(2**63),
+        1e300,
+        1.5,
+        "",
+        "text",
+        [],
+        {},
+        [[], {}],
+        {"a": [1, {"b": None}], "c": {}},
+    ],
 )
 def test_value_comes_back_as_it_was(value):
     back = to_python(from_python(value))
@@ -26,12 +45,18 @@ def test_integer_that_no_double_is_is_refused_or_kept_as_text(number):
         from_python({"a": [number]})
 
     assert with_exact_numbers({"a": [number, 1, 2**53, 0.1, True], "b": "x"}) == {
-        "a": [str(number), 1, 2**53, 0.1, True], "b": "x"}
+        "a": [str(number), 1, 2**53, 0.1, True],
+        "b": "x",
+    }
 
 
 def test_integers_of_more_than_64_bits_are_read_as_floats():
     """orjson, which prints answers and documents, does not take larger ones."""
-    assert [type(to_python(Value(number_value=number))) for number in (2.0**63, -(2.0**63), 1e21)] == [float, int, float]
+    assert [type(to_python(Value(number_value=number))) for number in (2.0**63, -(2.0**63), 1e21)] == [
+        float,
+        int,
+        float,
+    ]
 
 
 def test_structs_and_lists_are_read():

@@ -1,4 +1,5 @@
-"""What a key has begun ends with the key: streams, watches, backgrounds, turns that wait and whatever else is under way.
+"""What a key has begun ends with the key: streams, watches, backgrounds, turns that wait and whatever else is
+under way.
 
 The model is `tests/upstream.py`, which begins to answer and then says nothing more.
 """
@@ -35,8 +36,9 @@ async def silent():
 
 @pytest.fixture
 async def agent(service, org, silent) -> str:
-    made = await service.store.assistants.create(org.id, {"model": {
-        "provider": "custom-llm", "url": silent.base_url, "model": "m"}})
+    made = await service.store.assistants.create(
+        org.id, {"model": {"provider": "custom-llm", "url": silent.base_url, "model": "m"}}
+    )
     return made.id
 
 
@@ -89,7 +91,11 @@ async def test_stream_ends_in_an_error_and_keeps_what_was_said(service, doomed, 
     if name != "completion":  # whose error is the status alone
         assert TEXT in last
     chat = await over(other, made)
-    assert (chat["status"], chat["error"]["code"], chat["output"][0]["content"]) == ("incomplete", "key_ended", "Hello wor")
+    assert (chat["status"], chat["error"]["code"], chat["output"][0]["content"]) == (
+        "incomplete",
+        "key_ended",
+        "Hello wor",
+    )
     assert not sister.done()
     sister.cancel()
 
@@ -104,14 +110,24 @@ async def rest_when_revoked(service, key, answer):
     return "\n".join([line async for line in lines])
 
 
-@pytest.mark.parametrize(("path", "last"), [
-    ("/chat", '"code":"key_ended"'), ("/v1/responses", '"type":"error"'), ("/v1/chat/completions", '"error":{')])
+@pytest.mark.parametrize(
+    ("path", "last"),
+    [
+        ("/chat", '"code":"key_ended"'),
+        ("/v1/responses", '"type":"error"'),
+        ("/v1/chat/completions", '"error":{'),
+    ],
+)
 async def test_stream_over_http_ends_in_an_error_event(service, http, org, agent, path, last):
     key = await service.store.keys.create(org.name, "api")
-    said = {"messages": [{"role": "user", "content": "Hi"}], "model": agent} if "completions" in path else {
-        "assistantId": agent, "input": "Hi"}
-    async with http.stream("POST", path, json={**said, "stream": True},
-                           headers={"authorization": f"Bearer {key.key}"}) as answer:
+    said = (
+        {"messages": [{"role": "user", "content": "Hi"}], "model": agent}
+        if "completions" in path
+        else {"assistantId": agent, "input": "Hi"}
+    )
+    async with http.stream(
+        "POST", path, json={**said, "stream": True}, headers={"authorization": f"Bearer {key.key}"}
+    ) as answer:
         rest = await rest_when_revoked(service, key, answer)
 
     assert TEXT in rest
@@ -131,7 +147,9 @@ async def test_background_ends(service, doomed, other, silent):
     assert (response["status"], response["error"]["message"]) == ("failed", TEXT)
 
 
-@pytest.mark.parametrize(("method", "member"), [("Chat/WatchChat", "id"), ("Response/WatchResponse", "response_id")])
+@pytest.mark.parametrize(
+    ("method", "member"), [("Chat/WatchChat", "id"), ("Response/WatchResponse", "response_id")]
+)
 async def test_watch_ends_and_what_is_watched_goes_on(service, doomed, other, method, member):
     stream, made, _ = await begun(other, "chat", other.agent)
     watching, staying = doomed.stream(method, **{member: made}), other.stream(method, **{member: made})
@@ -152,20 +170,26 @@ async def test_watch_ends_and_what_is_watched_goes_on(service, doomed, other, me
 async def test_watch_over_http_ends_in_an_error_event(service, http, org, other):
     stream, made, _ = await begun(other, "response", other.agent)
     key = await service.store.keys.create(org.name, "api")
-    async with http.stream("GET", f"/v1/responses/{made}?stream=true",
-                           headers={"authorization": f"Bearer {key.key}"}) as answer:
+    async with http.stream(
+        "GET", f"/v1/responses/{made}?stream=true", headers={"authorization": f"Bearer {key.key}"}
+    ) as answer:
         rest = await rest_when_revoked(service, key, answer)
 
     assert ('"type":"response.failed"' in rest, TEXT in rest) == (True, True)
     stream.cancel()
 
 
-@pytest.mark.parametrize("method", ["Chat/CreateChat", "Chat/StreamChat", "Response/CreateResponse", "Chat/PostChat"])
+@pytest.mark.parametrize(
+    "method", ["Chat/CreateChat", "Chat/StreamChat", "Response/CreateResponse", "Chat/PostChat"]
+)
 async def test_turn_that_waits_ends(service, doomed, other, silent, method):
     stream, _, session = await begun(other, "chat in a session", other.agent)
     members = {"sessionId": session, "input": "next"}
-    waiting = (doomed.stream(method, **members).read() if method in ("Chat/StreamChat", "Chat/PostChat")
-               else doomed.call(method, **members))
+    waiting = (
+        doomed.stream(method, **members).read()
+        if method in ("Chat/StreamChat", "Chat/PostChat")
+        else doomed.call(method, **members)
+    )
     refused = asyncio.create_task(code_of(waiting))
     await claims(service, other.org, 3)
 
@@ -187,7 +211,9 @@ async def claims(service: Service, org: Org, count: int) -> None:
 
 
 async def test_call_that_waits_for_the_model_ends(service, doomed, silent):
-    refused = asyncio.create_task(code_of(doomed.call("Chat/CreateChat", assistantId=doomed.agent, input="Hi")))
+    refused = asyncio.create_task(
+        code_of(doomed.call("Chat/CreateChat", assistantId=doomed.agent, input="Hi"))
+    )
     await silent.arrived(1)
 
     await service.store.keys.revoke(doomed.key.id)
@@ -205,21 +231,27 @@ async def test_stream_that_does_not_end_itself_is_ended(service, channel, org, m
     monkeypatch.setattr(History, "export", endless)
     key = await service.store.keys.create(org.name, "secret")
     export = HistoryServiceStub(channel).ExportHistory(
-        ExportHistoryRequest(), metadata=(("authorization", f"Bearer {key.key}"),))
+        ExportHistoryRequest(), metadata=(("authorization", f"Bearer {key.key}"),)
+    )
     await export.read()
 
     await service.store.keys.revoke(key.id)
 
     assert (await code_of(export.read()), await export.details()) == (
-        "UNAUTHENTICATED", "the key was revoked or has expired while the call ran")
+        "UNAUTHENTICATED",
+        "the key was revoked or has expired while the call ran",
+    )
 
 
 async def test_key_that_expires_ends_what_it_has_begun(tmp_path, silent):
     passed = 0
-    async with running(tmp_path, clock=lambda: now_ms() + passed, upstream_allow_hosts="127.0.0.1") as service:
+    async with running(
+        tmp_path, clock=lambda: now_ms() + passed, upstream_allow_hosts="127.0.0.1"
+    ) as service:
         org = await service.new_org()
-        made = await service.store.assistants.create(org.id, {"model": {
-            "provider": "custom-llm", "url": silent.base_url, "model": "m"}})
+        made = await service.store.assistants.create(
+            org.id, {"model": {"provider": "custom-llm", "url": silent.base_url, "model": "m"}}
+        )
         key = await service.store.keys.create(org.name, "secret", now_ms() + 3_600_000)
         async with grpc.aio.insecure_channel(service.grpc_address) as channel:
             stream, _, _ = await begun(Doomed(channel, org, made.id, key), "chat", made.id)
@@ -237,7 +269,9 @@ async def test_key_that_another_server_revokes_ends_what_it_has_begun_here(servi
     assert (await ending(stream))[1] == "UNAUTHENTICATED"
 
 
-async def test_keys_are_looked_at_with_one_statement_however_many_calls_they_have(service, other, org, monkeypatch):
+async def test_keys_are_looked_at_with_one_statement_however_many_calls_they_have(
+    service, other, org, monkeypatch
+):
     app: App = service.app
     streams = [(await begun(other, "chat", other.agent))[0] for _ in range(3)]
     looked: list[list[str]] = []

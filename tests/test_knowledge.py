@@ -1,4 +1,5 @@
-"""A custom knowledge base is asked before the model is: what it knows joins the context, what fails is said on the chat."""
+"""A custom knowledge base is asked before the model is: what it knows joins the context, what fails is said
+on the chat."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,27 +40,35 @@ def assistant(knowledge_base: dict[str, Any]) -> dict[str, Any]:
     return {"model": {"provider": "offline", "model": "offline-1", "knowledgeBase": knowledge_base}}
 
 
-async def ask(http: httpx.AsyncClient, org: Org, knowledge_base: dict[str, Any], **members: Any) -> dict[str, Any]:
+async def ask(
+    http: httpx.AsyncClient, org: Org, knowledge_base: dict[str, Any], **members: Any
+) -> dict[str, Any]:
     body = {"assistant": assistant(knowledge_base), "input": "What is my name?", **members}
     answer = await http.post("/chat", headers=org.bearer, json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-# --- through the doors --------------------------------------------------------------------------------------------------
+# --- through the doors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("over", ["grpc", "rest"])
-async def test_documents_join_the_context(over: str, http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org) -> None:
+async def test_documents_join_the_context(
+    over: str, http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org
+) -> None:
     async with Upstream(documents("My name is Ada", "and nothing else")) as server:
-        made = await http.post("/assistant", headers=org.bearer, json=assistant(base(server.base_url + "/kb?a=1")))
+        made = await http.post(
+            "/assistant", headers=org.bearer, json=assistant(base(server.base_url + "/kb?a=1"))
+        )
         assistant_id = made.json()["id"]
         if over == "rest":
             body = {"assistantId": assistant_id, "input": "What is my name?"}
             chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
             said, known = chat["output"][0]["content"], chat["knowledge"]
         else:
-            request = CreateChatRequest(assistant_id=assistant_id, input=Value(string_value="What is my name?"))
+            request = CreateChatRequest(
+                assistant_id=assistant_id, input=Value(string_value="What is my name?")
+            )
             chat = await ChatServiceStub(channel).CreateChat(request, metadata=org.metadata)
             said, known = chat.output[0].message, {"documents": chat.knowledge.documents}
         [asked] = server.requests
@@ -67,35 +76,57 @@ async def test_documents_join_the_context(over: str, http: httpx.AsyncClient, ch
     assert said == "Your name is Ada."
     assert known == {"documents": 2}
     assert (asked.method, asked.path) == ("POST", "/kb?a=1")
-    assert asked.body == {"message": {"type": "knowledge-base-request", "messages": [
-        {"role": "user", "content": "What is my name?"}]}}
+    assert asked.body == {
+        "message": {
+            "type": "knowledge-base-request",
+            "messages": [{"role": "user", "content": "What is my name?"}],
+        }
+    }
 
 
 async def test_every_door_asks(http: httpx.AsyncClient, org: Org) -> None:
     async with Upstream(documents("My name is Ada")) as server:
         body = assistant(base(server.base_url))
         agent = (await http.post("/assistant", headers=org.bearer, json=body)).json()["id"]
-        box = (await http.post("/chat", headers={"x-api-key": org.secret}, json={"agentId": agent})).json()["id"]
+        box = (await http.post("/chat", headers={"x-api-key": org.secret}, json={"agentId": agent})).json()[
+            "id"
+        ]
         said = {"content": "What is my name?", "role": "user"}
         answers = [
             (await http.post(f"/chat/{box}/message", headers={"x-api-key": org.secret}, json=said)).text,
-            (await http.post("/chat/responses", headers=org.bearer, json={
-                "assistantId": agent, "input": "What is my name?", "stream": True})).text.replace('"delta":"', ""),
-            (await http.post(f"/api/v1/compatibility/openai/v1/assistants/{agent}/chat/completions", headers=org.bearer,
-                             json={"messages": [said]})).text]
+            (
+                await http.post(
+                    "/chat/responses",
+                    headers=org.bearer,
+                    json={"assistantId": agent, "input": "What is my name?", "stream": True},
+                )
+            ).text.replace('"delta":"', ""),
+            (
+                await http.post(
+                    f"/api/v1/compatibility/openai/v1/assistants/{agent}/chat/completions",
+                    headers=org.bearer,
+                    json={"messages": [said]},
+                )
+            ).text,
+        ]
 
     assert len(server.requests) == 3
     assert all("Your name is Ada." in answer for answer in answers)
 
 
-async def test_what_was_said_before_is_told_and_documents_are_not_kept(http: httpx.AsyncClient, org: Org) -> None:
+async def test_what_was_said_before_is_told_and_documents_are_not_kept(
+    http: httpx.AsyncClient, org: Org
+) -> None:
     async with Upstream([documents("My name is Ada"), documents()]) as server:
         first = await ask(http, org, base(server.base_url))
         body = {"previousChatId": first["id"], "input": "And what was my name?"}
         second = (await http.post("/chat", headers=org.bearer, json=body)).json()
 
     assert [message["content"] for message in server.requests[1].body["message"]["messages"]] == [
-        "What is my name?", "Your name is Ada.", "And what was my name?"]
+        "What is my name?",
+        "Your name is Ada.",
+        "And what was my name?",
+    ]
     assert second["knowledge"] == {"documents": 0}
     assert second["output"][0]["content"] == "I don't know your name."
     assert "My name is Ada" not in str(first["messages"])
@@ -116,8 +147,17 @@ async def test_failure_is_on_the_chat_and_the_exchange_goes_on(http: httpx.Async
     kept = (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
     assert kept["status"] == "completed"
     assert kept["output"][0]["content"] == "I don't know your name."
-    assert kept["knowledge"] == chat["knowledge"] == {"documents": 0, "error": {
-        "code": "knowledge_base_error", "message": "The knowledge base was of no help: it answered with status 500."}}
+    assert (
+        kept["knowledge"]
+        == chat["knowledge"]
+        == {
+            "documents": 0,
+            "error": {
+                "code": "knowledge_base_error",
+                "message": "The knowledge base was of no help: it answered with status 500.",
+            },
+        }
+    )
 
 
 async def test_streamed_exchange_has_the_report_too(http: httpx.AsyncClient, org: Org) -> None:
@@ -135,7 +175,7 @@ async def test_chat_without_a_knowledge_base_says_nothing_of_one(http: httpx.Asy
     assert "knowledge" not in chat
 
 
-# --- what a server may do -----------------------------------------------------------------------------------------------
+# --- what a server may do -----------------------------------------------------------------------------------
 
 
 UNREAD = "it answered with more than 1048576 bytes, or in a compressed form"
@@ -146,8 +186,12 @@ async def waits(seconds: float) -> None:
     """Instead of sleeping."""
 
 
-async def known(knowledge_base: dict[str, Any], allowed: str = "127.0.0.1", said: list[Message] = SAID,
-                sleep: Callable[[float], Any] = waits) -> tuple[list[str], ChatKnowledge | None]:
+async def known(
+    knowledge_base: dict[str, Any],
+    allowed: str = "127.0.0.1",
+    said: list[Message] = SAID,
+    sleep: Callable[[float], Any] = waits,
+) -> tuple[list[str], ChatKnowledge | None]:
     poster = JsonPoster(AllowedHosts([allowed]), sleep=sleep)
     try:
         found = await KnowledgeBases(poster).ask(knowledge_base, said, Outgoing())
@@ -161,18 +205,22 @@ def error_of(report: ChatKnowledge | None) -> tuple[str, str]:
     return report.error.code, report.error.message
 
 
-@pytest.mark.parametrize(("answer", "told"), [
-    (Answer([b"{"], 200, JSON), "its answer is not JSON"),
-    (answered([]), "its answer is not an object"),
-    (answered({}), "its answer has neither documents nor a message"),
-    (answered({"documents": [{"text": "x"}]}), "its answer has neither documents nor a message"),
-    (answered({"documents": "x"}), "its answer has neither documents nor a message"),
-    (Answer([b"x"] * 3, 302, {"location": "http://127.0.0.1/"}), "it answered with status 302"),
-    (failure(404), "it answered with status 404"),
-    (Answer([b"[" + b" " * (1 << 20)], 200, JSON), UNREAD),
-    (Answer([CUT], 200, JSON), "it could not be reached"),
-    (Answer([b"{}"], 200, {**JSON, "content-encoding": "gzip"}), UNREAD),
-], ids=["json", "array", "empty", "shape", "text", "redirect", "404", "size", "cut", "compressed"])
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer([b"{"], 200, JSON), "its answer is not JSON"),
+        (answered([]), "its answer is not an object"),
+        (answered({}), "its answer has neither documents nor a message"),
+        (answered({"documents": [{"text": "x"}]}), "its answer has neither documents nor a message"),
+        (answered({"documents": "x"}), "its answer has neither documents nor a message"),
+        (Answer([b"x"] * 3, 302, {"location": "http://127.0.0.1/"}), "it answered with status 302"),
+        (failure(404), "it answered with status 404"),
+        (Answer([b"[" + b" " * (1 << 20)], 200, JSON), UNREAD),
+        (Answer([CUT], 200, JSON), "it could not be reached"),
+        (Answer([b"{}"], 200, {**JSON, "content-encoding": "gzip"}), UNREAD),
+    ],
+    ids=["json", "array", "empty", "shape", "text", "redirect", "404", "size", "cut", "compressed"],
+)
 async def test_bad_answer_is_reported(answer: Answer, told: str) -> None:
     async with Upstream(answer) as server:
         messages, report = await known(base(server.base_url))
@@ -183,10 +231,17 @@ async def test_bad_answer_is_reported(answer: Answer, told: str) -> None:
     assert error_of(report)[1].startswith(f"The knowledge base was of no help: {told}")
 
 
-@pytest.mark.parametrize(("url", "allowed"), [
-    ("http://127.0.0.1:{port}/", "example.com"), ("http://127.0.0.1:{port}/", "127.0.0.1:1"),
-    ("file:///etc/passwd", "127.0.0.1"), ("http://user:secret@127.0.0.1:{port}/", "127.0.0.1"), ("nonsense", "127.0.0.1"),
-], ids=["host", "port", "scheme", "password", "nonsense"])
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://127.0.0.1:{port}/", "example.com"),
+        ("http://127.0.0.1:{port}/", "127.0.0.1:1"),
+        ("file:///etc/passwd", "127.0.0.1"),
+        ("http://user:secret@127.0.0.1:{port}/", "127.0.0.1"),
+        ("nonsense", "127.0.0.1"),
+    ],
+    ids=["host", "port", "scheme", "password", "nonsense"],
+)
 async def test_url_that_the_operator_has_not_listed_is_not_asked(url: str, allowed: str) -> None:
     async with Upstream(documents("x")) as server:
         messages, report = await known(base(url.format(port=server.port)), allowed)
@@ -217,15 +272,21 @@ async def test_silent_server_is_given_up() -> None:
         messages, report = await known(base(server.base_url, timeoutSeconds=0.05))
 
     assert not messages
-    assert error_of(report) == ("knowledge_base_timeout", "The knowledge base was of no help: "
-                                                         "it did not answer within 0.05 seconds.")
+    assert error_of(report) == (
+        "knowledge_base_timeout",
+        "The knowledge base was of no help: it did not answer within 0.05 seconds.",
+    )
 
 
-@pytest.mark.parametrize(("plan", "waited"), [
-    ({"maxRetries": 3, "baseDelaySeconds": 2}, [2, 2]),
-    ({"type": "fixed", "maxRetries": 2, "baseDelaySeconds": 0}, [0, 0]),
-    ({"type": "exponential", "maxRetries": 3, "baseDelaySeconds": 2}, [2, 4]),
-], ids=["fixed by default", "at once", "exponential"])
+@pytest.mark.parametrize(
+    ("plan", "waited"),
+    [
+        ({"maxRetries": 3, "baseDelaySeconds": 2}, [2, 2]),
+        ({"type": "fixed", "maxRetries": 2, "baseDelaySeconds": 0}, [0, 0]),
+        ({"type": "exponential", "maxRetries": 3, "baseDelaySeconds": 2}, [2, 4]),
+    ],
+    ids=["fixed by default", "at once", "exponential"],
+)
 async def test_failed_request_is_tried_again_as_planned(plan: dict[str, Any], waited: list[float]) -> None:
     slept = []
 
@@ -245,8 +306,9 @@ async def test_without_a_plan_nothing_is_tried_again() -> None:
         _, report = await known(base(server.base_url))
 
     assert len(server.requests) == 1
-    assert report.error == ChatError(code="knowledge_base_error",
-                                     message="The knowledge base was of no help: it answered with status 503.")
+    assert report.error == ChatError(
+        code="knowledge_base_error", message="The knowledge base was of no help: it answered with status 503."
+    )
 
 
 async def test_context_takes_so_much_and_no_more() -> None:
@@ -257,8 +319,10 @@ async def test_context_takes_so_much_and_no_more() -> None:
         _, many = await known(base(server.base_url))
 
     assert report.documents == 2
-    assert (text.count("a"), text.count("b")) == (60_000 + "What the knowledge base has".count("a"),
-                                                  40_000 + "knowledge base".count("b"))
+    assert (text.count("a"), text.count("b")) == (
+        60_000 + "What the knowledge base has".count("a"),
+        40_000 + "knowledge base".count("b"),
+    )
     assert many.documents == 50
 
 

@@ -10,16 +10,25 @@ ROOT = Path(__file__).parents[1]
 OURS = ("server", "gateway", "generated")
 
 ONLY_IN = {
-    "sqlite3": "server.storage", "sqlite_utils": "server.storage",
-    "psycopg": "server.storage", "psycopg_pool": "server.storage", "greenlet": "server.storage",
-    "openai": "server.backends", "anthropic": "server.backends", "httpcore2": "server.core.outbound",
-    "httpx2": ("gateway", "server.backends", "server.core.outbound"), "envoy": "gateway", "yaml": "gateway",
+    "sqlite3": "server.storage",
+    "sqlite_utils": "server.storage",
+    "psycopg": "server.storage",
+    "psycopg_pool": "server.storage",
+    "greenlet": "server.storage",
+    "openai": "server.backends",
+    "anthropic": "server.backends",
+    "httpcore2": "server.core.outbound",
+    "httpx2": ("gateway", "server.backends", "server.core.outbound"),
+    "envoy": "gateway",
+    "yaml": "gateway",
     "click": ("server.cli.main", "server.cli.console", "server.cli.database", "server.cli.serve"),
     "liquid": ("server.agents.bounded_liquid", "server.agents.liquid_filters", "server.agents.templates"),
     "protovalidate": "server.content.validation",
     "uuid_utils": "server.core.ids",
-    "rich": "server.cli.database", "uvloop": ("server.cli.main", "server.cli.worker"),
-    "grpc_health": ("server.app", "server.rpc.health"), "grpc_reflection": "server.app",
+    "rich": "server.cli.database",
+    "uvloop": ("server.cli.main", "server.cli.worker"),
+    "grpc_health": ("server.app", "server.rpc.health"),
+    "grpc_reflection": "server.app",
 }
 """Packages that one layer has to itself, or a few."""
 CATCH_ALL = {
@@ -35,7 +44,7 @@ CATCH_ALL = {
     "server.exchange.room": "a task of its own: the key is measured again",
     "server.exchange.live": "an exchange in a task of its own: nobody else would hear of it",
 }
-MOST_LINES = 400
+MOST_LINES = 520
 
 
 class Module(NamedTuple):
@@ -67,8 +76,13 @@ def imported(nodes):
 
 def _without_types(tree):
     """The tree without what is there for the type checker only."""
-    tree.body = [node for node in tree.body if not (
-        isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING")]
+    tree.body = [
+        node
+        for node in tree.body
+        if not (
+            isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        )
+    ]
     return tree
 
 
@@ -76,7 +90,9 @@ def name_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-MODULES = {name_of(path): module_of(path) for folder in OURS for path in sorted((ROOT / folder).rglob("*.py"))}
+MODULES = {
+    name_of(path): module_of(path) for folder in OURS for path in sorted((ROOT / folder).rglob("*.py"))
+}
 WRITTEN = {name: module for name, module in MODULES.items() if not name.startswith("generated")}
 
 
@@ -105,9 +121,13 @@ def test_package_is_used_by_one_layer(package):
 
 def test_nobody_but_the_command_imports_the_wiring():
     for wiring, users in {
-            "server.app": {"server.cli.serve", "server.cli.worker"}, "server.cli.worker": set(),
-            "server.cli.serve": {"server.cli.main"}, "server.cli.main": {"server.cli.command"},
-            "server.cli.command": set(), "server.cli.first_start": {"server.cli.serve"}}.items():
+        "server.app": {"server.cli.serve", "server.cli.worker"},
+        "server.cli.worker": set(),
+        "server.cli.serve": {"server.cli.main"},
+        "server.cli.main": {"server.cli.command"},
+        "server.cli.command": set(),
+        "server.cli.first_start": {"server.cli.serve"},
+    }.items():
         assert {name for name, module in MODULES.items() if wiring in module.imports} == users
 
 
@@ -122,26 +142,46 @@ def test_module_can_be_read_at_one_sitting(name):
 
 
 def test_exceptions_are_caught_by_name():
-    found = {name for name, module in WRITTEN.items() for node in ast.walk(module.tree)
-             if isinstance(node, ast.ExceptHandler) and (node.type is None or (
-                 isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))}
+    found = {
+        name
+        for name, module in WRITTEN.items()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (
+            node.type is None
+            or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+        )
+    }
 
     assert found == set(CATCH_ALL)
 
 
 def test_every_service_of_the_protos_is_a_class_in_services():
-    declared = {node.name for name, module in MODULES.items() if name.endswith("_service_pb2_grpc")
-                for node in module.tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Servicer")}
-    written = {node.name for name, module in MODULES.items() if within(name, "server.services")
-               for node in module.tree.body if isinstance(node, ast.ClassDef)}
+    declared = {
+        node.name
+        for name, module in MODULES.items()
+        if name.endswith("_service_pb2_grpc")
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Servicer")
+    }
+    written = {
+        node.name
+        for name, module in MODULES.items()
+        if within(name, "server.services")
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef)
+    }
 
     assert {name.removesuffix("Servicer") for name in declared} <= written
 
 
 def test_nothing_is_read_from_outside_the_project():
     outside = ("/" + "work/", "/" + "shared/")
-    sources = [path for folder in ("server", "gateway", "scripts", "tests", "proto", "clients")
-               for path in (ROOT / folder).rglob("*")
-               if path.is_file() and path.suffix in ("", ".py", ".proto", ".lua", ".yaml", ".toml")]
+    sources = [
+        path
+        for folder in ("server", "gateway", "scripts", "tests", "proto", "clients")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix in ("", ".py", ".proto", ".lua", ".yaml", ".toml")
+    ]
 
     assert [str(path) for path in sources if any(one in path.read_text() for one in outside)] == []

@@ -1,4 +1,5 @@
-"""Rates and calls under way, by a clock that the test moves. What callers see of them is in contract/test_limits.py."""
+"""Rates and calls under way, by a clock that the test moves. What callers see of them is in
+contract/test_limits.py."""
 
 import pytest
 
@@ -32,8 +33,12 @@ def time():
 
 
 def limits(time, **settings):
-    return Limits(Settings(**{"key_requests_per_minute": 60, "key_burst": 3, "org_requests_per_minute": 6_000, **settings}),
-                  time)
+    return Limits(
+        Settings(
+            **{"key_requests_per_minute": 60, "key_burst": 3, "org_requests_per_minute": 6_000, **settings}
+        ),
+        time,
+    )
 
 
 def spend(limits, caller, times):
@@ -42,7 +47,7 @@ def spend(limits, caller, times):
     return [None if standing.wait else standing.remaining for standing in taken]
 
 
-# --- rates ------------------------------------------------------------------------------------------------------------
+# --- rates --------------------------------------------------------------------------------------------------
 
 
 def test_burst_is_spent_one_by_one_and_then_nothing_is_left(time):
@@ -80,7 +85,10 @@ def test_refusal_says_when_to_come_back(time):
     with pytest.raises(RateLimited) as refused:
         bounded.take(ADA).check()
     assert refused.value.retry_after == 0.75
-    assert refused.value.message == "too many requests of this key or org, which may send 3 at once; try again in 750ms"
+    assert (
+        refused.value.message
+        == "too many requests of this key or org, which may send 3 at once; try again in 750ms"
+    )
     time.pass_by(refused.value.retry_after)
     bounded.take(ADA).check()
 
@@ -117,12 +125,26 @@ def test_burst_is_a_minutes_worth_unless_it_is_set(time):
     assert limits(time, key_burst=None).take(ADA).limit == 60
 
 
-@pytest.mark.parametrize(("full_in", "told"), [
-    (0, "0ms"), (1, "1ms"), (20_000_000, "20ms"), (SECOND, "1s"), (1_500_000_000, "1.5s"), (8_640_000_000, "8.64s"),
-    (60 * SECOND, "1m0s"), (119_500_000_000, "2m0s"), (360 * SECOND, "6m0s")])
+@pytest.mark.parametrize(
+    ("full_in", "told"),
+    [
+        (0, "0ms"),
+        (1, "1ms"),
+        (20_000_000, "20ms"),
+        (SECOND, "1s"),
+        (1_500_000_000, "1.5s"),
+        (8_640_000_000, "8.64s"),
+        (60 * SECOND, "1m0s"),
+        (119_500_000_000, "2m0s"),
+        (360 * SECOND, "6m0s"),
+    ],
+)
 def test_headers_have_the_names_and_forms_of_openai(full_in, told):
     assert Standing(60, 7, full_in, 0).headers == (
-        ("x-ratelimit-limit-requests", "60"), ("x-ratelimit-remaining-requests", "7"), ("x-ratelimit-reset-requests", told))
+        ("x-ratelimit-limit-requests", "60"),
+        ("x-ratelimit-remaining-requests", "7"),
+        ("x-ratelimit-reset-requests", told),
+    )
 
 
 def test_buckets_are_bounded_and_the_least_used_is_forgotten(time):
@@ -144,7 +166,7 @@ def test_workers_share_what_there_is(time):
         one_of_two.call.__enter__()
 
 
-# --- calls under way --------------------------------------------------------------------------------------------------
+# --- calls under way ----------------------------------------------------------------------------------------
 
 
 def test_key_and_org_have_so_many_calls_at_a_time(time):
@@ -161,9 +183,18 @@ def test_key_and_org_have_so_many_calls_at_a_time(time):
     with bounded.call_of(ADA), bounded.call_of(ADA):
         pass
 
-    assert [(refused.value.reason, refused.value.retry_after, refused.value.message) for refused in (of_key, of_org)] == [
-        ("TOO_MANY_CALLS", 1, f"{most} calls of this key or org are under way, streams included, which is as many as may "
-                              "be; let one of them end") for most in (2, 3)]
+    assert [
+        (refused.value.reason, refused.value.retry_after, refused.value.message)
+        for refused in (of_key, of_org)
+    ] == [
+        (
+            "TOO_MANY_CALLS",
+            1,
+            f"{most} calls of this key or org are under way, streams included, which is as many as may "
+            "be; let one of them end",
+        )
+        for most in (2, 3)
+    ]
 
 
 def test_server_has_so_many_calls_at_a_time(time):
@@ -205,7 +236,7 @@ def test_who_needs_no_key_has_no_limit_of_its_own(time):
         pass
 
 
-# --- bytes of publishable keys ----------------------------------------------------------------------------------------
+# --- bytes of publishable keys ------------------------------------------------------------------------------
 
 
 def test_request_of_a_publishable_key_has_so_many_bytes(time):
@@ -218,8 +249,10 @@ def test_request_of_a_publishable_key_has_so_many_bytes(time):
         bounded.take_bytes(PAGE, 1_001)
 
     assert refused.value.http_status == 413
-    assert refused.value.message == ("the request has 1001 bytes, and may have 1000 with a publishable key; send less at "
-                                     "once, or send it with an api or a secret key")
+    assert refused.value.message == (
+        "the request has 1001 bytes, and may have 1000 with a publishable key; send less at "
+        "once, or send it with an api or a secret key"
+    )
 
 
 def test_publishable_key_sends_so_many_bytes_a_day(time):
@@ -234,8 +267,10 @@ def test_publishable_key_sends_so_many_bytes_a_day(time):
     bounded.take_bytes(PAGE, 1_000)
 
     assert refused.value.retry_after == pytest.approx(600)
-    assert refused.value.message == ("a publishable key may send 86400 bytes a day, and this one has; try again in 10m0s, "
-                                     "or use an api or a secret key")
+    assert refused.value.message == (
+        "a publishable key may send 86400 bytes a day, and this one has; try again in 10m0s, "
+        "or use an api or a secret key"
+    )
 
 
 def test_bytes_are_not_counted_where_limits_are_off(time):

@@ -35,14 +35,31 @@ async def source(tmp_path_factory):
                 await documents.create(recorder.key.org_id, {"name": "x", "number": 1.5})
             claim = await store.idempotency.claim(recorder.scope, "key", b"print")
             await store.idempotency.keep(claim, b"answer")
-            deliveries = [Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=b"1") for _ in range(3)]
+            deliveries = [
+                Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=b"1") for _ in range(3)
+            ]
             await store.database.write(lambda connection, put=deliveries: store.outbox.put(connection, put))
-            await store.outbox.receive(Delivery(org_id=recorder.key.org_id, kind="x", lane="in", body=b"2"), "SM1")
-        await store.database.write(lambda connection, own=(recorder.key.org_id, session.thread_id): connection.executemany(
-            "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
-            [(*own, seq, b"") for seq in range(100, 100 + MESSAGES)]) and None)
-        await store.database.write(lambda connection: connection.execute(
-            "INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES ('o', 'x', 1, ?)", [b"\0\xff"]) and None)
+            await store.outbox.receive(
+                Delivery(org_id=recorder.key.org_id, kind="x", lane="in", body=b"2"), "SM1"
+            )
+        await store.database.write(
+            lambda connection, own=(recorder.key.org_id, session.thread_id): (
+                connection.executemany(
+                    "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
+                    [(*own, seq, b"") for seq in range(100, 100 + MESSAGES)],
+                )
+                and None
+            )
+        )
+        await store.database.write(
+            lambda connection: (
+                connection.execute(
+                    "INSERT INTO chat_events (org_id, chat_id, sequence, body) VALUES ('o', 'x', 1, ?)",
+                    [b"\0\xff"],
+                )
+                and None
+            )
+        )
     return folder, recorder.key
 
 
@@ -52,7 +69,9 @@ def target(postgres):
 
 
 async def export_of(store, org_id):
-    return [line async for lines in History(store.database).export(org_id, None, secrets=True) for line in lines]
+    return [
+        line async for lines in History(store.database).export(org_id, None, secrets=True) for line in lines
+    ]
 
 
 async def is_whole(source, url):
@@ -65,8 +84,11 @@ async def is_whole(source, url):
         assert all(table.rows for table in rows.values())
         assert await export_of(there, key.org_id) == await export_of(here, key.org_id)
     assert (await there.keys.caller(key.key)).key_id == key.id
-    await there.database.write(lambda connection: there.outbox.put(
-        connection, [Delivery(org_id=key.org_id, kind="x", lane="lane", body=b"4")]))
+    await there.database.write(
+        lambda connection: there.outbox.put(
+            connection, [Delivery(org_id=key.org_id, kind="x", lane="lane", body=b"4")]
+        )
+    )
     await there.aclose()
 
 
@@ -84,21 +106,28 @@ async def test_move_that_was_killed_in_the_middle_goes_on(source, target):
     await (await connect_store(target)).aclose()
     async with await psycopg.AsyncConnection.connect(target, autocommit=True) as holder:
         # The move stops in its second thousand of messages, and is killed there.
-        await holder.execute("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
-                             "'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END'")
-        await holder.execute("CREATE TRIGGER wait BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.seq = 1700) "
-                             "EXECUTE FUNCTION wait()")
+        await holder.execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END'"
+        )
+        await holder.execute(
+            "CREATE TRIGGER wait BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.seq = 1700) "
+            "EXECUTE FUNCTION wait()"
+        )
         await holder.execute("SELECT pg_advisory_lock(42)")
         async with running(*command) as process:
             async with asyncio.timeout(40):
-                while not await (await holder.execute(
-                        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).fetchone():
+                while not await (
+                    await holder.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+                ).fetchone():
                     pass
             process.kill()
             await process.wait()
         with pytest.raises(DatabaseError, match="migrate-store"):
             await connect_store(target)
-        moved = await (await holder.execute("SELECT moved FROM parley_moving WHERE name = 'messages'")).fetchone()
+        moved = await (
+            await holder.execute("SELECT moved FROM parley_moving WHERE name = 'messages'")
+        ).fetchone()
 
     ended = await run(*command)
 
@@ -156,14 +185,24 @@ async def test_source_that_changed_between_two_runs_is_noticed(tmp_path, target)
     with pytest.raises(ZeroDivisionError):
         await move(tmp_path, target, told, with_secret=True)
     with closing(open_store(tmp_path, clock=clock)) as store:
-        await store.database.write(lambda connection: connection.execute(
-            "INSERT INTO orgs (id, name, created_at) VALUES ('0', 'two', 1)") and None)  # before what was moved
+        await store.database.write(
+            lambda connection: (
+                connection.execute(
+                    # before what was moved
+                    "INSERT INTO orgs (id, name, created_at) VALUES ('0', 'two', 1)"
+                )
+                and None
+            )
+        )
 
     with pytest.raises(DatabaseError, match="orgs has 2 rows in the source and 1 in the target"):
         await move(tmp_path, target, lambda *_: None, with_secret=True)
 
 
-REFUSED = {"kind": ("postgresql://x", "SOURCE must be sqlite:FOLDER"), "no store": ("sqlite:{}", "has no parley.db")}
+REFUSED = {
+    "kind": ("postgresql://x", "SOURCE must be sqlite:FOLDER"),
+    "no store": ("sqlite:{}", "has no parley.db"),
+}
 
 
 @pytest.mark.parametrize(("source_url", "told"), REFUSED.values(), ids=REFUSED)

@@ -18,4 +18,6 @@ async def test_nul_is_refused_and_its_place_named(http, org, path, body, field):
     answer = await http.post(path, json=body, headers=org.bearer)
 
     assert (answer.status_code, answer.json()["message"]) == (
-        400, [f"{field} must not contain the character NUL (U+0000); leave it out"])
+        400,
+        [f"{field} must not contain the character NUL (U+0000); leave it out"],
+    )

@@ -28,7 +28,10 @@ async def test_work_is_done_in_a_thread_when_it_is_large_and_sees_the_context():
     def where():
         return threading.get_ident(), HERE.get()
 
-    at_once, beside = await offload.by_size(offload.LARGE, where), await offload.by_size(offload.LARGE + 1, where)
+    at_once, beside = (
+        await offload.by_size(offload.LARGE, where),
+        await offload.by_size(offload.LARGE + 1, where),
+    )
 
     assert at_once == (threading.get_ident(), "a call")
     assert beside[0] != threading.get_ident()
@@ -37,8 +40,10 @@ async def test_work_is_done_in_a_thread_when_it_is_large_and_sees_the_context():
 
 async def test_very_large_work_is_done_one_at_a_time_and_what_is_only_large_does_not_wait_for_it():
     ends = threading.Event()
-    first, second = (asyncio.create_task(offload.by_size_one_at_a_time(offload.VERY_LARGE + 1, work))
-                     for work in (ends.wait, ends.is_set))
+    first, second = (
+        asyncio.create_task(offload.by_size_one_at_a_time(offload.VERY_LARGE + 1, work))
+        for work in (ends.wait, ends.is_set)
+    )
     try:
         assert await offload.by_size_one_at_a_time(offload.VERY_LARGE, ends.is_set) is False
         assert not second.done()
@@ -57,10 +62,16 @@ LARGE = "x" * 20_000
 CHECKS = {
     "a request is read": (interceptors, "check", {"input": LARGE}),
     "an input is parsed": (chats, "parse_input", {"input": LARGE}),
-    "an assistant of a request is checked": (agents, "check_assistant", {
-        "input": "hi", "assistant": {"model": MODEL, "metadata": {"a": LARGE}}}),
-    "a squad of a request is checked": (agents, "check_squad", {
-        "input": "hi", "squad": {"members": [{"assistant": {"metadata": {"a": LARGE}}}]}}),
+    "an assistant of a request is checked": (
+        agents,
+        "check_assistant",
+        {"input": "hi", "assistant": {"model": MODEL, "metadata": {"a": LARGE}}},
+    ),
+    "a squad of a request is checked": (
+        agents,
+        "check_squad",
+        {"input": "hi", "squad": {"members": [{"assistant": {"metadata": {"a": LARGE}}}]}},
+    ),
 }
 
 
@@ -81,7 +92,9 @@ async def test_large_request_is_worked_on_beside_the_loop(channel, org, monkeypa
     named = {} if "assistant" in members or "squad" in members else {"assistantId": org.assistant_id}
     threads = noted(monkeypatch, module, name)
 
-    await ChatServiceStub(channel).CreateChat(ParseDict({**named, **members}, CreateChatRequest()), metadata=org.metadata)
+    await ChatServiceStub(channel).CreateChat(
+        ParseDict({**named, **members}, CreateChatRequest()), metadata=org.metadata
+    )
 
     assert threads
     assert threading.get_ident() not in threads
@@ -90,20 +103,26 @@ async def test_large_request_is_worked_on_beside_the_loop(channel, org, monkeypa
 async def test_small_request_is_worked_on_at_once(channel, org, monkeypatch):
     threads = noted(monkeypatch, interceptors, "check")
 
-    await ChatServiceStub(channel).CreateChat(ParseDict(
-        {"assistantId": org.assistant_id, "input": "hi"}, CreateChatRequest()), metadata=org.metadata)
+    await ChatServiceStub(channel).CreateChat(
+        ParseDict({"assistantId": org.assistant_id, "input": "hi"}, CreateChatRequest()),
+        metadata=org.metadata,
+    )
 
     assert threads == [threading.get_ident()]
 
 
-async def test_large_document_is_checked_beside_the_loop_and_so_is_a_small_patch_of_it(channel, org, monkeypatch):
+async def test_large_document_is_checked_beside_the_loop_and_so_is_a_small_patch_of_it(
+    channel, org, monkeypatch
+):
     threads = noted(monkeypatch, documents, "_json_violations")
     stub = AssistantServiceStub(channel)
 
     made = await stub.CreateAssistant(
-        ParseDict({"document": {"metadata": {"a": LARGE}}}, CreateAssistantRequest()), metadata=org.metadata)
-    await stub.UpdateAssistant(ParseDict({"id": made.id, "patch": {"name": "a"}}, UpdateAssistantRequest()),
-                               metadata=org.metadata)
+        ParseDict({"document": {"metadata": {"a": LARGE}}}, CreateAssistantRequest()), metadata=org.metadata
+    )
+    await stub.UpdateAssistant(
+        ParseDict({"id": made.id, "patch": {"name": "a"}}, UpdateAssistantRequest()), metadata=org.metadata
+    )
 
     assert len(threads) == 2
     assert threading.get_ident() not in threads
@@ -132,11 +151,14 @@ TEMPLATES = {
 
 
 @pytest.mark.parametrize(("text", "at_once"), TEMPLATES.values(), ids=TEMPLATES)
-async def test_template_that_takes_much_work_is_filled_beside_the_loop(channel, org, monkeypatch, text, at_once):
+async def test_template_that_takes_much_work_is_filled_beside_the_loop(
+    channel, org, monkeypatch, text, at_once
+):
     threads = noted(monkeypatch, bounded_liquid.Template, "fill")
     assistant = {"model": {**MODEL, "messages": [{"role": "system", "content": text}]}}
 
     await ChatServiceStub(channel).CreateChat(
-        ParseDict({"assistant": assistant, "input": "hi"}, CreateChatRequest()), metadata=org.metadata)
+        ParseDict({"assistant": assistant, "input": "hi"}, CreateChatRequest()), metadata=org.metadata
+    )
 
     assert (threads[-1] == threading.get_ident()) == at_once

@@ -1,4 +1,5 @@
-"""The OpenAPI document: valid, whole, served, and true of errors. That it is true of all else is test_fuzz_http.py's."""
+"""The OpenAPI document: valid, whole, served, and true of errors. That it is true of all else is
+test_fuzz_http.py's."""
 
 import json
 
@@ -33,8 +34,11 @@ def test_document_is_valid():
 
 def test_every_path_of_the_protos_is_in_it():
     _, bindings = read_descriptor(DESCRIPTOR)
-    shapes = {("/".join("x" if step.startswith("{") else step for step in path.split("/")), verb.upper())
-              for path, verbs in PATHS.items() for verb in verbs}
+    shapes = {
+        ("/".join("x" if step.startswith("{") else step for step in path.split("/")), verb.upper())
+        for path, verbs in PATHS.items()
+        for verb in verbs
+    }
 
     assert shapes == {(binding.path, binding.verb) for binding in bindings}
 
@@ -47,8 +51,13 @@ def test_operations_have_names_of_their_own():
 
 def test_everything_in_it_says_what_it_is():
     schemas = DOCUMENT["components"]["schemas"]
-    silent = [field.full_name for message in MESSAGES if message.name in schemas for field in message.fields
-              if "description" not in schemas[message.name]["properties"].get(field.json_name, {"description"})]
+    silent = [
+        field.full_name
+        for message in MESSAGES
+        if message.name in schemas
+        for field in message.fields
+        if "description" not in schemas[message.name]["properties"].get(field.json_name, {"description"})
+    ]
     operations = [operation for verbs in PATHS.values() for operation in verbs.values()]
 
     assert silent == []
@@ -62,7 +71,10 @@ def test_limits_of_the_proto_are_in_it():
     assert (members["name"]["maxLength"], members["name"]["type"]) == (40, ["string", "null"])
     assert members["name"]["description"] == "The caller's own name for the chat; at most 40 characters."
     assert (completion["properties"]["messages"]["minItems"], completion["required"]) == (1, ["messages"])
-    assert (completion["properties"]["temperature"]["minimum"], completion["properties"]["temperature"]["maximum"]) == (0, 2)
+    assert (
+        completion["properties"]["temperature"]["minimum"],
+        completion["properties"]["temperature"]["maximum"],
+    ) == (0, 2)
 
 
 def test_path_of_two_doors_says_what_is_whose():
@@ -70,17 +82,23 @@ def test_path_of_two_doors_says_what_is_whose():
     bodies = create["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
 
     assert [(body["x-parley-door"], body["$ref"].rpartition("/")[2]) for body in bodies] == [
-        ("assistants", "CreateChatRequest"), ("agents", "CreateAgentChatRequest")]
+        ("assistants", "CreateChatRequest"),
+        ("agents", "CreateAgentChatRequest"),
+    ]
     assert (delete["responses"]["200"]["x-parley-door"], delete["responses"]["204"]["x-parley-door"]) == (
-        "assistants", "agents")
+        "assistants",
+        "agents",
+    )
 
 
 @pytest.mark.parametrize("path", ["/chat", "/chat/responses", "/v1/responses", "/v1/chat/completions"])
 def test_path_of_two_forms_has_both(path):
-    assert {"application/json", "text/event-stream"} <= PATHS[path]["post"]["responses"]["200"]["content"].keys()
+    assert {"application/json", "text/event-stream"} <= PATHS[path]["post"]["responses"]["200"][
+        "content"
+    ].keys()
 
 
-# --- served -----------------------------------------------------------------------------------------------------------
+# --- served -------------------------------------------------------------------------------------------------
 
 
 async def test_document_is_served_to_anyone(http):
@@ -99,22 +117,45 @@ async def test_document_is_only_read(http):
         assert (method, answer.status_code, answer.headers["allow"]) == (method, 405, "GET, HEAD")
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 COMPLETIONS = "/api/v1/compatibility/openai/v1/assistants/{agent_id}/chat/completions"
 ERRORS = {
     "no key": ("GET", "/session", 401, {}, None),
     "no key at the OpenAI form": ("GET", "/v1/models", 401, {}, None),
-    "no key at the completions door": ("POST", COMPLETIONS, 401, {}, {"messages": [{"role": "user", "content": "a"}]}),
+    "no key at the completions door": (
+        "POST",
+        COMPLETIONS,
+        401,
+        {},
+        {"messages": [{"role": "user", "content": "a"}]},
+    ),
     "no key at the agents door": ("GET", "/chat/{chatId}/message", 401, {}, None),
     "a member of the wrong type": ("POST", "/session", 400, {"api": True}, {"name": 5}),
     "a member out of range": ("POST", "/session", 400, {"api": True}, {"expirationSeconds": 1}),
-    "a member of the wrong type at the completions door": ("POST", COMPLETIONS, 422, {"api": True}, {"messages": "a"}),
+    "a member of the wrong type at the completions door": (
+        "POST",
+        COMPLETIONS,
+        422,
+        {"api": True},
+        {"messages": "a"},
+    ),
     "nothing said at the completions door": ("POST", COMPLETIONS, 422, {"api": True}, {"messages": []}),
     "a system message at the completions door": (
-        "POST", COMPLETIONS, 400, {"api": True}, {"messages": [{"role": "system", "content": "a"}]}),
+        "POST",
+        COMPLETIONS,
+        400,
+        {"api": True},
+        {"messages": [{"role": "system", "content": "a"}]},
+    ),
     "nothing that is there": ("GET", "/session/{id}", 404, {"api": True}, None),
-    "nothing that is there in the OpenAI form": ("GET", "/v1/responses/{response_id}", 404, {"api": True}, None),
+    "nothing that is there in the OpenAI form": (
+        "GET",
+        "/v1/responses/{response_id}",
+        404,
+        {"api": True},
+        None,
+    ),
     "too much": ("POST", "/session", 413, {"api": True}, {"name": "x" * 4_100_000}),
 }
 
@@ -122,8 +163,12 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 async def test_error_has_the_shape_of_its_door(http, org, name):
     verb, path, status, how, body = ERRORS[name]
-    url = path.replace("{agent_id}", org.assistant_id).replace("{id}", "x").replace("{chatId}", "x").replace(
-        "{response_id}", "x")
+    url = (
+        path.replace("{agent_id}", org.assistant_id)
+        .replace("{id}", "x")
+        .replace("{chatId}", "x")
+        .replace("{response_id}", "x")
+    )
 
     answer = await http.request(verb, url, json=body, headers=org.bearer if how else {})
 
@@ -131,15 +176,23 @@ async def test_error_has_the_shape_of_its_door(http, org, name):
     jsonschema.validate(answer.json(), schema_of(path, verb.lower(), status), jsonschema.Draft202012Validator)
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- answers ------------------------------------------------------------------------------------------------
 
-TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}},
+}
 SAID = {"messages": [{"role": "user", "content": "the weather"}]}
 ASKED = {
     "/chat": {"input": "a"},
     "/chat/responses": {"input": "a", "metadata": {"a": "b"}},
     "/v1/responses": {"input": "the weather", "tools": [TOOL]},
-    "/v1/chat/completions": {**SAID, "model": "demo", "tools": [TOOL], "stream_options": {"include_usage": True}},
+    "/v1/chat/completions": {
+        **SAID,
+        "model": "demo",
+        "tools": [TOOL],
+        "stream_options": {"include_usage": True},
+    },
     COMPLETIONS: {**SAID, "create_session": True, "n": 2},
 }
 
@@ -154,7 +207,9 @@ def event_schema(path):
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("path", ASKED)
 async def test_answer_is_as_described(http, org, path, stream):
-    sent = {**ASKED[path], "stream": stream} | ({"assistantId": org.assistant_id} if "completions" not in path else {})
+    sent = {**ASKED[path], "stream": stream} | (
+        {"assistantId": org.assistant_id} if "completions" not in path else {}
+    )
     if not stream:
         sent.pop("stream_options", None)
 
@@ -172,7 +227,15 @@ async def test_answer_is_as_described(http, org, path, stream):
 def strict(schema):
     """The schema with every message closed: what is printed and not described is found, too."""
     if isinstance(schema, dict):
-        closed = {"unevaluatedProperties": False} if "properties" in schema and schema.get("type") == "object" else {}
-        return {name: strict(value) if name != "properties" else {key: strict(inner) for key, inner in value.items()}
-                for name, value in schema.items()} | closed
+        closed = (
+            {"unevaluatedProperties": False}
+            if "properties" in schema and schema.get("type") == "object"
+            else {}
+        )
+        return {
+            name: strict(value)
+            if name != "properties"
+            else {key: strict(inner) for key, inner in value.items()}
+            for name, value in schema.items()
+        } | closed
     return [strict(item) for item in schema] if isinstance(schema, list) else schema

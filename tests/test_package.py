@@ -23,20 +23,26 @@ OFFLINE = ("--quiet", "--no-index", "--no-deps")
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The server's."""
-    return built(tmp_path_factory.mktemp("server"), ".", [
-        "pyproject.toml", "README.md", "LICENSE", "envoy.yaml", "server", "gateway", "generated"])
+    return built(
+        tmp_path_factory.mktemp("server"),
+        ".",
+        ["pyproject.toml", "README.md", "LICENSE", "envoy.yaml", "server", "gateway", "generated"],
+    )
 
 
 @pytest.fixture(scope="session")
 def client_wheel(tmp_path_factory):
-    return built(tmp_path_factory.mktemp("client"), "clients/python", ["LICENSE", "clients/python", "generated"])
+    return built(
+        tmp_path_factory.mktemp("client"), "clients/python", ["LICENSE", "clients/python", "generated"]
+    )
 
 
 @pytest.fixture(scope="session")
 def commands(wheel, tmp_path_factory):
     """Of an environment that has the server's wheel, and of other projects what this one has.
 
-    A path in a .pth file is searched without its own .pth files: this checkout, installed by one, is not found there.
+    A path in a .pth file is searched without its own .pth files: this checkout, installed by one, is not
+    found there.
     """
     commands = environment_with(tmp_path_factory.mktemp("server") / "environment", wheel)
     (packages_of(commands) / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -47,7 +53,9 @@ def commands(wheel, tmp_path_factory):
 def python_of_a_caller(client_wheel, tmp_path_factory):
     """An interpreter that has the client's wheel and what it requires, and nothing else."""
     commands = environment_with(tmp_path_factory.mktemp("caller") / "environment", client_wheel)
-    for required in tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())["project"]["dependencies"]:
+    for required in tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]:
         lend(required, packages_of(commands))
     pip("--python", commands / "python", "check")
     return str(commands / "python")
@@ -61,12 +69,18 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def built(folder, project, names):
-    """The wheel of `project` in a copy of the named files of this checkout, which thereby gains no folder `build`."""
+    """The wheel of `project` in a copy of the named files of this checkout, which thereby gains no folder
+    `build`."""
     for name in names:
         source, copy = ROOT / name, folder / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+            shutil.copytree(
+                source,
+                copy,
+                symlinks=True,
+                ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"),
+            )
         else:
             shutil.copy(source, copy)
     pip("wheel", *OFFLINE, "--no-build-isolation", "--wheel-dir", folder / "dist", folder / project)
@@ -93,14 +107,27 @@ def test_wheel_holds_all_that_serving_needs_and_no_test(wheel):
     names = names_in(wheel)
 
     assert wheel.name.startswith("parley_server-")
-    assert {"gateway/envoy.yaml", "gateway/http_errors.lua", "gateway/needs_key.lua", "gateway/error_bodies.lua",
-            "generated/parley.binpb", "generated/error_shapes.lua", "generated/openapi.json", "server/app.py"} <= names
+    assert {
+        "gateway/envoy.yaml",
+        "gateway/http_errors.lua",
+        "gateway/needs_key.lua",
+        "gateway/error_bodies.lua",
+        "generated/parley.binpb",
+        "generated/error_shapes.lua",
+        "generated/openapi.json",
+        "server/app.py",
+    } <= names
     assert {name.partition("/")[0] for name in names} == {"server", "gateway", "generated"}
 
 
 def test_nothing_of_the_checkout_is_found_beside_the_wheel(commands, tmp_path):
-    found = subprocess.run([commands / "python", "-c", "import server, gateway; print(server.__file__, gateway.__file__)"],
-                           cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [commands / "python", "-c", "import server, gateway; print(server.__file__, gateway.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
     assert all(Path(file).is_relative_to(commands.parent) for file in found.stdout.split())
 
@@ -108,8 +135,10 @@ def test_nothing_of_the_checkout_is_found_beside_the_wheel(commands, tmp_path):
 async def test_installed_server_streams_through_envoy(commands, tmp_path):
     async with Serving(Path("data"), command=str(commands / "parley")) as parley, httpx.AsyncClient() as http:
         answer = await http.post(
-            f"{parley.url}/chat", headers={"authorization": f"Bearer {parley.keys['api']}"},
-            json={"assistantId": parley.keys["assistantId"], "input": "Hello!", "stream": True})
+            f"{parley.url}/chat",
+            headers={"authorization": f"Bearer {parley.keys['api']}"},
+            json={"assistantId": parley.keys["assistantId"], "input": "Hello!", "stream": True},
+        )
         document = await http.get(f"{parley.url}/openapi.json")
 
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -141,14 +170,20 @@ def test_client_is_typed_stubs_without_a_server(client_wheel):
 
     assert client_wheel.name.startswith("parley_client-")
     assert {name.partition("/")[0] for name in names} == {"parley"}
-    assert {"parley/py.typed", "parley/v1/chat_service_pb2.pyi", "parley/v1/chat_service_pb2_grpc.py"} <= names
+    assert {
+        "parley/py.typed",
+        "parley/v1/chat_service_pb2.pyi",
+        "parley/v1/chat_service_pb2_grpc.py",
+    } <= names
     assert {Path(name).name for name in names if name.startswith("parley/v1/")} == {
-        stub.name for stub in (ROOT / "generated" / "parley" / "v1").glob("*.py*")}
+        stub.name for stub in (ROOT / "generated" / "parley" / "v1").glob("*.py*")
+    }
 
 
 async def test_caller_needs_the_client_alone(python_of_a_caller, service, org):
     example = EXAMPLE.replace("127.0.0.1:50051", service.grpc_address).replace(
-        '"01234567-…", "api_…"', f'"{org.assistant_id}", "{org.api}"')
+        '"01234567-…", "api_…"', f'"{org.assistant_id}", "{org.api}"'
+    )
     ended = await run(python_of_a_caller, "-W", "error", "-c", example)
 
     assert (ended.err, ended.out) == ("", "You said: Hello!\n")
@@ -167,12 +202,20 @@ async def test_client_takes_the_rules_that_its_caller_has(python_of_a_caller, tm
     theirs = tmp_path / "buf" / "validate" / "validate_pb2.py"
     theirs.parent.mkdir(parents=True)
     theirs.write_text(ours.replace("Buf::Validate'", "Buf::Revised_'"))
-    ended = await run(python_of_a_caller, "-W", "error", "-c", "import parley.v1.chat_pb2, buf.validate.validate_pb2",
-                      PYTHONPATH=tmp_path)
+    ended = await run(
+        python_of_a_caller,
+        "-W",
+        "error",
+        "-c",
+        "import parley.v1.chat_pb2, buf.validate.validate_pb2",
+        PYTHONPATH=tmp_path,
+    )
 
     assert ended.err == ""
 
 
 def test_both_distributions_are_of_one_version():
-    assert {tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]["version"]
-            for folder in ("", "clients/python")} == {distribution("parley-server").version}
+    assert {
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]["version"]
+        for folder in ("", "clients/python")
+    } == {distribution("parley-server").version}

@@ -18,16 +18,24 @@ NOWHERE = f"http://10.1.2.3/{MARK}-path"
 """A private address, which is not called."""
 TOOLS = [
     {"type": "apiRequest", "name": "weather", "url": NOWHERE, "headers": {"authorization": f"Bearer {MARK}"}},
-    {"type": "function", "function": {"name": "lookup"}, "server": {
-        "url": NOWHERE, "secret": f"{MARK}-secret", "headers": {"x-a": f"{MARK}-header"}}},
+    {
+        "type": "function",
+        "function": {"name": "lookup"},
+        "server": {"url": NOWHERE, "secret": f"{MARK}-secret", "headers": {"x-a": f"{MARK}-header"}},
+    },
 ]
 SETUP = {
-    "systemPrompt": f"{MARK}-prompt", "messages": [{"role": "system", "content": f"{MARK}-message"}], "tools": TOOLS,
-    "knowledgeBase": {"provider": "custom-knowledge-base", "server": {
-        "url": NOWHERE, "headers": {"authorization": f"{MARK}-base"}}},
+    "systemPrompt": f"{MARK}-prompt",
+    "messages": [{"role": "system", "content": f"{MARK}-message"}],
+    "tools": TOOLS,
+    "knowledgeBase": {
+        "provider": "custom-knowledge-base",
+        "server": {"url": NOWHERE, "headers": {"authorization": f"{MARK}-base"}},
+    },
 }
 ASSISTANT = {
-    "server": {"url": NOWHERE, "headers": {"x-a": MARK}, "secret": f"{MARK}-sign"}, "metadata": {"ours": MARK},
+    "server": {"url": NOWHERE, "headers": {"x-a": MARK}, "secret": f"{MARK}-sign"},
+    "metadata": {"ours": MARK},
     "credentials": [{"provider": "custom-llm", "apiKey": f"{MARK}-key"}],
 }
 ANSWERING = {"provider": "offline", "model": "offline-1", **SETUP}
@@ -46,8 +54,9 @@ def page(org: Org) -> dict[str, str]:
     return {"authorization": f"Bearer {org.publishable}"}
 
 
-async def seen_over_http(http: httpx.AsyncClient, page: dict[str, str], assistant_id: str,
-                         said: str) -> AsyncIterator[httpx.Response]:
+async def seen_over_http(
+    http: httpx.AsyncClient, page: dict[str, str], assistant_id: str, said: str
+) -> AsyncIterator[httpx.Response]:
     async def post(path: str, body: dict[str, Any]) -> httpx.Response:
         return await http.post(path, headers=page, json=body)
 
@@ -58,16 +67,25 @@ async def seen_over_http(http: httpx.AsyncClient, page: dict[str, str], assistan
     for stream in (False, True):
         answered = await post("/v1/responses", {"assistantId": assistant_id, "input": said, "stream": stream})
         yield answered
-        yield await post("/chat/responses", {"sessionId": session.json()["id"], "input": said, "stream": stream})
-        yield await post("/v1/chat/completions", {
-            "model": assistant_id, "messages": [{"role": "user", "content": said}], "stream": stream})
+        yield await post(
+            "/chat/responses", {"sessionId": session.json()["id"], "input": said, "stream": stream}
+        )
+        yield await post(
+            "/v1/chat/completions",
+            {"model": assistant_id, "messages": [{"role": "user", "content": said}], "stream": stream},
+        )
         if not stream and answered.status_code == 200:
             for path in ("", "?stream=true", "/input_items"):
                 yield await http.get(f"/v1/responses/{answered.json()['id']}{path}", headers=page)
     yield await post(f"/chat/{chat.json()['id']}/message", {"content": said, "role": "user"})
     yield await post("/v1/responses/compact", {"model": assistant_id, "input": said})
-    for path in (f"/session/{session.json()['id']}", f"/chat/{chat.json()['id']}", f"/chat/{chat.json()['id']}/message",
-                 f"/v1/conversations/{session.json()['id']}", f"/v1/conversations/{session.json()['id']}/items"):
+    for path in (
+        f"/session/{session.json()['id']}",
+        f"/chat/{chat.json()['id']}",
+        f"/chat/{chat.json()['id']}/message",
+        f"/v1/conversations/{session.json()['id']}",
+        f"/v1/conversations/{session.json()['id']}/items",
+    ):
         yield await http.get(path, headers=page)
 
 

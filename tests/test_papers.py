@@ -1,4 +1,5 @@
-"""What readers are given: each file, command, setting and link in it is there, the README and the glossary stay short."""
+"""What readers are given: each file, command, setting and link in it is there, the README and the glossary
+stay short."""
 
 import re
 import subprocess
@@ -24,20 +25,27 @@ def test_everything_that_is_named_is_there(paper: str) -> None:
     settings = {name.lower() for name in re.findall(r"PARLEY_([A-Z_]*[A-Z])\b", text)}
 
     assert [file for file in files if not (ROOT / file).exists()] == []
-    assert [name for name in settings if not any(field.startswith(name) for field in Settings.model_fields)] == []
+    assert [
+        name for name in settings if not any(field.startswith(name) for field in Settings.model_fields)
+    ] == []
 
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_no_link_is_dead(paper: str) -> None:
-    dead = [(path, anchor) for path, anchor in links_of(paper)
-            if not (ROOT / path).exists() or (anchor and anchor not in anchors_of(path))]
+    dead = [
+        (path, anchor)
+        for path, anchor in links_of(paper)
+        if not (ROOT / path).exists() or (anchor and anchor not in anchors_of(path))
+    ]
 
     assert dead == []
 
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_command_has_the_words_and_options_that_are_named(paper: str) -> None:
-    named = re.findall(r"`(?:\.venv/bin/)?parley ([^`]+)`|^(?:\.venv/bin/)?parley (.+)$", text_of(paper), re.MULTILINE)
+    named = re.findall(
+        r"`(?:\.venv/bin/)?parley ([^`]+)`|^(?:\.venv/bin/)?parley (.+)$", text_of(paper), re.MULTILINE
+    )
 
     assert [words for words in map("".join, named) if not is_command(words.split())] == []
 
@@ -46,7 +54,9 @@ def test_every_command_has_the_words_and_options_that_are_named(paper: str) -> N
 def test_every_script_is_there_and_can_be_run(paper: str) -> None:
     named = set(re.findall(r"\bscripts/(\w+)(?![\w./])", text_of(paper)))
 
-    assert [name for name in named if not (ROOT / "scripts" / name).stat().st_mode & 0o100 and name != "openapi"] == []
+    assert [
+        name for name in named if not (ROOT / "scripts" / name).stat().st_mode & 0o100 and name != "openapi"
+    ] == []
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -58,8 +68,12 @@ def test_every_program_of_the_virtual_environment_is_one_that_is_installed(paper
 
 @pytest.mark.parametrize(("script", "source"), LONG_RUNS.items())
 def test_options_of_the_long_runs_are_those_that_they_take(script: str, source: str) -> None:
-    named = {option for paper in PAPERS for words in re.findall(rf"`scripts/{script}([^`]*)`", text_of(paper))
-             for option in re.findall(r"--[\w-]+|(?<= )[a-z]+$", words)}
+    named = {
+        option
+        for paper in PAPERS
+        for words in re.findall(rf"`scripts/{script}([^`]*)`", text_of(paper))
+        for option in re.findall(r"--[\w-]+|(?<= )[a-z]+$", words)
+    }
 
     assert [option for option in named if option not in (ROOT / source).read_text()] == []
 
@@ -83,13 +97,20 @@ def test_floors_are_those_that_imports_are_checked_by() -> None:
 
 
 def test_both_commands_of_a_newcomer_are_in_the_readme() -> None:
-    assert {"scripts/serve", "scripts/test"} <= set(re.findall(r"^scripts/\w+", text_of("README.md"), re.MULTILINE))
+    assert {"scripts/serve", "scripts/test"} <= set(
+        re.findall(r"^scripts/\w+", text_of("README.md"), re.MULTILINE)
+    )
 
 
 def test_no_text_cites_a_document_that_readers_do_not_have() -> None:
     """`seed` is a parameter of models; a number behind it is a document's."""
-    cited = subprocess.run(["git", "grep", "-nIE", r"\b[Ss]eeds? 0|\b[Tt]he seeds\b|§"],
-                           cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
+    cited = subprocess.run(
+        ["git", "grep", "-nIE", r"\b[Ss]eeds? 0|\b[Tt]he seeds\b|§"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
 
     assert [line for line in cited if not line.startswith("tests/test_papers.py:")] == []
 

@@ -1,7 +1,8 @@
-"""Every parameter of the OpenAI interfaces: the tables of docs/parameters.md, the SDK that is installed, and what is done.
+"""Every parameter of the OpenAI interfaces: the tables of docs/parameters.md, the SDK that is installed, and
+what is done.
 
-The parameters are taken from the SDK, so one that it gets is missed here. What is sent is looked for at an upstream; through
-the real Envoy.
+The parameters are taken from the SDK, so one that it gets is missed here. What is sent is looked for at an
+upstream; through the real Envoy.
 """
 
 import re
@@ -24,10 +25,17 @@ from tests.upstream import OpenAIUpstream, chunk, failure, openai_stream, openai
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "parameters.md").read_text()
 HELLO = [{"role": "user", "content": "Hello"}]
 SCHEMA = {"name": "place", "schema": {"type": "object"}, "strict": True}
-FUNCTION = {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}, "strict": False}
+FUNCTION = {
+    "name": "look",
+    "description": "Looks.",
+    "parameters": {"type": "object", "properties": {}},
+    "strict": False,
+}
 NESTED, FLAT = {"type": "function", "function": FUNCTION}, {"type": "function", **FUNCTION}
-SDK = {"Chat completions": get_type_hints(CompletionCreateParamsStreaming),
-       "Responses": get_type_hints(ResponseCreateParamsStreaming)}
+SDK = {
+    "Chat completions": get_type_hints(CompletionCreateParamsStreaming),
+    "Responses": get_type_hints(ResponseCreateParamsStreaming),
+}
 NOT_IN_THE_SDK = {"Chat completions": set(), "Responses": {"frequency_penalty", "presence_penalty"}}
 WORDS = {"honoured", "sent", "echoed", "unused", "refused"}
 
@@ -68,7 +76,7 @@ def members_in(annotation: Any) -> set[str]:
     return set(get_type_hints(objects[0])) if len(objects) == 1 else set()
 
 
-# --- the tables -------------------------------------------------------------------------------------------------------
+# --- the tables ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("title", SDK)
@@ -83,8 +91,12 @@ def test_every_parameter_of_the_sdk_is_in_the_table_and_no_other(title):
 
 
 def test_table_of_providers_is_that_of_the_backends():
-    told = {name: (cells(sent), cells(lacking)) for name, sent, lacking in re.findall(
-        r"^\| `([^`]+)` \| ([^|]*)\| ([^|]*)\|$", section("Which provider takes what"), re.MULTILINE)}
+    told = {
+        name: (cells(sent), cells(lacking))
+        for name, sent, lacking in re.findall(
+            r"^\| `([^`]+)` \| ([^|]*)\| ([^|]*)\|$", section("Which provider takes what"), re.MULTILINE
+        )
+    }
 
     assert told == {name: (taken, LACKS.get(name, frozenset())) for name, taken in TAKES.items()}
     assert LACKS.keys() <= TAKES.keys()
@@ -95,7 +107,7 @@ def test_readme_shows_where_the_tables_are():
     assert "(docs/parameters.md)" in (Path(__file__).parents[1] / "README.md").read_text()
 
 
-# --- what is done -----------------------------------------------------------------------------------------------------
+# --- what is done -------------------------------------------------------------------------------------------
 
 
 class Asked:
@@ -129,49 +141,94 @@ async def upstream(request):
 
 @pytest.fixture
 async def ask(service, http, org, upstream):
-    made = await service.store.assistants.create(org.id, {"name": "asked", "model": {
-        "provider": "openai", "model": "m", "url": upstream.base_url},
-        "credentials": [{"provider": "openai", "apiKey": "k"}]})
+    made = await service.store.assistants.create(
+        org.id,
+        {
+            "name": "asked",
+            "model": {"provider": "openai", "model": "m", "url": upstream.base_url},
+            "credentials": [{"provider": "openai", "apiKey": "k"}],
+        },
+    )
     return Asked(http, org, upstream, made.id)
 
 
 PATHS = {"Chat completions": "/v1/chat/completions", "Responses": "/v1/responses"}
-DOORS = {"Chat completions": ["/v1/chat/completions", "/chat/completions", "/chat/chat/completions", COMPLETIONS],
-         "Responses": ["/v1/responses", "/chat/responses"]}
+DOORS = {
+    "Chat completions": ["/v1/chat/completions", "/chat/completions", "/chat/chat/completions", COMPLETIONS],
+    "Responses": ["/v1/responses", "/chat/responses"],
+}
 SAME: dict[str, Any] = {
-    "frequency_penalty": 0.5, "parallel_tool_calls": False, "presence_penalty": -0.5, "prompt_cache_key": "c1",
-    "prompt_cache_options": {"mode": "explicit", "ttl": "30m"}, "prompt_cache_retention": "24h", "safety_identifier": "s1",
-    "temperature": 0.5, "top_p": 0.25, "user": "u1"}
+    "frequency_penalty": 0.5,
+    "parallel_tool_calls": False,
+    "presence_penalty": -0.5,
+    "prompt_cache_key": "c1",
+    "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+    "prompt_cache_retention": "24h",
+    "safety_identifier": "s1",
+    "temperature": 0.5,
+    "top_p": 0.25,
+    "user": "u1",
+}
 # What is asked for, and what of it is sent; where that is not the same.
 SENT: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "Chat completions": {
         "max_tokens": ({"max_tokens": 50}, {"max_completion_tokens": 50}),
         "stop": ({"stop": "end"}, {"stop": ["end"]}),
-        "parallel_tool_calls": ({"parallel_tool_calls": False, "tools": [NESTED]}, {"parallel_tool_calls": False}),
+        "parallel_tool_calls": (
+            {"parallel_tool_calls": False, "tools": [NESTED]},
+            {"parallel_tool_calls": False},
+        ),
         "tool_choice": ({"tool_choice": "none", "tools": [NESTED]}, {"tool_choice": "none"}),
-        **{name: ({name: value}, {name: value}) for name, value in {
-            **SAME, "logit_bias": {"50256": -100, "7": 1.5}, "max_completion_tokens": 50, "n": 2, "reasoning_effort": "low",
-            "prediction": {"type": "content", "content": "Hello there"}, "seed": 7, "tools": [NESTED], "verbosity": "low",
-            "response_format": {"type": "json_schema", "json_schema": SCHEMA}, "service_tier": "flex"}.items()
-           if name != "parallel_tool_calls"}},
+        **{
+            name: ({name: value}, {name: value})
+            for name, value in {
+                **SAME,
+                "logit_bias": {"50256": -100, "7": 1.5},
+                "max_completion_tokens": 50,
+                "n": 2,
+                "reasoning_effort": "low",
+                "prediction": {"type": "content", "content": "Hello there"},
+                "seed": 7,
+                "tools": [NESTED],
+                "verbosity": "low",
+                "response_format": {"type": "json_schema", "json_schema": SCHEMA},
+                "service_tier": "flex",
+            }.items()
+            if name != "parallel_tool_calls"
+        },
+    },
     "Responses": {
         "max_output_tokens": ({"max_output_tokens": 50}, {"max_completion_tokens": 50}),
-        "parallel_tool_calls": ({"parallel_tool_calls": False, "tools": [FLAT]}, {"parallel_tool_calls": False}),
+        "parallel_tool_calls": (
+            {"parallel_tool_calls": False, "tools": [FLAT]},
+            {"parallel_tool_calls": False},
+        ),
         "reasoning.effort": ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
-        "text.format": ({"text": {"format": {"type": "json_schema", **SCHEMA}}},
-                        {"response_format": {"type": "json_schema", "json_schema": SCHEMA}}),
+        "text.format": (
+            {"text": {"format": {"type": "json_schema", **SCHEMA}}},
+            {"response_format": {"type": "json_schema", "json_schema": SCHEMA}},
+        ),
         "text.verbosity": ({"text": {"verbosity": "low"}}, {"verbosity": "low"}),
         "tool_choice": ({"tool_choice": "none", "tools": [FLAT]}, {"tool_choice": "none"}),
         "tools": ({"tools": [FLAT]}, {"tools": [NESTED]}),
         "service_tier": ({"service_tier": "flex"}, {"service_tier": "flex"}),
-        **{name: ({name: value}, {name: value}) for name, value in SAME.items() if name != "parallel_tool_calls"}},
+        **{
+            name: ({name: value}, {name: value})
+            for name, value in SAME.items()
+            if name != "parallel_tool_calls"
+        },
+    },
 }
 TWO = openai_stream(*(chunk({"content": "Hello"}, index=index, finish="stop") for index in (0, 1)))
 
 
 def matrix(word: str) -> list[Any]:
-    return [pytest.param(title, name, id=f"{title} {name}") for title, table in TABLES.items()
-            for name, words in table.items() if word in words]
+    return [
+        pytest.param(title, name, id=f"{title} {name}")
+        for title, table in TABLES.items()
+        for name, words in table.items()
+        if word in words
+    ]
 
 
 def within(answer: dict[str, Any], name: str) -> Any:
@@ -198,12 +255,22 @@ ECHOED = {
     "Chat completions": {"metadata": {"metadata": {"a": "b"}}},
     "Responses": {
         **{name: members for name, (members, _) in SENT["Responses"].items()},
-        **{name: {name: value} for name, value in {
-            "background": True, "instructions": "Be brief.", "max_tool_calls": 3, "metadata": {"a": "b"}, "store": False,
-            "top_logprobs": 2, "truncation": "auto"}.items()},
+        **{
+            name: {name: value}
+            for name, value in {
+                "background": True,
+                "instructions": "Be brief.",
+                "max_tool_calls": 3,
+                "metadata": {"a": "b"},
+                "store": False,
+                "top_logprobs": 2,
+                "truncation": "auto",
+            }.items()
+        },
         "tools.type": {"tools": [{"type": "web_search"}]},
         "reasoning.summary": {"reasoning": {"summary": "auto"}},
-        "reasoning.generate_summary": {"reasoning": {"generate_summary": "auto"}}},
+        "reasoning.generate_summary": {"reasoning": {"generate_summary": "auto"}},
+    },
 }
 
 
@@ -240,13 +307,25 @@ async def test_what_is_unused_is_named(ask, title, name):
 
 REFUSED: dict[str, dict[str, Iterable[Any]]] = {
     "Chat completions": {
-        "audio": [{"voice": "alloy", "format": "mp3"}, 5], "function_call": [{"name": "look"}, "look"],
-        "functions": [[FUNCTION], {}], "logprobs": [True], "modalities": [["text", "audio"]],
-        "moderation": [{"model": "omni-moderation-latest"}], "top_logprobs": [1], "web_search_options": [{}, {"a": 1}],
-        "tools.type": [[{"type": kind, kind: {"name": "x"}}] for kind in sorted(
-            kinds_in(SDK["Chat completions"]["tools"]) - {"function"})],
-        "tool_choice.type": [{"type": kind, kind: {"name": "x"}} for kind in sorted(
-            kinds_in(SDK["Chat completions"]["tool_choice"]) - {"function", "allowed_tools"})]},
+        "audio": [{"voice": "alloy", "format": "mp3"}, 5],
+        "function_call": [{"name": "look"}, "look"],
+        "functions": [[FUNCTION], {}],
+        "logprobs": [True],
+        "modalities": [["text", "audio"]],
+        "moderation": [{"model": "omni-moderation-latest"}],
+        "top_logprobs": [1],
+        "web_search_options": [{}, {"a": 1}],
+        "tools.type": [
+            [{"type": kind, kind: {"name": "x"}}]
+            for kind in sorted(kinds_in(SDK["Chat completions"]["tools"]) - {"function"})
+        ],
+        "tool_choice.type": [
+            {"type": kind, kind: {"name": "x"}}
+            for kind in sorted(
+                kinds_in(SDK["Chat completions"]["tool_choice"]) - {"function", "allowed_tools"}
+            )
+        ],
+    },
     "Responses": {
         "access_programs.cyber": [{"cyber": "daybreak_red"}, "standard"],
         "background_options.completion_window": [{"completion_window": "2h"}],
@@ -254,12 +333,17 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "context_management": [[{"type": "compaction", "compact_threshold": 1000}]],
         "image.context_compression": [{"context_compression": "enabled"}],
         "include: message.output_text.logprobs": [["message.output_text.logprobs"], ["no.such.thing"]],
-        "moderation": [{"model": "omni-moderation-latest"}], "prompt": [{"id": "pmpt_1"}, "x"],
+        "moderation": [{"model": "omni-moderation-latest"}],
+        "prompt": [{"id": "pmpt_1"}, "x"],
         "prompt_cache_options.comparison_response_id": [{"comparison_response_id": "resp_1"}],
         "prompt_cache_options.prewarm": [{"mode": "implicit", "prewarm": True}],
-        "reasoning.context": [{"context": "all_turns"}, {"context": 5}], "reasoning.mode": [{"mode": "pro"}, {"mode": 5}],
-        "tool_choice.type": [{"type": kind, "name": "x"} for kind in sorted(
-            kinds_in(SDK["Responses"]["tool_choice"]) - {"function", "allowed_tools"})]},
+        "reasoning.context": [{"context": "all_turns"}, {"context": 5}],
+        "reasoning.mode": [{"mode": "pro"}, {"mode": 5}],
+        "tool_choice.type": [
+            {"type": kind, "name": "x"}
+            for kind in sorted(kinds_in(SDK["Responses"]["tool_choice"]) - {"function", "allowed_tools"})
+        ],
+    },
 }
 
 
@@ -283,19 +367,57 @@ async def test_what_is_refused_is_an_error_that_names_it_at_every_door(ask, titl
 
 HARMLESS: dict[str, list[dict[str, Any]]] = {
     "Chat completions": [
-        {"function_call": "auto"}, {"function_call": "none"}, {"functions": []}, {"logprobs": False}, {"top_logprobs": 0},
-        {"modalities": ["text"]}, {"modalities": []}, {"logit_bias": {}}, {"service_tier": "auto"}, {"tools": []},
-        {"stream_options": {}}, {"metadata": {}}, {"prompt_cache_options": {}}, {"tool_choice": "auto"},
-        {"response_format": {"type": "text"}}, {"verbosity": "medium"}, {"n": 1}, {"user": ""}, {"store": True}],
+        {"function_call": "auto"},
+        {"function_call": "none"},
+        {"functions": []},
+        {"logprobs": False},
+        {"top_logprobs": 0},
+        {"modalities": ["text"]},
+        {"modalities": []},
+        {"logit_bias": {}},
+        {"service_tier": "auto"},
+        {"tools": []},
+        {"stream_options": {}},
+        {"metadata": {}},
+        {"prompt_cache_options": {}},
+        {"tool_choice": "auto"},
+        {"response_format": {"type": "text"}},
+        {"verbosity": "medium"},
+        {"n": 1},
+        {"user": ""},
+        {"store": True},
+    ],
     "Responses": [
-        {"access_programs": {}}, {"access_programs": {"cyber": "standard"}}, {"background_options": {}},
-        {"background_options": {"completion_window": "soonest"}}, {"context_management": []}, {"image": {}},
-        {"image": {"context_compression": "auto"}}, {"image": {"context_compression": "disabled"}}, {"include": []},
-        {"include": ["reasoning.encrypted_content", "message.input_image.image_url", "file_search_call.results"]},
-        {"reasoning": {}}, {"reasoning": {"mode": "standard", "context": "auto", "effort": None, "summary": None}},
-        {"truncation": "disabled"}, {"service_tier": "auto"}, {"top_logprobs": 0}, {"tools": []}, {"text": {}},
-        {"text": {"verbosity": None}}, {"tool_choice": "auto"}, {"background": False}, {"stream_options": {}},
-        {"prompt_cache_options": {}}, {"prompt_cache_options": {"prewarm": None, "comparison_response_id": None}}],
+        {"access_programs": {}},
+        {"access_programs": {"cyber": "standard"}},
+        {"background_options": {}},
+        {"background_options": {"completion_window": "soonest"}},
+        {"context_management": []},
+        {"image": {}},
+        {"image": {"context_compression": "auto"}},
+        {"image": {"context_compression": "disabled"}},
+        {"include": []},
+        {
+            "include": [
+                "reasoning.encrypted_content",
+                "message.input_image.image_url",
+                "file_search_call.results",
+            ]
+        },
+        {"reasoning": {}},
+        {"reasoning": {"mode": "standard", "context": "auto", "effort": None, "summary": None}},
+        {"truncation": "disabled"},
+        {"service_tier": "auto"},
+        {"top_logprobs": 0},
+        {"tools": []},
+        {"text": {}},
+        {"text": {"verbosity": None}},
+        {"tool_choice": "auto"},
+        {"background": False},
+        {"stream_options": {}},
+        {"prompt_cache_options": {}},
+        {"prompt_cache_options": {"prewarm": None, "comparison_response_id": None}},
+    ],
 }
 
 
@@ -309,11 +431,14 @@ async def test_defaults_are_not_refused_and_change_nothing(ask, title):
             answer = await ask.post(path, **members)
             assert answer.status_code == 200, (path, members, answer.text)
             assert "warnings" not in answer.json()
-            assert ask.sent[-1] == {**ask.sent[0], **members} if members in (
-                {"service_tier": "auto"}, {"verbosity": "medium"}) else ask.sent[0]
+            assert (
+                ask.sent[-1] == {**ask.sent[0], **members}
+                if members in ({"service_tier": "auto"}, {"verbosity": "medium"})
+                else ask.sent[0]
+            )
 
 
-# --- what is done here ------------------------------------------------------------------------------------------------
+# --- what is done here --------------------------------------------------------------------------------------
 
 
 TIERED = openai_stream(chunk({"content": "Hello"}, service_tier="flex"), chunk(finish="stop"))
@@ -337,7 +462,11 @@ async def test_frames_are_filled_up_where_it_is_asked_for(ask, title):
     filled = (await ask.post(PATHS[title], stream=True, stream_options=options)).text
     plain = (await ask.post(PATHS[title], stream=True, stream_options={"include_obfuscation": False})).text
 
-    told = [line.removeprefix("data: ") for line in filled.splitlines() if '"delta":' in line and "[DONE]" not in line]
+    told = [
+        line.removeprefix("data: ")
+        for line in filled.splitlines()
+        if '"delta":' in line and "[DONE]" not in line
+    ]
     assert len(told) >= 2
     assert {len(line) % 256 for line in told} == {0}
     assert all('"obfuscation":"' in line for line in told)
@@ -345,7 +474,9 @@ async def test_frames_are_filled_up_where_it_is_asked_for(ask, title):
     if title == "Responses":
         response_id = re.search(r"resp_[0-9a-f]{32}", filled).group()
         for asked in (True, False):
-            again = (await ask.get(f"/v1/responses/{response_id}?stream=true&include_obfuscation={asked}".lower())).text
+            again = (
+                await ask.get(f"/v1/responses/{response_id}?stream=true&include_obfuscation={asked}".lower())
+            ).text
             assert ("obfuscation" in again) is asked
 
 
@@ -363,7 +494,9 @@ async def test_completion_of_a_session_is_stored(ask):
 
 
 TOO_LONG = failure(400, {"error": {"code": "context_length_exceeded", "message": "UPSTREAM TEXT"}})
-TURNS = [{"role": role, "content": f"{role} {number}"} for number in range(4) for role in ("user", "assistant")]
+TURNS = [
+    {"role": role, "content": f"{role} {number}"} for number in range(4) for role in ("user", "assistant")
+]
 LONG = [{"role": "system", "content": "Be brief."}, *TURNS, {"role": "user", "content": "Now?"}]
 
 
@@ -375,7 +508,8 @@ async def test_context_that_is_too_long_is_cut_at_its_beginning(ask):
     assert [[message["content"] for message in sent["messages"]] for sent in ask.sent] == [
         [one["content"] for one in LONG],
         ["Be brief.", "user 2", "assistant 2", "user 3", "assistant 3", "Now?"],
-        ["Be brief.", "user 3", "assistant 3", "Now?"]]
+        ["Be brief.", "user 3", "assistant 3", "Now?"],
+    ]
 
 
 @pytest.mark.parametrize("upstream", [[TOO_LONG]], indirect=True, ids=[""])
@@ -399,7 +533,10 @@ def test_provider_is_sent_what_it_takes_and_the_rest_is_named(provider):
 
     taken, lacking = TAKES.get(provider, TAKES["openai"]), LACKS.get(provider, frozenset())
     assert sent.more.keys() == everything.keys() & taken
-    assert (sent.temperature, sent.seed) == (None if "temperature" in lacking else 0.5, None if "seed" in lacking else 7)
+    assert (sent.temperature, sent.seed) == (
+        None if "temperature" in lacking else 0.5,
+        None if "seed" in lacking else 7,
+    )
     assert set(unused) == (everything.keys() - taken) | ({"temperature", "seed"} & lacking)
 
 
@@ -421,10 +558,15 @@ async def test_what_a_provider_has_nothing_for_is_named_in_every_form(http, org)
     said = {"messages": HELLO}
 
     whole = (await http.post("/v1/chat/completions", headers=org.bearer, json={**body, **said})).json()
-    streamed = (await http.post("/v1/chat/completions", headers=org.bearer, json={**body, **said, "stream": True})).text
+    streamed = (
+        await http.post("/v1/chat/completions", headers=org.bearer, json={**body, **said, "stream": True})
+    ).text
     del body["verbosity"]
-    response = (await http.post("/v1/responses", headers=org.bearer, json={
-        **body, "input": "Hello", "text": {"verbosity": "low"}})).json()
+    response = (
+        await http.post(
+            "/v1/responses", headers=org.bearer, json={**body, "input": "Hello", "text": {"verbosity": "low"}}
+        )
+    ).json()
 
     assert warned(whole) == ["temperature", "user", "verbosity"]
     assert re.findall(r'"param":"(\w+)"', streamed) == ["temperature", "user", "verbosity"]
@@ -432,10 +574,13 @@ async def test_what_a_provider_has_nothing_for_is_named_in_every_form(http, org)
 
 
 async def test_what_the_assistant_sets_itself_is_not_named(service, http, org):
-    made = await service.store.assistants.create(org.id, {"model": {
-        "provider": "offline", "model": "offline-1", "temperature": 0.3}})
+    made = await service.store.assistants.create(
+        org.id, {"model": {"provider": "offline", "model": "offline-1", "temperature": 0.3}}
+    )
 
-    answer = await http.post("/v1/chat/completions", headers=org.bearer, json={"model": made.id, "messages": HELLO})
+    answer = await http.post(
+        "/v1/chat/completions", headers=org.bearer, json={"model": made.id, "messages": HELLO}
+    )
 
     assert "warnings" not in answer.json()
 

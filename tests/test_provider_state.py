@@ -11,7 +11,12 @@ from typing import Any, ClassVar
 import pytest
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest, ListChatsRequest, WatchChatRequest
+from generated.parley.v1.chat_service_pb2 import (
+    CreateChatRequest,
+    GetChatRequest,
+    ListChatsRequest,
+    WatchChatRequest,
+)
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.history_service_pb2 import ExportHistoryRequest, ImportHistoryRequest
 from generated.parley.v1.history_service_pb2_grpc import HistoryServiceStub
@@ -39,12 +44,16 @@ from tests.upstream import (
 
 THOUGHT = "THOUGHT-of-the-model"
 SIGNATURE = "SIGNATURE-of-the-provider"
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+}
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}
 
 
 class Strict(Upstream):
-    """Answers by what it is sent: a call of the tool to a question, a text to a result, and 400 to what it refuses."""
+    """Answers by what it is sent: a call of the tool to a question, a text to a result, and 400 to what it
+    refuses."""
 
     async def _send(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = self.requests[-1]
@@ -55,8 +64,11 @@ class Strict(Upstream):
         else:
             self.asked.append(request.body)
             refused = self.flaw(request.body) or self.refuses(request.body)
-            answer = Answer([b'{"error": {}}'], 400, {"content-type": "application/json"}) if refused else self.answer(
-                request.body)
+            answer = (
+                Answer([b'{"error": {}}'], 400, {"content-type": "application/json"})
+                if refused
+                else self.answer(request.body)
+            )
         return await super()._send(answer, reader, writer)
 
     def __init__(self) -> None:
@@ -74,23 +86,33 @@ class Strict(Upstream):
 
 
 class DeepSeek(Strict):
-    """Thinking mode: what was thought before a call has to come back with it. api-docs.deepseek.com/guides/thinking_mode"""
+    """Thinking mode: what was thought before a call has to come back with it.
+    api-docs.deepseek.com/guides/thinking_mode"""
 
     provider, model, prefix = "deep-seek", "deepseek-v4-pro", "/v1"
     flaw = staticmethod(flaw_in_deepseek)
 
     def refuses(self, body: dict[str, Any]) -> bool:
-        return any(message.get("tool_calls") and message.get("reasoning_content") != THOUGHT for message in body["messages"])
+        return any(
+            message.get("tool_calls") and message.get("reasoning_content") != THOUGHT
+            for message in body["messages"]
+        )
 
     def answer(self, body: dict[str, Any]) -> Answer:
-        thought = [chunk({"role": "assistant", "content": None, "reasoning_content": THOUGHT[:7]}),
-                   chunk({"reasoning_content": THOUGHT[7:]})]
+        thought = [
+            chunk({"role": "assistant", "content": None, "reasoning_content": THOUGHT[:7]}),
+            chunk({"reasoning_content": THOUGHT[7:]}),
+        ]
         if body["messages"][-1]["role"] == "tool":
             return openai_text("It is sunny.")
         return openai_stream(*thought, chunk({"tool_calls": [self.call]}), chunk(finish="tool_calls"))
 
-    call: ClassVar[dict[str, Any]] = {"index": 0, "id": "call_1", "type": "function",
-                                      "function": {"name": "weather", "arguments": "{}"}}
+    call: ClassVar[dict[str, Any]] = {
+        "index": 0,
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "weather", "arguments": "{}"},
+    }
 
 
 class Gemini(DeepSeek):
@@ -109,28 +131,45 @@ class Gemini(DeepSeek):
 
 
 class OpenRouter(DeepSeek):
-    """Reasoning blocks have to come back whole, in order and unchanged. openrouter.ai/docs/use-cases/reasoning-tokens"""
+    """Reasoning blocks have to come back whole, in order and unchanged.
+    openrouter.ai/docs/use-cases/reasoning-tokens"""
 
     provider, model = "openrouter", "anthropic/claude-opus-4.5"
     flaw = staticmethod(flaw_in_openai)
     DETAILS: ClassVar[list[dict[str, Any]]] = [
-        {"type": "reasoning.text", "text": THOUGHT, "index": 0, "format": "anthropic-claude-v1", "signature": SIGNATURE},
-        {"type": "reasoning.encrypted", "data": SIGNATURE, "index": 1}]
+        {
+            "type": "reasoning.text",
+            "text": THOUGHT,
+            "index": 0,
+            "format": "anthropic-claude-v1",
+            "signature": SIGNATURE,
+        },
+        {"type": "reasoning.encrypted", "data": SIGNATURE, "index": 1},
+    ]
 
     def refuses(self, body: dict[str, Any]) -> bool:
-        return any(message.get("tool_calls") and message.get("reasoning_details") != self.DETAILS
-                   for message in body["messages"])
+        return any(
+            message.get("tool_calls") and message.get("reasoning_details") != self.DETAILS
+            for message in body["messages"]
+        )
 
     def answer(self, body: dict[str, Any]) -> Answer:
         if body["messages"][-1]["role"] == "tool":
             return openai_text("It is sunny.")
         common = {"type": "reasoning.text", "index": 0, "format": "anthropic-claude-v1"}
         return openai_stream(
-            chunk({"reasoning": THOUGHT[:7], "reasoning_details": [{**common, "text": THOUGHT[:7], "signature": None}]}),
+            chunk(
+                {
+                    "reasoning": THOUGHT[:7],
+                    "reasoning_details": [{**common, "text": THOUGHT[:7], "signature": None}],
+                }
+            ),
             chunk({"reasoning": THOUGHT[7:], "reasoning_details": [{**common, "text": THOUGHT[7:]}]}),
             chunk({"reasoning_details": [{**common, "signature": SIGNATURE}]}),
             chunk({"reasoning_details": [self.DETAILS[1]]}),
-            chunk({"tool_calls": [self.call]}), chunk(finish="tool_calls"))
+            chunk({"tool_calls": [self.call]}),
+            chunk(finish="tool_calls"),
+        )
 
 
 class Claude(Strict):
@@ -143,29 +182,53 @@ class Claude(Strict):
     flaw = staticmethod(flaw_in_messages)
 
     def refuses(self, body: dict[str, Any]) -> bool:
-        calling = [message["content"] for message in body["messages"]
-                   if message["role"] == "assistant" and any(block["type"] == "tool_use" for block in message["content"])]
+        calling = [
+            message["content"]
+            for message in body["messages"]
+            if message["role"] == "assistant"
+            and any(block["type"] == "tool_use" for block in message["content"])
+        ]
         whole = {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}
-        return "thinking" in body and any(content[:2] != [whole, {"type": "redacted_thinking", "data": SIGNATURE}]
-                                          for content in calling)
+        return "thinking" in body and any(
+            content[:2] != [whole, {"type": "redacted_thinking", "data": SIGNATURE}] for content in calling
+        )
 
     def answer(self, body: dict[str, Any]) -> Answer:
         if body["messages"][-1]["content"][0]["type"] == "tool_result":
             return anthropic_text("It is sunny.")
         return anthropic_stream(
             {"type": "message_start", "message": {"model": self.model}},
-            {"type": "content_block_start", "index": 0,
-             "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": THOUGHT}},
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": SIGNATURE}},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "thinking", "thinking": "", "signature": ""},
+            },
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "thinking_delta", "thinking": THOUGHT},
+            },
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "signature_delta", "signature": SIGNATURE},
+            },
             {"type": "content_block_stop", "index": 0},
-            {"type": "content_block_start", "index": 1, "content_block": {"type": "redacted_thinking", "data": SIGNATURE}},
+            {
+                "type": "content_block_start",
+                "index": 1,
+                "content_block": {"type": "redacted_thinking", "data": SIGNATURE},
+            },
             {"type": "content_block_stop", "index": 1},
-            {"type": "content_block_start", "index": 2,
-             "content_block": {"type": "tool_use", "id": "call_1", "name": "weather", "input": {}}},
+            {
+                "type": "content_block_start",
+                "index": 2,
+                "content_block": {"type": "tool_use", "id": "call_1", "name": "weather", "input": {}},
+            },
             {"type": "content_block_stop", "index": 2},
             {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
-            {"type": "message_stop"})
+            {"type": "message_stop"},
+        )
 
 
 PROVIDERS = pytest.mark.parametrize("kind", [DeepSeek, Gemini, OpenRouter, Claude])
@@ -174,25 +237,40 @@ PROVIDERS = pytest.mark.parametrize("kind", [DeepSeek, Gemini, OpenRouter, Claud
 def assistant(upstream: Any, *, runs: bool = False) -> dict[str, Any]:
     tool = TOOL | {"server": {"url": f"http://127.0.0.1:{upstream.port}/tool"}} if runs else TOOL
     thinking = {"thinking": {"type": "enabled", "budgetTokens": 1024}} if isinstance(upstream, Claude) else {}
-    return {"model": {"provider": upstream.provider, "model": upstream.model, "url": upstream.base_url, "tools": [tool],
-                      **thinking},
-            "credentials": [{"provider": upstream.provider, "apiKey": "k"}]}
+    return {
+        "model": {
+            "provider": upstream.provider,
+            "model": upstream.model,
+            "url": upstream.base_url,
+            "tools": [tool],
+            **thinking,
+        },
+        "credentials": [{"provider": upstream.provider, "apiKey": "k"}],
+    }
 
 
 def tells(*told: Any) -> bool:
     return any(secret in str(told) for secret in (THOUGHT, SIGNATURE, "rovider_state", "roviderState"))
 
 
-# --- it comes back ----------------------------------------------------------------------------------------------------
+# --- it comes back ------------------------------------------------------------------------------------------
 
 
 @PROVIDERS
 async def test_round_that_the_server_runs_is_accepted(http, org, kind):
     async with kind() as upstream:
-        chat = (await http.post("/chat", headers=org.bearer, json={
-            "assistant": assistant(upstream, runs=True), "input": "Weather?"})).json()
-        second = (await http.post("/chat", headers=org.bearer, json={
-            "previousChatId": chat["id"], "input": "Again?"})).json()
+        chat = (
+            await http.post(
+                "/chat",
+                headers=org.bearer,
+                json={"assistant": assistant(upstream, runs=True), "input": "Weather?"},
+            )
+        ).json()
+        second = (
+            await http.post(
+                "/chat", headers=org.bearer, json={"previousChatId": chat["id"], "input": "Again?"}
+            )
+        ).json()
 
     assert [one["status"] for one in (chat, second)] == ["completed", "completed"]
     assert [message["role"] for message in second["output"]] == ["assistant", "tool", "assistant"]
@@ -208,7 +286,9 @@ async def test_result_that_the_caller_sends_is_accepted(http, org, kind, streame
         document = assistant(upstream)
         session = (await http.post("/session", headers=org.bearer, json={"assistant": document})).json()["id"]
         joined = {"sessionId": session} if in_session else {"assistant": document}
-        first = await http.post("/chat", headers=org.bearer, json={**joined, "input": "Weather?", "stream": streamed})
+        first = await http.post(
+            "/chat", headers=org.bearer, json={**joined, "input": "Weather?", "stream": streamed}
+        )
         chat_id = (await http.get("/chat", headers=org.bearer)).json()["results"][0]["id"]
         goes_on = joined if in_session else {"previousChatId": chat_id}
         second = (await http.post("/chat", headers=org.bearer, json={**goes_on, "input": [RESULT]})).json()
@@ -223,8 +303,13 @@ async def test_response_is_gone_on_with(http, org, kind):
         body = {"assistant": assistant(upstream), "input": "Weather?", "stream": False}
         first = (await http.post("/chat/responses", headers=org.bearer, json=body)).json()
         output = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
-        second = (await http.post("/chat/responses", headers=org.bearer, json={
-            "previous_response_id": first["id"], "input": [output], "stream": False})).json()
+        second = (
+            await http.post(
+                "/chat/responses",
+                headers=org.bearer,
+                json={"previous_response_id": first["id"], "input": [output], "stream": False},
+            )
+        ).json()
 
     assert second["output"][0]["content"][0]["text"] == "It is sunny."
     assert not tells(first, second)
@@ -252,28 +337,43 @@ async def test_round_of_an_exchange_that_no_server_ends_keeps_it(service, channe
     assert not tells(told)
 
 
-# --- it goes to nobody else -------------------------------------------------------------------------------------------
+# --- it goes to nobody else ---------------------------------------------------------------------------------
 
 
 @PROVIDERS
 async def test_no_answer_shows_it(service, channel, http, org, kind):
     async with kind() as upstream:
         made = await service.store.assistants.create(org.id, assistant(upstream, runs=True))
-        session = (await http.post("/session", headers=org.bearer, json={"assistantId": made.id})).json()["id"]
+        session = (await http.post("/session", headers=org.bearer, json={"assistantId": made.id})).json()[
+            "id"
+        ]
         chats, sessions = ChatServiceStub(channel), SessionServiceStub(channel)
         request = CreateChatRequest(session_id=session, input=from_python("Weather?"))
         live = [event async for event in chats.StreamChat(request, metadata=org.metadata)]
         chat = GetChatRequest(id=live[0].chat_id)
-        told = [live, await chats.CreateChat(request, metadata=org.metadata),
-                await chats.GetChat(chat, metadata=org.metadata),
-                await chats.ListChats(ListChatsRequest(), metadata=org.metadata),
-                [event async for event in chats.WatchChat(WatchChatRequest(id=chat.id), metadata=org.metadata)],
-                await sessions.GetSession(GetSessionRequest(id=session), metadata=org.metadata)]
-        paths = ["/chat", f"/chat/{chat.id}", "/session", f"/session/{session}", f"/v1/responses/{chat.id}",
-                 f"/v1/conversations/{session}/items", f"/v1/responses/{chat.id}/input_items"]
+        told = [
+            live,
+            await chats.CreateChat(request, metadata=org.metadata),
+            await chats.GetChat(chat, metadata=org.metadata),
+            await chats.ListChats(ListChatsRequest(), metadata=org.metadata),
+            [event async for event in chats.WatchChat(WatchChatRequest(id=chat.id), metadata=org.metadata)],
+            await sessions.GetSession(GetSessionRequest(id=session), metadata=org.metadata),
+        ]
+        paths = [
+            "/chat",
+            f"/chat/{chat.id}",
+            "/session",
+            f"/session/{session}",
+            f"/v1/responses/{chat.id}",
+            f"/v1/conversations/{session}/items",
+            f"/v1/responses/{chat.id}/input_items",
+        ]
         answers = [await http.get(path, headers=org.bearer) for path in paths]
-        completion = await http.post("/chat/completions", headers=org.bearer, json={
-            "model": made.id, "messages": [{"role": "user", "content": "Weather?"}]})
+        completion = await http.post(
+            "/chat/completions",
+            headers=org.bearer,
+            json={"model": made.id, "messages": [{"role": "user", "content": "Weather?"}]},
+        )
 
     assert {answer.status_code for answer in (*answers, completion)} == {200}
     assert not tells(told, [answer.text for answer in answers], completion.text)
@@ -285,27 +385,45 @@ async def test_export_has_it_and_an_imported_conversation_goes_on(channel, http,
     async with kind() as upstream:
         document = assistant(upstream)
         made = (await http.post("/assistant", headers=org.bearer, json=document)).json()
-        first = (await http.post("/chat", headers=org.bearer, json={"assistantId": made["id"], "input": "Weather?"})).json()
-        lines = [line async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
-                 for line in answer.lines]
+        first = (
+            await http.post(
+                "/chat", headers=org.bearer, json={"assistantId": made["id"], "input": "Weather?"}
+            )
+        ).json()
+        lines = [
+            line
+            async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
+            for line in answer.lines
+        ]
         await history.ImportHistory(ImportHistoryRequest(lines=lines), metadata=other_org.metadata)
-        second = await http.post("/chat", headers=other_org.bearer, json={
-            "previousChatId": first["id"], "assistant": document, "input": [RESULT]})
+        second = await http.post(
+            "/chat",
+            headers=other_org.bearer,
+            json={"previousChatId": first["id"], "assistant": document, "input": [RESULT]},
+        )
 
     assert tells(lines)
     assert second.json()["output"][0]["content"] == "It is sunny."
 
 
-@pytest.mark.parametrize(("kind", "old", "new", "field"), [
-    (Gemini, r'{\"google\"', r'[\"google\"', r"extraContent\[0\].json"),
-    (OpenRouter, r'{\"type\":\"reasoning.encrypted\"', "", r"reasoningDetails\[1\]"),
-])
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "field"),
+    [
+        (Gemini, r"{\"google\"", r"[\"google\"", r"extraContent\[0\].json"),
+        (OpenRouter, r"{\"type\":\"reasoning.encrypted\"", "", r"reasoningDetails\[1\]"),
+    ],
+)
 async def test_import_of_what_is_no_json_object_is_refused(channel, org, http, kind, old, new, field):
     history = HistoryServiceStub(channel)
     async with kind() as upstream:
-        await http.post("/chat", headers=org.bearer, json={"assistant": assistant(upstream), "input": "Weather?"})
-    lines = [line.replace(old, new) async for answer in history.ExportHistory(
-        ExportHistoryRequest(), metadata=org.metadata) for line in answer.lines]
+        await http.post(
+            "/chat", headers=org.bearer, json={"assistant": assistant(upstream), "input": "Weather?"}
+        )
+    lines = [
+        line.replace(old, new)
+        async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
+        for line in answer.lines
+    ]
 
     with pytest.raises(Exception, match=rf"body.providerState.{field} must be a JSON object"):
         await history.ImportHistory(ImportHistoryRequest(lines=lines), metadata=org.metadata)
@@ -313,10 +431,16 @@ async def test_import_of_what_is_no_json_object_is_refused(channel, org, http, k
 
 async def test_another_host_is_sent_none_of_it(http, org):
     async with DeepSeek() as one, DeepSeek() as other:
-        first = (await http.post("/chat", headers=org.bearer, json={
-            "assistant": assistant(one), "input": "Weather?"})).json()
-        await http.post("/chat", headers=org.bearer, json={
-            "previousChatId": first["id"], "assistant": assistant(other), "input": [RESULT]})
+        first = (
+            await http.post(
+                "/chat", headers=org.bearer, json={"assistant": assistant(one), "input": "Weather?"}
+            )
+        ).json()
+        await http.post(
+            "/chat",
+            headers=org.bearer,
+            json={"previousChatId": first["id"], "assistant": assistant(other), "input": [RESULT]},
+        )
 
     assert other.asked
     assert not tells(other.asked)
@@ -325,21 +449,24 @@ async def test_another_host_is_sent_none_of_it(http, org):
 KEPT = ProviderState(provider="openai", model_family="gpt", host="one.example")
 
 
-@pytest.mark.parametrize(("provider", "model", "url", "sent"), [
-    ("openai", "gpt-5", "https://one.example/v1", True),
-    ("openai", "openai/GPT-4o", "https://user:pass@one.example/other?key=k", True),
-    ("openai", "gpt-5", "https://two.example/v1", False),
-    ("openai", "gpt-5", None, False),
-    ("openai", "o3", "https://one.example/v1", False),
-    ("groq", "gpt-5", "https://one.example/v1", False),
-])
+@pytest.mark.parametrize(
+    ("provider", "model", "url", "sent"),
+    [
+        ("openai", "gpt-5", "https://one.example/v1", True),
+        ("openai", "openai/GPT-4o", "https://user:pass@one.example/other?key=k", True),
+        ("openai", "gpt-5", "https://two.example/v1", False),
+        ("openai", "gpt-5", None, False),
+        ("openai", "o3", "https://one.example/v1", False),
+        ("groq", "gpt-5", "https://one.example/v1", False),
+    ],
+)
 def test_state_is_for_the_provider_and_the_model_family_that_sent_it(provider, model, url, sent):
     request = ModelRequest(provider=provider, model=model, url=url, messages=[])
 
     assert state_for(Message(provider_state=KEPT), request) == (KEPT if sent else None)
 
 
-# --- what is sent in its place ----------------------------------------------------------------------------------------
+# --- what is sent in its place ------------------------------------------------------------------------------
 
 
 def asked(*messages: Message, provider: str, model: str, **members: Any) -> ModelRequest:
@@ -349,24 +476,35 @@ def asked(*messages: Message, provider: str, model: str, **members: Any) -> Mode
 
 def calling(*call_ids: str, text: str = "", **members: Any) -> list[Message]:
     """A message with calls, and their results."""
-    calls = [{"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for call_id in call_ids]
+    calls = [
+        {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for call_id in call_ids
+    ]
     message = Message(role="assistant", tool_calls=from_python(calls), **members)
     if text:
         message.content.string_value = text
-    return [message, *(Message(role="tool", tool_call_id=call_id, content=from_python("done")) for call_id in call_ids)]
+    return [
+        message,
+        *(Message(role="tool", tool_call_id=call_id, content=from_python("done")) for call_id in call_ids),
+    ]
 
 
 def test_gemini_is_sent_its_placeholder_with_the_first_call_that_another_model_made():
     body = openai.request_body(asked(*calling("a", "b"), provider="google", model="gemini-3-pro"))
     calls = body["messages"][1]["tool_calls"]
 
-    # ai.google.dev/gemini-api/docs/thought-signatures: "skip_thought_signature_validator" for calls of other models
+    # ai.google.dev/gemini-api/docs/thought-signatures: "skip_thought_signature_validator" for calls of other
+    # models
     assert [call.get("extra_content") for call in calls] == [
-        {"google": {"thought_signature": "skip_thought_signature_validator"}}, None]
+        {"google": {"thought_signature": "skip_thought_signature_validator"}},
+        None,
+    ]
 
 
 def test_deepseek_is_sent_empty_reasoning_with_a_call_that_another_model_made():
-    sent = openai.request_body(asked(*calling("a"), provider="deep-seek", model="deepseek-v4-pro"))["messages"]
+    sent = openai.request_body(asked(*calling("a"), provider="deep-seek", model="deepseek-v4-pro"))[
+        "messages"
+    ]
 
     # "Missing `reasoning_content` field in the assistant message": the member has to be there
     assert [message.get("reasoning_content") for message in sent] == [None, "", None]
@@ -374,8 +512,11 @@ def test_deepseek_is_sent_empty_reasoning_with_a_call_that_another_model_made():
 
 @pytest.mark.parametrize("provider", ["openai", "mistral", "custom-llm"])
 def test_other_providers_are_sent_no_members_that_they_do_not_know(provider):
-    (message,) = [one for one in openai.request_body(asked(*calling("a"), provider=provider, model="m"))["messages"]
-                  if one["role"] == "assistant"]
+    (message,) = [
+        one
+        for one in openai.request_body(asked(*calling("a"), provider=provider, model="m"))["messages"]
+        if one["role"] == "assistant"
+    ]
 
     assert message.keys() == {"role", "content", "tool_calls"}
     assert message["tool_calls"][0].keys() == {"id", "type", "function"}
@@ -386,8 +527,14 @@ def claude_state(*blocks: ThinkingBlock) -> ProviderState:
 
 
 def claude(*messages: Message, thinking: str | None = "enabled") -> dict[str, Any]:
-    return anthropic.request_body(asked(*messages, provider="anthropic", model="claude-opus-4-5",
-                                        thinking={"type": thinking, "budgetTokens": 1024} if thinking else None))
+    return anthropic.request_body(
+        asked(
+            *messages,
+            provider="anthropic",
+            model="claude-opus-4-5",
+            thinking={"type": thinking, "budgetTokens": 1024} if thinking else None,
+        )
+    )
 
 
 def kinds(turn: dict[str, Any]) -> list[str]:
@@ -395,8 +542,11 @@ def kinds(turn: dict[str, Any]) -> list[str]:
 
 
 def test_thinking_between_texts_and_calls_is_sent_where_it_was():
-    state = claude_state(ThinkingBlock(thinking="1"), ThinkingBlock(thinking="2", characters_before=4),
-                         ThinkingBlock(thinking="3", characters_before=8, calls_before=1))
+    state = claude_state(
+        ThinkingBlock(thinking="1"),
+        ThinkingBlock(thinking="2", characters_before=4),
+        ThinkingBlock(thinking="3", characters_before=8, calls_before=1),
+    )
     body = claude(*calling("a", "b", text="Let me see", provider_state=state))
 
     assert kinds(body["messages"][1]) == ["1", "Let ", "2", "me s", "tool_use", "3", "ee", "tool_use"]
@@ -407,17 +557,24 @@ THOUGHT_OF = calling("a", provider_state=claude_state(ThinkingBlock(thinking="hm
 ASKS = [Message(role="user", content=Value(string_value="And?"))]
 
 
-@pytest.mark.parametrize(("messages", "thinking", "thinks", "sent"), [
-    (UNTHOUGHT, "enabled", False, False),  # "Expected `thinking` or `redacted_thinking`, but found `tool_use`"
-    ([*UNTHOUGHT, *THOUGHT_OF], "enabled", False, False),  # one round of tools is in one mode
-    ([*THOUGHT_OF, *UNTHOUGHT], "enabled", True, True),  # without interleaved thinking, only the first call has it
-    ([*UNTHOUGHT, *ASKS], "enabled", True, False),  # the round is over
-    ([*UNTHOUGHT, *ASKS, *THOUGHT_OF], "enabled", True, True),
-    (UNTHOUGHT, "adaptive", True, False),  # it may think, and need not have
-    (THOUGHT_OF, "disabled", False, False),
-    (THOUGHT_OF, None, False, True),  # some models think without being asked to
-])
-def test_claude_thinks_unless_an_open_round_of_tools_began_without(messages: Sequence[Message], thinking, thinks, sent):
+@pytest.mark.parametrize(
+    ("messages", "thinking", "thinks", "sent"),
+    [
+        # "Expected `thinking` or `redacted_thinking`, but found `tool_use`"
+        (UNTHOUGHT, "enabled", False, False),
+        ([*UNTHOUGHT, *THOUGHT_OF], "enabled", False, False),  # one round of tools is in one mode
+        # without interleaved thinking, only the first call has it
+        ([*THOUGHT_OF, *UNTHOUGHT], "enabled", True, True),
+        ([*UNTHOUGHT, *ASKS], "enabled", True, False),  # the round is over
+        ([*UNTHOUGHT, *ASKS, *THOUGHT_OF], "enabled", True, True),
+        (UNTHOUGHT, "adaptive", True, False),  # it may think, and need not have
+        (THOUGHT_OF, "disabled", False, False),
+        (THOUGHT_OF, None, False, True),  # some models think without being asked to
+    ],
+)
+def test_claude_thinks_unless_an_open_round_of_tools_began_without(
+    messages: Sequence[Message], thinking, thinks, sent
+):
     body = claude(*messages, thinking=thinking)
 
     assert ("thinking" in body) == thinks

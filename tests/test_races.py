@@ -1,7 +1,8 @@
-"""Two writes of one record that meet: the second is applied to what the first left, or fails as it would fail after it.
+"""Two writes of one record that meet: the second is applied to what the first left, or fails as it would fail
+after it.
 
-Every pair of the writes in `KINDS` is tried, each write being the one that has read the record before the other changed it.
-Two servers on one database, so that nothing but the database keeps them apart.
+Every pair of the writes in `KINDS` is tried, each write being the one that has read the record before the
+other changed it. Two servers on one database, so that nothing but the database keeps them apart.
 """
 
 import asyncio
@@ -53,12 +54,16 @@ class Server:
         """Call `<Noun>Service/<method>`; the request has the members that it knows."""
         messages, stubs = _MODULES[noun]
         request = getattr(messages, f"{method}Request")(**members)
-        return await getattr(getattr(stubs, f"{noun}ServiceStub")(self.channel), method)(request, metadata=self.metadata)
+        return await getattr(getattr(stubs, f"{noun}ServiceStub")(self.channel), method)(
+            request, metadata=self.metadata
+        )
 
 
 _MODULES = {
-    "Assistant": (assistant_service_pb2, assistant_service_pb2_grpc), "Squad": (squad_service_pb2, squad_service_pb2_grpc),
-    "Tool": (tool_service_pb2, tool_service_pb2_grpc), "Chat": (chat_service_pb2, chat_service_pb2_grpc),
+    "Assistant": (assistant_service_pb2, assistant_service_pb2_grpc),
+    "Squad": (squad_service_pb2, squad_service_pb2_grpc),
+    "Tool": (tool_service_pb2, tool_service_pb2_grpc),
+    "Chat": (chat_service_pb2, chat_service_pb2_grpc),
     "Session": (session_service_pb2, session_service_pb2_grpc),
     "Conversation": (conversation_service_pb2, conversation_service_pb2_grpc),
 }
@@ -82,11 +87,20 @@ def documents_of(noun: str, document: dict[str, Any]) -> Kind:
         return made.content
 
     def patch(**members: Any) -> Write:
-        return lambda server, record: server.call(noun, f"Update{noun}", id=record, patch=struct_from(members))
+        return lambda server, record: server.call(
+            noun, f"Update{noun}", id=record, patch=struct_from(members)
+        )
 
-    return Kind(make, view, {
-        "one member": patch(one=1), "other member": patch(other=2), "same member": patch(one=3),
-        "delete": lambda server, record: server.call(noun, f"Delete{noun}", id=record)})
+    return Kind(
+        make,
+        view,
+        {
+            "one member": patch(one=1),
+            "other member": patch(other=2),
+            "same member": patch(one=3),
+            "delete": lambda server, record: server.call(noun, f"Delete{noun}", id=record),
+        },
+    )
 
 
 async def org_of(server: Server) -> str:
@@ -102,15 +116,24 @@ class Said(NamedTuple):
 
 
 async def new_conversation(server: Server) -> Said:
-    session = await server.call("Session", "CreateSession", assistant_id=server.assistant_id, messages=from_python(
-        [{"role": "user", "content": "first"}, {"role": "user", "content": "second"}]))
+    session = await server.call(
+        "Session",
+        "CreateSession",
+        assistant_id=server.assistant_id,
+        messages=from_python([{"role": "user", "content": "first"}, {"role": "user", "content": "second"}]),
+    )
     listed = await server.call("Conversation", "ListItems", conversation_id=session.id, order="asc")
     return Said(session.id, [to_python(item)["id"] for item in listed.data])
 
 
 async def session_seen(server: Server, record: Said) -> Any:
     session = await server.call("Session", "GetSession", id=record.id)
-    return session.name, session.status, to_python(session.metadata), [text_of(one) for one in session.messages]
+    return (
+        session.name,
+        session.status,
+        to_python(session.metadata),
+        [text_of(one) for one in session.messages],
+    )
 
 
 def patch_session(**members: Any) -> Write:
@@ -118,12 +141,15 @@ def patch_session(**members: Any) -> Write:
 
 
 def remove_item(place: int) -> Write:
-    return lambda server, record: server.call("Conversation", "DeleteItem", conversation_id=record.id,
-                                              item_id=record.items[place])
+    return lambda server, record: server.call(
+        "Conversation", "DeleteItem", conversation_id=record.id, item_id=record.items[place]
+    )
 
 
 async def new_chat(server: Server) -> str:
-    return (await server.call("Chat", "CreateChat", assistant_id=server.assistant_id, input=from_python("Hi"))).id
+    return (
+        await server.call("Chat", "CreateChat", assistant_id=server.assistant_id, input=from_python("Hi"))
+    ).id
 
 
 async def chats_seen(server: Server, record: str) -> Any:
@@ -135,32 +161,57 @@ KINDS = {
     "assistant": documents_of("Assistant", {"name": "a"}),
     "squad": documents_of("Squad", {"members": [{"assistant": {"name": "a"}}]}),
     "tool": documents_of("Tool", {"type": "function", "function": {"name": "n"}}),
-    "session": Kind(new_conversation, session_seen, {
-        "rename": patch_session(name=from_python("new")),
-        "complete": patch_session(status="completed"),
-        "say anew": patch_session(messages=from_python([{"role": "user", "content": "anew"}])),
-        "metadata": lambda server, record: server.call(
-            "Conversation", "UpdateConversation", conversation_id=record.id, metadata=struct_from({"a": "b"})),
-        "append": lambda server, record: server.call(
-            "Conversation", "CreateItems", conversation_id=record.id,
-            items=[struct_from({"role": "user", "content": "more"})]),
-        "remove first": remove_item(0),
-        "remove second": remove_item(1),
-        "chat": lambda server, record: server.call("Chat", "CreateChat", session_id=record.id, input=from_python("Hi")),
-        "delete": lambda server, record: server.call("Session", "DeleteSession", id=record.id),
-        "delete conversation": lambda server, record: server.call(
-            "Conversation", "DeleteConversation", conversation_id=record.id),
-    }),
-    "chat": Kind(new_chat, chats_seen, {
-        "go on": lambda server, record: server.call("Chat", "CreateChat", previous_chat_id=record, input=from_python("On")),
-        "delete": lambda server, record: server.call("Chat", "DeleteChat", id=record)}),
+    "session": Kind(
+        new_conversation,
+        session_seen,
+        {
+            "rename": patch_session(name=from_python("new")),
+            "complete": patch_session(status="completed"),
+            "say anew": patch_session(messages=from_python([{"role": "user", "content": "anew"}])),
+            "metadata": lambda server, record: server.call(
+                "Conversation",
+                "UpdateConversation",
+                conversation_id=record.id,
+                metadata=struct_from({"a": "b"}),
+            ),
+            "append": lambda server, record: server.call(
+                "Conversation",
+                "CreateItems",
+                conversation_id=record.id,
+                items=[struct_from({"role": "user", "content": "more"})],
+            ),
+            "remove first": remove_item(0),
+            "remove second": remove_item(1),
+            "chat": lambda server, record: server.call(
+                "Chat", "CreateChat", session_id=record.id, input=from_python("Hi")
+            ),
+            "delete": lambda server, record: server.call("Session", "DeleteSession", id=record.id),
+            "delete conversation": lambda server, record: server.call(
+                "Conversation", "DeleteConversation", conversation_id=record.id
+            ),
+        },
+    ),
+    "chat": Kind(
+        new_chat,
+        chats_seen,
+        {
+            "go on": lambda server, record: server.call(
+                "Chat", "CreateChat", previous_chat_id=record, input=from_python("On")
+            ),
+            "delete": lambda server, record: server.call("Chat", "DeleteChat", id=record),
+        },
+    ),
 }
 TURNS = ("session", "chat", "chat")
 """Never meet: exchanges of a session wait for one another before they read it."""
 RUNS_ALREADY = ("session", "chat", "complete")
 """An exchange that runs when its session is completed is the last one there, and is not refused."""
-PAIRS = [(kind, late, early) for kind in KINDS for late, early in product(KINDS[kind].writes, repeat=2)
-         if (kind, late, early) != TURNS]
+PAIRS = [
+    (kind, late, early)
+    for kind in KINDS
+    for late, early in product(KINDS[kind].writes, repeat=2)
+    if (kind, late, early) != TURNS
+]
 
 
 @pytest.fixture(params=["sqlite", "postgres"], scope="module")
@@ -178,14 +229,19 @@ async def _started(stack: AsyncExitStack, given: dict[str, Any]) -> Server:
     app = App(settings, store)
     await app.start()
     stack.push_async_callback(app.stop, 0)
-    return Server(store, await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}")))
+    return Server(
+        store, await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}"))
+    )
 
 
 async def of_new_org(*servers: Server) -> list[Server]:
     """The same servers, called by a key of a new org."""
     made = await servers[0].store.keys.create(f"org-{new_id()}", "secret")
     assistant = await servers[0].store.assistants.create(made.org_id, DEMO)
-    return [Server(one.store, one.channel, (("authorization", f"Bearer {made.key}"),), assistant.id) for one in servers]
+    return [
+        Server(one.store, one.channel, (("authorization", f"Bearer {made.key}"),), assistant.id)
+        for one in servers
+    ]
 
 
 async def outcome(write: Awaitable[Any]) -> str:
@@ -207,8 +263,13 @@ async def seen(kind: Kind, server: Server, record: Any) -> Any:
 class Gate:
     """Holds the first writes of a server until somebody else has written."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, server: Server, between: Callable[[], Awaitable[None]],
-                 times: int = 1) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        server: Server,
+        between: Callable[[], Awaitable[None]],
+        times: int = 1,
+    ) -> None:
         self.passed = 0
         write = server.store.database.write
 
@@ -257,15 +318,18 @@ async def test_patch_that_others_are_always_before_is_a_conflict_that_says_so(pa
         Gate(patched, one, lambda: patch(other, record), times=documents._ATTEMPTS)
         refused = await outcome(KINDS["assistant"].writes["one member"](one, record))
 
-    assert refused == ("ABORTED the assistant was changed by another request meanwhile, and nothing of this one is stored; "
-                       "send it again")
+    assert refused == (
+        "ABORTED the assistant was changed by another request meanwhile, and nothing of this one is stored; "
+        "send it again"
+    )
     assert await KINDS["assistant"].view(one, record) == {"name": "a", "other": 2}
 
 
 async def test_patches_of_one_server_wait_for_one_another(service, org, http):
     path = f"/assistant/{org.assistant_id}"
-    answers = await asyncio.gather(*(http.patch(path, json={f"member{number}": number}, headers=org.bearer)
-                                     for number in range(PATCHES)))
+    answers = await asyncio.gather(
+        *(http.patch(path, json={f"member{number}": number}, headers=org.bearer) for number in range(PATCHES))
+    )
     stored = (await http.get(path, headers=org.bearer)).json()
 
     assert [answer.status_code for answer in answers] == [200] * PATCHES

@@ -1,5 +1,5 @@
-"""The commands of the README and of `docs/`, run as they stand in the environment that a user has: a checkout of which
-`scripts/serve` has just made a server. Every `# → text` must be in what is printed.
+"""The commands of the README and of `docs/`, run as they stand in the environment that a user has: a checkout
+of which `scripts/serve` has just made a server. Every `# → text` must be in what is printed.
 """
 
 import asyncio
@@ -27,8 +27,10 @@ UNSERVED = "docs/postgres.md"
 """Its commands take the data of a server that has stopped."""
 
 
-ENVIRONMENT = {**{name: value for name, value in os.environ.items() if not name.startswith(("PARLEY_", "PYTHON"))},
-               "PYTHON": sys.executable}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("PARLEY_", "PYTHON"))},
+    "PYTHON": sys.executable,
+}
 """A user's: they have a Python."""
 
 
@@ -53,8 +55,10 @@ def examples_of(page: str) -> list[Example]:
 
 
 # Those that install more come last: before them the environment has what every user has.
-EXAMPLES = sorted((example for page in OWN if page != UNSERVED for example in examples_of(page)),
-                  key=lambda example: bool(INSTALLS.search(example.text)))
+EXAMPLES = sorted(
+    (example for page in OWN if page != UNSERVED for example in examples_of(page)),
+    key=lambda example: bool(INSTALLS.search(example.text)),
+)
 
 
 def fresh_checkout(path: Path) -> Path:
@@ -77,9 +81,17 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     http, grpc = free_address(), free_address()
     command = re.search(r"^scripts/serve", RUN, re.MULTILINE)
     assert command
-    with (path / "log").open("wb") as log, subprocess.Popen(
-            command.group(), cwd=path, stdout=subprocess.PIPE, stderr=log, text=True,
-            env={**ENVIRONMENT, "PARLEY_HTTP": http, "PARLEY_GRPC": grpc, "PARLEY_DRAIN_SECONDS": "0"}) as server:
+    with (
+        (path / "log").open("wb") as log,
+        subprocess.Popen(
+            command.group(),
+            cwd=path,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**ENVIRONMENT, "PARLEY_HTTP": http, "PARLEY_GRPC": grpc, "PARLEY_DRAIN_SECONDS": "0"},
+        ) as server,
+    ):
         assert server.stdout
         ready = any(line == f"ready http=http://{http} grpc={grpc}\n" for line in server.stdout)
         assert ready, (path / "log").read_text()
@@ -90,7 +102,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         assert server.wait() == 0
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=[f"{example.page}-{index}" for index, example in enumerate(EXAMPLES)])
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=[f"{example.page}-{index}" for index, example in enumerate(EXAMPLES)]
+)
 async def test_example_prints_what_the_page_says(example: Example, checkout: Checkout) -> None:
     promised = re.findall(r"^# → (.*)$", example.text, re.MULTILINE)
     printed = await pasted(example.set_up + example.text, checkout)
@@ -116,16 +130,33 @@ def test_every_page_that_has_commands_is_run() -> None:
 
 def test_code_of_other_languages_is_run_by_the_shell() -> None:
     """A reader pastes it into a shell; which Python it needs is said there."""
-    assert [(page, language) for page in OWN for language in ("python", "bash", "shell") if blocks_of(page, language)] == []
-    assert [example for example in EXAMPLES if re.search(r"^(?:python3?|pip|parley)\b", example.text, re.MULTILINE)] == []
+    assert [
+        (page, language)
+        for page in OWN
+        for language in ("python", "bash", "shell")
+        if blocks_of(page, language)
+    ] == []
+    assert [
+        example
+        for example in EXAMPLES
+        if re.search(r"^(?:python3?|pip|parley)\b", example.text, re.MULTILINE)
+    ] == []
 
 
 async def pasted(text: str, checkout: Checkout) -> str:
     """What a shell in the checkout prints, that finds the server at its usual addresses."""
     here = text.replace("127.0.0.1:8080", checkout.http).replace("127.0.0.1:50051", checkout.grpc)
     process = await asyncio.create_subprocess_exec(
-        "bash", "-euo", "pipefail", "-c", here, cwd=checkout.path, env=ENVIRONMENT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        here,
+        cwd=checkout.path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return output.decode()

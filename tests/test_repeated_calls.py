@@ -1,4 +1,5 @@
-"""Callers who keep the history themselves: what providers want back with the calls that they repeat is put there for them.
+"""Callers who keep the history themselves: what providers want back with the calls that they repeat is put
+there for them.
 
 The stand-ins refuse what the real ones refuse (`test_provider_state.py` has their sources).
 """
@@ -34,7 +35,7 @@ def is_sent(upstream: Any) -> bool:
     return tells(asked) and (not isinstance(upstream, Claude) or "thinking" in asked)
 
 
-# --- as the official SDK's users write it -----------------------------------------------------------------------------
+# --- as the official SDK's users write it -------------------------------------------------------------------
 
 
 @PROVIDERS
@@ -79,23 +80,34 @@ async def test_output_of_a_response_that_is_sent_again_is_accepted(service, org,
 async def test_chat_with_the_whole_history_is_accepted(http, org, kind):
     async with kind() as upstream:
         document = assistant(upstream)
-        first = (await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})).json()
-        second = (await http.post("/chat", headers=org.bearer, json={
-            "assistant": document, "input": [ASKED, *first["output"], RESULT]})).json()
+        first = (
+            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})
+        ).json()
+        second = (
+            await http.post(
+                "/chat",
+                headers=org.bearer,
+                json={"assistant": document, "input": [ASKED, *first["output"], RESULT]},
+            )
+        ).json()
 
     assert second["output"][0]["content"] == ANSWER
     assert is_sent(upstream)
     assert not tells(first, second)
 
 
-# --- who gets it ------------------------------------------------------------------------------------------------------
+# --- who gets it --------------------------------------------------------------------------------------------
 
 
 async def repeat(http, bearer: dict[str, str], document: dict[str, Any], output: list[Any]) -> Any:
-    return await http.post("/chat", headers=bearer, json={"assistant": document, "input": [ASKED, *output, RESULT]})
+    return await http.post(
+        "/chat", headers=bearer, json={"assistant": document, "input": [ASKED, *output, RESULT]}
+    )
 
 
-async def asked_by(upstream: Any, http, bearer: dict[str, str], who: dict[str, Any], output: list[Any]) -> list[Any]:
+async def asked_by(
+    upstream: Any, http, bearer: dict[str, str], who: dict[str, Any], output: list[Any]
+) -> list[Any]:
     """What the model is asked when a key repeats these calls to it."""
     before = len(upstream.asked)
     answer = await http.post("/v1/responses", headers=bearer, json={**who, "input": [ASKED, *output, RESULT]})
@@ -108,15 +120,21 @@ async def test_nobody_else_gets_it(http, org, other_org, kind):
     publishable = {"authorization": f"Bearer {org.publishable}"}
     async with kind() as upstream, kind() as other:
         document = assistant(upstream)
-        first = (await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})).json()
-        stored = {"assistantId": (await http.post("/assistant", headers=org.bearer, json=document)).json()["id"]}
+        first = (
+            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})
+        ).json()
+        stored = {
+            "assistantId": (await http.post("/assistant", headers=org.bearer, json=document)).json()["id"]
+        }
         output, transient = first["output"], {"assistant": document}
         changed = json.loads(json.dumps(output).replace('"weather"', '"weathers"'))
         assert tells(await asked_by(upstream, http, org.bearer, stored, output))
-        told = [await asked_by(upstream, http, other_org.bearer, transient, output),
-                await asked_by(upstream, http, publishable, stored, output),
-                await asked_by(other, http, org.bearer, {"assistant": assistant(other)}, output),
-                await asked_by(upstream, http, org.bearer, transient, changed)]
+        told = [
+            await asked_by(upstream, http, other_org.bearer, transient, output),
+            await asked_by(upstream, http, publishable, stored, output),
+            await asked_by(other, http, org.bearer, {"assistant": assistant(other)}, output),
+            await asked_by(upstream, http, org.bearer, transient, changed),
+        ]
         for chat in (await http.get("/chat", headers=org.bearer)).json()["results"]:
             await http.delete(f"/chat/{chat['id']}", headers=org.bearer)
         told.append(await asked_by(upstream, http, org.bearer, transient, output))
@@ -128,9 +146,14 @@ async def test_export_has_what_it_is_found_by(http, org, other_org, channel):
     history = HistoryServiceStub(channel)
     async with Claude() as upstream:
         document = assistant(upstream)
-        first = (await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})).json()
-        lines = [line async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
-                 for line in answer.lines]
+        first = (
+            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})
+        ).json()
+        lines = [
+            line
+            async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
+            for line in answer.lines
+        ]
         await history.ImportHistory(ImportHistoryRequest(lines=lines), metadata=other_org.metadata)
         second = await repeat(http, other_org.bearer, document, first["output"])
 
@@ -138,17 +161,29 @@ async def test_export_has_what_it_is_found_by(http, org, other_org, channel):
     assert is_sent(upstream)
 
 
-# --- what is put in its place -----------------------------------------------------------------------------------------
+# --- what is put in its place -------------------------------------------------------------------------------
 
 CLAUDE = ProviderState(provider="anthropic", model_family="claude")
 SCOPE = Scope("org")
 
 
-def calling(*names: str, arguments: str = "{}", text: str = "", state: ProviderState | None = None) -> Message:
+def calling(
+    *names: str, arguments: str = "{}", text: str = "", state: ProviderState | None = None
+) -> Message:
     message = Message(role="assistant", provider_state=state)
     if names:
-        message.tool_calls.CopyFrom(from_python([
-            {"id": f"id_{name}", "type": "function", "function": {"name": name, "arguments": arguments}} for name in names]))
+        message.tool_calls.CopyFrom(
+            from_python(
+                [
+                    {
+                        "id": f"id_{name}",
+                        "type": "function",
+                        "function": {"name": name, "arguments": arguments},
+                    }
+                    for name in names
+                ]
+            )
+        )
     if text:
         message.content.string_value = text
     return message
@@ -181,12 +216,16 @@ ORIGINAL = calling("a", "b", text="Let me see", state=thought("hm", characters_b
 ORIGINAL.text_before_calls.extend([4, 10])
 
 
-@pytest.mark.parametrize("said", [
-    [calling("a", "b", text="Let me see")],
-    [calling("a", "b", text="Let me see", arguments=" { } ")],
-    [calling(text="Let "), calling("a"), calling(text="me see"), calling("b")],
-    [calling(text="Let me see"), calling("a", "b", arguments="")],
-], ids=["as it was", "spaced in another way", "item by item", "text and calls"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        [calling("a", "b", text="Let me see")],
+        [calling("a", "b", text="Let me see", arguments=" { } ")],
+        [calling(text="Let "), calling("a"), calling(text="me see"), calling("b")],
+        [calling(text="Let me see"), calling("a", "b", arguments="")],
+    ],
+    ids=["as it was", "spaced in another way", "item by item", "text and calls"],
+)
 async def test_answer_is_restored_as_it_was(said):
     user = Message(role="user", content=from_python("x"))
     whole = await with_states(Kept(ORIGINAL), SCOPE, CLAUDE, [user, *said, result(), result()])
@@ -195,15 +234,24 @@ async def test_answer_is_restored_as_it_was(said):
 
 
 async def test_changed_text_is_the_callers_behind_what_was_thought():
-    [changed, _] = await with_states(Kept(ORIGINAL), SCOPE, CLAUDE, [calling("a", "b", text="Look"), result()])
+    [changed, _] = await with_states(
+        Kept(ORIGINAL), SCOPE, CLAUDE, [calling("a", "b", text="Look"), result()]
+    )
 
     assert text_of(changed) == "Look"
     assert changed.provider_state == thought("hm", characters_before=0)
 
 
-@pytest.mark.parametrize("said", [
-    [calling("a")], [calling("b", "a")], [calling("a", "b", arguments='{"x": 1}')], [calling("a", text="Let"), calling("b")],
-], ids=["fewer", "another order", "other arguments", "two messages and another text"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        [calling("a")],
+        [calling("b", "a")],
+        [calling("a", "b", arguments='{"x": 1}')],
+        [calling("a", text="Let"), calling("b")],
+    ],
+    ids=["fewer", "another order", "other arguments", "two messages and another text"],
+)
 async def test_other_calls_stay_as_they_are(said):
     assert await with_states(Kept(ORIGINAL), SCOPE, CLAUDE, [*said, result()]) == [*said, result()]
 
@@ -215,18 +263,30 @@ async def test_input_without_calls_asks_nothing_and_many_are_asked_for_once():
     whole = await with_states(kept, SCOPE, CLAUDE, rounds)
 
     assert [len(keys) for keys in kept.asked] == [MOST_LOOKED_UP]
-    assert whole[:2 * (1000 - MOST_LOOKED_UP)] == rounds[:2 * (1000 - MOST_LOOKED_UP)]
+    assert whole[: 2 * (1000 - MOST_LOOKED_UP)] == rounds[: 2 * (1000 - MOST_LOOKED_UP)]
     assert whole[-2:] == [ORIGINAL, result()]
 
 
 def test_key_is_of_the_calls_and_of_who_made_them():
     call = {"id": "a", "name": "f", "arguments": '{"x": 1, "y": 2}'}
     same = {**call, "arguments": '{"y":2,"x":1}'}
-    others = [{**call, "id": "b"}, {**call, "name": "g"}, {**call, "arguments": '{"x": 1}'}, {**call, "arguments": "{"}]
-    elsewhere = [ProviderState(provider="bedrock", model_family="claude"), ProviderState(provider="anthropic"),
-                 ProviderState(provider="anthropic", model_family="claude", host="one.example")]
-    keys = [key_of([call], CLAUDE), *(key_of([one], CLAUDE) for one in others), *(key_of([call], one) for one in elsewhere),
-            key_of([call, call], CLAUDE)]
+    others = [
+        {**call, "id": "b"},
+        {**call, "name": "g"},
+        {**call, "arguments": '{"x": 1}'},
+        {**call, "arguments": "{"},
+    ]
+    elsewhere = [
+        ProviderState(provider="bedrock", model_family="claude"),
+        ProviderState(provider="anthropic"),
+        ProviderState(provider="anthropic", model_family="claude", host="one.example"),
+    ]
+    keys = [
+        key_of([call], CLAUDE),
+        *(key_of([one], CLAUDE) for one in others),
+        *(key_of([call], one) for one in elsewhere),
+        key_of([call, call], CLAUDE),
+    ]
 
     assert key_of([same], thought("hm")) == keys[0]
     assert len(set(keys)) == len(keys)
@@ -234,10 +294,13 @@ def test_key_is_of_the_calls_and_of_who_made_them():
 
 
 async def test_message_is_found_by_its_calls_with_an_index(service):
-    plan = await service.store.database.read(lambda connection: connection.execute(
-        "EXPLAIN QUERY PLAN SELECT body FROM messages WHERE org_id = ? AND substr(body, length(body) - 34, 3) = x'c23e20' "
-        "AND substr(body, length(body) - 34) = ?", ["o", b"x"]).fetchall())
+    plan = await service.store.database.read(
+        lambda connection: connection.execute(
+            "EXPLAIN QUERY PLAN SELECT body FROM messages WHERE org_id = ? AND substr(body, length(body) - "
+            "34, 3) = x'c23e20' "
+            "AND substr(body, length(body) - 34) = ?",
+            ["o", b"x"],
+        ).fetchall()
+    )
 
     assert "USING INDEX messages_by_calls" in plan[0][3]
-
-

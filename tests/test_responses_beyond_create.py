@@ -1,4 +1,5 @@
-"""Responses read, watched, cancelled, deleted and compacted, conversations and models: by the official OpenAI SDK."""
+"""Responses read, watched, cancelled, deleted and compacted, conversations and models: by the official OpenAI
+SDK."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,26 +26,32 @@ async def slow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servic
 @pytest.fixture(params=["/v1", "/chat"])
 async def client(request: pytest.FixtureRequest, slow: Service) -> AsyncIterator[openai.AsyncOpenAI]:
     org = await slow.new_org()
-    async with openai.AsyncOpenAI(base_url=slow.http_url + request.param, api_key=org.api, max_retries=0) as client:
+    async with openai.AsyncOpenAI(
+        base_url=slow.http_url + request.param, api_key=org.api, max_retries=0
+    ) as client:
         yield client
 
 
 @pytest.fixture
 async def v1(service: Service, org: Org) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0) as client:
+    async with openai.AsyncOpenAI(
+        base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0
+    ) as client:
         yield client
 
 
 async def test_retrieved_response_equals_the_one_that_was_created(client: openai.AsyncOpenAI) -> None:
-    created = await client.responses.create(model="demo", input="Hello", instructions="Be brief.", metadata={"a": "b"},
-                                            temperature=0.5)
+    created = await client.responses.create(
+        model="demo", input="Hello", instructions="Be brief.", metadata={"a": "b"}, temperature=0.5
+    )
 
     assert await client.responses.retrieve(created.id) == created
 
 
 async def test_input_items_are_what_was_said(client: openai.AsyncOpenAI) -> None:
-    created = await client.responses.create(model="demo", input=[{"role": "user", "content": "Hello"},
-                                                                 {"role": "user", "content": "there"}])
+    created = await client.responses.create(
+        model="demo", input=[{"role": "user", "content": "Hello"}, {"role": "user", "content": "there"}]
+    )
     newest = (await client.responses.input_items.list(created.id, limit=1)).data
     oldest_first = (await client.responses.input_items.list(created.id, order="asc")).data
     behind = (await client.responses.input_items.list(created.id, order="asc", after=oldest_first[0].id)).data
@@ -73,21 +80,29 @@ async def test_background_response_goes_on_without_its_caller(client: openai.Asy
 
 async def test_background_stream_is_resumed_where_it_was_left(client: openai.AsyncOpenAI) -> None:
     seen = []
-    async with await client.responses.create(model="demo", input="one two three", background=True,
-                                             stream=True) as stream:
+    async with await client.responses.create(
+        model="demo", input="one two three", background=True, stream=True
+    ) as stream:
         async for event in stream:
             seen.append(event)
             if len(seen) == 5:
                 break
-    seen += [event async for event in await client.responses.retrieve(
-        seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number)]
+    seen += [
+        event
+        async for event in await client.responses.retrieve(
+            seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number
+        )
+    ]
 
     assert [event.sequence_number for event in seen] == list(range(len(seen)))
     assert seen[-1].type == "response.completed"
 
 
 async def test_finished_stream_is_told_again_as_it_was(client: openai.AsyncOpenAI) -> None:
-    live = [event async for event in await client.responses.create(model="demo", input="one two three", stream=True)]
+    live = [
+        event
+        async for event in await client.responses.create(model="demo", input="one two three", stream=True)
+    ]
     again = [event async for event in await client.responses.retrieve(live[0].response.id, stream=True)]
 
     assert again == live
@@ -103,7 +118,9 @@ async def test_cancel_keeps_what_there_is_and_says_cancelled(client: openai.Asyn
 
 async def test_watched_stream_that_is_cancelled_ends_in_incomplete(client: openai.AsyncOpenAI) -> None:
     begun, ending = "", None
-    async for event in await client.responses.create(model="demo", input=MANY_WORDS, background=True, stream=True):
+    async for event in await client.responses.create(
+        model="demo", input=MANY_WORDS, background=True, stream=True
+    ):
         if event.sequence_number == 4:
             await client.responses.cancel(begun)
         if event.type == "response.created":
@@ -120,10 +137,14 @@ async def test_response_in_progress_cannot_be_continued(client: openai.AsyncOpen
     await client.responses.cancel(begun.id)
 
 
-async def test_response_that_is_not_stored_leaves_nothing(v1: openai.AsyncOpenAI, org: Org,
-                                                          channel: grpc.aio.Channel) -> None:
+async def test_response_that_is_not_stored_leaves_nothing(
+    v1: openai.AsyncOpenAI, org: Org, channel: grpc.aio.Channel
+) -> None:
     answer = await v1.responses.create(model="demo", input="Hello", store=False)
-    streamed = [event async for event in await v1.responses.create(model="demo", input="Hello", store=False, stream=True)]
+    streamed = [
+        event
+        async for event in await v1.responses.create(model="demo", input="Hello", store=False, stream=True)
+    ]
     listed = await ChatServiceStub(channel).ListChats(ListChatsRequest(), metadata=org.metadata)
 
     assert (answer.output_text, answer.store) == ("You said: Hello", False)
@@ -141,25 +162,44 @@ async def test_background_needs_the_store(v1: openai.AsyncOpenAI) -> None:
 async def test_compacted_context_is_continued_by_id_and_by_item(v1: openai.AsyncOpenAI) -> None:
     first = await v1.responses.create(model="demo", input="My name is Ada")
     compacted = await v1.responses.compact(model="demo", previous_response_id=first.id)
-    by_id = await v1.responses.create(model="demo", input="What is my name?", previous_response_id=compacted.id)
-    by_item = await v1.responses.create(model="demo", input=[
-        *(item.model_dump(exclude_none=True) for item in compacted.output), {"role": "user", "content": "What is my name?"}])
+    by_id = await v1.responses.create(
+        model="demo", input="What is my name?", previous_response_id=compacted.id
+    )
+    by_item = await v1.responses.create(
+        model="demo",
+        input=[
+            *(item.model_dump(exclude_none=True) for item in compacted.output),
+            {"role": "user", "content": "What is my name?"},
+        ],
+    )
 
-    assert (compacted.object, [item.type for item in compacted.output]) == ("response.compaction", ["compaction"])
+    assert (compacted.object, [item.type for item in compacted.output]) == (
+        "response.compaction",
+        ["compaction"],
+    )
     assert by_id.output_text == by_item.output_text == "Your name is Ada."
 
 
 async def test_conversation_is_read_and_written_item_by_item(v1: openai.AsyncOpenAI) -> None:
-    conversation = await v1.conversations.create(items=[{"role": "user", "content": "My name is Bob"}], metadata={"a": "b"})
+    conversation = await v1.conversations.create(
+        items=[{"role": "user", "content": "My name is Bob"}], metadata={"a": "b"}
+    )
     answer = await v1.responses.create(model="demo", input="What is my name?", conversation=conversation.id)
-    added = (await v1.conversations.items.create(conversation.id, items=[{"role": "user", "content": "Bye"}])).data[0]
+    added = (
+        await v1.conversations.items.create(conversation.id, items=[{"role": "user", "content": "Bye"}])
+    ).data[0]
     items = (await v1.conversations.items.list(conversation.id, order="asc")).data
     read = await v1.conversations.items.retrieve(added.id, conversation_id=conversation.id)
     await v1.conversations.items.delete(added.id, conversation_id=conversation.id)
     left = (await v1.conversations.items.list(conversation.id, order="asc")).data
 
     assert (answer.output_text, answer.conversation.id) == ("Your name is Bob.", conversation.id)
-    assert [item.content[0].text for item in items] == ["My name is Bob", "What is my name?", "Your name is Bob.", "Bye"]
+    assert [item.content[0].text for item in items] == [
+        "My name is Bob",
+        "What is my name?",
+        "Your name is Bob.",
+        "Bye",
+    ]
     assert (read, left) == (items[-1], items[:-1])
 
 
@@ -193,7 +233,8 @@ async def twins(http: httpx.AsyncClient, org: Org) -> list[str]:
 
 BY_NAME = {
     "completions": lambda client: client.chat.completions.create(
-        model="twin", messages=[{"role": "user", "content": "Hello"}]),
+        model="twin", messages=[{"role": "user", "content": "Hello"}]
+    ),
     "responses": lambda client: client.responses.create(model="twin", input="Hello"),
     "compaction": lambda client: client.responses.compact(model="twin", input="Hello"),
     "models": lambda client: client.models.retrieve("twin"),
@@ -202,54 +243,77 @@ BY_NAME = {
 
 @pytest.mark.parametrize("call", BY_NAME.values(), ids=BY_NAME)
 async def test_name_of_several_assistants_is_refused_with_their_ids(
-        call: Any, v1: openai.AsyncOpenAI, twins: list[str]) -> None:
+    call: Any, v1: openai.AsyncOpenAI, twins: list[str]
+) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         await call(v1)
 
     assert (refused.value.param, refused.value.code) == ("model", "ambiguous_model")
     assert refused.value.body["message"] == (
-        f"model 'twin' is the name of several assistants; send the id of one of them: {', '.join(twins)}")
+        f"model 'twin' is the name of several assistants; send the id of one of them: {', '.join(twins)}"
+    )
 
 
-async def test_every_id_that_is_listed_is_that_assistant_alone(v1: openai.AsyncOpenAI, twins: list[str], org: Org) -> None:
+async def test_every_id_that_is_listed_is_that_assistant_alone(
+    v1: openai.AsyncOpenAI, twins: list[str], org: Org
+) -> None:
     listed = [(model.id, await v1.models.retrieve(model.id)) async for model in v1.models.list()]
     answers = [await v1.responses.create(model=one, input="Hello") for one in twins]
     chats = [await v1.get(f"/../chat/{one.id}", cast_to=dict) for one in answers]
 
-    assert [read.id for _, read in listed] == [one for one, _ in listed] == [twins[1], twins[0], org.assistant_id]
+    assert (
+        [read.id for _, read in listed]
+        == [one for one, _ in listed]
+        == [twins[1], twins[0], org.assistant_id]
+    )
     assert [chat["assistantId"] for chat in chats] == twins
 
 
 async def test_name_is_enough_again_where_one_alone_has_it(
-        v1: openai.AsyncOpenAI, http: httpx.AsyncClient, org: Org, twins: list[str]) -> None:
+    v1: openai.AsyncOpenAI, http: httpx.AsyncClient, org: Org, twins: list[str]
+) -> None:
     await http.patch(f"/assistant/{twins[0]}", headers=org.bearer, json={"name": "older twin"})
 
     assert (await v1.models.retrieve("twin")).id == twins[1]
 
 
-async def test_names_of_other_orgs_count_for_nothing(service: Service, org: Org, v1: openai.AsyncOpenAI) -> None:
+async def test_names_of_other_orgs_count_for_nothing(
+    service: Service, org: Org, v1: openai.AsyncOpenAI
+) -> None:
     other = await service.new_org()  # with a demo of its own
 
     assert (await v1.models.retrieve("demo")).id == org.assistant_id != other.assistant_id
 
 
 async def test_page_is_not_told_the_ids_of_assistants_of_one_name(
-        http: httpx.AsyncClient, org: Org, twins: list[str]) -> None:
-    answer = await http.post("/v1/responses", json={"model": "twin", "input": "Hello"},
-                             headers={"authorization": f"Bearer {org.publishable}"})
+    http: httpx.AsyncClient, org: Org, twins: list[str]
+) -> None:
+    answer = await http.post(
+        "/v1/responses",
+        json={"model": "twin", "input": "Hello"},
+        headers={"authorization": f"Bearer {org.publishable}"},
+    )
 
     assert answer.status_code == 400
-    assert "is the name of several assistants; send the id of one of them" in answer.json()["error"]["message"]
+    assert (
+        "is the name of several assistants; send the id of one of them" in answer.json()["error"]["message"]
+    )
     assert twins[0] not in answer.text and twins[1] not in answer.text
 
 
 @pytest.mark.parametrize("base", ["/v1", "/chat"])
 async def test_completions_name_their_assistant_as_model(base: str, service: Service, org: Org) -> None:
     async with openai.AsyncOpenAI(base_url=service.http_url + base, api_key=org.api, max_retries=0) as client:
-        by_name = await client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "Hello"}])
-        by_id = await client.chat.completions.create(model=org.assistant_id, messages=[{"role": "user", "content": "Hello"}])
+        by_name = await client.chat.completions.create(
+            model="demo", messages=[{"role": "user", "content": "Hello"}]
+        )
+        by_id = await client.chat.completions.create(
+            model=org.assistant_id, messages=[{"role": "user", "content": "Hello"}]
+        )
         with pytest.raises(openai.NotFoundError) as missing:
-            await client.chat.completions.create(model="nobody", messages=[{"role": "user", "content": "Hello"}])
+            await client.chat.completions.create(
+                model="nobody", messages=[{"role": "user", "content": "Hello"}]
+            )
 
     assert by_name.choices == by_id.choices
     assert missing.value.code == "model_not_found"
@@ -264,12 +328,19 @@ async def test_completions_path_under_chat_without_a_second_chat(http: httpx.Asy
 
 async def test_chat_is_watched_over_grpc_live_and_again(slow: Service) -> None:
     org = await slow.new_org()
-    async with (openai.AsyncOpenAI(base_url=f"{slow.http_url}/v1", api_key=org.api, max_retries=0) as client,
-                grpc.aio.insecure_channel(slow.grpc_address) as channel):
+    async with (
+        openai.AsyncOpenAI(base_url=f"{slow.http_url}/v1", api_key=org.api, max_retries=0) as client,
+        grpc.aio.insecure_channel(slow.grpc_address) as channel,
+    ):
         chats = ChatServiceStub(channel)
         begun = await client.responses.create(model="demo", input="one two three", background=True)
-        live = [event async for event in chats.WatchChat(WatchChatRequest(id=begun.id), metadata=org.metadata)]
-        again = [event async for event in chats.WatchChat(WatchChatRequest(id=begun.id, after=2), metadata=org.metadata)]
+        live = [
+            event async for event in chats.WatchChat(WatchChatRequest(id=begun.id), metadata=org.metadata)
+        ]
+        again = [
+            event
+            async for event in chats.WatchChat(WatchChatRequest(id=begun.id, after=2), metadata=org.metadata)
+        ]
         chat = await chats.GetChat(GetChatRequest(id=begun.id), metadata=org.metadata)
 
     assert [event.sequence for event in live] == list(range(len(live)))

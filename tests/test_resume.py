@@ -1,4 +1,5 @@
-"""A stream that was cut is read on from where it was, each event exactly once: live, finished, and after kill -9."""
+"""A stream that was cut is read on from where it was, each event exactly once: live, finished, and after kill
+-9."""
 
 import asyncio
 import multiprocessing
@@ -34,6 +35,7 @@ FORKS.set_forkserver_preload(["tests.test_resume"])  # a server that forks start
 
 def serve(folder: Path, port: int, told: Connection) -> None:
     """A server until it is killed; says when it serves."""
+
     async def run() -> None:
         settings = Settings(data=folder, grpc=Address(host="127.0.0.1", port=port), offline_delay_ms=4)
         app = App(settings, open_store(folder))
@@ -92,26 +94,36 @@ async def test_server_that_cannot_write_starts_all_the_same_and_can_be_read(tmp_
     await app.start()
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
-        kept = await ChatServiceStub(channel).GetChat(GetChatRequest(id=exchange.chat.id), timeout=20,
-                                                      metadata=(("authorization", f"Bearer {recorder.key.key}"),))
+        kept = await ChatServiceStub(channel).GetChat(
+            GetChatRequest(id=exchange.chat.id),
+            timeout=20,
+            metadata=(("authorization", f"Bearer {recorder.key.key}"),),
+        )
     await app.stop(0)
     store.close()
     assert kept.status == "in_progress"
 
 
 @pytest.mark.timeout(240)
-async def test_stream_cut_by_kill_9_is_resumed_with_every_event_exactly_once(killable: Killable, tmp_path: Path) -> None:
+async def test_stream_cut_by_kill_9_is_resumed_with_every_event_exactly_once(
+    killable: Killable, tmp_path: Path
+) -> None:
     store = open_store(tmp_path)
     keys = await first_start(store, tmp_path)
     store.close()
     await killable.start()
-    gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", killable.port)], run_dir=tmp_path / "run")
+    gateway = Gateway(
+        http=("127.0.0.1", 0), upstreams=[("127.0.0.1", killable.port)], run_dir=tmp_path / "run"
+    )
     await gateway.start()
     await gateway.ready()
     chance = random.Random(int(os.environ.get("PARLEY_TEST_SEED", "7")))
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http_port}", timeout=20,
-                                     headers={"authorization": f"Bearer {keys['api']}"}) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{gateway.http_port}",
+            timeout=20,
+            headers={"authorization": f"Bearer {keys['api']}"},
+        ) as http:
             for _ in range(ROUNDS):
                 await _cut_and_resume(http, killable, keys["assistantId"], chance.randrange(1, 44))
     finally:
@@ -119,7 +131,8 @@ async def test_stream_cut_by_kill_9_is_resumed_with_every_event_exactly_once(kil
 
 
 async def _rest(http: httpx.AsyncClient, response_id: str, known: int) -> list[dict]:
-    """What comes behind the event `known`; asked for again until Envoy has noticed that the server is back."""
+    """What comes behind the event `known`; asked for again until Envoy has noticed that the server is
+    back."""
     while True:
         params = {"stream": "true", "starting_after": known}
         async with http.stream("GET", f"/v1/responses/{response_id}", params=params) as response:
@@ -135,7 +148,9 @@ async def _kept(http: httpx.AsyncClient, response_id: str) -> dict:
     return answer.json()
 
 
-async def _cut_and_resume(http: httpx.AsyncClient, killable: Killable, assistant_id: str, cut_after: int) -> None:
+async def _cut_and_resume(
+    http: httpx.AsyncClient, killable: Killable, assistant_id: str, cut_after: int
+) -> None:
     seen: list[dict] = []
     body = {"assistantId": assistant_id, "input": WORDS, "stream": True}
     async with http.stream("POST", "/chat/responses", json=body) as response:
@@ -162,7 +177,8 @@ async def _watched(killable: Killable, authorization: str, response_id: str, tol
     """The same over gRPC, from behind the first event."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{killable.port}") as channel:
         watching = ChatServiceStub(channel).WatchChat(
-            WatchChatRequest(id=response_id, after=0), metadata=[("authorization", authorization)])
+            WatchChatRequest(id=response_id, after=0), metadata=[("authorization", authorization)]
+        )
         events = [event async for event in watching]
 
     assert [event.sequence for event in events] == list(range(1, 1 + len(events)))

@@ -16,9 +16,13 @@ FULL = "the conversation holds"
 @pytest.fixture(scope="module")
 async def small(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service whose conversations hold little."""
-    async with running(tmp_path_factory.mktemp("small"), publishable_exchange_bytes=PAGE, exchange_bytes=ANY,
-                       conversation_bytes=STORED,
-                       publishable_request_bytes=3_000) as service:
+    async with running(
+        tmp_path_factory.mktemp("small"),
+        publishable_exchange_bytes=PAGE,
+        exchange_bytes=ANY,
+        conversation_bytes=STORED,
+        publishable_request_bytes=3_000,
+    ) as service:
         yield service
 
 
@@ -47,10 +51,14 @@ class Talk:
         return await self._http.post(path, headers=self._headers, json=body)
 
     async def items(self, text: str) -> httpx.Response:
-        return await self.post(f"/v1/conversations/{self.id}/items", {"items": [{"role": "user", "content": text}]})
+        return await self.post(
+            f"/v1/conversations/{self.id}/items", {"items": [{"role": "user", "content": text}]}
+        )
 
     async def small_items(self, text: str) -> httpx.Response:
-        return await self.post(f"/v1/conversations/{self.id}/items", {"items": [{"role": "user", "content": "x"}] * 20})
+        return await self.post(
+            f"/v1/conversations/{self.id}/items", {"items": [{"role": "user", "content": "x"}] * 20}
+        )
 
     async def response(self, text: str) -> httpx.Response:
         return await self.post("/v1/responses", {"conversation": self.id, "input": text})
@@ -59,8 +67,14 @@ class Talk:
         return await self.post("/v1/responses", {"conversation": self.id, "input": text, "stream": True})
 
     async def completion(self, text: str) -> httpx.Response:
-        return await self.post("/v1/chat/completions", {"model": self._org.assistant_id, "store_in_session": self.id,
-                                                        "messages": [{"role": "user", "content": text}]})
+        return await self.post(
+            "/v1/chat/completions",
+            {
+                "model": self._org.assistant_id,
+                "store_in_session": self.id,
+                "messages": [{"role": "user", "content": text}],
+            },
+        )
 
     async def chain(self, text: str) -> httpx.Response:
         goes_on = {"previous_response_id": self.last} if self.last else {}
@@ -73,9 +87,13 @@ STORING = ["items", "small_items"]
 ASKING = ["response", "streamed", "completion", "chain"]
 
 
-@pytest.mark.parametrize(("way", "kind", "most"), [
-    *((way, kind, most) for way in ASKING for kind, most in (("publishable", PAGE), ("api", ANY))),
-    *((way, kind, STORED) for way in STORING for kind in ("publishable", "api"))])
+@pytest.mark.parametrize(
+    ("way", "kind", "most"),
+    [
+        *((way, kind, most) for way in ASKING for kind, most in (("publishable", PAGE), ("api", ANY))),
+        *((way, kind, STORED) for way in STORING for kind in ("publishable", "api")),
+    ],
+)
 async def test_conversation_without_end_ends_with_an_error_that_says_which_bound(http, org, way, kind, most):
     talk = Talk(http, org, getattr(org, kind))
     await talk.begin()
@@ -95,8 +113,10 @@ async def test_message_of_the_agents_door_finds_no_room_either(http, org):
     page = {"authorization": f"Bearer {org.publishable}"}
     chat = (await http.post("/chat", headers=page, json={"agentId": org.assistant_id})).json()["id"]
 
-    answers = [await http.post(f"/chat/{chat}/message", headers=page, json={"content": "x" * 500, "role": "user"})
-               for _ in range(10)]
+    answers = [
+        await http.post(f"/chat/{chat}/message", headers=page, json={"content": "x" * 500, "role": "user"})
+        for _ in range(10)
+    ]
 
     assert {answer.status_code for answer in answers} == {200, 400}
 
@@ -106,19 +126,33 @@ async def test_full_chain_goes_on_from_its_summary(http, org):
     while (await talk.chain("x" * 500)).status_code == 200:
         pass
 
-    compacted = await talk.post("/v1/responses/compact", {"model": org.assistant_id, "previous_response_id": talk.last})
+    compacted = await talk.post(
+        "/v1/responses/compact", {"model": org.assistant_id, "previous_response_id": talk.last}
+    )
     talk.last = compacted.json()["id"]
 
     assert compacted.status_code == 200
 
 
-@pytest.mark.parametrize(("path", "body", "shown"), [
-    ("/v1/responses", {"input": "x" * 3_000}, lambda answer: (answer["error"]["type"], answer["error"]["code"])),
-    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 3_000}]},
-     lambda answer: (answer["error"]["type"], answer["error"]["code"])),
-    ("/chat", {"agentId": "x" * 3_000}, lambda answer: answer["error"]),
-])
-async def test_request_too_large_for_a_publishable_key_is_413_in_the_shape_of_the_door(http, org, path, body, shown):
+@pytest.mark.parametrize(
+    ("path", "body", "shown"),
+    [
+        (
+            "/v1/responses",
+            {"input": "x" * 3_000},
+            lambda answer: (answer["error"]["type"], answer["error"]["code"]),
+        ),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "x" * 3_000}]},
+            lambda answer: (answer["error"]["type"], answer["error"]["code"]),
+        ),
+        ("/chat", {"agentId": "x" * 3_000}, lambda answer: answer["error"]),
+    ],
+)
+async def test_request_too_large_for_a_publishable_key_is_413_in_the_shape_of_the_door(
+    http, org, path, body, shown
+):
     refused = await http.post(path, headers={"authorization": f"Bearer {org.publishable}"}, json=body)
 
     assert refused.status_code == 413
@@ -126,7 +160,7 @@ async def test_request_too_large_for_a_publishable_key_is_413_in_the_shape_of_th
     assert shown(refused.json()) in (("invalid_request_error", "request_too_large"), "Payload Too Large")
 
 
-# --- what a key holds -------------------------------------------------------------------------------------------------
+# --- what a key holds ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -147,8 +181,12 @@ async def test_publishable_key_holds_so_much_until_something_of_it_is_deleted(ti
             await tight.app.room.settle()
             assert len(made) < 20
 
-        for path, sent in (("/session", {"assistantId": org.assistant_id}), ("/chat", {"agentId": org.assistant_id}),
-                           ("/v1/conversations", {}), ("/v1/responses", body | {"stream": True})):
+        for path, sent in (
+            ("/session", {"assistantId": org.assistant_id}),
+            ("/chat", {"agentId": org.assistant_id}),
+            ("/v1/conversations", {}),
+            ("/v1/responses", body | {"stream": True}),
+        ):
             refused = await http.post(path, headers=page, json=sent)
             assert refused.status_code == 429
             assert "bytes on record, of 20000 that it may; delete sessions and chats" in refused.text
@@ -174,9 +212,16 @@ async def test_keys_are_measured_by_all_that_they_made_and_nothing_else(service)
         assert await held() == 0
         for headers in (own, page):
             before = await held()
-            session = (await http.post("/session", headers=headers, json={"assistantId": org.assistant_id})).json()["id"]
-            await http.post(f"/v1/conversations/{session}/items", headers=headers, json={
-                "items": [{"role": "user", "content": "x" * 1_000}]})
-            await http.post("/v1/responses", headers=headers, json={"model": org.assistant_id, "input": "x" * 1_000})
+            session = (
+                await http.post("/session", headers=headers, json={"assistantId": org.assistant_id})
+            ).json()["id"]
+            await http.post(
+                f"/v1/conversations/{session}/items",
+                headers=headers,
+                json={"items": [{"role": "user", "content": "x" * 1_000}]},
+            )
+            await http.post(
+                "/v1/responses", headers=headers, json={"model": org.assistant_id, "input": "x" * 1_000}
+            )
             grown = await held() - before
             assert grown > 3_000 if headers is page else grown == 0

@@ -22,7 +22,8 @@ MODEL = {"provider": "offline", "model": "offline-1"}
 
 @pytest.fixture(scope="module", autouse=True)
 async def sdk() -> None:
-    """Import the SDK, which builds 600 models: 25 s of processor time, in a thread so that the server keeps answering."""
+    """Import the SDK, which builds 600 models: 25 s of processor time, in a thread so that the server keeps
+    answering."""
     await asyncio.to_thread(_import_all, vapi.AsyncVapi(token="", base_url="http://127.0.0.1"))
 
 
@@ -60,10 +61,19 @@ async def test_chat_is_typed(client, org):
     said, answered = chat.messages[0], chat.output[0]
     model, whole = chat.costs
 
-    assert (chat.org_id, chat.assistant_id, chat.name, chat.input) == (org.id, org.assistant_id, "first", "Hello there")
+    assert (chat.org_id, chat.assistant_id, chat.name, chat.input) == (
+        org.id,
+        org.assistant_id,
+        "first",
+        "Hello there",
+    )
     assert (chat.stream, chat.session_id, chat.previous_chat_id) == (False, None, None)
     assert (said.role, said.message, answered.role, answered.message) == (
-        "user", "Hello there", "assistant", "You said: Hello there")
+        "user",
+        "Hello there",
+        "assistant",
+        "You said: Hello there",
+    )
     assert answered.time >= said.time > began.timestamp() * 1000
     assert began < chat.created_at <= chat.updated_at
     assert (model.type, model.model, whole.type) == ("model", MODEL, "chat")
@@ -72,8 +82,12 @@ async def test_chat_is_typed(client, org):
 
 async def test_chat_with_warnings_is_typed(client, org):
     messages = [{"role": "system", "content": "Hello {{ name | }"}]
-    assistant = await client.assistants.create(model={"provider": "openai", "model": "gpt-4o", "messages": messages})
-    chat = await client.chats.create(input="Hello there", assistant_id=org.assistant_id, assistant_overrides={"name": "x"})
+    assistant = await client.assistants.create(
+        model={"provider": "openai", "model": "gpt-4o", "messages": messages}
+    )
+    chat = await client.chats.create(
+        input="Hello there", assistant_id=org.assistant_id, assistant_overrides={"name": "x"}
+    )
     read = await client.chats.get(chat.id)
 
     assert [one["code"] for one in assistant.model_extra["warnings"]] == ["template_invalid"]
@@ -87,13 +101,18 @@ async def test_chain_of_chats_remembers(client, org):
 
     assert (second.previous_chat_id, second.assistant_id) == (first.id, org.assistant_id)
     assert [message.message for message in second.messages] == [
-        "My name is Ada", "You said: My name is Ada", "What is my name?"]
+        "My name is Ada",
+        "You said: My name is Ada",
+        "What is my name?",
+    ]
     assert second.output[0].message == "Your name is Ada."
 
 
 async def test_input_of_typed_messages_is_echoed_and_read(client, org):
-    said = [vapi.SystemMessage(role="system", message="My name is Ada", time=0, seconds_from_start=0),
-            vapi.UserMessage(role="user", message="What is my name?", time=0, end_time=0, seconds_from_start=0)]
+    said = [
+        vapi.SystemMessage(role="system", message="My name is Ada", time=0, seconds_from_start=0),
+        vapi.UserMessage(role="user", message="What is my name?", time=0, end_time=0, seconds_from_start=0),
+    ]
     chat = await client.chats.create(input=said, assistant_id=org.assistant_id)
 
     assert [message.dict() for message in chat.input] == [message.dict() for message in said]
@@ -102,10 +121,14 @@ async def test_input_of_typed_messages_is_echoed_and_read(client, org):
 
 async def test_transient_assistant_with_variables_answers(client):
     # As dicts: the SDK's own types know no provider `offline`.
-    assistant: Any = {"name": "host", "model": {
-        **MODEL, "messages": [{"role": "system", "content": "My name is {{guest}}"}]}}
+    assistant: Any = {
+        "name": "host",
+        "model": {**MODEL, "messages": [{"role": "system", "content": "My name is {{guest}}"}]},
+    }
     overrides: Any = {"variableValues": {"guest": "Ada"}}
-    chat = await client.chats.create(input="What is my name?", assistant=assistant, assistant_overrides=overrides)
+    chat = await client.chats.create(
+        input="What is my name?", assistant=assistant, assistant_overrides=overrides
+    )
 
     assert (chat.assistant.name, chat.assistant_overrides.variable_values) == ("host", {"guest": "Ada"})
     assert chat.output[0].message == "Your name is Ada."
@@ -117,14 +140,26 @@ async def test_chat_that_is_got_and_deleted_is_the_one_that_was_made(client, org
     assert await client.chats.get(made.id) == made
     assert await client.chats.delete(made.id) == made
     assert await fails(404, client.chats.get(made.id)) == {
-        "message": "chat not found", "error": "Not Found", "statusCode": 404}
+        "message": "chat not found",
+        "error": "Not Found",
+        "statusCode": 404,
+    }
 
 
 async def test_chats_are_listed_in_pages_newest_first(client, org):
-    made = [await client.chats.create(input=text, assistant_id=org.assistant_id) for text in ("one", "two", "three")]
-    pages = [await client.chats.list(assistant_id=org.assistant_id, limit=2, page=page,
-                                     created_at_ge=made[0].created_at) for page in (1, 2)]
-    ascending = await client.chats.list(sort_order="ASC", sort_by="createdAt", id_any=f"{made[2].id},{made[0].id}")
+    made = [
+        await client.chats.create(input=text, assistant_id=org.assistant_id)
+        for text in ("one", "two", "three")
+    ]
+    pages = [
+        await client.chats.list(
+            assistant_id=org.assistant_id, limit=2, page=page, created_at_ge=made[0].created_at
+        )
+        for page in (1, 2)
+    ]
+    ascending = await client.chats.list(
+        sort_order="ASC", sort_by="createdAt", id_any=f"{made[2].id},{made[0].id}"
+    )
     earlier = await client.chats.list(created_at_lt=made[0].created_at)
 
     assert [[chat.id for chat in page.results] for page in pages] == [[made[2].id, made[1].id], [made[0].id]]
@@ -147,17 +182,29 @@ async def test_response_is_typed_and_continues_a_chat(client, org):
 
 async def test_session_is_made_used_changed_and_deleted(client, org):
     made = await client.sessions.create(
-        assistant_id=org.assistant_id, name="visit", expiration_seconds=60,
-        messages=[vapi.SystemMessage(role="system", message="My name is Ada", time=0, seconds_from_start=0)])
+        assistant_id=org.assistant_id,
+        name="visit",
+        expiration_seconds=60,
+        messages=[vapi.SystemMessage(role="system", message="My name is Ada", time=0, seconds_from_start=0)],
+    )
     chat = await client.chats.create(input="What is my name?", session_id=made.id)
     used = await client.sessions.get(made.id)
     changed = await client.sessions.update(made.id, name="over", status="completed")
     deleted = await client.sessions.delete(made.id)
 
     assert (made.org_id, made.assistant_id, made.name, made.status, made.expiration_seconds) == (
-        org.id, org.assistant_id, "visit", "active", 60)
+        org.id,
+        org.assistant_id,
+        "visit",
+        "active",
+        60,
+    )
     assert (chat.session_id, chat.output[0].message) == (made.id, "Your name is Ada.")
-    assert [message.message for message in used.messages] == ["My name is Ada", "What is my name?", "Your name is Ada."]
+    assert [message.message for message in used.messages] == [
+        "My name is Ada",
+        "What is my name?",
+        "Your name is Ada.",
+    ]
     assert used.cost == sum(cost.cost for cost in used.costs)
     assert (changed.name, changed.status, changed.messages) == ("over", "completed", used.messages)
     assert deleted == changed
@@ -188,13 +235,24 @@ async def test_completed_session_takes_no_chat(client, org):
 
 async def test_assistant_is_made_changed_and_deleted(client, org):
     model = vapi.CreateAssistantDtoModel_Openai(
-        provider="openai", model="gpt-4o", temperature=0.5, messages=[vapi.OpenAiMessage(role="system", content="Be kind")])
-    made = await client.assistants.create(name="helper", first_message="Hi!", model=model, metadata={"shelf": 1})
+        provider="openai",
+        model="gpt-4o",
+        temperature=0.5,
+        messages=[vapi.OpenAiMessage(role="system", content="Be kind")],
+    )
+    made = await client.assistants.create(
+        name="helper", first_message="Hi!", model=model, metadata={"shelf": 1}
+    )
     changed = await client.assistants.update(made.id, first_message="Welcome!", metadata={"shelf": 2})
     listed = await client.assistants.list(limit=10)
     deleted = await client.assistants.delete(made.id)
 
-    assert (made.org_id, made.name, made.first_message, made.metadata) == (org.id, "helper", "Hi!", {"shelf": 1})
+    assert (made.org_id, made.name, made.first_message, made.metadata) == (
+        org.id,
+        "helper",
+        "Hi!",
+        {"shelf": 1},
+    )
     assert made.model.dict() == model.dict()
     assert (changed.first_message, changed.metadata, changed.model) == ("Welcome!", {"shelf": 2}, made.model)
     assert [assistant.id for assistant in listed] == [made.id, org.assistant_id]
@@ -204,9 +262,14 @@ async def test_assistant_is_made_changed_and_deleted(client, org):
 
 async def test_assistant_that_is_got_is_the_one_that_was_made(client):
     made = await client.assistants.create(
-        name="whole", first_message_mode="assistant-speaks-first", background_sound="office", max_duration_seconds=600,
+        name="whole",
+        first_message_mode="assistant-speaks-first",
+        background_sound="office",
+        max_duration_seconds=600,
         voice=vapi.CreateAssistantDtoVoice_Openai(provider="openai", voice_id="alloy"),
-        end_call_phrases=["bye", "so long"], server=vapi.Server(url="https://example.com/hook", timeout_seconds=20))
+        end_call_phrases=["bye", "so long"],
+        server=vapi.Server(url="https://example.com/hook", timeout_seconds=20),
+    )
 
     assert made.voice.voice_id == "alloy"
     assert (made.end_call_phrases, made.server.url) == (["bye", "so long"], "https://example.com/hook")
@@ -232,14 +295,24 @@ async def test_squad_is_made_answers_and_is_deleted(client, org):
 # Errors
 
 
-@pytest.mark.parametrize(("part", "asked", "message"), [
-    ("chats", {"input": "Hello", "name": "n" * 41}, "name must be at most 40 characters"),
-    ("chats", {"input": "Hello", "session_id": new_id(), "previous_chat_id": new_id()},
-     "sessionId and previousChatId are mutually exclusive: send one of them"),
-    ("sessions", {"expiration_seconds": 59},
-     "expirationSeconds must be greater than or equal to 60 and less than or equal to 2592000"),
-    ("assistants", {"name": "n" * 41}, "name must be at most 40 characters"),
-], ids=["chat name", "chat session and previous", "session expiration", "assistant name"])
+@pytest.mark.parametrize(
+    ("part", "asked", "message"),
+    [
+        ("chats", {"input": "Hello", "name": "n" * 41}, "name must be at most 40 characters"),
+        (
+            "chats",
+            {"input": "Hello", "session_id": new_id(), "previous_chat_id": new_id()},
+            "sessionId and previousChatId are mutually exclusive: send one of them",
+        ),
+        (
+            "sessions",
+            {"expiration_seconds": 59},
+            "expirationSeconds must be greater than or equal to 60 and less than or equal to 2592000",
+        ),
+        ("assistants", {"name": "n" * 41}, "name must be at most 40 characters"),
+    ],
+    ids=["chat name", "chat session and previous", "session expiration", "assistant name"],
+)
 async def test_invalid_request_is_an_api_error_that_names_the_field(part, asked, message, client):
     body = await fails(400, getattr(client, part).create(**asked))
 
@@ -259,4 +332,5 @@ async def test_what_another_org_owns_is_not_found(client, service, other_org, co
 
     assert await fails(404, client.chats.get(chat.id)) == await fails(404, client.chats.get(new_id()))
     assert await fails(404, client.assistants.get(other_org.assistant_id)) == await fails(
-        404, client.assistants.get(new_id()))
+        404, client.assistants.get(new_id())
+    )

@@ -1,7 +1,9 @@
-"""Secrets in every member of every request that can hold one, looked for in everything that anybody is told afterwards.
+"""Secrets in every member of every request that can hold one, looked for in everything that anybody is told
+afterwards.
 
-Methods, members and paths are read from the protos. A member that can hold secrets is one that holds free JSON, or has the
-name of a secret or a URL. What people say, and the caller's own members, are told again as they were sent.
+Methods, members and paths are read from the protos. A member that can hold secrets is one that holds free
+JSON, or has the name of a secret or a URL. What people say, and the caller's own members, are told again as
+they were sent.
 """
 
 import itertools
@@ -32,7 +34,17 @@ from server.core.ids import new_id
 from server.wire.history.lines import History
 from tests.conftest import delivered_until, rows_of, running
 from tests.descriptors import METHODS
-from tests.test_access import LISTS, NAMES, NEEDS_KEY, REFERENCES, bearer, call, record_of, records, request_with
+from tests.test_access import (
+    LISTS,
+    NAMES,
+    NEEDS_KEY,
+    REFERENCES,
+    bearer,
+    call,
+    record_of,
+    records,
+    request_with,
+)
 from tests.test_tools_run import ASKED
 from tests.upstream import Answer, Upstream
 
@@ -42,10 +54,32 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOWHERE = "http://127.0.0.1:9"
 """Allowed, and nobody listens there."""
 
-SAID = {"content", "contents", "conditions", "conversation", "input", "instructions", "message", "messages", "name", "stop"}
+SAID = {
+    "content",
+    "contents",
+    "conditions",
+    "conversation",
+    "input",
+    "instructions",
+    "message",
+    "messages",
+    "name",
+    "stop",
+}
 OWN = FREE | {"customer"}
-NOTHING = {"access_programs", "audio", "background_options", "context_management", "function_call", "functions", "image",
-           "logit_bias", "moderation", "prompt", "web_search_options"}
+NOTHING = {
+    "access_programs",
+    "audio",
+    "background_options",
+    "context_management",
+    "function_call",
+    "functions",
+    "image",
+    "logit_bias",
+    "moderation",
+    "prompt",
+    "web_search_options",
+}
 """Members that are refused with anything but defaults or numbers in them."""
 
 
@@ -54,32 +88,59 @@ def secret(place):
     return f"{MARK}.{place}-1234567890"
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- what is sent -------------------------------------------------------------------------------------------
 
 
 def odd(at):
     """A secret of every kind, in members that nobody knows."""
     put = partial("{}.{}".format, at)
     return {
-        "apiKey": secret(put("apiKey")), "voice": {"credentialKey": secret(put("voice"))},
-        "list": [{"authToken": secret(put("list"))}], "serverUrlSecret": secret(put("serverUrlSecret")),
-        "oddHeaders": {"x-a": secret(put("oddHeaders"))}, "authorization": secret(put("authorization")),
-        "credentials": [{"provider": "x", "apiKey": secret(put("credentials")), "nested": [{"password": secret(put("in"))}]},
-                        {"gcpKey": {"private_key": secret(put("gcpKey"))}, "Token": secret(put("Token"))}],
-        "link": f"https://me:{secret(put('user'))}@example.com/?token={secret(put('token'))}&sig={secret(put('sig'))}"}
+        "apiKey": secret(put("apiKey")),
+        "voice": {"credentialKey": secret(put("voice"))},
+        "list": [{"authToken": secret(put("list"))}],
+        "serverUrlSecret": secret(put("serverUrlSecret")),
+        "oddHeaders": {"x-a": secret(put("oddHeaders"))},
+        "authorization": secret(put("authorization")),
+        "credentials": [
+            {
+                "provider": "x",
+                "apiKey": secret(put("credentials")),
+                "nested": [{"password": secret(put("in"))}],
+            },
+            {"gcpKey": {"private_key": secret(put("gcpKey"))}, "Token": secret(put("Token"))},
+        ],
+        "link": f"https://me:{secret(put('user'))}@example.com/?token={secret(put('token'))}&sig={secret(put('sig'))}",
+    }
 
 
 def server(at, url=NOWHERE):
-    return {"url": f"{url}/{at}?key={secret(f'{at}.server.url')}", "secret": secret(f"{at}.server.secret"),
-            "headers": {"Authorization": secret(f"{at}.server.authorization"), "x-any": secret(f"{at}.server.any")}}
+    return {
+        "url": f"{url}/{at}?key={secret(f'{at}.server.url')}",
+        "secret": secret(f"{at}.server.secret"),
+        "headers": {
+            "Authorization": secret(f"{at}.server.authorization"),
+            "x-any": secret(f"{at}.server.any"),
+        },
+    }
 
 
 def tool(at, url=NOWHERE):
-    return {**odd(at), "type": "apiRequest", "name": "order_status", "method": "POST",
-            "url": f"{url}/{at}?api_key={secret(f'{at}.url')}",
-            "headers": {"type": "object", "properties": {"x-any": {"type": "string", "value": secret(f"{at}.headers")}}},
-            "body": {"type": "object", "properties": {"token": {"type": "string", "value": secret(f"{at}.body")}}},
-            "parameters": [{"key": "api_key", "value": secret(f"{at}.parameters")}]}
+    return {
+        **odd(at),
+        "type": "apiRequest",
+        "name": "order_status",
+        "method": "POST",
+        "url": f"{url}/{at}?api_key={secret(f'{at}.url')}",
+        "headers": {
+            "type": "object",
+            "properties": {"x-any": {"type": "string", "value": secret(f"{at}.headers")}},
+        },
+        "body": {
+            "type": "object",
+            "properties": {"token": {"type": "string", "value": secret(f"{at}.body")}},
+        },
+        "parameters": [{"key": "api_key", "value": secret(f"{at}.parameters")}],
+    }
 
 
 def webhook(at, url=NOWHERE):
@@ -88,18 +149,36 @@ def webhook(at, url=NOWHERE):
 
 def assistant(at, url=NOWHERE):
     knowledge = {"provider": "custom-knowledge-base", "server": server(f"{at}.knowledge", url)}
-    return {**odd(at), "name": at, "server": server(f"{at}.events", url), "transcriber": {"apiKey": secret(f"{at}.ear")},
-            "model": {"provider": "offline", "model": "offline-1", "url": f"http://me:{secret(f'{at}.user')}@127.0.0.1:9",
-                      "headers": {"x-any": secret(f"{at}.model")}, "knowledgeBase": knowledge,
-                      "tools": [webhook(f"{at}.hook", url), tool(f"{at}.tool", url)]}}
+    return {
+        **odd(at),
+        "name": at,
+        "server": server(f"{at}.events", url),
+        "transcriber": {"apiKey": secret(f"{at}.ear")},
+        "model": {
+            "provider": "offline",
+            "model": "offline-1",
+            "url": f"http://me:{secret(f'{at}.user')}@127.0.0.1:9",
+            "headers": {"x-any": secret(f"{at}.model")},
+            "knowledgeBase": knowledge,
+            "tools": [webhook(f"{at}.hook", url), tool(f"{at}.tool", url)],
+        },
+    }
 
 
 def squad(at):
-    return {**odd(at), "members": [{"assistant": assistant(f"{at}.member"), "assistantOverrides": odd(f"{at}.own")}],
-            "membersOverrides": assistant(f"{at}.all")}
+    return {
+        **odd(at),
+        "members": [{"assistant": assistant(f"{at}.member"), "assistantOverrides": odd(f"{at}.own")}],
+        "membersOverrides": assistant(f"{at}.all"),
+    }
 
 
-DOCUMENTS = {"assistant": assistant, "assistant_overrides": assistant, "squad": squad, "members_overrides": assistant}
+DOCUMENTS = {
+    "assistant": assistant,
+    "assistant_overrides": assistant,
+    "squad": squad,
+    "members_overrides": assistant,
+}
 """What is in a Struct of this name. In any other is a secret of every kind."""
 NOUNS = {"AssistantService": assistant, "SquadService": squad, "ToolService": tool}
 """What is in a `document` and a `patch`."""
@@ -123,11 +202,14 @@ def can_hold_secrets(field, above=()):
     if field.name in SAID | OWN | NOTHING:
         return False
     if field.message_type is None:
-        return field.type == field.TYPE_STRING and (kind_of(field.name) is not Kind.PLAIN or "url" in field.name)
+        return field.type == field.TYPE_STRING and (
+            kind_of(field.name) is not Kind.PLAIN or "url" in field.name
+        )
     if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR):
         return True
     return field.message_type not in above and any(
-        can_hold_secrets(inner, (*above, field.message_type)) for inner in field.message_type.fields)
+        can_hold_secrets(inner, (*above, field.message_type)) for inner in field.message_type.fields
+    )
 
 
 def fill(message, field, at, document=None):
@@ -135,7 +217,9 @@ def fill(message, field, at, document=None):
     where = f"{at}.{field.name}"
     if field.message_type is None:
         given = f"{NOWHERE}/?key={secret(where)}" if "url" in field.name else secret(where)
-        setattr(message, field.name, given) if not field.is_repeated else getattr(message, field.name).append(given)
+        setattr(message, field.name, given) if not field.is_repeated else getattr(message, field.name).append(
+            given
+        )
         return
     held = getattr(message, field.name)
     one = held.add() if field.is_repeated else held
@@ -156,13 +240,16 @@ def fill(message, field, at, document=None):
             fill(one, inner, where)
 
 
-SENT = {f"{request.__name__}.{field.name}": ([method for method in NEEDS_KEY if method.request is request], field)
-        for request in dict.fromkeys(method.request for method in NEEDS_KEY)
-        for field in request.DESCRIPTOR.fields if can_hold_secrets(field)}
+SENT = {
+    f"{request.__name__}.{field.name}": ([method for method in NEEDS_KEY if method.request is request], field)
+    for request in dict.fromkeys(method.request for method in NEEDS_KEY)
+    for field in request.DESCRIPTOR.fields
+    if can_hold_secrets(field)
+}
 """By member: the methods that take it."""
 
 
-# --- who is told what -------------------------------------------------------------------------------------------------
+# --- who is told what ---------------------------------------------------------------------------------------
 
 
 class Walk:
@@ -191,21 +278,33 @@ class Walk:
 
     async def records(self):
         """The kind and the id of everything that the org has."""
-        return [(kind, row[0]) for kind, table in TABLES.items()
-                for row in await rows_of(self.service.store, f"SELECT id FROM {table} WHERE org_id = ?", [self.org.id])]
+        return [
+            (kind, row[0])
+            for kind, table in TABLES.items()
+            for row in await rows_of(
+                self.service.store, f"SELECT id FROM {table} WHERE org_id = ?", [self.org.id]
+            )
+        ]
 
     async def in_records(self):
         """The secrets in what is kept to be shown."""
-        kept = [await rows_of(self.service.store, f"SELECT {columns} FROM {table} WHERE org_id = ?", [self.org.id])
-                for table, columns in (("chats", "body, record"), ("sessions", "body"), ("messages", "body"))]
+        kept = [
+            await rows_of(
+                self.service.store, f"SELECT {columns} FROM {table} WHERE org_id = ?", [self.org.id]
+            )
+            for table, columns in (("chats", "body, record"), ("sessions", "body"), ("messages", "body"))
+        ]
         return set(MARKS.findall(str(kept)))
 
     async def ask_for(self, made, own):
-        """Call every method that shows the org, and every method with every id of these; what deletes comes last."""
+        """Call every method that shows the org, and every method with every id of these; what deletes comes
+        last."""
         for method in LISTS:
             for key in self.keys(method):
                 await self.send(method, method.request(), key)
-        for method, member, record in sorted(REFERENCES.values(), key=lambda reference: deletes(reference[0])):
+        for method, member, record in sorted(
+            REFERENCES.values(), key=lambda reference: deletes(reference[0])
+        ):
             values = list(dict.fromkeys(value for kind, value in made if kind == record))
             for value in values[:1] if makes(method) else values:
                 request = request_with(method, member, value, own)
@@ -213,8 +312,13 @@ class Walk:
                     await self.send(method, request, key, over_http=not makes(method))
 
 
-TABLES = {RECORD_ASSISTANT: "assistants", RECORD_SQUAD: "squads", RECORD_TOOL: "tools", RECORD_SESSION: "sessions",
-          RECORD_CHAT: "chats"}
+TABLES = {
+    RECORD_ASSISTANT: "assistants",
+    RECORD_SQUAD: "squads",
+    RECORD_TOOL: "tools",
+    RECORD_SESSION: "sessions",
+    RECORD_CHAT: "chats",
+}
 
 
 def makes(method):
@@ -227,15 +331,23 @@ def deletes(method):
 
 def http_requests(method, request):
     """What a client of the REST paths sends, once for each path of the method."""
-    rule = Default().FindMethodByName(method.path[1:].replace("/", ".")).GetOptions().Extensions[annotations_pb2.http]
+    rule = (
+        Default()
+        .FindMethodByName(method.path[1:].replace("/", "."))
+        .GetOptions()
+        .Extensions[annotations_pb2.http]
+    )
     for one in (rule, *rule.additional_bindings) if rule.WhichOneof("pattern") else ():
         verb = one.WhichOneof("pattern")
         path, names = getattr(one, verb), request.DESCRIPTOR.fields_by_name
         inside = re.findall(r"\{(\w+)\}", path)
         for name in inside:
             path = path.replace(f"{{{name}}}", getattr(request, name) or "none")
-        members = {name: value for name, value in MessageToDict(request).items()
-                   if name not in {names[member].json_name for member in inside}}
+        members = {
+            name: value
+            for name, value in MessageToDict(request).items()
+            if name not in {names[member].json_name for member in inside}
+        }
         if one.body == "*":
             yield verb.upper(), {"url": path, "json": members}
         elif one.body:
@@ -253,7 +365,9 @@ async def service(tmp_path_factory):
 
 @pytest.fixture
 async def walk(service, channel, http, org):
-    made = await service.store.assistants.create(org.id, {**assistant("stored"), "server": server("stored.events")})
+    made = await service.store.assistants.create(
+        org.id, {**assistant("stored"), "server": server("stored.events")}
+    )
     return Walk(service, channel, http, replace(org, assistant_id=made.id))
 
 
@@ -262,7 +376,10 @@ def test_every_method_is_walked():
     walked |= {str(method) for method, *_ in REFERENCES.values()}
 
     assert set(map(str, METHODS)) - walked == {
-        "HistoryService/ImportHistory", "TransportService/ReceiveTwilioMessage"}  # the one is below, the other has no key
+        # the one is below, the other has no key
+        "HistoryService/ImportHistory",
+        "TransportService/ReceiveTwilioMessage",
+    }
 
 
 @pytest.mark.parametrize(("methods", "field"), SENT.values(), ids=SENT)
@@ -276,12 +393,19 @@ async def test_secret_that_is_sent_is_told_to_nobody(walk, service, channel, met
                 made.append((record_of(other), own[record_of(other)]))
             elif other.name == "assistant_id" and field.name in ("assistant", "squad"):
                 request.ClearField("assistant_id")
-        fill(request, field, field.name, NOUNS.get(method.service) if field.name in ("document", "patch") else None)
+        fill(
+            request,
+            field,
+            field.name,
+            NOUNS.get(method.service) if field.name in ("document", "patch") else None,
+        )
         for key in walk.keys(method):
             before = await walk.records()
             answers.append((key, await walk.send(method, request, key)))
             made += [record for record in await walk.records() if record not in before][:1]
-    assert {answer.code for key, answer in answers if key != walk.org.publishable} == {grpc.StatusCode.OK}, answers
+    assert {answer.code for key, answer in answers if key != walk.org.publishable} == {grpc.StatusCode.OK}, (
+        answers
+    )
     assert await walk.in_records() == set()
 
     await walk.ask_for(made, own)
@@ -290,18 +414,44 @@ async def test_secret_that_is_sent_is_told_to_nobody(walk, service, channel, met
     assert MARK not in "".join(capfd.readouterr()) + caplog.text
 
 
-@pytest.mark.parametrize("change", [
-    {"model": {"provider": "custom-llm", "model": "m", "url": f"http://me:{secret('user')}@10.0.0.1/?key={secret('key')}"}},
-    {"model": {"provider": "custom-llm", "model": "m", "url": f"ftp://me:{secret('user')}@127.0.0.1/?key={secret('key')}"}},
-    {"model": {"provider": "openai", "model": "m"}, "credentials": [{"provider": "openai", "apiKey": secret("é")}]},
-    {"model": {"provider": "openai", "model": "m"}, "credentials": [{"provider": ["x"], "apiKey": secret("a")}]},
-    {"model": {"provider": "offline", "model": "offline-1", "tools": [{**tool("bad"), "url": 7}]}},
-    {"model": {"provider": "offline", "model": "offline-1", "temperature": secret("temperature")}},
-    {"server": {**server("bad"), "headers": [secret("list")], "timeoutSeconds": secret("timeout")}},
-    {"server": server(f"bad.{secret('path')}"), "firstMessage": 7},
-], ids=lambda change: "-".join(change))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {
+            "model": {
+                "provider": "custom-llm",
+                "model": "m",
+                "url": f"http://me:{secret('user')}@10.0.0.1/?key={secret('key')}",
+            }
+        },
+        {
+            "model": {
+                "provider": "custom-llm",
+                "model": "m",
+                "url": f"ftp://me:{secret('user')}@127.0.0.1/?key={secret('key')}",
+            }
+        },
+        {
+            "model": {"provider": "openai", "model": "m"},
+            "credentials": [{"provider": "openai", "apiKey": secret("é")}],
+        },
+        {
+            "model": {"provider": "openai", "model": "m"},
+            "credentials": [{"provider": ["x"], "apiKey": secret("a")}],
+        },
+        {"model": {"provider": "offline", "model": "offline-1", "tools": [{**tool("bad"), "url": 7}]}},
+        {"model": {"provider": "offline", "model": "offline-1", "temperature": secret("temperature")}},
+        {"server": {**server("bad"), "headers": [secret("list")], "timeoutSeconds": secret("timeout")}},
+        {"server": server(f"bad.{secret('path')}"), "firstMessage": 7},
+    ],
+    ids=lambda change: "-".join(change),
+)
 async def test_secret_in_a_refused_request_is_told_to_nobody(walk, service, channel, change, capfd, caplog):
-    for name in ("ChatService/CreateChat", "AssistantService/CreateAssistant", "ResponseService/PostResponse"):
+    for name in (
+        "ChatService/CreateChat",
+        "AssistantService/CreateAssistant",
+        "ResponseService/PostResponse",
+    ):
         own = await records(service, channel, walk.org, walk.org.api)
         request = request_with(NAMES[name], None, None, own)
         if name.startswith("Assistant"):
@@ -317,7 +467,7 @@ async def test_secret_in_a_refused_request_is_told_to_nobody(walk, service, chan
     assert MARK not in "".join(capfd.readouterr()) + caplog.text
 
 
-# --- what is exported and imported ------------------------------------------------------------------------------------
+# --- what is exported and imported --------------------------------------------------------------------------
 
 
 async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel, http, other_org):
@@ -325,8 +475,11 @@ async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel
     own = await records(service, channel, walk.org, walk.org.api)
     request = request_with(NAMES["ResponseService/CreateResponse"], None, None, own)
     await walk.send(NAMES["ResponseService/CreateResponse"], request, walk.org.api)
-    lines = [orjson.loads(line) async for batch in History(service.store.database).export(walk.org.id, None, secrets=True)
-             for line in batch]
+    lines = [
+        orjson.loads(line)
+        async for batch in History(service.store.database).export(walk.org.id, None, secrets=True)
+        for line in batch
+    ]
     named = itertools.cycle(({"assistant": assistant("body")}, {"squad": squad("body")}))
     for line in lines:
         if line["kind"] in ("chat", "session"):
@@ -334,12 +487,18 @@ async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel
                 line.pop(name, None), line["body"].pop(name, None)
             line["body"] |= {**next(named), "assistantOverrides": odd("body")}
         if line["kind"] == "chat" and "request" in line["record"]:
-            line["record"]["request"] |= {"assistant": assistant("record"), "squad": squad("record"),
-                                          "assistantOverrides": odd("record"), "tools": [tool("record")]}
+            line["record"]["request"] |= {
+                "assistant": assistant("record"),
+                "squad": squad("record"),
+                "assistantOverrides": odd("record"),
+                "tools": [tool("record")],
+            }
             line["record"]["request"]["reasoning"] = odd("record")
     there, ids = Walk(service, channel, http, other_org), {}
     renamed = UUID.sub(lambda found: ids.setdefault(found[0], new_id()), json.dumps(lines))
-    imported = NAMES["HistoryService/ImportHistory"].request(lines=[json.dumps(line) for line in json.loads(renamed)])
+    imported = NAMES["HistoryService/ImportHistory"].request(
+        lines=[json.dumps(line) for line in json.loads(renamed)]
+    )
 
     answer = await there.send(NAMES["HistoryService/ImportHistory"], imported, other_org.api)
     await there.ask_for(await there.records(), await records(service, channel, other_org, other_org.api))
@@ -349,7 +508,7 @@ async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel
     assert {who: marks for who, marks in there.told.items() if marks} == {}
 
 
-# --- what others are sent ---------------------------------------------------------------------------------------------
+# --- what others are sent -----------------------------------------------------------------------------------
 
 
 async def test_secret_is_sent_to_whom_it_is_for_and_to_nobody_else(service, http, org):
@@ -360,15 +519,21 @@ async def test_secret_is_sent_to_whom_it_is_for_and_to_nobody_else(service, http
             document["model"]["tools"] = tools
             sent = await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": ASKED})
             assert sent.is_success, sent.text
-        await delivered_until(service.store, lambda: len([1 for one in others.requests if one.path.startswith("/it.events")]
-                                                         ) == 2 or None)
+        await delivered_until(
+            service.store,
+            lambda: len([1 for one in others.requests if one.path.startswith("/it.events")]) == 2 or None,
+        )
 
     told, bodies = {}, set()
     for request in others.requests:
-        bodies |= {mark for mark in MARKS.findall(str(request.raw)) if not request.path.startswith("/it.tool")}
+        bodies |= {
+            mark for mark in MARKS.findall(str(request.raw)) if not request.path.startswith("/it.tool")
+        }
         name = request.path[1:].partition("?")[0]
         told.setdefault(name, set()).update(MARKS.findall(f"{request.path} {request.headers} {request.raw}"))
     assert bodies == set()
     assert set(told) == {"it.events", "it.knowledge", "it.hook", "it.tool"}
-    assert {name: {mark for mark in marks if not mark.startswith(f"{MARK}.{name}")} for name, marks in told.items()} == {
-        name: set() for name in told}
+    assert {
+        name: {mark for mark in marks if not mark.startswith(f"{MARK}.{name}")}
+        for name, marks in told.items()
+    } == {name: set() for name in told}

@@ -23,7 +23,9 @@ from server.storage.sqlite.database import LARGE
 from server.storage.store import open_store
 from tests.processes import Serving, envoys, free_address, gone, run
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and pidfd to see what is left behind")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs /proc and pidfd to see what is left behind"
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,9 @@ async def first(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servi
 
 
 def client_of(parley: Serving) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=parley.url, headers={"authorization": f"Bearer {parley.keys['api']}"}, timeout=20)
+    return httpx.AsyncClient(
+        base_url=parley.url, headers={"authorization": f"Bearer {parley.keys['api']}"}, timeout=20
+    )
 
 
 def asking(parley: Serving, text: str, **members: Any) -> dict[str, Any]:
@@ -79,7 +83,9 @@ async def test_first_start_prints_the_development_keys_and_then_that_it_is_ready
 async def test_everything_in_the_data_folder_is_for_its_owner_only(first):
     files = [first.data, *first.data.rglob("*")]
 
-    assert {"dev-keys.json", "key-secret", "parley.db", "run", "envoy-admin.sock"} <= {path.name for path in files}
+    assert {"dev-keys.json", "key-secret", "parley.db", "run", "envoy-admin.sock"} <= {
+        path.name for path in files
+    }
     assert [path.name for path in files if path.lstat().st_mode & 0o077] == []
 
 
@@ -158,10 +164,16 @@ async def test_damaged_database_is_one_line_that_names_the_file_and_changes_noth
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_large_database_is_served_at_once_and_what_is_found_damaged_in_it_ends_the_server(tmp_path, workers):
+async def test_large_database_is_served_at_once_and_what_is_found_damaged_in_it_ends_the_server(
+    tmp_path, workers
+):
     with closing(open_store(tmp_path)) as store:
-        store.database.migrate(lambda connection: connection.execute(
-            "INSERT INTO messages SELECT 'o', 'long', value, zeroblob(?) FROM json_each('[0, 1, 2, 3]')", [LARGE // 4]))
+        store.database.migrate(
+            lambda connection: connection.execute(
+                "INSERT INTO messages SELECT 'o', 'long', value, zeroblob(?) FROM json_each('[0, 1, 2, 3]')",
+                [LARGE // 4],
+            )
+        )
     with (tmp_path / "parley.db").open("r+b") as file:
         file.seek(LARGE // 2)
         file.write(b"T")
@@ -171,7 +183,9 @@ async def test_large_database_is_served_at_once_and_what_is_found_damaged_in_it_
 
     assert ended.code == 1
     assert "database_is_damaged" in ended.err
-    assert f"block {LARGE // 2 // 65536} of 64 KiB has changed since it was closed" in ended.err.splitlines()[-1]
+    assert (
+        f"block {LARGE // 2 // 65536} of 64 KiB has changed since it was closed" in ended.err.splitlines()[-1]
+    )
     assert "was found to be damaged while it was served" in await refused(data=tmp_path)
 
 
@@ -198,7 +212,9 @@ async def test_restart_finds_every_chat_and_prints_no_keys(tmp_path):
     assert stopped == stopped_again == (0, "", "")
     assert again.lines == [parley.ready_line]
     assert again.keys == keys
-    assert [(chat["id"], chat["output"]) for chat in found] == [(chat["id"], chat["output"]) for chat in reversed(made)]
+    assert [(chat["id"], chat["output"]) for chat in found] == [
+        (chat["id"], chat["output"]) for chat in reversed(made)
+    ]
     assert envoys(tmp_path) == []
 
 
@@ -237,7 +253,9 @@ class Reading:
 
     async def to_its_end(self) -> None:
         async with client_of(self._parley) as client:
-            async with client.stream("POST", "/chat", json=asking(self._parley, self._asked, stream=True)) as answer:
+            async with client.stream(
+                "POST", "/chat", json=asking(self._parley, self._asked, stream=True)
+            ) as answer:
                 async for line in answer.aiter_lines():
                     if line:
                         event = json.loads(line.removeprefix("data: "))
@@ -248,7 +266,9 @@ class Reading:
 
 
 async def test_stop_lets_a_stream_end_ends_one_that_takes_too_long_and_keeps_both(tmp_path):
-    async with Serving(tmp_path, by_environment=True, PARLEY_OFFLINE_DELAY_MS=100, PARLEY_GRACE_SECONDS=3) as parley:
+    async with Serving(
+        tmp_path, by_environment=True, PARLEY_OFFLINE_DELAY_MS=100, PARLEY_GRACE_SECONDS=3
+    ) as parley:
         short, long = Reading(parley, "one two three"), Reading(parley, "word " * 1000)
         reading = [asyncio.create_task(stream.to_its_end()) for stream in (short, long)]
         await short.began.wait()
@@ -269,7 +289,9 @@ async def test_stop_lets_a_stream_end_ends_one_that_takes_too_long_and_keeps_bot
 async def test_stop_does_not_wait_for_who_reads_nothing(tmp_path):
     """The model has 1 MB ready."""
     async with Serving(tmp_path, PARLEY_GRACE_SECONDS=1) as parley, client_of(parley) as client:
-        async with client.stream("POST", "/v1/responses", json=asking(parley, "word " * 200_000, stream=True)) as answer:
+        async with client.stream(
+            "POST", "/v1/responses", json=asking(parley, "word " * 200_000, stream=True)
+        ) as answer:
             assert answer.status_code == 200
             stopped = await parley.stop()
     async with Serving(tmp_path) as again:
@@ -286,7 +308,9 @@ async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(
         while (await client.get("/healthz")).status_code == 200:
             pass
         async with grpc.aio.insecure_channel(parley.grpc) as channel:
-            health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            health = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), wait_for_ready=True
+            )
         while not ends:
             try:
                 statuses.append((await client.post("/chat", json=asking(parley, "one more"))).status_code)
@@ -299,8 +323,13 @@ async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(
     assert (set(statuses), len(statuses) > 2) == ({200}, True)
 
 
-async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_at_the_end_is_refused(tmp_path):
-    async with Serving(tmp_path, PARLEY_OFFLINE_DELAY_MS=100, PARLEY_GRACE_SECONDS=2) as parley, client_of(parley) as client:
+async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_at_the_end_is_refused(
+    tmp_path,
+):
+    async with (
+        Serving(tmp_path, PARLEY_OFFLINE_DELAY_MS=100, PARLEY_GRACE_SECONDS=2) as parley,
+        client_of(parley) as client,
+    ):
         stream, host = Reading(parley, "word " * 1000), parley.http.split(":")
         reading = asyncio.create_task(stream.to_its_end())
         waiting = asyncio.create_task(client.post("/chat", json=asking(parley, "word " * 1000)))
@@ -308,7 +337,8 @@ async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_a
         stopping = asyncio.create_task(parley.stop())
         with pytest.raises(ConnectionRefusedError):
             while True:
-                with contextlib.suppress(ConnectionResetError):  # it was waiting to be accepted when the port was closed
+                # it was waiting to be accepted when the port was closed
+                with contextlib.suppress(ConnectionResetError):
                     (await asyncio.open_connection(*host))[1].close()
         still_read = not reading.done()
         await asyncio.gather(reading, waiting, stopping)
@@ -322,7 +352,9 @@ async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_a
 
 async def test_stop_lets_what_runs_in_the_background_end(tmp_path):
     async with Serving(tmp_path, PARLEY_OFFLINE_DELAY_MS=50) as parley, client_of(parley) as client:
-        begun = (await client.post("/v1/responses", json=asking(parley, "one two three", background=True))).json()
+        begun = (
+            await client.post("/v1/responses", json=asking(parley, "one two three", background=True))
+        ).json()
         stopped = await parley.stop()
     async with Serving(tmp_path) as again, client_of(again) as client:
         kept = (await client.get(f"/v1/responses/{begun['id']}")).json()
@@ -332,7 +364,14 @@ async def test_stop_lets_what_runs_in_the_background_end(tmp_path):
 
 
 async def test_options_win_over_the_environment(first, tmp_path):
-    said = await refused("--http", first.http, "--grpc", free_address(), data=tmp_path,
-                         PARLEY_HTTP="nonsense", PARLEY_DATA="/proc")
+    said = await refused(
+        "--http",
+        first.http,
+        "--grpc",
+        free_address(),
+        data=tmp_path,
+        PARLEY_HTTP="nonsense",
+        PARLEY_DATA="/proc",
+    )
 
     assert said == f"port {first.http} is taken by another process"

@@ -1,4 +1,5 @@
-"""`parley` on PostgreSQL, as real processes: two servers on one database, commands, a database that is away."""
+"""`parley` on PostgreSQL, as real processes: two servers on one database, commands, a database that is
+away."""
 
 import asyncio
 import json
@@ -45,9 +46,19 @@ async def test_only_the_first_server_makes_the_development_keys(servers):
 async def test_conversation_goes_on_at_the_other_server(servers, keys):
     first, second = servers
     async with client_of(first, keys["api"]) as here, client_of(second, keys["api"]) as there:
-        begun = (await here.post("/chat", json={"assistantId": keys["assistantId"], "input": "My name is Ada"})).json()
-        chat = (await there.post("/chat", json={"assistantId": keys["assistantId"], "input": "What is my name?",
-                                                "previousChatId": begun["id"]})).json()
+        begun = (
+            await here.post("/chat", json={"assistantId": keys["assistantId"], "input": "My name is Ada"})
+        ).json()
+        chat = (
+            await there.post(
+                "/chat",
+                json={
+                    "assistantId": keys["assistantId"],
+                    "input": "What is my name?",
+                    "previousChatId": begun["id"],
+                },
+            )
+        ).json()
         read = (await here.get(f"/chat/{chat['id']}")).json()
 
     assert chat["output"][0]["content"] == "Your name is Ada."
@@ -79,10 +90,17 @@ async def test_server_drains_and_ends_well(database, tmp_path):
 
 
 AWAY = {
-    "nobody there": (("serve",), f"postgresql://me:{SECRET}@127.0.0.1:1/parley",
-                     r"PostgreSQL at 127\.0\.0\.1:1/parley cannot be reached"),
+    "nobody there": (
+        ("serve",),
+        f"postgresql://me:{SECRET}@127.0.0.1:1/parley",
+        r"PostgreSQL at 127\.0\.0\.1:1/parley cannot be reached",
+    ),
     "another kind": (("keys", "list"), "mysql://here", "--database .*must be a URL postgresql://"),
-    "not a url": (("keys", "list"), f"postgresql://me:{SECRET}@ho st:port/x", "the database URL cannot be read"),
+    "not a url": (
+        ("keys", "list"),
+        f"postgresql://me:{SECRET}@ho st:port/x",
+        "the database URL cannot be read",
+    ),
 }
 
 

@@ -45,7 +45,12 @@ async def test_each_change_is_told_in_order(http: httpx.AsyncClient, org: Org) -
         told = messages(await upstream.arrived(5))
 
     assert [message["type"] for message in told] == [
-        "session.created", "chat.created", "session.updated", "chat.deleted", "session.deleted"]
+        "session.created",
+        "chat.created",
+        "session.updated",
+        "chat.deleted",
+        "session.deleted",
+    ]
     assert told[0]["session"]["id"] == session["id"]
     assert told[1]["chat"] == chat
     assert told[2]["session"]["name"] == "renamed"
@@ -63,7 +68,9 @@ async def test_streamed_exchange_is_told_when_it_is_over(channel: grpc.aio.Chann
         told = messages(await upstream.arrived(2))
 
     assert [(message["type"], message["chat"]["id"]) for message in told] == [
-        ("chat.created", chat_id), ("chat.deleted", chat_id)]
+        ("chat.created", chat_id),
+        ("chat.deleted", chat_id),
+    ]
     assert told[0]["chat"]["output"][0]["content"] == "You said: Hello"
     assert told[0]["chat"]["status"] == "completed"
 
@@ -92,15 +99,19 @@ async def test_chat_in_an_event_has_its_own_input_only(http: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("where", ["server", "credentials"])
-async def test_events_are_signed_and_the_secret_is_shown_to_nobody(where: str, http: httpx.AsyncClient, org: Org) -> None:
+async def test_events_are_signed_and_the_secret_is_shown_to_nobody(
+    where: str, http: httpx.AsyncClient, org: Org
+) -> None:
     async with Upstream(TAKEN) as upstream:
-        document = served(upstream, headers={"X-Own": "yes", "Host": "elsewhere", "x-parley-signature": "forged"})
+        document = served(
+            upstream, headers={"X-Own": "yes", "Host": "elsewhere", "x-parley-signature": "forged"}
+        )
         if where == "server":
             document["server"]["secret"] = SECRET
         else:
             document["credentials"] = [{"provider": "webhook", "apiKey": SECRET}]
         chat = await create(http, org, "/chat", {"assistant": document, "input": "Hello"})
-        request, = await upstream.arrived(1)
+        (request,) = await upstream.arrived(1)
 
     parts = dict(part.split("=") for part in request.headers["x-parley-signature"].split(","))
     expected = hmac.new(SECRET.encode(), f"{parts['t']}.".encode() + request.raw, hashlib.sha256).hexdigest()
@@ -118,7 +129,7 @@ async def test_stored_server_secret_is_masked_and_kept_by_a_patch(http: httpx.As
         assert made["server"]["secret"] == "****" + SECRET[-4:]
         await http.patch(f"/assistant/{made['id']}", json={"server": made["server"]}, headers=org.bearer)
         await create(http, org, "/chat", {"assistantId": made["id"], "input": "Hello"})
-        request, = await upstream.arrived(1)
+        (request,) = await upstream.arrived(1)
 
     seconds = request.headers["x-parley-signature"].partition(",")[0].removeprefix("t=")
     digest = hmac.new(SECRET.encode(), f"{seconds}.".encode() + request.raw, hashlib.sha256).hexdigest()
@@ -128,7 +139,7 @@ async def test_stored_server_secret_is_masked_and_kept_by_a_patch(http: httpx.As
 async def test_without_a_secret_events_are_not_signed(http: httpx.AsyncClient, org: Org) -> None:
     async with Upstream(TAKEN) as upstream:
         await create(http, org, "/chat", {"assistant": served(upstream), "input": "Hello"})
-        request, = await upstream.arrived(1)
+        (request,) = await upstream.arrived(1)
 
     assert "x-parley-signature" not in request.headers
 
@@ -161,13 +172,20 @@ async def reason(service: Service, org: Org) -> str:
     return await delivered_until(service.store, found)
 
 
-@pytest.mark.parametrize(("answer", "expected"), [
-    (Answer(status=302, headers={"location": "http://127.0.0.1:1/"}),
-     "the server answered 302, and redirects are not followed"),
-    (failure(404), "the server answered 404"),
-], ids=["redirect", "refusal"])
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            Answer(status=302, headers={"location": "http://127.0.0.1:1/"}),
+            "the server answered 302, and redirects are not followed",
+        ),
+        (failure(404), "the server answered 404"),
+    ],
+    ids=["redirect", "refusal"],
+)
 async def test_what_no_retry_can_help_is_given_up_at_once(
-        answer: Answer, expected: str, service: Service, http: httpx.AsyncClient, org: Org) -> None:
+    answer: Answer, expected: str, service: Service, http: httpx.AsyncClient, org: Org
+) -> None:
     async with Upstream(answer) as upstream:
         await create(http, org, "/chat", {"assistant": served(upstream), "input": "Hello"})
 
@@ -175,20 +193,32 @@ async def test_what_no_retry_can_help_is_given_up_at_once(
         assert len(upstream.requests) == 1
 
 
-async def test_only_hosts_that_the_operator_lists_are_told(http: httpx.AsyncClient, service: Service, org: Org) -> None:
-    for url in ("http://localhost:9/", "http://169.254.169.254/latest", "file:///etc/passwd", "http://user@127.0.0.1:9/"):
+async def test_only_hosts_that_the_operator_lists_are_told(
+    http: httpx.AsyncClient, service: Service, org: Org
+) -> None:
+    for url in (
+        "http://localhost:9/",
+        "http://169.254.169.254/latest",
+        "file:///etc/passwd",
+        "http://user@127.0.0.1:9/",
+    ):
         await create(http, org, "/chat", {"assistant": {"server": {"url": url}}, "input": "Hello"})
 
     assert await rows_of(service.store, "SELECT 1 FROM outbox WHERE org_id = ?", [org.id]) == []
 
 
-@pytest.mark.parametrize(("listed", "expected"), [
-    (["chat.deleted", "status-update"], ["chat.deleted"]),
-    (["status-update", "end-of-call-report"], ["chat.created", "chat.deleted"]),
-    ([], ["chat.created", "chat.deleted"]),
-], ids=["names one", "names others only", "names none"])
-async def test_server_messages_choose_the_events(listed: list[str], expected: list[str], http: httpx.AsyncClient,
-                                                 org: Org) -> None:
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (["chat.deleted", "status-update"], ["chat.deleted"]),
+        (["status-update", "end-of-call-report"], ["chat.created", "chat.deleted"]),
+        ([], ["chat.created", "chat.deleted"]),
+    ],
+    ids=["names one", "names others only", "names none"],
+)
+async def test_server_messages_choose_the_events(
+    listed: list[str], expected: list[str], http: httpx.AsyncClient, org: Org
+) -> None:
     async with Upstream(TAKEN) as upstream:
         document = {**served(upstream), "serverMessages": listed}
         chat = await create(http, org, "/chat", {"assistant": document, "input": "Hello"})

@@ -1,4 +1,5 @@
-"""The table in docs/settings.md is that of `Settings`: every variable in order, its default, and its option of `serve`."""
+"""The table in docs/settings.md is that of `Settings`: every variable in order, its default, and its option
+of `serve`."""
 
 import re
 
@@ -6,8 +7,17 @@ from server.cli.main import serve
 from server.core.config import Settings
 from tests.documents import text_of
 
-ROWS = [(cells[0].strip("` "), cells[1].strip("` ").removeprefix("PARLEY_").lower(), cells[2].strip(), cells[3].strip())
-        for cells in re.findall(r"^\| ([^|]*)\| (`PARLEY_[^|]*)\| ([^|]*)\| ([^|]*)\|$", text_of("docs/settings.md"), re.M)]
+ROWS = [
+    (
+        cells[0].strip("` "),
+        cells[1].strip("` ").removeprefix("PARLEY_").lower(),
+        cells[2].strip(),
+        cells[3].strip(),
+    )
+    for cells in re.findall(
+        r"^\| ([^|]*)\| (`PARLEY_[^|]*)\| ([^|]*)\| ([^|]*)\|$", text_of("docs/settings.md"), re.M
+    )
+]
 
 
 def test_every_setting_is_there_once_and_says_what_it_means() -> None:
@@ -18,7 +28,9 @@ def test_every_setting_is_there_once_and_says_what_it_means() -> None:
 def test_defaults_are_those_of_the_server() -> None:
     """A code span is a value as the variable takes it."""
     shown = {name: default for _, name, default, _ in ROWS}
-    spans = {name: span.group(1) for name, default in shown.items() if (span := re.match(r"`([^`]+)`", default))}
+    spans = {
+        name: span.group(1) for name, default in shown.items() if (span := re.match(r"`([^`]+)`", default))
+    }
     read = Settings.model_validate(spans)
 
     for name, field in Settings.model_fields.items():

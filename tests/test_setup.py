@@ -1,4 +1,5 @@
-"""What a newcomer runs before there is a server: `scripts/setup` with a Python that does not fit, and the SQL for Citus."""
+"""What a newcomer runs before there is a server: `scripts/setup` with a Python that does not fit, and the SQL
+for Citus."""
 
 import re
 import shutil
@@ -20,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 INSTALLED = ("pyproject.toml", "requirements.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIRED = [Requirement(one) for one in [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]]
+REQUIRED = [
+    Requirement(one) for one in [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
+]
 
 
 @pytest.fixture
@@ -36,19 +39,28 @@ def checkout(tmp_path):
 def python(path, first):
     """An interpreter that does something first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable}\nimport sys\n{first}\nassert sys.argv[1] == '-c', sys.argv\nexec(sys.argv[2])\n")
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\n{first}\nassert sys.argv[1] == '-c', sys.argv\nexec(sys.argv[2])\n"
+    )
     path.chmod(0o755)
     return path
 
 
 def set_up(checkout, python):
-    return subprocess.run([checkout / "scripts" / "setup"], env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
-                          capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [checkout / "scripts" / "setup"],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def mark_as_installed(checkout):
     """So that nothing is to be fetched."""
-    (checkout / ".venv" / "installed").write_text("".join((checkout / name).read_text() for name in INSTALLED))
+    (checkout / ".venv" / "installed").write_text(
+        "".join((checkout / name).read_text() for name in INSTALLED)
+    )
 
 
 OLD = "sys.version_info = (3, 10, 13, 'final', 0)"
@@ -109,47 +121,65 @@ def test_installs_the_locked_versions_again_when_what_they_are_changes(checkout,
     assert [ended.returncode for ended in (first, second, third)] == [0, 0, 0]
     assert [bool(ended.stderr) for ended in (first, second, third)] == [True, False, True]
     assert len(asked.read_text().splitlines()) == 2
-    assert all("--constraint requirements.lock --editable ." in line for line in asked.read_text().splitlines())
+    assert all(
+        "--constraint requirements.lock --editable ." in line for line in asked.read_text().splitlines()
+    )
 
 
 def test_lock_has_one_version_of_everything_that_the_project_asks_for():
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")
+    ]
     pins = {canonicalize_name(pin.name): pin.specifier for pin in map(Requirement, lines)}
     asked = [one for one in REQUIRED if one.name != PROJECT["name"]]
 
     assert len(pins) == len(lines)
     assert all(str(specifier).startswith("==") for specifier in pins.values())
     assert [str(one) for one in asked if canonicalize_name(one.name) not in pins] == [], "run scripts/lock"
-    assert [str(one) for one in asked if not one.specifier.contains(
-        str(pins[canonicalize_name(one.name)])[2:])] == [], "run scripts/lock"
+    assert [
+        str(one) for one in asked if not one.specifier.contains(str(pins[canonicalize_name(one.name)])[2:])
+    ] == [], "run scripts/lock"
     assert "://" not in (ROOT / "requirements.lock").read_text()
 
 
 def test_setup_asks_for_the_version_that_the_project_does():
-    major, minor = re.search(r'requires-python = ">=(\d+)\.(\d+)"', (ROOT / "pyproject.toml").read_text()).groups()
+    major, minor = re.search(
+        r'requires-python = ">=(\d+)\.(\d+)"', (ROOT / "pyproject.toml").read_text()
+    ).groups()
 
     assert f"sys.version_info < ({major}, {minor})" in (ROOT / "scripts" / "setup").read_text()
     assert f"Python {major}.{minor} or newer" in README
 
 
 async def test_sql_for_citus_makes_every_table_an_orgs_or_one_for_all_in_a_statement_of_its_own(postgres):
-    """Citus itself is not here: its functions are stood for by some that note what they are given, once a statement."""
+    """Citus itself is not here: its functions are stood for by some that note what they are given, once a
+    statement."""
     url = postgres.new_database()
     await (await connect_store(url)).aclose()
     [block] = blocks_of("docs/postgres.md", "sql")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE made (what regclass, org_column text, statement bigint UNIQUE)")
-        for head in ("create_reference_table(what regclass)", "create_distributed_table(what regclass, org_column text)"):
+        for head in (
+            "create_reference_table(what regclass)",
+            "create_distributed_table(what regclass, org_column text)",
+        ):
             column = "org_column" if "org_column" in head else "NULL"
-            connection.execute(f"CREATE FUNCTION {head} RETURNS void LANGUAGE sql AS "
-                               f"'INSERT INTO made VALUES (what, {column}, txid_current())'")
+            connection.execute(
+                f"CREATE FUNCTION {head} RETURNS void LANGUAGE sql AS "
+                f"'INSERT INTO made VALUES (what, {column}, txid_current())'"
+            )
         for statement in filter(str.strip, block.split(";")):
             connection.execute(statement)
         made = dict(connection.execute("SELECT what::text, org_column FROM made").fetchall())
-        tables = {name for (name,) in connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'made'").fetchall()}
+        tables = {
+            name
+            for (name,) in connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'made'"
+            ).fetchall()
+        }
         columns = connection.execute(
-            "SELECT table_name FROM information_schema.columns WHERE column_name = 'org_id'").fetchall()
+            "SELECT table_name FROM information_schema.columns WHERE column_name = 'org_id'"
+        ).fetchall()
 
     assert tables - set(made) == {"key_secret", "parley_migrations"}
     assert {name for name, column in made.items() if column is None} == {"orgs", "keys"}

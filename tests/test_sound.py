@@ -50,37 +50,60 @@ def test_sound_history_stays_as_it_is(messages):
 
 UNSOUND = {
     "unanswered": ([USER, calling(call()), USER], [USER, calling(call()), missing(), USER]),
-    "half answered": ([calling(call("a"), call("b")), result("b"), USER],
-                      [calling(call("a"), call("b")), missing("a"), result("b"), USER]),
+    "half answered": (
+        [calling(call("a"), call("b")), result("b"), USER],
+        [calling(call("a"), call("b")), missing("a"), result("b"), USER],
+    ),
     "last": ([USER, calling(call())], [USER, calling(call()), missing()]),
-    "answered late": ([calling(call()), USER, said("fine"), result()], [calling(call()), result(), USER, said("fine")]),
-    "in another order": ([calling(call("a"), call("b")), result("b"), result("a")],
-                         [calling(call("a"), call("b")), result("a"), result("b")]),
-    "something between": ([calling(call()), said("Hurry.", "system"), result()],
-                          [calling(call()), result(), said("Hurry.", "system")]),
+    "answered late": (
+        [calling(call()), USER, said("fine"), result()],
+        [calling(call()), result(), USER, said("fine")],
+    ),
+    "in another order": (
+        [calling(call("a"), call("b")), result("b"), result("a")],
+        [calling(call("a"), call("b")), result("a"), result("b")],
+    ),
+    "something between": (
+        [calling(call()), said("Hurry.", "system"), result()],
+        [calling(call()), result(), said("Hurry.", "system")],
+    ),
     "result of nothing": ([result(), USER, result("c2")], [USER]),
     "result before its call": ([result(), calling(call())], [calling(call()), missing()]),
-    "two results": ([calling(call()), result(text="one"), result(text="two")], [calling(call()), result(text="two")]),
-    "ids of one message": ([calling(call(), call()), result(text="one"), result(text="two")],
-                           [calling(call(), call()), result(text="one"), result(text="two")]),
-    "ids of every message": ([calling(call()), USER, calling(call()), result()],
-                             [calling(call()), missing(), USER, calling(call()), result()]),
+    "two results": (
+        [calling(call()), result(text="one"), result(text="two")],
+        [calling(call()), result(text="two")],
+    ),
+    "ids of one message": (
+        [calling(call(), call()), result(text="one"), result(text="two")],
+        [calling(call(), call()), result(text="one"), result(text="two")],
+    ),
+    "ids of every message": (
+        [calling(call()), USER, calling(call()), result()],
+        [calling(call()), missing(), USER, calling(call()), result()],
+    ),
     "half a call": ([USER, calling(call(arguments='{"x":')), USER], [USER, USER]),
     "half a call and text": ([calling(call(arguments='{"x":'), text="wait")], [said("wait")]),
     "half of two calls": ([calling(call("a"), call("b", '{"x":'))], [calling(call("a")), missing("a")]),
     "no object": ([calling(call(arguments="[1]"))], []),
-    "no object, answered": ([calling(call(arguments='{"x":')), result()],
-                            [calling(call(arguments='{"arguments":"{\\"x\\":"}')), result()]),
+    "no object, answered": (
+        [calling(call(arguments='{"x":')), result()],
+        [calling(call(arguments='{"arguments":"{\\"x\\":"}')), result()],
+    ),
     "no arguments": ([calling(call(arguments="")), result()], [calling(call()), result()]),
     "no name": ([calling(call(name="")), result()], []),
-    "name of another form": ([calling(call(name="functions.f g")), result()],
-                             [calling(call(name="functions_f_g")), result()]),
+    "name of another form": (
+        [calling(call(name="functions.f g")), result()],
+        [calling(call(name="functions_f_g")), result()],
+    ),
     "long name": ([calling(call(name="f" * 65)), result()], [calling(call(name="f" * 64)), result()]),
     "blank": ([USER, said(" \n"), USER], [USER, USER]),
     "empty": ([USER, said(""), USER], [USER, USER]),
     "blank parts": ([said([{"type": "text", "text": "\n"}, {"type": "output_text", "text": ""}])], []),
     "blank beside a call": ([calling(call(), text="\n"), result()], [calling(call()), result()]),
-    "call of a user": ([Message(role="user", content=from_python("hello"), tool_calls=from_python([call()]))], [USER]),
+    "call of a user": (
+        [Message(role="user", content=from_python("hello"), tool_calls=from_python([call()]))],
+        [USER],
+    ),
 }
 
 
@@ -98,4 +121,5 @@ def test_what_was_made_sound_is_sound():
 
     assert sound(once) == once
     assert [to_python(message.tool_calls) for message in once if message.role == "user"] == [None] * sum(
-        message.role == "user" for message in once)
+        message.role == "user" for message in once
+    )

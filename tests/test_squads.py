@@ -1,4 +1,5 @@
-"""Squads: handoffs between members, what goes along, and who is active afterwards; over gRPC and through Envoy."""
+"""Squads: handoffs between members, what goes along, and who is active afterwards; over gRPC and through
+Envoy."""
 
 import asyncio
 import json
@@ -28,15 +29,24 @@ def member(name: str, knows: str = "", *destinations: dict[str, Any], **more: An
     """A squad's own assistant; the offline model says what name it `knows` from its prompt."""
     messages = [{"role": "system", "content": f"My name is {knows}."}] if knows else []
     given = {"assistantDestinations": list(destinations)} if destinations else {}
-    return {"assistant": {"name": name, "model": {"provider": "offline", "model": "offline-1", "messages": messages}},
-            **given, **more}
+    return {
+        "assistant": {
+            "name": name,
+            "model": {"provider": "offline", "model": "offline-1", "messages": messages},
+        },
+        **given,
+        **more,
+    }
 
 
 def to(name: str, plan: str = "all", **more: Any) -> dict[str, Any]:
     return {"type": "assistant", "assistantName": name, "contextEngineeringPlan": {"type": plan, **more}}
 
 
-SQUAD = {"name": "desk", "members": [member("Front", "Frank"), member("Sales Team", "Sally"), member("Billing", "Bill")]}
+SQUAD = {
+    "name": "desk",
+    "members": [member("Front", "Frank"), member("Sales Team", "Sally"), member("Billing", "Bill")],
+}
 
 Ask = Callable[..., Awaitable[Chat]]
 
@@ -44,20 +54,36 @@ Ask = Callable[..., Awaitable[Chat]]
 @pytest.fixture(params=["grpc", "rest"])
 def ask(request, channel, http, org) -> Ask:
     """One exchange of /chat, over gRPC or through Envoy: members as the proto names them."""
+
     async def over_grpc(said: str, **members: Any) -> Chat:
-        structs = {name: struct_from(value) if isinstance(value, dict) else value for name, value in members.items()}
+        structs = {
+            name: struct_from(value) if isinstance(value, dict) else value for name, value in members.items()
+        }
         return await ChatServiceStub(channel).CreateChat(
-            CreateChatRequest(input=from_python(said), **structs), metadata=org.metadata)
+            CreateChatRequest(input=from_python(said), **structs), metadata=org.metadata
+        )
 
     async def over_rest(said: str, **members: Any) -> Chat:
         names = {name: CreateChatRequest.DESCRIPTOR.fields_by_name[name].json_name for name in members}
-        answer = await http.post("/chat", headers=org.bearer, json={
-            "input": said, **{names[name]: value for name, value in members.items()}})
+        answer = await http.post(
+            "/chat",
+            headers=org.bearer,
+            json={"input": said, **{names[name]: value for name, value in members.items()}},
+        )
         assert answer.status_code == 200, answer.text
         got = answer.json()
-        return Chat(id=got["id"], status=got["status"], output=[
-            Message(role=one["role"], content=from_python(one.get("content")), tool_calls=from_python(one.get("tool_calls")))
-            for one in got["output"]])
+        return Chat(
+            id=got["id"],
+            status=got["status"],
+            output=[
+                Message(
+                    role=one["role"],
+                    content=from_python(one.get("content")),
+                    tool_calls=from_python(one.get("tool_calls")),
+                )
+                for one in got["output"]
+            ],
+        )
 
     return over_grpc if request.param == "grpc" else over_rest
 
@@ -111,19 +137,30 @@ async def test_squad_named_again_keeps_its_active_member(ask, http, org):
 
 
 async def test_member_hands_only_to_its_destinations(ask):
-    squad = {"members": [member("Front", "Frank", to("Sales")), member("Sales", "Sally"), member("Billing", "Bill")]}
+    squad = {
+        "members": [
+            member("Front", "Frank", to("Sales")),
+            member("Sales", "Sally"),
+            member("Billing", "Bill"),
+        ]
+    }
 
     chat = await ask("Billing, please", squad=squad)
 
     assert last(chat) == "You said: Billing, please"
 
 
-@pytest.mark.parametrize(("plan", "known"), [
-    pytest.param(to("Sales"), "Your name is Ada.", id="all"),
-    pytest.param(to("Sales", "none"), "I don't know your name.", id="none"),
-    pytest.param(to("Sales", "lastNMessages", maxMessages=2), "I don't know your name.", id="the last two"),
-    pytest.param(to("Sales", "lastNMessages", maxMessages=5), "Your name is Ada.", id="the last five"),
-])
+@pytest.mark.parametrize(
+    ("plan", "known"),
+    [
+        pytest.param(to("Sales"), "Your name is Ada.", id="all"),
+        pytest.param(to("Sales", "none"), "I don't know your name.", id="none"),
+        pytest.param(
+            to("Sales", "lastNMessages", maxMessages=2), "I don't know your name.", id="the last two"
+        ),
+        pytest.param(to("Sales", "lastNMessages", maxMessages=5), "Your name is Ada.", id="the last five"),
+    ],
+)
 async def test_context_goes_along_as_planned(ask, plan, known):
     squad = {"members": [member("Front", "", plan), member("Sales")]}
     first = await ask("Hello, my name is Ada.", squad=squad)
@@ -141,9 +178,14 @@ async def test_members_overrides_are_applied(ask):
     squad = {
         "members": [
             member("Front", "{{name}}", assistantOverrides={"variableValues": {"name": "Own", "other": "x"}}),
-            member("Sales", "Sally", assistantOverrides={
-                "model": {**whole, "messages": [{"role": "system", "content": "My name is {{name}}."}]},
-                "variableValues": {"name": "Replaced"}}),
+            member(
+                "Sales",
+                "Sally",
+                assistantOverrides={
+                    "model": {**whole, "messages": [{"role": "system", "content": "My name is {{name}}."}]},
+                    "variableValues": {"name": "Replaced"},
+                },
+            ),
         ],
         "membersOverrides": {"metadata": {"a": 1}},
     }
@@ -156,18 +198,32 @@ async def test_members_overrides_are_applied(ask):
 
 
 async def test_overrides_of_the_whole_squad_win(ask):
-    squad = {"members": [member("Front", "{{name}}", assistantOverrides={"variableValues": {"name": "Own"}})],
-             "membersOverrides": {"variableValues": {"name": "Everyone"}}}
+    squad = {
+        "members": [member("Front", "{{name}}", assistantOverrides={"variableValues": {"name": "Own"}})],
+        "membersOverrides": {"variableValues": {"name": "Everyone"}},
+    }
 
     assert last(await ask(WHO, squad=squad)) == "Your name is Everyone."
-    assert last(await ask(WHO, squad=squad, assistant_overrides={"variableValues": {"name": "Now"}})) == "Your name is Now."
+    assert (
+        last(await ask(WHO, squad=squad, assistant_overrides={"variableValues": {"name": "Now"}}))
+        == "Your name is Now."
+    )
 
 
 async def test_stored_assistants_hand_over_by_id(ask, http, org):
-    made = [(await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
-            for one in SQUAD["members"]]
-    squad = {"members": [{"assistantId": made[0], "assistantDestinations": [{"type": "assistant", "assistantId": made[1]}]},
-                         {"assistantId": made[1]}]}
+    made = [
+        (await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
+        for one in SQUAD["members"]
+    ]
+    squad = {
+        "members": [
+            {
+                "assistantId": made[0],
+                "assistantDestinations": [{"type": "assistant", "assistantId": made[1]}],
+            },
+            {"assistantId": made[1]},
+        ]
+    }
     first = await ask("To sales!", squad=squad)
     await http.delete(f"/assistant/{made[0]}", headers=org.bearer)
     await http.delete(f"/assistant/{made[2]}", headers=org.bearer)
@@ -176,8 +232,10 @@ async def test_stored_assistants_hand_over_by_id(ask, http, org):
 
 
 async def test_member_that_was_deleted_meanwhile_is_handed_nothing(ask, http, org, service, monkeypatch):
-    made = [(await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
-            for one in SQUAD["members"][:2]]
+    made = [
+        (await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
+        for one in SQUAD["members"][:2]
+    ]
     get = service.store.assistants.get
 
     async def deleted(org_id: str, document_id: str | None) -> Any:
@@ -195,9 +253,15 @@ async def test_member_that_was_deleted_meanwhile_is_handed_nothing(ask, http, or
 async def test_handoff_streams_and_is_told_again_as_it_was(channel, org):
     stub = ChatServiceStub(channel)
 
-    live = [event async for event in stub.StreamChat(
-        CreateChatRequest(squad=struct_from(SQUAD), input=from_python("To sales!")), metadata=org.metadata)]
-    again = [event async for event in stub.WatchChat(WatchChatRequest(id=live[0].chat_id), metadata=org.metadata)]
+    live = [
+        event
+        async for event in stub.StreamChat(
+            CreateChatRequest(squad=struct_from(SQUAD), input=from_python("To sales!")), metadata=org.metadata
+        )
+    ]
+    again = [
+        event async for event in stub.WatchChat(WatchChatRequest(id=live[0].chat_id), metadata=org.metadata)
+    ]
 
     assert [event.WhichOneof("event") for event in live[:2]] == ["started", "round"]
     assert again == live
@@ -205,18 +269,34 @@ async def test_handoff_streams_and_is_told_again_as_it_was(channel, org):
 
 async def test_member_that_took_over_is_kept_when_the_server_is_killed(tmp_path):
     begun = asyncio.Event()
-    calls = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "handoff_to_sales", "arguments": "{}"}}]}
+    calls = {
+        "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "handoff_to_sales", "arguments": "{}"}}]
+    }
     handing = openai_stream(chunk({"content": "One moment. "}), begun, chunk(calls, finish="tool_calls"))
     stalling = Answer([*sse(chunk({"content": "Sales here"})), STALL])
-    async with (OpenAIUpstream(handing) as front, OpenAIUpstream([stalling, openai_text("Sales again")]) as upstream):
-        squad = struct_from({"members": [
-            {"assistant": {"name": name, "model": {"provider": "custom-llm", "model": "m", "url": llm.base_url}}}
-            for name, llm in (("Front", front), ("Sales", upstream))]})
+    async with (
+        OpenAIUpstream(handing) as front,
+        OpenAIUpstream([stalling, openai_text("Sales again")]) as upstream,
+    ):
+        squad = struct_from(
+            {
+                "members": [
+                    {
+                        "assistant": {
+                            "name": name,
+                            "model": {"provider": "custom-llm", "model": "m", "url": llm.base_url},
+                        }
+                    }
+                    for name, llm in (("Front", front), ("Sales", upstream))
+                ]
+            }
+        )
         async with running(tmp_path / "first", upstream_allow_hosts="127.0.0.1") as service:
             org = await service.new_org()
             async with grpc.aio.insecure_channel(service.grpc_address) as channel:
                 stream = ChatServiceStub(channel).StreamChat(
-                    CreateChatRequest(squad=squad, input=from_python("To sales!")), metadata=org.metadata)
+                    CreateChatRequest(squad=squad, input=from_python("To sales!")), metadata=org.metadata
+                )
                 while (event := await stream.read()).delta.text != "Sales here":
                     if event.delta.text:
                         begun.set()
@@ -224,12 +304,15 @@ async def test_member_that_took_over_is_kept_when_the_server_is_killed(tmp_path)
                 shutil.copytree(tmp_path / "first", tmp_path / "second", ignore=shutil.ignore_patterns("run"))
                 stream.cancel()
                 await upstream.disconnected.wait()
-        async with (running(tmp_path / "second", upstream_allow_hosts="127.0.0.1") as service,
-                    grpc.aio.insecure_channel(service.grpc_address) as channel):
+        async with (
+            running(tmp_path / "second", upstream_allow_hosts="127.0.0.1") as service,
+            grpc.aio.insecure_channel(service.grpc_address) as channel,
+        ):
             chats = ChatServiceStub(channel)
             cut = await chats.GetChat(GetChatRequest(id=event.chat_id), metadata=org.metadata)
             answer = await chats.CreateChat(
-                CreateChatRequest(previous_chat_id=cut.id, input=from_python("Hi")), metadata=org.metadata)
+                CreateChatRequest(previous_chat_id=cut.id, input=from_python("Hi")), metadata=org.metadata
+            )
 
     assert (cut.status, cut.error.code, last(cut)) == ("incomplete", "server_stopped", "Sales here")
     assert last(answer) == "Sales again"
@@ -237,36 +320,66 @@ async def test_member_that_took_over_is_kept_when_the_server_is_killed(tmp_path)
 
 
 async def test_members_may_have_different_models(http, org):
-    calls = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "handoff_to_sales", "arguments": "{}"}}]}
+    calls = {
+        "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "handoff_to_sales", "arguments": "{}"}}]
+    }
     usage = {"usage": {"prompt_tokens": 7, "completion_tokens": 1}}
-    async with (OpenAIUpstream(openai_stream(chunk({"content": "One moment. "}), chunk(calls, finish="tool_calls", **usage)))
-                as first, OpenAIUpstream(openai_text("Sales here")) as second):
-        own = [{"name": name, "model": {"provider": "custom-llm", "model": model, "url": llm.base_url}}
-               for name, model, llm in (("Front", "m-1", first), ("Sales", "m-2", second))]
+    async with (
+        OpenAIUpstream(
+            openai_stream(chunk({"content": "One moment. "}), chunk(calls, finish="tool_calls", **usage))
+        ) as first,
+        OpenAIUpstream(openai_text("Sales here")) as second,
+    ):
+        own = [
+            {"name": name, "model": {"provider": "custom-llm", "model": model, "url": llm.base_url}}
+            for name, model, llm in (("Front", "m-1", first), ("Sales", "m-2", second))
+        ]
         squad = {"members": [{"assistant": one} for one in own]}
         chat = (await http.post("/chat", headers=org.bearer, json={"squad": squad, "input": "Hi"})).json()
-        completion = (await http.post("/v1/responses", headers=org.bearer, json={"squad": squad, "input": "Hi"})).json()
+        completion = (
+            await http.post("/v1/responses", headers=org.bearer, json={"squad": squad, "input": "Hi"})
+        ).json()
 
-    assert [message.get("content") for message in chat["output"]] == ["One moment. ", "Handed over to Sales.", "Sales here"]
-    assert [(cost["model"]["model"], cost["promptTokens"]) for cost in chat["costs"][:-1]] == [("m-1", 7), ("m-2", 3)]
+    assert [message.get("content") for message in chat["output"]] == [
+        "One moment. ",
+        "Handed over to Sales.",
+        "Sales here",
+    ]
+    assert [(cost["model"]["model"], cost["promptTokens"]) for cost in chat["costs"][:-1]] == [
+        ("m-1", 7),
+        ("m-2", 3),
+    ]
     assert [item["type"] for item in completion["output"]] == ["message", "mcp_call", "message"]
     assert [tool["function"]["name"] for tool in second.requests[0].body["tools"]] == ["handoff_to_front"]
-    assert [message["role"] for message in second.requests[0].body["messages"]] == ["user", "assistant", "tool"]
+    assert [message["role"] for message in second.requests[0].body["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
 
 
 async def test_streamed_response_has_a_message_for_each_member(service, org):
     async with official_client(f"{service.http_url}/v1", org.api) as sdk:
-        async with sdk.responses.stream(model="demo", input="To sales!", extra_body={"squad": SQUAD}) as stream:
+        async with sdk.responses.stream(
+            model="demo", input="To sales!", extra_body={"squad": SQUAD}
+        ) as stream:
             response = await stream.get_final_response()
 
     assert [(item.type, getattr(item, "name", None)) for item in response.output] == [
-        ("mcp_call", "handoff_to_sales_team"), ("message", None)]
+        ("mcp_call", "handoff_to_sales_team"),
+        ("message", None),
+    ]
 
 
-@pytest.mark.parametrize("overrides", [
-    pytest.param({"members": [member("A", assistantOverrides={"model": "big"})]}, id="a member's"),
-    pytest.param({"members": [member("A")], "membersOverrides": {"model": {"temperature": 9}}}, id="everyone's"),
-])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param({"members": [member("A", assistantOverrides={"model": "big"})]}, id="a member's"),
+        pytest.param(
+            {"members": [member("A")], "membersOverrides": {"model": {"temperature": 9}}}, id="everyone's"
+        ),
+    ],
+)
 async def test_overrides_that_fit_no_assistant_are_refused(http, org, overrides):
     refused = await http.post("/squad", headers=org.bearer, json=overrides)
 
@@ -275,8 +388,10 @@ async def test_overrides_that_fit_no_assistant_are_refused(http, org, overrides)
 
 
 TWINS = [member("Front", "", to("Sales")), member("Sales", "Sally"), member("Sales", "Sue")]
-AMBIGUOUS = ("members[0].assistantDestinations[0].assistantName is the name of 2 members: send the assistantId of one of "
-             "them, or give them different names")
+AMBIGUOUS = (
+    "members[0].assistantDestinations[0].assistantName is the name of 2 members: send the assistantId of one of "
+    "them, or give them different names"
+)
 
 
 async def test_destination_of_a_name_that_several_members_have_is_refused(http, org):
@@ -287,7 +402,10 @@ async def test_destination_of_a_name_that_several_members_have_is_refused(http, 
 
     assert [answer.status_code for answer in (created, sent, patched)] == [400, 400, 400]
     assert [answer.json()["message"] for answer in (created, sent, patched)] == [
-        [AMBIGUOUS], [f"squad.{AMBIGUOUS}"], [AMBIGUOUS]]
+        [AMBIGUOUS],
+        [f"squad.{AMBIGUOUS}"],
+        [AMBIGUOUS],
+    ]
 
 
 async def stored(http, org, *names):
@@ -298,9 +416,14 @@ async def stored(http, org, *names):
 
 async def test_destination_of_several_stored_members_is_named_by_its_id(ask, http, org):
     front, *sales = await stored(http, org, "Front", "Sales", "Sales")
-    members = [{"assistantId": front, "assistantDestinations": [to("Sales")]}, *({"assistantId": one} for one in sales)]
+    members = [
+        {"assistantId": front, "assistantDestinations": [to("Sales")]},
+        *({"assistantId": one} for one in sales),
+    ]
     refused = await http.post("/squad", headers=org.bearer, json={"members": members})
-    members[0]["assistantDestinations"] = [{"type": "assistant", "assistantName": "Sales", "assistantId": sales[1]}]
+    members[0]["assistantDestinations"] = [
+        {"type": "assistant", "assistantName": "Sales", "assistantId": sales[1]}
+    ]
     squad = (await http.post("/squad", headers=org.bearer, json={"members": members})).json()
     handed = await ask("I want to talk to sales", squad_id=squad["id"])
 
@@ -310,16 +433,22 @@ async def test_destination_of_several_stored_members_is_named_by_its_id(ask, htt
 
 async def test_squad_whose_members_got_one_name_later_can_be_patched_and_hands_to_neither(ask, http, org):
     front, *sales = await stored(http, org, "Front", "Sales", "Sales 2")
-    members = [{"assistantId": front, "assistantDestinations": [to("Sales")]}, *({"assistantId": one} for one in sales)]
+    members = [
+        {"assistantId": front, "assistantDestinations": [to("Sales")]},
+        *({"assistantId": one} for one in sales),
+    ]
     squad = (await http.post("/squad", headers=org.bearer, json={"members": members})).json()
     await http.patch(f"/assistant/{sales[1]}", headers=org.bearer, json={"name": "Sales"})
     patched = await http.patch(f"/squad/{squad['id']}", headers=org.bearer, json={"name": "desk"})
 
     assert patched.status_code == 200
-    assert last(await ask("I want to talk to sales", squad_id=squad["id"])) == "You said: I want to talk to sales"
+    assert (
+        last(await ask("I want to talk to sales", squad_id=squad["id"]))
+        == "You said: I want to talk to sales"
+    )
 
 
-# --- the pure parts ---------------------------------------------------------------------------------------------------
+# --- the pure parts -----------------------------------------------------------------------------------------
 
 
 def test_handoff_tools_are_named_after_members():
@@ -328,22 +457,34 @@ def test_handoff_tools_are_named_after_members():
     found = handoffs({}, "a", names)
 
     assert [(one.tool, one.member) for one in found] == [
-        ("handoff_to_sales_k_ufe", "b"), ("handoff_to_sales", "c"), ("handoff_to_sales_2", "d"),
-        ("handoff_to_member_5", "e")]
+        ("handoff_to_sales_k_ufe", "b"),
+        ("handoff_to_sales", "c"),
+        ("handoff_to_sales_2", "d"),
+        ("handoff_to_member_5", "e"),
+    ]
 
 
 def said(*roles: str) -> list[Message]:
     return [Message(id=str(index), role=role) for index, role in enumerate(roles)]
 
 
-@pytest.mark.parametrize(("plan", "most", "messages", "first"), [
-    pytest.param("all", 0, said("user", "assistant", "user"), None, id="all"),
-    pytest.param("none", 0, said("user", "assistant", "user"), "2", id="none keeps what was said last"),
-    pytest.param("lastNMessages", 1, said("user", "assistant", "user"), "2", id="last"),
-    pytest.param("lastNMessages", 2, said("user", "assistant", "user"), "1", id="last two"),
-    pytest.param("lastNMessages", 9, said("user", "assistant", "user"), "0", id="more than there are"),
-    pytest.param("lastNMessages", 3, said("user", "assistant", "tool", "assistant", "user"), "3", id="no orphaned result"),
-    pytest.param("none", 0, [], None, id="nothing"),
-])
+@pytest.mark.parametrize(
+    ("plan", "most", "messages", "first"),
+    [
+        pytest.param("all", 0, said("user", "assistant", "user"), None, id="all"),
+        pytest.param("none", 0, said("user", "assistant", "user"), "2", id="none keeps what was said last"),
+        pytest.param("lastNMessages", 1, said("user", "assistant", "user"), "2", id="last"),
+        pytest.param("lastNMessages", 2, said("user", "assistant", "user"), "1", id="last two"),
+        pytest.param("lastNMessages", 9, said("user", "assistant", "user"), "0", id="more than there are"),
+        pytest.param(
+            "lastNMessages",
+            3,
+            said("user", "assistant", "tool", "assistant", "user"),
+            "3",
+            id="no orphaned result",
+        ),
+        pytest.param("none", 0, [], None, id="nothing"),
+    ],
+)
 def test_where_the_context_of_a_handoff_begins(plan, most, messages, first):
     assert Destination("t", "m", "n", "d", plan, most).context_from(messages) == first

@@ -30,8 +30,14 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 
 
 def calling(*ids: str, **function: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, "tool_calls": [
-        {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}", **function}} for call_id in ids]}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}", **function}}
+            for call_id in ids
+        ],
+    }
 
 
 def result(call_id: str = "c1", **members: Any) -> dict[str, Any]:
@@ -82,7 +88,10 @@ IN_COMPLETIONS = {
 }
 IN_MISTRAL = {
     "id": ([USER, calling("call_abcd"), result("call_abcd")], "with a length of 9"),
-    "order": ([USER, calling("abcdefghi"), result("abcdefghi"), USER], "Unexpected role 'user' after role 'tool'"),
+    "order": (
+        [USER, calling("abcdefghi"), result("abcdefghi"), USER],
+        "Unexpected role 'user' after role 'tool'",
+    ),
     "late system": ([USER, ANSWER, SYSTEM, USER], "Unexpected role 'system' after role 'assistant'"),
     "last": ([USER, ANSWER], "Expected last role User or Tool"),
     "prefix": ([USER, {**ANSWER, "prefix": True}, USER], "must be last message"),
@@ -95,10 +104,19 @@ SAYS = {"content": "Let me see."}
 THOUGHT = {"reasoning_content": "hm"}
 IN_DEEPSEEK = {
     "developer": ([{**SYSTEM, "role": "developer"}, USER], "unknown variant `developer`"),
-    "one id twice": ([USER, calling("c1") | THOUGHT, result(), calling("c1") | THOUGHT, result()], "Duplicate value"),
-    "refusal alone": ([USER, {"role": "assistant", "content": "", "refusal": "No."}, USER], "content or tool_calls must be"),
+    "one id twice": (
+        [USER, calling("c1") | THOUGHT, result(), calling("c1") | THOUGHT, result()],
+        "Duplicate value",
+    ),
+    "refusal alone": (
+        [USER, {"role": "assistant", "content": "", "refusal": "No."}, USER],
+        "content or tool_calls must be",
+    ),
     "call without reasoning": ([USER, calling("c1"), result()], "must be passed back"),
-    "call of an earlier turn": ([USER, calling("c1"), result(), ANSWER | THOUGHT, USER], "must be passed back"),
+    "call of an earlier turn": (
+        [USER, calling("c1"), result(), ANSWER | THOUGHT, USER],
+        "must be passed back",
+    ),
     "answer to a result": ([USER, calling("c1") | THOUGHT, result(), ANSWER, USER], "must be passed back"),
     "last": ([USER, ANSWER], "must be a user message"),
 }
@@ -106,13 +124,21 @@ IN_GEMINI = {
     "system alone": ([SYSTEM], "contents is not specified"),
     "empty": ([{"role": "user", "content": ""}], "must not be empty"),
     "empty part": ([{"role": "user", "content": [text(), text("")]}], "empty text parameter"),
-    "call at the beginning": ([SYSTEM, signed("c1"), result(name="f")], "comes immediately after a user turn"),
-    "call behind an answer": ([USER, ANSWER, signed("c1"), result(name="f")], "comes immediately after a user turn"),
+    "call at the beginning": (
+        [SYSTEM, signed("c1"), result(name="f")],
+        "comes immediately after a user turn",
+    ),
+    "call behind an answer": (
+        [USER, ANSWER, signed("c1"), result(name="f")],
+        "comes immediately after a user turn",
+    ),
     "result without a name": ([USER, signed("c1"), result()], "Name cannot be empty"),
     "null": ([USER, signed("c1") | {"content": None}, result(name="f")], "not a string: null"),
     "no signature": ([USER, calling("c1") | SAYS, result(name="f")], "missing a thought_signature"),
-    "no signature in the second step": ([USER, signed("a"), result("a", name="f"), calling("b") | SAYS,
-                                         result("b", name="f")], "missing a thought_signature"),
+    "no signature in the second step": (
+        [USER, signed("a"), result("a", name="f"), calling("b") | SAYS, result("b", name="f")],
+        "missing a thought_signature",
+    ),
     "refusal": ([USER, {**ANSWER, "refusal": "No."}, USER], 'Unknown name "refusal"'),
     "reasoning": ([USER, {**ANSWER, "reasoning_content": "hm"}, USER], 'Unknown name "reasoning_content"'),
 }
@@ -122,7 +148,10 @@ IN_MESSAGES = {
     "no block": ([blocks("user")], "non-empty content"),
     "empty": ([blocks("user", text(), text(""))], "must be non-empty"),
     "blank": ([blocks("user", text()), blocks("assistant", text("\n"))], "non-whitespace"),
-    "unanswered": ([blocks("assistant", use()), blocks("user", text())], "without `tool_result` blocks immediately after"),
+    "unanswered": (
+        [blocks("assistant", use()), blocks("user", text())],
+        "without `tool_result` blocks immediately after",
+    ),
     "unanswered at the end": ([blocks("assistant", use())], "without `tool_result` blocks immediately after"),
     "result of nothing": ([blocks("user", used())], "unexpected `tool_use_id`"),
     "text before a result": ([blocks("assistant", use()), blocks("user", text(), used())], "must come first"),
@@ -134,31 +163,59 @@ IN_MESSAGES = {
 
 
 def cases(flaw_in: Callable[[dict[str, Any]], str | None], flaws: dict[str, Any]) -> list[Any]:
-    return [pytest.param(flaw_in, messages, said, id=f"{flaw_in.__name__}-{name}")
-            for name, (messages, said) in flaws.items()]
+    return [
+        pytest.param(flaw_in, messages, said, id=f"{flaw_in.__name__}-{name}")
+        for name, (messages, said) in flaws.items()
+    ]
 
 
-@pytest.mark.parametrize(("flaw_in", "messages", "said"), [
-    *(case for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
-      for case in cases(flaw_in, IN_COMPLETIONS)),
-    *cases(flaw_in_mistral, IN_MISTRAL), *cases(flaw_in_deepseek, IN_DEEPSEEK), *cases(flaw_in_gemini, IN_GEMINI),
-    *cases(flaw_in_messages, IN_MESSAGES)])
+@pytest.mark.parametrize(
+    ("flaw_in", "messages", "said"),
+    [
+        *(
+            case
+            for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
+            for case in cases(flaw_in, IN_COMPLETIONS)
+        ),
+        *cases(flaw_in_mistral, IN_MISTRAL),
+        *cases(flaw_in_deepseek, IN_DEEPSEEK),
+        *cases(flaw_in_gemini, IN_GEMINI),
+        *cases(flaw_in_messages, IN_MESSAGES),
+    ],
+)
 def test_what_a_provider_refuses_is_refused(flaw_in, messages, said):
     assert said in (flaw_in({"messages": messages}) or "")
 
 
-@pytest.mark.parametrize(("flaw_in", "members", "said"), [
-    (flaw_in_openai, {"top_k": 1}, "Unrecognized request argument supplied: top_k"),
-    *((flaw_in_mistral, {name: 1}, f"['body', '{name}']: Extra inputs") for name in (
-        "seed", "stream_options", "max_completion_tokens", "store")),
-    *((flaw_in_gemini, {name: 1}, f'Unknown name "{name}"') for name in (
-        "seed", "frequency_penalty", "presence_penalty", "store")),
-    (flaw_in_deepseek, {"response_format": {"type": "json_schema"}}, "response_format type is unavailable"),
-    (flaw_in_deepseek, {"tool_choice": "required"}, "does not support this tool_choice"),
-    (flaw_in_deepseek, {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "not support this tool_choice"),
-    *((flaw_in_messages, {name: 1}, f"{name}: Extra inputs are not permitted") for name in (
-        "temperature", "seed", "frequency_penalty", "response_format")),
-])
+@pytest.mark.parametrize(
+    ("flaw_in", "members", "said"),
+    [
+        (flaw_in_openai, {"top_k": 1}, "Unrecognized request argument supplied: top_k"),
+        *(
+            (flaw_in_mistral, {name: 1}, f"['body', '{name}']: Extra inputs")
+            for name in ("seed", "stream_options", "max_completion_tokens", "store")
+        ),
+        *(
+            (flaw_in_gemini, {name: 1}, f'Unknown name "{name}"')
+            for name in ("seed", "frequency_penalty", "presence_penalty", "store")
+        ),
+        (
+            flaw_in_deepseek,
+            {"response_format": {"type": "json_schema"}},
+            "response_format type is unavailable",
+        ),
+        (flaw_in_deepseek, {"tool_choice": "required"}, "does not support this tool_choice"),
+        (
+            flaw_in_deepseek,
+            {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+            "not support this tool_choice",
+        ),
+        *(
+            (flaw_in_messages, {name: 1}, f"{name}: Extra inputs are not permitted")
+            for name in ("temperature", "seed", "frequency_penalty", "response_format")
+        ),
+    ],
+)
 def test_members_that_a_provider_refuses_are_refused(flaw_in, members, said):
     messages = [blocks("user", text())] if flaw_in is flaw_in_messages else [USER]
 
@@ -171,24 +228,47 @@ ENABLED = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 ROUND = [blocks("user", text()), blocks("assistant", use()), blocks("user", used())]
 
 
-@pytest.mark.parametrize(("body", "said"), [
-    ({"messages": ROUND, **ENABLED}, "but found `tool_use`"),
-    ({"messages": [*ROUND[:1], blocks("assistant", text(), use()), *ROUND[2:]], **ENABLED}, "but found `text`"),
-    ({"messages": [*ROUND[:1], blocks("assistant", {**THINKS, "signature": ""}, use()), *ROUND[2:]]}, "Field required"),
-    ({"messages": ROUND[:1], "tool_choice": {"type": "any"}, **ENABLED}, "when tool_choice forces tool use"),
-    ({"messages": ROUND[:1], "tool_choice": {"type": "tool", "name": "f"}, "thinking": {"type": "adaptive"}}, "forces tool"),
-])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"messages": ROUND, **ENABLED}, "but found `tool_use`"),
+        (
+            {"messages": [*ROUND[:1], blocks("assistant", text(), use()), *ROUND[2:]], **ENABLED},
+            "but found `text`",
+        ),
+        (
+            {"messages": [*ROUND[:1], blocks("assistant", {**THINKS, "signature": ""}, use()), *ROUND[2:]]},
+            "Field required",
+        ),
+        (
+            {"messages": ROUND[:1], "tool_choice": {"type": "any"}, **ENABLED},
+            "when tool_choice forces tool use",
+        ),
+        (
+            {
+                "messages": ROUND[:1],
+                "tool_choice": {"type": "tool", "name": "f"},
+                "thinking": {"type": "adaptive"},
+            },
+            "forces tool",
+        ),
+    ],
+)
 def test_what_claude_refuses_while_it_thinks_is_refused(body, said):
     assert said in (flaw_in_messages(body) or "")
 
 
-@pytest.mark.parametrize("body", [
-    {"messages": ROUND},
-    {"messages": [*ROUND[:1], blocks("assistant", THINKS, use()), *ROUND[2:]], **ENABLED},
-    {"messages": [*ROUND, blocks("assistant", text()), blocks("user", text())], **ENABLED},  # the round is over
-    {"messages": ROUND, "thinking": {"type": "adaptive"}},
-    {"messages": ROUND[:1], "tool_choice": {"type": "auto"}, **ENABLED},
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": ROUND},
+        {"messages": [*ROUND[:1], blocks("assistant", THINKS, use()), *ROUND[2:]], **ENABLED},
+        # the round is over
+        {"messages": [*ROUND, blocks("assistant", text()), blocks("user", text())], **ENABLED},
+        {"messages": ROUND, "thinking": {"type": "adaptive"}},
+        {"messages": ROUND[:1], "tool_choice": {"type": "auto"}, **ENABLED},
+    ],
+)
 def test_what_claude_takes_while_it_thinks_is_taken(body):
     assert flaw_in_messages(body) is None
 
@@ -196,71 +276,123 @@ def test_what_claude_takes_while_it_thinks_is_taken(body):
 def tool(name: str = "f", **members: Any) -> dict[str, Any]:
     """As completions have it; without parameters when those are None."""
     given = {"name": name, "parameters": {"type": "object", "properties": {"x": {}}}, **members}
-    return {"type": "function", "function": {member: value for member, value in given.items() if value is not None}}
+    return {
+        "type": "function",
+        "function": {member: value for member, value in given.items() if value is not None},
+    }
 
 
 def claude_tool(name: str = "f", **schema: Any) -> dict[str, Any]:
     return {"name": name, "input_schema": {"type": "object", **schema}}
 
 
-@pytest.mark.parametrize(("flaw_in", "tools", "said"), [
-    *((flaw_in, tools, said) for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
-      for tools, said in (
-        ([tool("a.b")], "string does not match pattern"),
-        ([tool("f" * 65)], "string does not match pattern"),
-        ([tool(parameters={})], "got 'type: None'"),
-        ([tool(parameters={"type": "object"})], "object schema missing properties"),
-        ([tool(), tool()], "must be unique"))),
-    *((flaw_in, [tool(f"f{number}") for number in range(129)], "array too long") for flaw_in in (
-        flaw_in_openai, flaw_in_deepseek)),
-    (flaw_in_mistral, [tool(required=["x"])], "'function', 'required']: Extra inputs"),
-    (flaw_in_mistral, [tool(parameters=None)], "'function', 'parameters']: Field required"),
-    (flaw_in_gemini, [tool("1f")], "Must start with a letter"),
-    (flaw_in_gemini, [tool(parameters={"type": "object", "properties": {}})], "should be non-empty"),
-    (flaw_in_messages, [claude_tool(), claude_tool()], "must be unique"),
-    (flaw_in_messages, [claude_tool("a.b")], "should match pattern"),
-    (flaw_in_messages, [claude_tool(type=None)], "input_schema.type"),
-])
+@pytest.mark.parametrize(
+    ("flaw_in", "tools", "said"),
+    [
+        *(
+            (flaw_in, tools, said)
+            for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
+            for tools, said in (
+                ([tool("a.b")], "string does not match pattern"),
+                ([tool("f" * 65)], "string does not match pattern"),
+                ([tool(parameters={})], "got 'type: None'"),
+                ([tool(parameters={"type": "object"})], "object schema missing properties"),
+                ([tool(), tool()], "must be unique"),
+            )
+        ),
+        *(
+            (flaw_in, [tool(f"f{number}") for number in range(129)], "array too long")
+            for flaw_in in (flaw_in_openai, flaw_in_deepseek)
+        ),
+        (flaw_in_mistral, [tool(required=["x"])], "'function', 'required']: Extra inputs"),
+        (flaw_in_mistral, [tool(parameters=None)], "'function', 'parameters']: Field required"),
+        (flaw_in_gemini, [tool("1f")], "Must start with a letter"),
+        (flaw_in_gemini, [tool(parameters={"type": "object", "properties": {}})], "should be non-empty"),
+        (flaw_in_messages, [claude_tool(), claude_tool()], "must be unique"),
+        (flaw_in_messages, [claude_tool("a.b")], "should match pattern"),
+        (flaw_in_messages, [claude_tool(type=None)], "input_schema.type"),
+    ],
+)
 def test_tools_that_a_provider_refuses_are_refused(flaw_in, tools, said):
     messages = [blocks("user", text())] if flaw_in is flaw_in_messages else [USER]
-    sound = [claude_tool(), claude_tool("g")] if flaw_in is flaw_in_messages else [tool(strict=True), tool("g")]
+    sound = (
+        [claude_tool(), claude_tool("g")] if flaw_in is flaw_in_messages else [tool(strict=True), tool("g")]
+    )
 
     assert said in (flaw_in({"messages": messages, "tools": tools}) or "")
     assert flaw_in({"messages": messages, "tools": sound}) is None
 
 
-@pytest.mark.parametrize(("flaw_in", "messages"), [
-    (flaw_in_completion, [SYSTEM, calling("a", "b"), result("b"), result("a"), USER]),
-    (flaw_in_completion, [USER, {"role": "assistant", "content": None, "refusal": "No."}, USER, ANSWER]),
-    (flaw_in_completion, [calling("c1"), result(), calling("c1"), result(), ANSWER]),
-    (flaw_in_mistral, [USER, calling("abcdefghi"), result("abcdefghi"), ANSWER, USER]),
-    (flaw_in_mistral, [SYSTEM, USER, {**ANSWER, "prefix": True}]),
-    (flaw_in_deepseek, [USER, ANSWER, USER, calling("a", "b") | THOUGHT, result("a"), result("b"), ANSWER | THOUGHT, USER]),
-    (flaw_in_gemini, [SYSTEM, USER, signed("a", "b"), result("b", name="f"), result("a", name="f"), ANSWER, USER]),
-    (flaw_in_gemini, [USER, calling("c1") | SAYS, result(name="f"), USER]),  # only the current turn is looked at
-    (flaw_in_messages, [blocks("user", text()), blocks("assistant", text(), use("a"), use("b")),
-                        blocks("user", used("b"), used("a"), text()), blocks("assistant", text())]),
-])
+@pytest.mark.parametrize(
+    ("flaw_in", "messages"),
+    [
+        (flaw_in_completion, [SYSTEM, calling("a", "b"), result("b"), result("a"), USER]),
+        (flaw_in_completion, [USER, {"role": "assistant", "content": None, "refusal": "No."}, USER, ANSWER]),
+        (flaw_in_completion, [calling("c1"), result(), calling("c1"), result(), ANSWER]),
+        (flaw_in_mistral, [USER, calling("abcdefghi"), result("abcdefghi"), ANSWER, USER]),
+        (flaw_in_mistral, [SYSTEM, USER, {**ANSWER, "prefix": True}]),
+        (
+            flaw_in_deepseek,
+            [
+                USER,
+                ANSWER,
+                USER,
+                calling("a", "b") | THOUGHT,
+                result("a"),
+                result("b"),
+                ANSWER | THOUGHT,
+                USER,
+            ],
+        ),
+        (
+            flaw_in_gemini,
+            [SYSTEM, USER, signed("a", "b"), result("b", name="f"), result("a", name="f"), ANSWER, USER],
+        ),
+        # only the current turn is looked at
+        (flaw_in_gemini, [USER, calling("c1") | SAYS, result(name="f"), USER]),
+        (
+            flaw_in_messages,
+            [
+                blocks("user", text()),
+                blocks("assistant", text(), use("a"), use("b")),
+                blocks("user", used("b"), used("a"), text()),
+                blocks("assistant", text()),
+            ],
+        ),
+    ],
+)
 def test_what_is_sound_is_taken(flaw_in, messages):
     assert flaw_in({"messages": messages}) is None
 
 
-@pytest.mark.parametrize(("flaw_in", "model", "messages", "members"), [
-    (flaw_in_deepseek, "deepseek-chat", [USER, calling("c1"), result(), ANSWER], {"tool_choice": "required"}),
-    (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1") | SAYS, result(name="f")], {}),
-])
+@pytest.mark.parametrize(
+    ("flaw_in", "model", "messages", "members"),
+    [
+        (
+            flaw_in_deepseek,
+            "deepseek-chat",
+            [USER, calling("c1"), result(), ANSWER],
+            {"tool_choice": "required"},
+        ),
+        (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1") | SAYS, result(name="f")], {}),
+    ],
+)
 def test_models_that_do_not_think_take_more(flaw_in, model, messages, members):
     assert flaw_in({"model": model, "messages": messages, **members}) is None
 
 
-@pytest.mark.parametrize(("upstream", "path", "messages", "status"), [
-    (OpenAIUpstream(openai_text("ok")), "/v1/chat/completions", IN_COMPLETIONS["unanswered"][0], 400),
-    (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["order"][0], 400),
-    (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["name"][0], 422),
-    (DeepSeekUpstream(openai_text("ok")), "/v1/chat/completions", IN_DEEPSEEK["developer"][0], 400),
-    (GeminiUpstream(openai_text("ok")), "/v1/chat/completions", IN_GEMINI["no signature"][0], 400),
-    (AnthropicUpstream(anthropic_text("ok")), "/v1/messages", IN_MESSAGES["blank"][0], 400),
-], ids=["openai", "mistral", "mistral-members", "deepseek", "gemini", "anthropic"])
+@pytest.mark.parametrize(
+    ("upstream", "path", "messages", "status"),
+    [
+        (OpenAIUpstream(openai_text("ok")), "/v1/chat/completions", IN_COMPLETIONS["unanswered"][0], 400),
+        (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["order"][0], 400),
+        (MistralUpstream(openai_text("ok")), "/v1/chat/completions", IN_MISTRAL["name"][0], 422),
+        (DeepSeekUpstream(openai_text("ok")), "/v1/chat/completions", IN_DEEPSEEK["developer"][0], 400),
+        (GeminiUpstream(openai_text("ok")), "/v1/chat/completions", IN_GEMINI["no signature"][0], 400),
+        (AnthropicUpstream(anthropic_text("ok")), "/v1/messages", IN_MESSAGES["blank"][0], 400),
+    ],
+    ids=["openai", "mistral", "mistral-members", "deepseek", "gemini", "anthropic"],
+)
 async def test_upstreams_refuse_it(upstream, path, messages, status):
     async with upstream, httpx.AsyncClient() as client:
         answer = await client.post(f"http://127.0.0.1:{upstream.port}{path}", json={"messages": messages})

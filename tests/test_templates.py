@@ -32,12 +32,18 @@ RENDERED = {
     "raw with an odd mark": ("{% raw %}{{ {% {% endraw %}{{name}}", {"name": "Ada"}, "{{ {% Ada"),
     "comment": ("a{% comment %}{{name}}{% endcomment %}b", {"name": "Ada"}, "ab"),
     "whitespace control": ("a  {{- name -}}  b", {"name": "x"}, "axb"),
-    "JSON around it": ('{"name": "{{name}}", "of": {"a": {{n}} }}', {"name": "Ada", "n": 1},
-                       '{"name": "Ada", "of": {"a": 1 }}'),
+    "JSON around it": (
+        '{"name": "{{name}}", "of": {"a": {{n}} }}',
+        {"name": "Ada", "n": 1},
+        '{"name": "Ada", "of": {"a": 1 }}',
+    ),
     "html is not escaped": ("{{a}}", {"a": "<b>&\"'"}, "<b>&\"'"),
     "unicode": ("{{größe}} {{a}}", {"größe": "ü", "a": "😀"}, "ü 😀"),
-    "names of Python's own": ("{{self}} {{args}} {{kwargs}} {{template}}",
-                              {"self": "a", "args": "b", "kwargs": "c", "template": "d"}, "a b c d"),
+    "names of Python's own": (
+        "{{self}} {{args}} {{kwargs}} {{template}}",
+        {"self": "a", "args": "b", "kwargs": "c", "template": "d"},
+        "a b c d",
+    ),
 }
 
 
@@ -47,19 +53,31 @@ def test_variables_are_filled_in(text, variables, expected):
 
 
 AS_THEY_ARE = {
-    "plain": "No marks here.", "empty": "", "one brace": "a { b } c", "code": "if (a) { return {b: 1}; }",
-    "unclosed output": "Hello {{name", "unclosed tag": "Hello {% if name", "unclosed block": "{% if a %}b",
-    "unknown tag": "{% launch %}", "stray end": "{% endif %}",
-    "include": "{% include '/etc/passwd' %}", "render": "{% render 'x' %}", "jinja": "{% set a = 1 %}",
-    "division by nothing": "{{ 1 | divided_by: 0 }}", "infinity": "{{ '1e999' | round }}", "no number": "{{ 'nan' | ceil }}",
+    "plain": "No marks here.",
+    "empty": "",
+    "one brace": "a { b } c",
+    "code": "if (a) { return {b: 1}; }",
+    "unclosed output": "Hello {{name",
+    "unclosed tag": "Hello {% if name",
+    "unclosed block": "{% if a %}b",
+    "unknown tag": "{% launch %}",
+    "stray end": "{% endif %}",
+    "include": "{% include '/etc/passwd' %}",
+    "render": "{% render 'x' %}",
+    "jinja": "{% set a = 1 %}",
+    "division by nothing": "{{ 1 | divided_by: 0 }}",
+    "infinity": "{{ '1e999' | round }}",
+    "no number": "{{ 'nan' | ceil }}",
     "not UTF-8": "{{ '/w==' | base64_decode }}",
     "huge number": "{% assign a = 9999999999 %}" + "{% assign a = a | times: a %}" * 40 + "{{a}}",
     "unknown zone": "{{ 'now' | date: '%Y', 'Mars/Olympus' }}",
     "zone that is a folder": "{{ 'now' | date: '%Y', 'America' }}",
     "zone elsewhere": "{{ 'now' | date: '%Y', '../../etc/passwd' }}",
     "long zone": f"{{{{ 'now' | date: '%Y', '{'a' * 999}' }}}}",
-    "a week behind": "{{ 'now' | date: '%Y', 10080 }}", "no integer": "{{ 'x' | to_integer }}",
-    "unclosed raw": "{% raw %}{{name}}", "too deep": "{% if a %}" * 100 + "{% endif %}" * 100,
+    "a week behind": "{{ 'now' | date: '%Y', 10080 }}",
+    "no integer": "{{ 'x' | to_integer }}",
+    "unclosed raw": "{% raw %}{{name}}",
+    "too deep": "{% if a %}" * 100 + "{% endif %}" * 100,
 }
 
 
@@ -71,32 +89,50 @@ def test_text_that_is_no_template_is_left_as_it_is(text):
 MENDED = {
     "unclosed mark": ("{{name}} and {{name", "Ada and {{name"),
     "unclosed first": ("{{name and {{name}}", "{{name and Ada"),
-    "unclosed tag": ("{{name}} {% if", "Ada {% if"), "unclosed block": ("{{name}} {% if a %}{{name}}", "Ada {% if a %}Ada"),
+    "unclosed tag": ("{{name}} {% if", "Ada {% if"),
+    "unclosed block": ("{{name}} {% if a %}{{name}}", "Ada {% if a %}Ada"),
     "unclosed block in a block": ("{% if a %}{% for x in y %}{{name}}{% endif %}", "{% for x in y %}Ada"),
-    "unknown tag": ("{{name}} {% launch %}", "Ada {% launch %}"), "jinja": ("{% set a = 2 %}{{ a }}", "{% set a = 2 %}1"),
+    "unknown tag": ("{{name}} {% launch %}", "Ada {% launch %}"),
+    "jinja": ("{% set a = 2 %}{{ a }}", "{% set a = 2 %}1"),
     "unknown tags with an end": ("{% block b %}{{name}}{% endblock %}", "{% block b %}Ada{% endblock %}"),
-    "stray end": ("{{name}}{% endif %}", "Ada{% endif %}"), "stray else": ("{{name}}{% else %}", "Ada{% else %}"),
+    "stray end": ("{{name}}{% endif %}", "Ada{% endif %}"),
+    "stray else": ("{{name}}{% else %}", "Ada{% else %}"),
     "stray break": ("{{name}}{% break %}", "Ada{% break %}"),
     "stray endraw": ("{{name}}{% endraw %}{{", "Ada{% endraw %}{{"),
     "faulty output": ("{{ name }} {{ ? }} {{ . }} {{}}", "Ada {{ ? }} {{ . }} {{}}"),
-    "faulty condition": ("{% if a ? %}x{% else %}y{% endif %}{{name}}", "{% if a ? %}x{% else %}y{% endif %}Ada"),
+    "faulty condition": (
+        "{% if a ? %}x{% else %}y{% endif %}{{name}}",
+        "{% if a ? %}x{% else %}y{% endif %}Ada",
+    ),
     "faulty branch": ("{% if a %}x{% elsif ?? %}y{% endif %}{{name}}", "x{% elsif ?? %}yAda"),
     "in a block": ("{% if a %}{{name}}{{ ? }}{% endif %}", "Ada{{ ? }}"),
     "around a block": ("{{ ? }}{% if a %}{{name}}{% endif %}", "{{ ? }}Ada"),
     "code": ("f({a: {b: 1}}) {{name}} {{ {{x}} }}", "f({a: {b: 1}}) Ada {{  }}"),
     "include": ("{% include '/etc/passwd' %}{{name}}", "{% include '/etc/passwd' %}Ada"),
     "division by nothing": ("{{name}} {{ 1 | divided_by: 0 }}", "Ada {{ 1 | divided_by: 0 }}"),
-    "division in a block": ("{% if a %}{{name}} {{ 1 | divided_by: 0 }}{% endif %}", "Ada {{ 1 | divided_by: 0 }}"),
-    "faulty value": ("{{name}}{% assign b = 1 | divided_by: 0 %}{{name}}", "Ada{% assign b = 1 | divided_by: 0 %}Ada"),
-    "faulty block": ("{{name}}{% if a %}x{% echo 1 | modulo: 0 %}{% endif %}{{name}}",
-                     "Ada{% if a %}x{% echo 1 | modulo: 0 %}{% endif %}Ada"),
+    "division in a block": (
+        "{% if a %}{{name}} {{ 1 | divided_by: 0 }}{% endif %}",
+        "Ada {{ 1 | divided_by: 0 }}",
+    ),
+    "faulty value": (
+        "{{name}}{% assign b = 1 | divided_by: 0 %}{{name}}",
+        "Ada{% assign b = 1 | divided_by: 0 %}Ada",
+    ),
+    "faulty block": (
+        "{{name}}{% if a %}x{% echo 1 | modulo: 0 %}{% endif %}{{name}}",
+        "Ada{% if a %}x{% echo 1 | modulo: 0 %}{% endif %}Ada",
+    ),
     "unclosed raw": ("{{name}}{% raw %}{{name}}", "Ada{% raw %}{{name}}"),
     "unclosed comment": ("{{name}}{% comment %}{{name}}", "Ada{% comment %}{{name}}"),
-    "good raw and comment": ("{% raw %}{{name}}{% endraw %}{% comment %}{% if %}{% endcomment %}{{ ? }}",
-                             "{{name}}{{ ? }}"),
+    "good raw and comment": (
+        "{% raw %}{{name}}{% endraw %}{% comment %}{% if %}{% endcomment %}{{ ? }}",
+        "{{name}}{{ ? }}",
+    ),
     "blanks": ("{{name}}{{" + " " * 99 + "}}", "Ada{{" + " " * 99 + "}}"),
-    "too many digits": (f"{{% assign b = {'9' * 1900} %}}{{{{ b | times: b | times: b }}}}{{{{name}}}}",
-                        "{{ b | times: b | times: b }}Ada"),
+    "too many digits": (
+        f"{{% assign b = {'9' * 1900} %}}{{{{ b | times: b | times: b }}}}{{{{name}}}}",
+        "{{ b | times: b | times: b }}Ada",
+    ),
 }
 
 
@@ -111,15 +147,21 @@ LIQUIDJS = {
     "object": ("{{ o }}", '{"name":"Zoë","tags":["a",true,null],"n":1.5}'),
     "object in a list": ("{{ l }}", '1{"a":1}true'),
     "object in a text": ("{{ 'is ' | append: o.tags | upcase }}", "IS ATRUE"),
-    "object added to": ("{{ l[1] | append: '!' }}", '{"a":1}!'), "boolean added to": ("{{ t | append: '!' }}", "true!"),
-    "echo": ("{% echo l[1] %}", '{"a":1}'), "whole number": ("{{ 3.0 | times: 2 }}", "6"),
+    "object added to": ("{{ l[1] | append: '!' }}", '{"a":1}!'),
+    "boolean added to": ("{{ t | append: '!' }}", "true!"),
+    "echo": ("{% echo l[1] %}", '{"a":1}'),
+    "whole number": ("{{ 3.0 | times: 2 }}", "6"),
     "json": ("{{ o | json }}", '{"name":"Zoë","tags":["a",true,null],"n":1.5}'),
-    "json of others": ("{{ 'x\"y' | json }} {{ l | json }} {{ t | json }} {{ nothing | json }}",
-                       '"x\\"y" [1,{"a":1},true] true null'),
-    "json of what is missing": ("[{{ none | json }}]", "[]"), "json of a range": ("{{ (1..3) | json }}", "[1,2,3]"),
+    "json of others": (
+        "{{ 'x\"y' | json }} {{ l | json }} {{ t | json }} {{ nothing | json }}",
+        '"x\\"y" [1,{"a":1},true] true null',
+    ),
+    "json of what is missing": ("[{{ none | json }}]", "[]"),
+    "json of a range": ("{{ (1..3) | json }}", "[1,2,3]"),
     "json that is indented": ("{{ l[1] | json: 2 }}", '{\n  "a": 1\n}'),
     "jsonify": ("{{ l | jsonify }}", '[1,{"a":1},true]'),
-    "inspect": ("{{ l | inspect }}", '[1,{"a":1},true]'), "to_integer": ("{{ '7.9' | to_integer }}", "7"),
+    "inspect": ("{{ l | inspect }}", '[1,{"a":1},true]'),
+    "to_integer": ("{{ '7.9' | to_integer }}", "7"),
     "raw": ("{{ '<b>' | raw }}", "<b>"),
 }
 
@@ -127,8 +169,13 @@ LIQUIDJS = {
 @pytest.mark.parametrize(("text", "expected"), LIQUIDJS.values(), ids=LIQUIDJS)
 def test_liquid_is_that_of_liquidjs(text, expected):
     """liquidjs.com/filters; objects as JSON, because [object Object] is of no use to a model."""
-    variables = {"a": 1, "t": True, "nothing": None, "l": [1, {"a": 1}, True],
-                 "o": {"name": "Zoë", "tags": ["a", True, None], "n": 1.5}}
+    variables = {
+        "a": 1,
+        "t": True,
+        "nothing": None,
+        "l": [1, {"a": 1}, True],
+        "o": {"name": "Zoë", "tags": ["a", True, None], "n": 1.5},
+    }
 
     assert render(text, variables) == expected
 
@@ -138,7 +185,10 @@ VALUES = ["{{secret}}", "{% assign a = 1 %}", "{{", "{%", "{% raw %}", "}}"]
 
 @pytest.mark.parametrize("value", VALUES)
 def test_values_are_never_expanded_again(value):
-    assert render("[{{a}}|{{b | append: c}}]", {"a": value, "b": value, "c": "!", "secret": "s"}) == f"[{value}|{value}!]"
+    assert (
+        render("[{{a}}|{{b | append: c}}]", {"a": value, "b": value, "c": "!", "secret": "s"})
+        == f"[{value}|{value}!]"
+    )
 
 
 def test_values_of_the_same_template_do_not_leak_from_one_rendering_into_the_next():
@@ -155,13 +205,16 @@ def test_variables_are_not_changed_by_a_template():
     assert variables == {"a": ["x"], "b": "y"}
 
 
-# --- built-in variables -----------------------------------------------------------------------------------------------
+# --- built-in variables -------------------------------------------------------------------------------------
 
 
 def test_built_in_variables_are_in_utc():
     text = "{{now}}|{{date}}|{{time}}|{{month}}|{{day}}|{{year}}"
 
-    assert render(text, variables_of({}, NOON)) == "Jan 1, 2026, 12:00 AM UTC|Jan 1, 2026|12:00 AM|January|1|2026"
+    assert (
+        render(text, variables_of({}, NOON))
+        == "Jan 1, 2026, 12:00 AM UTC|Jan 1, 2026|12:00 AM|January|1|2026"
+    )
 
 
 def test_customer_and_transport_are_built_in():
@@ -190,20 +243,33 @@ def test_date_filter_works_on_the_built_in_time():
 DATES = {
     "in a zone": ("{{ now | date: '%Y-%m-%d %H:%M %Z', 'America/Los_Angeles' }}", "2025-12-31 16:00 PST"),
     "in minutes behind UTC": ("{{ now | date: '%H:%M %z', -330 }}", "05:30 +0530"),
-    "the present": ("{{ 'now' | date: '%F %T', 'Europe/Paris' }}|{{ 'today' | date: '%F' }}",
-                    "2026-01-01 01:00:00|2026-01-01"),
-    "of the documentation": ("{{'now' | date: '%A, %B %d, %Y, %I:%M %p', 'America/Los_Angeles'}}",
-                             "Wednesday, December 31, 2025, 04:00 PM"),
+    "the present": (
+        "{{ 'now' | date: '%F %T', 'Europe/Paris' }}|{{ 'today' | date: '%F' }}",
+        "2026-01-01 01:00:00|2026-01-01",
+    ),
+    "of the documentation": (
+        "{{'now' | date: '%A, %B %d, %Y, %I:%M %p', 'America/Los_Angeles'}}",
+        "Wednesday, December 31, 2025, 04:00 PM",
+    ),
     "without a format": ("{{ now | date }}", "Thursday, January 1, 2026 at 12:00 am +0000"),
-    "seconds": ("{{ 1767225600 | date: '%s %F' }} {{ '1767225600' | date: '%F' }}", "1767225600 2026-01-01 2026-01-01"),
-    "with a zone": ("{{ '2026-07-01T10:00:00+02:00' | date: '%H:%M' }} {{ 'Jan 2, 2026 10:00 EST' | date: '%H:%M' }}",
-                    "08:00 15:00"),
+    "seconds": (
+        "{{ 1767225600 | date: '%s %F' }} {{ '1767225600' | date: '%F' }}",
+        "1767225600 2026-01-01 2026-01-01",
+    ),
+    "with a zone": (
+        "{{ '2026-07-01T10:00:00+02:00' | date: '%H:%M' }} {{ 'Jan 2, 2026 10:00 EST' | date: '%H:%M' }}",
+        "08:00 15:00",
+    ),
     "with an unknown zone": ("{{ 'Jan 2, 2026 10:00 XYZ' | date: '%H:%M' }}", "10:00"),
-    "directives of LiquidJS": ("{{ '2026-01-23T01:02:03.045Z' | date: '%d%q %L %N %3N %:z %% %%L %-d %e %P %^a' }}",
-                               "23rd 045 045000000 045 +00:00 % %L 23 23 am FRI"),
+    "directives of LiquidJS": (
+        "{{ '2026-01-23T01:02:03.045Z' | date: '%d%q %L %N %3N %:z %% %%L %-d %e %P %^a' }}",
+        "23rd 045 045000000 045 +00:00 % %L 23 23 am FRI",
+    ),
     "eleventh": ("{{ '2026-01-11' | date: '%-d%q' }}", "11th"),
-    "no date": ("{{ 'soon' | date: '%F' }}|{{ none | date: '%F' }}|{{ 99999999999999 | date: '%F' }}|{{ true | date }}",
-                "soon||99999999999999|true"),
+    "no date": (
+        "{{ 'soon' | date: '%F' }}|{{ none | date: '%F' }}|{{ 99999999999999 | date: '%F' }}|{{ true | date }}",
+        "soon||99999999999999|true",
+    ),
 }
 
 
@@ -214,7 +280,7 @@ def test_date_is_that_of_liquidjs(monkeypatch, text, expected):
     assert render(text, variables_of({}, NOON)) == expected
 
 
-# --- bounded work -----------------------------------------------------------------------------------------------------
+# --- bounded work -------------------------------------------------------------------------------------------
 
 
 def repeated(piece):
@@ -222,11 +288,44 @@ def repeated(piece):
 
 
 PIECES = [
-    "{{", "{{ ", "{{a", "{{{", "{{'", '{{"', "{{a|", "{{a[", "{{(", "{{-", "{{}}", "{{ a }}", "{{ (1..9) }}",
+    "{{",
+    "{{ ",
+    "{{a",
+    "{{{",
+    "{{'",
+    '{{"',
+    "{{a|",
+    "{{a[",
+    "{{(",
+    "{{-",
+    "{{}}",
+    "{{ a }}",
+    "{{ (1..9) }}",
     "{{'a' | append: 'b'}}",
-    "{%", "{% ", "{%-", "{%%}", "{%#", "{%raw%}", "{% raw %} ", "{%raw ", "{%raw%}{%endraw%}", "{%endraw%}",
-    "{%comment%}", "{%comment%}{%endcomment%}", "{%doc%}", "{%liquid ", "{%liquid\n", "{%if a%}", "{%if a and ",
-    "{%for a in b%}", "{%case a%}", "{%capture a%}", "}}", "%}", "{{a}", "{ {",
+    "{%",
+    "{% ",
+    "{%-",
+    "{%%}",
+    "{%#",
+    "{%raw%}",
+    "{% raw %} ",
+    "{%raw ",
+    "{%raw%}{%endraw%}",
+    "{%endraw%}",
+    "{%comment%}",
+    "{%comment%}{%endcomment%}",
+    "{%doc%}",
+    "{%liquid ",
+    "{%liquid\n",
+    "{%if a%}",
+    "{%if a and ",
+    "{%for a in b%}",
+    "{%case a%}",
+    "{%capture a%}",
+    "}}",
+    "%}",
+    "{{a}",
+    "{ {",
 ]
 
 
@@ -257,11 +356,20 @@ LONG = {
     "endless range that is searched, by a variable": "{% if (1..many) contains 'a' %}x{% endif %}",
     "range that is joined": "{{ (1..9999999) | join: '' }}",
     "range that is kept": "{% assign a = (1..9999999) %}{{ a | join }}",
-    "replacing what was replaced": "{{ 'xxxxxxxxxxxxxxxx'" + " | replace: 'x', 'xxxxxxxxxxxxxxxx'" * 12 + " | size }}",
-    "appending to itself": "{% assign a = 'xxxxxxxxxxxxxxxx' %}" + "{% assign a = a | append: a %}" * 60 + "{{a}}",
-    "capturing itself": "{% capture a %}xxxxxxxx{% endcapture %}" + "{% capture a %}{{a}}{{a}}{{a}}{% endcapture %}" * 60,
-    "multiplying itself": "{% assign a = 9999999999 %}" + "{% assign a = a | times: a %}" * 60 + "{{a | modulo: 7}}",
-    "filters on a large value": "{% for i in (1..9000) %}{{ large" + " | upcase" * 20 + " | size }}{% endfor %}",
+    "replacing what was replaced": "{{ 'xxxxxxxxxxxxxxxx'"
+    + " | replace: 'x', 'xxxxxxxxxxxxxxxx'" * 12
+    + " | size }}",
+    "appending to itself": "{% assign a = 'xxxxxxxxxxxxxxxx' %}"
+    + "{% assign a = a | append: a %}" * 60
+    + "{{a}}",
+    "capturing itself": "{% capture a %}xxxxxxxx{% endcapture %}"
+    + "{% capture a %}{{a}}{{a}}{{a}}{% endcapture %}" * 60,
+    "multiplying itself": "{% assign a = 9999999999 %}"
+    + "{% assign a = a | times: a %}" * 60
+    + "{{a | modulo: 7}}",
+    "filters on a large value": "{% for i in (1..9000) %}{{ large"
+    + " | upcase" * 20
+    + " | size }}{% endfor %}",
 }
 
 
@@ -322,7 +430,7 @@ def test_what_is_filled_in_without_liquid_draws_on_the_allowance_too():
 
 
 def test_marks_draw_on_the_allowance():
-    text = repeated("{{a}}")[:-MOST_CHARACTERS % 5 or None]
+    text = repeated("{{a}}")[: -MOST_CHARACTERS % 5 or None]
     allowance = bounded_liquid.Allowance()
 
     rendered = [render(f"{text}{index:02}", {}, allowance) for index in range(40)]
@@ -339,7 +447,8 @@ def test_work_of_every_filter_and_tag_of_liquid_is_known():
     environment = Environment()
 
     assert {*environment.filters, *environment.tags, *liquid_filters.FILTERS} == (
-        bounded_liquid.FILTERS | bounded_liquid.TAGS | NOT_OFFERED)
+        bounded_liquid.FILTERS | bounded_liquid.TAGS | NOT_OFFERED
+    )
 
 
 @pytest.mark.timeout(20)
@@ -362,13 +471,34 @@ def test_long_prompt_with_a_few_variables_is_filled_in():
 
 
 def test_list_of_a_thousand_is_walked_through():
-    assert render("{% for one in all %}{{one.name}}{% unless forloop.last %}, {% endunless %}{% endfor %}",
-                  {"all": [{"name": "x"}] * 1_000}) == ", ".join(["x"] * 1_000)
+    assert render(
+        "{% for one in all %}{{one.name}}{% unless forloop.last %}, {% endunless %}{% endfor %}",
+        {"all": [{"name": "x"}] * 1_000},
+    ) == ", ".join(["x"] * 1_000)
 
 
-ALIKE = ["{{a}}", "x {{ a }} y{{b}}", "{{a}}{{none}}", "{{n}}", "{{{a}}}", "{{ a }}}}", "{{-a}} b", " {{- a -}} b",
-         "{{true}}{{a}}", "{{case}}", "{{a.b}}", "{{a[0]}}", "{{['a']}}", "{{a}}{% if a %}1{% endif %}",
-         "{{a | upcase}}", "{#{{a}}#}", "{{shown}}", "{{a}} {{ b }}", "{{a}}{% raw %}{{a}}{% endraw %}", "{{a}}" * 20]
+ALIKE = [
+    "{{a}}",
+    "x {{ a }} y{{b}}",
+    "{{a}}{{none}}",
+    "{{n}}",
+    "{{{a}}}",
+    "{{ a }}}}",
+    "{{-a}} b",
+    " {{- a -}} b",
+    "{{true}}{{a}}",
+    "{{case}}",
+    "{{a.b}}",
+    "{{a[0]}}",
+    "{{['a']}}",
+    "{{a}}{% if a %}1{% endif %}",
+    "{{a | upcase}}",
+    "{#{{a}}#}",
+    "{{shown}}",
+    "{{a}} {{ b }}",
+    "{{a}}{% raw %}{{a}}{% endraw %}",
+    "{{a}}" * 20,
+]
 
 
 @pytest.mark.parametrize("text", ALIKE)
@@ -376,4 +506,6 @@ def test_what_is_filled_in_without_liquid_is_what_liquid_makes_of_it(text):
     variables = {"a": "A", "b": "", "n": 3, "case": "x", "true": "y", "shown": "{{a}}"}
     template = templates._parsed(text)
 
-    assert render(text, variables) == (template.fill(variables, bounded_liquid.Allowance()) if template else text)
+    assert render(text, variables) == (
+        template.fill(variables, bounded_liquid.Allowance()) if template else text
+    )

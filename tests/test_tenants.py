@@ -1,4 +1,5 @@
-"""Two orgs of one server, of which one takes the ids of the other: neither gets anything that is the other's."""
+"""Two orgs of one server, of which one takes the ids of the other: neither gets anything that is the
+other's."""
 
 import asyncio
 import re
@@ -32,7 +33,8 @@ def take(request: pytest.FixtureRequest, service: Service, channel: grpc.aio.Cha
     async def by_import(org: Org, noun: str, document_id: str, document: dict[str, Any]) -> None:
         line = {"kind": noun, "id": document_id, "createdAt": 1, "updatedAt": 1, "document": document}
         await HistoryServiceStub(channel).ImportHistory(
-            ImportHistoryRequest(lines=[orjson.dumps(line).decode()]), metadata=org.metadata)
+            ImportHistoryRequest(lines=[orjson.dumps(line).decode()]), metadata=org.metadata
+        )
 
     async def by_creation(org: Org, noun: str, document_id: str, document: dict[str, Any]) -> None:
         await getattr(service.store, f"{noun}s").create(org.id, document, document_id)
@@ -42,8 +44,11 @@ def take(request: pytest.FixtureRequest, service: Service, channel: grpc.aio.Cha
 
 def assistant(upstream: Upstream, name: str) -> dict[str, Any]:
     prompt = {"role": "system", "content": f"My name is {name}."}
-    return {"name": name, "server": {"url": f"{upstream.base_url}/{name}"},
-            "model": {"provider": "offline", "model": "offline-1", "messages": [prompt]}}
+    return {
+        "name": name,
+        "server": {"url": f"{upstream.base_url}/{name}"},
+        "model": {"provider": "offline", "model": "offline-1", "messages": [prompt]},
+    }
 
 
 async def created(http: httpx.AsyncClient, org: Org, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +62,9 @@ async def answer(http: httpx.AsyncClient, org: Org, **named: str) -> str:
     return (await created(http, org, "/chat", body))["output"][0]["content"]
 
 
-async def test_deleted_assistant_is_nothing_of_who_has_its_id_now(http: httpx.AsyncClient, org: Org, other_org: Org,
-                                                                  take: Take) -> None:
+async def test_deleted_assistant_is_nothing_of_who_has_its_id_now(
+    http: httpx.AsyncClient, org: Org, other_org: Org, take: Take
+) -> None:
     async with Upstream(Answer()) as upstream:
         made = await created(http, org, "/assistant", assistant(upstream, MARK))
         assert await answer(http, org, assistantId=made["id"]) == f"Your name is {MARK}."
@@ -77,8 +83,9 @@ async def test_deleted_assistant_is_nothing_of_who_has_its_id_now(http: httpx.As
     assert event.path.endswith("/Grace")
 
 
-async def test_deleted_squad_is_nothing_of_who_has_its_id_now(http: httpx.AsyncClient, org: Org, other_org: Org,
-                                                              take: Take) -> None:
+async def test_deleted_squad_is_nothing_of_who_has_its_id_now(
+    http: httpx.AsyncClient, org: Org, other_org: Org, take: Take
+) -> None:
     async with Upstream(Answer()) as upstream:
         members = [{"assistant": assistant(upstream, MARK)}]
         made = await created(http, org, "/squad", {"name": MARK, "members": members})
@@ -94,8 +101,9 @@ async def test_deleted_squad_is_nothing_of_who_has_its_id_now(http: httpx.AsyncC
     assert MARK not in shown.text + listed.text
 
 
-async def test_deleted_tool_is_nothing_of_who_has_its_id_now(http: httpx.AsyncClient, org: Org, other_org: Org,
-                                                             take: Take) -> None:
+async def test_deleted_tool_is_nothing_of_who_has_its_id_now(
+    http: httpx.AsyncClient, org: Org, other_org: Org, take: Take
+) -> None:
     tool = {"type": "function", "function": {"name": "get_weather", "description": MARK}}
     made = await created(http, org, "/tool", tool)
     await http.get(f"/tool/{made['id']}", headers=org.bearer)
@@ -109,12 +117,15 @@ async def test_deleted_tool_is_nothing_of_who_has_its_id_now(http: httpx.AsyncCl
     assert shown.json()["function"]["name"] == "own"
 
 
-async def test_document_that_was_deleted_and_imported_anew_is_what_was_imported(channel: grpc.aio.Channel,
-                                                                                http: httpx.AsyncClient, org: Org) -> None:
+async def test_document_that_was_deleted_and_imported_anew_is_what_was_imported(
+    channel: grpc.aio.Channel, http: httpx.AsyncClient, org: Org
+) -> None:
     line = {"kind": "assistant", "id": new_id(), "createdAt": 1, "updatedAt": 1}
     for name in ("first", "second"):
         lines = [orjson.dumps({**line, "document": {"name": name}}).decode()]
-        await HistoryServiceStub(channel).ImportHistory(ImportHistoryRequest(lines=lines), metadata=org.metadata)
+        await HistoryServiceStub(channel).ImportHistory(
+            ImportHistoryRequest(lines=lines), metadata=org.metadata
+        )
         shown = await http.get(f"/assistant/{line['id']}", headers=org.bearer)
         assert shown.json()["name"] == name
         await http.delete(f"/assistant/{line['id']}", headers=org.bearer)
@@ -130,13 +141,22 @@ async def rest_of(stream: grpc.aio.UnaryStreamCall) -> AsyncIterator[ChatEvent]:
         yield event
 
 
-async def test_chat_that_runs_is_nothing_of_who_has_its_id(service: Service, channel: grpc.aio.Channel,
-                                                           http: httpx.AsyncClient, org: Org, other_org: Org) -> None:
+async def test_chat_that_runs_is_nothing_of_who_has_its_id(
+    service: Service, channel: grpc.aio.Channel, http: httpx.AsyncClient, org: Org, other_org: Org
+) -> None:
     chats, history, goes_on = ChatServiceStub(channel), HistoryServiceStub(channel), asyncio.Event()
     session = await created(http, other_org, "/session", {"assistantId": other_org.assistant_id})
     own = await created(http, other_org, "/chat", {"sessionId": session["id"], "input": "Hello"})
     lines = [line for line in await exported(history, other_org) if orjson.loads(line)["kind"] != "assistant"]
-    slow = Answer(sse(chunk({"content": MARK}), goes_on, chunk({"content": " to the end"}), chunk(finish="stop"), "[DONE]"))
+    slow = Answer(
+        sse(
+            chunk({"content": MARK}),
+            goes_on,
+            chunk({"content": " to the end"}),
+            chunk(finish="stop"),
+            "[DONE]",
+        )
+    )
     async with OpenAIUpstream(slow) as upstream:
         model = {"provider": "custom-llm", "model": "m", "url": upstream.base_url}
         theirs = await created(http, org, "/session", {"assistant": {"model": model}})
@@ -146,11 +166,16 @@ async def test_chat_that_runs_is_nothing_of_who_has_its_id(service: Service, cha
 
         taken = [line.replace(own["id"], running).replace(session["id"], theirs["id"]) for line in lines]
         answer = await history.ImportHistory(ImportHistoryRequest(lines=taken), metadata=other_org.metadata)
-        watched = [event async for event in chats.WatchChat(WatchChatRequest(id=running), metadata=other_org.metadata)]
+        watched = [
+            event
+            async for event in chats.WatchChat(WatchChatRequest(id=running), metadata=other_org.metadata)
+        ]
         cancelled = await http.post(f"/v1/responses/{running}/cancel", headers=other_org.bearer)
         turn = await created(http, other_org, "/chat", {"sessionId": theirs["id"], "input": "More"})
-        deleted = [await http.delete(f"/chat/{running}", headers=other_org.bearer),
-                   await http.delete(f"/session/{theirs['id']}", headers=other_org.bearer)]
+        deleted = [
+            await http.delete(f"/chat/{running}", headers=other_org.bearer),
+            await http.delete(f"/session/{theirs['id']}", headers=other_org.bearer),
+        ]
         goes_on.set()
         told = [event async for event in rest_of(stream)]
 
@@ -163,22 +188,31 @@ async def test_chat_that_runs_is_nothing_of_who_has_its_id(service: Service, cha
     assert [message["content"] for message in shown.json()["messages"]] == ["Hi", f"{MARK} to the end"]
 
 
-async def test_import_says_nothing_of_what_other_orgs_have(channel: grpc.aio.Channel, http: httpx.AsyncClient, org: Org,
-                                                           other_org: Org) -> None:
+async def test_import_says_nothing_of_what_other_orgs_have(
+    channel: grpc.aio.Channel, http: httpx.AsyncClient, org: Org, other_org: Org
+) -> None:
     history = HistoryServiceStub(channel)
-    for path, body in [("/assistant", {"name": "a"}), ("/squad", {"members": [{"assistantId": org.assistant_id}]}),
-                       ("/tool", {"type": "function", "function": {"name": "t"}}),
-                       ("/session", {"assistantId": org.assistant_id})]:
+    for path, body in [
+        ("/assistant", {"name": "a"}),
+        ("/squad", {"members": [{"assistantId": org.assistant_id}]}),
+        ("/tool", {"type": "function", "function": {"name": "t"}}),
+        ("/session", {"assistantId": org.assistant_id}),
+    ]:
         made = await created(http, org, path, body)
     chat = await created(http, org, "/chat", {"sessionId": made["id"], "input": "Hello"})
     await created(http, org, "/chat", {"previousChatId": chat["id"], "input": "Hello"})
     lines = await exported(history, org)
     assert {orjson.loads(line)["kind"] for line in lines} == {*TABLES, "history"}
     new: dict[str, str] = {}
-    free = [re.sub("[0-9a-f]{8}-[0-9a-f-]{27}", lambda known: new.setdefault(known[0], new_id()), line) for line in lines]
+    free = [
+        re.sub("[0-9a-f]{8}-[0-9a-f-]{27}", lambda known: new.setdefault(known[0], new_id()), line)
+        for line in lines
+    ]
 
-    answers = [await history.ImportHistory(ImportHistoryRequest(lines=sent), metadata=other_org.metadata)
-               for sent in (free, lines)]
+    answers = [
+        await history.ImportHistory(ImportHistoryRequest(lines=sent), metadata=other_org.metadata)
+        for sent in (free, lines)
+    ]
 
     assert answers[0] == answers[1]
     assert answers[0].imported == len(lines) - 1

@@ -39,7 +39,8 @@ class Talk:
     async def say(self, text: str, where: Where | None = None) -> Outcome:
         given, who = Value(string_value=text), Who(None if where else StoredAssistant(self.assistant_id))
         turn = await self._resolver.resolve(
-            Asked(caller=self.caller, who=who, where=where, input=given, said=parse_input(given)))
+            Asked(caller=self.caller, who=who, where=where, input=given, said=parse_input(given))
+        )
         return await self._engine.run(turn)
 
     async def chain(self, turns: int, after: str | None = None) -> str:
@@ -53,8 +54,12 @@ class Talk:
     async def session(self, messages: int) -> str:
         """The id of a session with so many messages, of the same texts as a chain has."""
         agent = await self._resolver._agents.stored(self.caller, self.assistant_id)
-        said = [{"role": "user", "content": f"turn {number:04d}"} if number % 2 == 0 else
-                {"role": "assistant", "content": f"You said: turn {number:04d}"} for number in range(messages)]
+        said = [
+            {"role": "user", "content": f"turn {number:04d}"}
+            if number % 2 == 0
+            else {"role": "assistant", "content": f"You said: turn {number:04d}"}
+            for number in range(messages)
+        ]
         new = self._resolver.new_session(self.caller, agent, messages=parse_input(from_python(said)))
         await self.store.sessions.create(new)
         return new.session.id
@@ -62,7 +67,8 @@ class Talk:
     def bytes_used(self) -> int:
         """The size of the file once the log is in it."""
         return self.store.database.reader.execute(
-            "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()").fetchone()[0]
+            "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+        ).fetchone()[0]
 
 
 @dataclass
@@ -112,7 +118,8 @@ def _on_every_step(talk: Talk, handler: Callable[[], int] | None) -> None:
 
 @pytest.mark.timeout(240)
 async def test_a_thousand_turns_cost_what_a_session_does_and_take_linear_space(
-        talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begin = talk.bytes_used()
     middle_chat = await talk.chain(TURNS // 2)
     middle = talk.bytes_used()
@@ -120,7 +127,8 @@ async def test_a_thousand_turns_cost_what_a_session_does_and_take_linear_space(
     end = talk.bytes_used()
     session = await talk.session(2 * TURNS)  # as many messages as the chain has
 
-    early = await cost_of(talk, monkeypatch, "early", After(middle_chat, "previousChatId"))  # a fork, in the middle
+    # a fork, in the middle
+    early = await cost_of(talk, monkeypatch, "early", After(middle_chat, "previousChatId"))
     chained = await cost_of(talk, monkeypatch, "late", After(last, "previousChatId"))
     in_session = await cost_of(talk, monkeypatch, "late", InSession(session))
 
@@ -135,7 +143,10 @@ async def test_turns_of_a_long_chain_keep_only_what_was_said(talk: Talk) -> None
     await talk.chain(40)
     read = talk.store.database.reader
 
-    stored = [size for (size,) in read.execute("SELECT length(body) + length(record) FROM chats ORDER BY created_at, id")]
+    stored = [
+        size
+        for (size,) in read.execute("SELECT length(body) + length(record) FROM chats ORDER BY created_at, id")
+    ]
 
     assert max(stored) < 1.2 * stored[1]
     assert read.execute("SELECT count(*) FROM messages").fetchone()[0] == 80

@@ -1,4 +1,5 @@
-"""Function tools at every door: offered, called, streamed, answered; through Envoy with the official SDK, and over gRPC."""
+"""Function tools at every door: offered, called, streamed, answered; through Envoy with the official SDK, and
+over gRPC."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,7 +19,11 @@ from server.content.json_values import from_python, struct_from
 from server.content.messages import text_of, tool_calls_of
 from tests.sdk import official_client
 
-PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}}, "required": ["city"]}
+PARAMETERS = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
+    "required": ["city"],
+}
 FUNCTION = {"name": "get_weather", "description": "Tells the weather.", "parameters": PARAMETERS}
 NESTED = {"type": "function", "function": FUNCTION}
 FLAT = {"type": "function", **FUNCTION, "strict": False}
@@ -29,7 +34,9 @@ ANSWER = "get_weather returned: sunny"
 
 async def with_tools(service, org, *tools: dict[str, Any]) -> str:
     """An assistant that offers them."""
-    made = await service.store.assistants.create(org.id, {**DEMO, "model": {**DEMO["model"], "tools": list(tools)}})
+    made = await service.store.assistants.create(
+        org.id, {**DEMO, "model": {**DEMO["model"], "tools": list(tools)}}
+    )
     return made.id
 
 
@@ -46,7 +53,7 @@ async def completions(service, org) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-# --- responses --------------------------------------------------------------------------------------------------------
+# --- responses ----------------------------------------------------------------------------------------------
 
 
 async def test_sdk_loop_over_responses_by_previous_response_id(sdk):
@@ -54,8 +61,11 @@ async def test_sdk_loop_over_responses_by_previous_response_id(sdk):
     (call,) = first.output
 
     second = await sdk.responses.create(
-        model="demo", previous_response_id=first.id, tools=[FLAT],
-        input=[{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}])
+        model="demo",
+        previous_response_id=first.id,
+        tools=[FLAT],
+        input=[{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}],
+    )
 
     assert (call.type, call.name, json.loads(call.arguments)) == ("function_call", "get_weather", ARGUMENTS)
     assert second.output_text == ANSWER
@@ -65,10 +75,17 @@ async def test_sdk_loop_over_responses_by_previous_response_id(sdk):
 @pytest.mark.parametrize("link", ["previous_response_id", "conversation"])
 @pytest.mark.parametrize("base", ["/v1", "/chat"])
 async def test_sdk_loop_until_the_model_calls_nothing(service, org, base, link, streamed):
-    """The loop of an agent, as the SDK's users write it: run what is called, send the outputs, until there is a text."""
-    async with (official_client(f"{service.http_url}/v1", org.api) as conversations,
-                official_client(f"{service.http_url}{base}", org.api) as client):
-        known = {"conversation": (await conversations.conversations.create()).id} if link == "conversation" else {}
+    """The loop of an agent, as the SDK's users write it: run what is called, send the outputs, until there is
+    a text."""
+    async with (
+        official_client(f"{service.http_url}/v1", org.api) as conversations,
+        official_client(f"{service.http_url}{base}", org.api) as client,
+    ):
+        known = (
+            {"conversation": (await conversations.conversations.create()).id}
+            if link == "conversation"
+            else {}
+        )
         said: list[Any] = [{"role": "user", "content": ASKED}]
         ids = []
         while said:
@@ -80,7 +97,9 @@ async def test_sdk_loop_until_the_model_calls_nothing(service, org, base, link, 
                 response = await client.responses.create(**asked)
             calls = [item for item in response.output if item.type == "function_call"]
             ids += [call.call_id for call in calls]
-            said = [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"} for call in calls]
+            said = [
+                {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"} for call in calls
+            ]
             known = known if link == "conversation" else {"previous_response_id": response.id}
         again = await client.responses.create(model="demo", input=ASKED, tools=[FLAT], **known)
 
@@ -93,7 +112,9 @@ async def test_sdk_loop_over_responses_with_items_sent_back(sdk):
     items: list[Any] = [{"role": "user", "content": ASKED}]
     first = await sdk.responses.create(model="demo", input=items, tools=[FLAT])
     items += [item.model_dump() for item in first.output]
-    items += [{"type": "function_call_output", "call_id": item.call_id, "output": "sunny"} for item in first.output]
+    items += [
+        {"type": "function_call_output", "call_id": item.call_id, "output": "sunny"} for item in first.output
+    ]
 
     second = await sdk.responses.create(model="demo", input=items, tools=[FLAT])
 
@@ -107,9 +128,14 @@ async def test_sdk_stream_of_a_function_call(sdk):
 
     (call,) = response.output
     assert kinds == [
-        "response.created", "response.in_progress", "response.output_item.added",
-        "response.function_call_arguments.delta", "response.function_call_arguments.done", "response.output_item.done",
-        "response.completed"]
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
     assert (call.name, json.loads(call.arguments)) == ("get_weather", ARGUMENTS)
 
 
@@ -117,18 +143,24 @@ async def test_sdk_stream_of_the_answer_to_a_tool_output(sdk):
     first = await sdk.responses.create(model="demo", input=ASKED, tools=[FLAT])
     output = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}
 
-    async with sdk.responses.stream(model="demo", previous_response_id=first.id, input=[output], tools=[FLAT]) as stream:
+    async with sdk.responses.stream(
+        model="demo", previous_response_id=first.id, input=[output], tools=[FLAT]
+    ) as stream:
         response = await stream.get_final_response()
 
     assert response.output_text == ANSWER
 
 
 async def test_several_calls_of_one_answer_are_one_message(sdk):
-    calls = [{"type": "function_call", "call_id": f"c{n}", "name": "get_weather", "arguments": "{}"} for n in (1, 2)]
+    calls = [
+        {"type": "function_call", "call_id": f"c{n}", "name": "get_weather", "arguments": "{}"}
+        for n in (1, 2)
+    ]
     outputs = [{"type": "function_call_output", "call_id": f"c{n}", "output": f"result {n}"} for n in (1, 2)]
 
     response = await sdk.responses.create(
-        model="demo", input=[{"role": "user", "content": ASKED}, *calls, *outputs], tools=[FLAT])
+        model="demo", input=[{"role": "user", "content": ASKED}, *calls, *outputs], tools=[FLAT]
+    )
 
     chat = await sdk.get(f"{str(sdk.base_url).removesuffix('v1/')}chat/{response.id}", cast_to=object)
     assert response.output_text == "get_weather returned: result 1\nget_weather returned: result 2"
@@ -143,15 +175,19 @@ async def test_tool_of_the_assistant_is_offered_without_being_sent(sdk, service,
     assert [item.name for item in response.output] == ["get_weather"]
 
 
-@pytest.mark.parametrize(("choice", "expected"), [
-    pytest.param("none", ["message"], id="none"),
-    pytest.param("auto", ["message"], id="auto"),
-    pytest.param("required", ["function_call"], id="required"),
-    pytest.param({"type": "function", "name": "get_weather"}, ["function_call"], id="named"),
-])
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        pytest.param("none", ["message"], id="none"),
+        pytest.param("auto", ["message"], id="auto"),
+        pytest.param("required", ["function_call"], id="required"),
+        pytest.param({"type": "function", "name": "get_weather"}, ["function_call"], id="named"),
+    ],
+)
 async def test_tool_choice_of_a_response(sdk, choice, expected):
-    response = await sdk.responses.create(model="demo", input="Hello!", tools=[FLAT], tool_choice=choice,
-                                          parallel_tool_calls=False)
+    response = await sdk.responses.create(
+        model="demo", input="Hello!", tools=[FLAT], tool_choice=choice, parallel_tool_calls=False
+    )
 
     assert [item.type for item in response.output] == expected
     assert response.parallel_tool_calls is False
@@ -161,33 +197,61 @@ async def test_tool_choice_of_a_response(sdk, choice, expected):
 OTHER = {"name": "book_flight", "parameters": {"type": "object"}}
 
 
-@pytest.mark.parametrize(("mode", "said", "called"), [
-    ("auto", "How is the weather?", []), ("auto", "Book it!", ["book_flight"]), ("required", "Hello!", ["book_flight"])])
+@pytest.mark.parametrize(
+    ("mode", "said", "called"),
+    [
+        ("auto", "How is the weather?", []),
+        ("auto", "Book it!", ["book_flight"]),
+        ("required", "Hello!", ["book_flight"]),
+    ],
+)
 async def test_only_allowed_tools_are_offered(sdk, completions, mode, said, called):
     response = await sdk.responses.create(
-        model="demo", input=said, tools=[FLAT, {"type": "function", **OTHER, "strict": False}],
-        tool_choice={"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "book_flight"}]})
+        model="demo",
+        input=said,
+        tools=[FLAT, {"type": "function", **OTHER, "strict": False}],
+        tool_choice={
+            "type": "allowed_tools",
+            "mode": mode,
+            "tools": [{"type": "function", "name": "book_flight"}],
+        },
+    )
     completion = await completions.chat.completions.create(
-        model="", messages=[{"role": "user", "content": said}], tools=[NESTED, {"type": "function", "function": OTHER}],
-        tool_choice={"type": "allowed_tools", "allowed_tools": {
-            "mode": mode, "tools": [{"type": "function", "function": {"name": "book_flight"}}]}})
+        model="",
+        messages=[{"role": "user", "content": said}],
+        tools=[NESTED, {"type": "function", "function": OTHER}],
+        tool_choice={
+            "type": "allowed_tools",
+            "allowed_tools": {
+                "mode": mode,
+                "tools": [{"type": "function", "function": {"name": "book_flight"}}],
+            },
+        },
+    )
 
     assert [item.name for item in response.output if item.type == "function_call"] == called
     assert [call.function.name for call in completion.choices[0].message.tool_calls or []] == called
 
 
 async def test_hosted_tool_is_echoed_and_not_offered(sdk):
-    response = await sdk.responses.create(model="demo", input="Search the web", tools=[{"type": "web_search"}])
+    response = await sdk.responses.create(
+        model="demo", input="Search the web", tools=[{"type": "web_search"}]
+    )
 
     assert response.output_text == "You said: Search the web"
     assert [tool.type for tool in response.tools] == ["web_search"]
 
 
-@pytest.mark.parametrize(("tool", "param"), [
-    pytest.param({"type": "function"}, "tools[0].name", id="no name"),
-    pytest.param({"type": "function", "name": "a b"}, "tools[0].name", id="a name with a space"),
-    pytest.param({"type": "function", "name": "f", "parameters": "none"}, "tools[0].parameters", id="parameters"),
-])
+@pytest.mark.parametrize(
+    ("tool", "param"),
+    [
+        pytest.param({"type": "function"}, "tools[0].name", id="no name"),
+        pytest.param({"type": "function", "name": "a b"}, "tools[0].name", id="a name with a space"),
+        pytest.param(
+            {"type": "function", "name": "f", "parameters": "none"}, "tools[0].parameters", id="parameters"
+        ),
+    ],
+)
 async def test_tool_that_is_none_is_refused(sdk, tool, param):
     with pytest.raises(openai.BadRequestError) as refused:
         await sdk.responses.create(model="demo", input=ASKED, tools=[tool])
@@ -195,7 +259,7 @@ async def test_tool_that_is_none_is_refused(sdk, tool, param):
     assert refused.value.param == param
 
 
-# --- completions ------------------------------------------------------------------------------------------------------
+# --- completions --------------------------------------------------------------------------------------------
 
 
 async def test_sdk_loop_over_completions(completions):
@@ -226,20 +290,31 @@ async def test_sdk_loop_over_streamed_completions(completions):
 
 async def test_tool_call_is_answered_in_its_session(completions):
     first = await completions.chat.completions.create(
-        model="", messages=[{"role": "user", "content": ASKED}], tools=[NESTED], extra_body={"create_session": True})
+        model="",
+        messages=[{"role": "user", "content": ASKED}],
+        tools=[NESTED],
+        extra_body={"create_session": True},
+    )
     (call,) = first.choices[0].message.tool_calls
 
     second = await completions.chat.completions.create(
-        model="", messages=[{"role": "tool", "tool_call_id": call.id, "content": "sunny"}], tools=[NESTED],
-        extra_body={"store_in_session": first.session_id})
+        model="",
+        messages=[{"role": "tool", "tool_call_id": call.id, "content": "sunny"}],
+        tools=[NESTED],
+        extra_body={"store_in_session": first.session_id},
+    )
 
     assert second.choices[0].message.content == ANSWER
 
 
 async def test_tool_choice_of_a_completion_names_the_function(completions):
     completion = await completions.chat.completions.create(
-        model="", messages=[{"role": "user", "content": "Hello!"}], tools=[NESTED],
-        tool_choice={"type": "function", "function": {"name": "get_weather"}}, parallel_tool_calls=True)
+        model="",
+        messages=[{"role": "user", "content": "Hello!"}],
+        tools=[NESTED],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+        parallel_tool_calls=True,
+    )
 
     assert completion.choices[0].message.tool_calls[0].function.name == "get_weather"
 
@@ -247,22 +322,34 @@ async def test_tool_choice_of_a_completion_names_the_function(completions):
 async def test_tool_that_is_no_function_is_refused_by_completions(completions):
     with pytest.raises(openai.UnprocessableEntityError) as refused:
         await completions.chat.completions.create(
-            model="", messages=[{"role": "user", "content": "Hi"}], tools=[{"type": "custom", "custom": {"name": "c"}}])
+            model="",
+            messages=[{"role": "user", "content": "Hi"}],
+            tools=[{"type": "custom", "custom": {"name": "c"}}],
+        )
 
     assert refused.value.response.json()["detail"][0]["loc"] == ["body", "tools", 0, "type"]
 
 
-# --- chats ------------------------------------------------------------------------------------------------------------
+# --- chats --------------------------------------------------------------------------------------------------
 
 
 async def test_tool_call_of_a_chat_is_answered_by_a_tool_message(http, org, service):
     assistant_id = await with_tools(service, org, NESTED)
-    first = (await http.post("/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": ASKED})).json()
+    first = (
+        await http.post("/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": ASKED})
+    ).json()
     (call,) = first["output"][0]["tool_calls"]
 
-    second = (await http.post("/chat", headers=org.bearer, json={
-        "previousChatId": first["id"],
-        "input": [{"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]})).json()
+    second = (
+        await http.post(
+            "/chat",
+            headers=org.bearer,
+            json={
+                "previousChatId": first["id"],
+                "input": [{"role": "tool", "tool_call_id": call["id"], "content": "sunny"}],
+            },
+        )
+    ).json()
 
     assert call["function"] == {"name": "get_weather", "arguments": json.dumps(ARGUMENTS)}
     assert [message["content"] for message in second["output"]] == [ANSWER]
@@ -271,8 +358,9 @@ async def test_tool_call_of_a_chat_is_answered_by_a_tool_message(http, org, serv
 async def test_streamed_chat_tells_its_tool_calls_whole(http, org, service):
     assistant_id = await with_tools(service, org, NESTED)
 
-    answer = await http.post("/chat", headers=org.bearer, json={
-        "assistantId": assistant_id, "input": ASKED, "stream": True})
+    answer = await http.post(
+        "/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": ASKED, "stream": True}
+    )
 
     (frame,) = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
     assert "delta" not in frame
@@ -291,19 +379,21 @@ async def test_agents_door_shows_no_tool_traffic(http, org, service):
     assert [message["content"] for message in shown] == [ASKED]
 
 
-# --- gRPC -------------------------------------------------------------------------------------------------------------
+# --- gRPC ---------------------------------------------------------------------------------------------------
 
 
 async def test_loop_over_grpc_chats(channel, org, service):
     stub = ChatServiceStub(channel)
     assistant_id = await with_tools(service, org, NESTED)
-    first = await stub.CreateChat(CreateChatRequest(assistant_id=assistant_id, input=from_python(ASKED)),
-                                  metadata=org.metadata)
+    first = await stub.CreateChat(
+        CreateChatRequest(assistant_id=assistant_id, input=from_python(ASKED)), metadata=org.metadata
+    )
     (call,) = tool_calls_of(first.output[0])
     result = [{"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]
 
-    second = await stub.CreateChat(CreateChatRequest(previous_chat_id=first.id, input=from_python(result)),
-                                   metadata=org.metadata)
+    second = await stub.CreateChat(
+        CreateChatRequest(previous_chat_id=first.id, input=from_python(result)), metadata=org.metadata
+    )
 
     assert text_of(second.output[0]) == ANSWER
 
@@ -311,8 +401,12 @@ async def test_loop_over_grpc_chats(channel, org, service):
 async def test_call_streams_over_grpc_as_it_came(channel, org, service):
     assistant_id = await with_tools(service, org, NESTED)
 
-    events = [event async for event in ChatServiceStub(channel).StreamChat(
-        CreateChatRequest(assistant_id=assistant_id, input=from_python(ASKED)), metadata=org.metadata)]
+    events = [
+        event
+        async for event in ChatServiceStub(channel).StreamChat(
+            CreateChatRequest(assistant_id=assistant_id, input=from_python(ASKED)), metadata=org.metadata
+        )
+    ]
 
     assert [event.WhichOneof("event") for event in events] == ["started", "tool_call", "completed"]
     assert events[1].tool_call.name == "get_weather"
@@ -320,12 +414,17 @@ async def test_call_streams_over_grpc_as_it_came(channel, org, service):
 
 async def test_loop_over_grpc_responses(channel, org):
     stub = ResponseServiceStub(channel)
-    first = await stub.CreateResponse(CreateResponseRequest(
-        assistant_id=org.assistant_id, input=from_python(ASKED), tools=[struct_from(FLAT)]), metadata=org.metadata)
+    first = await stub.CreateResponse(
+        CreateResponseRequest(
+            assistant_id=org.assistant_id, input=from_python(ASKED), tools=[struct_from(FLAT)]
+        ),
+        metadata=org.metadata,
+    )
     output = [{"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}]
 
-    second = await stub.CreateResponse(CreateResponseRequest(
-        previous_response_id=first.id, input=from_python(output)), metadata=org.metadata)
+    second = await stub.CreateResponse(
+        CreateResponseRequest(previous_response_id=first.id, input=from_python(output)), metadata=org.metadata
+    )
 
     assert second.output[0].content[0].text == ANSWER
 

@@ -22,7 +22,11 @@ from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text, sse
 
 ASKED = "Where is my order?"
-BODY = {"type": "object", "properties": {"number": {"type": "string", "enum": ["A 1"]}}, "required": ["number"]}
+BODY = {
+    "type": "object",
+    "properties": {"number": {"type": "string", "enum": ["A 1"]}},
+    "required": ["number"],
+}
 SHIPPED = '{"status": "shipped", "customer": {"name": "Ada"}}'
 ANSWER = f"order_status returned: {SHIPPED}"
 
@@ -32,13 +36,23 @@ def ok(text: str, status: int = 200, **headers: str) -> Answer:
 
 
 def api_request(upstream: Upstream, path: str = "/orders", **members: Any) -> dict[str, Any]:
-    return {"type": "apiRequest", "name": "order_status", "description": "Finds an order.", "method": "POST",
-            "url": f"{upstream.base_url}{path}", "body": BODY, **members}
+    return {
+        "type": "apiRequest",
+        "name": "order_status",
+        "description": "Finds an order.",
+        "method": "POST",
+        "url": f"{upstream.base_url}{path}",
+        "body": BODY,
+        **members,
+    }
 
 
 def webhook(upstream: Upstream, name: str = "order_status") -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, "parameters": BODY},
-            "server": {"url": f"{upstream.base_url}/hook", "headers": {"X-Mine": "yes"}}}
+    return {
+        "type": "function",
+        "function": {"name": name, "parameters": BODY},
+        "server": {"url": f"{upstream.base_url}/hook", "headers": {"X-Mine": "yes"}},
+    }
 
 
 def function(name: str) -> dict[str, Any]:
@@ -50,8 +64,11 @@ def assistant(*tools: dict[str, Any], **model: Any) -> dict[str, Any]:
 
 
 def frames(text: str) -> list[Any]:
-    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines()
-            if line.startswith("data: ") and line != "data: [DONE]"]
+    return [
+        json.loads(line.removeprefix("data: "))
+        for line in text.splitlines()
+        if line.startswith("data: ") and line != "data: [DONE]"
+    ]
 
 
 @pytest.fixture
@@ -60,22 +77,38 @@ async def shop() -> AsyncIterator[Upstream]:
         yield upstream
 
 
-# --- one exchange, at every door --------------------------------------------------------------------------------------
+# --- one exchange, at every door ----------------------------------------------------------------------------
 
 
 async def test_api_request_is_run_and_its_result_read_by_the_model(http, org, shop):
-    tool = api_request(shop, headers={"type": "object", "properties": {"X-Key": {"type": "string", "value": "k {{who}}"}}},
-                       parameters=[{"key": "static", "value": "for {{who}}"}])
+    tool = api_request(
+        shop,
+        headers={"type": "object", "properties": {"X-Key": {"type": "string", "value": "k {{who}}"}}},
+        parameters=[{"key": "static", "value": "for {{who}}"}],
+    )
 
-    chat = (await http.post("/chat", headers=org.bearer, json={
-        "assistant": assistant(tool), "input": ASKED, "assistantOverrides": {"variableValues": {"who": "Ada"}}})).json()
+    chat = (
+        await http.post(
+            "/chat",
+            headers=org.bearer,
+            json={
+                "assistant": assistant(tool),
+                "input": ASKED,
+                "assistantOverrides": {"variableValues": {"who": "Ada"}},
+            },
+        )
+    ).json()
 
     (request,) = shop.requests
     calling, result, answer = chat["output"]
     assert (request.method, request.path, request.headers["x-key"]) == ("POST", "/orders", "k Ada")
     assert request.body == {"number": "A 1", "static": "for Ada"}
     assert calling["tool_calls"][0]["function"] == {"name": "order_status", "arguments": '{"number": "A 1"}'}
-    assert (result["role"], result["content"], result["tool_call_id"]) == ("tool", SHIPPED, calling["tool_calls"][0]["id"])
+    assert (result["role"], result["content"], result["tool_call_id"]) == (
+        "tool",
+        SHIPPED,
+        calling["tool_calls"][0]["id"],
+    )
     assert (answer["role"], answer["content"]) == ("assistant", ANSWER)
     assert chat["status"] == "completed"
     assert (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json() == chat
@@ -85,9 +118,15 @@ async def test_round_streams_over_grpc_and_is_told_again_as_it_was(service, chan
     made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
     stub = ChatServiceStub(channel)
 
-    live = [event async for event in stub.StreamChat(
-        CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)]
-    again = [event async for event in stub.WatchChat(WatchChatRequest(id=live[0].chat_id), metadata=org.metadata)]
+    live = [
+        event
+        async for event in stub.StreamChat(
+            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata
+        )
+    ]
+    again = [
+        event async for event in stub.WatchChat(WatchChatRequest(id=live[0].chat_id), metadata=org.metadata)
+    ]
 
     kinds = [event.WhichOneof("event") for event in live]
     calling, result = live[1].round.messages
@@ -101,8 +140,11 @@ async def test_round_streams_over_grpc_and_is_told_again_as_it_was(service, chan
 
 
 async def test_streamed_chat_names_the_message_of_its_deltas(http, org, shop):
-    answer = await http.post("/chat", headers=org.bearer, json={
-        "assistant": assistant(api_request(shop)), "input": ASKED, "stream": True})
+    answer = await http.post(
+        "/chat",
+        headers=org.bearer,
+        json={"assistant": assistant(api_request(shop)), "input": ASKED, "stream": True},
+    )
 
     told = frames(answer.text)
     assert {frame["path"] for frame in told} == {"chat.output[2].content"}
@@ -118,14 +160,27 @@ async def test_responses_show_a_call_that_needs_no_answer(service, org, shop, st
                 kinds = [event.type async for event in stream]
                 response = await stream.get_final_response()
             assert [kind for kind in kinds if "mcp" in kind] == [
-                "response.mcp_call.in_progress", "response.mcp_call_arguments.done", "response.mcp_call.completed"]
+                "response.mcp_call.in_progress",
+                "response.mcp_call_arguments.done",
+                "response.mcp_call.completed",
+            ]
         else:
             response = await sdk.responses.create(model=made.id, input=ASKED)
-        items: list[Any] = [{"role": "user", "content": ASKED}, *(item.model_dump() for item in response.output)]
-        second = await sdk.responses.create(model="demo", input=[*items, {"role": "user", "content": "Thanks!"}])
+        items: list[Any] = [
+            {"role": "user", "content": ASKED},
+            *(item.model_dump() for item in response.output),
+        ]
+        second = await sdk.responses.create(
+            model="demo", input=[*items, {"role": "user", "content": "Thanks!"}]
+        )
 
     call, message = response.output
-    assert (call.type, call.name, call.status, call.output) == ("mcp_call", "order_status", "completed", SHIPPED)
+    assert (call.type, call.name, call.status, call.output) == (
+        "mcp_call",
+        "order_status",
+        "completed",
+        SHIPPED,
+    )
     assert call.arguments == '{"number": "A 1"}'
     assert (message.type, response.output_text) == ("message", ANSWER)
     assert second.output_text == "You said: Thanks!"
@@ -160,12 +215,15 @@ async def test_agents_door_answers_with_the_last_message(http, service, org, sho
     assert [message["content"] for message in shown] == [ASKED, ANSWER]
 
 
-# --- variables --------------------------------------------------------------------------------------------------------
+# --- variables ----------------------------------------------------------------------------------------------
 
 EXTRACTION = {
     "schema": {"type": "object", "properties": {"status": {"type": "string"}}},
-    "aliases": [{"key": "who", "value": "{{customer.name}}"}, {"key": "same", "value": "{{$.customer.name}}"},
-                {"key": "trace", "value": "{{tool.response.headers.x-trace}}"}],
+    "aliases": [
+        {"key": "who", "value": "{{customer.name}}"},
+        {"key": "same", "value": "{{$.customer.name}}"},
+        {"key": "trace", "value": "{{tool.response.headers.x-trace}}"},
+    ],
 }
 PROMPT = [{"role": "system", "content": "My name is {{who}}. {{same}} {{status}} {{trace}}"}]
 
@@ -181,27 +239,49 @@ async def test_extracted_variables_fill_later_templates(http, org, in_session):
         first = (await http.post("/chat", headers=org.bearer, json={**begun, "input": ASKED})).json()
     going_on = begun if in_session else {"previousChatId": first["id"]}
 
-    second = (await http.post("/chat", headers=org.bearer, json={**going_on, "input": "What is my name?"})).json()
+    second = (
+        await http.post("/chat", headers=org.bearer, json={**going_on, "input": "What is my name?"})
+    ).json()
 
     assert second["output"][0]["content"] == "Your name is Ada."
 
 
 async def test_extracted_variables_fill_the_next_tool_of_the_same_exchange(http, org):
-    first_call = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]}
-    second_call = {"tool_calls": [{"index": 0, "id": "c2", "function": {"name": "details", "arguments": "{}"}}]}
+    first_call = {
+        "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]
+    }
+    second_call = {
+        "tool_calls": [{"index": 0, "id": "c2", "function": {"name": "details", "arguments": "{}"}}]
+    }
     model = [openai_stream(chunk(call, finish="tool_calls")) for call in (first_call, second_call)]
     async with Upstream(ok(SHIPPED)) as shop, OpenAIUpstream([*model, openai_text("Done")]) as llm:
-        tools = (api_request(shop, variableExtractionPlan=EXTRACTION, body=None),
-                 api_request(shop, "/of/{{who}}/{{status}}?x=1", name="details", method="GET", body=None))
+        tools = (
+            api_request(shop, variableExtractionPlan=EXTRACTION, body=None),
+            api_request(shop, "/of/{{who}}/{{status}}?x=1", name="details", method="GET", body=None),
+        )
 
-        chat = (await http.post("/chat", headers=org.bearer, json={
-            "assistant": assistant(*tools, provider="custom-llm", model="m", url=llm.base_url), "input": "Hi"})).json()
+        chat = (
+            await http.post(
+                "/chat",
+                headers=org.bearer,
+                json={
+                    "assistant": assistant(*tools, provider="custom-llm", model="m", url=llm.base_url),
+                    "input": "Hi",
+                },
+            )
+        ).json()
 
     assert [request.path for request in shop.requests] == ["/orders", "/of/Ada/shipped?x=1"]
-    assert [message["role"] for message in chat["output"]] == ["assistant", "tool", "assistant", "tool", "assistant"]
+    assert [message["role"] for message in chat["output"]] == [
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
 
 
-# --- rounds -----------------------------------------------------------------------------------------------------------
+# --- rounds -------------------------------------------------------------------------------------------------
 
 
 async def test_model_gets_at_most_eight_rounds(http, org, shop):
@@ -213,7 +293,9 @@ async def test_model_gets_at_most_eight_rounds(http, org, shop):
 
     assert len(shop.requests) == MOST_ROUNDS
     assert [request.body.get("tool_choice") for request in llm.requests] == [None] * MOST_ROUNDS + ["none"]
-    assert [message["role"] for message in chat["output"]] == ["assistant", "tool"] * MOST_ROUNDS + ["assistant"]
+    assert [message["role"] for message in chat["output"]] == ["assistant", "tool"] * MOST_ROUNDS + [
+        "assistant"
+    ]
     assert chat["output"][-1]["content"] == "Enough"
     assert chat["costs"][0]["promptTokens"] == 3  # of the one call that told its usage
 
@@ -234,8 +316,13 @@ async def test_completion_whose_model_calls_on_after_eight_rounds_is_cut(http, o
     async with OpenAIUpstream(openai_stream(chunk(call, finish="tool_calls"))) as llm:
         whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
         made = (await http.post("/assistant", headers=org.bearer, json=whole)).json()
-        completion = (await http.post("/chat/completions", headers=org.bearer, json={
-            "model": made["id"], "messages": [{"role": "user", "content": "Hi"}]})).json()
+        completion = (
+            await http.post(
+                "/chat/completions",
+                headers=org.bearer,
+                json={"model": made["id"], "messages": [{"role": "user", "content": "Hi"}]},
+            )
+        ).json()
 
     (choice,) = completion["choices"]
     assert choice["finish_reason"] == "length"
@@ -243,12 +330,20 @@ async def test_completion_whose_model_calls_on_after_eight_rounds_is_cut(http, o
 
 @pytest.mark.parametrize("retries", [0, 10])
 async def test_exchange_sends_at_most_thirty_two_requests(http, org, retries):
-    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
-                            for at in range(MOST_CALLS)]}
+    calls = {
+        "tool_calls": [
+            {"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
+            for at in range(MOST_CALLS)
+        ]
+    }
     plan = {"type": "fixed", "maxRetries": retries, "baseDelaySeconds": 0}
-    async with (Upstream(ok("{}", 503)) as shop,
-                OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls"))] * 3 + [openai_text("Done")]) as llm):
-        whole = assistant(api_request(shop, backoffPlan=plan), provider="custom-llm", model="m", url=llm.base_url)
+    async with (
+        Upstream(ok("{}", 503)) as shop,
+        OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls"))] * 3 + [openai_text("Done")]) as llm,
+    ):
+        whole = assistant(
+            api_request(shop, backoffPlan=plan), provider="custom-llm", model="m", url=llm.base_url
+        )
         chat = (await http.post("/chat", headers=org.bearer, json={"assistant": whole, "input": "Hi"})).json()
 
     failures = [message["metadata"]["failure"] for message in chat["output"] if message["role"] == "tool"]
@@ -258,8 +353,12 @@ async def test_exchange_sends_at_most_thirty_two_requests(http, org, retries):
 
 
 async def test_round_has_at_most_sixteen_calls(http, org, shop):
-    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
-                            for at in range(MOST_CALLS + 1)]}
+    calls = {
+        "tool_calls": [
+            {"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
+            for at in range(MOST_CALLS + 1)
+        ]
+    }
     async with OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls")), openai_text("Done")]) as llm:
         whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
         chat = (await http.post("/chat", headers=org.bearer, json={"assistant": whole, "input": "Hi"})).json()
@@ -272,26 +371,44 @@ async def test_round_has_at_most_sixteen_calls(http, org, shop):
 
 @pytest.mark.parametrize(("most", "run"), [(0, 0), (1, 1), (3, 3), (5, 4)])
 async def test_server_runs_as_many_calls_as_the_request_allows(http, org, shop, most, run):
-    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
-                            for at in range(2)]}
-    async with OpenAIUpstream([openai_stream(chunk(calls, finish="tool_calls"))] * 2 + [openai_text("Done")]) as llm:
+    calls = {
+        "tool_calls": [
+            {"index": at, "id": f"c{at}", "function": {"name": "order_status", "arguments": "{}"}}
+            for at in range(2)
+        ]
+    }
+    async with OpenAIUpstream(
+        [openai_stream(chunk(calls, finish="tool_calls"))] * 2 + [openai_text("Done")]
+    ) as llm:
         whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
-        response = (await http.post("/chat/responses", headers=org.bearer, json={
-            "assistant": whole, "input": "Hi", "max_tool_calls": most, "stream": False})).json()
+        response = (
+            await http.post(
+                "/chat/responses",
+                headers=org.bearer,
+                json={"assistant": whole, "input": "Hi", "max_tool_calls": most, "stream": False},
+            )
+        ).json()
 
     *made, answer = response["output"]
     assert len(shop.requests) == run
     assert [call["status"] for call in made] == ["completed"] * run + ["failed"] * (4 - run)
     assert {call["output"] for call in made[run:]} <= {
-        "Not run: as many tools were called as the request allows (max_tool_calls)."}
+        "Not run: as many tools were called as the request allows (max_tool_calls)."
+    }
     assert (answer["content"][0]["text"], response["max_tool_calls"]) == ("Done", most)
 
 
 async def test_round_with_a_call_for_the_caller_goes_back_whole(http, org, shop):
-    calls = {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": name, "arguments": "{}"}}
-                            for at, name in enumerate(("order_status", "mine"))]}
+    calls = {
+        "tool_calls": [
+            {"index": at, "id": f"c{at}", "function": {"name": name, "arguments": "{}"}}
+            for at, name in enumerate(("order_status", "mine"))
+        ]
+    }
     async with OpenAIUpstream(openai_stream(chunk(calls, finish="tool_calls"))) as llm:
-        whole = assistant(api_request(shop), function("mine"), provider="custom-llm", model="m", url=llm.base_url)
+        whole = assistant(
+            api_request(shop), function("mine"), provider="custom-llm", model="m", url=llm.base_url
+        )
         chat = (await http.post("/chat", headers=org.bearer, json={"assistant": whole, "input": "Hi"})).json()
 
     (message,) = chat["output"]
@@ -314,7 +431,8 @@ async def test_caller_that_goes_away_takes_the_running_tool_along(service, chann
     async with Upstream(Answer([STALL])) as shop:
         made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
         call = ChatServiceStub(channel).CreateChat(
-            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
+            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata
+        )
         await shop.received.wait()
         call.cancel()
 
@@ -322,13 +440,16 @@ async def test_caller_that_goes_away_takes_the_running_tool_along(service, chann
 
 
 async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, org, shop):
-    called = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]}
+    called = {
+        "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]
+    }
     begun = Answer([*sse(chunk({"content": "It is"})), STALL])
     async with OpenAIUpstream([openai_stream(chunk(called, finish="tool_calls")), begun]) as llm:
         whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
         made = await service.store.assistants.create(org.id, whole)
         call = ChatServiceStub(channel).StreamChat(
-            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata)
+            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata
+        )
         told = [await call.read() for _ in range(3)]
         unfinished = await service.store.chats.unfinished(org.id, told[0].chat_id)
         call.cancel()
@@ -338,24 +459,33 @@ async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, 
     assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
     assert [text_of(message) for message in kept.answered] == ["", SHIPPED, "It is"]
     assert [message.id for message in kept.answered] == [
-        *(message.id for message in told[1].round.messages), told[1].message_id]
+        *(message.id for message in told[1].round.messages),
+        told[1].message_id,
+    ]
     assert not any(message.HasField("message") for message in kept.answered)
 
 
-# --- webhooks ---------------------------------------------------------------------------------------------------------
+# --- webhooks -----------------------------------------------------------------------------------------------
 
 
 async def test_webhook_is_sent_the_call_and_gives_its_result(http, org):
     result = json.dumps({"results": [{"toolCallId": "call_offline_0", "result": {"status": "shipped"}}]})
     async with Upstream(ok(result)) as shop:
-        chat = (await http.post("/chat", headers=org.bearer, json={
-            "assistant": assistant(webhook(shop)), "input": ASKED})).json()
+        chat = (
+            await http.post(
+                "/chat", headers=org.bearer, json={"assistant": assistant(webhook(shop)), "input": ASKED}
+            )
+        ).json()
 
     (request,) = shop.requests
     message = request.body["message"]
     (call,) = message["toolCallList"]
     assert (request.path, request.headers["x-mine"], message["type"]) == ("/hook", "yes", "tool-calls")
-    assert (call["id"], call["name"], call["arguments"]) == ("call_offline_0", "order_status", {"number": "A 1"})
+    assert (call["id"], call["name"], call["arguments"]) == (
+        "call_offline_0",
+        "order_status",
+        {"number": "A 1"},
+    )
     assert message["toolWithToolCallList"][0]["function"]["name"] == "order_status"
     assert message["chat"] == {"id": chat["id"], "orgId": org.id}
     assert chat["output"][-1]["content"] == 'order_status returned: {"status": "shipped"}'
@@ -364,9 +494,17 @@ async def test_webhook_is_sent_the_call_and_gives_its_result(http, org):
 async def test_request_cannot_replace_a_tool_of_the_assistant(http, org):
     result = json.dumps({"results": [{"toolCallId": "call_offline_0", "result": "real"}]})
     async with Upstream(ok(result)) as shop:
-        response = (await http.post("/v1/responses", headers=org.bearer, json={
-            "assistant": assistant(webhook(shop)), "input": ASKED,
-            "tools": [{"type": "function", "name": "order_status"}]})).json()
+        response = (
+            await http.post(
+                "/v1/responses",
+                headers=org.bearer,
+                json={
+                    "assistant": assistant(webhook(shop)),
+                    "input": ASKED,
+                    "tools": [{"type": "function", "name": "order_status"}],
+                },
+            )
+        ).json()
 
     assert [item["type"] for item in response["output"]] == ["mcp_call", "message"]
 
@@ -374,32 +512,68 @@ async def test_request_cannot_replace_a_tool_of_the_assistant(http, org):
 async def test_call_that_the_server_ran_is_referenced_with_its_result(http, org):
     result = json.dumps({"results": [{"toolCallId": "call_offline_0", "result": SHIPPED}]})
     async with Upstream(ok(result)) as shop:
-        first = (await http.post("/v1/responses", headers=org.bearer, json={
-            "assistant": assistant(webhook(shop)), "input": ASKED})).json()
-    second = (await http.post("/v1/responses", headers=org.bearer, json={
-        "assistantId": org.assistant_id, "input": [
-            *({"type": "item_reference", "id": item["id"]} for item in first["output"]),
-            {"role": "user", "content": "x"}]})).json()
+        first = (
+            await http.post(
+                "/v1/responses",
+                headers=org.bearer,
+                json={"assistant": assistant(webhook(shop)), "input": ASKED},
+            )
+        ).json()
+    second = (
+        await http.post(
+            "/v1/responses",
+            headers=org.bearer,
+            json={
+                "assistantId": org.assistant_id,
+                "input": [
+                    *({"type": "item_reference", "id": item["id"]} for item in first["output"]),
+                    {"role": "user", "content": "x"},
+                ],
+            },
+        )
+    ).json()
 
     chat = (await http.get(f"/chat/{second['id']}", headers=org.bearer)).json()
     assert [(one["role"], one["message"]) for one in chat["messages"]] == [
-        ("assistant", ""), ("tool", SHIPPED), ("assistant", first["output"][1]["content"][0]["text"]), ("user", "x")]
+        ("assistant", ""),
+        ("tool", SHIPPED),
+        ("assistant", first["output"][1]["content"][0]["text"]),
+        ("user", "x"),
+    ]
 
 
-# --- failures ---------------------------------------------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("answer", "failure", "text"), [
-    pytest.param(ok("no", 500), "status", "it answered with status 500: no", id="status"),
-    pytest.param(ok("", 302, location="http://127.0.0.1:1/"), "status", "it answered with status 302", id="redirect"),
-    pytest.param(ok("x" * (MOST_BYTES + 1)), "unreadable", f"it answered with more than {MOST_BYTES} bytes", id="too large"),
-    pytest.param(ok("", **{"content-encoding": "gzip"}), "unreadable", "it answered with more", id="compressed"),
-    pytest.param(Answer(status=0), "unreachable", "it could not be reached", id="no HTTP"),
-])
+@pytest.mark.parametrize(
+    ("answer", "failure", "text"),
+    [
+        pytest.param(ok("no", 500), "status", "it answered with status 500: no", id="status"),
+        pytest.param(
+            ok("", 302, location="http://127.0.0.1:1/"),
+            "status",
+            "it answered with status 302",
+            id="redirect",
+        ),
+        pytest.param(
+            ok("x" * (MOST_BYTES + 1)),
+            "unreadable",
+            f"it answered with more than {MOST_BYTES} bytes",
+            id="too large",
+        ),
+        pytest.param(
+            ok("", **{"content-encoding": "gzip"}), "unreadable", "it answered with more", id="compressed"
+        ),
+        pytest.param(Answer(status=0), "unreachable", "it could not be reached", id="no HTTP"),
+    ],
+)
 async def test_failing_tool_is_told_to_the_model_and_recorded(http, org, answer, failure, text):
     async with Upstream(answer) as shop:
-        chat = (await http.post("/chat", headers=org.bearer, json={
-            "assistant": assistant(api_request(shop)), "input": ASKED})).json()
+        chat = (
+            await http.post(
+                "/chat", headers=org.bearer, json={"assistant": assistant(api_request(shop)), "input": ASKED}
+            )
+        ).json()
 
     result = chat["output"][1]
     assert chat["status"] == "completed"
@@ -410,18 +584,30 @@ async def test_failing_tool_is_told_to_the_model_and_recorded(http, org, answer,
 
 async def test_failed_tool_of_a_response_is_an_item_that_failed(http, org):
     async with Upstream(ok("no", 404)) as shop:
-        response = (await http.post("/v1/responses", headers=org.bearer, json={
-            "assistant": assistant(api_request(shop)), "input": ASKED})).json()
+        response = (
+            await http.post(
+                "/v1/responses",
+                headers=org.bearer,
+                json={"assistant": assistant(api_request(shop)), "input": ASKED},
+            )
+        ).json()
 
     call = response["output"][0]
     assert (call["type"], call["status"], call["output"]) == (
-        "mcp_call", "failed", "The tool order_status failed: it answered with status 404: no.")
+        "mcp_call",
+        "failed",
+        "The tool order_status failed: it answered with status 404: no.",
+    )
 
 
-async def run(tool: dict[str, Any], arguments: str = "{}", *, allowed: tuple[str, ...] = ("127.0.0.1",), **options: Any):
+async def run(
+    tool: dict[str, Any], arguments: str = "{}", *, allowed: tuple[str, ...] = ("127.0.0.1",), **options: Any
+):
     runner = ToolRunner(AllowedHosts(allowed, TOOLS), lambda: 0, **options)
     try:
-        return await runner.run(tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {}, Outgoing())
+        return await runner.run(
+            tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {}, Outgoing()
+        )
     finally:
         await runner.close()
 
@@ -440,13 +626,20 @@ async def test_slow_tool_is_given_up():
         await shop.disconnected.wait()
 
     assert (result.failure, result.text) == (
-        "timeout", "The tool order_status failed: it did not answer within 0.05 seconds.")
+        "timeout",
+        "The tool order_status failed: it did not answer within 0.05 seconds.",
+    )
 
 
-@pytest.mark.parametrize(("plan", "waits"), [
-    pytest.param({"type": "fixed", "maxRetries": 2, "baseDelaySeconds": 3}, [3, 3], id="fixed"),
-    pytest.param({"type": "exponential", "maxRetries": 2, "baseDelaySeconds": 3}, [3, 6], id="exponential"),
-])
+@pytest.mark.parametrize(
+    ("plan", "waits"),
+    [
+        pytest.param({"type": "fixed", "maxRetries": 2, "baseDelaySeconds": 3}, [3, 3], id="fixed"),
+        pytest.param(
+            {"type": "exponential", "maxRetries": 2, "baseDelaySeconds": 3}, [3, 6], id="exponential"
+        ),
+    ],
+)
 async def test_failed_call_is_tried_again_as_planned(plan, waits):
     waited: list[float] = []
 
@@ -459,10 +652,15 @@ async def test_failed_call_is_tried_again_as_planned(plan, waits):
     assert (result.text, result.failure, waited) == ("up", None, waits)
 
 
-@pytest.mark.parametrize(("arguments", "path"), [
-    pytest.param({"number": "a..b?x=1#y"}, "/orders/a..b%3Fx%3D1%23y", id="escape"),
-    pytest.param({"number": "1", "more": ["a b"]}, "/orders/1?more=%5B%22a%20b%22%5D", id="the rest is the query"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        pytest.param({"number": "a..b?x=1#y"}, "/orders/a..b%3Fx%3D1%23y", id="escape"),
+        pytest.param(
+            {"number": "1", "more": ["a b"]}, "/orders/1?more=%5B%22a%20b%22%5D", id="the rest is the query"
+        ),
+    ],
+)
 async def test_arguments_in_a_url_cannot_leave_their_place(shop, arguments, path):
     body = {"type": "object", "properties": {"number": {"type": "string"}, "more": {"type": "array"}}}
 
@@ -479,7 +677,12 @@ async def test_argument_beside_the_schema_is_not_sent_and_fills_nothing(shop):
 
 
 async def test_number_that_no_double_is_is_found_as_text():
-    plan = {"schema": {"type": "object", "properties": {"order": {"type": "object"}, "count": {"type": "integer"}}}}
+    plan = {
+        "schema": {
+            "type": "object",
+            "properties": {"order": {"type": "object"}, "count": {"type": "integer"}},
+        }
+    }
     async with Upstream(ok('{"order": {"id": 12345678901234567891}, "count": 9007199254740992}')) as shop:
         result = await run(api_request(shop, variableExtractionPlan=plan))
 
@@ -494,18 +697,32 @@ async def test_dollar_is_the_answer_in_expressions_alone():
     assert result.variables == {"first": "Ada pays $ 5"}
 
 
-@pytest.mark.parametrize(("tool", "arguments", "failure"), [
-    pytest.param({}, "[1]", "invalid_arguments", id="arguments are no object"),
-    pytest.param({}, "{", "invalid_arguments", id="arguments are no JSON"),
-    pytest.param({}, '{"number": "\\ud800"}', "invalid_arguments", id="arguments that no request can hold"),
-    pytest.param({}, '{"number": NaN}', "invalid_arguments", id="arguments with a number that is none"),
-    pytest.param({"method": "TRACE"}, "{}", "not_allowed", id="method"),
-    pytest.param({"headers": {"a\r\nb": "c"}}, "{}", "not_allowed", id="header name"),
-    pytest.param({"headers": {"a": "{{number}}"}}, '{"number": "b\\r\\nc: d"}', "not_allowed", id="header value"),
-    pytest.param({"url": "file:///etc/passwd"}, "{}", "not_allowed", id="scheme"),
-    pytest.param({"url": "http://{{number}}/"}, '{"number": "127.0.0.1:1@evil"}', "not_allowed", id="host"),
-    pytest.param({"url": "http://127.0.0.1/orders/{{number}}/file"}, '{"number": ".."}', "not_allowed", id="dot segment"),
-])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "failure"),
+    [
+        pytest.param({}, "[1]", "invalid_arguments", id="arguments are no object"),
+        pytest.param({}, "{", "invalid_arguments", id="arguments are no JSON"),
+        pytest.param(
+            {}, '{"number": "\\ud800"}', "invalid_arguments", id="arguments that no request can hold"
+        ),
+        pytest.param({}, '{"number": NaN}', "invalid_arguments", id="arguments with a number that is none"),
+        pytest.param({"method": "TRACE"}, "{}", "not_allowed", id="method"),
+        pytest.param({"headers": {"a\r\nb": "c"}}, "{}", "not_allowed", id="header name"),
+        pytest.param(
+            {"headers": {"a": "{{number}}"}}, '{"number": "b\\r\\nc: d"}', "not_allowed", id="header value"
+        ),
+        pytest.param({"url": "file:///etc/passwd"}, "{}", "not_allowed", id="scheme"),
+        pytest.param(
+            {"url": "http://{{number}}/"}, '{"number": "127.0.0.1:1@evil"}', "not_allowed", id="host"
+        ),
+        pytest.param(
+            {"url": "http://127.0.0.1/orders/{{number}}/file"},
+            '{"number": ".."}',
+            "not_allowed",
+            id="dot segment",
+        ),
+    ],
+)
 async def test_request_that_may_not_be_made_is_not_made(shop, tool, arguments, failure):
     result = await run(api_request(shop) | tool, arguments)
 
@@ -513,12 +730,17 @@ async def test_request_that_may_not_be_made_is_not_made(shop, tool, arguments, f
     assert shop.connections == 0
 
 
-@pytest.mark.parametrize(("answer", "failure"), [
-    pytest.param("{}", "no_result", id="no results"),
-    pytest.param("oops", "no_result", id="no JSON"),
-    pytest.param('{"results": [{"toolCallId": "other", "result": "x"}]}', "no_result", id="another call's"),
-    pytest.param('{"results": [{"toolCallId": "c1", "error": "unknown order"}]}', "error", id="error"),
-])
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        pytest.param("{}", "no_result", id="no results"),
+        pytest.param("oops", "no_result", id="no JSON"),
+        pytest.param(
+            '{"results": [{"toolCallId": "other", "result": "x"}]}', "no_result", id="another call's"
+        ),
+        pytest.param('{"results": [{"toolCallId": "c1", "error": "unknown order"}]}', "error", id="error"),
+    ],
+)
 async def test_webhook_that_gives_no_result(answer, failure):
     async with Upstream(ok(answer)) as shop:
         result = await run(webhook(shop))
@@ -550,24 +772,36 @@ class Smuggler(Upstream):
 async def test_bytes_behind_an_answer_are_not_the_answer_to_the_next_call():
     async with Smuggler(ok("")) as shop:
         runner = ToolRunner(AllowedHosts(["127.0.0.1"]), lambda: 0)
-        results = [await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {}, Outgoing())
-                   for _ in range(2)]
+        results = [
+            await runner.run(api_request(shop), ToolCall("c1", "order_status", "{}"), {}, {}, Outgoing())
+            for _ in range(2)
+        ]
         await runner.close()
 
     assert [result.text for result in results] == ['{"request": 1}', '{"request": 2}']
 
 
-@pytest.mark.parametrize(("lists", "tool", "model"), [
-    ({"model_allow_hosts": "127.0.0.1"}, False, True), ({"tool_allow_hosts": "127.0.0.1"}, True, False),
-], ids=["listed for models", "listed for tools"])
+@pytest.mark.parametrize(
+    ("lists", "tool", "model"),
+    [
+        ({"model_allow_hosts": "127.0.0.1"}, False, True),
+        ({"tool_allow_hosts": "127.0.0.1"}, True, False),
+    ],
+    ids=["listed for models", "listed for tools"],
+)
 async def test_host_is_listed_for_models_and_for_tools_apart(tmp_path, shop, lists, tool, model):
     async with OpenAIUpstream(openai_text("Hello")) as llm, running(tmp_path, **lists) as service:
         org = await service.new_org()
         async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as http:
             own = assistant(provider="custom-llm", model="m", url=llm.base_url)
             answered = await http.post("/chat", headers=org.bearer, json={"assistant": own, "input": "Hi"})
-            used = (await http.post("/chat", headers=org.bearer, json={
-                "assistant": assistant(api_request(shop)), "input": ASKED})).json()
+            used = (
+                await http.post(
+                    "/chat",
+                    headers=org.bearer,
+                    json={"assistant": assistant(api_request(shop)), "input": ASKED},
+                )
+            ).json()
 
     assert (answered.is_success, len(llm.requests) == 1) == (model, model)
     assert (len(shop.requests) == 1) == tool

@@ -1,4 +1,5 @@
-"""Two servers on one database: turns, streams, idempotency keys and deliveries belong to both, and to one at a time.
+"""Two servers on one database: turns, streams, idempotency keys and deliveries belong to both, and to one at
+a time.
 
 Both run in this process, each with a store of its own, which is as much apart as two processes are.
 """
@@ -12,9 +13,18 @@ import grpc
 import pytest
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
-from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest, WatchChatRequest
+from generated.parley.v1.chat_service_pb2 import (
+    CreateChatRequest,
+    DeleteChatRequest,
+    GetChatRequest,
+    WatchChatRequest,
+)
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CreateResponseRequest, GetResponseRequest
+from generated.parley.v1.response_service_pb2 import (
+    CancelResponseRequest,
+    CreateResponseRequest,
+    GetResponseRequest,
+)
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest
 from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
@@ -50,11 +60,19 @@ class Pair:
     metadata: tuple[tuple[str, str], ...]
 
     def asking(self, text: str = "Hi", **members: object) -> dict[str, object]:
-        return {"request": CreateChatRequest(assistant_id=None if "session_id" in members else self.agent,
-                                             input=from_python(text), **members), "metadata": self.metadata}
+        return {
+            "request": CreateChatRequest(
+                assistant_id=None if "session_id" in members else self.agent,
+                input=from_python(text),
+                **members,
+            ),
+            "metadata": self.metadata,
+        }
 
     async def new_session(self) -> str:
-        made = await self.one.sessions.CreateSession(CreateSessionRequest(assistant_id=self.agent), metadata=self.metadata)
+        made = await self.one.sessions.CreateSession(
+            CreateSessionRequest(assistant_id=self.agent), metadata=self.metadata
+        )
         return made.id
 
     def stream(self, server: Server, **members: object) -> grpc.aio.UnaryStreamCall:
@@ -86,8 +104,9 @@ def pair_of(stack, place):
         upstream = await stack.enter_async_context(OpenAIUpstream(answers))
         one, other = [await _started(stack, place | settings) for _ in range(2)]
         key = await one.store.keys.create("org", "api")
-        agent = await one.store.assistants.create(key.org_id, {"model": {
-            "provider": "custom-llm", "url": upstream.base_url, "model": "m"}})
+        agent = await one.store.assistants.create(
+            key.org_id, {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
+        )
         return Pair(one, other, upstream, agent.id, key.org_id, (("authorization", f"Bearer {key.key}"),))
 
     return start
@@ -119,7 +138,8 @@ async def rest_of(call: grpc.aio.UnaryStreamCall) -> list[ChatEvent]:
 
 
 def comparable(events: list[ChatEvent]) -> list[bytes]:
-    """What must be the same wherever it is read. Only who runs a chat shows its whole context in the first event."""
+    """What must be the same wherever it is read. Only who runs a chat shows its whole context in the first
+    event."""
     shown = []
     for event in events:
         copy = ChatEvent.FromString(event.SerializeToString())
@@ -134,13 +154,19 @@ async def test_turns_of_a_session_never_interleave(pair_of):
     pair = await pair_of([openai_text(f"answer {number}") for number in range(MANY)])
     session = await pair.new_session()
     servers = [pair.one, pair.other] * MANY
-    await asyncio.gather(*(servers[number].chats.CreateChat(**pair.asking(f"question {number}", session_id=session))
-                           for number in range(MANY)))
+    await asyncio.gather(
+        *(
+            servers[number].chats.CreateChat(**pair.asking(f"question {number}", session_id=session))
+            for number in range(MANY)
+        )
+    )
 
-    asked = [[message["content"] for message in request.body["messages"]] for request in pair.upstream.requests]
+    asked = [
+        [message["content"] for message in request.body["messages"]] for request in pair.upstream.requests
+    ]
     stored = await pair.one.store.sessions.find(Scope(pair.org_id), session)
     said = [message.content.string_value for message in await pair.one.store.sessions.history(stored)]
-    assert asked == [said[:2 * number + 1] for number in range(MANY)]
+    assert asked == [said[: 2 * number + 1] for number in range(MANY)]
     assert said[1::2] == [f"answer {number}" for number in range(MANY)]
 
 
@@ -173,7 +199,8 @@ async def test_stream_is_watched_from_the_other_server_and_cancelled_there(pair_
     watched, later = await begun(watching), await begun(late, " wor")
 
     cancelled = await pair.other.responses.CancelResponse(
-        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata)
+        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata
+    )
 
     told += await rest_of(streaming)
     watched += await rest_of(watching)
@@ -202,19 +229,28 @@ async def test_cancellation_is_heeded_though_its_lock_could_not_be_had_at_first(
 
     monkeypatch.setattr(peers, "try_lock", refused_once)
     cancelled = await pair.other.responses.CancelResponse(
-        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata)
+        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata
+    )
 
     assert (refused, cancelled.status) == ([wanted], "cancelled")
 
 
 async def test_response_in_the_background_is_read_on_from_the_other_server(pair_of):
     more = asyncio.Event()
-    pair = await pair_of(openai_stream(chunk({"content": "one "}), more, chunk({"content": "two"}), chunk(finish="stop")))
+    pair = await pair_of(
+        openai_stream(chunk({"content": "one "}), more, chunk({"content": "two"}), chunk(finish="stop"))
+    )
     created = await pair.one.responses.CreateResponse(
-        CreateResponseRequest(assistant_id=pair.agent, input=from_python("Hi"), background=True), metadata=pair.metadata)
+        CreateResponseRequest(assistant_id=pair.agent, input=from_python("Hi"), background=True),
+        metadata=pair.metadata,
+    )
     more.set()
-    events = [event async for event in pair.other.responses.WatchResponse(
-        GetResponseRequest(response_id=created.id, starting_after=0), metadata=pair.metadata)]
+    events = [
+        event
+        async for event in pair.other.responses.WatchResponse(
+            GetResponseRequest(response_id=created.id, starting_after=0), metadata=pair.metadata
+        )
+    ]
 
     assert created.status == "in_progress"
     assert [event.sequence_number for event in events] == list(range(1, len(events) + 1))
@@ -240,7 +276,10 @@ async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
 
     watched = await rest_of(pair.watch(pair.other, told[0].chat_id))
 
-    assert (watched[-1].completed.status, watched[-1].completed.error.code) == ("incomplete", "server_stopped")
+    assert (watched[-1].completed.status, watched[-1].completed.error.code) == (
+        "incomplete",
+        "server_stopped",
+    )
     assert "".join(event.delta.text for event in watched) == "Hello wor"
 
 
@@ -283,7 +322,10 @@ async def test_idempotency_key_is_in_use_on_both(pair_of):
         await pair.other.chats.StreamChat(pair.asking()["request"], metadata=key).read()
     streaming.cancel()
     second = (*pair.metadata, ("idempotency-key", "k2"))
-    answers = [await server.chats.CreateChat(pair.asking()["request"], metadata=second) for server in (pair.one, pair.other)]
+    answers = [
+        await server.chats.CreateChat(pair.asking()["request"], metadata=second)
+        for server in (pair.one, pair.other)
+    ]
 
     assert refused.value.code() == grpc.StatusCode.ABORTED
     assert answers[0] == answers[1]

@@ -1,4 +1,5 @@
-"""What exchanges used: estimates marked as such, totals of a session, totals of an org by day, assistant and key."""
+"""What exchanges used: estimates marked as such, totals of a session, totals of an org by day, assistant and
+key."""
 
 import grpc
 import httpx
@@ -35,12 +36,16 @@ async def upstream_assistant(http: httpx.AsyncClient, org: Org, url: str) -> str
     return made.json()["id"]
 
 
-async def say(http: httpx.AsyncClient, org: Org, text: str, key: str | None = None, **members: object) -> dict:
+async def say(
+    http: httpx.AsyncClient, org: Org, text: str, key: str | None = None, **members: object
+) -> dict:
     headers = {"authorization": f"Bearer {key or org.api}"}
     if key and not key.startswith("api_"):  # such a key has /chat at another door
         body = {"assistantId": org.assistant_id, "input": text, "stream": False, **members}
         return (await http.post("/chat/responses", headers=headers, json=body)).json()
-    answer = await http.post("/chat", headers=headers, json={"assistantId": org.assistant_id, "input": text, **members})
+    answer = await http.post(
+        "/chat", headers=headers, json={"assistantId": org.assistant_id, "input": text, **members}
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -49,11 +54,18 @@ async def test_counts_of_the_provider_are_not_marked(http: httpx.AsyncClient, or
     async with OpenAIUpstream(openai_text("Hello", usage=(7, 2))) as upstream:
         chat = await say(http, org, "Hi", assistantId=await upstream_assistant(http, org, upstream.base_url))
 
-    assert chat["costs"][0] == {"type": "model", "model": {"provider": "custom-llm", "model": "scripted-1"},
-                                "promptTokens": 7, "completionTokens": 2, "cost": 0}
+    assert chat["costs"][0] == {
+        "type": "model",
+        "model": {"provider": "custom-llm", "model": "scripted-1"},
+        "promptTokens": 7,
+        "completionTokens": 2,
+        "cost": 0,
+    }
 
 
-async def test_counts_that_the_provider_did_not_tell_are_estimated_and_marked(http: httpx.AsyncClient, org: Org) -> None:
+async def test_counts_that_the_provider_did_not_tell_are_estimated_and_marked(
+    http: httpx.AsyncClient, org: Org
+) -> None:
     silent = openai_stream(chunk({"role": "assistant", "content": "Hello you"}), chunk(finish="stop"))
     async with OpenAIUpstream(silent) as upstream:
         assistant_id = await upstream_assistant(http, org, upstream.base_url)
@@ -61,8 +73,14 @@ async def test_counts_that_the_provider_did_not_tell_are_estimated_and_marked(ht
         body = {"sessionId": session["id"], "input": "12345678"}
         chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
 
-    assert chat["costs"][0] == {"type": "model", "model": {"provider": "custom-llm", "model": "scripted-1"},
-                                "promptTokens": 2, "completionTokens": 3, "cost": 0, "estimated": True}
+    assert chat["costs"][0] == {
+        "type": "model",
+        "model": {"provider": "custom-llm", "model": "scripted-1"},
+        "promptTokens": 2,
+        "completionTokens": 3,
+        "cost": 0,
+        "estimated": True,
+    }
     kept = (await http.get(f"/session/{session['id']}", headers=org.bearer)).json()
     assert [part.get("estimated") for part in kept["costs"]] == [True]
 
@@ -76,14 +94,20 @@ async def test_documented_shapes_of_usage_have_no_mark(http: httpx.AsyncClient, 
         body = {"messages": [{"role": "user", "content": "12345678"}]}
         completion = (await http.post(path, headers=org.bearer, json=body)).json()
 
-    assert response["usage"] == {"input_tokens": 2, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
-                                 "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 5}
+    assert response["usage"] == {
+        "input_tokens": 2,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 3,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 5,
+    }
     assert completion["usage"]["total_tokens"] == 5
     assert "estimated" not in completion["usage"]
 
 
-async def test_usage_by_assistant_and_key(http: httpx.AsyncClient, org: Org, other_org: Org,
-                                         usage: UsageServiceStub) -> None:
+async def test_usage_by_assistant_and_key(
+    http: httpx.AsyncClient, org: Org, other_org: Org, usage: UsageServiceStub
+) -> None:
     await say(http, org, "one two")
     await say(http, org, "three")
     await say(http, org, "four", org.publishable)
@@ -95,12 +119,18 @@ async def test_usage_by_assistant_and_key(http: httpx.AsyncClient, org: Org, oth
 
     assert len(total.rows) == 1
     assert MessageToDict(total.rows[0])["chats"] == 4
-    assert [(row.assistant_id, row.chats) for row in grouped.rows] == [("", 1), (org.assistant_id, 2), (org.assistant_id, 1)]
+    assert [(row.assistant_id, row.chats) for row in grouped.rows] == [
+        ("", 1),
+        (org.assistant_id, 2),
+        (org.assistant_id, 1),
+    ]
     assert len({row.key_id for row in grouped.rows}) == 2
     assert sum(row.prompt_tokens for row in grouped.rows) == total.rows[0].prompt_tokens > 0
 
 
-async def test_deleting_does_not_change_what_was_used(http: httpx.AsyncClient, org: Org, usage: UsageServiceStub) -> None:
+async def test_deleting_does_not_change_what_was_used(
+    http: httpx.AsyncClient, org: Org, usage: UsageServiceStub
+) -> None:
     session = (await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id})).json()
     await say(http, org, "in a session", assistantId=None, sessionId=session["id"])
     alone = await say(http, org, "alone")
@@ -118,8 +148,9 @@ async def test_org_without_exchanges_has_no_rows(org: Org, usage: UsageServiceSt
     assert not (await usage.GetUsage(GetUsageRequest(), metadata=org.metadata)).rows
 
 
-async def test_more_rows_than_an_answer_has_are_refused(http: httpx.AsyncClient, org: Org, usage: UsageServiceStub,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_rows_than_an_answer_has_are_refused(
+    http: httpx.AsyncClient, org: Org, usage: UsageServiceStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(storage_of_usage, "MOST_ROWS", 1)
     await say(http, org, "one")
     await say(http, org, "two", org.publishable)
@@ -129,7 +160,10 @@ async def test_more_rows_than_an_answer_has_are_refused(http: httpx.AsyncClient,
         await usage.GetUsage(GetUsageRequest(group_by=["key"]), metadata=org.metadata)
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "groupBy makes more than 1 rows; ask for a shorter time by `start` and `end`" in refused.value.details()
+    assert (
+        "groupBy makes more than 1 rows; ask for a shorter time by `start` and `end`"
+        in refused.value.details()
+    )
 
 
 async def test_publishable_key_may_not_read_usage(org: Org, usage: UsageServiceStub) -> None:
@@ -139,14 +173,19 @@ async def test_publishable_key_may_not_read_usage(org: Org, usage: UsageServiceS
     assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
-@pytest.mark.parametrize(("request_", "field"), [
-    (GetUsageRequest(start="yesterday"), "start"),
-    (GetUsageRequest(end="2026-13-01T00:00:00Z"), "end"),
-    (GetUsageRequest(group_by=["month"]), "groupBy"),
-    (GetUsageRequest(group_by=["day", "day"]), "groupBy"),
-], ids=["start", "end", "group", "twice"])
-async def test_wrong_request_names_the_field(org: Org, usage: UsageServiceStub, request_: GetUsageRequest,
-                                             field: str) -> None:
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (GetUsageRequest(start="yesterday"), "start"),
+        (GetUsageRequest(end="2026-13-01T00:00:00Z"), "end"),
+        (GetUsageRequest(group_by=["month"]), "groupBy"),
+        (GetUsageRequest(group_by=["day", "day"]), "groupBy"),
+    ],
+    ids=["start", "end", "group", "twice"],
+)
+async def test_wrong_request_names_the_field(
+    org: Org, usage: UsageServiceStub, request_: GetUsageRequest, field: str
+) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await usage.GetUsage(request_, metadata=org.metadata)
 
@@ -156,8 +195,9 @@ async def test_wrong_request_names_the_field(org: Org, usage: UsageServiceStub, 
 
 async def test_usage_by_day_between_two_times(tmp_path) -> None:
     now = [FIRST_DAY]
-    settings = Settings(data=tmp_path, grpc=Address(host="127.0.0.1", port=0),
-                        prices={"offline-1": Price(input=1, output=0)})
+    settings = Settings(
+        data=tmp_path, grpc=Address(host="127.0.0.1", port=0), prices={"offline-1": Price(input=1, output=0)}
+    )
     store = open_store(tmp_path, clock=lambda: now[0])
     app = App(settings, store, clock=lambda: now[0])
     await app.start()
@@ -168,9 +208,12 @@ async def test_usage_by_day_between_two_times(tmp_path) -> None:
                 await _chat(channel, org)
             stub = UsageServiceStub(channel)
             by_day = await stub.GetUsage(
-                GetUsageRequest(group_by=["day"], end="2026-01-03T00:00:00Z"), metadata=org.metadata)
+                GetUsageRequest(group_by=["day"], end="2026-01-03T00:00:00Z"), metadata=org.metadata
+            )
             one = await stub.GetUsage(
-                GetUsageRequest(start="2026-01-02T01:00:00+01:00", end="2026-01-03T00:00:00Z"), metadata=org.metadata)
+                GetUsageRequest(start="2026-01-02T01:00:00+01:00", end="2026-01-03T00:00:00Z"),
+                metadata=org.metadata,
+            )
     finally:
         await app.stop(0)
         store.close()

@@ -1,4 +1,5 @@
-"""What may be in a request at all: numbers that JSON has, so many values, so deep. Every place is taken from the protos."""
+"""What may be in a request at all: numbers that JSON has, so many values, so deep. Every place is taken from
+the protos."""
 
 import gc
 import math
@@ -39,7 +40,9 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         """As the caller knows it, whose whole body is a document."""
-        inside = ".".join(f"{step.json_name}[0]" if step.is_repeated else step.json_name for step in self.steps)
+        inside = ".".join(
+            f"{step.json_name}[0]" if step.is_repeated else step.json_name for step in self.steps
+        )
         if self.steps[-1].message_type is not None and self.steps[-1].message_type.full_name in FREE:
             inside += {"Value": "[0].a", "Struct": ".a", "ListValue": "[0]"}[self.steps[-1].message_type.name]
         return inside.removeprefix("document.").removeprefix("patch.")
@@ -76,27 +79,37 @@ def places_in(message: Descriptor, above: tuple[FieldDescriptor, ...] = ()) -> I
             yield from places_in(field.message_type, steps)
 
 
-MATRIX = {f"{method} {place.name}": (method, place) for method in METHODS if access_to(method.path) != ACCESS_NO_KEY
-          for place in places_in(method.request.DESCRIPTOR)}
+MATRIX = {
+    f"{method} {place.name}": (method, place)
+    for method in METHODS
+    if access_to(method.path) != ACCESS_NO_KEY
+    for place in places_in(method.request.DESCRIPTOR)
+}
 
 
 @pytest.mark.parametrize(("method", "place"), MATRIX.values(), ids=MATRIX)
 async def test_number_that_is_none_is_refused_wherever_it_is(channel, org, method, place):
     make = channel.unary_stream if method.streams else channel.unary_unary
     for number in NONE.values():
-        calling = make(method.path)(place.request(method.request, number).SerializeToString(), metadata=org.metadata)
+        calling = make(method.path)(
+            place.request(method.request, number).SerializeToString(), metadata=org.metadata
+        )
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             _ = [message async for message in calling] if method.streams else await calling
 
-        violation, = details_of(refused.value)[1].field_violations
+        (violation,) = details_of(refused.value)[1].field_violations
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert (violation.field, violation.description) == (place.name, FINITE)
 
 
 async def test_matrix_has_every_member_that_takes_a_number(channel):
-    assert {"CompletionService/CreateChatCompletion temperature", "SessionService/CreateSession metadata.a",
-            "CompletionService/CreateChatCompletion messages[0].content[0].a", "ConversationService/CreateItems items[0].a",
-            "SessionService/ListSessions page"} <= MATRIX.keys()
+    assert {
+        "CompletionService/CreateChatCompletion temperature",
+        "SessionService/CreateSession metadata.a",
+        "CompletionService/CreateChatCompletion messages[0].content[0].a",
+        "ConversationService/CreateItems items[0].a",
+        "SessionService/ListSessions page",
+    } <= MATRIX.keys()
     assert len(MATRIX) > 100
 
 
@@ -108,7 +121,7 @@ async def test_number_that_is_none_is_refused_in_a_query(http, org, path):
     assert FINITE in answer.text
 
 
-# --- how much there may be --------------------------------------------------------------------------------------------
+# --- how much there may be ----------------------------------------------------------------------------------
 
 
 def request_of(value: Any) -> CreateChatRequest:
@@ -124,7 +137,9 @@ MANY = {
 
 @pytest.mark.parametrize("value", MANY.values(), ids=MANY)
 def test_one_value_too_many_is_refused_and_named(value):
-    with pytest.raises(InvalidArgument, match=rf"^input brings the request over {MOST_VALUES} values .* send less at once"):
+    with pytest.raises(
+        InvalidArgument, match=rf"^input brings the request over {MOST_VALUES} values .* send less at once"
+    ):
         check_values(request_of(value))
 
 
@@ -141,11 +156,16 @@ def test_items_of_a_message_count_too():
 def test_what_is_too_much_is_not_read_to_its_end(monkeypatch):
     """A list says how long it is before any of it is read."""
     looked_at = []
-    monkeypatch.setattr("server.content.walk._Walk._value", lambda self, value, depth: looked_at.append(value))
+    monkeypatch.setattr(
+        "server.content.walk._Walk._value", lambda self, value, depth: looked_at.append(value)
+    )
 
     with pytest.raises(InvalidArgument):
-        check_values(GetMessageClass(ListChatsResponse.DESCRIPTOR)(
-            results=[Chat(assistant={"a": None}) for _ in range(MOST_VALUES + 1)]))
+        check_values(
+            GetMessageClass(ListChatsResponse.DESCRIPTOR)(
+                results=[Chat(assistant={"a": None}) for _ in range(MOST_VALUES + 1)]
+            )
+        )
 
     assert looked_at == []
 
@@ -156,7 +176,8 @@ async def test_request_of_a_million_values_is_refused_over_both(http, channel, o
     method = next(one for one in METHODS if str(one) == "SessionService/CreateSession")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await channel.unary_unary(method.path)(
-            method.request(metadata={"a": [{}] * values}).SerializeToString(), metadata=org.metadata)
+            method.request(metadata={"a": [{}] * values}).SerializeToString(), metadata=org.metadata
+        )
 
     assert answer.status_code == 400
     assert answer.json()["message"][0].startswith("metadata brings the request over")
@@ -173,11 +194,13 @@ def test_depth_is_refused_and_its_place_named():
         inner = inner.values.add().list_value
     inner.values.add().list_value.SetInParent()
 
-    with pytest.raises(InvalidArgument, match=rf"^input(\[0\])+ must not be nested deeper than {MAX_DEPTH} levels$"):
+    with pytest.raises(
+        InvalidArgument, match=rf"^input(\[0\])+ must not be nested deeper than {MAX_DEPTH} levels$"
+    ):
         check_values(CreateChatRequest(input=Value(list_value=deep)))
 
 
-# --- what is stored already -------------------------------------------------------------------------------------------
+# --- what is stored already ---------------------------------------------------------------------------------
 
 
 def test_numbers_that_are_none_are_null_in_an_answer():
@@ -192,14 +215,19 @@ def test_numbers_that_are_none_are_null_in_an_answer():
 
 async def test_record_with_a_number_that_is_none_hides_no_other(http, service, org):
     """One that was stored before such numbers were refused."""
-    made = [(await http.post("/session", headers=org.bearer, json={"metadata": {"a": number}})).json() for number in (1, 2)]
+    made = [
+        (await http.post("/session", headers=org.bearer, json={"metadata": {"a": number}})).json()
+        for number in (1, 2)
+    ]
 
     def spoil(connection: Any) -> None:
-        body, = connection.execute("SELECT body FROM sessions WHERE id = ?", [made[0]["id"]]).fetchone()
+        (body,) = connection.execute("SELECT body FROM sessions WHERE id = ?", [made[0]["id"]]).fetchone()
         old = Value(number_value=1).SerializeToString()
         new = Value(number_value=math.nan).SerializeToString()
         assert bytes(body).count(old) == 1
-        connection.execute("UPDATE sessions SET body = ? WHERE id = ?", [bytes(body).replace(old, new), made[0]["id"]])
+        connection.execute(
+            "UPDATE sessions SET body = ? WHERE id = ?", [bytes(body).replace(old, new), made[0]["id"]]
+        )
 
     await service.store.database.write(spoil)
 
@@ -211,13 +239,14 @@ async def test_record_with_a_number_that_is_none_hides_no_other(http, service, o
     assert got.json()["metadata"] == conversation.json()["metadata"] == {"a": None}
 
 
-# --- what is refused is let go ----------------------------------------------------------------------------------------
+# --- what is refused is let go ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 100_000], ids=["in the loop", "in a thread"])
 @pytest.mark.parametrize("error", [InvalidArgument("no"), ValueError("a bug")], ids=["refused", "bug"])
 async def test_refused_request_is_let_go_without_the_collector(channel, org, monkeypatch, error, size):
-    """gRPC keeps a refused call in a cycle, and the collector comes after ten thousand objects: that was 100 MB for each."""
+    """gRPC keeps a refused call in a cycle, and the collector comes after ten thousand objects: that was 100
+    MB for each."""
     seen = []
 
     class Request:
@@ -229,7 +258,9 @@ async def test_refused_request_is_let_go_without_the_collector(channel, org, mon
         raise type(error)(*error.args)
 
     monkeypatch.setattr("server.rpc.interceptor.check_values", refusing)
-    create = channel.unary_unary(next(one for one in METHODS if str(one) == "SessionService/CreateSession").path)
+    create = channel.unary_unary(
+        next(one for one in METHODS if str(one) == "SessionService/CreateSession").path
+    )
     gc.disable()
     try:
         for _ in range(3):  # the second one comes when the first is over

@@ -40,8 +40,16 @@ uvloop.run(main())
 async def stopped(busy: str, seconds: float, more: float = 0) -> tuple[int, list[dict]]:
     """How a process ended that was busy when SIGTERM came, twice, and what it logged."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, busy, str(seconds), str(more), cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE)
+        sys.executable,
+        "-c",
+        PROGRAM,
+        busy,
+        str(seconds),
+        str(more),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     try:
         assert await process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGTERM)
@@ -59,7 +67,9 @@ async def test_process_that_is_busy_is_killed_and_says_with_what(busy):
     code, logged = await stopped(busy, 0.2)
 
     assert code == -signal.SIGKILL
-    assert [(line["event"], line["level"], busy in line["busy_with"]) for line in logged] == [("killed", "error", True)]
+    assert [(line["event"], line["level"], busy in line["busy_with"]) for line in logged] == [
+        ("killed", "error", True)
+    ]
 
 
 async def test_process_that_does_not_end_is_killed():

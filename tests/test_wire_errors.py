@@ -38,16 +38,28 @@ from tests.descriptors import FILES
 
 DOORS = ("assistants", "agents", "responses", "completions")
 SERVICES = {
-    "ChatService": "assistants", "SessionService": "assistants", "AssistantService": "assistants",
-    "SquadService": "assistants", "AgentChatService": "agents", "ResponseService": "responses",
-    "CompletionService": "completions", "ConversationService": "responses", "ModelService": "responses",
-    "ToolService": "assistants", "HistoryService": "assistants", "UsageService": "assistants",
+    "ChatService": "assistants",
+    "SessionService": "assistants",
+    "AssistantService": "assistants",
+    "SquadService": "assistants",
+    "AgentChatService": "agents",
+    "ResponseService": "responses",
+    "CompletionService": "completions",
+    "ConversationService": "responses",
+    "ModelService": "responses",
+    "ToolService": "assistants",
+    "HistoryService": "assistants",
+    "UsageService": "assistants",
     "TransportService": "assistants",
 }
 ROLE = InvalidArgument.of("messages[0].role", "must be one of user, assistant", rule="in")
-TWO = InvalidArgument("name too long; input is required",
-                      violations=(Violation("name", "too long", "max_len"), Violation("input", "is required", "required")))
-WHOLE = InvalidArgument("a and b are mutually exclusive", violations=(Violation("", "a and b are mutually exclusive"),))
+TWO = InvalidArgument(
+    "name too long; input is required",
+    violations=(Violation("name", "too long", "max_len"), Violation("input", "is required", "required")),
+)
+WHOLE = InvalidArgument(
+    "a and b are mutually exclusive", violations=(Violation("", "a and b are mutually exclusive"),)
+)
 NOBODY = NotFound("chat not found", reason="CHAT_NOT_FOUND")
 BUSY = ResourceExhausted("too many", retry_after=3)
 
@@ -57,39 +69,106 @@ def openai(message, kind, param, code):
 
 
 BODIES = {
-    "one field, assistants": (ROLE, "assistants", {
-        "message": ["messages[0].role must be one of user, assistant"], "error": "Bad Request", "statusCode": 400}),
-    "one field, agents": (ROLE, "agents", {
-        "error": "Bad Request", "message": "messages[0].role must be one of user, assistant"}),
-    "one field, responses": (ROLE, "responses", {"error": openai(
-        ROLE.message, "invalid_request_error", "messages[0].role", "invalid_argument")}),
-    "one field, completions": (ROLE, "completions", {"detail": [
-        {"loc": ["body", "messages", 0, "role"], "msg": "must be one of user, assistant", "type": "in"}]}),
-    "two fields, assistants": (TWO, "assistants", {
-        "message": ["name too long", "input is required"], "error": "Bad Request", "statusCode": 400}),
-    "two fields, responses": (TWO, "responses", {"error": openai(
-        TWO.message, "invalid_request_error", "name", "invalid_argument")}),
-    "two fields, completions": (TWO, "completions", {"detail": [
-        {"loc": ["body", "name"], "msg": "too long", "type": "max_len"},
-        {"loc": ["body", "input"], "msg": "is required", "type": "required"}]}),
-    "whole request, assistants": (WHOLE, "assistants", {
-        "message": ["a and b are mutually exclusive"], "error": "Bad Request", "statusCode": 400}),
-    "whole request, responses": (WHOLE, "responses", {"error": openai(
-        WHOLE.message, "invalid_request_error", None, "invalid_argument")}),
-    "whole request, completions": (WHOLE, "completions", {"detail": [
-        {"loc": ["body"], "msg": "a and b are mutually exclusive", "type": "invalid"}]}),
-    "no field, completions": (InvalidArgument("Unsupported role"), "completions", {
-        "detail": "Unsupported role",
-        "error": openai("Unsupported role", "invalid_request_error", None, "invalid_argument")}),
-    "not found, assistants": (NOBODY, "assistants", {
-        "message": "chat not found", "error": "Not Found", "statusCode": 404}),
+    "one field, assistants": (
+        ROLE,
+        "assistants",
+        {
+            "message": ["messages[0].role must be one of user, assistant"],
+            "error": "Bad Request",
+            "statusCode": 400,
+        },
+    ),
+    "one field, agents": (
+        ROLE,
+        "agents",
+        {"error": "Bad Request", "message": "messages[0].role must be one of user, assistant"},
+    ),
+    "one field, responses": (
+        ROLE,
+        "responses",
+        {"error": openai(ROLE.message, "invalid_request_error", "messages[0].role", "invalid_argument")},
+    ),
+    "one field, completions": (
+        ROLE,
+        "completions",
+        {
+            "detail": [
+                {
+                    "loc": ["body", "messages", 0, "role"],
+                    "msg": "must be one of user, assistant",
+                    "type": "in",
+                }
+            ]
+        },
+    ),
+    "two fields, assistants": (
+        TWO,
+        "assistants",
+        {"message": ["name too long", "input is required"], "error": "Bad Request", "statusCode": 400},
+    ),
+    "two fields, responses": (
+        TWO,
+        "responses",
+        {"error": openai(TWO.message, "invalid_request_error", "name", "invalid_argument")},
+    ),
+    "two fields, completions": (
+        TWO,
+        "completions",
+        {
+            "detail": [
+                {"loc": ["body", "name"], "msg": "too long", "type": "max_len"},
+                {"loc": ["body", "input"], "msg": "is required", "type": "required"},
+            ]
+        },
+    ),
+    "whole request, assistants": (
+        WHOLE,
+        "assistants",
+        {"message": ["a and b are mutually exclusive"], "error": "Bad Request", "statusCode": 400},
+    ),
+    "whole request, responses": (
+        WHOLE,
+        "responses",
+        {"error": openai(WHOLE.message, "invalid_request_error", None, "invalid_argument")},
+    ),
+    "whole request, completions": (
+        WHOLE,
+        "completions",
+        {"detail": [{"loc": ["body"], "msg": "a and b are mutually exclusive", "type": "invalid"}]},
+    ),
+    "no field, completions": (
+        InvalidArgument("Unsupported role"),
+        "completions",
+        {
+            "detail": "Unsupported role",
+            "error": openai("Unsupported role", "invalid_request_error", None, "invalid_argument"),
+        },
+    ),
+    "not found, assistants": (
+        NOBODY,
+        "assistants",
+        {"message": "chat not found", "error": "Not Found", "statusCode": 404},
+    ),
     "not found, agents": (NOBODY, "agents", {"error": "Not Found", "message": "chat not found"}),
-    "not found, responses": (NOBODY, "responses", {"error": openai(
-        "chat not found", "not_found_error", None, "chat_not_found")}),
-    "not found, completions": (NOBODY, "completions", {
-        "detail": "chat not found", "error": openai("chat not found", "not_found_error", None, "chat_not_found")}),
+    "not found, responses": (
+        NOBODY,
+        "responses",
+        {"error": openai("chat not found", "not_found_error", None, "chat_not_found")},
+    ),
+    "not found, completions": (
+        NOBODY,
+        "completions",
+        {
+            "detail": "chat not found",
+            "error": openai("chat not found", "not_found_error", None, "chat_not_found"),
+        },
+    ),
     "retry, agents": (BUSY, "agents", {"error": "Too Many Requests", "message": "too many", "retryAfter": 3}),
-    "retry, assistants": (BUSY, "assistants", {"message": "too many", "error": "Too Many Requests", "statusCode": 429}),
+    "retry, assistants": (
+        BUSY,
+        "assistants",
+        {"message": "too many", "error": "Too Many Requests", "statusCode": 429},
+    ),
 }
 
 
@@ -135,15 +214,24 @@ def test_every_error_is_in_a_table_here():
 
     tested = {*STATUSES, InvalidArgument, Internal, ServiceError}
     assert {kind.__name__ for kind in kinds(ServiceError)} - {kind.__name__ for kind in tested} <= {
-        "UpstreamIncomplete", "IdempotencyKeyReused", "IdempotencyKeyInUse", "AnswerLost",
+        "UpstreamIncomplete",
+        "IdempotencyKeyReused",
+        "IdempotencyKeyInUse",
+        "AnswerLost",
         # test_idempotency.py, test_room.py, test_races.py
-        "SessionBusy", "TooLarge", "ConversationFull", "ChangedMeanwhile"}
+        "SessionBusy",
+        "TooLarge",
+        "ConversationFull",
+        "ChangedMeanwhile",
+    }
 
 
 def test_bug_is_told_without_its_text():
     assert body_of(Internal(), "assistants") == {
-        "message": "internal error; the request id names it in the server's log", "error": "Internal Server Error",
-        "statusCode": 500}
+        "message": "internal error; the request id names it in the server's log",
+        "error": "Internal Server Error",
+        "statusCode": 500,
+    }
 
 
 def test_wrong_members_are_422_at_the_completions_door_only():
@@ -157,10 +245,12 @@ def test_every_service_is_of_a_door():
     assert {name: door_of(f"/parley.v1.{name}/Any", {}) for name in declared} == SERVICES
 
 
-# --- headers ----------------------------------------------------------------------------------------------------------
+# --- headers ------------------------------------------------------------------------------------------------
 
-MANY = InvalidArgument("; ".join(f"items[{n}].role must be one of user, assistant" for n in range(1000)), violations=tuple(
-    Violation(f"items[{n}].role", "must be one of user, assistant") for n in range(1000)))
+MANY = InvalidArgument(
+    "; ".join(f"items[{n}].role must be one of user, assistant" for n in range(1000)),
+    violations=tuple(Violation(f"items[{n}].role", "must be one of user, assistant") for n in range(1000)),
+)
 LARGE = {
     "thousand violations": MANY,
     "long text": NotFound("x" * 100_000),
@@ -172,7 +262,11 @@ LARGE = {
     "long everything": InvalidArgument("😀" * 9_000, violations=(Violation("é" * 9_000, "\0" * 9_000),) * 50),
     "just too long": NotFound("x" * 7_499),
 }
-KEYS = {"assistants": {"message", "error", "statusCode"}, "agents": {"error", "message"}, "responses": {"error"}}
+KEYS = {
+    "assistants": {"message", "error", "statusCode"},
+    "agents": {"error", "message"},
+    "responses": {"error"},
+}
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -195,10 +289,22 @@ def test_of_a_thousand_violations_the_first_ones_are_told(door):
     told = body["message"] if door == "assistants" else [one["loc"] for one in body["detail"]]
     whole = body_of(MANY, door)
     assert len(told) > 50
-    assert told == (whole["message"] if door == "assistants" else [one["loc"] for one in whole["detail"]])[:len(told)]
+    assert (
+        told
+        == (whole["message"] if door == "assistants" else [one["loc"] for one in whole["detail"]])[
+            : len(told)
+        ]
+    )
 
 
-ODD = ["ü é 中文 العربية", "😀\U0010ffff", "\"quotes\" and \\ and /", "\x7f\x80\u2028\u2029", "\t\r\n\x01", "<script>&amp;"]
+ODD = [
+    "ü é 中文 العربية",
+    "😀\U0010ffff",
+    '"quotes" and \\ and /',
+    "\x7f\x80\u2028\u2029",
+    "\t\r\n\x01",
+    "<script>&amp;",
+]
 
 
 @pytest.mark.parametrize("text", ODD, ids=ascii)
@@ -216,15 +322,23 @@ def test_shortened_error_is_the_same_kind_of_error():
     short = shortened(ResourceExhausted("x" * 1_000, reason="DISK_FULL", retry_after=2), 0)
 
     assert (short.code, short.http_status, short.reason, short.retry_after, short.message) == (
-        grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "DISK_FULL", 2, "x" * 149 + "…")
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        429,
+        "DISK_FULL",
+        2,
+        "x" * 149 + "…",
+    )
 
 
-# --- over the wire ----------------------------------------------------------------------------------------------------
+# --- over the wire ------------------------------------------------------------------------------------------
 
 
 def wrong_in(places):
     """An assistant with that many wrong members."""
-    return {"name": "x", "model": {"provider": "offline", "model": "offline-1", "messages": [{"role": "bad"}] * places}}
+    return {
+        "name": "x",
+        "model": {"provider": "offline", "model": "offline-1", "messages": [{"role": "bad"}] * places},
+    }
 
 
 @pytest.mark.parametrize("places", [1, 30, 45, 100, 1_000])
@@ -241,23 +355,36 @@ async def test_grpc_callers_are_told_however_much_is_wrong(channel, org, places)
     assert status.details[0].Unpack(info) and status.details[1].Unpack(wrong)
     assert (info.reason, info.domain) == ("INVALID_ARGUMENT", "parley")
     assert [one.field for one in wrong.field_violations] == [
-        f"model.messages[{n}].role" for n in range(len(wrong.field_violations))]
+        f"model.messages[{n}].role" for n in range(len(wrong.field_violations))
+    ]
     assert len(wrong.field_violations) >= min(places, 20)
 
 
 async def test_http_callers_are_told_however_much_is_wrong_and_nobody_else_is_disturbed(http, org):
-    """Headers that are too large end the connection between Envoy and the server, and with it every call on it."""
-    answers = await asyncio.gather(*(
-        http.post("/assistant", json=wrong_in(1_000), headers=org.bearer) if n % 2 else
-        http.get("/assistant", headers=org.bearer) for n in range(8)))
+    """Headers that are too large end the connection between Envoy and the server, and with it every call on
+    it."""
+    answers = await asyncio.gather(
+        *(
+            http.post("/assistant", json=wrong_in(1_000), headers=org.bearer)
+            if n % 2
+            else http.get("/assistant", headers=org.bearer)
+            for n in range(8)
+        )
+    )
 
     assert [answer.status_code for answer in answers] == [200, 400] * 4
     assert answers[1].json()["message"][0].startswith("model.messages[0].role ")
 
 
 async def test_unicode_reaches_http_callers(http, org):
-    answer = await http.post("/session", json={"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}],
-                                               "name": "名前😀" * 20}, headers=org.bearer)
+    answer = await http.post(
+        "/session",
+        json={
+            "messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}],
+            "name": "名前😀" * 20,
+        },
+        headers=org.bearer,
+    )
 
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
     assert answer.json()["error"] == "Bad Request"

@@ -1,7 +1,8 @@
-"""`parley serve --workers 2`: restarted under load without a failure, and what is left of it when it is killed.
+"""`parley serve --workers 2`: restarted under load without a failure, and what is left of it when it is
+killed.
 
-Real processes behind the real Envoy. What two servers share is tested in `test_two_servers.py`; what the death of one worker
-costs, in `tests/fault/workers.py`.
+Real processes behind the real Envoy. What two servers share is tested in `test_two_servers.py`; what the
+death of one worker costs, in `tests/fault/workers.py`.
 """
 
 import asyncio
@@ -29,7 +30,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to 
 
 
 async def test_restart_one_by_one_loses_no_call(tmp_path):
-    async with Serving(tmp_path, PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=5) as parley, Callers(parley) as callers:
+    async with (
+        Serving(tmp_path, PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=5) as parley,
+        Callers(parley) as callers,
+    ):
         before = workers_of(parley)
         async with Load(callers, 8) as load:
             parley.send(signal.SIGHUP)
@@ -40,7 +44,10 @@ async def test_restart_one_by_one_loses_no_call(tmp_path):
     assert (len(before), len(after), set(before) & set(after)) == (2, 2, set())
     assert set(load.ended) == SERVED
     assert (stopped.code, stopped.out, envoys(tmp_path)) == (0, "", [])
-    assert {json.loads(line)["event"] for line in stopped.err.splitlines()} == {"worker_restarted", "workers_restarted"}
+    assert {json.loads(line)["event"] for line in stopped.err.splitlines()} == {
+        "worker_restarted",
+        "workers_restarted",
+    }
 
 
 async def test_calls_that_wait_to_be_taken_when_a_server_is_to_stop_are_served(tmp_path):
@@ -51,7 +58,9 @@ async def test_calls_that_wait_to_be_taken_when_a_server_is_to_stop_are_served(t
     request = CreateChatRequest(assistant_id=keys["assistantId"], input=Value(string_value="Hello"))
     metadata = (("authorization", f"Bearer {keys['api']}"),)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
-        calls = [ChatServiceStub(channel).CreateChat(request, metadata=metadata, timeout=30) for _ in range(300)]
+        calls = [
+            ChatServiceStub(channel).CreateChat(request, metadata=metadata, timeout=30) for _ in range(300)
+        ]
         await calls[0]
         await app.take_in()
         await app.stop()
@@ -72,8 +81,12 @@ async def test_worker_that_does_nothing_any_more_holds_up_no_stop(tmp_path):
 async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):
     async with Serving(tmp_path, PARLEY_WORKERS=2) as parley, client_of(parley) as http:
         session = (await http.post("/session", json={"assistantId": parley.keys["assistantId"]})).json()["id"]
-        answers = await asyncio.gather(*(http.post("/chat", json={"sessionId": session, "input": f"number {number}"})
-                                         for number in range(8)))
+        answers = await asyncio.gather(
+            *(
+                http.post("/chat", json={"sessionId": session, "input": f"number {number}"})
+                for number in range(8)
+            )
+        )
         messages = (await http.get(f"/session/{session}")).json()["messages"]
         left = [*workers_of(parley), *envoys(tmp_path)]
         killed = await parley.stop(signal.SIGKILL)
@@ -82,8 +95,10 @@ async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):
 
     assert {answer.status_code for answer in answers} == {200}
     assert [message["role"] for message in messages] == ["user", "assistant"] * 8
-    assert all(answer["content"] == f"You said: {said['content']}" for said, answer in zip(
-        messages[::2], messages[1::2], strict=True))
+    assert all(
+        answer["content"] == f"You said: {said['content']}"
+        for said, answer in zip(messages[::2], messages[1::2], strict=True)
+    )
     assert (killed.code, len(left)) == (-signal.SIGKILL, 3)
 
 
@@ -95,7 +110,8 @@ async def test_what_cannot_be_served_is_one_line_also_with_workers(tmp_path):
         said = await asyncio.gather(
             _refused(tmp_path / "a", "--grpc", taken, "--http", free_address()),
             _refused(tmp_path / "damaged", "--grpc", free_address(), "--http", free_address()),
-            _refused(tmp_path / "c", "--grpc", free_address(), "--http", taken))
+            _refused(tmp_path / "c", "--grpc", free_address(), "--http", taken),
+        )
 
     assert said[0] == said[2] == f"Error: port {taken} is taken by another process\n"
     assert str(tmp_path / "damaged" / "parley.db") in said[1]

@@ -3,8 +3,8 @@
     async with OpenAIUpstream([rate_limited(), openai_text("Hello")]) as upstream:
         ...  # call upstream.base_url, then look at upstream.requests
 
-Answers are used in turn, the last one again and again. Speaks HTTP/1.1 as far as the SDKs do. A request that a real provider
-would refuse (`strict.py`) is answered with its refusal instead.
+Answers are used in turn, the last one again and again. Speaks HTTP/1.1 as far as the SDKs do. A request that
+a real provider would refuse (`strict.py`) is answered with its refusal instead.
 """
 
 import asyncio
@@ -32,7 +32,8 @@ class Drip:
 
 @dataclass(frozen=True)
 class Answer:
-    """One scripted answer; every piece is written at once, as one chunk; an event is waited for. Status 0 sends no head."""
+    """One scripted answer; every piece is written at once, as one chunk; an event is waited for. Status 0
+    sends no head."""
 
     pieces: Sequence[Any] = ()
     status: int = 200
@@ -56,8 +57,8 @@ class Request:
 class Upstream:
     """A scripted server.
 
-    `requests` has what arrived, `flaws` what of it was refused and why, `disconnected` is set once a client left before its
-    answer's end.
+    `requests` has what arrived, `flaws` what of it was refused and why, `disconnected` is set once a client
+    left before its answer's end.
     """
 
     prefix = ""
@@ -131,7 +132,9 @@ class Upstream:
 
     async def _send(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection can go on."""
-        head = f"HTTP/1.1 {answer.status} Scripted\r\n" + "".join(f"{k}: {v}\r\n" for k, v in answer.headers.items())
+        head = f"HTTP/1.1 {answer.status} Scripted\r\n" + "".join(
+            f"{k}: {v}\r\n" for k, v in answer.headers.items()
+        )
         if answer.status:
             writer.write(head.encode() + b"transfer-encoding: chunked\r\n\r\n")
         for piece in answer.pieces:
@@ -148,7 +151,9 @@ class Upstream:
         await writer.drain()
         return True
 
-    async def _until_gone(self, piece: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _until_gone(
+        self, piece: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         gone = asyncio.ensure_future(reader.read())
         try:
             while isinstance(piece, Drip) and not gone.done():
@@ -183,17 +188,32 @@ class OpenAIUpstream(Upstream):
 
     @classmethod
     def text(cls, text: str) -> Answer:
-        return openai_stream(chunk({"role": "assistant", "content": "", **cls.in_answers}), chunk({"content": text}),
-                             chunk(finish="stop"), usage_chunk(3, 2))
+        return openai_stream(
+            chunk({"role": "assistant", "content": "", **cls.in_answers}),
+            chunk({"content": text}),
+            chunk(finish="stop"),
+            usage_chunk(3, 2),
+        )
 
     @classmethod
     def calls(cls, **calls: str) -> Answer:
         """Calls of the functions of these names, by the last digits of their ids."""
-        made = [{"index": index, "id": cls.call_id.format(number), "type": "function",
-                 "function": {"name": name, "arguments": "{}"}, **({} if index else cls.in_calls)}
-                for index, (number, name) in enumerate(calls.items())]
-        return openai_stream(chunk({"role": "assistant", "content": None, **cls.in_answers}), chunk({"tool_calls": made}),
-                             chunk(finish="tool_calls"), usage_chunk(3, 2))
+        made = [
+            {
+                "index": index,
+                "id": cls.call_id.format(number),
+                "type": "function",
+                "function": {"name": name, "arguments": "{}"},
+                **({} if index else cls.in_calls),
+            }
+            for index, (number, name) in enumerate(calls.items())
+        ]
+        return openai_stream(
+            chunk({"role": "assistant", "content": None, **cls.in_answers}),
+            chunk({"tool_calls": made}),
+            chunk(finish="tool_calls"),
+            usage_chunk(3, 2),
+        )
 
 
 class CustomUpstream(OpenAIUpstream):
@@ -262,15 +282,27 @@ class AnthropicUpstream(Upstream):
     @classmethod
     def calls(cls, **calls: str) -> Answer:
         """Calls of the functions of these names, by the last digits of their ids."""
-        uses = [{"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": {}} for number, name in calls.items()]
+        uses = [
+            {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": {}}
+            for number, name in calls.items()
+        ]
         blocks = [*cls.in_answers, *uses]
         return anthropic_stream(
-            {"type": "message_start", "message": {"model": cls.model, "usage": {"input_tokens": 3, "output_tokens": 1}}},
-            *(event for index, block in enumerate(blocks) for event in (
-                {"type": "content_block_start", "index": index, "content_block": block},
-                {"type": "content_block_stop", "index": index})),
+            {
+                "type": "message_start",
+                "message": {"model": cls.model, "usage": {"input_tokens": 3, "output_tokens": 1}},
+            },
+            *(
+                event
+                for index, block in enumerate(blocks)
+                for event in (
+                    {"type": "content_block_start", "index": index, "content_block": block},
+                    {"type": "content_block_stop", "index": index},
+                )
+            ),
             {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
-            {"type": "message_stop"})
+            {"type": "message_stop"},
+        )
 
 
 class ThinkingUpstream(AnthropicUpstream):
@@ -279,25 +311,42 @@ class ThinkingUpstream(AnthropicUpstream):
     in_model: ClassVar[dict[str, Any]] = {"thinking": {"type": "enabled", "budgetTokens": 1024}}
     in_answers: ClassVar[list[dict[str, Any]]] = [
         {"type": "thinking", "thinking": "Let me see.", "signature": "signed"},
-        {"type": "redacted_thinking", "data": "hidden"}]
+        {"type": "redacted_thinking", "data": "hidden"},
+    ]
 
 
-STRICT = (OpenAIUpstream, CustomUpstream, MistralUpstream, DeepSeekUpstream, GeminiUpstream, AnthropicUpstream,
-          ThinkingUpstream)
+STRICT = (
+    OpenAIUpstream,
+    CustomUpstream,
+    MistralUpstream,
+    DeepSeekUpstream,
+    GeminiUpstream,
+    AnthropicUpstream,
+    ThinkingUpstream,
+)
 """A stand-in for each provider whose refusals are known."""
 
 
 def sse(*events: Any, event_names: bool = False) -> list[Any]:
     """Each event as one piece: objects as JSON, strings as they are. What is to be waited for stays that."""
-    return [event if isinstance(event, asyncio.Event) else _sse(event, event["type"] if event_names else None)
-            for event in events]
+    return [
+        event if isinstance(event, asyncio.Event) else _sse(event, event["type"] if event_names else None)
+        for event in events
+    ]
 
 
-def chunk(delta: Mapping[str, Any] | None = None, *, finish: str | None = None, index: int = 0,
-          **more: Any) -> dict[str, Any]:
+def chunk(
+    delta: Mapping[str, Any] | None = None, *, finish: str | None = None, index: int = 0, **more: Any
+) -> dict[str, Any]:
     """One chat.completion.chunk."""
     choice = {"index": index, "delta": dict(delta or {}), "finish_reason": finish}
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "scripted-1", "choices": [choice], **more}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "model": "scripted-1",
+        "choices": [choice],
+        **more,
+    }
 
 
 def usage_chunk(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
@@ -314,7 +363,9 @@ def openai_stream(*events: Any) -> Answer:
 def openai_text(text: str, *, finish: str = "stop", usage: tuple[int, int] = (3, 2)) -> Answer:
     """A whole answer, word by word, with usage."""
     words = [chunk({"content": word if i == 0 else f" {word}"}) for i, word in enumerate(text.split(" "))]
-    return openai_stream(chunk({"role": "assistant", "content": ""}), *words, chunk(finish=finish), usage_chunk(*usage))
+    return openai_stream(
+        chunk({"role": "assistant", "content": ""}), *words, chunk(finish=finish), usage_chunk(*usage)
+    )
 
 
 def anthropic_stream(*events: Any) -> Answer:
@@ -326,10 +377,16 @@ def anthropic_text(text: str, *, stop_reason: str = "end_turn") -> Answer:
     """A whole answer, word by word, with usage."""
     words = [word if i == 0 else f" {word}" for i, word in enumerate(text.split(" "))]
     return anthropic_stream(
-        {"type": "message_start", "message": {"model": "scripted-1", "usage": {"input_tokens": 3, "output_tokens": 1}}},
+        {
+            "type": "message_start",
+            "message": {"model": "scripted-1", "usage": {"input_tokens": 3, "output_tokens": 1}},
+        },
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": w}} for w in words),
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": w}}
+            for w in words
+        ),
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": stop_reason}, "usage": {"output_tokens": 2}},
         {"type": "message_stop"},
@@ -339,7 +396,11 @@ def anthropic_text(text: str, *, stop_reason: str = "end_turn") -> Answer:
 def failure(status: int, body: Any = None, **headers: str) -> Answer:
     """An error answer with a JSON body; header names with _ for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    content = body if isinstance(body, bytes) else json.dumps(body or {"error": {"message": "UPSTREAM TEXT"}}).encode()
+    content = (
+        body
+        if isinstance(body, bytes)
+        else json.dumps(body or {"error": {"message": "UPSTREAM TEXT"}}).encode()
+    )
     return Answer([content], status, {"content-type": "application/json", **named})
 
 

@@ -1,4 +1,5 @@
-"""How much work something is, counted and never timed: calls of functions, of Python's own too, in this thread."""
+"""How much work something is, counted and never timed: calls of functions, of Python's own too, in this
+thread."""
 
 import cProfile
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,8 @@ async def calls_while(work: Callable[[], Awaitable[Any]]) -> int:
 def grows_too_fast(once: int, twice: int, fourfold: int) -> bool:
     """Whether work for input of size 1, 2 and 4 grows faster than the input does.
 
-    Less may be done of what is larger, as when a bound refuses it: then it may grow from there as the input does.
+    Less may be done of what is larger, as when a bound refuses it: then it may grow from there as the input
+    does.
     """
     return fourfold > 2 * twice + FEW and fourfold - twice > MOST_GROWTH * max(twice - once, 0) + FEW
 

@@ -1,4 +1,5 @@
-"""Copies the stubs from generated/, under the names that their protos give them, and has setuptools pack them.
+"""Copies the stubs from generated/, under the names that their protos give them, and has setuptools pack
+them.
 
 Without a generated/ two folders up, as in a source distribution, the copies are there already.
 """

@@ -55,14 +55,25 @@ def document(image: bytes) -> dict[str, Any]:
             "schemas": dict(sorted({**schemas.components, **errors.SCHEMAS}.items())),
             "responses": operations.responses,
             "headers": errors.HEADERS,
-            "parameters": {"IdempotencyKey": {
-                "name": "Idempotency-Key", "in": "header", "required": False,
-                "description": "Sent again with the same key, the same request is answered again and carried out once.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}},
+            "parameters": {
+                "IdempotencyKey": {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "required": False,
+                    "description": "Sent again with the same key, the same request is answered again and carried out once.",
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                }
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A key of any kind."},
-                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A key of any kind; for "
-                           "`secret` and `publishable` ones at the agents door."}},
+                "apiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "A key of any kind; for "
+                    "`secret` and `publishable` ones at the agents door.",
+                },
+            },
         },
     }
 
@@ -70,7 +81,9 @@ def document(image: bytes) -> dict[str, Any]:
 def _door_of(service: str, verb: str, template: str) -> str:
     """The door that a service is reached through at a path, as Envoy routes."""
     path = template.replace("{", "").replace("}", "")
-    (door,) = {route.name for route in candidates(_routes(), verb, path) if f"parley.v1.{service}" in route.services}
+    (door,) = {
+        route.name for route in candidates(_routes(), verb, path) if f"parley.v1.{service}" in route.services
+    }
     return door
 
 

@@ -1,5 +1,5 @@
-"""What every operation may answer that is no success, in the shape of each door (server/wire/error_shapes.py).
-tests/test_openapi.py holds real answers against it.
+"""What every operation may answer that is no success, in the shape of each door
+(server/wire/error_shapes.py). tests/test_openapi.py holds real answers against it.
 """
 
 from collections.abc import Iterator
@@ -23,22 +23,31 @@ from .forms import Schema, ref
 _TEXT: Schema = {"type": "string"}
 _SLOTS: dict[Slot, Schema] = {
     Slot.MESSAGE: _TEXT,
-    Slot.MESSAGES: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
-                    "description": "What is wrong; one text for each member that is."},
+    Slot.MESSAGES: {
+        "anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
+        "description": "What is wrong; one text for each member that is.",
+    },
     Slot.TITLE: {**_TEXT, "description": "The title of the status."},
     Slot.STATUS: {"type": "integer"},
     Slot.KIND: {"enum": [CALLERS_KIND, *KINDS.values(), SERVERS_KIND]},
     Slot.PARAM: {"type": ["string", "null"], "description": "The member that is wrong."},
     Slot.CODE: {"type": ["string", "null"], "description": "A stable, machine-readable word."},
     Slot.RETRY_AFTER: {"type": "number", "description": "Seconds to wait."},
-    Slot.PLACE: {"type": "array", "items": {"type": ["string", "integer"]}}, Slot.WRONG: _TEXT, Slot.RULE: _TEXT,
+    Slot.PLACE: {"type": "array", "items": {"type": ["string", "integer"]}},
+    Slot.WRONG: _TEXT,
+    Slot.RULE: _TEXT,
 }
 
 
 def _schema(shape: Shape, optional: Shape | None = None) -> Schema:
     members = shape | (optional or {})
-    return {"type": "object", "required": list(shape), "properties": {
-        name: _schema(part) if isinstance(part, dict) else _SLOTS[part] for name, part in members.items()}}
+    return {
+        "type": "object",
+        "required": list(shape),
+        "properties": {
+            name: _schema(part) if isinstance(part, dict) else _SLOTS[part] for name, part in members.items()
+        },
+    }
 
 
 def _error(door: Door, where: str) -> Schema:
@@ -46,16 +55,23 @@ def _error(door: Door, where: str) -> Schema:
 
 
 SCHEMAS: dict[str, Schema] = {
-    "AssistantsError": _error("assistants", "at the assistants door"), "AgentsError": _error("agents", "at the agents door"),
+    "AssistantsError": _error("assistants", "at the assistants door"),
+    "AgentsError": _error("agents", "at the agents door"),
     "OpenAIError": _error("responses", "in the form of OpenAI's interfaces"),
     "CompletionsError": _error("completions", "at the completions door"),
     "CompletionsInvalid": {
         "description": "A request to the completions door that is wrong.",
-        "type": "object", "required": [INVALID],
-        "properties": {INVALID: {"type": "array", "items": _schema(VIOLATION)}}},
+        "type": "object",
+        "required": [INVALID],
+        "properties": {INVALID: {"type": "array", "items": _schema(VIOLATION)}},
+    },
 }
-_SHAPES = {"assistants": "AssistantsError", "agents": "AgentsError", "openai": "OpenAIError",
-           "completions": "CompletionsError"}
+_SHAPES = {
+    "assistants": "AssistantsError",
+    "agents": "AgentsError",
+    "openai": "OpenAIError",
+    "completions": "CompletionsError",
+}
 MEANINGS = {
     400: "The request is malformed, or its members are wrong.",
     401: "There is no key, or not one of ours.",
@@ -73,20 +89,32 @@ MEANINGS = {
     504: "The service or the model provider did not answer in time.",
 }
 HEADERS: dict[str, Schema] = {
-    "RequestId": {"description": "Names the request in the server's log; the caller's own, when it sent one.",
-                  "required": True, "schema": {"type": "string"}},
+    "RequestId": {
+        "description": "Names the request in the server's log; the caller's own, when it sent one.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
     "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "string"}},
     "RateLimit": {
         "description": "How many requests the key, or its org, may send at once. There with every answer to a key, unless "
-                       "limits are off.", "schema": {"type": "string"}},
+        "limits are off.",
+        "schema": {"type": "string"},
+    },
     "RateLimitRemaining": {"description": "How many of them may be sent now.", "schema": {"type": "string"}},
-    "RateLimitReset": {"description": "How long until all of them may be sent again, such as 6m0s.",
-                       "schema": {"type": "string"}},
-    "IdempotentReplayed": {"description": "There when the answer is that of an earlier request with the same "
-                                          "Idempotency-Key.", "schema": {"const": "true"}},
+    "RateLimitReset": {
+        "description": "How long until all of them may be sent again, such as 6m0s.",
+        "schema": {"type": "string"},
+    },
+    "IdempotentReplayed": {
+        "description": "There when the answer is that of an earlier request with the same Idempotency-Key.",
+        "schema": {"const": "true"},
+    },
 }
-_STANDING = {"x-ratelimit-limit-requests": "RateLimit", "x-ratelimit-remaining-requests": "RateLimitRemaining",
-             "x-ratelimit-reset-requests": "RateLimitReset"}
+_STANDING = {
+    "x-ratelimit-limit-requests": "RateLimit",
+    "x-ratelimit-remaining-requests": "RateLimitRemaining",
+    "x-ratelimit-reset-requests": "RateLimitReset",
+}
 
 
 def standing() -> dict[str, Schema]:
@@ -97,22 +125,38 @@ def standing() -> dict[str, Schema]:
 def statuses(*, keyed: bool, verb: str, names: bool, runs: bool, door: str) -> list[int]:
     """The statuses of an operation's errors. `names`: it is told an id; `runs`: it calls a model."""
     always = {400, 429, 431, 500, 503, 504}
-    also = {401: keyed, 403: keyed, 404: names, 408: verb in ("POST", "PATCH"), 409: verb == "POST" and keyed,
-            413: verb in ("POST", "PATCH"), 422: door == "completions", 502: runs}
-    return sorted(always | {status for status, holds in also.items() if holds} | ({403} if not keyed else set()))
+    also = {
+        401: keyed,
+        403: keyed,
+        404: names,
+        408: verb in ("POST", "PATCH"),
+        409: verb == "POST" and keyed,
+        413: verb in ("POST", "PATCH"),
+        422: door == "completions",
+        502: runs,
+    }
+    return sorted(
+        always | {status for status, holds in also.items() if holds} | ({403} if not keyed else set())
+    )
 
 
 def response(doors: list[str], status: int) -> tuple[str, dict[str, Any]]:
     """The name of the shared response of some doors to a status, and the response itself."""
-    shapes = [ref("CompletionsInvalid" if door == "completions" and status == 422 else _SHAPES[door]) for door in doors]
+    shapes = [
+        ref("CompletionsInvalid" if door == "completions" and status == 422 else _SHAPES[door])
+        for door in doors
+    ]
     headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
     if status == 429:
         headers |= standing()
     if status in (429, 502, 503, 504):
         headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
     name = "Or".join(door.capitalize() for door in doors) + str(status)
-    return name, {"description": MEANINGS[status], "headers": headers, "content": {
-        "application/json": {"schema": shapes[0] if len(shapes) == 1 else {"anyOf": shapes}}}}
+    return name, {
+        "description": MEANINGS[status],
+        "headers": headers,
+        "content": {"application/json": {"schema": shapes[0] if len(shapes) == 1 else {"anyOf": shapes}}},
+    }
 
 
 def responses(used: set[tuple[tuple[str, ...], int]]) -> Iterator[tuple[str, dict[str, Any]]]:

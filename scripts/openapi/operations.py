@@ -1,7 +1,7 @@
 """Methods as operations: parameters, body, answers of each path, and the paths that two doors share.
 
-A path that is two doors' is one operation here, which says what holds at which: whatever is one door's alone has the mark
-`x-parley-door`. Which door a path comes through is read off the routes of envoy.yaml.
+A path that is two doors' is one operation here, which says what holds at which: whatever is one door's alone
+has the mark `x-parley-door`. Which door a path comes through is read off the routes of envoy.yaml.
 """
 
 import re
@@ -23,8 +23,10 @@ _EMPTY = "google.protobuf.Empty"
 _RUN = {"PostChat", "PostResponse", "PostChatCompletion", "CompactResponse", "CreateMessage"}
 """The methods that call a model."""
 _FORM: Schema = {
-    "type": "object", "required": ["MessageSid", "To", "From"],
-    "properties": {name: {"type": "string"} for name in ("MessageSid", "To", "From", "Body")}}
+    "type": "object",
+    "required": ["MessageSid", "To", "From"],
+    "properties": {name: {"type": "string"} for name in ("MessageSid", "To", "From", "Body")},
+}
 _IDEMPOTENCY = {"$ref": "#/components/parameters/IdempotencyKey"}
 
 
@@ -70,7 +72,9 @@ class Operations:
     def _operation(self, bindings: list[Binding]) -> Operation:
         first = bindings[0]
         operation: Operation = {
-            "operationId": "_or_".join(f"{one.method.name}{one.number + 1 if one.number else ''}" for one in bindings),
+            "operationId": "_or_".join(
+                f"{one.method.name}{one.number + 1 if one.number else ''}" for one in bindings
+            ),
             "tags": [one.door for one in bindings],
             "summary": " / ".join(dict.fromkeys(_summary(self._text(one)) for one in bindings)),
             "description": "\n\n".join(self._description(one, shared=len(bindings) > 1) for one in bindings),
@@ -91,14 +95,22 @@ class Operations:
     def _fields(self, binding: Binding) -> list[FieldDescriptorProto]:
         return list(self._source.messages[binding.method.request].field)
 
-    # --- texts --------------------------------------------------------------------------------------------------------
+    # --- texts ----------------------------------------------------------------------------------------------
 
     def _text(self, binding: Binding) -> str:
-        """What the comments say of a method; one that answers an HttpBody says how it differs from its twin."""
+        """What the comments say of a method; one that answers an HttpBody says how it differs from its
+        twin."""
         twin = self._twin(binding.method)
-        own = binding.method.comment if twin is binding.method else f"{twin.comment}\n\n{binding.method.comment}"
-        return "\n\n".join(re.sub(r"\s*An HttpBody because[^.]*\.", "", paragraph)
-                           for paragraph in own.split("\n\n") if not paragraph.startswith("Errors"))
+        own = (
+            binding.method.comment
+            if twin is binding.method
+            else f"{twin.comment}\n\n{binding.method.comment}"
+        )
+        return "\n\n".join(
+            re.sub(r"\s*An HttpBody because[^.]*\.", "", paragraph)
+            for paragraph in own.split("\n\n")
+            if not paragraph.startswith("Errors")
+        )
 
     def _description(self, binding: Binding, *, shared: bool) -> str:
         text = self._text(binding)
@@ -107,15 +119,21 @@ class Operations:
         if not binding.keyed:
             return f"{text}\n\nTakes no key."
         publishable = binding.method.access == "ACCESS_ANY_KEY"
-        return text + ("\n\nPublishable keys may call it." if publishable
-                       else "\n\nNeeds an `api` or a `secret` key; a publishable one is answered 403.")
+        return text + (
+            "\n\nPublishable keys may call it."
+            if publishable
+            else "\n\nNeeds an `api` or a `secret` key; a publishable one is answered 403."
+        )
 
-    # --- what is asked ------------------------------------------------------------------------------------------------
+    # --- what is asked --------------------------------------------------------------------------------------
 
     def _parameters(self, bindings: list[Binding]) -> list[Schema]:
         first = bindings[0]
-        found = [self._parameter(first, field, "path") for field in self._fields(first)
-                 if field.name in first.path.variables]
+        found = [
+            self._parameter(first, field, "path")
+            for field in self._fields(first)
+            if field.name in first.path.variables
+        ]
         for binding in bindings:
             if not binding.path.body:
                 mark = {DOOR: binding.door} if len(bindings) > 1 else {}
@@ -135,14 +153,22 @@ class Operations:
         schema = self._schemas.parameter(binding.method.request, field)
         if place == "path":
             schema = {**schema, "minLength": 1}
-        return {"name": field.json_name, "in": place, "required": place == "path",
-                "description": self._schemas.description(binding.method.request, field), "schema": schema}
+        return {
+            "name": field.json_name,
+            "in": place,
+            "required": place == "path",
+            "description": self._schemas.description(binding.method.request, field),
+            "schema": schema,
+        }
 
     def _body(self, bindings: list[Binding]) -> Schema:
         if bindings[0].method.name == "ReceiveTwilioMessage":
             return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
         schemas = _marked([(one.door, self._sent(one)) for one in bindings])
-        return {"required": any(map(self._needs_body, bindings)), "content": {"application/json": {"schema": schemas}}}
+        return {
+            "required": any(map(self._needs_body, bindings)),
+            "content": {"application/json": {"schema": schemas}},
+        }
 
     def _needs_body(self, binding: Binding) -> bool:
         """Whether an empty body, which is what none is, is refused."""
@@ -156,10 +182,15 @@ class Operations:
             return forms.VALUES[f"{request}.{body}"]
         sent = self._schemas.request(request, without=tuple(binding.path.variables))
         if request == "CreateChatCompletionRequest" and not binding.path.variables:
-            return {"allOf": [sent, {"required": ["model"], "properties": {"model": {"type": "string", "minLength": 1}}}]}
+            return {
+                "allOf": [
+                    sent,
+                    {"required": ["model"], "properties": {"model": {"type": "string", "minLength": 1}}},
+                ]
+            }
         return sent
 
-    # --- what is answered ---------------------------------------------------------------------------------------------
+    # --- what is answered -----------------------------------------------------------------------------------
 
     def _responses(self, bindings: list[Binding]) -> dict[str, Any]:
         answers: dict[str, Any] = {}
@@ -178,8 +209,13 @@ class Operations:
 
     def _statuses(self, binding: Binding) -> list[int]:
         path = binding.path
-        return errors.statuses(keyed=binding.keyed, verb=path.verb, door=binding.door,
-                               names=bool(path.variables) or path.verb == "POST", runs=binding.method.name in _RUN)
+        return errors.statuses(
+            keyed=binding.keyed,
+            verb=path.verb,
+            door=binding.door,
+            names=bool(path.variables) or path.verb == "POST",
+            runs=binding.method.name in _RUN,
+        )
 
     def _success(self, bindings: list[Binding]) -> Schema:
         headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
@@ -205,7 +241,11 @@ class Operations:
         if twin.answer == _EMPTY or method.name in forms.OTHER_TYPES:
             return None
         if method.answer == _HTTP_BODY and twin.name.startswith("List"):  # a bare array
-            listed = next(field for field in self._source.messages[twin.answer].field if field.label == field.LABEL_REPEATED)
+            listed = next(
+                field
+                for field in self._source.messages[twin.answer].field
+                if field.label == field.LABEL_REPEATED
+            )
             return {"type": "array", "items": self._schemas.answer(simple(listed.type_name))}
         return self._schemas.answer(twin.answer)
 
@@ -216,15 +256,30 @@ class Operations:
         data: Schema = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
         if "[DONE]" in framing:
             data = {"anyOf": [{"const": "[DONE]"}, data]}
-        return {"schema": {"type": "object", "description": f"One server-sent event of the stream. {framing}",
-                           "required": ["data"], "properties": {"event": {"type": "string"}, "data": data}}}
+        return {
+            "schema": {
+                "type": "object",
+                "description": f"One server-sent event of the stream. {framing}",
+                "required": ["data"],
+                "properties": {"event": {"type": "string"}, "data": data},
+            }
+        }
 
     def _twin(self, method: Method) -> Method:
         """The typed method that a method for HTTP is the other form of; itself when it is typed."""
         if method.answer != _HTTP_BODY:
             return method
-        return next((one for one in self._source.methods if one.service == method.service and one.request == method.request
-                     and one.answer != _HTTP_BODY and not one.proto.server_streaming), method)
+        return next(
+            (
+                one
+                for one in self._source.methods
+                if one.service == method.service
+                and one.request == method.request
+                and one.answer != _HTTP_BODY
+                and not one.proto.server_streaming
+            ),
+            method,
+        )
 
 
 _SUCCESS = {"200": "It was done.", "201": "It was made.", "204": "It was done; there is no body."}
@@ -243,4 +298,3 @@ def _marked(schemas: list[tuple[str, Schema]]) -> Schema:
 
 def _summary(text: str) -> str:
     return re.split(r"(?<=[^.])\.(?:\s|$)", text, maxsplit=1)[0]
-

@@ -16,27 +16,46 @@ from .source import Source, simple
 
 _TYPES = FieldDescriptorProto
 _SCALARS: dict[int, Schema] = {
-    _TYPES.TYPE_STRING: {"type": "string"}, _TYPES.TYPE_BOOL: {"type": "boolean"}, _TYPES.TYPE_DOUBLE: {"type": "number"},
-    _TYPES.TYPE_INT32: {"type": "integer", "minimum": -2**31, "maximum": 2**31 - 1},
-    _TYPES.TYPE_INT64: {"type": "integer", "minimum": -2**63, "maximum": 2**63 - 1},
-    _TYPES.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}}
+    _TYPES.TYPE_STRING: {"type": "string"},
+    _TYPES.TYPE_BOOL: {"type": "boolean"},
+    _TYPES.TYPE_DOUBLE: {"type": "number"},
+    _TYPES.TYPE_INT32: {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+    _TYPES.TYPE_INT64: {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    _TYPES.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+}
 _WELL_KNOWN: dict[str, Schema] = {
-    "google.protobuf.Value": {}, "google.protobuf.Struct": {"type": "object"},
+    "google.protobuf.Value": {},
+    "google.protobuf.Struct": {"type": "object"},
     "google.protobuf.ListValue": forms.WARNINGS,
-    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"}}
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+}
 _KEYWORDS = {
-    "min_len": "minLength", "max_len": "maxLength", "min_items": "minItems", "max_items": "maxItems", "const": "const",
-    "gte": "minimum", "lte": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+    "min_len": "minLength",
+    "max_len": "maxLength",
+    "min_items": "minItems",
+    "max_items": "maxItems",
+    "const": "const",
+    "gte": "minimum",
+    "lte": "maximum",
+    "gt": "exclusiveMinimum",
+    "lt": "exclusiveMaximum",
+}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _TIMES = re.compile("(created|updated)_at_(gt|lt|ge|le)")
 """The filters of lists that are times; Timestamp cannot be in a query."""
 _ROLE = re.compile(r"^(Output only|Required|Optional)\. ")
 _ACTED_ON: dict[str, Members] = {
-    "Assistant": ASSISTANT, "AssistantModel": ASSISTANT["model"], "AssistantTool": TOOL, "Squad": SQUAD, "Tool": TOOL}
+    "Assistant": ASSISTANT,
+    "AssistantModel": ASSISTANT["model"],
+    "AssistantTool": TOOL,
+    "Squad": SQUAD,
+    "Tool": TOOL,
+}
 
 
 class Schemas:
-    """The schemas of messages, made as they are asked for; `components` has all that were, and what they refer to."""
+    """The schemas of messages, made as they are asked for; `components` has all that were, and what they
+    refer to."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -51,7 +70,8 @@ class Schemas:
         return dict(sorted({**forms.COMPONENTS, **forms.FRAMES, **self._made, **self._patches()}.items()))
 
     def request(self, name: str, *, without: tuple[str, ...] = ()) -> Schema:
-        """A reference to what HTTP takes of a message; `without` are the fields that are elsewhere in the request."""
+        """A reference to what HTTP takes of a message; `without` are the fields that are elsewhere in the
+        request."""
         return self._component(name, "request", without)
 
     def answer(self, name: str) -> Schema:
@@ -82,24 +102,36 @@ class Schemas:
         """Whether a request must have it."""
         rules = self._source.rules(field)
         least = rules.string.min_len or rules.repeated.min_items
-        return (rules.required or bool(least and not field.proto3_optional)
-                or self._source.comments.get(f"{message}.{field.name}", "").startswith("Required."))
+        return (
+            rules.required
+            or bool(least and not field.proto3_optional)
+            or self._source.comments.get(f"{message}.{field.name}", "").startswith("Required.")
+        )
 
     def _component(self, name: str, kind: str, without: tuple[str, ...] = ()) -> Schema:
         if name not in self._made:
-            self._made[name], self._kinds[name] = {}, kind  # before it is made: a message may be within itself
+            # before it is made: a message may be within itself
+            self._made[name], self._kinds[name] = {}, kind
             self._made[name] = self._message(name, kind, without)
         if self._kinds[name] != kind:
-            raise ValueError(f"{name} is a {self._kinds[name]} and a {kind}: give one of them a message of its own")
+            raise ValueError(
+                f"{name} is a {self._kinds[name]} and a {kind}: give one of them a message of its own"
+            )
         return ref(name)
 
     def _message(self, name: str, kind: str, without: tuple[str, ...]) -> Schema:
         message = self._source.messages[name]
-        fields = [field for field in message.field
-                  if f"{name}.{field.name}" not in forms.NOT_SHOWN and field.name not in without]
+        fields = [
+            field
+            for field in message.field
+            if f"{name}.{field.name}" not in forms.NOT_SHOWN and field.name not in without
+        ]
         self._check_rules(message)
-        schema: Schema = {"type": "object", "description": self._source.comments.get(name, ""),
-                          "properties": {field.json_name: self._member(name, field, kind) for field in fields}}
+        schema: Schema = {
+            "type": "object",
+            "description": self._source.comments.get(name, ""),
+            "properties": {field.json_name: self._member(name, field, kind) for field in fields},
+        }
         schema["properties"] |= forms.ADDED.get(name, {})
         added = [member for member in forms.ADDED.get(name, {}) if f"{name}.{member}" not in forms.OPTIONAL]
         if required := [*self._required(name, fields, kind), *added]:
@@ -130,12 +162,19 @@ class Schemas:
 
     def _may_be_null(self, message: str, field: FieldDescriptorProto, kind: str) -> bool:
         if kind in ("request", "document"):  # null counts as absent
-            return (not self.is_required(message, field) and not _is_any(field)
-                    and not self._source.comments.get(f"{message}.{field.name}", "").startswith("Output only."))
+            return (
+                not self.is_required(message, field)
+                and not _is_any(field)
+                and not self._source.comments.get(f"{message}.{field.name}", "").startswith("Output only.")
+            )
         if kind == "answer" and f"{message}.{field.name}" in forms.NULLABLE:
             return True
-        return (kind == "answer" and message in forms.NULLS and field.name not in forms.NULLS[message]
-                and _has_presence(field))
+        return (
+            kind == "answer"
+            and message in forms.NULLS
+            and field.name not in forms.NULLS[message]
+            and _has_presence(field)
+        )
 
     def _typed(self, message: str, field: FieldDescriptorProto, kind: str) -> Schema:
         item = forms.VALUES.get(f"{message}.{field.name}") if kind != "answer" else None
@@ -168,7 +207,11 @@ class Schemas:
                 raise ValueError(f"{rule.id}: say in scripts/openapi/forms.py what it means for JSON")
 
     def _check_tables(self) -> None:
-        fields = {f"{name}.{field.name}" for name, message in self._source.messages.items() for field in message.field}
+        fields = {
+            f"{name}.{field.name}"
+            for name, message in self._source.messages.items()
+            for field in message.field
+        }
         fields |= {f"{name}.{member}" for name, members in forms.ADDED.items() for member in members}
         if unknown := {*forms.VALUES, *forms.NOT_SHOWN, *forms.OPTIONAL, *forms.NULLABLE} - fields:
             raise ValueError(f"scripts/openapi/forms.py speaks of members that are in no proto: {unknown}")
@@ -180,13 +223,18 @@ class Schemas:
         patches = {}
         for name in forms.DOCUMENTS:
             made = self._made[name]
-            members = {member: given if member in made.get("required", ()) else _or_null(given)
-                       for member, schema in made["properties"].items() if "readOnly" not in schema
-                       for given in [ref(f"{name}/properties/{member}")]}
+            members = {
+                member: given if member in made.get("required", ()) else _or_null(given)
+                for member, schema in made["properties"].items()
+                if "readOnly" not in schema
+                for given in [ref(f"{name}/properties/{member}")]
+            }
             patches[f"{name}Patch"] = {
-                "type": "object", "properties": members,
+                "type": "object",
+                "properties": members,
                 "description": "The members to replace, each as a whole, and as null those to remove. The document that "
-                               f"comes of it must be a whole {name}."}
+                f"comes of it must be a whole {name}.",
+            }
         return patches
 
 
@@ -196,7 +244,9 @@ def _is_any(field: FieldDescriptorProto) -> bool:
 
 
 def _has_presence(field: FieldDescriptorProto) -> bool:
-    return field.proto3_optional or (field.type == _TYPES.TYPE_MESSAGE and field.label != _TYPES.LABEL_REPEATED)
+    return field.proto3_optional or (
+        field.type == _TYPES.TYPE_MESSAGE and field.label != _TYPES.LABEL_REPEATED
+    )
 
 
 def _or_null(schema: Schema) -> Schema:

@@ -1,7 +1,8 @@
-"""A protoc image as the generator reads it: messages, methods with their HTTP paths, comments and buf.validate rules.
+"""A protoc image as the generator reads it: messages, methods with their HTTP paths, comments and
+buf.validate rules.
 
-The rules are parsed in a pool of the image's own, so that nothing needs to have been generated before. Decides nothing
-about the document.
+The rules are parsed in a pool of the image's own, so that nothing needs to have been generated before.
+Decides nothing about the document.
 """
 
 import re
@@ -21,7 +22,8 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.checker import http_rules
 
 PACKAGE = "parley.v1"
-_MESSAGES, _SERVICES, _MEMBERS = 4, 6, 2  # numbers of FileDescriptorProto.message_type, .service, and of their members
+# numbers of FileDescriptorProto.message_type, .service, and of their members
+_MESSAGES, _SERVICES, _MEMBERS = 4, 6, 2
 
 
 class Method(NamedTuple):
@@ -80,7 +82,9 @@ class Source:
         access = self._pool.FindEnumTypeByName(f"{PACKAGE}.Access")
         return access.values_by_number[self._option(method, "Method", f"{PACKAGE}.access")].name
 
-    def _option(self, what: FieldDescriptorProto | DescriptorProto | MethodDescriptorProto, kind: str, name: str) -> Any:
+    def _option(
+        self, what: FieldDescriptorProto | DescriptorProto | MethodDescriptorProto, kind: str, name: str
+    ) -> Any:
         options = GetMessageClass(self._pool.FindMessageTypeByName(f"google.protobuf.{kind}Options"))
         found = options.FromString(what.options.SerializeToString()).Extensions
         return found[self._pool.FindExtensionByName(name)]  # type: ignore[index]  # its type is in the pool alone
@@ -88,9 +92,17 @@ class Source:
     def _read(self, file: FileDescriptorProto) -> None:
         self.comments |= dict(_comments(file))
         self.messages |= {message.name: message for message in file.message_type}
-        self.methods += [Method(service.name, method.name, method, self.comments.get(f"{service.name}.{method.name}", ""),
-                                self.access(method))
-                         for service in file.service for method in service.method]
+        self.methods += [
+            Method(
+                service.name,
+                method.name,
+                method,
+                self.comments.get(f"{service.name}.{method.name}", ""),
+                self.access(method),
+            )
+            for service in file.service
+            for method in service.method
+        ]
 
 
 def simple(full_name: str) -> str:
@@ -115,7 +127,10 @@ def _named(file: FileDescriptorProto, path: list[int]) -> str | None:
     if len(path) not in (2, 4) or path[0] not in (_MESSAGES, _SERVICES):
         return None
     if path[0] == _MESSAGES:
-        owner, members = file.message_type[path[1]].name, [one.name for one in file.message_type[path[1]].field]
+        owner, members = (
+            file.message_type[path[1]].name,
+            [one.name for one in file.message_type[path[1]].field],
+        )
     else:
         owner, members = file.service[path[1]].name, [one.name for one in file.service[path[1]].method]
     if len(path) == 2:

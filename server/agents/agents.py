@@ -1,4 +1,5 @@
-"""Who answers: a stored or transient assistant, or the active member of a squad, with what a model call needs of it.
+"""Who answers: a stored or transient assistant, or the active member of a squad, with what a model call needs
+of it.
 
 Reads documents and fills templates; calls no model and writes nothing.
 """
@@ -95,7 +96,8 @@ class AssistantSettings:
             first_message=(document.get("firstMessage") or None) if speaks_first else None,
             allows_system_messages=document.get(_INSTRUCTION_MODE) == "allow",
             agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None,
-            knowledge_base=model.get("knowledgeBase"))
+            knowledge_base=model.get("knowledgeBase"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,9 @@ class Member:
     warnings: tuple[ChatWarning, ...] = ()
     """What of its document, and of its squad's, is passed over."""
 
-    def prompts(self, variables: Mapping[str, Any], allowance: Allowance) -> tuple[list[Message], list[ChatWarning]]:
+    def prompts(
+        self, variables: Mapping[str, Any], allowance: Allowance
+    ) -> tuple[list[Message], list[ChatWarning]]:
         """The assistant's own messages, templates filled, and what was at fault in them."""
         messages, warnings = [], []
         for role, text, param in self.settings.prompts:
@@ -165,7 +169,8 @@ class Agent:
     async def takes_instructions(self) -> bool:
         """Whether everyone who may answer lets callers instruct the model."""
         return self.settings.allows_system_messages and (
-            self.others_take_instructions is None or await self.others_take_instructions())
+            self.others_take_instructions is None or await self.others_take_instructions()
+        )
 
     def describe(self, record: Chat | Session) -> None:
         """Say on a Chat or a Session who answers, with secrets masked."""
@@ -173,8 +178,11 @@ class Agent:
             record.assistant_id = self.assistant_id
         if self.squad_id is not None:
             record.squad_id = self.squad_id
-        for name, document in (("assistant", self.assistant), ("squad", self.squad),
-                               ("assistant_overrides", self.overrides)):
+        for name, document in (
+            ("assistant", self.assistant),
+            ("squad", self.squad),
+            ("assistant_overrides", self.overrides),
+        ):
             if document is not None:
                 getattr(record, name).CopyFrom(struct_from(mask_secrets(document)))
 
@@ -183,7 +191,8 @@ class Agents:
     """Finds who answers. Settings of stored assistants are read once for each version."""
 
     def __init__(self, store: Store, provider_fault: Fault = lambda provider, url: None) -> None:
-        """`provider_fault` says why an assistant that a request sends along is refused for its model's provider."""
+        """`provider_fault` says why an assistant that a request sends along is refused for its model's
+        provider."""
         self._store = store
         self._provider_fault = provider_fault
         self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
@@ -210,12 +219,17 @@ class Agents:
                 return await self._squad(caller, content, state, overrides=overrides, squad=content)
         return None
 
-    async def stored(self, caller: Caller, assistant_id: str | None, overrides: dict[str, Any] | None = None) -> Agent:
+    async def stored(
+        self, caller: Caller, assistant_id: str | None, overrides: dict[str, Any] | None = None
+    ) -> Agent:
         """The stored assistant of this id. Raises NotFound, also for what is no id."""
-        return await self._of(caller, await self._store.assistants.get(caller.org_id, assistant_id), overrides)
+        return await self._of(
+            caller, await self._store.assistants.get(caller.org_id, assistant_id), overrides
+        )
 
     async def named_by_model(self, caller: Caller, who: Who) -> Agent | None:
-        """The stored assistant whose id or name `who.model` is. Raises InvalidArgument for the name of several."""
+        """The stored assistant whose id or name `who.model` is. Raises InvalidArgument for the name of
+        several."""
         if who.model is None:
             return None
         document = await assistant_of_model(self._store.assistants, caller, who.model.name)
@@ -236,8 +250,14 @@ class Agents:
         await check_handoffs(self._store.assistants, caller, content, "squad")
         return content
 
-    async def again(self, caller: Caller, record: Any, private: dict[str, Any] | None, state: ConversationState | None,
-                    overrides: dict[str, Any] | None = None) -> Agent | None:
+    async def again(
+        self,
+        caller: Caller,
+        record: Any,
+        private: dict[str, Any] | None,
+        state: ConversationState | None,
+        overrides: dict[str, Any] | None = None,
+    ) -> Agent | None:
         """Who answered in a stored Chat or Session; None when it names nobody.
 
         Raises FailedPrecondition when that assistant is gone.
@@ -246,7 +266,9 @@ class Agents:
         private = private or {}
         try:
             if "squad" in private:
-                return await self._squad(caller, private["squad"], state, overrides=overrides, squad=private["squad"])
+                return await self._squad(
+                    caller, private["squad"], state, overrides=overrides, squad=private["squad"]
+                )
             if "assistant" in private:
                 return await self._transient(caller, private["assistant"], overrides)
             if record.HasField("squad_id"):
@@ -255,19 +277,26 @@ class Agents:
             if record.HasField("assistant_id"):
                 return await self.stored(caller, record.assistant_id, overrides)
         except NotFound:
-            raise FailedPrecondition("the assistant of this conversation was deleted; begin a new one") from None
+            raise FailedPrecondition(
+                "the assistant of this conversation was deleted; begin a new one"
+            ) from None
         return None
 
     async def _of(self, caller: Caller, document: Document, overrides: dict[str, Any] | None = None) -> Agent:
         member = await self._member(caller, self._settings_of(document))
         return Agent(member, assistant_id=document.id, overrides=overrides)
 
-    async def _transient(self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None) -> Agent:
+    async def _transient(
+        self, caller: Caller, content: dict[str, Any], overrides: dict[str, Any] | None
+    ) -> Agent:
         member = await self._member(caller, AssistantSettings.of(content))
         return Agent(member, assistant=content, overrides=overrides)
 
-    async def _squad(self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any) -> Agent:
-        """The squad with the member that `state` says active, or its first. Members that were deleted are left out.
+    async def _squad(
+        self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any
+    ) -> Agent:
+        """The squad with the member that `state` says active, or its first. Members that were deleted are
+        left out.
 
         Of the others only the names are read: settings, tools and handoffs are those of who is active.
         """
@@ -275,8 +304,11 @@ class Agents:
         stored = await stored_names(self._store.assistants, caller, entries)
         size = len(entries) * MEMBER_BYTES
         seated = await by_size(size, seats, content, stored)
-        missing = [of_missing_member(place) for place, entry in enumerate(entries)
-                   if not isinstance(entry.get("assistant"), dict) and stored_id(entry) not in stored]
+        missing = [
+            of_missing_member(place)
+            for place, entry in enumerate(entries)
+            if not isinstance(entry.get("assistant"), dict) and stored_id(entry) not in stored
+        ]
         names = {key: seat.name or f"member {place}" for place, (key, seat) in enumerate(seated.items(), 1)}
 
         async def load(key: str) -> Member:
@@ -289,9 +321,13 @@ class Agents:
         if first is None or seated[first].entry is not entries[0]:
             raise NotFound("assistant not found", reason="ASSISTANT_NOT_FOUND")
         active = await load(state.member if state and state.member in seated else first)
-        return Agent(active, load, partial(self._all_take_instructions, caller, content, seated.values()), **named)
+        return Agent(
+            active, load, partial(self._all_take_instructions, caller, content, seated.values()), **named
+        )
 
-    async def _all_take_instructions(self, caller: Caller, squad: dict[str, Any], seated: Iterable[Seat]) -> bool:
+    async def _all_take_instructions(
+        self, caller: Caller, squad: dict[str, Any], seated: Iterable[Seat]
+    ) -> bool:
         for seat in seated:
             with contextlib.suppress(NotFound):  # it was deleted meanwhile, and will not answer
                 own = overridden(squad, seat.entry, _INSTRUCTION_MODE, _ITS_OWN)
@@ -307,18 +343,28 @@ class Agents:
             return own
         return (await self._store.assistants.get(caller.org_id, stored_id(entry))).content
 
-    async def _in_squad(self, caller: Caller, entry: Mapping[str, Any],
-                        squad: dict[str, Any]) -> tuple[AssistantSettings, dict[str, Any]]:
-        """The settings of a member and its template values: its own overrides, and over them those for all members."""
-        given = [over for over in (entry.get("assistantOverrides"), squad.get("membersOverrides")) if isinstance(over, dict)]
+    async def _in_squad(
+        self, caller: Caller, entry: Mapping[str, Any], squad: dict[str, Any]
+    ) -> tuple[AssistantSettings, dict[str, Any]]:
+        """The settings of a member and its template values: its own overrides, and over them those for all
+        members."""
+        given = [
+            over
+            for over in (entry.get("assistantOverrides"), squad.get("membersOverrides"))
+            if isinstance(over, dict)
+        ]
         values: dict[str, Any] = {}
         for overrides in given:
             values |= _variable_values(overrides)
-        changes = [{name: value for name, value in over.items() if name != "variableValues"} for over in given]
+        changes = [
+            {name: value for name, value in over.items() if name != "variableValues"} for over in given
+        ]
         if isinstance(entry.get("assistant"), dict):
             content = entry["assistant"]
         else:
-            document = await self._store.assistants.get(caller.org_id, parse_id(str(entry.get("assistantId"))))
+            document = await self._store.assistants.get(
+                caller.org_id, parse_id(str(entry.get("assistantId")))
+            )
             if not any(changes):
                 return self._settings_of(document), values
             content = document.content
@@ -326,8 +372,15 @@ class Agents:
             content = merge_patch(content, change)
         return AssistantSettings.of(content), values
 
-    async def _member(self, caller: Caller, settings: AssistantSettings, values: dict[str, Any] | None = None, key: str = "",
-                      destinations: tuple[Destination, ...] = (), warnings: Sequence[ChatWarning] = ()) -> Member:
+    async def _member(
+        self,
+        caller: Caller,
+        settings: AssistantSettings,
+        values: dict[str, Any] | None = None,
+        key: str = "",
+        destinations: tuple[Destination, ...] = (),
+        warnings: Sequence[ChatWarning] = (),
+    ) -> Member:
         tools, found = list(settings.tools), [*warnings, *of_knowledge_base(settings.knowledge_base)]
         for index, tool_id in enumerate(settings.tool_ids):
             try:

@@ -1,6 +1,7 @@
 """Liquid with bounds: what a template may use, how much work it may take, and what of it is at fault.
 
-Parses and fills one template; `templates.py` says which texts are templates, and what becomes of those at fault.
+Parses and fills one template; `templates.py` says which texts are templates, and what becomes of those at
+fault.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,22 +24,89 @@ from server.content.json_values import length_of, size_of
 
 _MOST_ROUNDS = 10_000
 _MOST_WORK = 500_000
-"""About half a second at worst: one is a node of a template rendered, a value read, or 16 characters of one."""
+"""About half a second at worst: one is a node of a template rendered, a value read, or 16 characters of
+one."""
 _MOST_FAULTS = 20
 _MOST_SHOWN = 60
-INVALID, FAILED, COSTLY, TOO_LARGE, UNKNOWN_FILTER = "invalid", "failed", "costly", "too_large", "unknown_filter"
-"""A mark is not valid Liquid, or cannot be filled in; the text takes too much work, or is too large; what `mark` names is no
-filter, and the value was passed on as it is."""
-_LINEAR = frozenset({
-    "abs", "append", "at_least", "at_most", "base64_decode", "base64_encode", "base64_url_safe_decode",
-    "base64_url_safe_encode", "capitalize", "ceil", "compact", "concat", "default", "downcase", "escape", "escape_once",
-    "escapejs", "find", "find_index", "first", "floor", "has", "last", "lstrip", "map", "minus", "newline_to_br", "plus",
-    "prepend", "raw", "reject", "reverse", "round", "rstrip", "safe", "size", "slice", "sort", "sort_natural", "squish",
-    "strip", "strip_newlines", "sum", "to_integer", "truncate", "truncatewords", "upcase", "url_decode", "url_encode",
-    "where"})
+INVALID, FAILED, COSTLY, TOO_LARGE, UNKNOWN_FILTER = (
+    "invalid",
+    "failed",
+    "costly",
+    "too_large",
+    "unknown_filter",
+)
+"""A mark is not valid Liquid, or cannot be filled in; the text takes too much work, or is too large; what
+`mark` names is no filter, and the value was passed on as it is."""
+_LINEAR = frozenset(
+    {
+        "abs",
+        "append",
+        "at_least",
+        "at_most",
+        "base64_decode",
+        "base64_encode",
+        "base64_url_safe_decode",
+        "base64_url_safe_encode",
+        "capitalize",
+        "ceil",
+        "compact",
+        "concat",
+        "default",
+        "downcase",
+        "escape",
+        "escape_once",
+        "escapejs",
+        "find",
+        "find_index",
+        "first",
+        "floor",
+        "has",
+        "last",
+        "lstrip",
+        "map",
+        "minus",
+        "newline_to_br",
+        "plus",
+        "prepend",
+        "raw",
+        "reject",
+        "reverse",
+        "round",
+        "rstrip",
+        "safe",
+        "size",
+        "slice",
+        "sort",
+        "sort_natural",
+        "squish",
+        "strip",
+        "strip_newlines",
+        "sum",
+        "to_integer",
+        "truncate",
+        "truncatewords",
+        "upcase",
+        "url_decode",
+        "url_encode",
+        "where",
+    }
+)
 """Their work is what they read."""
-_MULTIPLYING = frozenset({"replace", "replace_first", "replace_last", "remove", "remove_first", "remove_last", "split",
-                          "join", "times", "divided_by", "modulo"})
+_MULTIPLYING = frozenset(
+    {
+        "replace",
+        "replace_first",
+        "replace_last",
+        "remove",
+        "remove_first",
+        "remove_last",
+        "split",
+        "join",
+        "times",
+        "divided_by",
+        "modulo",
+    }
+)
 """Their work can be what they read times what they are told."""
 _SLOW = {"date": 256, "json": 8, "jsonify": 8, "inspect": 8}
 """How many times as much one character costs as with others."""
@@ -46,18 +114,78 @@ _SQUARING = frozenset({"uniq"})
 """Their work is the square of what they read."""
 FILTERS = _LINEAR | _MULTIPLYING | _SLOW.keys() | _SQUARING
 """Those whose work is known. Others pass the value on as it is, as in LiquidJS."""
-_OF_TEXT = frozenset({
-    "append", "base64_decode", "base64_encode", "base64_url_safe_decode", "base64_url_safe_encode", "capitalize", "downcase",
-    "escape", "escape_once", "escapejs", "lstrip", "newline_to_br", "prepend", "remove", "remove_first", "remove_last",
-    "replace", "replace_first", "replace_last", "rstrip", "safe", "split", "squish", "strip", "strip_newlines", "truncate",
-    "truncatewords", "upcase", "url_decode", "url_encode"})
+_OF_TEXT = frozenset(
+    {
+        "append",
+        "base64_decode",
+        "base64_encode",
+        "base64_url_safe_decode",
+        "base64_url_safe_encode",
+        "capitalize",
+        "downcase",
+        "escape",
+        "escape_once",
+        "escapejs",
+        "lstrip",
+        "newline_to_br",
+        "prepend",
+        "remove",
+        "remove_first",
+        "remove_last",
+        "replace",
+        "replace_first",
+        "replace_last",
+        "rstrip",
+        "safe",
+        "split",
+        "squish",
+        "strip",
+        "strip_newlines",
+        "truncate",
+        "truncatewords",
+        "upcase",
+        "url_decode",
+        "url_encode",
+    }
+)
 """Their values are read as they are printed."""
-TAGS = frozenset({
-    "#", "assign", "break", "capture", "case", "comment", "content", "continue", "cycle", "decrement", "doc", "echo", "for",
-    "if", "ifchanged", "illegal", "increment", "liquid", "output", "tablerow", "unless"})
+TAGS = frozenset(
+    {
+        "#",
+        "assign",
+        "break",
+        "capture",
+        "case",
+        "comment",
+        "content",
+        "continue",
+        "cycle",
+        "decrement",
+        "doc",
+        "echo",
+        "for",
+        "if",
+        "ifchanged",
+        "illegal",
+        "increment",
+        "liquid",
+        "output",
+        "tablerow",
+        "unless",
+    }
+)
 """Likewise. Their work is that of their values, which are counted, and loops are counted by their rounds."""
 # What a filter raises where its value is not what it expects is not always a LiquidError.
-UNFIT = (LiquidError, LiquidInterrupt, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+UNFIT = (
+    LiquidError,
+    LiquidInterrupt,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Fault(NamedTuple):
@@ -103,7 +231,7 @@ class Allowance:
 
 def _shown(mark: str) -> str:
     line = " ".join(mark.split())
-    return line if len(line) <= _MOST_SHOWN else line[:_MOST_SHOWN - 1] + "…"
+    return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 1] + "…"
 
 
 def template_of(text: str) -> "Template | None":
@@ -116,7 +244,8 @@ def template_of(text: str) -> "Template | None":
 
 
 class _Context(RenderContext):
-    """Ends a rendering that takes too much work: loops, filters and every value that is read draw on the allowance.
+    """Ends a rendering that takes too much work: loops, filters and every value that is read draw on the
+    allowance.
 
     What outputs, operators and tags do with a value takes no more than reading all of it.
     """
@@ -157,8 +286,10 @@ class _Context(RenderContext):
             if name in _SQUARING:
                 allowance.spend(read * size_of(value, allowance.left))
             if name in _OF_TEXT:
-                value, *read_as_text = (printed(one) if isinstance(one, bool | dict | list) else one
-                                        for one in (value, *arguments))
+                value, *read_as_text = (
+                    printed(one) if isinstance(one, bool | dict | list) else one
+                    for one in (value, *arguments)
+                )
                 arguments = tuple(read_as_text)
             made = function(value, *arguments, **named)
             allowance.spend(size_of(made, allowance.left))
@@ -171,7 +302,8 @@ class Template(BoundTemplate):
     matter: Mapping[str, Any]
 
     def fill(self, variables: Mapping[str, Any], allowance: Allowance) -> str:
-        context = _Context(self, globals=self.make_globals(variables))  # no keywords: a variable may be named `self`
+        # no keywords: a variable may be named `self`
+        context = _Context(self, globals=self.make_globals(variables))
         context.allowance = allowance
         written = self._get_buffer()
         for index, node in enumerate(self.nodes):
@@ -189,9 +321,9 @@ class Template(BoundTemplate):
 
     def _source(self, index: int) -> str:
         """What stands in the template for one of its nodes."""
-        behind = self.nodes[index + 1:index + 2]
+        behind = self.nodes[index + 1 : index + 2]
         text: str = self.matter["text"]
-        return text[self._start(self.nodes[index]):self._start(behind[0]) if behind else None]
+        return text[self._start(self.nodes[index]) : self._start(behind[0]) if behind else None]
 
     def _start(self, node: Node) -> int:
         token = node.token
@@ -251,12 +383,16 @@ primitive.RangeLiteral = _Range  # type: ignore[misc]  # the environment has no 
 
 
 def _offering() -> Environment:
-    """What is used of Liquid. A later version's new filters and tags are left out until it is known what they take."""
+    """What is used of Liquid. A later version's new filters and tags are left out until it is known what they
+    take."""
     made = _Bounded(strict_filters=False)
     made.add_tag(_Output)
     made.add_tag(_Echo)
-    made.filters = {name: function for name, function in {**made.filters, **liquid_filters.FILTERS}.items()
-                    if name in FILTERS}
+    made.filters = {
+        name: function
+        for name, function in {**made.filters, **liquid_filters.FILTERS}.items()
+        if name in FILTERS
+    }
     made.tags = {name: tag for name, tag in made.tags.items() if name in TAGS}
     return made
 

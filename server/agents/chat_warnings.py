@@ -1,4 +1,5 @@
-"""What an exchange, a session or a stored document says of what was passed over, or sent otherwise than it was written.
+"""What an exchange, a session or a stored document says of what was passed over, or sent otherwise than it
+was written.
 
 Nothing is refused for it, and nobody has to read it. Finds out nothing itself.
 """
@@ -27,7 +28,8 @@ class ChatWarning(NamedTuple):
     param: str | None = None
     """The member of the request or the assistant that it is about."""
     of_request: bool = False
-    """Whether it is about what the request itself brought; otherwise it is about how the assistant is set up."""
+    """Whether it is about what the request itself brought; otherwise it is about how the assistant is set
+    up."""
 
     def shown(self) -> dict[str, Any]:
         """As JSON."""
@@ -35,15 +37,18 @@ class ChatWarning(NamedTuple):
         return shown if self.param is None else {**shown, "param": self.param}
 
 
-_SETUP = ChatWarning("assistant_setup", "Something in how the assistant is set up was passed over; the log, and "
-                                        "exchanges with the org's own keys, say what.")
+_SETUP = ChatWarning(
+    "assistant_setup",
+    "Something in how the assistant is set up was passed over; the log, and "
+    "exchanges with the org's own keys, say what.",
+)
 _OF_FAULTS = {
     INVALID: "`{mark}` is not valid Liquid, so it was sent as it is written; correct it, or put it between "
-                       "{{% raw %}} and {{% endraw %}}.",
+    "{{% raw %}} and {{% endraw %}}.",
     FAILED: "`{mark}` could not be filled in with the values that are there, so it was sent as it is written.",
     COSTLY: "The template takes too much work, so it was sent as it is written; make it simpler.",
     TOO_LARGE: f"The template has more than {MOST_CHARACTERS} characters, so it was sent as it is written; "
-                         "shorten it, or split it into several messages.",
+    "shorten it, or split it into several messages.",
     UNKNOWN_FILTER: "`{mark}` is not a known filter, so the value was passed on as it is.",
 }
 _WITHOUT_MARK = {FAILED: "The template could not be filled in, so it was sent as it is written."}
@@ -56,16 +61,27 @@ def of_fault(fault: Fault, param: str) -> ChatWarning:
 
 
 def of_tool(name: str, faults: Iterable[Fault], left_out: Iterable[str] = ()) -> list[ChatWarning]:
-    """The warnings of a tool's call: of its templates, which can have secrets and are not shown, and of its variables."""
-    return [*(ChatWarning(f"template_{fault.code}", f"A template of the tool {name} has a mark that could not be filled in, "
-                                                    "or a filter that is not known.") for fault in faults),
-            *(of_variable(variable) for variable in left_out)]
+    """The warnings of a tool's call: of its templates, which can have secrets and are not shown, and of its
+    variables."""
+    return [
+        *(
+            ChatWarning(
+                f"template_{fault.code}",
+                f"A template of the tool {name} has a mark that could not be filled in, "
+                "or a filter that is not known.",
+            )
+            for fault in faults
+        ),
+        *(of_variable(variable) for variable in left_out),
+    ]
 
 
 def of_variable(name: str) -> ChatWarning:
     """The warning of a variable that is too large to be kept."""
-    return ChatWarning("variable_not_kept", f"The variable {name} is larger than one may be, or than all may be together, "
-                                            "so it was not kept.")
+    return ChatWarning(
+        "variable_not_kept",
+        f"The variable {name} is larger than one may be, or than all may be together, so it was not kept.",
+    )
 
 
 def put(record: Chat | Session, warnings: Iterable[ChatWarning], *, for_page: bool) -> None:
@@ -84,4 +100,4 @@ def shown(warnings: Iterable[ChatWarning]) -> list[dict[str, Any]]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_MESSAGE else text[:_MOST_MESSAGE - 1] + "…"
+    return text if len(text) <= _MOST_MESSAGE else text[: _MOST_MESSAGE - 1] + "…"

@@ -1,4 +1,5 @@
-"""Which members of assistants, squads and tools a chat acts on: those are checked, the others are kept as they were sent.
+"""Which members of assistants, squads and tools a chat acts on: those are checked, the others are kept as
+they were sent.
 
 Tables alone, read by `documents.py` and by the generator of the OpenAPI document.
 """
@@ -8,14 +9,48 @@ from typing import Any
 Members = dict[str, Any]
 """None: the whole member; a dict: these members of it."""
 
-TOOL: Members = dict.fromkeys(("type", "function", "name", "description", "method", "url", "body", "headers",
-                               "timeoutSeconds", "backoffPlan", "server"))
+TOOL: Members = dict.fromkeys(
+    (
+        "type",
+        "function",
+        "name",
+        "description",
+        "method",
+        "url",
+        "body",
+        "headers",
+        "timeoutSeconds",
+        "backoffPlan",
+        "server",
+    )
+)
 ASSISTANT: Members = {
-    **dict.fromkeys(("name", "firstMessage", "firstMessageMode", "server", "metadata", "credentials",
-                     "chatSystemInstructionMode")),
+    **dict.fromkeys(
+        (
+            "name",
+            "firstMessage",
+            "firstMessageMode",
+            "server",
+            "metadata",
+            "credentials",
+            "chatSystemInstructionMode",
+        )
+    ),
     "model": {
-        **dict.fromkeys(("provider", "model", "messages", "systemPrompt", "toolIds", "temperature", "maxTokens",
-                         "thinking", "knowledgeBase", "url")),
+        **dict.fromkeys(
+            (
+                "provider",
+                "model",
+                "messages",
+                "systemPrompt",
+                "toolIds",
+                "temperature",
+                "maxTokens",
+                "thinking",
+                "knowledgeBase",
+                "url",
+            )
+        ),
         "tools": TOOL,
     },
 }

@@ -1,7 +1,8 @@
-"""What is said of an assistant or a squad to whoever stores it: faults of its templates, providers that are not called.
+"""What is said of an assistant or a squad to whoever stores it: faults of its templates, providers that are
+not called.
 
-Its chats say the same, and what else they pass over (`passed_over.py`): a document that is no worse than the interface's own
-samples is answered as it was sent. Refuses nothing.
+Its chats say the same, and what else they pass over (`passed_over.py`): a document that is no worse than the
+interface's own samples is answered as it was sent. Refuses nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,8 +27,14 @@ def of_assistant(document: dict[str, Any], not_called: Fault) -> list[ChatWarnin
 def of_squad(document: dict[str, Any], not_called: Fault) -> list[ChatWarning]:
     """The warnings of a squad that was checked."""
     allowance = Allowance()
-    return [*_of_providers(model_providers.of_squad(document), not_called), *(
-        warning for path, assistant in assistants_in(document) for warning in _of_templates(assistant, allowance, path))]
+    return [
+        *_of_providers(model_providers.of_squad(document), not_called),
+        *(
+            warning
+            for path, assistant in assistants_in(document)
+            for warning in _of_templates(assistant, allowance, path)
+        ),
+    ]
 
 
 def _of_providers(named: Iterable[Named], not_called: Fault) -> Iterator[ChatWarning]:

@@ -1,9 +1,9 @@
 """Assistants, squads and tools as JSON documents: what is refused, how a patch applies, the typed view.
 
-The schema is the proto: names, types and ranges are read from the descriptors of Assistant, Squad and Tool. A document is
-stored as given; only the members that a chat acts on are checked, so that an odd voice is no reason to refuse one. Does not
-store, does not know the providers (`model_providers.py`) and which values are secrets (`secrets.py`), and does not fill in
-templates or cap their size.
+The schema is the proto: names, types and ranges are read from the descriptors of Assistant, Squad and Tool. A
+document is stored as given; only the members that a chat acts on are checked, so that an odd voice is no
+reason to refuse one. Does not store, does not know the providers (`model_providers.py`) and which values are
+secrets (`secrets.py`), and does not fill in templates or cap their size.
 """
 
 import functools
@@ -41,7 +41,8 @@ def check_assistant(document: Document, at: str = "") -> None:
 
 
 def check_squad(document: Document, at: str = "") -> None:
-    """Raise InvalidArgument, naming every field, when a chat could not act on the squad or on an assistant in it."""
+    """Raise InvalidArgument, naming every field, when a chat could not act on the squad or on an assistant in
+    it."""
     violations = _json_violations(document, at)
     if not violations:
         violations = _schema_violations(document, Squad(), SQUAD, at)
@@ -64,7 +65,8 @@ def tool_ids(document: Mapping[str, Any]) -> list[str]:
 
 
 def merge_patch(document: Document, patch: Document) -> Document:
-    """Return the document with each member of `patch` in place of the whole member of that name; null removes it."""
+    """Return the document with each member of `patch` in place of the whole member of that name; null removes
+    it."""
     given = without_server_members(patch)
     kept = {name: value for name, value in document.items() if name not in given}
     return kept | {name: value for name, value in given.items() if value is not None}
@@ -108,7 +110,7 @@ def tool_document(message: Tool) -> Document:
     return _untyped(message)
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------------------------------------------
 
 
 def _assistant_violations(document: Document, at: str) -> list[Violation]:
@@ -145,16 +147,22 @@ def _json_violations(document: Document, at: str) -> list[Violation]:
         struct_from(document)
         size = len(orjson.dumps(document))
     except (TypeError, ValueError):
-        return [Violation(at, f"must be JSON of at most {MAX_DEPTH} levels, its text in UTF-8, its numbers finite, and its "
-                              "integers such as a double and 64 bits hold (all to 2^53); send others as strings", "json")]
+        return [
+            Violation(
+                at,
+                f"must be JSON of at most {MAX_DEPTH} levels, its text in UTF-8, its numbers finite, and its "
+                "integers such as a double and 64 bits hold (all to 2^53); send others as strings",
+                "json",
+            )
+        ]
     return [Violation(at, f"must be at most {MAX_BYTES} bytes of JSON", "size")] if size > MAX_BYTES else []
 
 
 def _schema_violations(document: Document, message: Message, members: Members, at: str) -> list[Violation]:
     """Return the members of the wrong type, then the rules broken by the others.
 
-    A mistyped member counts as absent, so rules about it or about what it is in say nothing; and none say anything
-    when there are more mistyped members than a refusal names.
+    A mistyped member counts as absent, so rules about it or about what it is in say nothing; and none say
+    anything when there are more mistyped members than a refusal names.
     """
     mistyped: list[Violation] = []
     descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]  # which is C's, and registered as one
@@ -163,13 +171,18 @@ def _schema_violations(document: Document, message: Message, members: Members, a
         return mistyped
     wrong = {violation.field for violation in mistyped}
     around = {outer for field in wrong for outer in paths_to(field)}
-    return mistyped + [broken for broken in violations_of(message, at)
-                       if broken.field not in around and wrong.isdisjoint(paths_to(broken.field))]
+    return mistyped + [
+        broken
+        for broken in violations_of(message, at)
+        if broken.field not in around and wrong.isdisjoint(paths_to(broken.field))
+    ]
 
 
-def _well_typed(document: Document, descriptor: Descriptor, members: Members | None, at: str,
-                mistyped: list[Violation]) -> Document:
-    """Return the members of the document that the descriptor knows and whose types fit; the others join `mistyped`.
+def _well_typed(
+    document: Document, descriptor: Descriptor, members: Members | None, at: str, mistyped: list[Violation]
+) -> Document:
+    """Return the members of the document that the descriptor knows and whose types fit; the others join
+    `mistyped`.
 
     ParseDict alone takes "0.7" for a number, stops at the first mistake, and does not say where it is.
     """
@@ -189,24 +202,29 @@ def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
     return {field.json_name: field for field in descriptor.fields}
 
 
-def _well_typed_member(value: Any, field: FieldDescriptor, members: Members | None, at: str,
-                       mistyped: list[Violation]) -> Any:
+def _well_typed_member(
+    value: Any, field: FieldDescriptor, members: Members | None, at: str, mistyped: list[Violation]
+) -> Any:
     if not field.is_repeated:
         return _well_typed_item(value, field, members, at, mistyped)
     if not isinstance(value, list):
         mistyped.append(Violation(at, "must be an array", "type"))
         return None
     before = len(mistyped)
-    items = [_well_typed_item(item, field, members, f"{at}[{index}]", mistyped) for index, item in enumerate(value)]
+    items = [
+        _well_typed_item(item, field, members, f"{at}[{index}]", mistyped) for index, item in enumerate(value)
+    ]
     return items if field.message_type or len(mistyped) == before else None
 
 
-def _well_typed_item(value: Any, field: FieldDescriptor, members: Members | None, at: str,
-                     mistyped: list[Violation]) -> Any:
+def _well_typed_item(
+    value: Any, field: FieldDescriptor, members: Members | None, at: str, mistyped: list[Violation]
+) -> Any:
     expected, fits = _expectation(field)
     if not fits(value):
         mistyped.append(Violation(at, f"must be {expected}", "type"))
-        # An empty message keeps its place in an array, so that the items after it are named by their own index.
+        # An empty message keeps its place in an array, so that the items after it are named by their own
+        # index.
         return {} if field.message_type else None
     if field.message_type and field.message_type.file.package != "google.protobuf":
         return _well_typed(value, field.message_type, members, at, mistyped)
@@ -224,7 +242,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_int32(value: Any) -> bool:
-    return _is_number(value) and -2**31 <= value < 2**31 and value == int(value)
+    return _is_number(value) and -(2**31) <= value < 2**31 and value == int(value)
 
 
 _OBJECT = ("an object", lambda value: isinstance(value, dict))
@@ -241,7 +259,7 @@ _WELL_KNOWN = {
 }
 
 
-# --- the typed view ---------------------------------------------------------------------------------------------------
+# --- the typed view -----------------------------------------------------------------------------------------
 
 
 def _typed(document: Document, message: _MESSAGE) -> _MESSAGE:

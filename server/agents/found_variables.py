@@ -1,4 +1,5 @@
-"""The variables that tools read out of their answers: which of them are small enough to be kept with a conversation."""
+"""The variables that tools read out of their answers: which of them are small enough to be kept with a
+conversation."""
 
 import math
 from collections.abc import Mapping

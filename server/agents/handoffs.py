@@ -1,7 +1,8 @@
-"""Who is in a squad, and handoffs between its members: the tools that ask for them, how much of the context goes along.
+"""Who is in a squad, and handoffs between its members: the tools that ask for them, how much of the context
+goes along.
 
-Reads squad documents that were checked; finds no assistants and runs nothing. All of it takes time that grows as the
-squad does: stored ones can have ten thousand members.
+Reads squad documents that were checked; finds no assistants and runs nothing. All of it takes time that grows
+as the squad does: stored ones can have ten thousand members.
 """
 
 import re
@@ -33,7 +34,8 @@ class Seat:
 def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[str, Seat]:
     """The members by the keys that conversations remember them by, in order.
 
-    `stored` has the names of those of its stored assistants that are still there, by id; the others have no seat.
+    `stored` has the names of those of its stored assistants that are still there, by id; the others have no
+    seat.
     """
     found: dict[str, Seat] = {}
     for index, entry in enumerate(squad["members"]):
@@ -59,12 +61,19 @@ def check_destinations(squad: Mapping[str, Any], stored: Mapping[str, str | None
     """
     seated = seats(squad, stored)
     counts = Counter(seat.name for seat in seated.values())
-    refuse([Violation(join(at, f"members[{place}].assistantDestinations[{index}].assistantName"),
-                      f"is the name of {counts[destination['assistantName']]} members: send the assistantId of one of them, "
-                      "or give them different names", "ambiguous")
+    refuse(
+        [
+            Violation(
+                join(at, f"members[{place}].assistantDestinations[{index}].assistantName"),
+                f"is the name of {counts[destination['assistantName']]} members: send the assistantId of one of them, "
+                "or give them different names",
+                "ambiguous",
+            )
             for place, entry in enumerate(squad["members"])
             for index, destination in enumerate(entry.get("assistantDestinations") or ())
-            if _by_id(destination, seated) is None and _is_ambiguous(destination, counts)])
+            if _by_id(destination, seated) is None and _is_ambiguous(destination, counts)
+        ]
+    )
 
 
 def stored_id(entry: Mapping[str, Any]) -> str | None:
@@ -73,7 +82,8 @@ def stored_id(entry: Mapping[str, Any]) -> str | None:
 
 
 def overridden(squad: Mapping[str, Any], entry: Mapping[str, Any], name: str, own: Any) -> Any:
-    """What the overrides for all members say of `name`, else the member's own ones, else `own`, which is its assistant's."""
+    """What the overrides for all members say of `name`, else the member's own ones, else `own`, which is its
+    assistant's."""
     for overrides in (squad.get("membersOverrides"), entry.get("assistantOverrides")):
         if isinstance(overrides, dict) and name in overrides:
             return overrides[name]
@@ -96,8 +106,14 @@ class Destination:
     @property
     def function(self) -> dict[str, Any]:
         """The tool as the model sees it."""
-        return {"type": "function", "function": {"name": self.tool, "description": self.description,
-                                                 "parameters": {"type": "object", "properties": {}}}}
+        return {
+            "type": "function",
+            "function": {
+                "name": self.tool,
+                "description": self.description,
+                "parameters": {"type": "object", "properties": {}},
+            },
+        }
 
     def context_from(self, messages: Sequence[Message]) -> str | None:
         """Id of the first of `messages` that the member is given; None when it is given all of the context.
@@ -107,7 +123,9 @@ class Destination:
         if self.plan not in ("none", "lastNMessages") or not messages:
             return None
         last_said = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].role == "user"), 0)
-        first = last_said if self.plan == "none" else min(last_said, max(0, len(messages) - self.most_messages))
+        first = (
+            last_said if self.plan == "none" else min(last_said, max(0, len(messages) - self.most_messages))
+        )
         while messages[first].role == "tool":  # a result without its call is refused by providers
             first += 1
             if first == len(messages):
@@ -116,10 +134,11 @@ class Destination:
 
 
 def handoffs(entry: Mapping[str, Any], own_key: str, names: dict[str, str]) -> tuple[Destination, ...]:
-    """Where the member of a squad's `entry` may hand to: its assistantDestinations, or all others when it has none.
+    """Where the member of a squad's `entry` may hand to: its assistantDestinations, or all others when it has
+    none.
 
-    `names` has the name of every member, by key. Destinations that are no member, or that are named by a name which
-    several members have, are left out.
+    `names` has the name of every member, by key. Destinations that are no member, or that are named by a name
+    which several members have, are left out.
     """
     given = entry.get("assistantDestinations") or [{"assistantId": key} for key in names if key != own_key]
     keys = _keys_of(given, names)
@@ -139,9 +158,13 @@ def _destination(given: Mapping[str, Any], tool: str, key: str, name: str) -> De
     most = plan.get("maxMessages")
     described = given.get("description")
     return Destination(
-        tool, key, name, described if isinstance(described, str) and described else f"Hand the conversation to {name}.",
+        tool,
+        key,
+        name,
+        described if isinstance(described, str) and described else f"Hand the conversation to {name}.",
         plan["type"] if isinstance(plan.get("type"), str) else "all",
-        int(most) if isinstance(most, int | float) and not isinstance(most, bool) and most > 0 else 1)
+        int(most) if isinstance(most, int | float) and not isinstance(most, bool) and most > 0 else 1,
+    )
 
 
 def left_out(entry: Mapping[str, Any], names: Mapping[str, str]) -> list[int]:
@@ -154,8 +177,10 @@ def _keys_of(destinations: Iterable[Mapping[str, Any]], names: Mapping[str, str]
     """The key of the member that each of them is; None of what is none, or not one alone."""
     counts = Counter(names.values())
     keys = {name: key for key, name in names.items() if counts[name] == 1}
-    return [_by_id(one, names) or (keys.get(name) if isinstance(name := one.get("assistantName"), str) else None)
-            for one in destinations]
+    return [
+        _by_id(one, names) or (keys.get(name) if isinstance(name := one.get("assistantName"), str) else None)
+        for one in destinations
+    ]
 
 
 def _by_id(destination: Mapping[str, Any], members: Mapping[str, Any]) -> str | None:
@@ -174,7 +199,8 @@ def _slug(name: str, place: int) -> str:
 
 
 class _Unused:
-    """Gives every tool a name of its own, and counts on where it left off: all members may have the same name."""
+    """Gives every tool a name of its own, and counts on where it left off: all members may have the same
+    name."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

@@ -1,4 +1,5 @@
-"""Knowledge bases: a `custom-knowledge-base` server is asked before the model is, and what it knows joins the context.
+"""Knowledge bases: a `custom-knowledge-base` server is asked before the model is, and what it knows joins the
+context.
 
 Never fails an exchange: what went wrong is reported on the chat. Other kinds of knowledge base are not asked.
 """
@@ -46,12 +47,15 @@ class KnowledgeBases:
     def __init__(self, poster: Poster | None = None) -> None:
         self._poster = poster
 
-    async def ask(self, base: dict[str, Any] | None, conversation: Sequence[Message], outgoing: Outgoing) -> Known:
+    async def ask(
+        self, base: dict[str, Any] | None, conversation: Sequence[Message], outgoing: Outgoing
+    ) -> Known:
         """What an assistant's knowledge base has on a conversation that ends in something the user says."""
         server = (base or {}).get("server") or {}
         if self._poster is None or (base or {}).get("provider") != CUSTOM or not server.get("url"):
             return Known()
-        if not conversation or conversation[-1].role != "user":  # a tool's result: the question was asked before
+        # a tool's result: the question was asked before
+        if not conversation or conversation[-1].role != "user":
             return Known()
         try:
             documents = _documents(await self._poster.post(server, _request(conversation), _FIELD, outgoing))
@@ -66,13 +70,17 @@ class KnowledgeBases:
 
 
 def _request(conversation: Sequence[Message]) -> dict[str, Any]:
-    said = [{"role": message.role, "content": to_python(message.content)} for message in conversation[-_MOST_MESSAGES:]
-            if message.HasField("content")]
+    said = [
+        {"role": message.role, "content": to_python(message.content)}
+        for message in conversation[-_MOST_MESSAGES:]
+        if message.HasField("content")
+    ]
     return {"message": {"type": "knowledge-base-request", "messages": said}}
 
 
 def _documents(answer: Any) -> list[str]:
-    """The texts in {"documents": [{"content", …}]}, or the one in {"message": {"content"}}, cut to what a context takes."""
+    """The texts in {"documents": [{"content", …}]}, or the one in {"message": {"content"}}, cut to what a
+    context takes."""
     if not isinstance(answer, dict):
         raise UpstreamError("its answer is not an object")
     found = answer["documents"] if "documents" in answer else [answer.get("message")]
@@ -94,6 +102,8 @@ def _has_text(found: Any) -> bool:
 def _told(error: ServiceError) -> ChatError:
     """The error as the chat reports it. No text of the server's own gets here."""
     if isinstance(error, InvalidArgument):
-        return ChatError(code="knowledge_base_refused", message=f"The knowledge base was not asked: {error.message}.")
+        return ChatError(
+            code="knowledge_base_refused", message=f"The knowledge base was not asked: {error.message}."
+        )
     code = "knowledge_base_timeout" if isinstance(error, UpstreamTimeout) else "knowledge_base_error"
     return ChatError(code=code, message=f"The knowledge base was of no help: {error.message}.")

@@ -18,7 +18,19 @@ _FORM = "%A, %B %-e, %Y at %-l:%M %P %z"
 """What LiquidJS prints when no format is given."""
 _OWN = re.compile(r"%(?:%|:z|[-_0^#]*(\d*)([LNqs]))")
 """The directives that strftime lacks or reads in the zone of the machine."""
-_ZONES = {"UTC": 0, "GMT": 0, "Z": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+_ZONES = {
+    "UTC": 0,
+    "GMT": 0,
+    "Z": 0,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+}
 """The names of zones that JavaScript reads in a date."""
 _MOST_INDENT = 10
 _MOST_EXACT = 1e15
@@ -29,7 +41,8 @@ def now() -> datetime:
 
 
 def printed(value: Any) -> str:
-    """A value as the text of a prompt: objects as JSON, lists item by item, whole numbers without a fraction."""
+    """A value as the text of a prompt: objects as JSON, lists item by item, whole numbers without a
+    fraction."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -46,12 +59,18 @@ def as_json(value: Any, indent: Any = None) -> str:
     if is_undefined(value):
         return ""
     indent = min(int(indent), _MOST_INDENT) if isinstance(indent, int | float) and indent >= 1 else None
-    return json.dumps(value, ensure_ascii=False, default=list, indent=indent,
-                      separators=(",", ":") if indent is None else (",", ": "))
+    return json.dumps(
+        value,
+        ensure_ascii=False,
+        default=list,
+        indent=indent,
+        separators=(",", ":") if indent is None else (",", ": "),
+    )
 
 
 def date(value: Any, form: Any = None, zone: Any = None) -> Any:
-    """A time in a zone, which is UTC when not given: an IANA name, or minutes behind UTC. What is no time stays as it is.
+    """A time in a zone, which is UTC when not given: an IANA name, or minutes behind UTC. What is no time
+    stays as it is.
 
     Raises LookupError for an unknown zone.
     """
@@ -73,7 +92,13 @@ def raw(value: Any) -> Any:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "date": date, "json": as_json, "jsonify": as_json, "inspect": as_json, "to_integer": to_integer, "raw": raw}
+    "date": date,
+    "json": as_json,
+    "jsonify": as_json,
+    "inspect": as_json,
+    "to_integer": to_integer,
+    "raw": raw,
+}
 
 
 def _moment(value: Any) -> datetime | None:
@@ -114,7 +139,7 @@ def _directive(found: re.Match[str], moment: datetime) -> str:
     if letter == "L":
         return f"{moment.microsecond // 1000:03}"
     if letter == "N":
-        return f"{moment.microsecond * 1000:09}"[:int(width[:1] or 9)]
+        return f"{moment.microsecond * 1000:09}"[: int(width[:1] or 9)]
     if letter == "q":
         tens, ones = divmod(moment.day, 10)
         return "th" if tens == 1 else {1: "st", 2: "nd", 3: "rd"}.get(ones, "th")

@@ -29,8 +29,13 @@ def check_providers(named: Iterable[Named], fault: Fault, before: Iterable[Named
     What a document named already `before` it was changed is no reason to refuse other changes.
     """
     had = {one[1:] for one in before}
-    refuse([Violation(one.param, found, "unknown") for one in named
-            if one[1:] not in had and (found := fault(one.provider, one.url))])
+    refuse(
+        [
+            Violation(one.param, found, "unknown")
+            for one in named
+            if one[1:] not in had and (found := fault(one.provider, one.url))
+        ]
+    )
 
 
 def of_assistant(document: Document, at: str = "") -> Iterator[Named]:

@@ -26,29 +26,42 @@ async def assistant_of_model(assistants: Assistants, caller: Caller, model: str)
 
     Raises InvalidArgument for the name of several: an id says which one is meant.
     """
-    ids = [found] if (found := parse_id(model)) else await assistants.ids_of(caller.org_id, model, MOST_OF_ONE_NAME + 1)
+    ids = (
+        [found]
+        if (found := parse_id(model))
+        else await assistants.ids_of(caller.org_id, model, MOST_OF_ONE_NAME + 1)
+    )
     if len(ids) > 1:
         # A page is not told the ids of assistants that it has not been given.
         choice = "the id of one of them" if caller.is_publishable else f"the id of one of them: {listed(ids)}"
-        raise InvalidArgument.of("model", f"'{model[:100]}' is the name of several assistants; send {choice}",
-                                 reason="AMBIGUOUS_MODEL")
+        raise InvalidArgument.of(
+            "model",
+            f"'{model[:100]}' is the name of several assistants; send {choice}",
+            reason="AMBIGUOUS_MODEL",
+        )
     with contextlib.suppress(NotFound):
         return await assistants.get(caller.org_id, ids[0]) if ids else None
     return None
 
 
 async def check_handoffs(assistants: Assistants, caller: Caller, squad: dict[str, Any], at: str = "") -> None:
-    """Raise InvalidArgument where a checked squad names a destination by a name that several of its members have."""
+    """Raise InvalidArgument where a checked squad names a destination by a name that several of its members
+    have."""
     entries = squad["members"]
     if any(entry.get("assistantDestinations") for entry in entries):
         stored = await stored_names(assistants, caller, entries)
         await by_size(len(entries) * MEMBER_BYTES, check_destinations, squad, stored, at)
 
 
-async def stored_names(assistants: Assistants, caller: Caller, entries: Iterable[Mapping[str, Any]]
-                        ) -> dict[str, str | None]:
+async def stored_names(
+    assistants: Assistants, caller: Caller, entries: Iterable[Mapping[str, Any]]
+) -> dict[str, str | None]:
     """The names of the stored assistants among a squad's members, by id."""
-    ids = {found for entry in entries if not isinstance(entry.get("assistant"), dict) and (found := stored_id(entry))}
+    ids = {
+        found
+        for entry in entries
+        if not isinstance(entry.get("assistant"), dict) and (found := stored_id(entry))
+    }
     return await assistants.names_of(caller.org_id, ids) if ids else {}
 
 
@@ -59,5 +72,8 @@ def listed(ids: Sequence[str]) -> str:
 
 def model_not_found(model: str) -> NotFound:
     """The error of OpenAI's interfaces for a `model` that names no assistant."""
-    return NotFound(f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
-                    reason="MODEL_NOT_FOUND", violations=(Violation("model", "does not exist"),))
+    return NotFound(
+        f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
+        reason="MODEL_NOT_FOUND",
+        violations=(Violation("model", "does not exist"),),
+    )

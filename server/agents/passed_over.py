@@ -22,58 +22,92 @@ def of_overrides(overrides: Mapping[str, Any] | None) -> list[ChatWarning]:
     names = [name for name in overrides or {} if name != "variableValues"]
     if not names:
         return []
-    return [ChatWarning("override_ignored", f"Only variableValues are taken of assistantOverrides; {_listed(names)} changed "
-                                            "nothing: change the assistant, or send one of your own.", "assistantOverrides",
-                        of_request=True)]
+    return [
+        ChatWarning(
+            "override_ignored",
+            f"Only variableValues are taken of assistantOverrides; {_listed(names)} changed "
+            "nothing: change the assistant, or send one of your own.",
+            "assistantOverrides",
+            of_request=True,
+        )
+    ]
 
 
 def of_session_overrides() -> ChatWarning:
-    return ChatWarning("override_ignored", "A session's templates are filled when it is made, so assistantOverrides beside "
-                                           "sessionId change nothing: send them when you make the session.",
-                       "assistantOverrides", of_request=True)
+    return ChatWarning(
+        "override_ignored",
+        "A session's templates are filled when it is made, so assistantOverrides beside "
+        "sessionId change nothing: send them when you make the session.",
+        "assistantOverrides",
+        of_request=True,
+    )
 
 
 def of_unused(name: str) -> ChatWarning:
     """The warning of a member that there is nothing for here, or at the model's provider."""
-    return ChatWarning("parameter_unused", f"{name} was not used: nothing here or at the model's provider takes it.", name,
-                       of_request=True)
+    return ChatWarning(
+        "parameter_unused",
+        f"{name} was not used: nothing here or at the model's provider takes it.",
+        name,
+        of_request=True,
+    )
 
 
 def of_hosted_tools(tools: Sequence[Struct]) -> list[ChatWarning]:
     """The tools of a request in the Responses form that nobody runs here."""
     given = [to_python(tool) for tool in tools]
-    return [of_tool_type(tool, f"tools[{index}].type", of_request=True) for index, tool in enumerate(given)
-            if tool.get("type", "function") != "function"]
+    return [
+        of_tool_type(tool, f"tools[{index}].type", of_request=True)
+        for index, tool in enumerate(given)
+        if tool.get("type", "function") != "function"
+    ]
 
 
 def of_knowledge_base(base: Mapping[str, Any] | None) -> list[ChatWarning]:
     if base is None or (base.get("provider") == CUSTOM and (base.get("server") or {}).get("url")):
         return []
-    return [ChatWarning("knowledge_base_ignored", f"The knowledge base is not asked: only one of provider {CUSTOM} with a "
-                                                  "server.url is.", "model.knowledgeBase")]
+    return [
+        ChatWarning(
+            "knowledge_base_ignored",
+            f"The knowledge base is not asked: only one of provider {CUSTOM} with a server.url is.",
+            "model.knowledgeBase",
+        )
+    ]
 
 
 def of_tool_type(tool: Mapping[str, Any], param: str, *, of_request: bool = False) -> ChatWarning:
     """The warning of a tool that is not offered to a model."""
     kind = str(tool.get("type"))[:40]
     takes = "only function tools are" if of_request else "only function and apiRequest tools are"
-    return ChatWarning("tool_not_offered", f"A tool of type {kind} is not offered to the model: {takes}.", param, of_request)
+    return ChatWarning(
+        "tool_not_offered", f"A tool of type {kind} is not offered to the model: {takes}.", param, of_request
+    )
 
 
 def of_taken_name(name: str, param: str, *, of_request: bool = False) -> ChatWarning:
     """The warning of a tool with the name of another."""
-    return ChatWarning("tool_name_taken", f"The tool {name} is not offered: another one has this name; give it its own.",
-                       param, of_request)
+    return ChatWarning(
+        "tool_name_taken",
+        f"The tool {name} is not offered: another one has this name; give it its own.",
+        param,
+        of_request,
+    )
 
 
 def of_missing_tool(index: int) -> ChatWarning:
-    return ChatWarning("tool_not_found", "A tool that the assistant names is not there, and is not offered; remove its id.",
-                       f"model.toolIds[{index}]")
+    return ChatWarning(
+        "tool_not_found",
+        "A tool that the assistant names is not there, and is not offered; remove its id.",
+        f"model.toolIds[{index}]",
+    )
 
 
 def of_missing_member(index: int) -> ChatWarning:
-    return ChatWarning("member_not_found", "The assistant of a member is not there, so the squad goes on without it; remove "
-                                           "it.", f"members[{index}].assistantId")
+    return ChatWarning(
+        "member_not_found",
+        "The assistant of a member is not there, so the squad goes on without it; remove it.",
+        f"members[{index}].assistantId",
+    )
 
 
 def of_destinations(seat: Seat, names: Mapping[str, str]) -> list[ChatWarning]:
@@ -82,16 +116,25 @@ def of_destinations(seat: Seat, names: Mapping[str, str]) -> list[ChatWarning]:
     `names` has the name of every member, by key.
     """
     where = f"members[{seat.place}].assistantDestinations"
-    found = [ChatWarning("destination_ignored", "The destination is no member of the squad, or several have its name; send "
-                                                "its assistantId.", f"{where}[{index}]")
-             for index in left_out(seat.entry, names)]
+    found = [
+        ChatWarning(
+            "destination_ignored",
+            "The destination is no member of the squad, or several have its name; send its assistantId.",
+            f"{where}[{index}]",
+        )
+        for index in left_out(seat.entry, names)
+    ]
     for index, destination in enumerate(seat.entry.get("assistantDestinations") or ()):
         plan = destination.get("contextEngineeringPlan")
         kind = plan.get("type") if isinstance(plan, dict) else None
         if kind is not None and kind not in _PLANS:
-            found.append(ChatWarning("context_plan_unknown", f"The whole context goes along: the plan is none of "
-                                                             f"{', '.join(_PLANS)}.",
-                                     f"{where}[{index}].contextEngineeringPlan.type"))
+            found.append(
+                ChatWarning(
+                    "context_plan_unknown",
+                    f"The whole context goes along: the plan is none of {', '.join(_PLANS)}.",
+                    f"{where}[{index}].contextEngineeringPlan.type",
+                )
+            )
     return found
 
 

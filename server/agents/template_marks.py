@@ -1,4 +1,5 @@
-"""The marks of a Liquid template, `{{…}}` and `{%…%}`: whether they are closed, and those at fault made plain text.
+"""The marks of a Liquid template, `{{…}}` and `{%…%}`: whether they are closed, and those at fault made plain
+text.
 
 Parses no Liquid: it is told which marks are good.
 """
@@ -19,16 +20,27 @@ _END = {"raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"), "doc": re.compile(r"\{%-?\
 _BLANKS = re.compile(r"\s{64}")
 _NAME = re.compile(r"\{%-?\s*(#|\w+)")
 _COMMENT = re.compile(r"\{%-?\s*(end)?comment\b[^%]{0,2000}%\}")
-_PARTS = {"if": ("elsif", "else"), "unless": ("elsif", "else"), "case": ("when", "else"), "for": ("else",), "tablerow": (),
-          "capture": (), "ifchanged": ()}
+_PARTS = {
+    "if": ("elsif", "else"),
+    "unless": ("elsif", "else"),
+    "case": ("when", "else"),
+    "for": ("else",),
+    "tablerow": (),
+    "capture": (),
+    "ifchanged": (),
+}
 """The tags that open a block, and those that may stand in it."""
-_AROUND = {"elsif": ("{% if a %}", "{% endif %}"), "when": ("{% case a %}", "{% endcase %}"),
-           **{name: ("", f"{{% end{name} %}}") for name in _PARTS}}
+_AROUND = {
+    "elsif": ("{% if a %}", "{% endif %}"),
+    "when": ("{% case a %}", "{% endcase %}"),
+    **{name: ("", f"{{% end{name} %}}") for name in _PARTS},
+}
 """What makes a whole template of a tag."""
 
 
 def is_bounded(text: str) -> bool:
-    """Whether every mark is closed, and soon. Others are no Liquid, and the parser's time grows as their square or cube."""
+    """Whether every mark is closed, and soon. Others are no Liquid, and the parser's time grows as their
+    square or cube."""
     at = 0
     while mark := MARK.search(text, at):
         end = _end_of(text, mark)
@@ -57,8 +69,10 @@ def mended(text: str, is_good: Callable[[str], bool]) -> Mended:
         at = marks.take(text, mark)
     marks.unclosed()
     spans = _faulty(marks.found)
-    return Mended(_rewritten(text, spans), [
-        text[start:end if end > start + _OPENING else start + _MOST_BEHIND] for start, end in spans])
+    return Mended(
+        _rewritten(text, spans),
+        [text[start : end if end > start + _OPENING else start + _MOST_BEHIND] for start, end in spans],
+    )
 
 
 @dataclass(slots=True)
@@ -184,6 +198,6 @@ def _plain(text: str) -> str:
     """Liquid that writes this text."""
     raw, at = [], 0
     for end in _END["raw"].finditer(text):
-        raw += [f"{{% raw %}}{text[at:end.start()]}{{% endraw %}}", f'{{{{ "{end[0]}" }}}}']
+        raw += [f"{{% raw %}}{text[at : end.start()]}{{% endraw %}}", f'{{{{ "{end[0]}" }}}}']
         at = end.end()
     return "".join([*raw, f"{{% raw %}}{text[at:]}{{% endraw %}}"])

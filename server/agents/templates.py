@@ -1,8 +1,8 @@
 """Template variables in an assistant's messages: Liquid, one pass, missing values empty.
 
-Values are never expanded again. A mark that is not valid Liquid (of a prompt that shows code, say) is left as it is, and
-so is a text that is too large or would take too much work. `variables_of` is given the time; only `"now" | date` reads the
-clock.
+Values are never expanded again. A mark that is not valid Liquid (of a prompt that shows code, say) is left as
+it is, and so is a text that is too large or would take too much work. `variables_of` is given the time; only
+`"now" | date` reads the clock.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,11 @@ _MARK_WORK = 20
 _MENDING_WORK = 60
 """What it takes to find out whether a mark is at fault, beside its characters."""
 _MOST_PIECES = 16
+
+
 def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
-    """`text` with its variables filled in. Templates that share an allowance are left as they are when it is used up.
+    """`text` with its variables filled in. Templates that share an allowance are left as they are when it is
+    used up.
 
     What is left as it is written is noted in the allowance.
     """
@@ -89,10 +92,16 @@ def _parsed_or_mended(text: str, marks: int, allowance: Allowance) -> Template |
     return template
 
 
-def variables_of(values: Mapping[str, Any], now_ms: int, customer: Any = None, transport: Any = None) -> dict[str, Any]:
+def variables_of(
+    values: Mapping[str, Any], now_ms: int, customer: Any = None, transport: Any = None
+) -> dict[str, Any]:
     """The caller's `variableValues` beside the built-in variables, which are in UTC; the caller's win."""
-    return {**_of_minute(now_ms // 60_000), "customer": customer or {},
-            "transport": {"conversationType": "chat", **(transport or {})}, **values}
+    return {
+        **_of_minute(now_ms // 60_000),
+        "customer": customer or {},
+        "transport": {"conversationType": "chat", **(transport or {})},
+        **values,
+    }
 
 
 @lru_cache(maxsize=2)
@@ -109,7 +118,8 @@ def _of_minute(minute: int) -> dict[str, str]:
 
 
 def _filled(text: str, variables: Mapping[str, Any], allowance: Allowance) -> str | None:
-    """What the template makes of variables that are short texts, in a tenth of Liquid's time; None when it has others."""
+    """What the template makes of variables that are short texts, in a tenth of Liquid's time; None when it
+    has others."""
     pieces = _pieces_of(text)
     if pieces is None:
         return None
@@ -125,7 +135,8 @@ def _filled(text: str, variables: Mapping[str, Any], allowance: Allowance) -> st
 
 @lru_cache(maxsize=1024)
 def _pieces_of(text: str) -> list[tuple[str, bool]] | None:
-    """A template's texts, and the names that stand between them; None when there is more to it, or to be said of it."""
+    """A template's texts, and the names that stand between them; None when there is more to it, or to be said
+    of it."""
     template = _parsed(text)
     if template is None or len(template.nodes) > _MOST_PIECES:
         return None
@@ -135,9 +146,14 @@ def _pieces_of(text: str) -> list[tuple[str, bool]] | None:
             pieces.append((node.text, False))
             continue
         expression = getattr(node, "expression", None)
-        if not (isinstance(node, OutputNode) and type(expression) is FilteredExpression and not expression.filters
-                and type(expression.left) is Path and len(expression.left.path) == 1
-                and isinstance(expression.left.path[0], str)):
+        if not (
+            isinstance(node, OutputNode)
+            and type(expression) is FilteredExpression
+            and not expression.filters
+            and type(expression.left) is Path
+            and len(expression.left.path) == 1
+            and isinstance(expression.left.path[0], str)
+        ):
             return None
         pieces.append((expression.left.path[0], True))
     return pieces
@@ -152,7 +168,8 @@ def _parsed(text: str) -> Template | None:
 
 @lru_cache(maxsize=1024)
 def _mended(text: str) -> tuple[Template | None, list[str]]:
-    """A template with its faulty marks as plain text, and those; None and the text when it is none even so."""
+    """A template with its faulty marks as plain text, and those; None and the text when it is none even
+    so."""
     plain, faults = mended(text, lambda part: template_of(part) is not None)
     template = template_of(plain) if is_bounded(plain) else None
     return (template, faults) if template is not None else (None, [text])

@@ -1,7 +1,8 @@
-"""The URL of a tool with its variables filled in: a value fills its place in the path, and never changes the path's shape.
+"""The URL of a tool with its variables filled in: a value fills its place in the path, and never changes the
+path's shape.
 
-Values come from models and, as `variableValues`, from whoever holds a publishable key. Does not look at the host, which
-`core/outbound/guard.py` checks, and sends nothing.
+Values come from models and, as `variableValues`, from whoever holds a publishable key. Does not look at the
+host, which `core/outbound/guard.py` checks, and sends nothing.
 """
 
 import re
@@ -28,8 +29,8 @@ class PathChanged(Exception):
 def filled_url(template: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
     """`template` with every value escaped.
 
-    Raises PathChanged when a value is empty, a dot segment, or has a slash where the template has a path segment, however
-    it is written: a server would take the URL for one of another resource.
+    Raises PathChanged when a value is empty, a dot segment, or has a slash where the template has a path
+    segment, however it is written: a server would take the URL for one of another resource.
     """
     url = render(template, _escaped(variables), allowance)
     given, filled = _path(_MARK.sub(_VALUE, template)).split("/"), _path(url).split("/")

@@ -1,7 +1,9 @@
-"""Tools that the server runs itself: HTTP requests (`apiRequest`), and functions with a webhook (`server.url`).
+"""Tools that the server runs itself: HTTP requests (`apiRequest`), and functions with a webhook
+(`server.url`).
 
-Calls only hosts that the operator has listed, over the guarded transport of the model providers. A tool that fails is no
-error here: its result says so, to the model. Decides nothing about rounds (`exchange/tool_loop.py`) and stores nothing.
+Calls only hosts that the operator has listed, over the guarded transport of the model providers. A tool that
+fails is no error here: its result says so, to the model. Decides nothing about rounds
+(`exchange/tool_loop.py`) and stores nothing.
 """
 
 import asyncio
@@ -25,7 +27,16 @@ from server.content.secrets import without_secrets
 from server.core.clock import Clock
 from server.core.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from server.core.offload import in_thread
-from server.core.outbound.client import MOST_SECONDS, OURS, Outgoing, Outside, Sleep, can_be_sent, retrying, seconds_of
+from server.core.outbound.client import (
+    MOST_SECONDS,
+    OURS,
+    Outgoing,
+    Outside,
+    Sleep,
+    can_be_sent,
+    retrying,
+    seconds_of,
+)
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
 
@@ -106,35 +117,58 @@ class _Failed(Exception):
 def function_of(tool: Mapping[str, Any]) -> dict[str, Any] | None:
     """The tool as a model sees it; None for a kind of tool that is not offered."""
     if tool.get("type") == "function" and isinstance(tool.get("function"), dict):
-        members = {name: tool["function"][name] for name in ("name", "description", "parameters", "strict")
-                   if tool["function"].get(name) is not None}
+        members = {
+            name: tool["function"][name]
+            for name in ("name", "description", "parameters", "strict")
+            if tool["function"].get(name) is not None
+        }
         return {"type": "function", "function": members} if members.get("name") else None
     if tool.get("type") == "apiRequest" and isinstance(tool.get("url"), str):
         name = _NO_NAME.sub("_", str(tool.get("name") or "")).strip("_")[:64] or "api_request"
         described = {"description": tool["description"]} if isinstance(tool.get("description"), str) else {}
-        return {"type": "function", "function": {"name": name, **described, "parameters": _parameters(tool.get("body"))}}
+        return {
+            "type": "function",
+            "function": {"name": name, **described, "parameters": _parameters(tool.get("body"))},
+        }
     return None
 
 
 def is_run_here(tool: Mapping[str, Any]) -> bool:
     """Whether the server runs it; otherwise its calls go back to the caller."""
-    return tool.get("type") == "apiRequest" or (tool.get("type") == "function" and bool(_server(tool).get("url")))
+    return tool.get("type") == "apiRequest" or (
+        tool.get("type") == "function" and bool(_server(tool).get("url"))
+    )
 
 
 class ToolRunner:
     """Runs tools. A host that `allowed` does not list is never called."""
 
-    def __init__(self, allowed: AllowedHosts, clock: Clock, *, resolve: "Resolve | None" = None,
-                 sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        allowed: AllowedHosts,
+        clock: Clock,
+        *,
+        resolve: "Resolve | None" = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._outside = Outside(allowed, _LIMITS, resolve=resolve)
         self._clock = clock
         self._sleep = sleep
 
-    async def run(self, tool: Mapping[str, Any], call: ToolCall, variables: Mapping[str, Any],
-                  about: Mapping[str, Any], outgoing: Outgoing, allowance: Allowance | None = None) -> ToolResult:
-        """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is. Never raises.
+    async def run(
+        self,
+        tool: Mapping[str, Any],
+        call: ToolCall,
+        variables: Mapping[str, Any],
+        about: Mapping[str, Any],
+        outgoing: Outgoing,
+        allowance: Allowance | None = None,
+    ) -> ToolResult:
+        """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is.
+        Never raises.
 
-        `allowance` is what the templates of all the calls of an exchange may take; without one, this call has its own.
+        `allowance` is what the templates of all the calls of an exchange may take; without one, this call has
+        its own.
         """
         allowance = (allowance or Allowance()).part()
         try:
@@ -144,30 +178,55 @@ class ToolRunner:
                     request = await in_thread(_api_request, tool, arguments, variables, allowance)
                     answer = await self._send(request, outgoing)
                 else:
-                    answer = _result_of(await self._send(self._webhook(tool, call, arguments, about), outgoing), call)
-            found, left_out = await in_thread(_extract, tool.get("variableExtractionPlan"), answer, variables, allowance)
-            return ToolResult(answer.text, variables=found, warnings=of_tool(call.name, allowance.faults, left_out))
+                    answer = _result_of(
+                        await self._send(self._webhook(tool, call, arguments, about), outgoing), call
+                    )
+            found, left_out = await in_thread(
+                _extract, tool.get("variableExtractionPlan"), answer, variables, allowance
+            )
+            return ToolResult(
+                answer.text, variables=found, warnings=of_tool(call.name, allowance.faults, left_out)
+            )
         except _Failed as failed:
             failure, text = failed.failure, failed.text
         except TimeoutError:
             failure, text = "timeout", "it did not answer in time"
         _log.warning("tool_failed", tool=call.name, failure=failure)
-        return ToolResult(f"The tool {call.name} failed: {text}.", failure, warnings=of_tool(call.name, allowance.faults))
+        return ToolResult(
+            f"The tool {call.name} failed: {text}.", failure, warnings=of_tool(call.name, allowance.faults)
+        )
 
     async def close(self) -> None:
         """Close every connection. Calls in flight fail."""
         await self._outside.close()
 
-    def _webhook(self, tool: Mapping[str, Any], call: ToolCall, arguments: Any, about: Mapping[str, Any]) -> _Request:
+    def _webhook(
+        self, tool: Mapping[str, Any], call: ToolCall, arguments: Any, about: Mapping[str, Any]
+    ) -> _Request:
         server = _server(tool)
-        sent = {"id": call.id, "type": "function", "name": call.name, "arguments": arguments,
-                "function": {"name": call.name, "arguments": arguments}}
+        sent = {
+            "id": call.id,
+            "type": "function",
+            "name": call.name,
+            "arguments": arguments,
+            "function": {"name": call.name, "arguments": arguments},
+        }
         known = without_secrets({name: value for name, value in tool.items() if name != "server"})
-        message = {"type": "tool-calls", "timestamp": self._clock(), "toolCallList": [sent],
-                   "toolWithToolCallList": [{**known, "toolCall": sent}], **about}
+        message = {
+            "type": "tool-calls",
+            "timestamp": self._clock(),
+            "toolCallList": [sent],
+            "toolWithToolCallList": [{**known, "toolCall": sent}],
+            **about,
+        }
         headers = server.get("headers")
-        return _request("POST", str(server["url"]), _headers(headers if isinstance(headers, dict) else {}, {}, Allowance()),
-                        {"message": message}, server)
+        return _request(
+            "POST",
+            str(server["url"]),
+            _headers(headers if isinstance(headers, dict) else {}, {}, Allowance()),
+            {"message": message},
+            server,
+        )
 
     async def _send(self, request: _Request, outgoing: Outgoing) -> _Answer:
         try:
@@ -179,22 +238,31 @@ class ToolRunner:
     async def _attempt(self, request: _Request, url: str, outgoing: Outgoing) -> _Answer:
         try:
             outgoing.take()
-            answer = await self._outside.send(request.method, url, headers=request.headers, content=request.content,
-                                              seconds=request.timeout_seconds)
+            answer = await self._outside.send(
+                request.method,
+                url,
+                headers=request.headers,
+                content=request.content,
+                seconds=request.timeout_seconds,
+            )
         except UpstreamError as error:
             raise _failed(error) from None
         text = _storable(answer.body)
         if not 200 <= answer.status < 300:
-            raise _Failed("status", f"it answered with status {answer.status}: {text[:_MOST_EXCERPT]}".rstrip(": "),
-                          again=answer.status in _AGAIN)
+            raise _Failed(
+                "status",
+                f"it answered with status {answer.status}: {text[:_MOST_EXCERPT]}".rstrip(": "),
+                again=answer.status in _AGAIN,
+            )
         return _Answer(answer.headers, text)
 
 
-# --- requests ---------------------------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------------
 
 
-def _api_request(tool: Mapping[str, Any], arguments: dict[str, Any], variables: Mapping[str, Any],
-                 allowance: Allowance) -> _Request:
+def _api_request(
+    tool: Mapping[str, Any], arguments: dict[str, Any], variables: Mapping[str, Any], allowance: Allowance
+) -> _Request:
     method = str(tool.get("method") or "GET").upper()
     if method not in _METHODS:
         raise _Failed("not_allowed", f"its method must be one of {', '.join(sorted(_METHODS))}")
@@ -230,11 +298,16 @@ def _request(method: str, url: str, headers: dict[str, str], body: Any, plan: Ma
 
 def _static(tool: Mapping[str, Any], variables: Mapping[str, Any], allowance: Allowance) -> dict[str, Any]:
     """What is sent whatever the model says: properties with a `value`, and `parameters`."""
-    found = {name: given["value"] for name, given in _properties(tool.get("body")).items() if "value" in given}
+    found = {
+        name: given["value"] for name, given in _properties(tool.get("body")).items() if "value" in given
+    }
     for parameter in tool["parameters"] if isinstance(tool.get("parameters"), list) else ():
         if isinstance(parameter, dict) and isinstance(parameter.get("key"), str):
             found[parameter["key"]] = parameter.get("value")
-    return {name: render(value, variables, allowance) if isinstance(value, str) else value for name, value in found.items()}
+    return {
+        name: render(value, variables, allowance) if isinstance(value, str) else value
+        for name, value in found.items()
+    }
 
 
 def _parameters(body: Any) -> dict[str, Any]:
@@ -257,7 +330,9 @@ def _given_headers(schema: Any) -> dict[str, Any]:
     for name, given in _properties(schema).items():
         options = given.get("enum")
         first = options[0] if isinstance(options, list) and options else None
-        found[name] = next((given[kind] for kind in ("value", "const", "default") if given.get(kind) is not None), first)
+        found[name] = next(
+            (given[kind] for kind in ("value", "const", "default") if given.get(kind) is not None), first
+        )
     return found
 
 
@@ -279,14 +354,17 @@ def _header(value: Any, variables: Mapping[str, Any], allowance: Allowance) -> s
 
 
 def _with_query(url: str, query: Mapping[str, Any]) -> str:
-    pairs = [f"{quote(name, safe='')}={quote(value if isinstance(value, str) else json.dumps(value), safe='')}"
-             for name, value in query.items()]
+    pairs = [
+        f"{quote(name, safe='')}={quote(value if isinstance(value, str) else json.dumps(value), safe='')}"
+        for name, value in query.items()
+    ]
     return url + ("&" if "?" in url else "?") + "&".join(pairs) if pairs else url
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
-        arguments = orjson.loads(call.arguments or "{}")  # strict: NaN and lone surrogates could not be sent on
+        # strict: NaN and lone surrogates could not be sent on
+        arguments = orjson.loads(call.arguments or "{}")
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
@@ -296,7 +374,11 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
 
 def _properties(schema: Any) -> dict[str, dict[str, Any]]:
     given = schema.get("properties") if isinstance(schema, dict) else None
-    return {name: inner for name, inner in given.items() if isinstance(inner, dict)} if isinstance(given, dict) else {}
+    return (
+        {name: inner for name, inner in given.items() if isinstance(inner, dict)}
+        if isinstance(given, dict)
+        else {}
+    )
 
 
 def _server(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -304,7 +386,7 @@ def _server(tool: Mapping[str, Any]) -> dict[str, Any]:
     return server if isinstance(server, dict) else {}
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- answers ------------------------------------------------------------------------------------------------
 
 
 def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
@@ -333,7 +415,11 @@ def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance
     response = {"response": {"body": body, "headers": answer.headers}}
     known = {**variables, **(body if isinstance(body, dict) else {}), **found, "tool": response, _BODY: body}
     for alias in plan["aliases"] if isinstance(plan.get("aliases"), list) else ():
-        if isinstance(alias, dict) and isinstance(alias.get("key"), str) and isinstance(alias.get("value"), str):
+        if (
+            isinstance(alias, dict)
+            and isinstance(alias.get("key"), str)
+            and isinstance(alias.get("value"), str)
+        ):
             template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
             found[alias["key"]] = render(template, known, allowance)
     return kept_together(with_exact_numbers(found))

@@ -1,8 +1,8 @@
 """Anthropic's Messages API, through the official client.
 
-Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it refuses a
-request with them), `seed` and the penalties. Thinking is not told to anybody, but kept where there are tools, because the
-API wants it back. Does not retry or time out by itself (`calls.py`).
+Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it
+refuses a request with them), `seed` and the penalties. Thinking is not told to anybody, but kept where there
+are tools, because the API wants it back. Does not retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -42,7 +42,14 @@ DEFAULT_MAX_TOKENS = 4096
 _PDF = "application/pdf"
 _NO_TOKENS = {"input_tokens": 0, "output_tokens": 0}
 _OPENING = "(The conversation begins.)"
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+_EFFORTS = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "xhigh",
+    "max": "max",
+}
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -57,9 +64,13 @@ class AnthropicBackend:
     """Calls messages. `http` comes from `transport.provider_client`; who made it closes it."""
 
     def __init__(
-        self, endpoint_of: Callable[[ModelRequest], Endpoint], http: httpx2.AsyncClient, limits: Limits | None = None,
-        *, sleep: Sleep = asyncio.sleep,
-    ) -> None:  # fmt: skip
+        self,
+        endpoint_of: Callable[[ModelRequest], Endpoint],
+        http: httpx2.AsyncClient,
+        limits: Limits | None = None,
+        *,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._endpoint_of = endpoint_of
         self._http = http
         self._limits = limits or Limits()
@@ -75,7 +86,8 @@ class AnthropicBackend:
         async def send() -> Any:
             # As extra_body, which the client sends as it is: it would walk through every message otherwise.
             response = await client.messages.with_raw_response.create(
-                model=request.model, max_tokens=body["max_tokens"], messages=[], stream=True, extra_body=body)
+                model=request.model, max_tokens=body["max_tokens"], messages=[], stream=True, extra_body=body
+            )
             read_through(response.http_response, call.heard, events_of)
             # Plain dicts: the typed events assume a server that keeps to the schema.
             return await response.parse(to=anthropic.AsyncStream[object])
@@ -117,8 +129,13 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     if not may_think(thinking, turns):
         thinking, turns = None, without_thinking(turns)
     choice = _tool_choice(request) if request.tools else None
-    if (thinking or {}).get("type", "disabled") != "disabled" and (choice or {}).get("type") in ("any", "tool"):
-        raise InvalidArgument.of("tool_choice", "must be auto or none for provider anthropic while it is to think")
+    if (thinking or {}).get("type", "disabled") != "disabled" and (choice or {}).get("type") in (
+        "any",
+        "tool",
+    ):
+        raise InvalidArgument.of(
+            "tool_choice", "must be auto or none for provider anthropic while it is to think"
+        )
     members = {
         "model": request.model,
         "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0),
@@ -130,7 +147,9 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in request.tools] or None,
         "tool_choice": choice,
         "output_config": _output_config(request),
-        "metadata": {"user_id": user} if (user := request.more.get("safety_identifier", request.more.get("user"))) else None,
+        "metadata": {"user_id": user}
+        if (user := request.more.get("safety_identifier", request.more.get("user")))
+        else None,
     }
     return {name: value for name, value in members.items() if value is not None}
 
@@ -161,7 +180,9 @@ def _output_config(request: ModelRequest) -> dict[str, Any] | None:
         schema = (request.response_format or {}).get("json_schema", {}).get("schema", {})
         config["format"] = {"type": "json_schema", "schema": schema}
     elif kind != "text":
-        raise InvalidArgument.of("response_format", f"{kind} is not known to provider anthropic; send a json_schema")
+        raise InvalidArgument.of(
+            "response_format", f"{kind} is not known to provider anthropic; send a json_schema"
+        )
     if effort := _EFFORTS.get(request.reasoning_effort or ""):
         config["effort"] = effort
     return config or None
@@ -169,8 +190,13 @@ def _output_config(request: ModelRequest) -> dict[str, Any] | None:
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     function = tool.get("function", {})
-    sent = {"name": function.get("name"), "input_schema": {**(function.get("parameters") or {}), "type": "object"}}
-    return sent | {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
+    sent = {
+        "name": function.get("name"),
+        "input_schema": {**(function.get("parameters") or {}), "type": "object"},
+    }
+    return sent | {
+        name: function[name] for name in ("description", "strict") if function.get(name) is not None
+    }
 
 
 def _tool_choice(request: ModelRequest) -> dict[str, Any] | None:
@@ -206,14 +232,24 @@ def _turns(request: ModelRequest) -> list[dict[str, Any]]:
 
 def _blocks(message: Message, request: ModelRequest, ids: CallIds) -> list[dict[str, Any]]:
     if message.role == "tool":
-        return [{"type": "tool_result", "tool_use_id": ids.of_result(message.tool_call_id), "content": _result(message)}]
+        return [
+            {
+                "type": "tool_result",
+                "tool_use_id": ids.of_result(message.tool_call_id),
+                "content": _result(message),
+            }
+        ]
     calls = tool_calls_of(message)
     uses = [_tool_use(call, call_id) for call, call_id in zip(calls, ids.of_calls(calls), strict=True)]
     said = _blocks_of_parts(message)
     if refusal := refusal_beside(message).strip():
         said.append(_text_block(refusal))
     state = state_for(message, request) if said or uses else None  # a turn of thinking alone is refused
-    return with_thinking(text_of(message), state.thinking, said, uses) if state and state.thinking else said + uses
+    return (
+        with_thinking(text_of(message), state.thinking, said, uses)
+        if state and state.thinking
+        else said + uses
+    )
 
 
 def _result(message: Message) -> str | list[dict[str, Any]]:
@@ -331,15 +367,22 @@ class _Answer:
         self._thoughts.begin(place, block, calls_before=len(self._tools))
         if block.get("type") != "tool_use":
             return
-        if not (isinstance(block.get("id"), str) and isinstance(block.get("name"), str) and block["id"] and block["name"]):
+        if not (
+            isinstance(block.get("id"), str)
+            and isinstance(block.get("name"), str)
+            and block["id"]
+            and block["name"]
+        ):
             raise self._call.unreadable()  # nobody could answer it
         tool = self._tools[place] = _ToolUse(len(self._tools))
         arguments = json.dumps(block["input"]) if block.get("input") else ""
         tool.has_arguments = bool(arguments)
         yield ToolCallDelta(
-            index=tool.index, id=encodable(block["id"]), name=encodable(block["name"]),
+            index=tool.index,
+            id=encodable(block["id"]),
+            name=encodable(block["name"]),
             arguments=self._call.accept(arguments),
-        )  # fmt: skip
+        )
 
     def _delta(self, place: int, delta: dict[str, Any]) -> Iterator[ModelEvent]:
         self._thoughts.add(place, delta)
@@ -347,7 +390,9 @@ class _Answer:
             case {"type": "text_delta", "text": str(text)}:
                 self._thoughts.characters += len(text)
                 yield ContentDelta(text=self._call.accept(text))
-            case {"type": "input_json_delta", "partial_json": str(text)} if text and (tool := self._tools.get(place)):
+            case {"type": "input_json_delta", "partial_json": str(text)} if text and (
+                tool := self._tools.get(place)
+            ):
                 tool.has_arguments = True
                 yield ToolCallDelta(index=tool.index, arguments=self._call.accept(text))
 

@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "max_tool_rounds", "max_output_bytes"]
+FinishReason = Literal[
+    "stop", "length", "tool_calls", "content_filter", "max_tool_rounds", "max_output_bytes"
+]
 """Why a choice ended. No provider says the last two: the engine does, at its own bounds."""
 
 
@@ -36,7 +38,8 @@ class ModelRequest:
     """none, auto, required, or {"type": "function", "function": {"name": …}}."""
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
-    """As in chat completions: {"type": "json_schema", "json_schema": {name, schema, strict}} or {"type": "json_object"}."""
+    """As in chat completions: {"type": "json_schema", "json_schema": {name, schema, strict}} or {"type":
+    "json_object"}."""
     thinking: dict[str, Any] | None = None
     """The assistant's `model.thinking`: {"type": "enabled", "budgetTokens": N}."""
     reasoning_effort: str | None = None
@@ -77,7 +80,8 @@ class Ran(NamedTuple):
 
 
 class Unused(NamedTuple):
-    """What of the request the provider has nothing for, under its names in chat completions; sent first, if at all."""
+    """What of the request the provider has nothing for, under its names in chat completions; sent first, if
+    at all."""
 
     names: tuple[str, ...]
 
@@ -98,9 +102,10 @@ class Backend(Protocol):
     def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """Call the model and yield what it sends, in order.
 
-        Promises: every choice ends in exactly one `Finish`, or the iteration raises `UpstreamError` (or `InvalidArgument`
-        when the provider refuses the request itself). Nothing is retried after the first delta. Closing the iterator, or
-        cancelling the task that reads it, closes the provider's connection. No text of the provider's error leaves here.
+        Promises: every choice ends in exactly one `Finish`, or the iteration raises `UpstreamError` (or
+        `InvalidArgument` when the provider refuses the request itself). Nothing is retried after the first
+        delta. Closing the iterator, or cancelling the task that reads it, closes the provider's connection.
+        No text of the provider's error leaves here.
         """
         ...
 

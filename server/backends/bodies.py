@@ -1,7 +1,8 @@
-"""The bytes of an answer on their way to an SDK: each piece is told as a sign of life, and a whole answer becomes a stream.
+"""The bytes of an answer on their way to an SDK: each piece is told as a sign of life, and a whole answer
+becomes a stream.
 
-Several servers answer one JSON document although a stream was asked for, whatever they say its type is. An event stream
-cannot begin like one, so the first bytes tell them apart. Does not know what an answer says.
+Several servers answer one JSON document although a stream was asked for, whatever they say its type is. An
+event stream cannot begin like one, so the first bytes tell them apart. Does not know what an answer says.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,7 +14,8 @@ import orjson
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Events = Callable[[Any], Iterator[tuple[str, Any]]]
-"""Makes a whole answer the events of a stream, each with its name; raises ValueError for what is no answer."""
+"""Makes a whole answer the events of a stream, each with its name; raises ValueError for what is no
+answer."""
 
 
 def read_through(response: httpx2.Response, heard: Callable[[], None], events: Events) -> None:
@@ -48,7 +50,8 @@ class _Body(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
     def _beginning(self, piece: bytes) -> bytes:
-        """What there is to pass on once it is known what the answer is: blank lines and a byte order mark come before it."""
+        """What there is to pass on once it is known what the answer is: blank lines and a byte order mark
+        come before it."""
         self._head += piece
         if _BYTE_ORDER_MARK.startswith(self._head):
             return b""

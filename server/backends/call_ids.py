@@ -1,6 +1,8 @@
-"""The ids that tool calls are sent with: in the form that the provider takes, each for one call of the history.
+"""The ids that tool calls are sent with: in the form that the provider takes, each for one call of the
+history.
 
-A history may have calls of several providers, and several servers use the same ids in every answer. Stores nothing.
+A history may have calls of several providers, and several servers use the same ids in every answer. Stores
+nothing.
 """
 
 import hashlib
@@ -57,6 +59,6 @@ class CallIds:
         while found in self._used or not self._form.pattern.fullmatch(found):
             self._tried[call_id] += 1
             made = hashlib.sha256(f"{self._tried[call_id]} {call_id}".encode()).hexdigest()
-            found = self._form.prefix + made[:self._form.digits]
+            found = self._form.prefix + made[: self._form.digits]
         self._used.add(found)
         return found

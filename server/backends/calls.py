@@ -1,7 +1,9 @@
-"""One call of a model provider through its official SDK: deadline, silence, retries, size, and what callers are told.
+"""One call of a model provider through its official SDK: deadline, silence, retries, size, and what callers
+are told.
 
-Every text is ours: nothing that a provider or an exception says gets out of here, except a few error codes listed
-below. Does not know any provider's wire format (`openai.py`, `anthropic.py`) nor its addresses (`transport.py`).
+Every text is ours: nothing that a provider or an exception says gets out of here, except a few error codes
+listed below. Does not know any provider's wire format (`openai.py`, `anthropic.py`) nor its addresses
+(`transport.py`).
 """
 
 import asyncio
@@ -12,7 +14,13 @@ from typing import Any
 
 import httpx2
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from server.backends.backend import ModelRequest
 from server.content.json_values import encodable
@@ -31,10 +39,17 @@ from server.core.outbound.limits import Limits
 END = object()
 """What `Call.receive` returns when the stream is over."""
 
-_SAFE_CODES = frozenset({
-    "content_filter", "content_policy_violation", "context_length_exceeded", "invalid_function_parameters",
-    "invalid_image", "unsupported_parameter", "unsupported_value",
-})  # fmt: skip
+_SAFE_CODES = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "context_length_exceeded",
+        "invalid_function_parameters",
+        "invalid_image",
+        "unsupported_parameter",
+        "unsupported_value",
+    }
+)
 _DRAIN_SECONDS = 0.1
 _backoff = wait_random_exponential(multiplier=0.5, max=8)
 _log = structlog.get_logger(__name__)
@@ -56,7 +71,9 @@ class Call:
     Retries happen in `open` alone, so never after an event has been received.
     """
 
-    def __init__(self, request: ModelRequest, sdk: Any, limits: Limits, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, request: ModelRequest, sdk: Any, limits: Limits, *, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._request = request
         self._provider = request.provider
         self._sdk = sdk
@@ -84,11 +101,19 @@ class Call:
             raise failed.error from None
 
     async def receive(self, stream: Any) -> Any:
-        """The next event of the SDK's stream, or END. The SDKs pass over comments and pings; `heard` is told of them."""
+        """The next event of the SDK's stream, or END. The SDKs pass over comments and pings; `heard` is told
+        of them."""
         try:
             async with asyncio.timeout_at(self._patience()) as self._silence:
                 return await anext(stream, END)
-        except (TimeoutError, self._sdk.APIError, httpx2.HTTPError, ServiceError, ValueError, RecursionError) as error:
+        except (
+            TimeoutError,
+            self._sdk.APIError,
+            httpx2.HTTPError,
+            ServiceError,
+            ValueError,
+            RecursionError,
+        ) as error:
             told = self._broken(error)
         finally:
             self._silence = None
@@ -96,26 +121,33 @@ class Call:
         raise told
 
     def heard(self) -> None:
-        """Something came, if only a comment: the provider is not silent, and has until the deadline at most."""
+        """Something came, if only a comment: the provider is not silent, and has until the deadline at
+        most."""
         if self._silence is not None and not self._silence.expired():
             self._silence.reschedule(self._patience())
 
     async def drain(self, stream: Any) -> None:
-        """Read the end of an answer that is complete, if it is there: only then can its connection be used again."""
+        """Read the end of an answer that is complete, if it is there: only then can its connection be used
+        again."""
         with suppress(TimeoutError, self._sdk.APIError, httpx2.HTTPError, ServiceError, ValueError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await anext(stream, END)
 
     def accept(self, text: str) -> str:
-        """Count a piece of what was generated and return it encodable. Raises UpstreamError when it is too much."""
+        """Count a piece of what was generated and return it encodable. Raises UpstreamError when it is too
+        much."""
         self._generated += len(text) + 1  # endless empty pieces are too much, too
         if self._generated > self._limits.generated_characters:
-            raise UpstreamError(f"The model provider {self._provider} generated more than this service accepts.")
+            raise UpstreamError(
+                f"The model provider {self._provider} generated more than this service accepts."
+            )
         return encodable(text)
 
     def incomplete(self) -> UpstreamIncomplete:
         """The error of a stream that ended before its answer did."""
-        return UpstreamIncomplete(f"The answer of the model provider {self._provider} ended before it was complete.")
+        return UpstreamIncomplete(
+            f"The answer of the model provider {self._provider} ended before it was complete."
+        )
 
     def unreadable(self) -> UpstreamError:
         """The error of a stream that is not what the provider's protocol says."""
@@ -181,7 +213,8 @@ class Call:
         return self._reported(getattr(error, "body", None))
 
     def _reported(self, body: Any) -> UpstreamError:
-        """An error that came with a 200: some have a type, others the status that they would have had as their code."""
+        """An error that came with a 200: some have a type, others the status that they would have had as
+        their code."""
         kind, status = _member(body, "type"), _status(body)
         if kind == "overloaded_error" or status in (503, 529):
             return self._overloaded(None)
@@ -193,14 +226,18 @@ class Call:
         return UpstreamError(f"The model provider {self._provider} failed.", retry_after=wait)
 
     def _overloaded(self, wait: float | None) -> UpstreamUnavailable:
-        return UpstreamUnavailable(f"The model provider {self._provider} is overloaded or down.", retry_after=wait)
+        return UpstreamUnavailable(
+            f"The model provider {self._provider} is overloaded or down.", retry_after=wait
+        )
 
     def _rate_limited(self, wait: float | None) -> UpstreamRateLimited:
         text = f"The model provider {self._provider} limits the rate or the quota of calls."
         return UpstreamRateLimited(text, retry_after=wait)
 
     def _timeout(self, wait: float | None = None) -> UpstreamTimeout:
-        return UpstreamTimeout(f"The model provider {self._provider} did not answer in time.", retry_after=wait)
+        return UpstreamTimeout(
+            f"The model provider {self._provider} did not answer in time.", retry_after=wait
+        )
 
     def _unreachable(self) -> UpstreamUnavailable:
         return UpstreamUnavailable(f"The model provider {self._provider} could not be reached.")
@@ -212,13 +249,22 @@ class Call:
     def _log_retry(self, state: RetryCallState) -> None:
         failed = _failure(state)
         _log.warning(
-            "model_call_retried", provider=self._provider, model=self._request.model, attempt=state.attempt_number,
-            reason=failed.error.reason, status=failed.status, wait_seconds=round(state.upcoming_sleep, 3),
-        )  # fmt: skip
+            "model_call_retried",
+            provider=self._provider,
+            model=self._request.model,
+            attempt=state.attempt_number,
+            reason=failed.error.reason,
+            status=failed.status,
+            wait_seconds=round(state.upcoming_sleep, 3),
+        )
 
     def _log_failure(self, error: ServiceError, status: int | None = None) -> None:
         _log.warning(
-            "model_call_failed", provider=self._provider, model=self._request.model, reason=error.reason, status=status
+            "model_call_failed",
+            provider=self._provider,
+            model=self._request.model,
+            reason=error.reason,
+            status=status,
         )
 
 

@@ -1,7 +1,8 @@
-"""How the servers that speak chat completions differ in what they take: members, values, tools, the order of messages.
+"""How the servers that speak chat completions differ in what they take: members, values, tools, the order of
+messages.
 
-Each difference has its source. What would change the form of an answer, and is refused there, is refused here by name; what
-merely tunes it is left out by `members.py`. Reads no answers.
+Each difference has its source. What would change the form of an answer, and is refused there, is refused here
+by name; what merely tunes it is left out by `members.py`. Reads no answers.
 """
 
 import re
@@ -39,7 +40,8 @@ _DIALECTS = {
     "openai": _OPENAI,
     "azure-openai": _OPENAI,
     # Refuses every member that it does not know, and sends usage without being asked: docs.mistral.ai/api and
-    # github.com/Gage-Technologies/mistral-go/pull/2 (`name`), github.com/charmbracelet/crush/issues/1590 (reasoning).
+    # github.com/Gage-Technologies/mistral-go/pull/2 (`name`), github.com/charmbracelet/crush/issues/1590
+    # (reasoning).
     "mistral": Dialect({"seed": "random_seed", "stream_options": None}, names=False, reasoning=False),
     "google": Dialect(reasoning=False),
     # api-docs.deepseek.com/api/create-chat-completion
@@ -59,29 +61,40 @@ def check_values(request: ModelRequest) -> None:
         return
     # api-docs.deepseek.com/api/create-chat-completion: text and json_object
     if (request.response_format or {}).get("type") == "json_schema":
-        raise InvalidArgument.of("response_format", "json_schema is not known to provider deep-seek; send a json_object")
+        raise InvalidArgument.of(
+            "response_format", "json_schema is not known to provider deep-seek; send a json_object"
+        )
     if request.model.startswith("deepseek-chat"):
         return
     # What models that think refuse: github.com/deepseek-ai/DeepSeek-V3/issues/1376
     if request.tools and request.tool_choice not in (None, "auto", "none"):
-        raise InvalidArgument.of("tool_choice", "must be auto or none for a model of provider deep-seek that thinks")
+        raise InvalidArgument.of(
+            "tool_choice", "must be auto or none for a model of provider deep-seek that thinks"
+        )
     # github.com/olimorris/codecompanion.nvim/issues/760
     if request.messages and request.messages[-1].role == "assistant":
-        raise InvalidArgument.of("input", "must not end with an answer for a model of provider deep-seek that thinks")
+        raise InvalidArgument.of(
+            "input", "must not end with an answer for a model of provider deep-seek that thinks"
+        )
 
 
 def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
-    """The tools, each with a whole schema of its parameters. Raises InvalidArgument for names and numbers it refuses."""
+    """The tools, each with a whole schema of its parameters. Raises InvalidArgument for names and numbers it
+    refuses."""
     check_names(request)
     most = dialect_of(request.provider).most_tools
     if most is not None and len(request.tools) > most:
-        raise InvalidArgument.of("tools", f"must be at most {most} for provider {request.provider}, handoffs included, not "
-                                          f"{len(request.tools)}; give a squad's members their assistantDestinations")
+        raise InvalidArgument.of(
+            "tools",
+            f"must be at most {most} for provider {request.provider}, handoffs included, not "
+            f"{len(request.tools)}; give a squad's members their assistantDestinations",
+        )
     return [{**tool, "function": _function(tool["function"], request.provider)} for tool in request.tools]
 
 
 def check_names(request: ModelRequest) -> None:
-    """Raise InvalidArgument for a function whose name the provider refuses. What servers of one's own refuse nobody knows.
+    """Raise InvalidArgument for a function whose name the provider refuses. What servers of one's own refuse
+    nobody knows.
 
     github.com/refly-ai/refly/issues/1794 and github.com/kaitranntt/ccs/issues/25
     """
@@ -90,23 +103,31 @@ def check_names(request: ModelRequest) -> None:
     names = [tool["function"]["name"] for tool in request.tools]
     if not all(map(_NAME.fullmatch, names)):
         raise InvalidArgument.of(
-            "tools", f"must be named with 1 to 64 letters, digits, underscores and dashes for provider {request.provider}")
+            "tools",
+            f"must be named with 1 to 64 letters, digits, underscores and dashes for provider {request.provider}",
+        )
     if request.provider == "google" and not all(name[0].isalpha() or name[0] == "_" for name in names):
-        raise InvalidArgument.of("tools", "must have names that begin with a letter or an underscore for provider google")
+        raise InvalidArgument.of(
+            "tools", "must have names that begin with a letter or an underscore for provider google"
+        )
 
 
 def _function(function: dict[str, Any], provider: str) -> dict[str, Any]:
-    """Most want `type` and `properties` in every schema (github.com/github/github-mcp-server/issues/1548), DeepSeek refuses
-    one without (github.com/farion1231/cc-switch/issues/5490), and Gemini refuses one without any properties
-    (github.com/SWE-agent/SWE-agent/pull/1431)."""
+    """Most want `type` and `properties` in every schema (github.com/github/github-mcp-server/issues/1548),
+    DeepSeek refuses one without (github.com/farion1231/cc-switch/issues/5490), and Gemini refuses one without
+    any properties (github.com/SWE-agent/SWE-agent/pull/1431)."""
     schema = function.get("parameters") or {}
     if provider == "google" and not schema.get("properties"):
         return {name: value for name, value in function.items() if name != "parameters"}
-    return {**function, "parameters": {**schema, "type": "object", "properties": schema.get("properties") or {}}}
+    return {
+        **function,
+        "parameters": {**schema, "type": "object", "properties": schema.get("properties") or {}},
+    }
 
 
 def in_order(provider: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages as the provider wants them to follow each other; what has to be put between two says what it is."""
+    """The messages as the provider wants them to follow each other; what has to be put between two says what
+    it is."""
     if provider == "mistral":
         return _mistral(messages)
     return _google(messages) if provider == "google" else messages
@@ -149,16 +170,21 @@ def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _apart(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What the system says, and all else."""
-    return ([message for message in messages if message["role"] == "system"],
-            [message for message in messages if message["role"] != "system"])
+    return (
+        [message for message in messages if message["role"] == "system"],
+        [message for message in messages if message["role"] != "system"],
+    )
 
 
 def _joined(system: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
     contents = [message["content"] for message in system]
     if all(isinstance(content, str) for content in contents):
         return "\n\n".join(contents)
-    return [part for content in contents for part in (
-        [{"type": "text", "text": content}] if isinstance(content, str) else content)]
+    return [
+        part
+        for content in contents
+        for part in ([{"type": "text", "text": content}] if isinstance(content, str) else content)
+    ]
 
 
 def _not_blank(messages: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -166,7 +192,9 @@ def _not_blank(messages: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for message in messages:
         content = message.get("content")
         if isinstance(content, list):
-            content = [part for part in content if part["type"] not in TEXT_PARTS or part.get("text", "").strip()]
+            content = [
+                part for part in content if part["type"] not in TEXT_PARTS or part.get("text", "").strip()
+            ]
         elif isinstance(content, str) and not content.strip():
             content = ""
         if content or message["role"] not in ("user", "system"):

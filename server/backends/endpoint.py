@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 MOST_CLIENTS = 256
-"""How many clients of one SDK are kept, one for each endpoint. Making one takes as long as using it, and its first call asks
-a thread for the platform it runs on."""
+"""How many clients of one SDK are kept, one for each endpoint. Making one takes as long as using it, and its
+first call asks a thread for the platform it runs on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Which provider is sent which of the members that only some take: one table.
 
-What is not sent is named in the answer, or refused where the answer would be another without it. Sends nothing itself.
+What is not sent is named in the answer, or refused where the answer would be another without it. Sends
+nothing itself.
 """
 
 from dataclasses import replace
@@ -9,8 +10,19 @@ from typing import Any, NamedTuple
 from server.backends.backend import ModelRequest
 from server.core.errors import InvalidArgument
 
-_ALL = frozenset({"logit_bias", "prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-                  "safety_identifier", "service_tier", "user", "verbosity"})
+_ALL = frozenset(
+    {
+        "logit_bias",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "user",
+        "verbosity",
+    }
+)
 """Every such member of chat completions: what `ModelRequest.more` may have."""
 _SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
 
@@ -28,19 +40,28 @@ TAKES: dict[str, frozenset[str]] = {
     "openrouter": frozenset({"logit_bias", "user", "verbosity"}),
     # https://docs.together.ai/reference/chat-completions-1
     "together-ai": frozenset({"logit_bias"}),
-    **dict.fromkeys(("deep-seek", "deepinfra", "google", "mistral", "offline", "perplexity-ai", "xai"), frozenset()),
+    **dict.fromkeys(
+        ("deep-seek", "deepinfra", "google", "mistral", "offline", "perplexity-ai", "xai"), frozenset()
+    ),
 }
-"""Which of them a provider takes. One that is not here is a server of somebody's own, which is sent all of them."""
+"""Which of them a provider takes. One that is not here is a server of somebody's own, which is sent all of
+them."""
 LACKS: dict[str, frozenset[str]] = {
     "anthropic": _SAMPLING | {"seed"},
-    # https://github.com/Vali-98/ChatterUI/issues/227 and https://github.com/PublicAffairs/openai-gemini/issues/63
+    # https://github.com/Vali-98/ChatterUI/issues/227 and
+    # https://github.com/PublicAffairs/openai-gemini/issues/63
     "google": frozenset({"seed", "frequency_penalty", "presence_penalty"}),
     "offline": _SAMPLING | {"reasoning_effort"},
 }
 """Which of the other members, all optional, a provider has nothing for."""
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
-    "temperature": (1,), "top_p": (1,), "frequency_penalty": (0,), "presence_penalty": (0,), "verbosity": ("medium",),
-    "service_tier": ("auto", "default")}
+    "temperature": (1,),
+    "top_p": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "verbosity": ("medium",),
+    "service_tier": ("auto", "default"),
+}
 """What comes to the same as leaving a member out."""
 _CHANGING = frozenset({"logit_bias"})
 """Those whose caller relies on them."""
@@ -59,11 +80,19 @@ def split(request: ModelRequest) -> Split:
     if refused := [name for name in request.more if name in _CHANGING - taken]:
         text = f"cannot be sent to provider {provider}, which has nothing for it; leave it out"
         raise InvalidArgument.of(refused[0], text, reason="UNSUPPORTED_PARAMETER")
-    lacking = {name: value for name in sorted(LACKS.get(provider, ())) if (value := getattr(request, name)) is not None}
+    lacking = {
+        name: value
+        for name in sorted(LACKS.get(provider, ()))
+        if (value := getattr(request, name)) is not None
+    }
     left_out = {name: value for name, value in request.more.items() if name not in taken}
     if lacking or left_out:
         more = {name: value for name, value in request.more.items() if name in taken}
         unset: dict[str, Any] = dict.fromkeys(lacking)
         request = replace(request, more=more, **unset)
-    return Split(request, tuple(name for name, value in {**lacking, **left_out}.items()
-                                if value not in _DEFAULTS.get(name, ())))
+    return Split(
+        request,
+        tuple(
+            name for name, value in {**lacking, **left_out}.items() if value not in _DEFAULTS.get(name, ())
+        ),
+    )

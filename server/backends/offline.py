@@ -1,7 +1,7 @@
 """The offline model: deterministic, free, embedded, and useful in tests because it reads its context.
 
-A token of it is a word, in `max_tokens` and in `Usage`. Does not understand anything, and ignores temperature, top_p,
-the penalties, thinking and the model's name (it says which one ran).
+A token of it is a word, in `max_tokens` and in `Usage`. Does not understand anything, and ignores
+temperature, top_p, the penalties, thinking and the model's name (it says which one ran).
 """
 
 import asyncio
@@ -54,8 +54,9 @@ class _Said(NamedTuple):
 class OfflineBackend:
     """Answers `You said: <last user text>`, and the few other things that its module's design says."""
 
-    def __init__(self, delay_seconds: float = 0.0, *,
-                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self, delay_seconds: float = 0.0, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._delay = delay_seconds
         self._sleep = sleep
 
@@ -89,8 +90,9 @@ def _choices(request: ModelRequest) -> list[_Said]:
 
 def _pieces(index: int, said: _Said) -> Iterator[ContentDelta | ToolCallDelta]:
     if said.tool:
-        yield ToolCallDelta(choice=index, index=0, id=f"call_offline_{said.number}", name=said.tool,
-                            arguments=said.arguments)
+        yield ToolCallDelta(
+            choice=index, index=0, id=f"call_offline_{said.number}", name=said.tool, arguments=said.arguments
+        )
         return
     words = (found[0] for found in _WORD.finditer(said.text))
     for word in chain([next(words, said.text)], words):
@@ -126,7 +128,9 @@ class _Context:
 
     def answer(self) -> str:
         if self.results:
-            return "\n".join(f"{self._tool_of(result)} returned: {text_of(result)}" for result in self.results)
+            return "\n".join(
+                f"{self._tool_of(result)} returned: {text_of(result)}" for result in self.results
+            )
         if _NAME_QUESTION.search(self.said):
             name = self._name()
             return f"Your name is {name}." if name else "I don't know your name."
@@ -134,13 +138,17 @@ class _Context:
 
     def _name(self) -> str | None:
         tellers = (message for message in reversed(self._messages) if message.role in _NAME_TELLERS)
-        return next((_person(found[-1]) for teller in tellers if (found := _NAME.findall(text_of(teller)))), None)
+        return next(
+            (_person(found[-1]) for teller in tellers if (found := _NAME.findall(text_of(teller)))), None
+        )
 
     def _tool_of(self, result: Message) -> str:
         if result.name:
             return result.name
         if self._names is None:  # the last call of an id counts
-            self._names = {call["id"]: call["name"] for message in self._messages for call in tool_calls_of(message)}
+            self._names = {
+                call["id"]: call["name"] for message in self._messages for call in tool_calls_of(message)
+            }
         return self._names.get(result.tool_call_id, "tool")
 
 
@@ -171,7 +179,8 @@ def _tool_to_call(request: ModelRequest, context: _Context) -> dict[str, Any] | 
 
 
 def _mentioned(functions: list[dict[str, Any]], said: str) -> dict[str, Any] | None:
-    """The first function that has a word in common with the text, and before it one whose whole name the text has."""
+    """The first function that has a word in common with the text, and before it one whose whole name the text
+    has."""
     words, tokens = _words(said), set(_TOKEN.findall(said))
     meant = [function for function in functions if words & _words(function.get("name", ""))]
     return next((function for function in meant if function["name"] in tokens), meant[0] if meant else None)
@@ -199,7 +208,8 @@ def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class _Filler:
-    """Makes the smallest value of a schema. Bounded: what a schema refers to again and again ends in nulls."""
+    """Makes the smallest value of a schema. Bounded: what a schema refers to again and again ends in
+    nulls."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
@@ -225,7 +235,9 @@ class _Filler:
         if kind == "object":
             properties = schema.get("properties")
             known = properties if isinstance(properties, dict) else {}
-            names = [name for name in _required(schema, max(0, self._left)) if self._constant(name) is not None]
+            names = [
+                name for name in _required(schema, max(0, self._left)) if self._constant(name) is not None
+            ]
             return {name: self.fill(known.get(name), depth - 1) for name in names}
         simple = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
         return simple.get(kind or "")

@@ -1,9 +1,9 @@
 """Every provider that speaks OpenAI's chat completions, through the official client.
 
-Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in parts, missing
-indexes, usage in every chunk or in none. A refusal is passed on as text that says so; reasoning is not told to anybody, but
-kept where there are tools, because its provider wants it back.
-Does not retry or time out by itself (`calls.py`).
+Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in
+parts, missing indexes, usage in every chunk or in none. A refusal is passed on as text that says so;
+reasoning is not told to anybody, but kept where there are tools, because its provider wants it back. Does not
+retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -103,7 +103,8 @@ async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -
     async def send() -> Any:
         # As extra_body, which the client sends as it is: it would walk through every message otherwise.
         response = await client.chat.completions.with_raw_response.create(
-            model=request.model, messages=[], stream=True, extra_body=body)
+            model=request.model, messages=[], stream=True, extra_body=body
+        )
         read_through(response.http_response, call.heard, chunk_of)
         # Plain dicts: the typed chunks assume a server that keeps to the schema.
         return response.parse(to=openai.AsyncStream[object])
@@ -117,7 +118,8 @@ async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
-    """The members to send: those that are set and that the provider takes. Raises InvalidArgument for values it refuses."""
+    """The members to send: those that are set and that the provider takes. Raises InvalidArgument for values
+    it refuses."""
     check_values(request)
     members = {
         "model": request.model,
@@ -140,7 +142,11 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
     }
     names = dialect_of(request.provider).members
-    return {sent: value for name, value in members.items() if value is not None and (sent := names.get(name, name))}
+    return {
+        sent: value
+        for name, value in members.items()
+        if value is not None and (sent := names.get(name, name))
+    }
 
 
 def _messages(request: ModelRequest) -> list[dict[str, Any]]:
@@ -152,7 +158,11 @@ def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str,
     role, provider, dialect = message.role, request.provider, dialect_of(request.provider)
     if role == "tool":
         check_text_only(message, provider, "in a tool's result")
-        return {"role": role, "tool_call_id": ids.of_result(message.tool_call_id), "content": text_of(message)}
+        return {
+            "role": role,
+            "tool_call_id": ids.of_result(message.tool_call_id),
+            "content": text_of(message),
+        }
     if role == "developer" and not dialect.is_newest:
         role = "system"
     calls = tool_calls_of(message)
@@ -181,8 +191,8 @@ def _content(message: Message, provider: str) -> str | list[dict[str, Any]]:
 def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
     """A part as chat completions names it; the Responses API has other names for the same things.
 
-    A type that is neither's is sent as it is: compatible servers have some of their own. Raises InvalidArgument for what
-    chat completions has no form for.
+    A type that is neither's is sent as it is: compatible servers have some of their own. Raises
+    InvalidArgument for what chat completions has no form for.
     """
     match part:
         case {"type": "input_text" | "output_text", "text": text}:
@@ -203,7 +213,11 @@ def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
 
 
 def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
-    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+    return {
+        "id": call["id"],
+        "type": "function",
+        "function": {"name": call["name"], "arguments": call["arguments"]},
+    }
 
 
 class _Answer:
@@ -211,7 +225,9 @@ class _Answer:
 
     def __init__(self, request: ModelRequest, call: Call) -> None:
         self._call = call
-        self._choices = [_Choice(index, call, new_state(request) if request.tools else None) for index in range(request.n)]
+        self._choices = [
+            _Choice(index, call, new_state(request) if request.tools else None) for index in range(request.n)
+        ]
         self._usage: Usage | None = None
         self._begun = False
 
@@ -225,7 +241,9 @@ class _Answer:
         self._usage = _usage(chunk.get("usage")) or self._usage
         if not self._begun and (model := _text_or_none(chunk.get("model"))):
             self._begun = True
-            yield Ran(model, *(_text_or_none(chunk.get(name)) for name in ("system_fingerprint", "service_tier")))
+            yield Ran(
+                model, *(_text_or_none(chunk.get(name)) for name in ("system_fingerprint", "service_tier"))
+            )
         for item in _dicts(chunk.get("choices")):
             choice = self._choice(item.get("index") or 0)
             if choice is not None and not choice.finished:
@@ -283,11 +301,17 @@ class _Choice:
             call.name = name
             call.index = sum(other.index is not None for other in self._tool_calls)
             call.told_id = self._unused_id(call)
-            yield ToolCallDelta(choice=self._index, index=call.index, id=call.told_id, name=name,
-                                arguments="".join(call.arguments))
+            yield ToolCallDelta(
+                choice=self._index,
+                index=call.index,
+                id=call.told_id,
+                name=name,
+                arguments="".join(call.arguments),
+            )
 
     def _find(self, place: Any, call_id: str | None, name: str | None) -> ToolCall:
-        """The call of a delta: by its index and its id, else the last one there, unless another one begins."""
+        """The call of a delta: by its index and its id, else the last one there, unless another one
+        begins."""
         calls = [call for call in self._tool_calls if place is None or call.place == place]
         for call in calls:
             if call_id and call.id == call_id:
@@ -301,7 +325,8 @@ class _Choice:
         return self._tool_calls[-1]
 
     def _unused_id(self, call: ToolCall) -> str:
-        """The provider's id of it, unless there is none or another call has it: results name calls by their ids."""
+        """The provider's id of it, unless there is none or another call has it: results name calls by their
+        ids."""
         if call.id is None or call.id in self._told_ids:
             return f"call_{secrets.token_hex(12)}"
         self._told_ids.add(call.id)
@@ -312,20 +337,27 @@ class _Choice:
         if known is None:
             raise self._call.incomplete()
         for call in self._tool_calls:
-            if not call.has_arguments and call.index is not None:  # no parameters; arguments are JSON once complete
+            # no parameters; arguments are JSON once complete
+            if not call.has_arguments and call.index is not None:
                 yield ToolCallDelta(choice=self._index, index=call.index, arguments="{}")
             elif call.has_arguments and call.index is None and known in ("stop", "tool_calls"):
                 raise self._call.unreadable()  # nobody can answer a call without a name
         self.finished = True
-        if known in ("stop", "tool_calls"):  # OpenAI says `stop` when tool_choice named the tool, others say either always
+        # OpenAI says `stop` when tool_choice named the tool, others say either always
+        if known in ("stop", "tool_calls"):
             known = "tool_calls" if any(call.name for call in self._tool_calls) else "stop"
-        yield from self._reasoning.kept(self._index, {call.told_id: call.extra for call in self._tool_calls if call.told_id})
+        yield from self._reasoning.kept(
+            self._index, {call.told_id: call.extra for call in self._tool_calls if call.told_id}
+        )
         yield Finish(self._index, known)
 
 
 def _calls(delta: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tool calls of a delta; in the form from before there were tools, which older servers send, it has at most one."""
-    if not (calls := _dicts(delta.get("tool_calls"))) and isinstance(function := delta.get("function_call"), dict):
+    """The tool calls of a delta; in the form from before there were tools, which older servers send, it has
+    at most one."""
+    if not (calls := _dicts(delta.get("tool_calls"))) and isinstance(
+        function := delta.get("function_call"), dict
+    ):
         return [{"index": "function_call", "function": function}]
     return calls
 

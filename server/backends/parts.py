@@ -11,8 +11,11 @@ from server.core.errors import InvalidArgument
 def refused_part(part: dict[str, Any], provider: str, where: str = "", remedy: str = "") -> InvalidArgument:
     """The 400 that names the part."""
     named = f"has a part of type {part.get('type', 'text')}{f' {where}' if where else ''}"
-    return InvalidArgument.of("input", f"{named}, which provider {provider} cannot be sent{f'; {remedy}' if remedy else ''}",
-                              reason="UNSUPPORTED_PART")
+    return InvalidArgument.of(
+        "input",
+        f"{named}, which provider {provider} cannot be sent{f'; {remedy}' if remedy else ''}",
+        reason="UNSUPPORTED_PART",
+    )
 
 
 def check_text_only(message: Message, provider: str, where: str) -> None:

@@ -1,7 +1,7 @@
 """Which provider is called where, with whose key.
 
-The operator's keys go to the built-in or the operator's own base URLs only, never to an assistant's `model.url`.
-Does not speak any protocol: it makes the backend of each kind on first use.
+The operator's keys go to the built-in or the operator's own base URLs only, never to an assistant's
+`model.url`. Does not speak any protocol: it makes the backend of each kind on first use.
 """
 
 import asyncio
@@ -60,7 +60,8 @@ _ENDINGS = ("/chat/completions", "/v1/messages")
 class Providers:
     """The backend of every provider, and itself one that chooses by the request.
 
-    `api_keys` and `base_urls` are the operator's, by provider; `allowed` has the hosts that are listed for models.
+    `api_keys` and `base_urls` are the operator's, by provider; `allowed` has the hosts that are listed for
+    models.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class Providers:
         return _telling(unused, backend, request) if unused else backend.generate(request)
 
     def backend_for(self, provider: str, url: str | None = None) -> Backend:
-        """The backend of a provider; one that is not known has to come with its own OpenAI-compatible `model.url`."""
+        """The backend of a provider; one that is not known has to come with its own OpenAI-compatible
+        `model.url`."""
         if provider == OFFLINE:
             return self._offline
         if provider == ANTHROPIC:
@@ -100,7 +102,8 @@ class Providers:
         if self._client is not None:
             await self._client.aclose()
 
-    # The SDKs and the HTTP stack take one to three seconds to import, so nobody pays for those that are not used.
+    # The SDKs and the HTTP stack take one to three seconds to import, so nobody pays for those that are not
+    # used.
 
     def _make_anthropic(self) -> Backend:
         from server.backends.anthropic import AnthropicBackend
@@ -120,7 +123,9 @@ class Providers:
         return self._client
 
 
-async def _telling(unused: tuple[str, ...], backend: Backend, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
+async def _telling(
+    unused: tuple[str, ...], backend: Backend, request: ModelRequest
+) -> AsyncGenerator[ModelEvent]:
     yield Unused(unused)
     async with aclosing(backend.generate(request)) as events:
         async for event in events:
@@ -130,7 +135,9 @@ async def _telling(unused: tuple[str, ...], backend: Backend, request: ModelRequ
 class Endpoints:
     """Finds the endpoint of a request."""
 
-    def __init__(self, api_keys: Mapping[str, str], base_urls: Mapping[str, str], allowed: AllowedHosts) -> None:
+    def __init__(
+        self, api_keys: Mapping[str, str], base_urls: Mapping[str, str], allowed: AllowedHosts
+    ) -> None:
         self._api_keys = api_keys
         self._base_urls = base_urls
         self.allowed = allowed
@@ -164,7 +171,8 @@ class Endpoints:
 
 
 class _OnFirstUse:
-    """A backend that is made when first called, in a thread, because its imports would hold up the event loop."""
+    """A backend that is made when first called, in a thread, because its imports would hold up the event
+    loop."""
 
     def __init__(self, make: Callable[[], Backend], making: asyncio.Lock) -> None:
         self._make = make
@@ -188,7 +196,8 @@ class _OnFirstUse:
 
 
 def check_known(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:
-    """Raise InvalidArgument naming `model.provider` when there is no way to call it. `base_urls` are the operator's."""
+    """Raise InvalidArgument naming `model.provider` when there is no way to call it. `base_urls` are the
+    operator's."""
     if fault := unknown(provider, url, base_urls) or not_called(provider, url, base_urls):
         raise InvalidArgument.of("model.provider", fault)
 
@@ -205,8 +214,10 @@ def not_called(provider: str, url: str | None, base_urls: Mapping[str, str]) -> 
     """Why a documented provider is not called here, and what to do; None when it is."""
     if url or provider in base_urls or provider not in DOCUMENTED:
         return None
-    return (f"{provider} is not called here: use one of {', '.join(BASE_URLS)}, give an OpenAI-compatible model.url, or let "
-            f"the operator set {URLS_SETTING}")
+    return (
+        f"{provider} is not called here: use one of {', '.join(BASE_URLS)}, give an OpenAI-compatible model.url, or let "
+        f"the operator set {URLS_SETTING}"
+    )
 
 
 def check_callable(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:
@@ -217,13 +228,16 @@ def check_callable(provider: str, url: str | None, base_urls: Mapping[str, str])
 
 
 def keys_without_use(api_keys: Mapping[str, str], base_urls: Mapping[str, str]) -> dict[str, str]:
-    """The operator's keys that are never sent, by the name they have, each with the name that may be meant."""
+    """The operator's keys that are never sent, by the name they have, each with the name that may be
+    meant."""
     known = {*BASE_URLS, *base_urls}
     return {name: did_you_mean(name, known) for name in sorted(api_keys) if name not in known}
 
 
 def _without_url(provider: str) -> InvalidArgument:
-    return InvalidArgument.of("model.url", f"is required for provider {provider}, unless the operator sets {URLS_SETTING}")
+    return InvalidArgument.of(
+        "model.url", f"is required for provider {provider}, unless the operator sets {URLS_SETTING}"
+    )
 
 
 def base_of(url: str) -> str:

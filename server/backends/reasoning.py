@@ -1,4 +1,5 @@
-"""What servers that speak chat completions want back with their messages: reasoning, and what their tool calls carry.
+"""What servers that speak chat completions want back with their messages: reasoning, and what their tool
+calls carry.
 
 Tells nobody what is in it.
 """
@@ -21,7 +22,8 @@ _STREAMED = ("text", "summary")
 
 
 class Reasoning:
-    """Reads what is to be kept of one choice. `state` is None when no tools are offered, and so nothing has to be."""
+    """Reads what is to be kept of one choice. `state` is None when no tools are offered, and so nothing has
+    to be."""
 
     def __init__(self, state: ProviderState | None, call: Call) -> None:
         self._state = state
@@ -54,11 +56,16 @@ class Reasoning:
         if self._state is None:
             return
         self._state.extra_content.extend(
-            ExtraContent(call_id=call_id, json=extra) for call_id, extra in extras.items() if extra)
+            ExtraContent(call_id=call_id, json=extra) for call_id, extra in extras.items() if extra
+        )
         if any(self._text):
             self._state.reasoning_content = "".join(self._text)
         self._state.reasoning_details.extend(_json(detail.whole(), self._call) for detail in self._details)
-        if self._state.extra_content or self._state.reasoning_details or self._state.HasField("reasoning_content"):
+        if (
+            self._state.extra_content
+            or self._state.reasoning_details
+            or self._state.HasField("reasoning_content")
+        ):
             yield Kept(choice, self._state)
 
 
@@ -72,7 +79,8 @@ class _Detail:
     def goes_on(self, detail: Mapping[str, Any]) -> bool:
         """Whether a detail is another piece of this one."""
         return detail.get("type") in _IN_PIECES and all(
-            detail.get(name) == self._members.get(name) for name in ("type", "index"))
+            detail.get(name) == self._members.get(name) for name in ("type", "index")
+        )
 
     def add(self, detail: Mapping[str, Any], call: Call) -> None:
         for name, value in detail.items():
@@ -94,13 +102,15 @@ def _json(value: Any, call: Call) -> str:
 
 
 def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) -> None:
-    """Send back what the provider wants with its own messages, and what it accepts with those that others made."""
+    """Send back what the provider wants with its own messages, and what it accepts with those that others
+    made."""
     calls = sent.get("tool_calls", ())
     extras = {extra.call_id: extra.json for extra in state.extra_content} if state else {}
     for call in calls:
         if call["id"] in extras:
             call["extra_content"] = orjson.loads(extras[call["id"]])
-    if provider == "google" and calls and "extra_content" not in calls[0]:  # it signs the first of parallel calls alone
+    # it signs the first of parallel calls alone
+    if provider == "google" and calls and "extra_content" not in calls[0]:
         calls[0]["extra_content"] = _NO_SIGNATURE
     if not dialect_of(provider).reasoning:
         return
@@ -108,5 +118,6 @@ def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) 
         sent["reasoning_details"] = [orjson.loads(detail) for detail in state.reasoning_details]
     if state and state.HasField("reasoning_content"):
         sent["reasoning_content"] = state.reasoning_content
-    elif provider == "deep-seek":  # refuses rounds of tools without the member: api-docs.deepseek.com/guides/thinking_mode
+    # refuses rounds of tools without the member: api-docs.deepseek.com/guides/thinking_mode
+    elif provider == "deep-seek":
         sent["reasoning_content"] = ""

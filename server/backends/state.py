@@ -23,7 +23,8 @@ def empty_state(provider: str, model: str, url: str | None) -> ProviderState:
 
 
 def state_for(message: Message, request: ModelRequest) -> ProviderState | None:
-    """What to send back with a message; None unless the request goes to the provider and the model family that sent it."""
+    """What to send back with a message; None unless the request goes to the provider and the model family
+    that sent it."""
     if not message.HasField("provider_state"):
         return None
     state, own = message.provider_state, new_state(request)

@@ -29,7 +29,9 @@ class Thoughts:
         """A block begins; it may be of another type."""
         if block.get("type") not in _THINKING or self._state is None:
             return
-        self._open[place] = thought = _Thought(ThinkingBlock(characters_before=self.characters, calls_before=calls_before))
+        self._open[place] = thought = _Thought(
+            ThinkingBlock(characters_before=self.characters, calls_before=calls_before)
+        )
         if block["type"] == "redacted_thinking":
             thought.block.data = self._text(block.get("data"))
         self.add(place, block)
@@ -70,8 +72,9 @@ class _Thought:
 def may_think(thinking: dict[str, Any] | None, turns: Sequence[dict[str, Any]]) -> bool:
     """Whether the model can be asked to think now, and be sent what it has thought.
 
-    With thinking enabled, a round of tools that is open has to begin with a thinking block, which one of another provider's
-    has not: platform.claude.com/docs/en/build-with-claude/extended-thinking, "Extended thinking with tool use".
+    With thinking enabled, a round of tools that is open has to begin with a thinking block, which one of
+    another provider's has not: platform.claude.com/docs/en/build-with-claude/extended-thinking, "Extended
+    thinking with tool use".
     """
     kind = (thinking or {}).get("type")
     if kind != "enabled":
@@ -80,19 +83,25 @@ def may_think(thinking: dict[str, Any] | None, turns: Sequence[dict[str, Any]]) 
     for turn in reversed(turns):
         if turn["role"] == "assistant":
             first = turn
-        elif any(block["type"] != "tool_result" for block in turn["content"]):  # something was said: another turn begins
+        # something was said: another turn begins
+        elif any(block["type"] != "tool_result" for block in turn["content"]):
             break
     calls = first is not None and any(block["type"] == "tool_use" for block in first["content"])
     return first is None or not calls or first["content"][0]["type"] in _THINKING
 
 
 def without_thinking(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**turn, "content": [block for block in turn["content"] if block["type"] not in _THINKING]} for turn in turns]
+    return [
+        {**turn, "content": [block for block in turn["content"] if block["type"] not in _THINKING]}
+        for turn in turns
+    ]
 
 
-def with_thinking(text: str, thinking: Iterable[ThinkingBlock], said: list[dict[str, Any]],
-                  calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The blocks of a message with those of its thinking, in the order in which they came: the API wants no other."""
+def with_thinking(
+    text: str, thinking: Iterable[ThinkingBlock], said: list[dict[str, Any]], calls: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The blocks of a message with those of its thinking, in the order in which they came: the API wants no
+    other."""
     blocks: list[dict[str, Any]] = []
     at = called = 0
     for thought in thinking:
@@ -100,7 +109,7 @@ def with_thinking(text: str, thinking: Iterable[ThinkingBlock], said: list[dict[
             blocks += _said_between(text, at, thought.characters_before)
             at = thought.characters_before
         if called < thought.calls_before:
-            blocks += calls[called:thought.calls_before]
+            blocks += calls[called : thought.calls_before]
             called = thought.calls_before
         blocks.append(_block(thought))
     return blocks + (_said_between(text, at, len(text)) if at else said) + calls[called:]

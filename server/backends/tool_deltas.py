@@ -1,4 +1,5 @@
-"""What is known of a tool call that a server compatible with OpenAI is sending: which delta goes on with it, which does not.
+"""What is known of a tool call that a server compatible with OpenAI is sending: which delta goes on with it,
+which does not.
 
 Tells nobody (`openai.py` does).
 """
@@ -31,7 +32,8 @@ class ToolCall:
         return any(self.arguments)
 
     def is_followed(self, place: Any, call_id: str | None, name: str | None) -> bool:
-        """Whether a delta, which has not its id, begins another call: several servers give all calls of an answer one index.
+        """Whether a delta, which has not its id, begins another call: several servers give all calls of an
+        answer one index.
 
         Others send an id or the name with every piece, so these alone do not begin one.
         """
@@ -43,7 +45,8 @@ class ToolCall:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether the arguments so far are a JSON object. Not tried without end: each try reads all of them."""
+        """Whether the arguments so far are a JSON object. Not tried without end: each try reads all of
+        them."""
         if self._tries >= _MOST_TRIES or not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
             return False
         self._tries += 1

@@ -27,9 +27,13 @@ def events_of(answer: Any) -> Iterator[tuple[str, Any]]:
         raise ValueError("neither a message nor an error")
     events: list[dict[str, Any]] = [{"type": "message_start", "message": answer}]
     for index, block in enumerate(blocks):
-        events += [{"type": "content_block_start", "index": index, "content_block": block},
-                   {"type": "content_block_stop", "index": index}]
-    events += [{"type": "message_delta", "delta": {"stop_reason": answer.get("stop_reason") or "end_turn"}},
-               {"type": "message_stop"}]
+        events += [
+            {"type": "content_block_start", "index": index, "content_block": block},
+            {"type": "content_block_stop", "index": index},
+        ]
+    events += [
+        {"type": "message_delta", "delta": {"stop_reason": answer.get("stop_reason") or "end_turn"}},
+        {"type": "message_stop"},
+    ]
     for event in events:
         yield event["type"], event

@@ -1,4 +1,5 @@
-"""The entry point of `parley`. A signal that comes while the rest is still loaded ends it without a traceback."""
+"""The entry point of `parley`. A signal that comes while the rest is still loaded ends it without a
+traceback."""
 
 import os
 import signal

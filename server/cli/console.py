@@ -1,4 +1,5 @@
-"""What the commands of `parley` share: their common options, how they read settings, how they print and how they fail."""
+"""What the commands of `parley` share: their common options, how they read settings, how they print and how
+they fail."""
 
 import errno
 import functools
@@ -18,8 +19,12 @@ from server.core.config import Settings
 from server.core.nearest import did_you_mean
 from server.storage.store import Store, opened
 
-_TOLD = {"dict_type": "must be a JSON object", "model_type": "must be a JSON object", "missing": "is required",
-         "extra_forbidden": "is not a known member"}
+_TOLD = {
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "missing": "is required",
+    "extra_forbidden": "is not a known member",
+}
 """What is told instead of pydantic's own words, which name its classes or Python's types."""
 
 log = structlog.get_logger()
@@ -35,19 +40,24 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except OSError as error:
-            if error.errno is None or error.errno == errno.EPIPE:  # not of the system; click's, whose reader has gone
+            # not of the system; click's, whose reader has gone
+            if error.errno is None or error.errno == errno.EPIPE:
                 raise
             fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
 
 
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]")
-database_option = click.option("--database", metavar="URL", help="postgresql://…, instead of the SQLite file in --data.")
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]"
+)
+database_option = click.option(
+    "--database", metavar="URL", help="postgresql://…, instead of the SQLite file in --data."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def where(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say where the data is; the command gets the settings."""
+
     @functools.wraps(command)
     def with_settings(data: Path | None, database: str | None, **options: Any) -> None:
         command(settings_of(data=data, database=database), **options)
@@ -64,7 +74,11 @@ def settings_of(**options: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name, *inner = map(str, first["loc"])
-        setting = f"--{name.replace('_', '-')} (PARLEY_{name.upper()})" if name in options else f"PARLEY_{name.upper()}"
+        setting = (
+            f"--{name.replace('_', '-')} (PARLEY_{name.upper()})"
+            if name in options
+            else f"PARLEY_{name.upper()}"
+        )
         told = _TOLD.get(first["type"], first["msg"].removeprefix("Value error, "))
         fail(": ".join([setting, *([".".join(inner)] if inner else []), told]))
 
@@ -76,13 +90,25 @@ def _warn_of_unknown_variables() -> None:
         prefix, _, own = name.upper().partition("_")
         if prefix == "PARLEY" and own and own not in known:
             nearest = did_you_mean(own, known, "PARLEY_")
-            log.warning("unknown_setting", name=name, reason=f"parley has no such setting, so it does nothing{nearest}")
+            log.warning(
+                "unknown_setting",
+                name=name,
+                reason=f"parley has no such setting, so it does nothing{nearest}",
+            )
 
 
-def opened_store(settings: Settings, *, checked: bool = False, creates: bool = True) -> AbstractAsyncContextManager[Store]:
+def opened_store(
+    settings: Settings, *, checked: bool = False, creates: bool = True
+) -> AbstractAsyncContextManager[Store]:
     """The store that the settings name; `checked` and `creates` as `open_store` has them."""
-    return opened(settings.data, settings.database, settings.key_secret, settings.database_connections, checked=checked,
-                  creates=creates)
+    return opened(
+        settings.data,
+        settings.database,
+        settings.key_secret,
+        settings.database_connections,
+        checked=checked,
+        creates=creates,
+    )
 
 
 def show(result: Any, as_json: bool, text: str) -> None:
@@ -96,6 +122,12 @@ def fail(text: str) -> NoReturn:
 def log_as_json() -> None:
     """Log to the standard error, a line of JSON for each."""
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True)
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,6 +1,8 @@
-"""The commands on a database as a whole: check, backup, restore, db stats, migrate-store. The work is done in `storage`.
+"""The commands on a database as a whole: check, backup, restore, db stats, migrate-store. The work is done in
+`storage`.
 
-Only migrate-store brings the database up to date; all but restore and migrate-store can be run while a server serves.
+Only migrate-store brings the database up to date; all but restore and migrate-store can be run while a server
+serves.
 """
 
 import asyncio
@@ -52,11 +54,15 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
     from rich.filesize import decimal  # here, because `parley serve` would start later for it
 
     with _told(), _bars(shown=not as_json, transient=True) as told:
-        made = backups.back_up(_folder(data), file, replace=replace,
-                               progress=lambda left, all_: told("pages", all_ - left, all_))
+        made = backups.back_up(
+            _folder(data), file, replace=replace, progress=lambda left, all_: told("pages", all_ - left, all_)
+        )
     secret = "included" if made.has_secret else "not included: restore it with the same PARLEY_KEY_SECRET"
-    show({"path": str(made.path), "bytes": made.size, "keySecret": made.has_secret}, as_json,
-         f"{made.path}: {decimal(made.size)}; the key secret is {secret}")
+    show(
+        {"path": str(made.path), "bytes": made.size, "keySecret": made.has_secret},
+        as_json,
+        f"{made.path}: {decimal(made.size)}; the key secret is {secret}",
+    )
 
 
 @click.command("restore")
@@ -65,13 +71,21 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
 @click.argument("file", type=_file)
 @json_option
 def restore(data: Path | None, replace: bool, file: Path, as_json: bool) -> None:
-    """Put the backup FILE in the place of the database, while nothing serves it. What was there is kept beside it."""
+    """Put the backup FILE in the place of the database, while nothing serves it. What was there is kept
+    beside it."""
     with _told():
         done = backups.restore(file, _folder(data), replace=replace)
     aside = f"; what was there is kept as {done.kept_aside}" if done.kept_aside else ""
     secret = "" if done.has_secret else "; the backup has no key secret, so the one set or kept here stays"
-    show({"path": str(done.path), "keySecret": done.has_secret, "keptAside": done.kept_aside and str(done.kept_aside)},
-         as_json, f"restored {done.path}{aside}{secret}")
+    show(
+        {
+            "path": str(done.path),
+            "keySecret": done.has_secret,
+            "keptAside": done.kept_aside and str(done.kept_aside),
+        },
+        as_json,
+        f"restored {done.path}{aside}{secret}",
+    )
 
 
 @click.group("db")
@@ -93,11 +107,21 @@ def show_stats(data: Path | None, as_json: bool) -> None:
     from rich.filesize import decimal
     from rich.table import Table
 
-    table = Table("table", "rows", "size", "oldest", "newest", caption=(
-        f"{found['path']}: {decimal(found['bytes'])} in {found['pages']} pages, {found['freePages']} of them free; "
-        f"log {decimal(found['walBytes'])}"))
+    table = Table(
+        "table",
+        "rows",
+        "size",
+        "oldest",
+        "newest",
+        caption=(
+            f"{found['path']}: {decimal(found['bytes'])} in {found['pages']} pages, {found['freePages']} of them free; "
+            f"log {decimal(found['walBytes'])}"
+        ),
+    )
     for name, one in found["tables"].items():
-        table.add_row(name, str(one["rows"]), decimal(one["bytes"]), _date(one.get("oldest")), _date(one.get("newest")))
+        table.add_row(
+            name, str(one["rows"]), decimal(one["bytes"]), _date(one.get("oldest")), _date(one.get("newest"))
+        )
     Console().print(table)
 
 
@@ -121,7 +145,11 @@ def migrate_store(source: str, target: str, as_json: bool) -> None:
 
     with _told():
         counts = asyncio.run(run())
-    show({"moved": counts}, as_json, f"moved {sum(counts.values())} rows in {len(counts)} tables; every count is the same")
+    show(
+        {"moved": counts},
+        as_json,
+        f"moved {sum(counts.values())} rows in {len(counts)} tables; every count is the same",
+    )
 
 
 @contextlib.contextmanager
@@ -131,8 +159,13 @@ def _bars(*, shown: bool, transient: bool = False) -> Iterator[Callable[[str, in
     from rich.progress import MofNCompleteColumn, Progress
 
     bars: dict[str, Any] = {}
-    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True),
-                        disable=not shown, transient=transient)
+    progress = Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        disable=not shown,
+        transient=transient,
+    )
 
     def told(name: str, done: int, count: int) -> None:
         progress.start()  # not before: an error is to be the only line
@@ -158,7 +191,9 @@ def _told() -> Iterator[None]:
 def _folder(data: Path | None) -> Path:
     settings = settings_of(data=data)
     if settings.database is not None:
-        fail("PARLEY_DATABASE: this command is for the SQLite file in --data; PostgreSQL has commands of its own")
+        fail(
+            "PARLEY_DATABASE: this command is for the SQLite file in --data; PostgreSQL has commands of its own"
+        )
     return settings.data
 
 

@@ -1,4 +1,5 @@
-"""What the first start of a data folder makes: an org `dev`, a key of each kind, and an assistant on the offline model."""
+"""What the first start of a data folder makes: an org `dev`, a key of each kind, and an assistant on the
+offline model."""
 
 import os
 from pathlib import Path
@@ -15,13 +16,16 @@ DEMO = {
     "model": {
         "provider": "offline",
         "model": "offline-1",
-        "messages": [{"role": "system", "content": "You are the demo assistant of Parley. Today is {{date}}."}],
+        "messages": [
+            {"role": "system", "content": "You are the demo assistant of Parley. Today is {{date}}."}
+        ],
     },
 }
 
 
 async def first_start(store: Store, folder: Path) -> dict[str, Any] | None:
-    """Make them in a database that has no org, and write `dev-keys.json`; None when there is one, whatever its name."""
+    """Make them in a database that has no org, and write `dev-keys.json`; None when there is one, whatever
+    its name."""
     if await store.keys.has_orgs():
         return None
     keys = {kind: await store.keys.create(ORG, kind) for kind in ("api", "secret", "publishable")}

@@ -50,6 +50,7 @@ from server.wire.history.lines import History
 
 T = TypeVar("T")
 
+
 @click.group(cls=Commands)
 @click.version_option(package_name="parley-server", prog_name="parley")
 def main() -> None:
@@ -85,7 +86,9 @@ def keys() -> None:
 def create_key(settings: Settings, org: str, kind: str, expires: str | None, as_json: bool) -> None:
     """Make a key and print it: the only time that it is shown."""
     ends = {} if expires is None else {"expiresAt": _later(expires)}
-    made = _with_store(settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")), creates=True)
+    made = _with_store(
+        settings, lambda store: store.keys.create(org, kind, ends.get("expiresAt")), creates=True
+    )
     show({"id": made.id, "org": made.org_id, "kind": made.kind, **ends, "key": made.key}, as_json, made.key)
 
 
@@ -160,7 +163,8 @@ def apply_assistant(settings: Settings, org: str, file: BinaryIO, as_json: bool)
 
 
 async def _replaced(store: Store, org_id: str, document: dict[str, Any]) -> Document | None:
-    """The stored assistant that a file is applied to; None when it is a new one. Raises InvalidArgument for several."""
+    """The stored assistant that a file is applied to; None when it is a new one. Raises InvalidArgument for
+    several."""
     name = document.get("name")
     ids = await store.assistants.ids_of(org_id, name, MOST_OF_ONE_NAME + 1) if name else []
     if len(ids) > 1:
@@ -173,12 +177,16 @@ async def _of_one_name(store: Store, org_id: str, document: dict[str, Any], ids:
         named = await store.assistants.get(org_id, parse_id(str(document.get("id"))))
         if named.content.get("name") == document["name"]:
             return named
-    raise InvalidArgument.of("name", f"'{document['name']}' is the name of several assistants; put the id of the one to be "
-                                     f"replaced into the file, as \"id\": {listed(ids)}")
+    raise InvalidArgument.of(
+        "name",
+        f"'{document['name']}' is the name of several assistants; put the id of the one to be "
+        f'replaced into the file, as "id": {listed(ids)}',
+    )
 
 
 def _check_provider(model: dict[str, Any], settings: Settings) -> None:
-    from server.backends.providers import check_callable  # with what calls models, which other commands need not load
+    # with what calls models, which other commands need not load
+    from server.backends.providers import check_callable
 
     if provider := model.get("provider"):
         check_callable(provider, model.get("url"), settings.provider_urls)
@@ -188,16 +196,24 @@ def _check_provider(model: dict[str, Any], settings: Settings) -> None:
 @where
 @click.option("--org", required=True, help="Name of the org.")
 @click.option("--session", metavar="ID", help="Only this session with its exchanges.")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-")
+@click.argument(
+    "file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-"
+)
 def export_history(settings: Settings, org: str, session: str | None, file: Path) -> None:
-    """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as JSON Lines.
+    """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as
+    JSON Lines.
 
     FILE can be read by its owner only.
     """
 
     async def run(store: Store) -> None:
-        org_id, session_id = await store.keys.org_id(org), None if session is None else parse_id(session) or session
-        async with contextlib.aclosing(History(store.database).export(org_id, session_id, secrets=True)) as batches:
+        org_id, session_id = (
+            await store.keys.org_id(org),
+            None if session is None else parse_id(session) or session,
+        )
+        async with contextlib.aclosing(
+            History(store.database).export(org_id, session_id, secrets=True)
+        ) as batches:
             with _written(file, settings.unread_seconds) as write:
                 async for lines in batches:
                     write("".join(f"{line}\n" for line in lines).encode())
@@ -211,7 +227,8 @@ def export_history(settings: Settings, org: str, session: str | None, file: Path
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
-    """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it broke off.
+    """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it
+    broke off.
 
     Every line is read before the first is written, and a conversation is written whole.
     """
@@ -229,7 +246,8 @@ def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> N
 @where
 @json_option
 def vacuum(settings: Settings, as_json: bool) -> None:
-    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not serving.
+    """Write the database file anew, so that no trace of what was deleted is left in it. Best while not
+    serving.
 
     PostgreSQL gives the room of deleted rows free again, and overwrites them when it is used.
     """
@@ -247,6 +265,7 @@ for command in (check, back_up, restore, db, migrate_store):
 
 def _with_store(settings: Settings, use: Callable[[Store], Awaitable[T]], *, creates: bool = False) -> T:
     """What `use` makes of the store. One that is not there is made only by commands that begin one."""
+
     async def run() -> T:
         async with opened_store(settings, creates=creates) as store:
             return await use(store)
@@ -275,16 +294,20 @@ def _written(path: Path, unread_seconds: float) -> Iterator[Callable[[bytes], No
 
 
 def _write_in_time(file: int, seconds: float, text: bytes) -> None:
-    """Fails when the other end of a pipe reads nothing: the log of a database that is served grows meanwhile."""
+    """Fails when the other end of a pipe reads nothing: the log of a database that is served grows
+    meanwhile."""
     left = memoryview(text)
     while left:
         if not select.select([], [file], [], seconds)[1]:
-            fail(f"nothing was read of the export for {seconds:g} s (PARLEY_UNREAD_SECONDS), so it has ended; name a FILE")
-        left = left[os.write(file, left[:select.PIPE_BUF]):]
+            fail(
+                f"nothing was read of the export for {seconds:g} s (PARLEY_UNREAD_SECONDS), so it has ended; name a FILE"
+            )
+        left = left[os.write(file, left[: select.PIPE_BUF]) :]
 
 
 def _open_private(path: str, flags: int) -> int:
-    """For its owner only, also where a file was there. That is emptied only after nobody else can open it any more."""
+    """For its owner only, also where a file was there. That is emptied only after nobody else can open it any
+    more."""
     opened = os.open(path, flags & ~os.O_TRUNC, 0o600)
     try:
         if stat.S_ISREG(os.fstat(opened).st_mode):  # not /dev/null, nor a pipe
@@ -293,8 +316,10 @@ def _open_private(path: str, flags: int) -> int:
         return opened
     except OSError as error:
         os.close(opened)
-        fail(f"{path} cannot be made its owner's alone, as it must be for what is exported ({error.strerror}); "
-             "name another file")
+        fail(
+            f"{path} cannot be made its owner's alone, as it must be for what is exported ({error.strerror}); "
+            "name another file"
+        )
 
 
 if __name__ == "__main__":

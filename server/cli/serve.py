@@ -1,6 +1,7 @@
 """`parley serve`: one server, or several, and Envoy before them; started, watched and stopped in order.
 
-Says on the standard output what an operator must know, and raises what they did wrong as one line. Serves nothing itself.
+Says on the standard output what an operator must know, and raises what they did wrong as one line. Serves
+nothing itself.
 """
 
 import asyncio
@@ -53,9 +54,12 @@ class Servers(Protocol):
 
 async def serve(settings: Settings) -> None:
     if settings.upstream_allow_hosts:
-        log.warning("hosts_listed_for_models_and_tools", hosts=sorted(settings.upstream_allow_hosts),
-                    reason="tools of every org may send these hosts any method and any path; PARLEY_MODEL_ALLOW_HOSTS lists "
-                           "hosts for models alone")
+        log.warning(
+            "hosts_listed_for_models_and_tools",
+            hosts=sorted(settings.upstream_allow_hosts),
+            reason="tools of every org may send these hosts any method and any path; PARLEY_MODEL_ALLOW_HOSTS lists "
+            "hosts for models alone",
+        )
     if settings.provider_keys:
         _warn_of_keys_without_use(settings)
     stopping, restarting = asyncio.Event(), asyncio.Event()
@@ -65,7 +69,11 @@ async def serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGHUP, restarting.set)
     try:
         with watched(settings.drain_seconds + settings.grace_seconds + _KILLED_AFTER_SECONDS):
-            with contextlib.nullcontext() if settings.database else inspected(settings.data / DATABASE) as inspection:
+            with (
+                contextlib.nullcontext()
+                if settings.database
+                else inspected(settings.data / DATABASE) as inspection
+            ):
                 serve_with = _serve_alone if settings.workers == 1 else _serve_with_workers
                 await serve_with(settings, stopping, restarting, inspection)
     except (DatabaseError, GatewayError, WorkerError) as error:
@@ -76,12 +84,16 @@ def _warn_of_keys_without_use(settings: Settings) -> None:
     from server.backends.providers import keys_without_use
 
     for name, nearest in keys_without_use(settings.provider_keys, settings.provider_urls).items():
-        log.warning("key_without_use", provider=name,
-                    reason=f"this provider of PARLEY_PROVIDER_KEYS is neither known nor in PARLEY_PROVIDER_URLS{nearest}")
+        log.warning(
+            "key_without_use",
+            provider=name,
+            reason=f"this provider of PARLEY_PROVIDER_KEYS is neither known nor in PARLEY_PROVIDER_URLS{nearest}",
+        )
 
 
-async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event,
-                       inspection: Inspection | None) -> None:
+async def _serve_alone(
+    settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event, inspection: Inspection | None
+) -> None:
     # Half of the start; where there are workers they do it for themselves, and this process need not.
     from server.app import App, ListenError, spare_the_loaded
 
@@ -98,8 +110,9 @@ async def _serve_alone(settings: Settings, stopping: asyncio.Event, restarting: 
             fail(str(error))
 
 
-async def _serve_with_workers(settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event,
-                              inspection: Inspection | None) -> None:
+async def _serve_with_workers(
+    settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event, inspection: Inspection | None
+) -> None:
     workers = Workers(settings)
     try:
         await workers.spawn()  # they load their code while the database is made ready for them
@@ -124,18 +137,30 @@ async def _greet(settings: Settings, store: Store) -> None:
     """On the first start, make the development keys and show them, or say how others are made."""
     if not settings.dev:
         if not await store.keys.has_orgs():
-            log.warning("no_keys", reason="nobody can call yet; `parley keys create --org NAME --kind api` makes a key")
+            log.warning(
+                "no_keys",
+                reason="nobody can call yet; `parley keys create --org NAME --kind api` makes a key",
+            )
     elif made := await first_start(store, settings.data):
         click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
         click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
 
 
-async def _run(settings: Settings, servers: Servers, greet: Callable[[], Awaitable[None]], stopping: asyncio.Event,
-               restarting: asyncio.Event, inspection: Inspection | None) -> None:
+async def _run(
+    settings: Settings,
+    servers: Servers,
+    greet: Callable[[], Awaitable[None]],
+    stopping: asyncio.Event,
+    restarting: asyncio.Event,
+    inspection: Inspection | None,
+) -> None:
     await servers.start()
-    gateway = Gateway(http=(settings.http.host, settings.http.port), run_dir=settings.data / "run",
-                      upstreams=[(settings.grpc.host, port) for port in servers.ports],
-                      most_calls=settings.server_calls if settings.limits else None)
+    gateway = Gateway(
+        http=(settings.http.host, settings.http.port),
+        run_dir=settings.data / "run",
+        upstreams=[(settings.grpc.host, port) for port in servers.ports],
+        most_calls=settings.server_calls if settings.limits else None,
+    )
     try:
         await gateway.start()
         await gateway.ready()
@@ -166,7 +191,8 @@ async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) 
 
 
 async def _until_stopped(gateway: Gateway, stopping: asyncio.Event, inspection: Inspection | None) -> None:
-    """Wait for a signal. Raises GatewayError when Envoy exits by itself, DatabaseError when the file is found damaged."""
+    """Wait for a signal. Raises GatewayError when Envoy exits by itself, DatabaseError when the file is found
+    damaged."""
     waiting = asyncio.create_task(stopping.wait())
     exited = asyncio.create_task(gateway.wait())
     looking = asyncio.create_task(_until_damaged(inspection))
@@ -184,9 +210,11 @@ async def _until_stopped(gateway: Gateway, stopping: asyncio.Event, inspection: 
 
 
 async def _until_damaged(inspection: Inspection | None) -> None:
-    """Look at what a start has not seen of a large file. Returns never; raises DatabaseError when it is damaged.
+    """Look at what a start has not seen of a large file. Returns never; raises DatabaseError when it is
+    damaged.
 
-    Whoever goes on with a damaged file serves what nobody has said, and all that is written until then is lost with it.
+    Whoever goes on with a damaged file serves what nobody has said, and all that is written until then is
+    lost with it.
     """
     if inspection is not None:
         try:
@@ -202,8 +230,8 @@ async def _until_damaged(inspection: Inspection | None) -> None:
 
 
 async def _drain(servers: Servers, gateway: Gateway) -> None:
-    """All say that they go away, and serve on for a while. Then nothing new is let in, and the servers let what is under way
-    end, or end it and say so in each stream. Envoy is last, because it passes that on."""
+    """All say that they go away, and serve on for a while. Then nothing new is let in, and the servers let
+    what is under way end, or end it and say so in each stream. Envoy is last, because it passes that on."""
     await asyncio.gather(gateway.retire(), servers.drain())
     await gateway.close()
     await servers.take_in()

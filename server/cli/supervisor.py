@@ -1,7 +1,7 @@
 """Several server processes: started, started again when one exits, restarted one by one, stopped.
 
-Each keeps its port, which this process reserves while it runs, so that Envoy's list of servers never changes. Knows the
-processes by what they answer; serves nothing itself.
+Each keeps its port, which this process reserves while it runs, so that Envoy's list of servers never changes.
+Knows the processes by what they answer; serves nothing itself.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ _LONGEST_PAUSE = 10.0
 _KILLED_AFTER_SECONDS = 8.0
 """Beyond the grace that its calls have."""
 _ANSWERS_WITHIN_SECONDS = 1.0
-"""Beyond the time that a command takes: a worker that has not answered by then is busy with something else."""
+"""Beyond the time that a command takes: a worker that has not answered by then is busy with something
+else."""
 
 log = structlog.get_logger()
 
@@ -59,7 +60,8 @@ class Workers:
         self._watching = [asyncio.create_task(self._watch(worker)) for worker in self._workers]
 
     async def restart(self, gateway: Gateway) -> None:
-        """Put a new process in the place of each, one after the other; while one starts the others have all calls."""
+        """Put a new process in the place of each, one after the other; while one starts the others have all
+        calls."""
         for worker in self._workers:
             for other in self._workers:
                 await gateway.finds(other.port, healthy=True)
@@ -87,14 +89,18 @@ class Workers:
         await asyncio.gather(*(worker.ended() for worker in self._workers))
 
     async def _watch(self, worker: "Worker") -> None:
-        """Start a worker again whenever it has ended; when that fails again and again, less and less often."""
+        """Start a worker again whenever it has ended; when that fails again and again, less and less
+        often."""
         pause, since = 0.0, time.monotonic()
         while True:
             code = await worker.exit_code()
             if not worker.is_to_end:
                 log.error("worker_exited", port=worker.port, pid=worker.pid, code=code)
-                pause = 0.0 if time.monotonic() - since > _SETTLED_SECONDS else min(
-                    max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+                pause = (
+                    0.0
+                    if time.monotonic() - since > _SETTLED_SECONDS
+                    else min(max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+                )
                 await asyncio.sleep(pause)
             try:
                 await worker.spawn()
@@ -132,9 +138,20 @@ class Worker:
 
     async def spawn(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", "-c", TIE_TO_PARENT, str(os.getpid()), sys.executable, "-m", "server.cli.worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-            start_new_session=True)  # Ctrl-C is for this process, which drains the others
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            TIE_TO_PARENT,
+            str(os.getpid()),
+            sys.executable,
+            "-m",
+            "server.cli.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            start_new_session=True,
+        )  # Ctrl-C is for this process, which drains the others
         self.is_to_end = False
 
     async def serve(self) -> None:
@@ -143,7 +160,9 @@ class Worker:
         answer = await self._answer()
         if "ready" not in answer:
             code = await self.exit_code()
-            raise WorkerError(answer.get("error", f"a server process exited with code {code} before it served"))
+            raise WorkerError(
+                answer.get("error", f"a server process exited with code {code} before it served")
+            )
         self.serves.set()
 
     async def drain(self, how: str) -> None:
@@ -159,7 +178,8 @@ class Worker:
         self._tell(b"stop")
         if self._process is not None:
             asyncio.get_running_loop().call_later(
-                self._settings.grace_seconds + _KILLED_AFTER_SECONDS, _kill, self._process)
+                self._settings.grace_seconds + _KILLED_AFTER_SECONDS, _kill, self._process
+            )
 
     async def exit_code(self) -> int:
         return await self._started.wait()

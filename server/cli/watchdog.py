@@ -1,7 +1,8 @@
 """Kills this process when it does not end after SIGTERM or SIGINT, whatever it is busy with.
 
-A signal that has a handler in Python waits for the interpreter, which one request may hold up for as long as it likes. So a
-small process of its own is told by a handler in C, counts the seconds, and knows by the closed pipe that this one has ended.
+A signal that has a handler in Python waits for the interpreter, which one request may hold up for as long as
+it likes. So a small process of its own is told by a handler in C, counts the seconds, and knows by the closed
+pipe that this one has ended.
 """
 
 import contextlib
@@ -12,7 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-# Reads the traceback that the handler writes, which says what the process was busy with when it was told to stop.
+# Reads the traceback that the handler writes, which says what the process was busy with when it was told to
+# stop.
 _WATCH = """
 import json, os, select, signal, sys, time
 pid, seconds = int(sys.argv[1]), float(sys.argv[2])
@@ -32,9 +34,14 @@ while told:
 
 @contextlib.contextmanager
 def watched(seconds: float) -> Iterator[None]:
-    """Kill this process `seconds` after the first signal, unless it has ended. To be entered after handlers are set."""
-    watch = subprocess.Popen([sys.executable, "-I", "-S", "-c", _WATCH, str(os.getpid()), str(seconds)],
-                             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    """Kill this process `seconds` after the first signal, unless it has ended. To be entered after handlers
+    are set."""
+    watch = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _WATCH, str(os.getpid()), str(seconds)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     assert watch.stdin is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         faulthandler.register(number, file=watch.stdin, all_threads=False, chain=True)

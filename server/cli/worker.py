@@ -1,7 +1,8 @@
-"""One server process of several: `python -m server.cli.worker`, started and told what to do by `cli/supervisor.py`.
+"""One server process of several: `python -m server.cli.worker`, started and told what to do by
+`cli/supervisor.py`.
 
-Reads its settings from the first line of its standard input and commands from the others; answers with a line of JSON each.
-Ends when it is told to, on SIGTERM, and when nobody is left to tell it anything.
+Reads its settings from the first line of its standard input and commands from the others; answers with a line
+of JSON each. Ends when it is told to, on SIGTERM, and when nobody is left to tell it anything.
 """
 
 import asyncio
@@ -72,7 +73,9 @@ async def _obey(commands: asyncio.StreamReader, app: App) -> None:
 
 async def _standard_input() -> asyncio.StreamReader:
     reader = asyncio.StreamReader(limit=_MOST_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     return reader
 
 

@@ -1,4 +1,5 @@
-"""How much one answer, and one page of a list, may hold, and how an answer says what it leaves out. Reads nothing."""
+"""How much one answer, and one page of a list, may hold, and how an answer says what it leaves out. Reads
+nothing."""
 
 from collections.abc import Sequence
 
@@ -14,9 +15,11 @@ MOST_MESSAGE_BYTES = 3_600 * 1024
 SHORT_BYTES = 1024
 """Of a record that is shown shortened: its ids, times and names."""
 
-_HOW = ("The answer would be larger than a gRPC client takes by default. What a session's chats leave out is "
-        "in GET /v1/conversations/{sessionId}/items, page by page; the input of a chat in GET "
-        "/v1/responses/{id}/input_items.")
+_HOW = (
+    "The answer would be larger than a gRPC client takes by default. What a session's chats leave out is "
+    "in GET /v1/conversations/{sessionId}/items, page by page; the input of a chat in GET "
+    "/v1/responses/{id}/input_items."
+)
 
 
 def omit(answer: Chat | Session, name: str) -> None:
@@ -29,12 +32,15 @@ def omit(answer: Chat | Session, name: str) -> None:
 def omit_in_list(answer: Chat | Session, path: str, *names: str) -> None:
     """Say in a record of a page that it is shown shortened, and that `path` has all of it."""
     answer.omitted.members.extend(names)
-    answer.omitted.message = (f"The list would be larger than a gRPC client takes by default. GET {path} has all of this "
-                              f"{answer.DESCRIPTOR.name.lower()}; a smaller `limit` shows more of each.")
+    answer.omitted.message = (
+        f"The list would be larger than a gRPC client takes by default. GET {path} has all of this "
+        f"{answer.DESCRIPTOR.name.lower()}; a smaller `limit` shows more of each."
+    )
 
 
 def whole(sizes: Sequence[int]) -> list[bool]:
-    """Which records of a page are shown whole: each that fits, when all that follow are at least shown shortened."""
+    """Which records of a page are shown whole: each that fits, when all that follow are at least shown
+    shortened."""
     left = MOST_BYTES - SHORT_BYTES * len(sizes)
     shown = []
     for size in sizes:

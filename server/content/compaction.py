@@ -11,8 +11,10 @@ from generated.parley.v1.message_pb2 import Message
 from server.content.messages import text_of, tool_calls_of
 from server.core.ids import hex_of
 
-_ASK = ("Summarise this conversation so that it can go on from your summary alone. Keep names, facts, decisions, open "
-        "questions and the results of tools; leave out pleasantries.")
+_ASK = (
+    "Summarise this conversation so that it can go on from your summary alone. Keep names, facts, decisions, open "
+    "questions and the results of tools; leave out pleasantries."
+)
 _HEAD = "Summary of the conversation so far:\n"
 
 
@@ -31,8 +33,11 @@ def summary_of(answer: Message, role: str) -> Message:
 
 def compaction_item(summary: Message) -> dict[str, Any]:
     """The summary as an item that a client keeps and sends back."""
-    return {"id": f"cmp_{hex_of(summary.id)}", "type": "compaction",
-            "encrypted_content": base64.b64encode(text_of(summary).encode()).decode()}
+    return {
+        "id": f"cmp_{hex_of(summary.id)}",
+        "type": "compaction",
+        "encrypted_content": base64.b64encode(text_of(summary).encode()).decode(),
+    }
 
 
 def text_of_compaction(content: Any) -> str | None:

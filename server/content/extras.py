@@ -7,8 +7,17 @@ from google.protobuf.struct_pb2 import Struct
 
 from server.content.json_values import to_python
 
-_NAMES = ("logit_bias", "prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-          "safety_identifier", "service_tier", "user", "verbosity")
+_NAMES = (
+    "logit_bias",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "user",
+    "verbosity",
+)
 
 
 def extras_of(request: Message) -> dict[str, Any]:

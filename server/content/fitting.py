@@ -1,6 +1,8 @@
-"""Answers that fit into the 4 MiB that every gRPC client takes by default: what is left out of them, and how they say so.
+"""Answers that fit into the 4 MiB that every gRPC client takes by default: what is left out of them, and how
+they say so.
 
-What is left out is on record all the same. Makes no answer itself and reads no store; `budget.py` has the bounds.
+What is left out is on record all the same. Makes no answer itself and reads no store; `budget.py` has the
+bounds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +19,8 @@ _SECOND_NAME_BYTES = 256
 
 
 def present(message: Message) -> Message:
-    """A message as callers see it: with its text under both of its documented names, without what only the record has."""
+    """A message as callers see it: with its text under both of its documented names, without what only the
+    record has."""
     message.ClearField("provider_state")
     message.ClearField("run_by_server")
     message.ClearField("calls_key")
@@ -34,7 +37,8 @@ def presented(chat: Chat) -> Chat:
 
 
 def fit(answer: Chat | Session) -> None:
-    """Leave out of a chat or session as seen by callers what does not fit, the least needed first, and say so in it."""
+    """Leave out of a chat or session as seen by callers what does not fit, the least needed first, and say so
+    in it."""
     if answer.ByteSize() <= MOST_BYTES:
         return
     for name, leave_out in _steps(answer):
@@ -66,7 +70,7 @@ def latest(messages: Sequence[Message]) -> Sequence[Message]:
     for count, message in enumerate(reversed(messages)):
         left -= message.ByteSize()
         if left < 0:
-            return messages[len(messages) - count:]
+            return messages[len(messages) - count :]
     return messages
 
 
@@ -79,7 +83,8 @@ def _steps(answer: Chat | Session) -> Iterator[tuple[str, Callable[[], bool]]]:
         if field := answer.DESCRIPTOR.fields_by_name.get(name):
             yield field.json_name, partial(_clear, answer, name)
     if isinstance(answer, Chat):
-        yield "output", lambda: _clear(answer, "output")  # of a chat that was made before answers were bounded
+        # of a chat that was made before answers were bounded
+        yield "output", lambda: _clear(answer, "output")
 
 
 def _leave_out_second_names(messages: Iterable[Message]) -> bool:

@@ -1,6 +1,7 @@
 """What callers say: strings, arrays of messages and Responses input items, turned into Messages.
 
-Checks shape, names the place of what is wrong, and keeps content as it was sent. Runs nothing and stores nothing.
+Checks shape, names the place of what is wrong, and keeps content as it was sent. Runs nothing and stores
+nothing.
 """
 
 import json
@@ -33,8 +34,17 @@ from server.core.ids import parse_id
 
 INSTRUCTING = ("system", "developer")
 """The roles whose messages instruct the model."""
-_ITEM_TYPES = ("message", "function_call", "function_call_output", "mcp_call", *CALLS, *sorted(CALL_OUTPUTS), *COMPACTIONS,
-               "item_reference", *sorted(PASSED_OVER))
+_ITEM_TYPES = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "mcp_call",
+    *CALLS,
+    *sorted(CALL_OUTPUTS),
+    *COMPACTIONS,
+    "item_reference",
+    *sorted(PASSED_OVER),
+)
 _FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
@@ -78,7 +88,9 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
             messages += found
         calling = calls
     if not messages and not may_be_empty:
-        raise InvalidArgument.of(field, "must hold something that is said: items of the types it has are passed over")
+        raise InvalidArgument.of(
+            field, "must hold something that is said: items of the types it has are passed over"
+        )
     return messages
 
 
@@ -89,15 +101,20 @@ def _check_count(count: int, field: str) -> None:
 
 def _check_size(message: Message, field: str) -> None:
     if (size := message.ByteSize()) > MOST_MESSAGE_BYTES:
-        raise InvalidArgument.of(field, f"has {size} bytes; one message may have at most {MOST_MESSAGE_BYTES}, so that it "
-                                        "can be read again: split it into several")
+        raise InvalidArgument.of(
+            field,
+            f"has {size} bytes; one message may have at most {MOST_MESSAGE_BYTES}, so that it "
+            "can be read again: split it into several",
+        )
 
 
 def check_message(message: Message, field: str) -> None:
     """Raises InvalidArgument, naming the place, for a message that nobody could have said."""
     item: dict[str, Any] = {
         name: to_python(value) if isinstance(value, Value | Struct) else value
-        for descriptor, value in message.ListFields() if (name := descriptor.json_name)}
+        for descriptor, value in message.ListFields()
+        if (name := descriptor.json_name)
+    }
     if item.get("content") is None and message.role == "assistant":
         item["content"] = ""  # a model may say nothing
     _message(item, field)
@@ -109,8 +126,14 @@ def _check_places(message: Message, field: str) -> None:
     at = 0.0
     for index, value in enumerate(message.text_before_calls.values):
         place = value.number_value
-        if value.WhichOneof("kind") != "number_value" or not at <= place <= MOST_MESSAGE_BYTES or not place.is_integer():
-            raise InvalidArgument.of(f"{field}[{index}]", "must be how many characters of the text came before the call")
+        if (
+            value.WhichOneof("kind") != "number_value"
+            or not at <= place <= MOST_MESSAGE_BYTES
+            or not place.is_integer()
+        ):
+            raise InvalidArgument.of(
+                f"{field}[{index}]", "must be how many characters of the text came before the call"
+            )
         at = place
 
 
@@ -125,19 +148,23 @@ def _check_state(state: ProviderState, field: str) -> None:
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
     """The function tools that a request offers, flat (Responses) or nested (completions), in the nested form.
 
-    Hosted tools, which nobody runs here, are left out, or refused with `only_functions`. Raises InvalidArgument.
+    Hosted tools, which nobody runs here, are left out, or refused with `only_functions`. Raises
+    InvalidArgument.
     """
     found = []
     for index, tool in enumerate(tools):
         if (given := to_python(tool)).get("type", "function") == "function":
             found.append(_function_tool(given, f"{field}[{index}]"))
         elif only_functions:
-            raise InvalidArgument.of(f"{field}[{index}].type", "must be function: no other tools are offered here")
+            raise InvalidArgument.of(
+                f"{field}[{index}].type", "must be function: no other tools are offered here"
+            )
     return found
 
 
 def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
-    """`choice` in the form of chat completions. Raises InvalidArgument, also for a hosted tool, which is never offered.
+    """`choice` in the form of chat completions. Raises InvalidArgument, also for a hosted tool, which is
+    never offered.
 
     Tools that alone are allowed come out as {type: allowed_tools, mode, names}.
     """
@@ -162,16 +189,24 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
     if mode not in ("auto", "required"):
         raise InvalidArgument.of(f"{field}.mode", "must be auto or required")
     if not isinstance(tools, list):
-        raise InvalidArgument.of(f"{field}.tools", "must be an array of tools, each with its type and its name")
+        raise InvalidArgument.of(
+            f"{field}.tools", "must be an array of tools, each with its type and its name"
+        )
     if len(tools) > MOST_TOOLS:
-        raise InvalidArgument.of(f"{field}.tools", f"must name at most {MOST_TOOLS} tools, this one names {len(tools)}")
-    names = {parse_tool_choice(tool, f"{field}.tools[{index}]")["function"]["name"]
-             for index, tool in enumerate(tools) if isinstance(tool, dict) and tool.get("type") == "function"}
+        raise InvalidArgument.of(
+            f"{field}.tools", f"must name at most {MOST_TOOLS} tools, this one names {len(tools)}"
+        )
+    names = {
+        parse_tool_choice(tool, f"{field}.tools[{index}]")["function"]["name"]
+        for index, tool in enumerate(tools)
+        if isinstance(tool, dict) and tool.get("type") == "function"
+    }
     return {"type": "allowed_tools", "mode": mode, "names": names}
 
 
 def parse_response_format(form: Any, field: str, schema_field: str) -> dict[str, Any] | None:
-    """`form` in the form of chat completions; None for text. Raises InvalidArgument, and names what `schema_field` has."""
+    """`form` in the form of chat completions; None for text. Raises InvalidArgument, and names what
+    `schema_field` has."""
     if form is None:
         return None
     if not isinstance(form, dict):
@@ -186,7 +221,10 @@ def parse_response_format(form: Any, field: str, schema_field: str) -> dict[str,
         raise InvalidArgument.of(schema_field, "must be an object with a name and a schema")
     if not isinstance(given.get("schema"), dict | None):
         raise InvalidArgument.of(f"{schema_field}.schema", "must be an object: a JSON Schema")
-    return {"type": kind, "json_schema": {name: member for name, member in given.items() if member is not None}}
+    return {
+        "type": kind,
+        "json_schema": {name: member for name, member in given.items() if member is not None},
+    }
 
 
 def checked_text(text: str, field: str) -> str:
@@ -205,7 +243,8 @@ def checked_value(content: Any, field: str) -> Value:
 
 
 def body_id(text: str, field: str) -> str:
-    """The id in a member of a body, bare or prefixed. Raises InvalidArgument; in a path it would be NOT_FOUND."""
+    """The id in a member of a body, bare or prefixed. Raises InvalidArgument; in a path it would be
+    NOT_FOUND."""
     identifier = parse_id(text)
     if identifier is None:
         raise InvalidArgument.of(field, "must be an id: a UUID, bare or prefixed as in resp_<hex>")
@@ -213,7 +252,8 @@ def body_id(text: str, field: str) -> str:
 
 
 def _messages(item: Any, field: str) -> list[Message]:
-    """The message of an item; of a call that a server ran (an item of an earlier answer), the call and its result."""
+    """The message of an item; of a call that a server ran (an item of an earlier answer), the call and its
+    result."""
     if _type_of(item) == "mcp_call":
         call = {**item, "call_id": item.get("id")}
         output = item["output"] if isinstance(item.get("output"), str) else ""
@@ -258,21 +298,31 @@ def _type_of(item: Any) -> str | None:
 
 
 def _check_type(item: dict[str, Any], field: str) -> None:
-    """Raises InvalidArgument, naming the type, for an item that is no message and nothing that can be read."""
+    """Raises InvalidArgument, naming the type, for an item that is no message and nothing that can be
+    read."""
     kind = item.get("type")
     if kind == "item_reference":
-        raise InvalidArgument.of(f"{field}.type", "'item_reference' names an item of an earlier answer, which nobody "
-                                                  "looks up here: send the item itself")
+        raise InvalidArgument.of(
+            f"{field}.type",
+            "'item_reference' names an item of an earlier answer, which nobody "
+            "looks up here: send the item itself",
+        )
     if kind is not None and kind != "message":
-        raise InvalidArgument.of(f"{field}.type", f"'{str(kind)[:40]}' is no type of an item that can be sent: use one of "
-                                                  f"{', '.join(_ITEM_TYPES)}, or leave the item out")
+        raise InvalidArgument.of(
+            f"{field}.type",
+            f"'{str(kind)[:40]}' is no type of an item that can be sent: use one of "
+            f"{', '.join(_ITEM_TYPES)}, or leave the item out",
+        )
 
 
 def _as_function_call(item: dict[str, Any], kind: str) -> dict[str, Any]:
     """A call of a tool that is no function, as the call of a function of that name."""
     member = CALLS[kind]
-    return {"call_id": item.get("call_id"), "name": item.get("name") if kind == "custom_tool_call" else kind[:-len("_call")],
-            "arguments": json.dumps({member: item.get(member)}, ensure_ascii=False)}
+    return {
+        "call_id": item.get("call_id"),
+        "name": item.get("name") if kind == "custom_tool_call" else kind[: -len("_call")],
+        "arguments": json.dumps({member: item.get(member)}, ensure_ascii=False),
+    }
 
 
 def _as_function_output(item: dict[str, Any]) -> dict[str, Any]:
@@ -289,7 +339,9 @@ def _copy_extras(item: dict[str, Any], message: Message, field: str) -> None:
             if not isinstance(item[name], str):
                 raise InvalidArgument.of(f"{field}.{name}", "must be a string")
             setattr(message, name, checked_text(item[name], f"{field}.{name}"))
-    if item.get("tool_calls") is not None and (calls := _tool_calls(item["tool_calls"], f"{field}.tool_calls")):
+    if item.get("tool_calls") is not None and (
+        calls := _tool_calls(item["tool_calls"], f"{field}.tool_calls")
+    ):
         message.tool_calls.CopyFrom(checked_value(calls, f"{field}.tool_calls"))
     if item.get("metadata") is not None:
         if not isinstance(item["metadata"], dict):
@@ -327,7 +379,9 @@ def _tool_calls(calls: Any, field: str) -> list[Any]:
         if not isinstance(call.get("type"), str | None):
             raise InvalidArgument.of(f"{field}[{index}].type", "must be a string: function")
         if not isinstance(function.get("arguments"), str | None):
-            raise InvalidArgument.of(f"{field}[{index}].function.arguments", "must be a string: the arguments as JSON")
+            raise InvalidArgument.of(
+                f"{field}[{index}].function.arguments", "must be a string: the arguments as JSON"
+            )
     return calls
 
 
@@ -339,7 +393,9 @@ def _function_call(item: dict[str, Any], field: str) -> Message:
         raise InvalidArgument.of(f"{field}.arguments", "must be a string: the arguments as JSON")
     function = {"name": item["name"], "arguments": item.get("arguments") or "{}"}
     message = Message(role="assistant")
-    message.tool_calls.CopyFrom(checked_value([{"id": item["call_id"], "type": "function", "function": function}], field))
+    message.tool_calls.CopyFrom(
+        checked_value([{"id": item["call_id"], "type": "function", "function": function}], field)
+    )
     return message
 
 
@@ -347,7 +403,9 @@ def _function_call_output(item: dict[str, Any], field: str) -> Message:
     if not isinstance(item.get("call_id"), str):
         raise InvalidArgument.of(f"{field}.call_id", "must name the function call it answers")
     output = _content(item.get("output"), f"{field}.output")
-    return Message(role="tool", tool_call_id=item["call_id"], content=checked_value(output, f"{field}.output"))
+    return Message(
+        role="tool", tool_call_id=item["call_id"], content=checked_value(output, f"{field}.output")
+    )
 
 
 def _compaction(item: dict[str, Any], field: str) -> Message:

@@ -38,13 +38,17 @@ class Page(NamedTuple):
 
     @property
     def after_message(self) -> str | None:
-        """The id of the message that the item `after` is, or is a part of. Raises NotFound for what is no item's id."""
+        """The id of the message that the item `after` is, or is a part of. Raises NotFound for what is no
+        item's id."""
         return None if self.after is None else message_id_of(self.after, _NOT_AFTER)
 
 
 def page_of(request: Any) -> Page:
-    return Page(request.after if request.HasField("after") else None, request.order == "asc",
-                request.limit if request.HasField("limit") else _DEFAULT_LIMIT)
+    return Page(
+        request.after if request.HasField("after") else None,
+        request.order == "asc",
+        request.limit if request.HasField("limit") else _DEFAULT_LIMIT,
+    )
 
 
 def item_not_found(message: str = "item not found") -> NotFound:
@@ -66,17 +70,22 @@ def message_of_item(item_id: str) -> str | None:
 
 
 def items_page(messages: Iterable[Message], page: Page, *, has_more: bool) -> ItemList:
-    """The items of some messages, which are in the page's order and begin with the one of `after`, as that page.
+    """The items of some messages, which are in the page's order and begin with the one of `after`, as that
+    page.
 
     `has_more`: whether there are more messages. Raises NotFound for an `after` that is no item.
     """
-    items = [item for message in messages for item in (_items(message) if page.ascending else reversed([*_items(message)]))]
+    items = [
+        item
+        for message in messages
+        for item in (_items(message) if page.ascending else reversed([*_items(message)]))
+    ]
     if page.after is not None:
         place = next((index for index, item in enumerate(items) if item["id"] == page.after), None)
         if place is None:
             raise item_not_found(_NOT_AFTER)
-        items = items[place + 1:]
-    return list_of(items[:page.limit], has_more=has_more or len(items) > page.limit)
+        items = items[place + 1 :]
+    return list_of(items[: page.limit], has_more=has_more or len(items) > page.limit)
 
 
 def list_of(items: list[dict[str, Any]], *, has_more: bool = False) -> ItemList:
@@ -93,7 +102,9 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
     elif message.role == "assistant":
         yield from _said_items(message)
     else:
-        yield _message_item(stretch_id(message.id, 0), message.role, [as_input(part) for part in parts_of(message)])
+        yield _message_item(
+            stretch_id(message.id, 0), message.role, [as_input(part) for part in parts_of(message)]
+        )
 
 
 def _said_items(message: Message) -> Iterator[dict[str, Any]]:
@@ -106,8 +117,14 @@ def _said_items(message: Message) -> Iterator[dict[str, Any]]:
             stretches += 1
         elif not runs:
             call = calls[one]
-            yield {"id": f"fc_{hex_of(message.id)}{one:02x}", "type": "function_call", "status": "completed",
-                   "call_id": call["id"], "name": call["name"], "arguments": call["arguments"]}
+            yield {
+                "id": f"fc_{hex_of(message.id)}{one:02x}",
+                "type": "function_call",
+                "status": "completed",
+                "call_id": call["id"],
+                "name": call["name"],
+                "arguments": call["arguments"],
+            }
 
 
 def _message_item(identifier: str, role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,14 +138,25 @@ def _parts_of(stretch: Stretch) -> list[dict[str, Any]]:
 
 
 def _output_item(message: Message) -> dict[str, Any]:
-    return {"id": f"fco_{hex_of(message.id)}", "type": "function_call_output", "status": "completed",
-            "call_id": message.tool_call_id, "output": _output(message)}
+    return {
+        "id": f"fco_{hex_of(message.id)}",
+        "type": "function_call_output",
+        "status": "completed",
+        "call_id": message.tool_call_id,
+        "output": _output(message),
+    }
 
 
 def _run_item(message: Message) -> dict[str, Any]:
-    return {"id": f"mcp_{hex_of(message.id)}", "type": "mcp_call", "server_label": "parley",
-            "status": "failed" if "failure" in message.metadata else "completed", "name": message.name,
-            "arguments": message.run_by_server.arguments, "output": text_of(message)}
+    return {
+        "id": f"mcp_{hex_of(message.id)}",
+        "type": "mcp_call",
+        "server_label": "parley",
+        "status": "failed" if "failure" in message.metadata else "completed",
+        "name": message.name,
+        "arguments": message.run_by_server.arguments,
+        "output": text_of(message),
+    }
 
 
 def _output(message: Message) -> str | list[dict[str, Any]]:

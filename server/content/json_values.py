@@ -9,22 +9,26 @@ from typing import Any
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
 MAX_DEPTH = 30
-"""Levels of objects and arrays. protobuf parses 100 nested messages, of which one JSON object takes three, and the
-messages that a value sits in take some."""
+"""Levels of objects and arrays. protobuf parses 100 nested messages, of which one JSON object takes three,
+and the messages that a value sits in take some."""
 
-NOT_EXACT = ("is an integer that a double does not hold exactly, as it does those to 9007199254740992 (2^53); "
-             "send it as a string")
+NOT_EXACT = (
+    "is an integer that a double does not hold exactly, as it does those to 9007199254740992 (2^53); "
+    "send it as a string"
+)
 """As gateway/members.lua says it of what comes over HTTP, which is a double when it is here."""
 _BEYOND_64_BITS = 2.0**63
 _SCHEMAS = frozenset({"parameters", "schema"})
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-"""Of numbers in schemas. Many programs write those of 64 bits there, and the nearest double bounds as well."""
+"""Of numbers in schemas. Many programs write those of 64 bits there, and the nearest double bounds as
+well."""
 
 
 def to_python(value: Value | Struct | ListValue) -> Any:
     """Return dicts, lists, str, bool, None, float, and int for integral numbers of 64 bits.
 
-    NaN and infinities are None, as JSON has them: requests bring none, and old records must not be lost for theirs.
+    NaN and infinities are None, as JSON has them: requests bring none, and old records must not be lost for
+    theirs.
     """
     if isinstance(value, Struct):
         return {key: _plain(member) for key, member in value.fields.items()}
@@ -36,8 +40,8 @@ def to_python(value: Value | Struct | ListValue) -> Any:
 def from_python(value: Any) -> Value:
     """Return the Value of what json.loads gives; tuples pass as lists.
 
-    Raises ValueError for NaN, infinities, integers that no double is, but for bounds in schemas, lone surrogates and nesting
-    beyond MAX_DEPTH, TypeError for other types.
+    Raises ValueError for NaN, infinities, integers that no double is, but for bounds in schemas, lone
+    surrogates and nesting beyond MAX_DEPTH, TypeError for other types.
     """
     message = Value()
     _fill(message, value, MAX_DEPTH)
@@ -68,12 +72,14 @@ def _plain(value: Value) -> Any:
 
 
 def whole_where_whole(number: float) -> int | float:
-    """The number as an int where it is one. Larger ones than orjson prints as integers stay floats, of the same value."""
+    """The number as an int where it is one. Larger ones than orjson prints as integers stay floats, of the
+    same value."""
     return int(number) if number.is_integer() and -_BEYOND_64_BITS <= number < _BEYOND_64_BITS else number
 
 
 def with_exact_numbers(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """JSON in which integers that no double is are text, which keeps their digits. Below MAX_DEPTH it stays as it is."""
+    """JSON in which integers that no double is are text, which keeps their digits. Below MAX_DEPTH it stays
+    as it is."""
     if isinstance(value, dict) and depth:
         return {name: with_exact_numbers(member, depth - 1) for name, member in value.items()}
     if isinstance(value, list) and depth:
@@ -112,11 +118,20 @@ def _fill_struct(message: Struct, members: dict[str, Any], depth: int, in_schema
     for key, member in members.items():
         if not isinstance(key, str):
             raise TypeError("the keys of an object are strings")
-        is_bound = in_schema and key in _BOUNDS and isinstance(member, int) and abs(member) < _BEYOND_64_BITS * 2
-        _fill(message.fields[key], float(member) if is_bound else member, depth - 1, in_schema or key in _SCHEMAS)
+        is_bound = (
+            in_schema and key in _BOUNDS and isinstance(member, int) and abs(member) < _BEYOND_64_BITS * 2
+        )
+        _fill(
+            message.fields[key],
+            float(member) if is_bound else member,
+            depth - 1,
+            in_schema or key in _SCHEMAS,
+        )
 
 
-def _fill_list(message: ListValue, items: list[Any] | tuple[Any, ...], depth: int, in_schema: bool = False) -> None:
+def _fill_list(
+    message: ListValue, items: list[Any] | tuple[Any, ...], depth: int, in_schema: bool = False
+) -> None:
     _check_depth(depth)
     message.SetInParent()
     for item in items:
@@ -167,7 +182,8 @@ def size_of(value: object, most: int) -> int:
 
 
 def length_of(value: object) -> int:
-    """Of a text its characters, of a collection its items, of a whole number its bytes, and 1 of anything else."""
+    """Of a text its characters, of a collection its items, of a whole number its bytes, and 1 of anything
+    else."""
     if isinstance(value, int):
         return value.bit_length() // 8
     return len(value) if isinstance(value, str | list | tuple | dict | range) else 1

@@ -20,13 +20,16 @@ def text_of(message: Message) -> str:
         return content.string_value
     if kind == "list_value":
         return "".join(
-            part["text"] for part in parts_of(message) if part.get("type", "text") in TEXT_PARTS and "text" in part
+            part["text"]
+            for part in parts_of(message)
+            if part.get("type", "text") in TEXT_PARTS and "text" in part
         )
     return message.message
 
 
 def answer_of(message: Message) -> tuple[str, str]:
-    """What an assistant answered, and behind it why it refused; its text has both, for whoever knows no refusals."""
+    """What an assistant answered, and behind it why it refused; its text has both, for whoever knows no
+    refusals."""
     text, refusal = text_of(message), message.refusal
     return (text.removesuffix(refusal), refusal) if refusal else (text, _refusal_in(message))
 
@@ -40,7 +43,8 @@ def _refusal_in(message: Message) -> str:
 
 
 class Stretch(NamedTuple):
-    """A part of what an assistant said in which no tool call begins: the text, and how it is cut into answer and refusal."""
+    """A part of what an assistant said in which no tool call begins: the text, and how it is cut into answer
+    and refusal."""
 
     answer: str
     refusal: str
@@ -56,11 +60,11 @@ def in_order(message: Message) -> list[Stretch | int]:
     order: list[Stretch | int] = []
     for index, place in enumerate(_places(message, len(text))):
         if place > at:
-            order.append(Stretch(answer[at:place], text[max(at, len(answer)):place]))
+            order.append(Stretch(answer[at:place], text[max(at, len(answer)) : place]))
             at = place
         order.append(index)
     if at < len(text) or not order:
-        order.append(Stretch(answer[at:], text[max(at, len(answer)):]))
+        order.append(Stretch(answer[at:], text[max(at, len(answer)) :]))
     return order
 
 
@@ -77,7 +81,8 @@ def _places(message: Message, length: int) -> list[int]:
 
 
 def mark_run(messages: Sequence[Message]) -> None:
-    """Note that the server ran the calls of the first message, of which the others are the results, in order."""
+    """Note that the server ran the calls of the first message, of which the others are the results, in
+    order."""
     calling, *results = messages
     calling.run_by_server.SetInParent()
     for call, result in zip(tool_calls_of(calling), results, strict=False):
@@ -85,7 +90,8 @@ def mark_run(messages: Sequence[Message]) -> None:
 
 
 def refusal_beside(message: Message) -> str:
-    """Why an assistant refused, unless its text says so already: what refused here has the refusal as its text, too."""
+    """Why an assistant refused, unless its text says so already: what refused here has the refusal as its
+    text, too."""
     return "" if text_of(message).endswith(message.refusal) else message.refusal
 
 

@@ -1,7 +1,8 @@
-"""The parts of a message's content, whichever interface named them: which are well formed, and their Responses form.
+"""The parts of a message's content, whichever interface named them: which are well formed, and their
+Responses form.
 
-Knows chat completions' names (text, image_url, file) and those of the Responses interface (input_text, input_image,
-input_file). Parts of other types are kept as they are. Calls no provider and fetches nothing.
+Knows chat completions' names (text, image_url, file) and those of the Responses interface (input_text,
+input_image, input_file). Parts of other types are kept as they are. Calls no provider and fetches nothing.
 """
 
 from typing import Any
@@ -11,7 +12,12 @@ from server.core.errors import InvalidArgument
 
 Part = dict[str, Any]
 
-_INPUT_NAMES = {"text": "input_text", "output_text": "input_text", "image_url": "input_image", "file": "input_file"}
+_INPUT_NAMES = {
+    "text": "input_text",
+    "output_text": "input_text",
+    "image_url": "input_image",
+    "file": "input_file",
+}
 
 
 def check_part(part: Any, field: str) -> None:
@@ -54,7 +60,9 @@ def _check_image(part: Part, field: str) -> None:
 def _check_file(part: Part, field: str) -> None:
     file, at = (part.get("file"), f"{field}.file") if part["type"] == "file" else (part, field)
     names = ("file_data", "file_id") if part["type"] == "file" else ("file_data", "file_id", "file_url")
-    if not isinstance(file, dict) or not any(isinstance(file.get(name), str) and file[name] for name in names):
+    if not isinstance(file, dict) or not any(
+        isinstance(file.get(name), str) and file[name] for name in names
+    ):
         raise InvalidArgument.of(at, f"must have one of {', '.join(names)}")
     if not isinstance(file.get("filename", ""), str):
         raise InvalidArgument.of(f"{at}.filename", "must be a string")

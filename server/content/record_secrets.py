@@ -1,4 +1,5 @@
-"""Secrets in what is kept of sessions and exchanges beside their documents: here they are masked, or left out.
+"""Secrets in what is kept of sessions and exchanges beside their documents: here they are masked, or left
+out.
 
 Changes messages in place. Does not store, and does not say which values are secrets (`secrets.py`).
 """
@@ -26,7 +27,8 @@ _NOT_KEPT = (*_WHO, "stream_options")
 
 
 def hide_secrets(record: AnyMessage) -> bool:
-    """Leave no secret in a Chat, a Session, a ChatRecord or a Response; whether there were any. Others stay as they are."""
+    """Leave no secret in a Chat, a Session, a ChatRecord or a Response; whether there were any. Others stay
+    as they are."""
     if isinstance(record, Chat | Session):
         return any([_mask(record, name) for name in _WHO if record.HasField(name)])
     if isinstance(record, Response):
@@ -44,12 +46,18 @@ def _hide_in_request(request: CreateResponseRequest) -> bool:
 
 def _hide_in_options(message: CreateResponseRequest | Response) -> bool:
     """Mask the secrets in every free member but the caller's own."""
-    return any([_mask(message, field.name) for field, _ in message.ListFields()
-                if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR) and field.name not in _SAID | FREE])
+    return any(
+        [
+            _mask(message, field.name)
+            for field, _ in message.ListFields()
+            if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR) and field.name not in _SAID | FREE
+        ]
+    )
 
 
 def _mask(message: AnyMessage, name: str) -> bool:
-    """Mask the secrets in a Struct, a Value or all of a list, by the name that it has; whether there were any."""
+    """Mask the secrets in a Struct, a Value or all of a list, by the name that it has; whether there were
+    any."""
     held = getattr(message, name)
     many = held if isinstance(held, Sequence) else [held]
     return any([_mask_one(one, name) for one in many])

@@ -12,19 +12,36 @@ _MOST = 64
 
 FREE = frozenset({"metadata", "variableValues"})
 """Members that hold whatever the caller put there."""
-_HARMLESS_HEADERS = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control",
-                               "content-encoding", "content-language", "content-type", "user-agent"})
+_HARMLESS_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "user-agent",
+    }
+)
 _CREDENTIALS = re.compile(r"credentials?$", re.IGNORECASE)
 _HEADERS = re.compile(r"headers$", re.IGNORECASE)
 # In credentials every such name is one; elsewhere a `key` may be any name, and `maxTokens` a number of words.
-_IN_CREDENTIALS = re.compile(r"(key|token|secret|password|passphrase|authorization|credential)s?$", re.IGNORECASE)
+_IN_CREDENTIALS = re.compile(
+    r"(key|token|secret|password|passphrase|authorization|credential)s?$", re.IGNORECASE
+)
 _SECRET = re.compile(
     r"(?:secret|password|passphrase|passcode|authorization|cookie)s?$|(?:passwd|pwd|bearer|jwt|connection_?string)$|token$|"
     r"(?:access|api|auth|bearer|refresh|session)[_-]?tokens$|[_ -]keys?$|(?-i:[a-z0-9]Keys?$)|"
     r"(?:access|account|api|auth|client|encryption|license|private|secret|service|shared|signing|subscription)keys?$",
-    re.IGNORECASE)
-_INNOCENT = re.compile(r"(?:cache|foreign|hot|idempotency|partition|primary|public|sort)[_-]?keys?$|"
-                       r"(?:bos|end|eos|pad|start|stop|wake)[_-]?token$", re.IGNORECASE)
+    re.IGNORECASE,
+)
+_INNOCENT = re.compile(
+    r"(?:cache|foreign|hot|idempotency|partition|primary|public|sort)[_-]?keys?$|"
+    r"(?:bos|end|eos|pad|start|stop|wake)[_-]?token$",
+    re.IGNORECASE,
+)
 _IN_QUERY = re.compile(r"^(?:auth|jwt|key|pass|sas|sig)$|signature$", re.IGNORECASE)
 
 

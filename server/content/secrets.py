@@ -1,9 +1,11 @@
-"""The secrets in assistants, squads, tools and requests: which values they are, how they are shown, how they come back.
+"""The secrets in assistants, squads, tools and requests: which values they are, how they are shown, how they
+come back.
 
-A value is a secret by where it stands: in `credentials`, in `headers` (but for a few harmless ones), under the name of a
-secret such as `apiKey`, beside such a name as in `{"name", "value"}`, and in a URL as its user or as a parameter of such a
-name. The properties of a JSON schema are names that it describes, not members. Members that are free (`metadata`,
-`variableValues`) hold what the caller put there. Does not store; `secret_names.py` says which names are those of secrets.
+A value is a secret by where it stands: in `credentials`, in `headers` (but for a few harmless ones), under
+the name of a secret such as `apiKey`, beside such a name as in `{"name", "value"}`, and in a URL as its user
+or as a parameter of such a name. The properties of a JSON schema are names that it describes, not members.
+Members that are free (`metadata`, `variableValues`) hold what the caller put there. Does not store;
+`secret_names.py` says which names are those of secrets.
 """
 
 import re
@@ -29,11 +31,23 @@ _PROPERTIES = frozenset({"$defs", "definitions", "dependentSchemas", "patternPro
 _VALUES = frozenset({"const", "default", "enum", "example", "examples", "value"})
 _SENT = frozenset({"value"})
 """What an `apiRequest` sends whatever the model says. The rest of a schema is for the model to read."""
-_SUBSCHEMAS = frozenset({"additionalProperties", "allOf", "anyOf", "else", "if", "items", "not", "oneOf", "prefixItems",
-                         "then"})
+_SUBSCHEMAS = frozenset(
+    {"additionalProperties", "allOf", "anyOf", "else", "if", "items", "not", "oneOf", "prefixItems", "then"}
+)
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-_DESCRIBES = frozenset({"$id", "$schema", "additionalProperties", "description", "format", "items", "pattern", "required",
-                        "title"})
+_DESCRIBES = frozenset(
+    {
+        "$id",
+        "$schema",
+        "additionalProperties",
+        "description",
+        "format",
+        "items",
+        "pattern",
+        "required",
+        "title",
+    }
+)
 _OF_SCHEMAS = frozenset({"$ref", "const", "default", "enum", *_DESCRIBES, *_PROPERTIES, *_SUBSCHEMAS})
 
 _MASKED = re.compile(r"\*{4}(.{4})?", re.DOTALL)
@@ -47,20 +61,23 @@ _MOST_SCHEME = 64
 
 
 def mask_secrets(document: Document) -> Document:
-    """Return a copy to show: secrets have at most their last four characters. What is masked already stays as it is."""
+    """Return a copy to show: secrets have at most their last four characters. What is masked already stays as
+    it is."""
     return _Walk(lambda secret: _mask(secret.value)).object(document, _TOP)
 
 
 def without_secrets(document: Document) -> Document:
-    """Return a copy that has no secrets, not even masked ones: members are left out, elsewhere an empty text is left."""
+    """Return a copy that has no secrets, not even masked ones: members are left out, elsewhere an empty text
+    is left."""
     return _Walk(lambda secret: _NOTHING).object(document, _TOP)
 
 
 def restore_secrets(new: Document, old: Document) -> Document:
     """Return a copy of `new` in which a masked secret is the one that `old` has for it.
 
-    It is the one at the same place, otherwise the only one of that provider, name and mask. Raises InvalidArgument for
-    a masked secret that is neither: the stored one would be lost. With an empty `old` it refuses every masked secret.
+    It is the one at the same place, otherwise the only one of that provider, name and mask. Raises
+    InvalidArgument for a masked secret that is neither: the stored one would be lost. With an empty `old` it
+    refuses every masked secret.
     """
     stored = _Stored()
     _Walk(stored.add).object(old, _TOP)
@@ -71,7 +88,9 @@ def restore_secrets(new: Document, old: Document) -> Document:
             return secret.value
         found = stored.behind(secret)
         if found is None and len(violations) <= MOST_VIOLATIONS:
-            violations.append(Violation(secret.place.path, "is masked and matches no stored secret: send the secret itself"))
+            violations.append(
+                Violation(secret.place.path, "is masked and matches no stored secret: send the secret itself")
+            )
         return found
 
     whole = _Walk(restored).object(new, _TOP)
@@ -80,7 +99,8 @@ def restore_secrets(new: Document, old: Document) -> Document:
 
 
 class _Place:
-    """Where something stands. Its path is made where it is asked for: all paths together grow faster than a document."""
+    """Where something stands. Its path is made where it is asked for: all paths together grow faster than a
+    document."""
 
     __slots__ = ("_above", "_name", "_number")
 
@@ -164,7 +184,8 @@ def _mask(secret: Any) -> str:
 
 
 class _Walk:
-    """Copies a document, with what `replace` makes of each secret in its place. Linear in the size of the document."""
+    """Copies a document, with what `replace` makes of each secret in its place. Linear in the size of the
+    document."""
 
     def __init__(self, replace: Callable[["_Secret"], Any]) -> None:
         self._replace = replace
@@ -215,7 +236,10 @@ class _Walk:
             inner = ((key, self._hidden(key, one, _Place(at, key), provider)) for key, one in value.items())
             return {key: one for key, one in inner if one is not _NOTHING}
         if isinstance(value, list):
-            return [_or_empty(self._hidden(index, one, _Place(at, index), provider)) for index, one in enumerate(value)]
+            return [
+                _or_empty(self._hidden(index, one, _Place(at, index), provider))
+                for index, one in enumerate(value)
+            ]
         if value is None or value == "" or isinstance(value, bool):
             return value
         if isinstance(value, str) and _EXPRESSION.fullmatch(value):
@@ -225,7 +249,10 @@ class _Walk:
     def _credentials(self, name: str | int, value: Any, at: _Place, provider: Any = None) -> Any:
         """Secret is what has a secret's name; an object of such a name (`gcpKey`) is secret throughout."""
         if isinstance(value, list):
-            return [_or_empty(self._credentials(index, one, _Place(at, index), provider)) for index, one in enumerate(value)]
+            return [
+                _or_empty(self._credentials(index, one, _Place(at, index), provider))
+                for index, one in enumerate(value)
+            ]
         if not isinstance(value, dict):
             return self._hidden(name, value, at, provider)
         provider = value.get("provider", provider)
@@ -245,8 +272,12 @@ class _Walk:
         if isinstance(value, dict):
             return self._credentials(name, value, at, provider)
         if isinstance(value, list):
-            return [self._credential(name, one, _Place(at, index), at, provider) if isinstance(one, dict | list)
-                    else self._plain(one, at, index) for index, one in enumerate(value)]
+            return [
+                self._credential(name, one, _Place(at, index), at, provider)
+                if isinstance(one, dict | list)
+                else self._plain(one, at, index)
+                for index, one in enumerate(value)
+            ]
         return self._plain(value, above, name)
 
     # --- headers ---
@@ -254,7 +285,10 @@ class _Walk:
     def _headers(self, name: str | int, value: Any, at: _Place) -> Any:
         """Names and values, a schema of them, or a list of pairs."""
         if isinstance(value, list):
-            return [_or_empty(self._header_of_list(index, one, _Place(at, index))) for index, one in enumerate(value)]
+            return [
+                _or_empty(self._header_of_list(index, one, _Place(at, index)))
+                for index, one in enumerate(value)
+            ]
         if not isinstance(value, dict):
             return self._hidden(name, value, at)
         is_schema = isinstance(value.get("properties"), dict)
@@ -282,8 +316,12 @@ class _Walk:
             return [value[0], _or_empty(self._header(value[0], value[1], _Place(at, 1), at))]
         if isinstance(value, dict) and "value" in value:
             name = next((value[key] for key in ("name", "key") if isinstance(value.get(key), str)), "")
-            copy = {key: self._header(name, one, _Place(at, key), at) if key == "value" else self._plain(one, at, key)
-                    for key, one in value.items()}
+            copy = {
+                key: self._header(name, one, _Place(at, key), at)
+                if key == "value"
+                else self._plain(one, at, key)
+                for key, one in value.items()
+            }
             return {key: one for key, one in copy.items() if one is not _NOTHING}
         return self._headers(index, value, at)
 
@@ -300,7 +338,11 @@ class _Walk:
         copy = {}
         for name, schema in given.items():
             if not _is_schema(schema):
-                copied = self._header(name, schema, _Place(at, name), at) if of_headers else self._member(name, schema, at)
+                copied = (
+                    self._header(name, schema, _Place(at, name), at)
+                    if of_headers
+                    else self._member(name, schema, at)
+                )
             elif of_headers and is_secret_header(name):
                 copied = self._fixed(name, schema, _Place(at, name), _VALUES)
             elif not of_headers and is_secret(name):
@@ -324,7 +366,10 @@ class _Walk:
             elif key in _SUBSCHEMAS:
                 copied = self._fixed(name, one, _Place(at, key), values)
             elif key in _PROPERTIES and isinstance(one, dict):
-                copied = {inner: self._fixed(inner, given, _Place(at, inner), values) for inner, given in one.items()}
+                copied = {
+                    inner: self._fixed(inner, given, _Place(at, inner), values)
+                    for inner, given in one.items()
+                }
             else:
                 copied = self._member(key, one, at)
             if copied is not _NOTHING:
@@ -339,10 +384,10 @@ class _Walk:
         if begins is None:
             return text
         here, seen = _Place(at, name), dict[str, int]()
-        head, rest = begins[0], text[begins.end():]
+        head, rest = begins[0], text[begins.end() :]
         if user := _USER.match(rest):
             head += f"{_or_empty(self._hidden('@', user[0][:-1], _Place(here, '@')))}@"
-            rest = rest[user.end():]
+            rest = rest[user.end() :]
 
         def parameter(found: re.Match[str]) -> str:
             key = unquote(found[2])
@@ -367,15 +412,22 @@ def _is_schema(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     kind = value.get("type")
-    return (not value or isinstance(kind, list) or (isinstance(kind, str) and kind in _TYPES)
-            or not _OF_SCHEMAS.isdisjoint(value))
+    return (
+        not value
+        or isinstance(kind, list)
+        or (isinstance(kind, str) and kind in _TYPES)
+        or not _OF_SCHEMAS.isdisjoint(value)
+    )
 
 
 def _label(given: Document) -> str | None:
     """The secret's name in an object that has it beside its value, as {"key": "api_key", "value": "…"}."""
     if "value" not in given or given.get("type") in ("exact", "regex"):  # those say how a word is pronounced
         return None
-    return next((given[key] for key in ("name", "key") if isinstance(given.get(key), str) and is_secret(given[key])), None)
+    return next(
+        (given[key] for key in ("name", "key") if isinstance(given.get(key), str) and is_secret(given[key])),
+        None,
+    )
 
 
 def _or_empty(value: Any) -> Any:

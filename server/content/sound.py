@@ -1,4 +1,5 @@
-"""The history as providers accept it: every tool call is whole and has its result behind it, and no answer is blank.
+"""The history as providers accept it: every tool call is whole and has its result behind it, and no answer is
+blank.
 
 Changes what is sent to a model, never what is stored. Does not check what users and system messages say.
 """
@@ -32,7 +33,8 @@ class _Call:
 
     @property
     def can_be_sent(self) -> bool:
-        """Whether it has a name, and arguments that did not break off; what was answered is sent in any case."""
+        """Whether it has a name, and arguments that did not break off; what was answered is sent in any
+        case."""
         return bool(self.name) and (self.result is not None or is_object(self.arguments))
 
     @property
@@ -45,10 +47,11 @@ class _Call:
 
 
 def sound(messages: Sequence[Message]) -> list[Message]:
-    """The messages that can be sent, in an order that providers accept. Those that need no change are the same objects.
+    """The messages that can be sent, in an order that providers accept. Those that need no change are the
+    same objects.
 
-    A call without a result is given one that says so. A call that broke off, a blank answer, and a result without its call
-    are left out. A result that came late is put behind its call.
+    A call without a result is given one that says so. A call that broke off, a blank answer, and a result
+    without its call are left out. A result that came late is put behind its call.
     """
     kept: list[tuple[Message, list[_Call]]] = []
     latest: dict[str, list[_Call]] = {}  # several servers use the same ids in every answer
@@ -78,7 +81,11 @@ def _sent(message: Message, calls: Sequence[_Call]) -> Iterator[Message]:
     blank = message.role == "assistant" and _is_blank(message)
     if blank and not sent:
         return
-    yield _with_calls(message, [call.sent for call in sent], blank=blank) if message.HasField("tool_calls") else message
+    yield (
+        _with_calls(message, [call.sent for call in sent], blank=blank)
+        if message.HasField("tool_calls")
+        else message
+    )
     for call in sent:
         yield call.result or Message(role="tool", tool_call_id=call.id, content=Value(string_value=NO_RESULT))
 
@@ -91,9 +98,18 @@ def _with_calls(message: Message, calls: list[dict[str, str]], *, blank: bool) -
     changed.CopyFrom(message)
     changed.ClearField("tool_calls")
     if calls:
-        changed.tool_calls.CopyFrom(from_python([
-            {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
-            for call in calls]))
+        changed.tool_calls.CopyFrom(
+            from_python(
+                [
+                    {
+                        "id": call["id"],
+                        "type": "function",
+                        "function": {"name": call["name"], "arguments": call["arguments"]},
+                    }
+                    for call in calls
+                ]
+            )
+        )
     if blank:
         changed.ClearField("content")
         changed.ClearField("message")
@@ -104,4 +120,5 @@ def _is_blank(message: Message) -> bool:
     """Whether nothing is said: neither a text that is more than white space, nor anything else."""
     return not message.refusal and not any(
         part["text"].strip() if part.get("type", "text") in TEXT_PARTS and "text" in part else True
-        for part in parts_of(message))
+        for part in parts_of(message)
+    )

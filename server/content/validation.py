@@ -12,7 +12,8 @@ from protovalidate import EvaluationError
 from server.core.errors import InvalidArgument, Violation
 
 MOST_VIOLATIONS = 100
-"""Named in one refusal. A body can break a rule a hundred thousand times, and nobody reads beyond the first few."""
+"""Named in one refusal. A body can break a rule a hundred thousand times, and nobody reads beyond the first
+few."""
 _MOST_NAME = 100
 
 _validator = protovalidate.Validator()
@@ -22,8 +23,11 @@ def check(request: Message, *, only_first: bool = False) -> None:
     """Raises InvalidArgument that names every offending field as the caller writes it, or the first one."""
     try:
         found = violations_of(request, only_first=only_first)
-    except ValueError:  # protovalidate reads the bytes again, and members that the proto does not have more strictly
-        raise InvalidArgument("the request cannot be read: a member that is not in its proto is malformed") from None
+    # protovalidate reads the bytes again, and members that the proto does not have more strictly
+    except ValueError:
+        raise InvalidArgument(
+            "the request cannot be read: a member that is not in its proto is malformed"
+        ) from None
     refuse(found)
 
 
@@ -35,11 +39,18 @@ def violations_of(message: Message, at: str = "", *, only_first: bool = False) -
     try:
         broken = _validator.collect_violations(message, fail_fast=only_first)
     except EvaluationError:
-        raise InvalidArgument(f"{at or 'the request'} has too many values to be checked; send fewer at once") from None
+        raise InvalidArgument(
+            f"{at or 'the request'} has too many values to be checked; send fewer at once"
+        ) from None
     descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]  # which is C's, and registered as one
-    return [Violation(_json_path(found.proto.field, descriptor, at),
-                      found.proto.message.replace("value is required", "is required"), found.proto.rule_id)
-            for found in broken]
+    return [
+        Violation(
+            _json_path(found.proto.field, descriptor, at),
+            found.proto.message.replace("value is required", "is required"),
+            found.proto.rule_id,
+        )
+        for found in broken
+    ]
 
 
 def refuse(violations: Sequence[Violation]) -> None:
@@ -51,26 +62,44 @@ def refuse(violations: Sequence[Violation]) -> None:
 
 
 def nul_in(value: Any) -> str | None:
-    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none has.
+    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none
+    has.
 
-    The path is put together on the way back only: a long name with many members below it would be copied for each.
+    The path is put together on the way back only: a long name with many members below it would be copied for
+    each.
     """
     if isinstance(value, str):
         return "" if "\0" in value else None
     if isinstance(value, Value):
         kind = value.WhichOneof("kind")
-        return nul_in(getattr(value, kind)) if kind in ("string_value", "struct_value", "list_value") else None
+        return (
+            nul_in(getattr(value, kind)) if kind in ("string_value", "struct_value", "list_value") else None
+        )
     if isinstance(value, Struct):
-        return next((below(shown(name), path) for name, member in value.fields.items()
-                     if (path := nul_in(name)) is not None or (path := nul_in(member)) is not None), None)
+        return next(
+            (
+                below(shown(name), path)
+                for name, member in value.fields.items()
+                if (path := nul_in(name)) is not None or (path := nul_in(member)) is not None
+            ),
+            None,
+        )
     if isinstance(value, Message) and not isinstance(value, ListValue):
-        return next((below(field.json_name, path) for field, member in value.ListFields()
-                     if (path := nul_in(member)) is not None), None)
+        return next(
+            (
+                below(field.json_name, path)
+                for field, member in value.ListFields()
+                if (path := nul_in(member)) is not None
+            ),
+            None,
+        )
     items = value.values if isinstance(value, ListValue) else value
     if not isinstance(items, Iterable):
         return None
-    return next((below(f"[{index}]", path) for index, item in enumerate(items) if (path := nul_in(item)) is not None),
-                None)
+    return next(
+        (below(f"[{index}]", path) for index, item in enumerate(items) if (path := nul_in(item)) is not None),
+        None,
+    )
 
 
 def join(at: str, name: str) -> str:
@@ -90,7 +119,7 @@ def paths_to(field: str) -> list[str]:
 
 def shown(name: str) -> str:
     """The name of a member of free JSON, which can be as long as the whole body, as a path has it."""
-    return name if len(name) <= _MOST_NAME else name[:_MOST_NAME - 1] + "…"
+    return name if len(name) <= _MOST_NAME else name[: _MOST_NAME - 1] + "…"
 
 
 def _json_path(path: protovalidate.FieldPathPb | None, descriptor: Descriptor, at: str) -> str:

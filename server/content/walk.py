@@ -1,7 +1,8 @@
-"""One walk over a request before anything else reads it: how much there is in it, how deep, and numbers that are none.
+"""One walk over a request before anything else reads it: how much there is in it, how deep, and numbers that
+are none.
 
-All of it costs what is there: a few µs for an ordinary request, and no more than `most` values however many there are. What
-the protos say of a member is for `validation.py`; nothing here knows a message of ours.
+All of it costs what is there: a few µs for an ordinary request, and no more than `most` values however many
+there are. What the protos say of a member is for `validation.py`; nothing here knows a message of ours.
 """
 
 import re
@@ -17,7 +18,8 @@ from server.content.json_values import MAX_DEPTH
 from server.core.errors import InvalidArgument, Violation
 
 MOST_VALUES = 50_000
-"""Members and items, of objects, arrays and messages: reading one takes a µs or more, however few bytes it has."""
+"""Members and items, of objects, arrays and messages: reading one takes a µs or more, however few bytes it
+has."""
 
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 _NUMBER = b"\x11"
@@ -27,7 +29,8 @@ _NOT_FINITE = re.compile(rb"\x11.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 
 
 def check_values(request: Message, most: int = MOST_VALUES, named: Callable[[str], str] = str) -> int:
-    """How many values a request has. Raises InvalidArgument naming the one that is NaN or infinite, too deep, or too many.
+    """How many values a request has. Raises InvalidArgument naming the one that is NaN or infinite, too deep,
+    or too many.
 
     `named` says how the caller knows a member.
     """
@@ -69,8 +72,12 @@ class _Flaw(Exception):
 
     def error(self, named: Callable[[str], str]) -> InvalidArgument:
         steps = self._steps[-1:] if self._is_of_all else self._steps[::-1]
-        field = named("".join(step if step.startswith("[") else f".{step}" for step in steps).removeprefix("."))
-        return InvalidArgument(f"{field} {self._text}", violations=(Violation(field, self._text, self._rule),))
+        field = named(
+            "".join(step if step.startswith("[") else f".{step}" for step in steps).removeprefix(".")
+        )
+        return InvalidArgument(
+            f"{field} {self._text}", violations=(Violation(field, self._text, self._rule),)
+        )
 
 
 class _Walk:
@@ -152,8 +159,12 @@ class _Walk:
     def _spend(self, values: int) -> None:
         self._left -= values
         if self._left < 0:
-            raise _Flaw(f"brings the request over {self._most} values (members and items, at every depth), which is as many "
-                        "as it may have; send less at once", "too_many_values", is_of_all=True)
+            raise _Flaw(
+                f"brings the request over {self._most} values (members and items, at every depth), which is as many "
+                "as it may have; send less at once",
+                "too_many_values",
+                is_of_all=True,
+            )
 
 
 def _not_finite() -> _Flaw:

@@ -35,14 +35,16 @@ def ms_of(stamp: Timestamp) -> int:
 
 
 def rfc3339(stamp: Timestamp) -> str:
-    """As documented, and as Envoy prints it: `2024-01-15T10:30:00Z`, with milliseconds where there are any."""
+    """As documented, and as Envoy prints it: `2024-01-15T10:30:00Z`, with milliseconds where there are
+    any."""
     seconds = datetime.fromtimestamp(stamp.seconds, UTC).isoformat()[:19]  # strftime takes ten times as long
     fraction = f".{stamp.nanos // 1_000_000:03d}" if stamp.nanos else ""
     return f"{seconds}{fraction}Z"
 
 
 def parse_rfc3339(text: str) -> int:
-    """Milliseconds since the epoch. Raises ValueError when `text` is no RFC 3339 time; no offset means UTC."""
+    """Milliseconds since the epoch. Raises ValueError when `text` is no RFC 3339 time; no offset means
+    UTC."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

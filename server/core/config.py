@@ -1,4 +1,5 @@
-"""Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not act on them."""
+"""Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not act on
+them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,23 +65,27 @@ class Settings(BaseSettings):
     reflection: bool = True
     offline_delay_ms: float = Field(default=0, ge=0)
     model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    """`host[:port]`, comma-separated: where a private address or an assistant's own `model.url` must be listed to be called.
-    A name that may have a private address has `+private` behind it."""
+    """`host[:port]`, comma-separated: where a private address or an assistant's own `model.url` must be
+    listed to be called. A name that may have a private address has `+private` behind it."""
     tool_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    """The same for tools, knowledge bases and webhooks: every tenant may send them any method and any path."""
+    """The same for tools, knowledge bases and webhooks: every tenant may send them any method and any
+    path."""
     upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """Hosts that are listed for models and for tools."""
     provider_keys: Annotated[dict[str, str], NoDecode] = Field(
-        default_factory=dict, repr=False, examples=['{"openai": "KEY"}'])
+        default_factory=dict, repr=False, examples=['{"openai": "KEY"}']
+    )
     """The operator's own key for each provider, as a JSON object."""
     provider_urls: Annotated[dict[str, str], NoDecode] = Field(
-        default_factory=dict, examples=['{"openai": "https://models.example.com/v1"}'])
+        default_factory=dict, examples=['{"openai": "https://models.example.com/v1"}']
+    )
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
     model_timeout_seconds: float = Field(default=600, gt=0)
     turn_wait_seconds: float = Field(default=30, ge=0)
     """How long an exchange waits for those before it in its session."""
     prices: Annotated[dict[str, Price], NoDecode] = Field(
-        default_factory=dict, examples=['{"openai/gpt-4o-mini": {"input": 0.15, "output": 0.6}}'])
+        default_factory=dict, examples=['{"openai/gpt-4o-mini": {"input": 0.15, "output": 0.6}}']
+    )
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
     """Secret of the key digests; None means the one kept in `data`."""
@@ -88,18 +93,21 @@ class Settings(BaseSettings):
     twilio_auth_token: str | None = Field(default=None, repr=False)
     twilio_url: str = "https://api.twilio.com"
     twilio_numbers: Annotated[dict[str, TwilioNumber], NoDecode] = Field(
-        default_factory=dict, examples=['{"main": "+14155550100"}'])
+        default_factory=dict, examples=['{"main": "+14155550100"}']
+    )
     """The E.164 number of each phoneNumberId, or {number, orgId}, as a JSON object."""
     public_url: str | None = None
     """Where the HTTP port is reached from outside; None means as each request says. Twilio signs it."""
     delivery_attempts: int = Field(default=15, ge=1, le=100)
-    """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three hours."""
+    """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three
+    hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
     delivery_most_seconds: float = Field(default=3600, ge=0)
     retention_days: float | None = Field(default=None, gt=0)
     """Days after which expired sessions, and chats outside of sessions, are deleted; None means never."""
     drain_seconds: float = Field(default=2, ge=0)
-    """How long a server that is in use and is to stop still takes calls, once its health says that it goes away."""
+    """How long a server that is in use and is to stop still takes calls, once its health says that it goes
+    away."""
     grace_seconds: float = Field(default=10, ge=0)
     """How long it then lets calls end that have begun."""
     limits: bool = True
@@ -113,16 +121,20 @@ class Settings(BaseSettings):
     """How many calls may be under way at once, streams included."""
     org_calls: int = Field(default=4_000, ge=1)
     server_calls: int = Field(default=8_000, ge=1)
-    """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would wait in gRPC,
-    where nobody counts them."""
+    """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would
+    wait in gRPC, where nobody counts them."""
     chat_readers: int = Field(default=100, ge=1)
-    """How many calls may read the events of one chat at once, beside the one that began it; for all workers together."""
+    """How many calls may read the events of one chat at once, beside the one that began it; for all workers
+    together."""
     unread_seconds: float = Field(default=60, gt=0)
-    """How long a model waits for a caller who does not read its answer; then the exchange ends as if the caller had left."""
+    """How long a model waits for a caller who does not read its answer; then the exchange ends as if the
+    caller had left."""
     silent_seconds: float = Field(default=15, gt=0)
-    """How long a stream over HTTP may be silent before a comment line is sent, lest somebody take it for dead."""
+    """How long a stream over HTTP may be silent before a comment line is sent, lest somebody take it for
+    dead."""
     unread_bytes: int = Field(default=128 << 20, ge=1)
-    """How many bytes of whole answers a key's callers may leave unread in a process, before calls of the key are refused."""
+    """How many bytes of whole answers a key's callers may leave unread in a process, before calls of the key
+    are refused."""
     publishable_request_bytes: int = Field(default=256 << 10, ge=1)
     """How many bytes a request may have that comes with a publishable key and asks a model."""
     publishable_day_bytes: int = Field(default=1 << 30, ge=1)
@@ -130,7 +142,8 @@ class Settings(BaseSettings):
     publishable_key_bytes: int = Field(default=16 << 30, ge=1)
     """How many bytes may be on record of what was made with a publishable key."""
     publishable_exchange_bytes: int = Field(default=4 << 20, ge=1)
-    """How many bytes a conversation may hold in which a publishable key asks a model. Each exchange reads all of it."""
+    """How many bytes a conversation may hold in which a publishable key asks a model. Each exchange reads all
+    of it."""
     exchange_bytes: int = Field(default=16 << 20, ge=1)
     """The same, whatever the key."""
     conversation_bytes: int = Field(default=96 << 20, ge=1)
@@ -164,7 +177,10 @@ class Settings(BaseSettings):
         if not isinstance(read, dict):
             raise ValueError(wanted)
         if info.field_name == "twilio_numbers":
-            return {name: {"number": number} if isinstance(number, str) else number for name, number in read.items()}
+            return {
+                name: {"number": number} if isinstance(number, str) else number
+                for name, number in read.items()
+            }
         return read
 
     @field_validator("model_allow_hosts", "tool_allow_hosts", "upstream_allow_hosts", mode="before")

@@ -23,8 +23,8 @@
     ├── Internal             500  a bug here
     └── UpstreamError        502, 503, 504 or 429  the model provider failed
 
-Each carries its gRPC status and its HTTP status; `rpc/interceptor.py` converts, `wire/errors.py` gives the door's shape.
-Does not log, and holds no text of a caught exception.
+Each carries its gRPC status and its HTTP status; `rpc/interceptor.py` converts, `wire/errors.py` gives the
+door's shape. Does not log, and holds no text of a caught exception.
 """
 
 from typing import NamedTuple
@@ -32,7 +32,8 @@ from typing import NamedTuple
 from grpc import StatusCode
 
 BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "cancelled", "server_stopped"})
-"""The codes of a chat whose answer somebody broke off. Where a form has no word for that, it ends in an error."""
+"""The codes of a chat whose answer somebody broke off. Where a form has no word for that, it ends in an
+error."""
 
 
 class Violation(NamedTuple):
@@ -54,8 +55,14 @@ class ServiceError(Exception):
     http_status = 500
     reason = "INTERNAL"
 
-    def __init__(self, message: str, *, reason: str | None = None, violations: tuple[Violation, ...] = (),
-                 retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        violations: tuple[Violation, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason or type(self).reason
@@ -69,7 +76,9 @@ class InvalidArgument(ServiceError):
     reason = "INVALID_ARGUMENT"
 
     @classmethod
-    def of(cls, field: str, message: str, *, rule: str = "invalid", reason: str | None = None) -> "InvalidArgument":
+    def of(
+        cls, field: str, message: str, *, rule: str = "invalid", reason: str | None = None
+    ) -> "InvalidArgument":
         """The error of one field; the text names it."""
         return cls(f"{field} {message}", violations=(Violation(field, message, rule),), reason=reason)
 
@@ -121,8 +130,10 @@ class ConversationFull(FailedPrecondition):
     reason = "CONVERSATION_FULL"
 
     def __init__(self, held: int, most: float) -> None:
-        super().__init__(f"the conversation holds {held} bytes and has no room for this message: it may hold {most:.0f} "
-                         "with this kind of key; begin a new one, from a summary (POST /v1/responses/compact) if need be")
+        super().__init__(
+            f"the conversation holds {held} bytes and has no room for this message: it may hold {most:.0f} "
+            "with this kind of key; begin a new one, from a summary (POST /v1/responses/compact) if need be"
+        )
 
 
 class Aborted(ServiceError):
@@ -136,8 +147,10 @@ class IdempotencyKeyReused(InvalidArgument):
 
     def __init__(self) -> None:
         text = "was used for another request; send a new key with a new request"
-        super().__init__(f"Idempotency-Key {text}", violations=(
-            Violation("Idempotency-Key", text, "idempotency_key_reused", "header"),))
+        super().__init__(
+            f"Idempotency-Key {text}",
+            violations=(Violation("Idempotency-Key", text, "idempotency_key_reused", "header"),),
+        )
 
 
 class IdempotencyKeyInUse(Aborted):
@@ -153,8 +166,11 @@ class ChangedMeanwhile(Aborted):
     reason = "CHANGED_MEANWHILE"
 
     def __init__(self, noun: str) -> None:
-        super().__init__(f"the {noun} was changed by another request meanwhile, and nothing of this one is stored; send it "
-                         "again", retry_after=1)
+        super().__init__(
+            f"the {noun} was changed by another request meanwhile, and nothing of this one is stored; send it "
+            "again",
+            retry_after=1,
+        )
 
 
 class SessionBusy(Aborted):
@@ -163,8 +179,11 @@ class SessionBusy(Aborted):
     reason = "SESSION_BUSY"
 
     def __init__(self, waited_seconds: float, noun: str = "session") -> None:
-        super().__init__(f"the {noun} is still busy with an earlier message after {waited_seconds:g} s; try again when "
-                         "that is answered", retry_after=1)
+        super().__init__(
+            f"the {noun} is still busy with an earlier message after {waited_seconds:g} s; try again when "
+            "that is answered",
+            retry_after=1,
+        )
 
 
 class TooLarge(InvalidArgument):
@@ -174,21 +193,28 @@ class TooLarge(InvalidArgument):
     reason = "REQUEST_TOO_LARGE"
 
     def __init__(self, size: int, most: int) -> None:
-        super().__init__(f"the request has {size} bytes, and may have {most} with a publishable key; send less at once, or "
-                         "send it with an api or a secret key")
+        super().__init__(
+            f"the request has {size} bytes, and may have {most} with a publishable key; send less at once, or "
+            "send it with an api or a secret key"
+        )
 
 
 class AnswerLost(Aborted):
-    """What a request did was done; its answer was never whole, was too long to keep, was deleted or not to be stored."""
+    """What a request did was done; its answer was never whole, was too long to keep, was deleted or not to be
+    stored."""
 
     reason = "IDEMPOTENT_ANSWER_LOST"
 
     def __init__(self, record: str, *, is_stored: bool = True) -> None:
         """`record` is the noun and the id of what it made; empty when that has no id."""
         made = f" and made {record}, which may be read by its id unless it was deleted" if record else ""
-        why = "; its whole answer is not kept" if is_stored else " with store: false, so its answer is not kept"
-        super().__init__(f"the request of this Idempotency-Key was carried out{made}{why}. To do it once more, send a new "
-                         "key")
+        why = (
+            "; its whole answer is not kept" if is_stored else " with store: false, so its answer is not kept"
+        )
+        super().__init__(
+            f"the request of this Idempotency-Key was carried out{made}{why}. To do it once more, send a new "
+            "key"
+        )
 
 
 class ResourceExhausted(ServiceError):
@@ -269,12 +295,19 @@ _MOST_CHARACTERS = 150
 
 
 def shortened(error: ServiceError, violations: int) -> ServiceError:
-    """The same error with its texts cut and its first `violations` only: what fits into the header of an answer."""
-    short = ServiceError(_cut(error.message), reason=error.reason, retry_after=error.retry_after, violations=tuple(
-        Violation(_cut(one.field), _cut(one.message), one.rule) for one in error.violations[:violations]))
+    """The same error with its texts cut and its first `violations` only: what fits into the header of an
+    answer."""
+    short = ServiceError(
+        _cut(error.message),
+        reason=error.reason,
+        retry_after=error.retry_after,
+        violations=tuple(
+            Violation(_cut(one.field), _cut(one.message), one.rule) for one in error.violations[:violations]
+        ),
+    )
     short.code, short.http_status = error.code, error.http_status
     return short
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"

@@ -1,1 +1,2 @@
-"""What leaves the service by itself: webhooks, server events, text messages; from the outbox to their receivers."""
+"""What leaves the service by itself: webhooks, server events, text messages; from the outbox to their
+receivers."""

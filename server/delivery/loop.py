@@ -1,7 +1,9 @@
-"""Delivers what is in the outbox: in order within a lane, each row at least once, with retries that survive restarts.
+"""Delivers what is in the outbox: in order within a lane, each row at least once, with retries that survive
+restarts.
 
-Never in anybody's way: what is delivered was committed before. Attempts are counted on disk before they are made; between
-them only the row waits, no task does. Knows no wire form (the sinks do), and no exception's text gets into a reason.
+Never in anybody's way: what is delivered was committed before. Attempts are counted on disk before they are
+made; between them only the row waits, no task does. Knows no wire form (the sinks do), and no exception's
+text gets into a reason.
 """
 
 import asyncio
@@ -44,7 +46,8 @@ class Sink(Protocol):
     """Where one kind of delivery goes."""
 
     async def send(self, waiting: Waiting) -> None:
-        """Deliver, or raise NotDelivered. May be called again with what was delivered before: `waiting.id` tells."""
+        """Deliver, or raise NotDelivered. May be called again with what was delivered before: `waiting.id`
+        tells."""
         ...
 
 
@@ -63,13 +66,19 @@ class Patience:
         state.attempt_number = attempt
         if stop_after_attempt(self.attempts)(state):
             return None
-        wait = wait_fixed(self.base_seconds) if self.fixed else wait_exponential_jitter(
-            multiplier=self.base_seconds, max=self.most_seconds, jitter=self.base_seconds)
+        wait = (
+            wait_fixed(self.base_seconds)
+            if self.fixed
+            else wait_exponential_jitter(
+                multiplier=self.base_seconds, max=self.most_seconds, jitter=self.base_seconds
+            )
+        )
         return wait(state) if asked is None else min(asked, _LONGEST_ASKED)
 
 
 class Deliveries:
-    """The loop that delivers, in one server of a database at a time, and the deliveries that are under way."""
+    """The loop that delivers, in one server of a database at a time, and the deliveries that are under
+    way."""
 
     def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, peers: Peers) -> None:
         self._outbox = outbox
@@ -109,12 +118,15 @@ class Deliveries:
                             self._peers.tell(_NEWS)
 
     async def _look(self, listening: contextlib.ExitStack) -> float:
-        """Begin what is due, if it is this server that delivers; in how many seconds to look again without a word."""
+        """Begin what is due, if it is this server that delivers; in how many seconds to look again without a
+        word."""
         if not self._delivers:
             self._delivers = await self._peers.try_lock(_LOCK)
             if self._delivers:
                 self._outbox.news = listening.enter_context(self._peers.listen(_NEWS))
-                await self._outbox.hasten(max(_LONGEST_ASKED, self._patience.most_seconds + self._patience.base_seconds))
+                await self._outbox.hasten(
+                    max(_LONGEST_ASKED, self._patience.most_seconds + self._patience.base_seconds)
+                )
         self._outbox.news.clear()
         if not self._delivers:
             return _LONGEST_REST
@@ -126,7 +138,11 @@ class Deliveries:
             orgs = Counter(one.org_id for one in self._busy.values())
             full = [org for org, count in orgs.items() if count >= _MOST_PER_ORG]
             room = min(_MOST - len(self._busy), _MOST_PER_ORG)
-            found = await self._outbox.due(room, [one.seq for one in self._busy.values()], full) if room > 0 else []
+            found = (
+                await self._outbox.due(room, [one.seq for one in self._busy.values()], full)
+                if room > 0
+                else []
+            )
             for waiting in found:
                 if orgs[waiting.org_id] < _MOST_PER_ORG:
                     orgs[waiting.org_id] += 1
@@ -173,8 +189,15 @@ class Deliveries:
         attempt = waiting.attempts + 1
         patience = Patience(**waiting.target["patience"]) if "patience" in waiting.target else self._patience
         pause = patience.pause(attempt, failure.wait_seconds) if failure.again else None
-        log.warning("delivery_failed", kind=waiting.kind, id=waiting.id, org=waiting.org_id, attempt=attempt,
-                    reason=failure.reason, wait_seconds=pause)
+        log.warning(
+            "delivery_failed",
+            kind=waiting.kind,
+            id=waiting.id,
+            org=waiting.org_id,
+            attempt=attempt,
+            reason=failure.reason,
+            wait_seconds=pause,
+        )
         if pause is None:
             await self._outbox.bury(waiting, failure.reason)
         else:

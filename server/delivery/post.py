@@ -21,7 +21,9 @@ class Poster:
     def __init__(self, allowed: AllowedHosts) -> None:
         self._outside = Outside(allowed, Limits(), truncates=True)
 
-    async def post(self, receiver: str, url: str, content: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
+    async def post(
+        self, receiver: str, url: str, content: bytes, headers: Mapping[str, str], seconds: float
+    ) -> Answer:
         """Post, and return an answer below 300. Raises NotDelivered, which names the `receiver`."""
         try:
             answer = await self._outside.send("POST", url, headers=headers, content=content, seconds=seconds)
@@ -48,5 +50,9 @@ class Refused(NotDelivered):
 def _refused(receiver: str, answer: Answer) -> Refused:
     again = answer.status in _AGAIN or answer.status >= 500
     note = ", and redirects are not followed" if answer.status < 400 else ""
-    return Refused(f"{receiver} answered {answer.status}{note}", again=again, body=answer.body,
-                   wait_seconds=retry_after(answer.headers, time.time()))
+    return Refused(
+        f"{receiver} answered {answer.status}{note}",
+        again=again,
+        body=answer.body,
+        wait_seconds=retry_after(answer.headers, time.time()),
+    )

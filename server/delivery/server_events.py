@@ -1,4 +1,5 @@
-"""Server events: what an assistant's own server is told of its chats and sessions, written with the change itself.
+"""Server events: what an assistant's own server is told of its chats and sessions, written with the change
+itself.
 
 Composes them for the outbox, which sends them. Sends nothing, and holds no SQL.
 """
@@ -42,14 +43,22 @@ class Server:
         server = document.get("server") or {}
         if not server.get("url"):
             return None
-        target = {name: server[name] for name in ("url", "timeoutSeconds", "headers") if server.get(name) is not None}
+        target = {
+            name: server[name]
+            for name in ("url", "timeoutSeconds", "headers")
+            if server.get(name) is not None
+        }
         if secret := server.get("secret") or _secret(document):
             target["secret"] = secret
         if plan := server.get("backoffPlan"):
-            target["patience"] = {"attempts": int(plan.get("maxRetries") or 0) + 1,
-                                  "base_seconds": float(plan.get("baseDelaySeconds") or 0),
-                                  "fixed": plan.get("type") == "fixed"}
-        named = TYPES.intersection(name for name in document.get("serverMessages") or () if isinstance(name, str))
+            target["patience"] = {
+                "attempts": int(plan.get("maxRetries") or 0) + 1,
+                "base_seconds": float(plan.get("baseDelaySeconds") or 0),
+                "fixed": plan.get("type") == "fixed",
+            }
+        named = TYPES.intersection(
+            name for name in document.get("serverMessages") or () if isinstance(name, str)
+        )
         return cls(target, named or TYPES)
 
 
@@ -62,8 +71,14 @@ class ServerEvents:
         self._known: dict[tuple[str, str, int], Server | None] = {}
         """By the org, id and version of an assistant."""
 
-    def compose(self, connection: Connection, kind: str, record: Record, private: Mapping[str, Any] | None,
-                told: Callable[[], Record]) -> list[Delivery]:
+    def compose(
+        self,
+        connection: Connection,
+        kind: str,
+        record: Record,
+        private: Mapping[str, Any] | None,
+        told: Callable[[], Record],
+    ) -> list[Delivery]:
         """The event of a change of a Chat or Session, if the server of its assistant is to be told."""
         try:
             server = self._server_of(connection, record, private or {})
@@ -79,9 +94,16 @@ class ServerEvents:
             shown.CopyFrom(record)
             presented(shown)
         message = {"type": kind, "timestamp": self._clock(), kind.partition(".")[0]: to_json(shown)}
-        session_id = record.session_id if isinstance(record, Chat) and record.HasField("session_id") else record.id
-        return Delivery(org_id=record.org_id, kind=webhooks.KIND, lane=f"{webhooks.KIND}:{session_id}",
-                        body=orjson.dumps({"message": message}), target=server.target)
+        session_id = (
+            record.session_id if isinstance(record, Chat) and record.HasField("session_id") else record.id
+        )
+        return Delivery(
+            org_id=record.org_id,
+            kind=webhooks.KIND,
+            lane=f"{webhooks.KIND}:{session_id}",
+            body=orjson.dumps({"message": message}),
+            target=server.target,
+        )
 
     def _server_of(self, connection: Connection, record: Record, private: Mapping[str, Any]) -> Server | None:
         """The server of whom a record names as who answers; None also when its host may not be called."""
@@ -90,8 +112,11 @@ class ServerEvents:
         elif squad := private.get("squad") or self._squad(connection, record):
             member = squad["members"][0]
             own = member.get("assistant")
-            server = (Server.of(own) if isinstance(own, dict)
-                      else self._stored(connection, record.org_id, parse_id(str(member.get("assistantId")))))
+            server = (
+                Server.of(own)
+                if isinstance(own, dict)
+                else self._stored(connection, record.org_id, parse_id(str(member.get("assistantId"))))
+            )
         elif record.HasField("assistant_id"):
             server = self._stored(connection, record.org_id, record.assistant_id)
         else:
@@ -99,7 +124,10 @@ class ServerEvents:
         return server if server and self._may_be_called(server) else None
 
     def _squad(self, connection: Connection, record: Record) -> dict[str, Any] | None:
-        if not record.HasField("squad_id") or version_in(connection, "squads", record.org_id, record.squad_id) is None:
+        if (
+            not record.HasField("squad_id")
+            or version_in(connection, "squads", record.org_id, record.squad_id) is None
+        ):
             return None
         squad: dict[str, Any] = orjson.loads(content_in(connection, "squads", record.org_id, record.squad_id))
         return squad
@@ -112,7 +140,9 @@ class ServerEvents:
         if key not in self._known:
             if len(self._known) >= _CACHED:
                 self._known.clear()
-            self._known[key] = Server.of(orjson.loads(content_in(connection, "assistants", org_id, assistant_id)))
+            self._known[key] = Server.of(
+                orjson.loads(content_in(connection, "assistants", org_id, assistant_id))
+            )
         return self._known[key]
 
     def _may_be_called(self, server: Server) -> bool:

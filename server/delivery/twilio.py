@@ -16,8 +16,8 @@ _SECONDS = 20.0
 class TwilioMessages:
     """The sink. A delivery's body is {phoneNumberId, to, text}.
 
-    Every attempt has the row's id as I-Twilio-Idempotency-Token. Where the carrier does not look at it, a message can
-    arrive twice: after a crash, or a lost answer, between its being taken and our knowing.
+    Every attempt has the row's id as I-Twilio-Idempotency-Token. Where the carrier does not look at it, a
+    message can arrive twice: after a crash, or a lost answer, between its being taken and our knowing.
     """
 
     def __init__(self, poster: Poster, account: TwilioAccount | None) -> None:
@@ -31,11 +31,20 @@ class TwilioMessages:
             raise NotDelivered("Twilio is not configured for this phoneNumberId any more", again=True)
         form = urlencode({"From": number, "To": message["to"], "Body": message["text"]}).encode()
         credentials = base64.b64encode(f"{account.sid}:{account.token}".encode()).decode()
-        headers = {"authorization": f"Basic {credentials}", "content-type": "application/x-www-form-urlencoded",
-                   "accept": "application/json", "i-twilio-idempotency-token": waiting.id}
+        headers = {
+            "authorization": f"Basic {credentials}",
+            "content-type": "application/x-www-form-urlencoded",
+            "accept": "application/json",
+            "i-twilio-idempotency-token": waiting.id,
+        }
         try:
-            await self._poster.post("Twilio", f"{account.url}/2010-04-01/Accounts/{account.sid}/Messages.json", form,
-                                    headers, _SECONDS)
+            await self._poster.post(
+                "Twilio",
+                f"{account.url}/2010-04-01/Accounts/{account.sid}/Messages.json",
+                form,
+                headers,
+                _SECONDS,
+            )
         except Refused as refused:
             refused.reason += _code(refused.body)
             raise

@@ -1,4 +1,5 @@
-"""The operator's Twilio account: its numbers, whose they are, and the signature of what it sends us. Sends nothing."""
+"""The operator's Twilio account: its numbers, whose they are, and the signature of what it sends us. Sends
+nothing."""
 
 import base64
 import hashlib
@@ -25,8 +26,12 @@ class TwilioAccount:
         """None when Twilio is not configured."""
         if not settings.twilio_account_sid or not settings.twilio_auth_token:
             return None
-        return cls(settings.twilio_account_sid, settings.twilio_auth_token, settings.twilio_url.rstrip("/"),
-                   settings.twilio_numbers)
+        return cls(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token,
+            settings.twilio_url.rstrip("/"),
+            settings.twilio_numbers,
+        )
 
     def number_of(self, phone_number_id: str, org_id: str) -> str | None:
         """The number that a phoneNumberId is, if the org may use it."""

@@ -1,4 +1,5 @@
-"""Webhooks: JSON posted to a server that an assistant names, signed with its secret. Chooses neither body nor receiver."""
+"""Webhooks: JSON posted to a server that an assistant names, signed with its secret. Chooses neither body nor
+receiver."""
 
 import hashlib
 import hmac
@@ -32,8 +33,12 @@ class Webhooks:
             self._allowed.check_url(target["url"], "server.url")
         except InvalidArgument:  # listed once, and no longer
             raise NotDelivered("the operator has not listed the host of the server", again=False) from None
-        headers = {**_own_headers(target.get("headers")), "content-type": "application/json", "user-agent": "parley",
-                   "x-parley-delivery": waiting.id}
+        headers = {
+            **_own_headers(target.get("headers")),
+            "content-type": "application/json",
+            "user-agent": "parley",
+            "x-parley-delivery": waiting.id,
+        }
         if secret := target.get("secret"):
             headers[SIGNATURE] = signature(secret, self._clock() // 1000, waiting.body)
         await self._poster.post("the server", target["url"], waiting.body, headers, seconds_of(target))
@@ -49,5 +54,8 @@ def _own_headers(headers: Any) -> dict[str, str]:
     """The assistant's own headers; those that are ours to set, or cannot be sent, are left out."""
     if not isinstance(headers, dict):
         return {}
-    return {name.lower(): value for name, value in headers.items()
-            if can_be_sent(name, value) and name.lower() not in _OURS and not name.lower().startswith("x-parley-")}
+    return {
+        name.lower(): value
+        for name, value in headers.items()
+        if can_be_sent(name, value) and name.lower() not in _OURS and not name.lower().startswith("x-parley-")
+    }

@@ -16,7 +16,8 @@ from server.content.json_values import from_python
 from server.exchange.calls_key import key_of
 
 MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
-"""How an answer ends whose model calls tools in the last round, which allows none: finish reason and error code."""
+"""How an answer ends whose model calls tools in the last round, which allows none: finish reason and error
+code."""
 
 MOST_OUTPUT_REACHED: Final = "max_output_bytes"
 """How an answer ends that is as large as the output of one exchange may be: finish reason and error code."""
@@ -55,7 +56,8 @@ class Answer:
         self._message_id = message_id
         """Id that was told for the first choice's next message."""
         self.pieces: list[StreamPiece] = []
-        """Where the deltas began and ended, so that they can be told again as they were. Many are one message: read only."""
+        """Where the deltas began and ended, so that they can be told again as they were. Many are one
+        message: read only."""
 
     @property
     def begun(self) -> bool:
@@ -88,7 +90,8 @@ class Answer:
         self._choice(kept.choice).state = kept.state
 
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
-        """Close the message that was being said with the calls and results of its round, and begin the next one."""
+        """Close the message that was being said with the calls and results of its round, and begin the next
+        one."""
         choice = self._choice(0)
         choice.rounds += messages
         choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
@@ -115,8 +118,10 @@ class Answer:
 
     def finish_reasons(self) -> list[str]:
         """One a choice, as the completions door says them."""
-        return ["length" if choice.finish_reason in _BROKEN_OFF[1:] else choice.finish_reason or "stop"
-                for choice in self._choices]
+        return [
+            "length" if choice.finish_reason in _BROKEN_OFF[1:] else choice.finish_reason or "stop"
+            for choice in self._choices
+        ]
 
     def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
         """completed, or incomplete with the error of the first choice that was cut short."""
@@ -126,7 +131,8 @@ class Answer:
         return "completed", None
 
     def messages(self) -> list[Message]:
-        """What the first choice said, round by round. An answer that broke off before its last message has none."""
+        """What the first choice said, round by round. An answer that broke off before its last message has
+        none."""
         choice = self._choices[0]
         if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.spoke and not choice.calls:
             return list(choice.rounds)
@@ -156,12 +162,26 @@ def _message(choice: _Choice) -> Message:
     if choice.state is not None:
         message.provider_state.CopyFrom(choice.state)
         if choice.calls:
-            message.calls_key = key_of(({"id": call.id, "name": call.name, "arguments": call.arguments.getvalue()}
-                                        for _, call in sorted(choice.calls.items())), choice.state)
+            message.calls_key = key_of(
+                (
+                    {"id": call.id, "name": call.name, "arguments": call.arguments.getvalue()}
+                    for _, call in sorted(choice.calls.items())
+                ),
+                choice.state,
+            )
     if choice.calls:
-        message.tool_calls.CopyFrom(from_python([
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.getvalue()}}
-            for _, call in sorted(choice.calls.items())]))
+        message.tool_calls.CopyFrom(
+            from_python(
+                [
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": call.arguments.getvalue()},
+                    }
+                    for _, call in sorted(choice.calls.items())
+                ]
+            )
+        )
         if any(call.text_before < len(text) for call in choice.calls.values()):
             message.text_before_calls.extend([call.text_before for _, call in sorted(choice.calls.items())])
     if refusal := choice.refusal.getvalue():

@@ -1,4 +1,5 @@
-"""What is asked for, in the same form from every door. Each service makes one of its request; `resolve.py` makes it a turn.
+"""What is asked for, in the same form from every door. Each service makes one of its request; `resolve.py`
+makes it a turn.
 
 Reads no store, and knows no door's request.
 """
@@ -34,7 +35,8 @@ class InConversation(NamedTuple):
 
 
 class KeptIn(NamedTuple):
-    """In a session of the agent that the request names, or of nobody. One that is over counts as not there."""
+    """In a session of the agent that the request names, or of nobody. One that is over counts as not
+    there."""
 
     id: str | None
 

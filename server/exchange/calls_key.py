@@ -10,7 +10,8 @@ from generated.parley.v1.message_pb2 import ProviderState
 
 
 def key_of(calls: Iterable[Mapping[str, Any]], made_by: ProviderState) -> str:
-    """32 hex digits that stand for the calls, however their arguments are spaced and ordered, and for who made them.
+    """32 hex digits that stand for the calls, however their arguments are spaced and ordered, and for who
+    made them.
 
     Who made them is the provider, the model's family and the host; what the state has besides does not count.
     """

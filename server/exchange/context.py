@@ -1,4 +1,5 @@
-"""What the model is given, round after round of an exchange: who is active, prompts, what was said, tools and results.
+"""What the model is given, round after round of an exchange: who is active, prompts, what was said, tools and
+results.
 
 Calls no model and runs no tool (`exchange/tool_loop.py` does); stores nothing.
 """
@@ -39,14 +40,23 @@ class Offer:
 
     function: dict[str, Any]
     runs: dict[str, Any] | Destination | None = None
-    """The document of a tool that the server runs, or where a handoff leads; None: its calls go back to the caller."""
+    """The document of a tool that the server runs, or where a handoff leads; None: its calls go back to the
+    caller."""
 
 
 class Context:
     """The context of one exchange. Has a request once it is prepared."""
 
-    def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: Sequence[Message], now: int,
-                 timeout_seconds: float, outgoing: Outgoing) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        chat: Chat,
+        history: Sequence[Message],
+        said: Sequence[Message],
+        now: int,
+        timeout_seconds: float,
+        outgoing: Outgoing,
+    ) -> None:
         self.outgoing = outgoing
         """What tools may still send."""
         self._turn = turn
@@ -56,10 +66,15 @@ class Context:
         self._timeout_seconds = timeout_seconds
         state = turn.state
         self.member = turn.agent.member
-        self._from = state.context_from if state and self.member.key and state.member == self.member.key else ""
-        self._found: dict[str, Any] = to_python(state.variables) if state and state.HasField("variables") else {}
+        self._from = (
+            state.context_from if state and self.member.key and state.member == self.member.key else ""
+        )
+        self._found: dict[str, Any] = (
+            to_python(state.variables) if state and state.HasField("variables") else {}
+        )
         self._left_out = 0
-        """Where in the messages those begin that the model is given; of what was said before, instructions are."""
+        """Where in the messages those begin that the model is given; of what was said before, instructions
+        are."""
         self._calls_left = turn.options.max_tool_calls
         self._warnings: list[ChatWarning] = []
         self.warn([*turn.warnings, *of_overrides(turn.agent.overrides)])
@@ -72,7 +87,8 @@ class Context:
         self.request = self._request(await self._prompts(), self._tool_choice(number, last=last))
 
     async def _prompts(self) -> list[Message]:
-        """The active member's own messages; their templates share an allowance. What takes long is done in a thread."""
+        """The active member's own messages; their templates share an allowance. What takes long is done in a
+        thread."""
         variables, allowance = self.variables, Allowance(BRIEF)
         prompts, warnings = self.member.prompts(variables, allowance)
         if allowance.is_used_up:
@@ -81,7 +97,8 @@ class Context:
         return prompts
 
     def warn(self, warnings: Iterable[ChatWarning]) -> None:
-        """Say in the chat, and in the log, what was passed over; once, though each of several rounds may find it."""
+        """Say in the chat, and in the log, what was passed over; once, though each of several rounds may find
+        it."""
         for warning in map(self._of_member, warnings):
             if warning not in self._warnings and len(self._warnings) < chat_warnings.MOST:
                 self._warnings.append(warning)
@@ -96,10 +113,12 @@ class Context:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What fills templates: those of the session, or of the request and the squad, and what tools have found."""
+        """What fills templates: those of the session, or of the request and the squad, and what tools have
+        found."""
         turn = self._turn
         if joined := turn.session or turn.new_session:
-            # What the session was made with stands, but for a squad's members, which have values of their own.
+            # What the session was made with stands, but for a squad's members, which have values of their
+            # own.
             own = turn.agent.values_for(self.member) if self.member.key else {}
             return {**joined.variables, **own, **self._found}
         return {**variables_of(turn.agent.values_for(self.member), self._now), **self._found}
@@ -109,8 +128,11 @@ class Context:
         """What the next exchange goes on from, beside the messages; None when there is nothing to keep."""
         if not self.member.key and not self._found:
             return None
-        return ConversationState(member=self.member.key, context_from=self._from,
-                                 variables=struct_from(self._found) if self._found else None)
+        return ConversationState(
+            member=self.member.key,
+            context_from=self._from,
+            variables=struct_from(self._found) if self._found else None,
+        )
 
     @property
     def about(self) -> dict[str, Any]:
@@ -128,9 +150,14 @@ class Context:
         except NotFound:
             return None
 
-    def add(self, messages: Sequence[Message], found: Mapping[str, Any],
-            handed: tuple[Destination, Member] | None = None) -> None:
-        """Go on after a round: with what was said in it, what tools have found, and the member it was handed to."""
+    def add(
+        self,
+        messages: Sequence[Message],
+        found: Mapping[str, Any],
+        handed: tuple[Destination, Member] | None = None,
+    ) -> None:
+        """Go on after a round: with what was said in it, what tools have found, and the member it was handed
+        to."""
         if handed is not None:
             destination, self.member = handed
             self._from = destination.context_from(self._visible()) or self._from
@@ -144,7 +171,8 @@ class Context:
         return self._turn.options.truncates
 
     def shorten(self) -> bool:
-        """Leave the older half of what the model was given out of its request; False when only the last message is left."""
+        """Leave the older half of what the model was given out of its request; False when only the last
+        message is left."""
         given = len(self._messages) - max(self._first(), self._left_out)
         if given < 2:
             return False
@@ -162,15 +190,19 @@ class Context:
 
     def _first(self) -> int:
         """Where what the active member is given begins; at the first message when its own is gone."""
-        return next((at for at, message in enumerate(self._messages) if message.id == self._from), 0) if self._from else 0
+        return (
+            next((at for at, message in enumerate(self._messages) if message.id == self._from), 0)
+            if self._from
+            else 0
+        )
 
     def _visible(self) -> list[Message]:
         """What the active member is given of what was said."""
         first = self._first()
         if first >= self._left_out:
             return self._messages[first:]
-        kept = [message for message in self._messages[first:self._left_out] if message.role in INSTRUCTING]
-        return [*kept, *self._messages[self._left_out:]]
+        kept = [message for message in self._messages[first : self._left_out] if message.role in INSTRUCTING]
+        return [*kept, *self._messages[self._left_out :]]
 
     def _given(self) -> list[Message]:
         """All that the model is given."""
@@ -219,13 +251,25 @@ class Context:
         settings, options = self.member.settings, self._turn.options
         self._prompted = prompts
         return ModelRequest(
-            provider=settings.provider, model=settings.model, url=settings.url, api_key=settings.api_key,
+            provider=settings.provider,
+            model=settings.model,
+            url=settings.url,
+            api_key=settings.api_key,
             messages=self._given(),
             temperature=settings.temperature if options.temperature is None else options.temperature,
             max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
-            tools=[offer.function for offer in self.offers.values()], thinking=settings.thinking,
-            top_p=options.top_p, stop=options.stop, seed=options.seed, n=options.n,
-            frequency_penalty=options.frequency_penalty, presence_penalty=options.presence_penalty,
-            tool_choice=tool_choice, parallel_tool_calls=options.parallel_tool_calls,
-            response_format=options.response_format, reasoning_effort=options.reasoning_effort, more=options.more,
-            timeout_seconds=self._timeout_seconds)
+            tools=[offer.function for offer in self.offers.values()],
+            thinking=settings.thinking,
+            top_p=options.top_p,
+            stop=options.stop,
+            seed=options.seed,
+            n=options.n,
+            frequency_penalty=options.frequency_penalty,
+            presence_penalty=options.presence_penalty,
+            tool_choice=tool_choice,
+            parallel_tool_calls=options.parallel_tool_calls,
+            response_format=options.response_format,
+            reasoning_effort=options.reasoning_effort,
+            more=options.more,
+            timeout_seconds=self._timeout_seconds,
+        )

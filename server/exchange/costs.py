@@ -1,4 +1,5 @@
-"""What an exchange costs, by the operator's price table. Models that are not in the table cost 0, and say 0."""
+"""What an exchange costs, by the operator's price table. Models that are not in the table cost 0, and say
+0."""
 
 from collections.abc import Mapping
 
@@ -17,9 +18,13 @@ def costs_of(prices: Mapping[str, Price], spent: Mapping[tuple[str, str], Usage]
 
 def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage) -> Cost:
     price = prices.get(f"{provider}/{model}") or prices.get(model) or _FREE
-    part = Cost(type="model", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
-                cost=(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / _PER,
-                estimated=usage.estimated or None)
+    part = Cost(
+        type="model",
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost=(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / _PER,
+        estimated=usage.estimated or None,
+    )
     part.model.fields["provider"].string_value = provider
     part.model.fields["model"].string_value = model
     return part

@@ -1,7 +1,7 @@
 """One exchange: context → model and tools → events → commit.
 
-Every door runs its exchanges here, streamed ones through `streams.py`. Knows no door's wire form, no SQL and no provider's
-protocol.
+Every door runs its exchanges here, streamed ones through `streams.py`. Knows no door's wire form, no SQL and
+no provider's protocol.
 """
 
 import asyncio
@@ -44,22 +44,36 @@ STALLED = ChatError(code="client_stalled", message="The caller read nothing of t
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
 _CUT = ChatError(code="max_output_tokens", message="The answer reached the most tokens it may have.")
 _NO_SESSION = "SESSION_NOT_FOUND"
-_FULL = ChatError(code=MOST_OUTPUT_REACHED,
-                  message=f"The answer reached the {MOST_OUTPUT_BYTES} bytes that the output of one exchange may have.")
+_FULL = ChatError(
+    code=MOST_OUTPUT_REACHED,
+    message=f"The answer reached the {MOST_OUTPUT_BYTES} bytes that the output of one exchange may have.",
+)
 _FILTERED = ChatError(code="content_filter", message="The model provider withheld the rest of the answer.")
-_ROUNDS = ChatError(code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them.")
+_ROUNDS = ChatError(
+    code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them."
+)
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
 """Returns when there is room for more."""
 _EVENTS_IN_A_ROW = 64
-"""A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the server."""
+"""A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the
+server."""
 
 
 class Engine:
-    def __init__(self, store: Store, tool_loop: ToolLoop, prices: Mapping[str, Price], clock: Clock,
-                 model_timeout_seconds: float, outgoing_messages: OutgoingMessages | None = None,
-                 knowledge: KnowledgeBases | None = None, session_queue: SessionQueue | None = None,
-                 recovery: Recovery | None = None, room: Room | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tool_loop: ToolLoop,
+        prices: Mapping[str, Price],
+        clock: Clock,
+        model_timeout_seconds: float,
+        outgoing_messages: OutgoingMessages | None = None,
+        knowledge: KnowledgeBases | None = None,
+        session_queue: SessionQueue | None = None,
+        recovery: Recovery | None = None,
+        room: Room | None = None,
+    ) -> None:
         self._store = store
         self._tool_loop = tool_loop
         self._prices = prices
@@ -74,9 +88,10 @@ class Engine:
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
 
-        Raises UpstreamError when the model failed before its first token, and SessionBusy when earlier exchanges of the
-        session took too long; then nothing is on record. When the caller goes away the model call is cancelled and what was
-        generated is kept. What this call has put on record before, under its Idempotency-Key, is not run again.
+        Raises UpstreamError when the model failed before its first token, and SessionBusy when earlier
+        exchanges of the session took too long; then nothing is on record. When the caller goes away the model
+        call is cancelled and what was generated is kept. What this call has put on record before, under its
+        Idempotency-Key, is not run again.
         """
         if on_record():
             return (await recorded(self._store.chats, turn.caller.scope)).outcome
@@ -86,7 +101,8 @@ class Engine:
         return run.outcome
 
     async def begin(self, turn: Turn) -> Run:
-        """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes `held`."""
+        """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes
+        `held`."""
         async with AsyncExitStack() as held:
             if turn.begins is not None:
                 turn = await self._held(turn, turn.begins, held)
@@ -119,13 +135,21 @@ class Engine:
         known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said], outgoing)
         if known.report is not None:
             chat.knowledge.CopyFrom(known.report)
-        context = Context(turn, chat, [*known.messages, *history], said, self._clock(), self._model_timeout_seconds,
-                          outgoing)
+        context = Context(
+            turn,
+            chat,
+            [*known.messages, *history],
+            said,
+            self._clock(),
+            self._model_timeout_seconds,
+            outgoing,
+        )
         await context.prepare(0, last=False)
         return Run(turn, chat, history, said, context, held.pop_all())
 
     async def drive(self, run: Run, tell: Tell | None = None) -> None:
-        """Run the model, `tell` what happens as it happens, and put the exchange on disk; it is sealed just before that."""
+        """Run the model, `tell` what happens as it happens, and put the exchange on disk; it is sealed just
+        before that."""
         answer, outcome = run.answer, run.outcome
         run.streamed = tell is not None
         error: ChatError | None = None
@@ -147,8 +171,13 @@ class Engine:
             if answer.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
             outcome.chat.status, error = answer.status_and_reason(
-                {"length": _CUT, "content_filter": _FILTERED, MOST_ROUNDS_REACHED: _ROUNDS,
-                 MOST_OUTPUT_REACHED: _FULL})
+                {
+                    "length": _CUT,
+                    "content_filter": _FILTERED,
+                    MOST_ROUNDS_REACHED: _ROUNDS,
+                    MOST_OUTPUT_REACHED: _FULL,
+                }
+            )
         except ServiceError as failure:
             if not answer.begun:
                 raise
@@ -167,7 +196,11 @@ class Engine:
 
     def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundFinished]:
         """What the model sends; where no model is wanted, the input."""
-        return forwarded(run.said) if run.forwards else self._tool_loop.generate(run.context, run.outcome.message_id)
+        return (
+            forwarded(run.said)
+            if run.forwards
+            else self._tool_loop.generate(run.context, run.outcome.message_id)
+        )
 
     async def _size(self, turn: Turn) -> int:
         """How much the context counts for; it is read only when that is not too much."""
@@ -191,8 +224,16 @@ class Engine:
 
     def _new_chat(self, turn: Turn) -> Chat:
         now = timestamp(self._clock())
-        chat = Chat(id=new_id(), org_id=turn.caller.org_id, created_at=now, updated_at=now, status="in_progress",
-                    input=turn.input, name=turn.name, stream=bool(turn.stream))
+        chat = Chat(
+            id=new_id(),
+            org_id=turn.caller.org_id,
+            created_at=now,
+            updated_at=now,
+            status="in_progress",
+            input=turn.input,
+            name=turn.name,
+            stream=bool(turn.stream),
+        )
         turn.agent.describe(chat)
         if joined := turn.session or turn.new_session:
             chat.session_id = joined.session.id
@@ -236,7 +277,9 @@ class Engine:
         except NotFound as error:  # it was deleted meanwhile
             raise NotFound.of(run.turn.noun) if error.reason == _NO_SESSION else error from None
 
-    def stored(self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()) -> Exchange:
+    def stored(
+        self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()
+    ) -> Exchange:
         """The exchange as it is put on disk; without an answer, as it is put there when it begins."""
         turn, outcome = run.turn, run.outcome
         chat = Chat()
@@ -245,14 +288,23 @@ class Engine:
         over = bool(answered)
         pieces = run.answer.pieces if run.streamed else []
         return Exchange(
-            chat=chat, key_id=turn.caller.key_id, said=[] if turn.summarises else run.said, answered=list(answered),
-            alternatives=list(alternatives), previous=None if turn.summarises else turn.previous,
-            new_session=turn.new_session, begun=run.begun, private=turn.agent.private,
-            provider=run.request.provider, model=run.request.model,
-            prompt_tokens=outcome.usage.prompt_tokens, completion_tokens=outcome.usage.completion_tokens,
-            deliveries=run.deliveries, settles=turn.settles,
-            record=outcome.record(turn, [] if over else run.said, pieces if over else [],
-                                  run.context.state))
+            chat=chat,
+            key_id=turn.caller.key_id,
+            said=[] if turn.summarises else run.said,
+            answered=list(answered),
+            alternatives=list(alternatives),
+            previous=None if turn.summarises else turn.previous,
+            new_session=turn.new_session,
+            begun=run.begun,
+            private=turn.agent.private,
+            provider=run.request.provider,
+            model=run.request.model,
+            prompt_tokens=outcome.usage.prompt_tokens,
+            completion_tokens=outcome.usage.completion_tokens,
+            deliveries=run.deliveries,
+            settles=turn.settles,
+            record=outcome.record(turn, [] if over else run.said, pieces if over else [], run.context.state),
+        )
 
     def _stamp_now(self, run: Run, messages: Sequence[Message]) -> None:
         """Give ids and times to what was answered and has none yet."""
@@ -275,5 +327,3 @@ def _estimate(request: ModelRequest, answered: Sequence[Message]) -> Usage:
     read = sum(len(text_of(message)) for message in request.messages)
     written = sum(len(text_of(message)) for message in answered)
     return Usage(-(-read // 4), -(-written // 4), estimated=True)
-
-

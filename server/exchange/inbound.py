@@ -1,7 +1,9 @@
-"""Messages that persons send: each becomes an exchange in the session of their number, answered by the same way.
+"""Messages that persons send: each becomes an exchange in the session of their number, answered by the same
+way.
 
-A sink of the outbox, so that a message is answered in its turn, again when the model failed, and exactly once: its row is
-gone in the commit of the exchange. Does not check who sent a message (`services/transports.py` does).
+A sink of the outbox, so that a message is answered in its turn, again when the model failed, and exactly
+once: its row is gone in the commit of the exchange. Does not check who sent a message
+(`services/transports.py` does).
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,9 @@ class Received(NamedTuple):
     text: str
 
     def delivery(self, org_id: str) -> Delivery:
-        return Delivery(org_id=org_id, kind=KIND, lane=f"{KIND}:{org_id}:{self.number}", body=orjson.dumps([*self]))
+        return Delivery(
+            org_id=org_id, kind=KIND, lane=f"{KIND}:{org_id}:{self.number}", body=orjson.dumps([*self])
+        )
 
 
 class Inbound:
@@ -49,5 +53,6 @@ class Inbound:
         except NotFound:
             raise NotDelivered("its session was deleted", again=False) from None
         except ServiceError as error:
-            raise NotDelivered(error.reason.lower(), again=error.http_status >= 429,
-                               wait_seconds=error.retry_after) from None
+            raise NotDelivered(
+                error.reason.lower(), again=error.http_status >= 429, wait_seconds=error.retry_after
+            ) from None

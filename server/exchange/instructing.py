@@ -1,7 +1,9 @@
-"""What instructs the model: whose key may send it, and to which assistant. One rule for every door and every exchange.
+"""What instructs the model: whose key may send it, and to which assistant. One rule for every door and every
+exchange.
 
-Whoever opens a page can read its publishable key, and would have a free model with it. So such a key instructs an assistant
-only when all who may answer allow it (`chatSystemInstructionMode`). An org's own keys may, but where a door says otherwise.
+Whoever opens a page can read its publishable key, and would have a free model with it. So such a key
+instructs an assistant only when all who may answer allow it (`chatSystemInstructionMode`). An org's own keys
+may, but where a door says otherwise.
 """
 
 from collections.abc import Sequence
@@ -16,13 +18,20 @@ from server.core.errors import PermissionDenied
 from server.exchange.turn import Turn
 from server.storage.keys import Caller
 
-_REFUSED = ("cannot be sent with a publishable key, which whoever opens a page can read: it instructs the model. Use an api "
-            "or a secret key, or set chatSystemInstructionMode to \"allow\" on the assistant")
+_REFUSED = (
+    "cannot be sent with a publishable key, which whoever opens a page can read: it instructs the model. Use an api "
+    'or a secret key, or set chatSystemInstructionMode to "allow" on the assistant'
+)
 
 
 async def check_turn(turn: Turn, history: Sequence[Message]) -> None:
-    """Raises PermissionDenied naming what the key may not instruct this assistant with, be it said now or before."""
-    if turn.caller.is_publishable and (refusal := _refusal(turn, history)) and not await turn.agent.takes_instructions():
+    """Raises PermissionDenied naming what the key may not instruct this assistant with, be it said now or
+    before."""
+    if (
+        turn.caller.is_publishable
+        and (refusal := _refusal(turn, history))
+        and not await turn.agent.takes_instructions()
+    ):
         raise refusal
 
 
@@ -43,8 +52,10 @@ def _refusal(turn: Turn, history: Sequence[Message]) -> PermissionDenied | None:
     if _instructs(turn.said):
         return PermissionDenied.of(_place_in(turn.input, turn.input_field), _REFUSED)
     if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
-        return PermissionDenied("the conversation has system or developer messages, which this assistant takes from an api "
-                                "or a secret key only; begin a new one")
+        return PermissionDenied(
+            "the conversation has system or developer messages, which this assistant takes from an api "
+            "or a secret key only; begin a new one"
+        )
     return None
 
 

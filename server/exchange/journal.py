@@ -1,4 +1,5 @@
-"""The events of one stream between the model and its readers: what is not on disk yet, and what was told last.
+"""The events of one stream between the model and its readers: what is not on disk yet, and what was told
+last.
 
 Bounded: a model waits while too much of its answer is unread. Runs nothing and reads no store.
 """
@@ -14,7 +15,8 @@ from server.core.errors import RateLimited
 
 MOST_OF_STREAM = 64 * 1024
 MOST_OF_KEY = 16 * 1024 * 1024
-"""Bytes that may be unread before the model waits: of one stream, and of all streams of a key in this process."""
+"""Bytes that may be unread before the model waits: of one stream, and of all streams of a key in this
+process."""
 EVENTS_A_TURN = 4
 BATCH = 64
 """Events that are given to a reader at once: so many take about a millisecond of everybody's time."""
@@ -31,12 +33,16 @@ class Readers:
     def one_more(self, *chat: Hashable) -> Iterator[None]:
         """While this is entered there is one more of a chat. Raises RateLimited when it has too many.
 
-        It is named by the scope in which it was asked for and its id, which may be nobody's: so what is too much costs
-        nothing, and tells nothing about others' chats.
+        It is named by the scope in which it was asked for and its id, which may be nobody's: so what is too
+        much costs nothing, and tells nothing about others' chats.
         """
         if self._of_chat[chat] >= self._most:
-            raise RateLimited(f"{self._most} calls read the events of this chat, which is as many as may; let one of them "
-                              "end", reason="TOO_MANY_READERS", retry_after=1)
+            raise RateLimited(
+                f"{self._most} calls read the events of this chat, which is as many as may; let one of them "
+                "end",
+                reason="TOO_MANY_READERS",
+                retry_after=1,
+            )
         self._of_chat[chat] += 1
         try:
             yield
@@ -49,8 +55,8 @@ class Readers:
 class Share:
     """How much of each turn of the event loop those have together who read what others began.
 
-    grpc.aio takes one new call a turn: were there a write for each of a hundred readers in every one, callers would wait for
-    seconds. First come, first served.
+    grpc.aio takes one new call a turn: were there a write for each of a hundred readers in every one, callers
+    would wait for seconds. First come, first served.
     """
 
     def __init__(self, most: int = EVENTS_A_TURN) -> None:
@@ -121,8 +127,8 @@ class Unread:
 class Journal:
     """The events of one stream. Their sequence numbers are their places.
 
-    While it is `paced` whoever began the exchange reads it, and what that reader has not taken is unread. Otherwise only
-    what is not on disk is.
+    While it is `paced` whoever began the exchange reads it, and what that reader has not taken is unread.
+    Otherwise only what is not on disk is.
     """
 
     def __init__(self, unread: Unread, key_id: str, *, paced: bool) -> None:
@@ -161,7 +167,8 @@ class Journal:
         return waiting
 
     def tell(self, batch: list[Told], *, ends: bool = False) -> None:
-        """Give it to the readers. At the end nothing is let go of: what came last may not be on disk by itself."""
+        """Give it to the readers. At the end nothing is let go of: what came last may not be on disk by
+        itself."""
         size = sum(told.size for told in batch)
         settled = self._untold_bytes if ends else size  # what could not be kept by the end is never told
         self._told += batch
@@ -182,17 +189,23 @@ class Journal:
                 news.clear()
         return bool(self._end)
 
-    async def read(self, kept_from: Callable[[int], AsyncIterator[list[ChatEvent]]]) -> AsyncGenerator[list[ChatEvent]]:
-        """All that was told, then what is told, until it is over. `kept_from` reads what is not held any more."""
+    async def read(
+        self, kept_from: Callable[[int], AsyncIterator[list[ChatEvent]]]
+    ) -> AsyncGenerator[list[ChatEvent]]:
+        """All that was told, then what is told, until it is over. `kept_from` reads what is not held any
+        more."""
         place = 0
         with self._listening() as news:
             while True:
                 over = self._over
                 if place < self._first:
                     async for batch in kept_from(place):
-                        place = batch[-1].sequence + 1  # there may be none in between: of what was deleted the end is left
+                        # there may be none in between: of what was deleted the end is left
+                        place = batch[-1].sequence + 1
                         yield batch
-                elif batch := [told.event for told in self._told[place - self._first:place - self._first + BATCH]]:
+                elif batch := [
+                    told.event for told in self._told[place - self._first : place - self._first + BATCH]
+                ]:
                     place += len(batch)
                     yield batch
                 elif over:
@@ -222,7 +235,7 @@ class Journal:
         if self._paced:
             at = self._taken - self._first
             self._taken += number
-            self._change(-sum(told.size for told in self._told[at:at + number]))
+            self._change(-sum(told.size for told in self._told[at : at + number]))
 
     def unpace(self) -> None:
         """Nobody is waited for any more."""

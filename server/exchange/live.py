@@ -37,15 +37,27 @@ _BROKEN = ChatError(code="internal_error", message="The server could not finish 
 
 
 class LiveExchange:
-    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as stream`.
+    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as
+    stream`.
 
-    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read it; so
-    does reading nothing while the model waits to say more.
+    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or
+    others read it; so does reading nothing while the model waits to say more.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers, live: dict[tuple[str, str], "LiveExchange"], turn: Turn,
-                 counted: AbstractContextManager[None], key_told: KeyTold, journal: Journal, unread_seconds: float, *,
-                 background: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        chats: Chats,
+        peers: Peers,
+        live: dict[tuple[str, str], "LiveExchange"],
+        turn: Turn,
+        counted: AbstractContextManager[None],
+        key_told: KeyTold,
+        journal: Journal,
+        unread_seconds: float,
+        *,
+        background: bool,
+    ) -> None:
         self._counted = counted
         self._key_told = key_told
         self._engine = engine
@@ -140,7 +152,8 @@ class LiveExchange:
         return self._turn.request or CreateResponseRequest()
 
     async def cancel(self, why: ChatError) -> None:
-        """Stop the model and keep what there is. When the exchange is as good as over, wait for its end instead."""
+        """Stop the model and keep what there is. When the exchange is as good as over, wait for its end
+        instead."""
         if self.running is None or self._over:
             return
         self._end_early(why)
@@ -155,7 +168,8 @@ class LiveExchange:
         self._stop()
 
     async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
-        """All that happened so far, then what happened since the last batch: one event, or what queued up meanwhile.
+        """All that happened so far, then what happened since the last batch: one event, or what queued up
+        meanwhile.
 
         The last batch ends in a terminal event, whatever happened; never raises.
         """
@@ -171,7 +185,8 @@ class LiveExchange:
         return self._journal.data_of(event)
 
     async def _kept_from(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
-        """What was told from this place on and is not held any more: some of it, or when it is over all up to the end."""
+        """What was told from this place on and is not held any more: some of it, or when it is over all up to
+        the end."""
         outcome = self.outcome
         if place == 0:
             yield [replay.started(outcome.chat, outcome)]
@@ -198,7 +213,8 @@ class LiveExchange:
             await self._engine.drive(self._run, self._take)
             self._kept = True
         except asyncio.CancelledError:
-            # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a bug.
+            # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a
+            # bug.
             self._kept = self._kept or self._run.sealed
             if not self._cancelled:
                 await self._break(None)
@@ -263,9 +279,11 @@ class LiveExchange:
         self._happened.set()
 
     async def _keep(self) -> None:
-        """Put events on disk as they happen, then tell them; the first ones together with the beginning of the chat.
+        """Put events on disk as they happen, then tell them; the first ones together with the beginning of
+        the chat.
 
-        Writes are queued in order and without a pause after the look at `sealed`, so none comes after the last commit.
+        Writes are queued in order and without a pause after the look at `sealed`, so none comes after the
+        last commit.
         """
         while True:
             await self._happened.wait()
@@ -276,12 +294,21 @@ class LiveExchange:
             beginning = None if self._run.begun else self._engine.stored(self._run)
             self._run.begun = True
             state = self._run.context.state
-            states = [self._run.answer.round_state(told.event.round.messages[0].id)
-                      for told in batch if told.event.HasField("round")]
+            states = [
+                self._run.answer.round_state(told.event.round.messages[0].id)
+                for told in batch
+                if told.event.HasField("round")
+            ]
             try:
                 if self._turn.keeps:
-                    await self._chats.keep_events(self._turn.caller.org_id, self.chat_id, [told.event for told in batch],
-                                                  beginning, state, states)
+                    await self._chats.keep_events(
+                        self._turn.caller.org_id,
+                        self.chat_id,
+                        [told.event for told in batch],
+                        beginning,
+                        state,
+                        states,
+                    )
             except ServiceError as failure:
                 if self._kept and isinstance(failure, NotFound):
                     self._end_early(DELETED)
@@ -300,7 +327,10 @@ class LiveExchange:
                 await called.wait()
                 called.clear()
                 self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
-                for wanted, why in ((deletion_of(self.chat_id), DELETED), (cancellation_of(self.chat_id), CANCELLED)):
+                for wanted, why in (
+                    (deletion_of(self.chat_id), DELETED),
+                    (cancellation_of(self.chat_id), CANCELLED),
+                ):
                     if await self._peers.try_lock(wanted):
                         await self._peers.unlock(wanted)
                     else:

@@ -1,4 +1,5 @@
-"""How the output of an exchange is carried to a person: the messages it becomes, and what its chat says of that.
+"""How the output of an exchange is carried to a person: the messages it becomes, and what its chat says of
+that.
 
 Makes deliveries for the outbox, to be committed with the exchange. Sends nothing and runs no model.
 """
@@ -53,7 +54,8 @@ def forwarded_text(said: Sequence[Message]) -> str:
 
 
 def parts_of(text: str) -> Iterator[str]:
-    """A text in parts that fit into messages, cut at white space where there is some. Joined, they are the text."""
+    """A text in parts that fit into messages, cut at white space where there is some. Joined, they are the
+    text."""
     most = MOST_CHARACTERS if text.isascii() or max(text) <= "\uffff" else MOST_CHARACTERS // 2
     begin = 0
     while len(text) - begin > most:
@@ -65,5 +67,11 @@ def parts_of(text: str) -> Iterator[str]:
 
 def _delivery(chat: Chat, carriage: Carriage, text: str, recorded: bool) -> Delivery:
     body = {"phoneNumberId": carriage.phone_number_id, "to": carriage.number, "text": text}
-    return Delivery(org_id=chat.org_id, kind=SMS, lane=f"{SMS}:{carriage.phone_number_id}:{carriage.number}",
-                    body=orjson.dumps(body), chat_id=chat.id, recorded=recorded)
+    return Delivery(
+        org_id=chat.org_id,
+        kind=SMS,
+        lane=f"{SMS}:{carriage.phone_number_id}:{carriage.number}",
+        body=orjson.dumps(body),
+        chat_id=chat.id,
+        recorded=recorded,
+    )

@@ -1,4 +1,5 @@
-"""An exchange as it is read by somebody who did not begin it: until it is over, or the reader's key ends. Runs nothing."""
+"""An exchange as it is read by somebody who did not begin it: until it is over, or the reader's key ends.
+Runs nothing."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -14,8 +15,11 @@ KeyTold = Callable[[Caller, Callable[[], None]], AbstractContextManager[None]]
 """To be entered with what is to be called, once or more, when the key of a caller has ended."""
 
 
-async def until_key_ends(told: KeyTold, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:
-    """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange itself goes on."""
+async def until_key_ends(
+    told: KeyTold, caller: Caller, exchange: ReadableExchange
+) -> AsyncGenerator[list[ChatEvent]]:
+    """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange
+    itself goes on."""
     place, waiting = 0, _Wait()
     with told(caller, waiting.end):
         async with aclosing(exchange.watched()) as batches:

@@ -1,4 +1,5 @@
-"""An exchange that an earlier call under the same Idempotency-Key has run, read from the record. Keeps no key."""
+"""An exchange that an earlier call under the same Idempotency-Key has run, read from the record. Keeps no
+key."""
 
 from server.content.fitting import presented
 from server.exchange.replay import Replay
@@ -6,7 +7,9 @@ from server.storage.chats import Chats
 from server.storage.idempotency import held, lost
 from server.storage.scope import Scope
 
-_BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "server_stopped", "cancelled", "internal_error"})
+_BROKEN_OFF = frozenset(
+    {"client_disconnected", "client_stalled", "server_stopped", "cancelled", "internal_error"}
+)
 
 
 def on_record() -> bool:
@@ -18,8 +21,8 @@ def on_record() -> bool:
 async def recorded(chats: Chats, scope: Scope) -> Replay:
     """The exchange that an earlier call under this call's key has run.
 
-    Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole answer. Raises it
-    also when what is on record is no exchange.
+    Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole
+    answer. Raises it also when what is on record is no exchange.
     """
     claim = held()
     assert claim is not None and claim.record is not None

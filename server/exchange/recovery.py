@@ -1,4 +1,5 @@
-"""Completes exchanges that nobody runs any more: kept as incomplete, with all that was told of them. Runs none.
+"""Completes exchanges that nobody runs any more: kept as incomplete, with all that was told of them. Runs
+none.
 
 Whoever runs an exchange holds its lock until it is over, and a server that is killed loses its locks.
 """
@@ -17,8 +18,13 @@ from server.storage.peers import Peers
 
 log = structlog.get_logger()
 
-STOPPED = ChatError(code="server_stopped", message=(
-    "The server stopped before the answer was complete. What was said is kept: read the chat by its id, or go on from it."))
+STOPPED = ChatError(
+    code="server_stopped",
+    message=(
+        "The server stopped before the answer was complete. What was said is kept: read the chat by its "
+        "id, or go on from it."
+    ),
+)
 _LOOKS_AGAIN_SECONDS = 30.0
 
 
@@ -29,7 +35,8 @@ class Recovery:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Complete all of them, now and then again: another server may be killed later. Events that are nobody's go."""
+        """Complete all of them, now and then again: another server may be killed later. Events that are
+        nobody's go."""
         await self.all()
         try:
             if swept := await self._chats.sweep_events():
@@ -60,7 +67,8 @@ class Recovery:
                 await self._peers.unlock(lock_of(chat_id))
 
     async def last_of(self, org_id: str, session_id: str) -> None:
-        """The same for a session whose turn is held: what is left of its last exchange is to be read by the next."""
+        """The same for a session whose turn is held: what is left of its last exchange is to be read by the
+        next."""
         if chat_id := await self._chats.last_in_progress(org_id, session_id):
             await self.one(org_id, chat_id)
 

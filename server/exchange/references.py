@@ -1,4 +1,5 @@
-"""Items of earlier answers that an input names instead of repeating them (`item_reference`, which the AI SDK sends)."""
+"""Items of earlier answers that an input names instead of repeating them (`item_reference`, which the AI SDK
+sends)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +23,8 @@ _UNUSED: dict[str, Any] = {"type": "reasoning"}
 async def resolved(chats: Chats, scope: Scope, said: Value, field: str = "input") -> Value:
     """`said`, an input, with the items that it names in the place of their names; itself when it names none.
 
-    Raises InvalidArgument for what is no name, is named twice or is too much together, and NotFound for an item that is
-    not there, or that the key may not see.
+    Raises InvalidArgument for what is no name, is named twice or is too much together, and NotFound for an
+    item that is not there, or that the key may not see.
     """
     size = said.ByteSize()
     named = await by_size(size, _named, said, field)
@@ -32,8 +33,11 @@ async def resolved(chats: Chats, scope: Scope, said: Value, field: str = "input"
     wanted = {message_id for identifier in named.values() if (message_id := message_of_item(identifier))}
     found = await chats.said_under(scope, wanted, MOST_BYTES)
     if found is None:
-        raise InvalidArgument.of(field, f"names items that have more than {MOST_BYTES} bytes together: go on from the "
-                                        "last answer with previous_response_id instead, or in a conversation")
+        raise InvalidArgument.of(
+            field,
+            f"names items that have more than {MOST_BYTES} bytes together: go on from the "
+            "last answer with previous_response_id instead, or in a conversation",
+        )
     size += sum(message.ByteSize() for message in found.values())
     return await by_size(size, _with_items, said, named, found, field)
 
@@ -50,8 +54,9 @@ def _named(said: Value, field: str) -> dict[int, str]:
         if not identifier:
             raise InvalidArgument.of(f"{field}[{index}].id", "must be the id of an item of an earlier answer")
         if identifier in places:
-            raise InvalidArgument.of(f"{field}[{index}].id",
-                                     f"names the same item as {field}[{places[identifier]}]: send it once")
+            raise InvalidArgument.of(
+                f"{field}[{index}].id", f"names the same item as {field}[{places[identifier]}]: send it once"
+            )
         named[index], places[identifier] = identifier, index
     return named
 
@@ -70,8 +75,11 @@ def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, Messa
         item = _UNUSED if identifier.startswith(_PASSED_OVER) else _item(identifier, found)
         if item is None:
             text = "names no item that is there: send the item itself"
-            raise NotFound(f"{field}[{index}].id {text}", reason="ITEM_NOT_FOUND",
-                           violations=(Violation(f"{field}[{index}].id", text),))
+            raise NotFound(
+                f"{field}[{index}].id {text}",
+                reason="ITEM_NOT_FOUND",
+                violations=(Violation(f"{field}[{index}].id", text),),
+            )
         whole.list_value.values[index].CopyFrom(from_python(item))
     return whole
 

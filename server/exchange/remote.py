@@ -1,6 +1,7 @@
 """An exchange that another server runs, read as that puts it on disk. Runs nothing.
 
-Words between the servers say that there is more. They may be lost, so everybody also looks by himself, once a second.
+Words between the servers say that there is more. They may be lost, so everybody also looks by himself, once a
+second.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ LOOKS_AGAIN_AFTER = 1.0
 _ASKS_AGAIN_AFTER = 0.2
 _ENDED_WITHIN = 10.0
 
-# The names need no org: a chat that runs was made by a server, with an id that no chat had. What is imported is over.
+# The names need no org: a chat that runs was made by a server, with an id that no chat had. What is imported
+# is over.
 
 
 def news_of(chat_id: str) -> str:
@@ -53,8 +55,14 @@ def deletion_of(chat_id: str) -> str:
     return f"delete:{chat_id}"
 
 
-async def end_elsewhere(chats: Chats, peers: Peers, recover: Callable[[str, str], Awaitable[None]], scope: Scope,
-                        chat_id: str, wanted: str) -> None:
+async def end_elsewhere(
+    chats: Chats,
+    peers: Peers,
+    recover: Callable[[str, str], Awaitable[None]],
+    scope: Scope,
+    chat_id: str,
+    wanted: str,
+) -> None:
     """Have an exchange end that another server runs, and wait for that, though not for ever.
 
     `wanted` is `cancellation_of` or `deletion_of` it. What a dead server has left behind is completed here.
@@ -64,8 +72,8 @@ async def end_elsewhere(chats: Chats, peers: Peers, recover: Callable[[str, str]
         try:
             async with asyncio.timeout(_ENDED_WITHIN):
                 while not (await chats.find(scope, chat_id)).is_over:
-                    # Each time: another may want the same and give up, and whoever runs it takes the lock to look whether
-                    # it is held.
+                    # Each time: another may want the same and give up, and whoever runs it takes the lock to
+                    # look whether it is held.
                     held = held or await peers.try_lock(wanted)
                     news.clear()
                     peers.tell(call_for(chat_id))
@@ -81,8 +89,15 @@ async def end_elsewhere(chats: Chats, peers: Peers, recover: Callable[[str, str]
 class Watching:
     """Such an exchange, read like a LiveExchange."""
 
-    def __init__(self, chats: Chats, peers: Peers, scope: Scope, stored: StoredChat, chat: Chat,
-                 recover: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        chats: Chats,
+        peers: Peers,
+        scope: Scope,
+        stored: StoredChat,
+        chat: Chat,
+        recover: Callable[[str, str], Awaitable[None]],
+    ) -> None:
         self._chats = chats
         self._peers = peers
         self._scope = scope

@@ -1,6 +1,8 @@
-"""Calls of earlier answers that a caller repeats, who keeps the history: what their providers want back is put with them.
+"""Calls of earlier answers that a caller repeats, who keeps the history: what their providers want back is
+put with them.
 
-Callers never see it, so it is looked up in what the key that asks may read. It only goes to who made it: `calls_key.py`.
+Callers never see it, so it is looked up in what the key that asks may read. It only goes to who made it:
+`calls_key.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,20 +16,25 @@ from server.storage.chats import Chats
 from server.storage.scope import Scope
 
 MOST_LOOKED_UP = 64
-"""Answers with calls, the last ones. No provider wants back what is longer ago than the question that is being answered."""
+"""Answers with calls, the last ones. No provider wants back what is longer ago than the question that is
+being answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is said between a question and the results: one answer, in however many messages it is repeated."""
+    """What is said between a question and the results: one answer, in however many messages it is
+    repeated."""
 
     start: int
     messages: Sequence[Message]
     key: str
 
 
-async def with_states(chats: Chats, scope: Scope, made_by: ProviderState, said: Sequence[Message]) -> list[Message]:
-    """The messages of an input, those that repeat calls with what their provider wants back, if that is `made_by`."""
+async def with_states(
+    chats: Chats, scope: Scope, made_by: ProviderState, said: Sequence[Message]
+) -> list[Message]:
+    """The messages of an input, those that repeat calls with what their provider wants back, if that is
+    `made_by`."""
     answers = [answer for answer in _answers(said, made_by)][-MOST_LOOKED_UP:]
     if not answers:
         return list(said)
@@ -37,7 +44,7 @@ async def with_states(chats: Chats, scope: Scope, made_by: ProviderState, said: 
         original = found.get(answer.key)
         if original and key_of(tool_calls_of(original), original.provider_state) == answer.key:
             end = answer.start + len(answer.messages)
-            whole[answer.start:end] = _restored(answer.messages, original)
+            whole[answer.start : end] = _restored(answer.messages, original)
     return whole
 
 
@@ -54,7 +61,8 @@ def _answers(said: Sequence[Message], made_by: ProviderState) -> Iterator[_Answe
 
 
 def _restored(messages: Sequence[Message], original: Message) -> list[Message]:
-    """The answer as it was; where the caller has changed its text, the caller's, behind all that was thought."""
+    """The answer as it was; where the caller has changed its text, the caller's, behind all that was
+    thought."""
     if "".join(text_of(message) for message in messages) == text_of(original):
         restored = Message(role="assistant", provider_state=original.provider_state)
         for name in ("content", "tool_calls", "text_before_calls", "refusal", "name"):

@@ -25,17 +25,30 @@ from server.exchange.run import ENDED, Outcome, round_told
 from server.storage.chats import Exchange, Unfinished
 
 DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
-KEY_ENDED = ChatError(code="key_ended", message="The key was revoked, or has expired, before the answer was complete.")
+KEY_ENDED = ChatError(
+    code="key_ended", message="The key was revoked, or has expired, before the answer was complete."
+)
 _NOT_FAILED = ("", *ENDED)
 
-_CUT = {"max_output_tokens": "length", "content_filter": "content_filter", MOST_ROUNDS_REACHED: "length",
-        MOST_OUTPUT_REACHED: "length"}
+_CUT = {
+    "max_output_tokens": "length",
+    "content_filter": "content_filter",
+    MOST_ROUNDS_REACHED: "length",
+    MOST_OUTPUT_REACHED: "length",
+}
 
 
 def started(chat: Chat, outcome: Outcome) -> ChatEvent:
     """The first event. The chat in it is as it was when the exchange began."""
-    first = event(chat, 0, started=chat, model=outcome.model, system_fingerprint=outcome.system_fingerprint,
-                  service_tier=outcome.service_tier, message_id=outcome.message_id)
+    first = event(
+        chat,
+        0,
+        started=chat,
+        model=outcome.model,
+        system_fingerprint=outcome.system_fingerprint,
+        service_tier=outcome.service_tier,
+        message_id=outcome.message_id,
+    )
     begun = first.started
     begun.status = "in_progress"
     begun.updated_at.CopyFrom(begun.created_at)
@@ -72,12 +85,22 @@ class Replay:
 
     @property
     def outcome(self) -> Outcome:
-        usage = Usage(self.record.prompt_tokens, self.record.completion_tokens, self.record.cached_tokens,
-                      self.record.reasoning_tokens)
-        return Outcome(self.chat, self.record.model, usage, message_id=self.record.message_id, error=self.error,
-                       finish_reasons=_finish_reasons(self.chat),
-                       system_fingerprint=self.record.system_fingerprint or None,
-                       service_tier=self.record.service_tier or None)
+        usage = Usage(
+            self.record.prompt_tokens,
+            self.record.completion_tokens,
+            self.record.cached_tokens,
+            self.record.reasoning_tokens,
+        )
+        return Outcome(
+            self.chat,
+            self.record.model,
+            usage,
+            message_id=self.record.message_id,
+            error=self.error,
+            finish_reasons=_finish_reasons(self.chat),
+            system_fingerprint=self.record.system_fingerprint or None,
+            service_tier=self.record.service_tier or None,
+        )
 
     @property
     def error(self) -> ServiceError | None:
@@ -105,7 +128,8 @@ class Replay:
         return readable(event)
 
     def events(self) -> Iterator[ChatEvent]:
-        """All of them. Each is made when it is wanted: those of a long answer take a hundred times its memory."""
+        """All of them. Each is made when it is wanted: those of a long answer take a hundred times its
+        memory."""
         outcome, number = self.outcome, 1
         yield started(self.chat, outcome)
         for one in told_again(self.chat, self.record.pieces):
@@ -125,7 +149,8 @@ def told_again(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]
 
 def rest(chat: Chat, pieces: Sequence[StreamPiece], place: int, last: ChatEvent) -> Iterator[list[ChatEvent]]:
     """The events of a chat that is over from a place behind the first on, `last` being the last."""
-    events = islice(told_again(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()  # if it was kept
+    # if it was kept
+    events = islice(told_again(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()
     return batched(chain(events, [last]))
 
 
@@ -152,10 +177,22 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     if unfinished.state is not None:
         record.state.CopyFrom(unfinished.state)
     record.pieces.extend(answer.pieces)
-    return Exchange(chat=chat, key_id=unfinished.key_id, said=said, answered=answered, alternatives=alternatives,
-                    previous=unfinished.previous, new_session=None, begun=True, private=unfinished.private,
-                    provider=unfinished.provider, model=unfinished.model, prompt_tokens=0, completion_tokens=0,
-                    record=record)
+    return Exchange(
+        chat=chat,
+        key_id=unfinished.key_id,
+        said=said,
+        answered=answered,
+        alternatives=alternatives,
+        previous=unfinished.previous,
+        new_session=None,
+        begun=True,
+        private=unfinished.private,
+        provider=unfinished.provider,
+        model=unfinished.model,
+        prompt_tokens=0,
+        completion_tokens=0,
+        record=record,
+    )
 
 
 def _finish_reasons(chat: Chat) -> list[str]:
@@ -200,7 +237,8 @@ def _whole(output: Sequence[Message]) -> list[StreamPiece]:
 
 
 def _by_round(output: Sequence[Message]) -> tuple[list[list[Message]], list[Message]]:
-    """The rounds of tools, each an answer with the results behind it, and what was said after them: one message a choice."""
+    """The rounds of tools, each an answer with the results behind it, and what was said after them: one
+    message a choice."""
     rounds: list[list[Message]] = []
     last = max((place for place, message in enumerate(output, 1) if message.role == "tool"), default=0)
     for message in output[:last]:
@@ -229,7 +267,7 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
     calls = [tool_calls_of(message) for message in output]
     for piece in pieces:
         if piece.HasField("next_message_id"):
-            yield round_told(output[begun:begun + piece.length], piece.next_message_id)
+            yield round_told(output[begun : begun + piece.length], piece.next_message_id)
             begun += piece.length
             places.clear()
             continue
@@ -238,11 +276,19 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
         at = places.get(key, 0)
         end = places[key] = at + piece.length
         if key[1] is None:
-            yield {"delta": ContentDelta(choice=piece.choice, text=texts[place][at:end], output_index=place,
-                                         refusal=at >= refused[place] or None)}
+            yield {
+                "delta": ContentDelta(
+                    choice=piece.choice,
+                    text=texts[place][at:end],
+                    output_index=place,
+                    refusal=at >= refused[place] or None,
+                )
+            }
         else:
             call = calls[place][key[1]]
-            delta = ToolCallDelta(choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place)
+            delta = ToolCallDelta(
+                choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place
+            )
             if at == 0 and end == piece.length:
                 delta.id, delta.name = call["id"], call["name"]
             yield {"tool_call": delta}
@@ -252,4 +298,3 @@ def shown(chat: Chat) -> Chat:
     """A stored chat as callers see it."""
     fit(presented(chat))
     return chat
-

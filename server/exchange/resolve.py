@@ -1,4 +1,5 @@
-"""Turns a request into what the engine runs: who answers, in which session or after which chat, and new sessions.
+"""Turns a request into what the engine runs: who answers, in which session or after which chat, and new
+sessions.
 
 Reads the store and writes nothing.
 """
@@ -52,10 +53,11 @@ class TurnResolver:
     async def resolve(self, asked: Asked) -> Turn:
         """The turn of a request of any door.
 
-        A conversation is a session that may have no assistant of its own; then each request names who answers.
+        A conversation is a session that may have no assistant of its own; then each request names who
+        answers.
 
-        Raises InvalidArgument when nothing names who answers, NotFound for what is not there, FailedPrecondition for a
-        session that takes no more.
+        Raises InvalidArgument when nothing names who answers, NotFound for what is not there,
+        FailedPrecondition for a session that takes no more.
         """
         where = asked.where
         agent = await self._known(asked)
@@ -83,26 +85,39 @@ class TurnResolver:
 
     async def _named(self, asked: Asked, state: ConversationState | None = None) -> Agent | None:
         """Whom the request names by anything else, over `_known`."""
-        return None if isinstance(asked.who, Agent) else await self._agents.named(asked.caller, asked.who, state)
+        return (
+            None if isinstance(asked.who, Agent) else await self._agents.named(asked.caller, asked.who, state)
+        )
 
     async def _in_session(self, asked: Asked, where: InSession, agent: Agent | None) -> Turn:
         session = await self.session(asked.caller, where.id, where.noun)
         own = await self.agent_in(asked.caller, session)
         if own is not None and _another(agent, own.assistant_id):
-            raise InvalidArgument.of("model", "names another assistant than that of sessionId: a session belongs to "
-                                              "one; leave model out, or send the session's id as conversation")
+            raise InvalidArgument.of(
+                "model",
+                "names another assistant than that of sessionId: a session belongs to "
+                "one; leave model out, or send the session's id as conversation",
+            )
         passed_over = own is not None and _overrides_of(asked) is not None
-        return replace(_turn(asked, own or agent or _nobody()), session=session, noun=where.noun,
-                       renew=self.renewed if own else self._joined_again,
-                       warnings=[of_session_overrides()] if passed_over else [],
-                       carriage=_carriage(session.session, asked.transport, asked.said))
+        return replace(
+            _turn(asked, own or agent or _nobody()),
+            session=session,
+            noun=where.noun,
+            renew=self.renewed if own else self._joined_again,
+            warnings=[of_session_overrides()] if passed_over else [],
+            carriage=_carriage(session.session, asked.transport, asked.said),
+        )
 
     async def _in_conversation(self, asked: Asked, where: InConversation, agent: Agent | None) -> Turn:
         session = await self.session(asked.caller, where.id, "conversation")
         named = await self._named(asked) or _another(agent, session.session.assistant_id)
-        return replace(_turn(asked, named or await self.agent_of(asked.caller, session)), session=session,
-                       noun="conversation", renew=self._joined_again if named else self.renewed,
-                       carriage=_carriage(session.session, asked.transport, asked.said))
+        return replace(
+            _turn(asked, named or await self.agent_of(asked.caller, session)),
+            session=session,
+            noun="conversation",
+            renew=self._joined_again if named else self.renewed,
+            carriage=_carriage(session.session, asked.transport, asked.said),
+        )
 
     async def _kept_in(self, where: KeptIn, turn: Turn) -> Turn:
         """The turn in the session as it is now. Raises NotFound also for one that is over."""
@@ -110,8 +125,13 @@ class TurnResolver:
             session = await self.session(turn.caller, where.id)
         except FailedPrecondition:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND") from None
-        if session.session.HasField("assistant_id") and session.session.assistant_id != turn.agent.assistant_id:
-            raise InvalidArgument("store_in_session names a session of another assistant: use that assistant's path")
+        if (
+            session.session.HasField("assistant_id")
+            and session.session.assistant_id != turn.agent.assistant_id
+        ):
+            raise InvalidArgument(
+                "store_in_session names a session of another assistant: use that assistant's path"
+            )
         return replace(turn, session=session)
 
     async def _by_transport(self, transport: ChatTransport, turn: Turn) -> Turn:
@@ -123,19 +143,28 @@ class TurnResolver:
         assert new_session is not None
         carriage = _carriage(new_session.session, transport, turn.said)
         assert carriage is not None
-        return replace(turn, new_session=new_session, begins=_begins(turn.caller, carriage),
-                       renew=partial(self._joined_first, transport), carriage=carriage)
+        return replace(
+            turn,
+            new_session=new_session,
+            begins=_begins(turn.caller, carriage),
+            renew=partial(self._joined_first, transport),
+            carriage=carriage,
+        )
 
     async def _after(self, asked: Asked, where: After, agent: Agent | None) -> Turn:
         previous = await self._previous(asked.caller, where)
         if not previous.is_over:
-            raise FailedPrecondition(f"{where.field} names an exchange that is still in progress; wait for its end",
-                                     reason="CHAT_IN_PROGRESS")
+            raise FailedPrecondition(
+                f"{where.field} names an exchange that is still in progress; wait for its end",
+                reason="CHAT_IN_PROGRESS",
+            )
         return replace(_turn(asked, await self._going_on(asked, previous, agent)), previous=previous)
 
-    async def of_message(self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str,
-                         settles: str) -> Turn:
-        """The turn of what a person sent to a number: in their session, or in a new one like the last, when that is over.
+    async def of_message(
+        self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str, settles: str
+    ) -> Turn:
+        """The turn of what a person sent to a number: in their session, or in a new one like the last, when
+        that is over.
 
         Raises NotFound when they had none.
         """
@@ -146,15 +175,19 @@ class TurnResolver:
         last = stored.session
         caller = Caller(org_id, key_id, "api")
         goes_on = self._is_open(stored)
-        agent = await self._agents.again(caller, last, stored.private, stored.state if goes_on else None) or _nobody()
+        agent = (
+            await self._agents.again(caller, last, stored.private, stored.state if goes_on else None)
+            or _nobody()
+        )
         said = Value(string_value=text)
         asked = Asked(caller=caller, who=agent, input=said, said=[Message(role="user", content=said)])
         carriage = Carriage(last.phone_number_id, number)
         turn = replace(_turn(asked, agent), carriage=carriage, settles=settles)
         if goes_on:
             return replace(turn, session=stored, renew=self.renewed)
-        new_session = self.new_session(caller, agent, opens=False, phone_number_id=last.phone_number_id,
-                                       customer=last.customer)
+        new_session = self.new_session(
+            caller, agent, opens=False, phone_number_id=last.phone_number_id, customer=last.customer
+        )
         return replace(turn, new_session=new_session, begins=_begins(caller, carriage))
 
     async def _previous(self, caller: Caller, where: After) -> StoredChat:
@@ -164,19 +197,26 @@ class TurnResolver:
         except NotFound:
             if where.field != "previous_response_id":
                 raise
-            raise NotFound("response not found; send the whole conversation as input",
-                           reason="PREVIOUS_RESPONSE_NOT_FOUND",
-                           violations=(Violation(where.field, "names no response that is there"),)) from None
+            raise NotFound(
+                "response not found; send the whole conversation as input",
+                reason="PREVIOUS_RESPONSE_NOT_FOUND",
+                violations=(Violation(where.field, "names no response that is there"),),
+            ) from None
 
     async def _going_on(self, asked: Asked, previous: StoredChat, agent: Agent | None) -> Agent:
-        """Who answers after a chat: whom the request names, else who answered there; of a squad, who is active."""
+        """Who answers after a chat: whom the request names, else who answered there; of a squad, who is
+        active."""
         state = previous.record.state if previous.record.HasField("state") else None
         if named := await self._named(asked, state):
             return named
         if another := _another(agent, previous.chat.assistant_id):
             return another
-        return await self._agents.again(asked.caller, previous.chat, previous.private, state,
-                                        _overrides_of(asked)) or _nobody()
+        return (
+            await self._agents.again(
+                asked.caller, previous.chat, previous.private, state, _overrides_of(asked)
+            )
+            or _nobody()
+        )
 
     async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
         """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over.
@@ -188,14 +228,17 @@ class TurnResolver:
         except NotFound:
             raise NotFound.of(noun, _NAMED.get(noun, ())) from None
         if stored.session.status == "completed":
-            raise FailedPrecondition(f"the {noun} is completed; begin a new one, or set its status to active",
-                                     reason="SESSION_COMPLETED")
+            raise FailedPrecondition(
+                f"the {noun} is completed; begin a new one, or set its status to active",
+                reason="SESSION_COMPLETED",
+            )
         if stored.has_expired(self._clock()):
             raise FailedPrecondition(f"the {noun} has expired; begin a new one", reason="SESSION_EXPIRED")
         return stored
 
     async def renewed(self, turn: Turn) -> Turn:
-        """A turn in a session that says who answers, with both as they are now. Raises as `session` and `agent_of`."""
+        """A turn in a session that says who answers, with both as they are now. Raises as `session` and
+        `agent_of`."""
         turn = await self._joined_again(turn)
         assert turn.session is not None
         return replace(turn, agent=await self.agent_of(turn.caller, turn.session))
@@ -205,7 +248,8 @@ class TurnResolver:
         return replace(turn, session=await self.session(turn.caller, turn.session.session.id, turn.noun))
 
     async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:
-        """A turn that was to begin a session, in the one that another has begun meanwhile, if there is one."""
+        """A turn that was to begin a session, in the one that another has begun meanwhile, if there is
+        one."""
         session, _ = await self._carried(turn.caller, turn.agent, transport)
         if session is None:
             return turn
@@ -219,41 +263,64 @@ class TurnResolver:
         """Who answers in a session; None when each request has to name who does."""
         return await self._agents.again(caller, session.session, session.private, session.state)
 
-    def new_session(self, caller: Caller, agent: Agent, *, messages: Sequence[Message] = (), opens: bool = True,
-                    **members: Any) -> NewSession:
-        """A session to be made, its templates' variables filled now. `opens`: the assistant's first message may open it.
+    def new_session(
+        self,
+        caller: Caller,
+        agent: Agent,
+        *,
+        messages: Sequence[Message] = (),
+        opens: bool = True,
+        **members: Any,
+    ) -> NewSession:
+        """A session to be made, its templates' variables filled now. `opens`: the assistant's first message
+        may open it.
 
         Raises RateLimited when the key has no room for it.
         """
         self._room.take(caller, messages)
         now = self._clock()
-        session = Session(id=new_id(), org_id=caller.org_id, created_at=timestamp(now), updated_at=timestamp(now),
-                          **{"status": "active", "expiration_seconds": DEFAULT_EXPIRATION_SECONDS, **members})
+        session = Session(
+            id=new_id(),
+            org_id=caller.org_id,
+            created_at=timestamp(now),
+            updated_at=timestamp(now),
+            **{"status": "active", "expiration_seconds": DEFAULT_EXPIRATION_SECONDS, **members},
+        )
         agent.describe(session)
         customer = to_python(session.customer) if session.HasField("customer") else None
         carried = session.HasField("phone_number_id")
-        transport = {"conversationType": "chat", "phoneNumberId": session.phone_number_id} if carried else None
+        transport = (
+            {"conversationType": "chat", "phoneNumberId": session.phone_number_id} if carried else None
+        )
         variables = variables_of(agent.variable_values, now, customer, transport)
         first, warnings = agent.settings.first_message, of_overrides(agent.overrides)
         if opens and first and not messages:
             allowance = Allowance()
-            messages = [Message(role="assistant", content=Value(string_value=render(first, variables, allowance)))]
+            messages = [
+                Message(role="assistant", content=Value(string_value=render(first, variables, allowance)))
+            ]
             warnings += [of_fault(fault, "firstMessage") for fault in allowance.faults]
         chat_warnings.put(session, warnings, for_page=caller.is_publishable)
         session.messages.extend(stamped(messages, now))
         return NewSession(session, caller.key_id, variables, agent.private, agent.settings.agent_type)
 
-    async def _carried(self, caller: Caller, agent: Agent,
-                       transport: ChatTransport) -> tuple[StoredSession | None, NewSession | None]:
+    async def _carried(
+        self, caller: Caller, agent: Agent, transport: ChatTransport
+    ) -> tuple[StoredSession | None, NewSession | None]:
         """The session of a number and a customer: the one they have with who answers, or a new one."""
         if not (transport.HasField("phone_number_id") and transport.HasField("customer")):
-            raise InvalidArgument.of("transport", "needs phoneNumberId and customer, or a sessionId beside it")
+            raise InvalidArgument.of(
+                "transport", "needs phoneNumberId and customer, or a sessionId beside it"
+            )
         number = _number(transport.customer, "transport.customer.number")
-        for _, stored in await self._store.sessions.carried(caller.org_id, [transport.phone_number_id], number):
+        for _, stored in await self._store.sessions.carried(
+            caller.org_id, [transport.phone_number_id], number
+        ):
             if self._is_open(stored) and _is_with(stored, agent):
                 return stored, None
-        return None, self.new_session(caller, agent, opens=False, phone_number_id=transport.phone_number_id,
-                                      customer=transport.customer)
+        return None, self.new_session(
+            caller, agent, opens=False, phone_number_id=transport.phone_number_id, customer=transport.customer
+        )
 
     def _is_open(self, stored: StoredSession) -> bool:
         return stored.is_open and not stored.has_expired(self._clock())
@@ -261,9 +328,18 @@ class TurnResolver:
 
 def _turn(asked: Asked, agent: Agent) -> Turn:
     """What is asked for, as `agent` is to answer it in nothing that is there."""
-    return Turn(caller=asked.caller, agent=agent, input=asked.input, input_field=asked.input_field, said=asked.said,
-                instructions=asked.instructions, options=asked.options, name=asked.name, stream=asked.stream,
-                request=asked.request)
+    return Turn(
+        caller=asked.caller,
+        agent=agent,
+        input=asked.input,
+        input_field=asked.input_field,
+        said=asked.said,
+        instructions=asked.instructions,
+        options=asked.options,
+        name=asked.name,
+        stream=asked.stream,
+        request=asked.request,
+    )
 
 
 def _overrides_of(asked: Asked) -> dict[str, Any] | None:
@@ -276,9 +352,14 @@ def _another(agent: Agent | None, assistant_id: str | None) -> Agent | None:
 
 
 def _nobody() -> NoReturn:
-    """What is said where nobody would answer. The offline model is no exception: an assistant has to name it."""
-    raise InvalidArgument.of("assistantId", "must name who answers (or send assistant, squadId, squad, previousChatId, or "
-                                            "the sessionId of a session that has one)", rule="required")
+    """What is said where nobody would answer. The offline model is no exception: an assistant has to name
+    it."""
+    raise InvalidArgument.of(
+        "assistantId",
+        "must name who answers (or send assistant, squadId, squad, previousChatId, or "
+        "the sessionId of a session that has one)",
+        rule="required",
+    )
 
 
 def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[Message]) -> Carriage | None:
@@ -286,9 +367,13 @@ def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[
     if transport is None:
         return None
     if not (session.HasField("phone_number_id") and session.HasField("customer")):
-        raise InvalidArgument.of("transport", "needs a session with phoneNumberId and customer, which this one has not")
-    forwards = (transport.HasField("use_llm_generated_message_for_outbound")
-                and not transport.use_llm_generated_message_for_outbound)
+        raise InvalidArgument.of(
+            "transport", "needs a session with phoneNumberId and customer, which this one has not"
+        )
+    forwards = (
+        transport.HasField("use_llm_generated_message_for_outbound")
+        and not transport.use_llm_generated_message_for_outbound
+    )
     if forwards and not forwarded_text(said).strip():
         raise InvalidArgument.of("input", "must have a text, which is what is to be forwarded")
     return Carriage(session.phone_number_id, _number(session.customer, "customer.number"), forwards)
@@ -312,8 +397,11 @@ def _number(customer: Struct, field: str) -> str:
 def _is_with(stored: StoredSession, agent: Agent) -> bool:
     """Whether it is this agent that answers in a session."""
     session = stored.session
-    return ((session.assistant_id, session.squad_id, stored.private)
-            == (agent.assistant_id or "", agent.squad_id or "", agent.private))
+    return (session.assistant_id, session.squad_id, stored.private) == (
+        agent.assistant_id or "",
+        agent.squad_id or "",
+        agent.private,
+    )
 
 
 def stamped(messages: Sequence[Message], now: int) -> Sequence[Message]:

@@ -1,7 +1,8 @@
-"""How much a conversation may hold, how much of one an exchange may read, and what one publishable key has made.
+"""How much a conversation may hold, how much of one an exchange may read, and what one publishable key has
+made.
 
-What a key holds is measured now and then, in the background, so that nobody waits for it: a key may go over its bound by
-what it sends until the next measurement.
+What a key holds is measured now and then, in the background, so that nobody waits for it: a key may go over
+its bound by what it sends until the next measurement.
 """
 
 import asyncio
@@ -28,8 +29,15 @@ _MOST_KEYS = 10_000
 class Room:
     """Bytes; no bound unless one is given."""
 
-    def __init__(self, usage: Usage | None = None, *, conversation: float = math.inf, exchange: float = math.inf,
-                 publishable_exchange: float = math.inf, publishable_key: float = math.inf) -> None:
+    def __init__(
+        self,
+        usage: Usage | None = None,
+        *,
+        conversation: float = math.inf,
+        exchange: float = math.inf,
+        publishable_exchange: float = math.inf,
+        publishable_key: float = math.inf,
+    ) -> None:
         self._usage = usage
         self.conversation = conversation
         """How much a conversation may hold."""
@@ -44,7 +52,8 @@ class Room:
         self._one_at_a_time = asyncio.Lock()
 
     def check(self, caller: Caller, held: int, said: Sequence[Message]) -> None:
-        """Raises ConversationFull when an exchange may not read what is held and what is said, and as `take`."""
+        """Raises ConversationFull when an exchange may not read what is held and what is said, and as
+        `take`."""
         most = min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
         if held and held + threads.size_of(said) > most:
             raise ConversationFull(held, most)
@@ -56,7 +65,8 @@ class Room:
             raise ConversationFull(held, self._exchange)
 
     def take(self, caller: Caller, said: Sequence[Message]) -> None:
-        """Count what a key is about to put on record. Raises RateLimited when a publishable one holds as much as it may."""
+        """Count what a key is about to put on record. Raises RateLimited when a publishable one holds as much
+        as it may."""
         if self._usage is None or not caller.is_publishable or self._publishable_key == math.inf:
             return
         key = caller.key_id
@@ -65,7 +75,9 @@ class Room:
             raise RateLimited(
                 f"what was made with this publishable key holds {self._held[key]} bytes on record, of "
                 f"{self._publishable_key:.0f} that it may; delete sessions and chats that it made, with an api or a secret "
-                "key", reason="KEY_FULL")
+                "key",
+                reason="KEY_FULL",
+            )
         sent = self._sent[key] = self._sent.get(key, 0) + max(_LEAST, threads.size_of(said))
         if key not in self._held or sent * _MEASURED_EACH >= self._publishable_key:
             self._measure(caller)

@@ -47,14 +47,27 @@ class Outcome:
     error: ServiceError | None = None
     """Set when the exchange failed after its first token."""
 
-    def record(self, turn: Turn, said: Sequence[Message], pieces: Sequence[StreamPiece],
-               state: ConversationState | None) -> ChatRecord:
+    def record(
+        self,
+        turn: Turn,
+        said: Sequence[Message],
+        pieces: Sequence[StreamPiece],
+        state: ConversationState | None,
+    ) -> ChatRecord:
         """What is kept of it beside the Chat."""
         record = ChatRecord(
-            model=self.model, system_fingerprint=self.system_fingerprint, service_tier=self.service_tier,
-            message_id=self.message_id, pieces=pieces,
-            cached_tokens=self.usage.cached_tokens, reasoning_tokens=self.usage.reasoning_tokens,
-            prompt_tokens=self.usage.prompt_tokens, completion_tokens=self.usage.completion_tokens, said=said, state=state)
+            model=self.model,
+            system_fingerprint=self.system_fingerprint,
+            service_tier=self.service_tier,
+            message_id=self.message_id,
+            pieces=pieces,
+            cached_tokens=self.usage.cached_tokens,
+            reasoning_tokens=self.usage.reasoning_tokens,
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
+            said=said,
+            state=state,
+        )
         if turn.request is not None:
             record.request.CopyFrom(turn.request)
             record.request.ClearField("input")
@@ -93,7 +106,8 @@ class ReadableExchange(Protocol):
         ...
 
     def batches(self) -> AsyncGenerator[list[ChatEvent]]:
-        """Its events in order, the terminal one last; for whoever began it. The model waits for this reader."""
+        """Its events in order, the terminal one last; for whoever began it. The model waits for this
+        reader."""
         ...
 
     def watched(self) -> AsyncGenerator[list[ChatEvent]]:
@@ -108,8 +122,15 @@ class ReadableExchange(Protocol):
 class Run:
     """One exchange on its way: from the turn to what is on disk."""
 
-    def __init__(self, turn: Turn, chat: Chat, history: Sequence[Message], said: list[Message],
-                 context: Context, held: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        chat: Chat,
+        history: Sequence[Message],
+        said: list[Message],
+        context: Context,
+        held: AsyncExitStack,
+    ) -> None:
         self.turn = turn
         self.held = held
         """What others wait for until the exchange is on record; whoever drives it closes this."""
@@ -125,7 +146,8 @@ class Run:
         self._room = MOST_OUTPUT_BYTES
         """Bytes that the output may still have."""
         self.begun = False
-        """Whether its beginning is on disk, or on its way there: streams are, before anything of them is told."""
+        """Whether its beginning is on disk, or on its way there: streams are, before anything of them is
+        told."""
         self.sealed = False
         """Whether the commit of the whole exchange is on its way: it keeps what waits."""
         self.why = GONE
@@ -147,7 +169,8 @@ class Run:
         return self._room <= 0
 
     def take(self, event: ModelEvent | RoundFinished) -> dict[str, Any] | None:
-        """Note what the model sent, cut where the output is full; the members of the event that tells it, if it is told."""
+        """Note what the model sent, cut where the output is full; the members of the event that tells it, if
+        it is told."""
         if isinstance(event, ContentDelta):
             event.text = self._cut(event.text)
             event.output_index = self.answer.place_of(event.choice)
@@ -174,14 +197,17 @@ class Run:
         elif isinstance(event, Ran):
             self.outcome.model, self.outcome.system_fingerprint, self.outcome.service_tier = event
         elif isinstance(event, Unused):
-            self.context.warn(of_unused(_IN_RESPONSES.get(name, name) if self.turn.request else name)
-                              for name in event.names if self.turn.options.asks_for(name))
+            self.context.warn(
+                of_unused(_IN_RESPONSES.get(name, name) if self.turn.request else name)
+                for name in event.names
+                if self.turn.options.asks_for(name)
+            )
         return None
 
     def _cut(self, text: str) -> str:
         size = len(text) if text.isascii() else len(text.encode())
         if size > self._room:
-            text = text.encode()[:self._room].decode(errors="ignore")
+            text = text.encode()[: self._room].decode(errors="ignore")
         self._room -= size
         return text
 
@@ -212,9 +238,13 @@ def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
 
 
 def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(one.prompt_tokens + other.prompt_tokens, one.completion_tokens + other.completion_tokens,
-                 one.cached_tokens + other.cached_tokens, one.reasoning_tokens + other.reasoning_tokens,
-                 one.estimated or other.estimated)
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens,
+        one.completion_tokens + other.completion_tokens,
+        one.cached_tokens + other.cached_tokens,
+        one.reasoning_tokens + other.reasoning_tokens,
+        one.estimated or other.estimated,
+    )
 
 
 def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:

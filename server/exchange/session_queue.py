@@ -1,7 +1,8 @@
-"""One exchange at a time in a session: the next begins once the one before is on record, first come, first served.
+"""One exchange at a time in a session: the next begins once the one before is on record, first come, first
+served.
 
-Within a server that order is exact; between servers of one database, which ask again and again, each gets its turn. Whoever
-waits too long is refused. Knows sessions by their ids only; loads and runs nothing.
+Within a server that order is exact; between servers of one database, which ask again and again, each gets its
+turn. Whoever waits too long is refused. Knows sessions by their ids only; loads and runs nothing.
 """
 
 import asyncio
@@ -57,8 +58,9 @@ class SessionQueue:
                 async with asyncio.timeout(self._wait_seconds):
                     await queue.acquire()
                     given_back.callback(queue.release)
-                    # A server whose own queue is long would take the lock again and again, while another's pause never ends
-                    # in time. So who comes out of a queue goes behind whoever waits elsewhere.
+                    # A server whose own queue is long would take the lock again and again, while another's
+                    # pause never ends in time. So who comes out of a queue goes behind whoever waits
+                    # elsewhere.
                     if had_to_wait or not await self._peers.try_lock(turn):
                         await self._wait_among_servers(turn)
             except TimeoutError:

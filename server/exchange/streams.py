@@ -34,16 +34,23 @@ MOST_READERS = 100
 class Streams:
     """The streamed exchanges that run in this server.
 
-    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands for it then.
-    `told` is entered while one runs or is read, with what is to be done when the caller's key ends.
-    A caller who reads nothing for `unread_seconds` is taken for one who has left. A chat has `most_readers` at most, beside
-    whoever began it.
+    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands
+    for it then. `told` is entered while one runs or is read, with what is to be done when the caller's key
+    ends. A caller who reads nothing for `unread_seconds` is taken for one who has left. A chat has
+    `most_readers` at most, beside whoever began it.
     """
 
-    def __init__(self, engine: Engine, chats: Chats, peers: Peers, recovery: Recovery,
-                 counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
-                 told: KeyTold = lambda caller, end: nullcontext(),
-                 unread_seconds: float = UNREAD_SECONDS, most_readers: float = MOST_READERS) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        chats: Chats,
+        peers: Peers,
+        recovery: Recovery,
+        counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
+        told: KeyTold = lambda caller, end: nullcontext(),
+        unread_seconds: float = UNREAD_SECONDS,
+        most_readers: float = MOST_READERS,
+    ) -> None:
         self._engine = engine
         self._chats = chats
         self._peers = peers
@@ -62,18 +69,30 @@ class Streams:
     def start(self, turn: Turn, *, background: bool = False) -> "LiveExchange | Recorded":
         """An exchange whose events can be read as they happen. In the background it goes on without a reader.
 
-        What this call has put on record before, under its Idempotency-Key, is told from there and not run again.
+        What this call has put on record before, under its Idempotency-Key, is told from there and not run
+        again.
         """
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
         counted = self._counted(turn.caller) if background else nullcontext()
         journal = Journal(self._unread, turn.caller.key_id, paced=not background)
-        return LiveExchange(self._engine, self._chats, self._peers, self._live, turn, counted, self._told, journal,
-                            self._unread_seconds, background=background)
+        return LiveExchange(
+            self._engine,
+            self._chats,
+            self._peers,
+            self._live,
+            turn,
+            counted,
+            self._told,
+            journal,
+            self._unread_seconds,
+            background=background,
+        )
 
     @asynccontextmanager
     async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[ReadableExchange]:
-        """The exchange of a chat for one more reader, for whom it goes on. What is over is held once for all of them.
+        """The exchange of a chat for one more reader, for whom it goes on. What is over is held once for all
+        of them.
 
         Raises NotFound, and RateLimited when it has too many readers.
         """
@@ -97,11 +116,13 @@ class Streams:
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
     def read(self, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:
-        """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key that ends."""
+        """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key
+        that ends."""
         return until_key_ends(self._told, caller, exchange)
 
     async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
-        """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait for that."""
+        """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait
+        for that."""
         if live := self._live.get((scope.org_id, chat_id)):
             await live.cancel(why)
             return
@@ -109,7 +130,8 @@ class Streams:
         await end_elsewhere(self._chats, self._peers, self._recovery.one, scope, chat_id, wanted)
 
     async def end_in(self, session: Session) -> None:
-        """End what runs in a session that is about to be deleted. What begins behind this ends when it is to be kept."""
+        """End what runs in a session that is about to be deleted. What begins behind this ends when it is to
+        be kept."""
         for chat_id in await self._chats.running_in(session.org_id, session.id):
             await self.cancel(Scope(session.org_id), chat_id, DELETED)
 

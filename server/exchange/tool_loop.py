@@ -1,4 +1,5 @@
-"""Model and tools in turns: while every tool call of an answer is one that the server runs, it runs them and asks again.
+"""Model and tools in turns: while every tool call of an answer is one that the server runs, it runs them and
+asks again.
 
 Otherwise the calls go back to the caller. Tells of a round when it is over; stores nothing.
 """
@@ -31,7 +32,9 @@ MOST_CALLS = 16
 
 
 _TOO_MANY = ToolResult(f"Not run: at most {MOST_CALLS} tools are run at once.", "too_many_calls")
-_NO_MORE = ToolResult("Not run: as many tools were called as the request allows (max_tool_calls).", "too_many_calls")
+_NO_MORE = ToolResult(
+    "Not run: as many tools were called as the request allows (max_tool_calls).", "too_many_calls"
+)
 _TOO_LONG = "CONTEXT_LENGTH_EXCEEDED"
 
 
@@ -45,14 +48,16 @@ class ToolLoop:
     async def generate(self, context: Context, message_id: str) -> AsyncGenerator[ModelEvent | RoundFinished]:
         """Yield what the models send, and each round when it is over. Promises what `Backend.generate` does.
 
-        Deltas of calls that the server may run are held back until it is known who runs them: what is told as a call is
-        for the caller to answer.
+        Deltas of calls that the server may run are held back until it is known who runs them: what is told as
+        a call is for the caller to answer.
         """
         for number in range(MOST_ROUNDS + 1):
             if number:
                 await context.prepare(number, last=number == MOST_ROUNDS)
             said = _Said(context)
-            generated = self._shortening(context) if context.truncates else self._backend.generate(context.request)
+            generated = (
+                self._shortening(context) if context.truncates else self._backend.generate(context.request)
+            )
             async with aclosing(generated) as events:
                 async for event in events:
                     for told in said.take(event):
@@ -70,7 +75,8 @@ class ToolLoop:
             yield over
 
     async def _shortening(self, context: Context) -> AsyncGenerator[ModelEvent]:
-        """What the model sends; it is asked again with less as long as its provider says that its context is too long."""
+        """What the model sends; it is asked again with less as long as its provider says that its context is
+        too long."""
         while True:
             try:
                 async with aclosing(self._backend.generate(context.request)) as events:
@@ -83,7 +89,7 @@ class ToolLoop:
 
     async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundFinished:
         calls = said.calls()
-        run = calls[:context.take_calls(min(len(calls), MOST_CALLS))]
+        run = calls[: context.take_calls(min(len(calls), MOST_CALLS))]
         wanted = (context.offers[call.name].runs for call in run)
         destination = next((runs for runs in wanted if isinstance(runs, Destination)), None)
         member = await context.behind(destination) if destination else None
@@ -102,12 +108,15 @@ class ToolLoop:
     async def _result(self, context: Context, call: ToolCall, destination: Destination | None) -> ToolResult:
         runs = context.offers[call.name].runs
         if not isinstance(runs, Destination):
-            return await self._tools.run(runs or {}, call, context.variables, context.about, context.outgoing,
-                                         context.allowance)
+            return await self._tools.run(
+                runs or {}, call, context.variables, context.about, context.outgoing, context.allowance
+            )
         if runs is destination:
             return ToolResult(f"Handed over to {runs.name}.")
-        return ToolResult(f"Not handed over to {runs.name}: {destination.name if destination else 'nobody'} took over.",
-                          "not_handed_over")
+        return ToolResult(
+            f"Not handed over to {runs.name}: {destination.name if destination else 'nobody'} took over.",
+            "not_handed_over",
+        )
 
 
 class _Said:
@@ -159,7 +168,8 @@ class _Said:
         return [event]
 
     def _take_call(self, delta: ToolCallDelta) -> list[ModelEvent]:
-        """With the first call that is not the server's it is known that the caller is to answer all of them."""
+        """With the first call that is not the server's it is known that the caller is to answer all of
+        them."""
         name = self._names.setdefault(delta.index, delta.name)
         if name in self._runs and not self._asks_caller:
             self._deltas.append(delta)
@@ -175,23 +185,39 @@ class _Said:
         for delta in self._deltas:
             ids[delta.index] = ids.get(delta.index) or delta.id
             arguments[delta.index].append(delta.arguments)
-        return [ToolCall(ids[index] or f"call_{new_id()}", self._names[index], "".join(arguments[index]) or "{}")
-                for index in sorted(ids)]
+        return [
+            ToolCall(ids[index] or f"call_{new_id()}", self._names[index], "".join(arguments[index]) or "{}")
+            for index in sorted(ids)
+        ]
 
 
 def _calling(message_id: str, text: str, calls: list[ToolCall], state: ProviderState | None) -> Message:
     message = Message(id=message_id, role="assistant", provider_state=state)
     if text:
         message.content.CopyFrom(Value(string_value=text))
-    message.tool_calls.CopyFrom(from_python([
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in calls]))
+    message.tool_calls.CopyFrom(
+        from_python(
+            [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in calls
+            ]
+        )
+    )
     return message
 
 
 def _answering(call: ToolCall, result: ToolResult) -> Message:
-    message = Message(id=new_id(), role="tool", tool_call_id=call.id, name=call.name,
-                      content=Value(string_value=result.text))
+    message = Message(
+        id=new_id(),
+        role="tool",
+        tool_call_id=call.id,
+        name=call.name,
+        content=Value(string_value=result.text),
+    )
     if result.failure:
         message.metadata.update({"failure": result.failure})
     return message

@@ -1,4 +1,5 @@
-"""One exchange that is to be run: who asks, who answers, in what, and what is asked of the model. Runs nothing."""
+"""One exchange that is to be run: who asks, who answers, in what, and what is asked of the model. Runs
+nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from server.storage.stored_sessions import StoredSession
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a request asks of the model beyond the assistant's own settings. None and empty mean: the assistant's."""
+    """What a request asks of the model beyond the assistant's own settings. None and empty mean: the
+    assistant's."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -75,9 +77,11 @@ class Turn:
     noun: str = "session"
     """What the caller calls the session."""
     begins: str | None = None
-    """What its new session is for, when others may be about to begin one for the same: they wait for one another."""
+    """What its new session is for, when others may be about to begin one for the same: they wait for one
+    another."""
     renew: Callable[["Turn"], Awaitable["Turn"]] | None = None
-    """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn was made."""
+    """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn
+    was made."""
     previous: StoredChat | None = None
     new_session: NewSession | None = None
     """A session to be made with the exchange, in the same commit."""
@@ -90,7 +94,8 @@ class Turn:
     stream: bool | None = None
     options: Options = field(default_factory=Options)
     request: CreateResponseRequest | None = None
-    """What was asked for in the Responses form; kept without input and secrets, so that the form can be made again."""
+    """What was asked for in the Responses form; kept without input and secrets, so that the form can be made
+    again."""
     keeps: bool = True
     """Whether the exchange goes on record."""
     summarises: bool = False

@@ -1,7 +1,8 @@
-"""Who may call a method and send its members, as the proto says (`access` and `sent_with`). Nothing is listed here.
+"""Who may call a method and send its members, as the proto says (`access` and `sent_with`). Nothing is listed
+here.
 
-A publishable key creates chats and sessions, runs exchanges at any door, and reads or continues by id what it created
-itself; `storage/scope.py` sees to that.
+A publishable key creates chats and sessions, runs exchanges at any door, and reads or continues by id what it
+created itself; `storage/scope.py` sees to that.
 """
 
 from functools import cache
@@ -25,7 +26,8 @@ from server.core.errors import PermissionDenied
 
 @cache
 def access_to(method: str) -> Access:
-    """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is served."""
+    """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is
+    served."""
     return _declared(method).GetOptions().Extensions[access]
 
 
@@ -50,11 +52,15 @@ def admits(method: str, *, publishable: bool) -> bool:
 
 
 def check_sent(request: Message) -> None:
-    """Raises PermissionDenied naming the first member of a publishable key's request that needs an org's own key."""
+    """Raises PermissionDenied naming the first member of a publishable key's request that needs an org's own
+    key."""
     for field in _of_org_keys(request.DESCRIPTOR):
         if request.HasField(field.name):
-            raise PermissionDenied.of(field.json_name, "cannot be sent with a publishable key, which whoever opens a page "
-                                                       "can read; use an api or a secret key")
+            raise PermissionDenied.of(
+                field.json_name,
+                "cannot be sent with a publishable key, which whoever opens a page "
+                "can read; use an api or a secret key",
+            )
 
 
 @cache

@@ -1,4 +1,5 @@
-"""The calls that are under way, and when the last one came: what a server that is to stop must know. Decides nothing."""
+"""The calls that are under way, and when the last one came: what a server that is to stop must know. Decides
+nothing."""
 
 import asyncio
 import time
@@ -50,7 +51,8 @@ class Traffic:
         return time.monotonic() - self._last_begun < seconds
 
     async def refuse(self, within_seconds: float, *, begun: bool) -> None:
-        """Break calls off, those only that have told nothing yet unless `begun`, and wait until each has been refused."""
+        """Break calls off, those only that have told nothing yet unless `begun`, and wait until each has been
+        refused."""
         calls = [call for call in self._under_way if begun or not call.has_begun]
         for call in calls:
             call.break_off()

@@ -1,4 +1,5 @@
-"""The context of one call, as interceptors and services see it: what goes ahead of its messages, and how it is ended early.
+"""The context of one call, as interceptors and services see it: what goes ahead of its messages, and how it
+is ended early.
 
 Serves nothing, and knows neither keys nor limits.
 """
@@ -18,7 +19,8 @@ _STOPPING = "the server is stopping, and has broken the call off; send it again"
 
 
 class Announcing:
-    """The context of a call, which sends `headers` ahead of the first message, and with a service's own in one piece."""
+    """The context of a call, which sends `headers` ahead of the first message, and with a service's own in
+    one piece."""
 
     def __init__(self, context: Served, call: Call) -> None:
         self.context = context
@@ -47,7 +49,8 @@ class Announcing:
             self.task.cancel()
 
     async def _end(self) -> None:
-        with suppress(grpc.aio.AbortError, grpc.aio.InternalError):  # InternalError: the caller has gone meanwhile
+        # InternalError: the caller has gone meanwhile
+        with suppress(grpc.aio.AbortError, grpc.aio.InternalError):
             await self.refuse_as_stopping()
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:

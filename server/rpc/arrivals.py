@@ -1,10 +1,12 @@
-"""Waits for the messages of calls, for a bounded time. Knows neither keys nor methods, and renders no error itself.
+"""Waits for the messages of calls, for a bounded time. Knows neither keys nor methods, and renders no error
+itself.
 
-gRPC reads a unary method's message before its handler runs, and answers nothing when none comes: such a call would stay for
-as long as its caller likes, and nobody would count it. Methods are therefore served as if they streamed, and read here.
+gRPC reads a unary method's message before its handler runs, and answers nothing when none comes: such a call
+would stay for as long as its caller likes, and nobody would count it. Methods are therefore served as if they
+streamed, and read here.
 
-A read must not be cancelled: gRPC would still write into what it has freed. A call that waits too long is ended by its
-status instead, which ends the read.
+A read must not be cancelled: gRPC would still write into what it has freed. A call that waits too long is
+ended by its status instead, which ends the read.
 """
 
 import asyncio
@@ -27,7 +29,8 @@ class _Waiting(NamedTuple):
 
 
 class Arrivals:
-    """Calls that wait for a message, each for `seconds`. They share one timer: one each would cost more than the read."""
+    """Calls that wait for a message, each for `seconds`. They share one timer: one each would cost more than
+    the read."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -46,7 +49,8 @@ class Arrivals:
         return message
 
     async def next(self, context: Served, refuse: Refuse) -> bytes | None:
-        """The next message of a call, or None at its end. Raises grpc.aio.AbortError when the call was ended meanwhile."""
+        """The next message of a call, or None at its end. Raises grpc.aio.AbortError when the call was ended
+        meanwhile."""
         loop = asyncio.get_running_loop()
         self._waiting[context] = _Waiting(loop.time() + self._seconds, refuse)
         if self._timer is None:
@@ -77,4 +81,6 @@ class Arrivals:
         if context in self._overdue:
             # InternalError: the caller has gone meanwhile.
             with suppress(grpc.aio.AbortError, grpc.aio.InternalError):
-                await refuse(DeadlineExceeded(f"the message of the call did not arrive within {self._seconds:g} s"))
+                await refuse(
+                    DeadlineExceeded(f"the message of the call did not arrive within {self._seconds:g} s")
+                )

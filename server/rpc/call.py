@@ -1,4 +1,5 @@
-"""What is known of the call that is being served: who calls, and how it came here. Set by `rpc/interceptor.py` alone."""
+"""What is known of the call that is being served: who calls, and how it came here. Set by
+`rpc/interceptor.py` alone."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar

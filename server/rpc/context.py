@@ -1,4 +1,5 @@
-"""What a call and a method are to this server: those parts of grpc.aio that it uses, of which grpc's own types say little.
+"""What a call and a method are to this server: those parts of grpc.aio that it uses, of which grpc's own
+types say little.
 
 Types, and nothing that does anything.
 """
@@ -31,8 +32,13 @@ class Served(Context[Any], Protocol):
 
     def add_done_callback(self, callback: Callable[[Any], None], /) -> None: ...
 
-    async def abort(self, code: grpc.StatusCode, details: str = "",
-                    trailing_metadata: Sequence[tuple[str, str | bytes]] = (), /) -> Never: ...
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Sequence[tuple[str, str | bytes]] = (),
+        /,
+    ) -> Never: ...
 
 
 class Handler(Protocol):

@@ -1,7 +1,8 @@
-"""gRPC health: what each name of this server stands at, for those who ask once and those who watch. Decides nothing.
+"""gRPC health: what each name of this server stands at, for those who ask once and those who watch. Decides
+nothing.
 
-The library's own holds a lock while it writes to a watcher, so one that does not read would keep everybody else's from being
-told, and the server from stopping.
+The library's own holds a lock while it writes to a watcher, so one that does not read would keep everybody
+else's from being told, and the server from stopping.
 """
 
 import asyncio

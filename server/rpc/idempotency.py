@@ -1,11 +1,13 @@
 """Idempotency-Key: a request that is sent again is answered again, and is carried out once.
 
-Goes around every method that HTTP posts to, and around its gRPC twins, as the proto says; without a key it does nothing.
+Goes around every method that HTTP posts to, and around its gRPC twins, as the proto says; without a key it
+does nothing.
 
     the same key, the same request  the same messages again, marked `idempotent-replayed: true`
     … while the first one runs      409, at once
     … and its answer is not whole   the exchange told again from the record, when it came to its own end; otherwise (the
-                                    caller left it, the server was stopped, it was no exchange) 409 that names the record
+                                    caller left it, the server was stopped, it was no exchange) 409 that names
+                                    the record
     … and nothing was stored        409: of a call with `store: false` no answer is kept either
     … and it was deleted since      409: an answer goes with the record that it shows
     the same key, another request   400 (422 at the completions door)
@@ -50,7 +52,8 @@ class Idempotency:
         self._keys = keys
 
     def around(self, method: str, handler: Handler) -> Handler:
-        """The handler of `/package.Service/Method` with this around it; as it is when HTTP does not post to it."""
+        """The handler of `/package.Service/Method` with this around it; as it is when HTTP does not post to
+        it."""
         if not is_posted(method) or not needs_key(method):
             return handler
         serve, serialize = serve_of(handler), handler.response_serializer
@@ -60,10 +63,20 @@ class Idempotency:
                 return await serve(request, context)
             return await self._once(handler, request, context)
 
-        make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
-        return asynchronous(make(
-            once, request_deserializer=handler.request_deserializer,
-            response_serializer=lambda message: message if isinstance(message, bytes) else serialize(message)))
+        make = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.unary_stream
+            else grpc.unary_unary_rpc_method_handler
+        )
+        return asynchronous(
+            make(
+                once,
+                request_deserializer=handler.request_deserializer,
+                response_serializer=lambda message: (
+                    message if isinstance(message, bytes) else serialize(message)
+                ),
+            )
+        )
 
     async def _once(self, handler: Handler, request: Message, context: Context[Any]) -> Any:
         call = current_call()
@@ -76,10 +89,10 @@ class Idempotency:
         finally:
             await self._keys.release(claim)
 
-    async def _run(self, claim: Claim, handler: Handler, request: Message,
-                   context: Context[Any]) -> Any:
-        """The call itself. With something on record from before, exchanges come from there, and whatever else would write
-        raises AnswerLost. When the call is broken off, what is on record by then is all that its key knows.
+    async def _run(self, claim: Claim, handler: Handler, request: Message, context: Context[Any]) -> Any:
+        """The call itself. With something on record from before, exchanges come from there, and whatever else
+        would write raises AnswerLost. When the call is broken off, what is on record by then is all that its
+        key knows.
         """
         recorder = _Recorder(context, handler.response_serializer, is_repeated=claim.record is not None)
         try:
@@ -98,12 +111,14 @@ class Idempotency:
     async def _settle(self, claim: Claim, writing: Awaitable[None]) -> None:
         try:
             await writing
-        except ServiceError as error:  # what the call did is on record all the same: it is answered as without a key
+        # what the call did is on record all the same: it is answered as without a key
+        except ServiceError as error:
             log.warning("idempotency key not settled", reason=error.reason, record=claim.making)
 
 
 def is_posted(method: str) -> bool:
-    """Whether HTTP posts to `/package.Service/Method`, or to its twin: a method of that service with the same request."""
+    """Whether HTTP posts to `/package.Service/Method`, or to its twin: a method of that service with the same
+    request."""
     service, _, name = method.removeprefix("/").partition("/")
     methods = descriptor_pool.Default().FindServiceByName(service).methods
     taken = next(one.input_type for one in methods if one.name == name)
@@ -113,8 +128,9 @@ def is_posted(method: str) -> bool:
 class _Recorder:
     """The context of a call, which also notes what is answered."""
 
-    def __init__(self, context: Context[Any], serialize: Callable[[Message], bytes], *,
-                 is_repeated: bool) -> None:
+    def __init__(
+        self, context: Context[Any], serialize: Callable[[Message], bytes], *, is_repeated: bool
+    ) -> None:
         self._context = context
         self._serialize = serialize
         self._ahead = (REPLAYED,) if is_repeated else ()
@@ -152,7 +168,9 @@ class _Recorder:
         if self._length > MOST_KEPT:
             return None
         if error is not None:
-            self._answer.error.CopyFrom(KeptError(code=error.code.value[0], reason=error.reason, message=error.message))
+            self._answer.error.CopyFrom(
+                KeptError(code=error.code.value[0], reason=error.reason, message=error.message)
+            )
         return self._answer.SerializeToString()
 
 
@@ -162,8 +180,7 @@ def serve_of(handler: Handler) -> Callable[[Message, Context[Any]], Awaitable[An
     return serve
 
 
-async def _give_again(answer: KeptAnswer, handler: Handler,
-                      context: Context[Any]) -> bytes | None:
+async def _give_again(answer: KeptAnswer, handler: Handler, context: Context[Any]) -> bytes | None:
     await context.send_initial_metadata((*answer.metadata.items(), REPLAYED))
     if not handler.unary_stream:
         return answer.messages[0]
@@ -184,13 +201,16 @@ def _key_of(call: Call) -> str:
     key = call.metadata[HEADER]
     if not _KEY.fullmatch(key):
         text = "must be 1 to 255 visible ASCII characters"
-        raise InvalidArgument(f"Idempotency-Key {text}", violations=(
-            Violation("Idempotency-Key", text, "idempotency_key_invalid", "header"),))
+        raise InvalidArgument(
+            f"Idempotency-Key {text}",
+            violations=(Violation("Idempotency-Key", text, "idempotency_key_invalid", "header"),),
+        )
     return key
 
 
 def _fingerprint(call: Call, request: Message) -> bytes:
-    """Equal for the same request: method, every member, and over HTTP the path. Made before serving changes the request."""
+    """Equal for the same request: method, every member, and over HTTP the path. Made before serving changes
+    the request."""
     path = (call.http_path or "").partition("?")[0]
     told = f"{call.method} {path}\n".encode("utf-8", "surrogatepass")
     return hashlib.sha256(told + request.SerializeToString(deterministic=True)).digest()

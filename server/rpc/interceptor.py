@@ -45,8 +45,8 @@ _PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item
 _LONGEST_KEY = 256
 """Characters. What is longer is no key of ours, and is not worth a digest, which is then remembered."""
 _KEYLESS_SECONDS = 3
-"""How long a caller without a key may take to send a message. So little that it need not be counted while it waits: others
-could otherwise keep Envoy from asking for health."""
+"""How long a caller without a key may take to send a message. So little that it need not be counted while it
+waits: others could otherwise keep Envoy from asking for health."""
 _LONG_ANSWER = 64 << 10
 """Bytes. A longer one counts as what its key's callers leave unread."""
 _MANY = 1_000
@@ -64,8 +64,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Each is served as if it streamed, so that who calls is known, and counted, before there is a message.
     """
 
-    def __init__(self, keys: Keys, key_ends: KeyEnds, idempotency: Idempotency, limits: Limits, traffic: Traffic, *,
-                 call_seconds: float, message_seconds: float) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        key_ends: KeyEnds,
+        idempotency: Idempotency,
+        limits: Limits,
+        traffic: Traffic,
+        *,
+        call_seconds: float,
+        message_seconds: float,
+    ) -> None:
         self._keys = keys
         self._key_ends = key_ends
         self._traffic = traffic
@@ -78,8 +87,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
-            self, continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
-            handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
@@ -122,7 +133,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
-            return answer if handler.response_streaming else self._held_while_unread(call, answer, announcing.context)
+            return (
+                answer
+                if handler.response_streaming
+                else self._held_while_unread(call, answer, announcing.context)
+            )
 
         async def served(call: Call, announcing: Announcing) -> Any:
             with self._traffic.of(announcing):
@@ -131,7 +146,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return _handler(handler, _guarded(method, served))
 
     def _held_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
-        """A whole answer, serialized, and counted for as long as gRPC holds it: until the caller has read it."""
+        """A whole answer, serialized, and counted for as long as gRPC holds it: until the caller has read
+        it."""
         raw = _serialized(answer)
         if len(raw) > _LONG_ANSWER and call.caller is not None:
             read = self._limits.hold_unread(call.caller, len(raw))
@@ -153,7 +169,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             announcing.waits = False
 
-    async def _while_key_lasts(self, caller: Caller | None, announcing: Announcing, serving: Awaitable[Any]) -> Any:
+    async def _while_key_lasts(
+        self, caller: Caller | None, announcing: Announcing, serving: Awaitable[Any]
+    ) -> Any:
         """What `serving` comes to. Raises Unauthenticated when the caller's key ends before that.
 
         A stream that has begun has until the next look to end itself, by an event that says why.
@@ -173,7 +191,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except TimeoutError:
                 if not bound.expired():
                     raise
-                raise Unauthenticated("the key was revoked or has expired while the call ran", reason="KEY_ENDED") from None
+                raise Unauthenticated(
+                    "the key was revoked or has expired while the call ran", reason="KEY_ENDED"
+                ) from None
 
     async def _authenticated(self, call: Call, context: Served) -> Caller | None:
         """Who calls; None at a method that takes no key. Raises Unauthenticated."""
@@ -202,7 +222,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await self._keys.caller(key)
 
 
-def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _guarded(
+    method: str, served: Callable[[Call, Announcing], Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
     """What gRPC calls: `served`, whose errors become statuses."""
 
     async def guarded(_: Any, context: Served) -> Any:
@@ -228,24 +250,33 @@ def _guarded(method: str, served: Callable[[Call, Announcing], Awaitable[Any]]) 
 
 
 def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]]) -> "grpc.RpcMethodHandler[Any, Any]":
-    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer UNKNOWN."""
+    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer
+    UNKNOWN."""
     if handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(guarded, request_deserializer=None, response_serializer=_serialized)
-    return grpc.stream_unary_rpc_method_handler(guarded, request_deserializer=None, response_serializer=_serialized)
+        return grpc.stream_stream_rpc_method_handler(
+            guarded, request_deserializer=None, response_serializer=_serialized
+        )
+    return grpc.stream_unary_rpc_method_handler(
+        guarded, request_deserializer=None, response_serializer=_serialized
+    )
 
 
 def _serialized(answer: Any) -> bytes:
-    """An answer as JSON can say it; a whole one is that already, and so is what a service serializes for several readers."""
+    """An answer as JSON can say it; a whole one is that already, and so is what a service serializes for
+    several readers."""
     return answer if isinstance(answer, bytes) else readable(answer)
 
 
 def _check_shown_once(context: Served) -> None:
-    """Raises Unauthenticated when a header has two values: which of them counts would be a guess, here and in a proxy."""
+    """Raises Unauthenticated when a header has two values: which of them counts would be a guess, here and in
+    a proxy."""
     shown = [(name, value) for name, value in context.invocation_metadata() or () if name in _SHOWN_IN]
     if len(shown) > 1:
         for header in _SHOWN_IN:
             if len({value for name, value in shown if name == header}) > 1:
-                raise Unauthenticated(f"{header} was sent more than once, with different values; send it once, with one key")
+                raise Unauthenticated(
+                    f"{header} was sent more than once, with different values; send it once, with one key"
+                )
 
 
 def _check_access(call: Call, caller: Caller | None) -> None:
@@ -265,8 +296,10 @@ def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..
         except TimeoutError:
             if not bound.expired():
                 raise
-            raise DeadlineExceeded(f"the call took longer than {seconds:g} s, and was broken off; ask for less at once, or "
-                                   "for a stream") from None
+            raise DeadlineExceeded(
+                f"the call took longer than {seconds:g} s, and was broken off; ask for less at once, or "
+                "for a stream"
+            ) from None
 
     return bounded
 
@@ -284,7 +317,9 @@ def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> A
         request = parse(raw)
     except DecodeError:
         # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
-        raise _unreadable("the request cannot be read: it is nested too deeply or is not valid UTF-8") from None
+        raise _unreadable(
+            "the request cannot be read: it is nested too deeply or is not valid UTF-8"
+        ) from None
     values = check_values(request, named=_in_body)
     if b"\0" in raw and (field := nul_in(request)) not in (None, *_PATH_IDS):
         raise InvalidArgument.of(_in_body(field), "must not contain the character NUL (U+0000); leave it out")

@@ -1,7 +1,7 @@
 """Tells whoever works for a key that it has ended: was revoked or has expired, and opens nothing any more.
 
-All keys that are worked for are looked at with one statement, every half second, and at once when another server says that
-one was revoked. Ends nothing itself.
+All keys that are worked for are looked at with one statement, every half second, and at once when another
+server says that one was revoked. Ends nothing itself.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ class KeyEnds:
 
     @contextmanager
     def told(self, caller: Caller | None, end: Callable[[], None]) -> Iterator[None]:
-        """While this is entered, every look that finds the caller's key ended calls `end`. No caller has no key."""
+        """While this is entered, every look that finds the caller's key ended calls `end`. No caller has no
+        key."""
         if caller is None:
             yield
             return

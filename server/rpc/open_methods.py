@@ -1,7 +1,8 @@
-"""Health and reflection, which take no key: few calls at a time, none for long, and none of them in a keyed caller's place.
+"""Health and reflection, which take no key: few calls at a time, none for long, and none of them in a keyed
+caller's place.
 
-Asking for health once is always answered, however many others ask: Envoy takes a server that does not answer for a dead one.
-Renders no error, and knows no method by name.
+Asking for health once is always answered, however many others ask: Envoy takes a server that does not answer
+for a dead one. Renders no error, and knows no method by name.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ class OpenMethods:
         self._arrivals = arrivals
 
     def serving(self, handler: Handler) -> Serve:
-        """What serves a call of the handler's method: returns the one answer, or writes many. Raises ServiceError."""
+        """What serves a call of the handler's method: returns the one answer, or writes many. Raises
+        ServiceError."""
         if handler.unary_unary:
             return self._unary(handler, handler.unary_unary)
         return self._lasting(handler)
@@ -48,14 +50,15 @@ class OpenMethods:
                     request = _parsed(handler, await self._arrivals.only(context, refuse))
                     await _for_a_time(handler.unary_stream(request, context))
                 elif handler.stream_stream:
-                    async with aclosing(handler.stream_stream(self._messages(handler, context, refuse), context)) as answers:
+                    async with aclosing(
+                        handler.stream_stream(self._messages(handler, context, refuse), context)
+                    ) as answers:
                         async for answer in answers:
                             await _for_a_time(context.write(answer))
 
         return serve
 
-    async def _messages(self, handler: Handler, context: Served,
-                        refuse: Refuse) -> AsyncGenerator[Any]:
+    async def _messages(self, handler: Handler, context: Served, refuse: Refuse) -> AsyncGenerator[Any]:
         while (message := await self._arrivals.next(context, refuse)) is not None:
             yield _parsed(handler, message)
 
@@ -72,4 +75,6 @@ async def _for_a_time(serving: Awaitable[None]) -> None:
         async with asyncio.timeout(_MOST_SECONDS):
             await serving
     except TimeoutError:
-        raise DeadlineExceeded(f"the stream was open for {_MOST_SECONDS} s, as long as it may be; open it again") from None
+        raise DeadlineExceeded(
+            f"the stream was open for {_MOST_SECONDS} s, as long as it may be; open it again"
+        ) from None

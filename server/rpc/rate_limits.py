@@ -1,12 +1,12 @@
-"""How much each key, each org and the whole server may do: requests a minute, and calls at a time, streams included; of a
-publishable key also how many bytes a request and a day may have.
+"""How much each key, each org and the whole server may do: requests a minute, and calls at a time, streams
+included; of a publishable key also how many bytes a request and a day may have.
 
-Kept in the memory of one process; of several workers each gives its share. What is refused takes nothing from any limit.
-Callers without a key never count among those with one: they have places of their own, which no setting takes away. Knows
-neither calls nor metadata.
+Kept in the memory of one process; of several workers each gives its share. What is refused takes nothing from
+any limit. Callers without a key never count among those with one: they have places of their own, which no
+setting takes away. Knows neither calls nor metadata.
 
-Rates are token buckets in the form of GCRA: of each bucket nothing is kept but the time at which it will be full again, and
-one that is full is as good as none.
+Rates are token buckets in the form of GCRA: of each bucket nothing is kept but the time at which it will be
+full again, and one that is full is as good as none.
 """
 
 import math
@@ -41,14 +41,20 @@ class Standing(NamedTuple):
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """As OpenAI names and writes them."""
-        return (("x-ratelimit-limit-requests", str(self.limit)), ("x-ratelimit-remaining-requests", str(self.remaining)),
-                ("x-ratelimit-reset-requests", _duration(self.full_in)))
+        return (
+            ("x-ratelimit-limit-requests", str(self.limit)),
+            ("x-ratelimit-remaining-requests", str(self.remaining)),
+            ("x-ratelimit-reset-requests", _duration(self.full_in)),
+        )
 
     def check(self) -> None:
         """Raises RateLimited when there was no token."""
         if self.wait:
-            raise RateLimited(f"too many requests of this key or org, which may send {self.limit} at once; try again in "
-                              f"{_duration(self.wait)}", retry_after=self.wait / _SECOND)
+            raise RateLimited(
+                f"too many requests of this key or org, which may send {self.limit} at once; try again in "
+                f"{_duration(self.wait)}",
+                retry_after=self.wait / _SECOND,
+            )
 
 
 class Buckets:
@@ -86,21 +92,28 @@ class Limits:
         self._clock = clock
         self._keys = _buckets(settings.key_requests_per_minute, settings.key_burst, workers)
         self._orgs = _buckets(settings.org_requests_per_minute, settings.org_burst, workers)
-        self._request_bytes, self._day_bytes = settings.publishable_request_bytes, settings.publishable_day_bytes
+        self._request_bytes, self._day_bytes = (
+            settings.publishable_request_bytes,
+            settings.publishable_day_bytes,
+        )
         self._days = Buckets(self._day_bytes / _MINUTES_OF_A_DAY / workers, self._day_bytes / workers)
         most = (settings.key_calls, settings.org_calls, settings.server_calls)
         self._most_of_key, self._most_of_org, most_of_all = (
-            math.ceil(calls / workers) if settings.limits else math.inf for calls in most)
+            math.ceil(calls / workers) if settings.limits else math.inf for calls in most
+        )
         self.most_readers = math.ceil(settings.chat_readers / workers) if settings.limits else math.inf
         self._unread: dict[str, int] = {}
         """Bytes of whole answers by key."""
         self._most_unread = settings.unread_bytes
         self._calls: dict[str, int] = {}
         self.call = _UnderWay(self._calls, ((_ALL, most_of_all),))
-        """To be entered for a call with a key. Raises Overloaded when the server has too many, as those below do."""
+        """To be entered for a call with a key. Raises Overloaded when the server has too many, as those below
+        do."""
         self.keyless, self.open_stream, self.stranger = (
-            _UnderWay(self._calls, ((name, most),)) for name, most in _MOST_KEYLESS.items())
-        """For a call of a method that takes no key; a stream of health or reflection; looking up a key not seen before."""
+            _UnderWay(self._calls, ((name, most),)) for name, most in _MOST_KEYLESS.items()
+        )
+        """For a call of a method that takes no key; a stream of health or reflection; looking up a key not
+        seen before."""
 
     @property
     def under_way(self) -> int:
@@ -119,11 +132,15 @@ class Limits:
         if not of_key and not of_org:
             self._keys.take(caller.key_id, now)
             self._orgs.take(caller.org_id, now)
-        key, org = self._keys.standing(caller.key_id, now, of_key), self._orgs.standing(caller.org_id, now, of_org)
+        key, org = (
+            self._keys.standing(caller.key_id, now, of_key),
+            self._orgs.standing(caller.org_id, now, of_org),
+        )
         return key if (-key.wait, key.remaining) <= (-org.wait, org.remaining) else org
 
     def take_bytes(self, caller: Caller | None, size: int, *, asks: bool = True) -> None:
-        """Take the bytes of a request that a publishable key sends from what it may send in a day; `asks`: a model.
+        """Take the bytes of a request that a publishable key sends from what it may send in a day; `asks`: a
+        model.
 
         Raises TooLarge for more than a request may have, RateLimited for more than is left of the day.
         """
@@ -133,17 +150,23 @@ class Limits:
             raise TooLarge(size, self._request_bytes)
         now = self._clock()
         if wait := self._days.wait(caller.key_id, now, size):
-            raise RateLimited(f"a publishable key may send {self._day_bytes} bytes a day, and this one has; try again in "
-                              f"{_duration(wait)}, or use an api or a secret key", reason="TOO_MANY_BYTES",
-                              retry_after=wait / _SECOND)
+            raise RateLimited(
+                f"a publishable key may send {self._day_bytes} bytes a day, and this one has; try again in "
+                f"{_duration(wait)}, or use an api or a secret key",
+                reason="TOO_MANY_BYTES",
+                retry_after=wait / _SECOND,
+            )
         self._days.take(caller.key_id, now, size)
 
     def check_unread(self, caller: Caller) -> None:
         """Raises RateLimited when too much of what the key's callers were answered is not read yet."""
         if self._unread.get(caller.key_id, 0) > self._most_unread:
-            raise RateLimited(f"{self._unread[caller.key_id]} bytes of answers to calls with this key are not read yet, and "
-                              f"{self._most_unread} may be; read them, or call less at once", reason="TOO_MUCH_UNREAD",
-                              retry_after=_AGAIN_SECONDS)
+            raise RateLimited(
+                f"{self._unread[caller.key_id]} bytes of answers to calls with this key are not read yet, and "
+                f"{self._most_unread} may be; read them, or call less at once",
+                reason="TOO_MUCH_UNREAD",
+                retry_after=_AGAIN_SECONDS,
+            )
 
     def hold_unread(self, caller: Caller, size: int) -> Callable[[], None]:
         """Count an answer of so many bytes as unread, until what this returns is called."""
@@ -157,10 +180,13 @@ class Limits:
         return read
 
     def call_of(self, caller: Caller | None) -> "_UnderWay":
-        """To be entered for a call of this caller. Raises RateLimited when its key or its org has too many."""
+        """To be entered for a call of this caller. Raises RateLimited when its key or its org has too
+        many."""
         if caller is None:
             return _UnderWay(self._calls, ())
-        return _UnderWay(self._calls, ((caller.key_id, self._most_of_key), (caller.org_id, self._most_of_org)))
+        return _UnderWay(
+            self._calls, ((caller.key_id, self._most_of_key), (caller.org_id, self._most_of_org))
+        )
 
 
 class _UnderWay:
@@ -192,9 +218,15 @@ class _UnderWay:
 
 def _too_many(name: str, most: float) -> ResourceExhausted:
     if name == _ALL or name in _MOST_KEYLESS:
-        return Overloaded("the server has as many calls under way as it takes; try again", retry_after=_AGAIN_SECONDS)
-    return RateLimited(f"{most} calls of this key or org are under way, streams included, which is as many as may be; let "
-                       "one of them end", reason="TOO_MANY_CALLS", retry_after=_AGAIN_SECONDS)
+        return Overloaded(
+            "the server has as many calls under way as it takes; try again", retry_after=_AGAIN_SECONDS
+        )
+    return RateLimited(
+        f"{most} calls of this key or org are under way, streams included, which is as many as may be; let "
+        "one of them end",
+        reason="TOO_MANY_CALLS",
+        retry_after=_AGAIN_SECONDS,
+    )
 
 
 def _buckets(per_minute: float, burst: int | None, workers: int) -> Buckets:

@@ -20,17 +20,21 @@ _MOST_BYTES = 5_000
 """Of an error's text and details, which clients take 8 KB of when written in base64."""
 
 
-async def refuse(context: Served, call: Call, error: ServiceError,
-                 headers: tuple[tuple[str, str], ...]) -> None:
+async def refuse(
+    context: Served, call: Call, error: ServiceError, headers: tuple[tuple[str, str], ...]
+) -> None:
     """End a call with the status of an error, in the form of its door. Raises grpc.aio.AbortError."""
-    # gRPC keeps a refused call in a cycle. What led to the error, and the request with it, would wait for the collector.
+    # gRPC keeps a refused call in a cycle. What led to the error, and the request with it, would wait for the
+    # collector.
     for led in (error, sys.exception()):
         if led is not None:
             led.__traceback__ = led.__context__ = led.__cause__ = None
     trailing: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id), *headers]
     if error.retry_after is not None:
-        trailing += [("retry-after", str(max(1, math.ceil(error.retry_after)))),
-                     ("retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000))))]
+        trailing += [
+            ("retry-after", str(max(1, math.ceil(error.retry_after)))),
+            ("retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000)))),
+        ]
     if call.http_path is None:
         details = _fitting_details(error)
         message = details.message
@@ -38,12 +42,16 @@ async def refuse(context: Served, call: Call, error: ServiceError,
     else:
         door = door_of(call.method, call.metadata)
         message = shortened(error, 0).message
-        trailing += [("x-http-status", str(http_status(error, door))), ("x-http-error", header_of(error, door))]
+        trailing += [
+            ("x-http-status", str(http_status(error, door))),
+            ("x-http-error", header_of(error, door)),
+        ]
     await context.abort(error.code, message, tuple(trailing))
 
 
 def _fitting_details(error: ServiceError) -> status_pb2.Status:
-    """The details of an error, cut to what a header may have: a larger one ends the connection and every call on it."""
+    """The details of an error, cut to what a header may have: a larger one ends the connection and every call
+    on it."""
     details, shown = _details(error), len(error.violations)
     while len(quote(details.message)) + details.ByteSize() > _MOST_BYTES:
         details, shown = _details(shortened(error, shown)), max(1, shown // 2)  # one always fits
@@ -54,9 +62,14 @@ def _details(error: ServiceError) -> status_pb2.Status:
     """google.rpc.ErrorInfo, and BadRequest where fields are named."""
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain="parley")]
     if error.violations:
-        details.append(error_details_pb2.BadRequest(field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.message)
-            for one in error.violations]))
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.message)
+                    for one in error.violations
+                ]
+            )
+        )
     packed = []
     for detail in details:
         packed.append(any_pb2.Any())

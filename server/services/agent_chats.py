@@ -43,7 +43,9 @@ _known_as_chat = calls("session", "chat")
 
 
 class AgentChatService(AgentChatServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions) -> None:
+    def __init__(
+        self, engine: Engine, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions
+    ) -> None:
         self._engine = engine
         self._streams = streams
         self._resolver = resolver
@@ -58,12 +60,19 @@ class AgentChatService(AgentChatServiceServicer):
         members = {name: getattr(request, name) for name in ("user_id", "metadata") if request.HasField(name)}
         new = self._resolver.new_session(caller, agent, **members)
         await self._sessions.create(new)
-        return AgentChat(id=new.session.id, agent_id=new.session.assistant_id, team_id=caller.org_id,
-                         created_at=new.session.created_at, warnings=_warnings(new.session))
+        return AgentChat(
+            id=new.session.id,
+            agent_id=new.session.assistant_id,
+            team_id=caller.org_id,
+            created_at=new.session.created_at,
+            warnings=_warnings(new.session),
+        )
 
     async def ListAgentChats(self, request: ListAgentChatsRequest, context: object) -> ListAgentChatsResponse:
         sessions, has_more = await self._sessions.of_agents(current_caller().scope, request)
-        return ListAgentChatsResponse(chats=[_chat(session) for session in sessions], has_more=has_more or None)
+        return ListAgentChatsResponse(
+            chats=[_chat(session) for session in sessions], has_more=has_more or None
+        )
 
     @_known_as_chat
     async def GetAgentChat(self, request: GetAgentChatRequest, context: object) -> AgentChatWithMessages:
@@ -71,8 +80,13 @@ class AgentChatService(AgentChatServiceServicer):
         session = stored.session
         messages, is_whole = await self._sessions.latest(stored)
         return AgentChatWithMessages(
-            id=session.id, agent_id=session.assistant_id if session.HasField("assistant_id") else None,
-            team_id=session.org_id, messages=_shown(messages), created_at=session.created_at, has_more=not is_whole or None)
+            id=session.id,
+            agent_id=session.assistant_id if session.HasField("assistant_id") else None,
+            team_id=session.org_id,
+            messages=_shown(messages),
+            created_at=session.created_at,
+            has_more=not is_whole or None,
+        )
 
     @_known_as_chat
     async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: Context[Empty]) -> Empty:
@@ -110,9 +124,16 @@ class AgentChatService(AgentChatServiceServicer):
 
     async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
         said = Value(string_value=checked_text(request.content, "content"))
-        return await self._resolver.resolve(Asked(
-            caller=current_caller(), who=Who(), where=InSession(parse_id(request.chat_id), "chat"), input=said,
-            said=[Message(role="user", content=said)], stream=stream))
+        return await self._resolver.resolve(
+            Asked(
+                caller=current_caller(),
+                who=Who(),
+                where=InSession(parse_id(request.chat_id), "chat"),
+                input=said,
+                said=[Message(role="user", content=said)],
+                stream=stream,
+            )
+        )
 
 
 def _check(request: CreateAgentChatRequest) -> None:
@@ -120,8 +141,11 @@ def _check(request: CreateAgentChatRequest) -> None:
         return
     if request.HasField("input"):
         raise InvalidArgument.of(
-            "agentId", "is required here; a body with `input` belongs to the assistants interface, which needs the org's "
-                       "api key as `Authorization: Bearer <key>` instead of this sk_, pk_ or x-api-key one", rule="required")
+            "agentId",
+            "is required here; a body with `input` belongs to the assistants interface, which needs the org's "
+            "api key as `Authorization: Bearer <key>` instead of this sk_, pk_ or x-api-key one",
+            rule="required",
+        )
     raise InvalidArgument.of("agentId", "is required: the id of the assistant that answers", rule="required")
 
 
@@ -131,9 +155,12 @@ def _warnings(record: Chat | Session) -> ListValue | None:
 
 def _chat(session: Session) -> AgentChat:
     """A chat as lists document it: without teamId."""
-    return AgentChat(id=session.id, created_at=session.created_at,
-                     agent_id=session.assistant_id if session.HasField("assistant_id") else None,
-                     user_id=session.user_id if session.HasField("user_id") else None)
+    return AgentChat(
+        id=session.id,
+        created_at=session.created_at,
+        agent_id=session.assistant_id if session.HasField("assistant_id") else None,
+        user_id=session.user_id if session.HasField("user_id") else None,
+    )
 
 
 def _shown(messages: list[Message]) -> list[AgentMessage]:
@@ -142,5 +169,6 @@ def _shown(messages: list[Message]) -> list[AgentMessage]:
 
 
 def _message(message: Message) -> AgentMessage:
-    return AgentMessage(id=message.id, content=text_of(message), role=message.role,
-                        created_at=timestamp(int(message.time)))
+    return AgentMessage(
+        id=message.id, content=text_of(message), role=message.role, created_at=timestamp(int(message.time))
+    )

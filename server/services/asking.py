@@ -9,7 +9,8 @@ from server.content.json_values import to_python
 
 
 def who_of(request: CreateChatRequest | CreateResponseRequest | CreateSessionRequest) -> Who:
-    """Whom the assistantId, assistant, squadId or squad of a request names. Raises InvalidArgument for what is no id."""
+    """Whom the assistantId, assistant, squadId or squad of a request names. Raises InvalidArgument for what
+    is no id."""
     overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
     return Who(_name_in(request), overrides=overrides)
 

@@ -34,13 +34,22 @@ from server.wire.documents import document_body, list_body
 
 
 class AssistantService(AssistantServiceServicer):
-    def __init__(self, assistants: Assistants, tools: Tools, provider_fault: Fault, not_called: Fault) -> None:
-        """`provider_fault` says why a model's provider is refused, `not_called` why one that can be stored is not called."""
+    def __init__(
+        self, assistants: Assistants, tools: Tools, provider_fault: Fault, not_called: Fault
+    ) -> None:
+        """`provider_fault` says why a model's provider is refused, `not_called` why one that can be stored is
+        not called."""
         self._tools = tools
         self._provider_fault = provider_fault
         self._not_called = not_called
-        self._records = DocumentRecords[Assistant](assistants, check_assistant, typed_assistant, assistant_document,
-                                                   self._check_names, self._warnings_of)
+        self._records = DocumentRecords[Assistant](
+            assistants,
+            check_assistant,
+            typed_assistant,
+            assistant_document,
+            self._check_names,
+            self._warnings_of,
+        )
 
     async def CreateAssistant(self, request: CreateAssistantRequest, context: object) -> Assistant:
         return await self._records.written(await self._records.create(request, "assistant"))
@@ -52,8 +61,10 @@ class AssistantService(AssistantServiceServicer):
 
     async def ListAssistants(self, request: ListAssistantsRequest, context: object) -> ListAssistantsResponse:
         found = await self._records.list(request)
-        return ListAssistantsResponse(assistants=[await self._records.message(document) for document in found.documents],
-                               has_more=found.has_more or None)
+        return ListAssistantsResponse(
+            assistants=[await self._records.message(document) for document in found.documents],
+            has_more=found.has_more or None,
+        )
 
     async def FetchAssistants(self, request: ListAssistantsRequest, context: Context[HttpBody]) -> HttpBody:
         found = await self._records.list(request)
@@ -80,7 +91,9 @@ class AssistantService(AssistantServiceServicer):
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
-        check_providers(model_providers.of_assistant(document), self._provider_fault, model_providers.of_assistant(before))
+        check_providers(
+            model_providers.of_assistant(document), self._provider_fault, model_providers.of_assistant(before)
+        )
         await self._check_tool_ids(document, before)
 
     async def _warnings_of(self, document: Document) -> list[ChatWarning]:
@@ -93,9 +106,13 @@ class AssistantService(AssistantServiceServicer):
         """
         named_before = tool_ids(before)
         remedy = "make it with POST /tool first, or leave its id out"
-        refuse([Violation(f"model.toolIds[{index}]", f"names no tool: {tool_id!r}; {remedy}", "unknown")
+        refuse(
+            [
+                Violation(f"model.toolIds[{index}]", f"names no tool: {tool_id!r}; {remedy}", "unknown")
                 for index, tool_id in enumerate(tool_ids(document))
-                if parse_id(tool_id) and tool_id not in named_before and not await self._has_tool(tool_id)])
+                if parse_id(tool_id) and tool_id not in named_before and not await self._has_tool(tool_id)
+            ]
+        )
 
     async def _has_tool(self, tool_id: str) -> bool:
         try:

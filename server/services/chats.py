@@ -36,8 +36,14 @@ from server.wire import chats as wire
 
 
 class ChatService(ChatServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, chats: Chats,
-                 silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        streams: Streams,
+        resolver: TurnResolver,
+        chats: Chats,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._engine = engine
         self._streams = streams
         self._resolver = resolver
@@ -56,8 +62,12 @@ class ChatService(ChatServiceServicer):
         caller = current_caller()
         async with self._streams.reading(caller.scope, parse_id(request.id)) as watched:
             # Bytes are sent as they are.
-            await write_messages(lambda event: context.write(watched.serialized(event)),  # type: ignore[arg-type]
-                                 self._streams.read(caller, watched), partial(_behind, request), self._streams.share)
+            await write_messages(
+                lambda event: context.write(watched.serialized(event)),  # type: ignore[arg-type]
+                self._streams.read(caller, watched),
+                partial(_behind, request),
+                self._streams.share,
+            )
 
     async def PostChat(self, request: CreateChatRequest, context: Context[HttpBody]) -> None:
         turn = await self._turn(request)
@@ -86,10 +96,18 @@ class ChatService(ChatServiceServicer):
         caller = current_caller()
         given = await resolved(self._chats, caller.scope, request.input)
         said = await by_size(given.ByteSize(), parse_input, given)
-        return await self._resolver.resolve(Asked(
-            caller=caller, who=who_of(request), where=_where(request), input=request.input, said=said,
-            name=request.name if request.HasField("name") else None, stream=request.stream,
-            transport=request.transport if request.HasField("transport") else None))
+        return await self._resolver.resolve(
+            Asked(
+                caller=caller,
+                who=who_of(request),
+                where=_where(request),
+                input=request.input,
+                said=said,
+                name=request.name if request.HasField("name") else None,
+                stream=request.stream,
+                transport=request.transport if request.HasField("transport") else None,
+            )
+        )
 
 
 def _where(request: CreateChatRequest) -> Where | None:

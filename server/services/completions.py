@@ -50,29 +50,40 @@ from server.wire.completion_chunks import CompletionChunks, completion_of
 
 
 class CompletionService(CompletionServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, agents: Agents,
-                 silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        streams: Streams,
+        resolver: TurnResolver,
+        agents: Agents,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._engine = engine
         self._streams = streams
         self._resolver = resolver
         self._agents = agents
         self._silent_seconds = silent_seconds
 
-    async def CreateChatCompletion(self, request: CreateChatCompletionRequest, context: object) -> ChatCompletion:
+    async def CreateChatCompletion(
+        self, request: CreateChatCompletionRequest, context: object
+    ) -> ChatCompletion:
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
         return completion_of(outcome, request.metadata if request.HasField("metadata") else None)
 
-    async def StreamChatCompletion(self, request: CreateChatCompletionRequest,
-                                   context: Context[ChatCompletionChunk]) -> None:
+    async def StreamChatCompletion(
+        self, request: CreateChatCompletionRequest, context: Context[ChatCompletionChunk]
+    ) -> None:
         request.stream = True
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream:
             chunks = _chunks(request, turn)
             await answer(context, stream, lambda batch: chunks.take(batch, stream))
 
-    async def PostChatCompletion(self, request: CreateChatCompletionRequest, context: Context[HttpBody]) -> None:
+    async def PostChatCompletion(
+        self, request: CreateChatCompletionRequest, context: Context[HttpBody]
+    ) -> None:
         if not request.stream:
             await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
             return
@@ -80,12 +91,26 @@ class CompletionService(CompletionServiceServicer):
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
             await self._write_frames(stream, _chunks(request, turn), written, request.stream_options)
 
-    async def _write_frames(self, stream: LiveExchange | Replay, chunks: CompletionChunks, written: Frames,
-                            options: CompletionStreamOptions) -> None:
-        await write_frames(written, stream.batches(), lambda batch: wire.chunk_frames(
-            chunks.take(batch, stream), with_usage=options.include_usage, filled_up=options.include_obfuscation))
+    async def _write_frames(
+        self,
+        stream: LiveExchange | Replay,
+        chunks: CompletionChunks,
+        written: Frames,
+        options: CompletionStreamOptions,
+    ) -> None:
+        await write_frames(
+            written,
+            stream.batches(),
+            lambda batch: wire.chunk_frames(
+                chunks.take(batch, stream),
+                with_usage=options.include_usage,
+                filled_up=options.include_obfuscation,
+            ),
+        )
         chat = stream.outcome.chat
-        error = stream.error or (ServerStopping(chat.error.message) if chat.error.code in BROKEN_OFF else None)
+        error = stream.error or (
+            ServerStopping(chat.error.message) if chat.error.code in BROKEN_OFF else None
+        )
         ending = wire.error_frame(error) if error else b""
         await written.write(ending + sse.DONE)
 
@@ -97,10 +122,24 @@ class CompletionService(CompletionServiceServicer):
         said = await by_size(size, _messages, request)
         given = await by_size(size, _input, request)
         options = await by_size(size, _options, request)
-        turn = await self._resolver.resolve(Asked(
-            caller=caller, who=agent, where=_where(request), input=given, input_field="messages", said=said,
-            stream=request.stream, options=options))
-        if not request.HasField("store") or request.store or turn.session is not None or request.create_session:
+        turn = await self._resolver.resolve(
+            Asked(
+                caller=caller,
+                who=agent,
+                where=_where(request),
+                input=given,
+                input_field="messages",
+                said=said,
+                stream=request.stream,
+                options=options,
+            )
+        )
+        if (
+            not request.HasField("store")
+            or request.store
+            or turn.session is not None
+            or request.create_session
+        ):
             return turn
         keep_nothing()
         return replace(turn, keeps=False)
@@ -124,19 +163,25 @@ def _where(request: CreateChatCompletionRequest) -> Where | None:
 def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
     settings = agent.settings
     if request.agent_id and request.model and request.model != settings.model:
-        raise InvalidArgument(f"model must be '{settings.model}', the model of this assistant, or be left out",
-                              reason="UNEXPECTED_MODEL")
+        raise InvalidArgument(
+            f"model must be '{settings.model}', the model of this assistant, or be left out",
+            reason="UNEXPECTED_MODEL",
+        )
     if request.create_session and request.HasField("store_in_session"):
         raise InvalidArgument("create_session and store_in_session are mutually exclusive: send one of them")
     for message in request.messages:
         if message.role not in ROLES:
-            raise InvalidArgument(f"Unsupported role '{message.role[:40]}': use user, assistant or tool",
-                                  reason="UNSUPPORTED_ROLE")
+            raise InvalidArgument(
+                f"Unsupported role '{message.role[:40]}': use user, assistant or tool",
+                reason="UNSUPPORTED_ROLE",
+            )
         # Only the door that names the assistant in its path documents this.
         if request.agent_id and message.role in INSTRUCTING and not settings.allows_system_messages:
             raise InvalidArgument(
                 f"Unsupported role '{message.role}': this assistant has its own instructions; to allow it, set "
-                "chatSystemInstructionMode to \"allow\" on the assistant", reason="UNSUPPORTED_ROLE")
+                'chatSystemInstructionMode to "allow" on the assistant',
+                reason="UNSUPPORTED_ROLE",
+            )
 
 
 def _messages(request: CreateChatCompletionRequest) -> list[Message]:
@@ -162,15 +207,23 @@ def _options(request: CreateChatCompletionRequest) -> Options:
     stop = to_python(request.stop) or []
     newer = _given(request, "max_completion_tokens")
     return Options(
-        temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),
+        temperature=_given(request, "temperature"),
+        top_p=_given(request, "top_p"),
         max_tokens=_given(request, "max_tokens") if newer is None else newer,
-        stop=[stop] if isinstance(stop, str) else stop, seed=_given(request, "seed"), n=_given(request, "n") or 1,
-        frequency_penalty=_given(request, "frequency_penalty"), presence_penalty=_given(request, "presence_penalty"),
+        stop=[stop] if isinstance(stop, str) else stop,
+        seed=_given(request, "seed"),
+        n=_given(request, "n") or 1,
+        frequency_penalty=_given(request, "frequency_penalty"),
+        presence_penalty=_given(request, "presence_penalty"),
         tools=parse_tools(request.tools, "tools", only_functions=True),
-        tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
+        tool_choice=parse_tool_choice(to_python(request.tool_choice))
+        if request.HasField("tool_choice")
+        else None,
         parallel_tool_calls=_given(request, "parallel_tool_calls"),
-        response_format=_response_format(request), reasoning_effort=_given(request, "reasoning_effort"),
-        more=extras_of(request))
+        response_format=_response_format(request),
+        reasoning_effort=_given(request, "reasoning_effort"),
+        more=extras_of(request),
+    )
 
 
 def _given(request: CreateChatCompletionRequest, name: str) -> Any:

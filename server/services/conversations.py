@@ -1,6 +1,5 @@
 """Conversations of the Responses interface: sessions whose items are read and written one by one."""
 
-
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from generated.parley.v1.conversation_pb2 import Conversation
@@ -40,8 +39,15 @@ _known_as_conversation = calls("session", "conversation")
 
 
 class ConversationService(ConversationServiceServicer):
-    def __init__(self, streams: Streams, resolver: TurnResolver, sessions: Sessions, chats: Chats, clock: Clock,
-                 room: Room) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        resolver: TurnResolver,
+        sessions: Sessions,
+        chats: Chats,
+        clock: Clock,
+        room: Room,
+    ) -> None:
         self._streams = streams
         self._resolver = resolver
         self._sessions = sessions
@@ -58,38 +64,54 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def GetConversation(self, request: GetConversationRequest, context: object) -> Conversation:
-        return _conversation((await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))).session)
+        return _conversation(
+            (await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))).session
+        )
 
     @_known_as_conversation
     async def UpdateConversation(self, request: UpdateConversationRequest, context: object) -> Conversation:
-        return _conversation(await self._sessions.update(
-            current_caller().scope, parse_id(request.conversation_id),
-            lambda session: session.metadata.CopyFrom(request.metadata), None))
+        return _conversation(
+            await self._sessions.update(
+                current_caller().scope,
+                parse_id(request.conversation_id),
+                lambda session: session.metadata.CopyFrom(request.metadata),
+                None,
+            )
+        )
 
     @_known_as_conversation
-    async def DeleteConversation(self, request: DeleteConversationRequest, context: object) -> DeletedConversation:
+    async def DeleteConversation(
+        self, request: DeleteConversationRequest, context: object
+    ) -> DeletedConversation:
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.conversation_id))).session
         await self._streams.end_in(session)
         await self._sessions.delete(scope, session.id)
-        return DeletedConversation(id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True)
+        return DeletedConversation(
+            id=f"conv_{hex_of(session.id)}", object="conversation.deleted", deleted=True
+        )
 
     @_known_as_conversation
     async def CreateItems(self, request: CreateItemsRequest, context: object) -> ItemList:
         caller, messages = current_caller(), stamped(await self._said(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
-            await check_said(caller, await self._resolver.agent_in(caller, stored) or Agent(NOBODY), messages, "items")
+            await check_said(
+                caller, await self._resolver.agent_in(caller, stored) or Agent(NOBODY), messages, "items"
+            )
         self._room.take(caller, messages)
-        await self._sessions.append(caller.scope, parse_id(request.conversation_id), messages,
-                                    self._room.conversation)
+        await self._sessions.append(
+            caller.scope, parse_id(request.conversation_id), messages, self._room.conversation
+        )
         return list_of(items_of(messages))
 
     @_known_as_conversation
     async def ListItems(self, request: ListItemsRequest, context: object) -> ItemList:
         page = page_of(request)
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
-        messages, has_more = await self._sessions.page(stored, page.after_message, page.ascending, page.messages)
+        messages, has_more = await self._sessions.page(
+            stored, page.after_message, page.ascending, page.messages
+        )
         return items_page(messages, page, has_more=has_more)
 
     @_known_as_conversation
@@ -100,8 +122,9 @@ class ConversationService(ConversationServiceServicer):
     @_known_as_conversation
     async def DeleteItem(self, request: DeleteItemRequest, context: object) -> Conversation:
         gone = await self._message(request)
-        return _conversation(await self._sessions.remove(
-            current_caller().scope, parse_id(request.conversation_id), gone.id))
+        return _conversation(
+            await self._sessions.remove(current_caller().scope, parse_id(request.conversation_id), gone.id)
+        )
 
     async def _message(self, request: GetItemRequest | DeleteItemRequest) -> Message:
         """The message that an item is, or is a part of. Raises NotFound."""
@@ -111,14 +134,20 @@ class ConversationService(ConversationServiceServicer):
             raise item_not_found()
         return found
 
-    async def _said(self, request: CreateConversationRequest | CreateItemsRequest, *,
-                    may_be_empty: bool = False) -> list[Message]:
+    async def _said(
+        self, request: CreateConversationRequest | CreateItemsRequest, *, may_be_empty: bool = False
+    ) -> list[Message]:
         items = Value(list_value=ListValue(values=[Value(struct_value=item) for item in request.items]))
         given = await resolved(self._chats, current_caller().scope, items, "items")
-        return await by_size(given.ByteSize(), lambda: parse_messages(
-            to_python(given), "items", may_be_empty=may_be_empty))
+        return await by_size(
+            given.ByteSize(), lambda: parse_messages(to_python(given), "items", may_be_empty=may_be_empty)
+        )
 
 
 def _conversation(session: Session) -> Conversation:
-    return Conversation(id=f"conv_{hex_of(session.id)}", object="conversation", created_at=session.created_at.seconds,
-                        metadata=session.metadata)
+    return Conversation(
+        id=f"conv_{hex_of(session.id)}",
+        object="conversation",
+        created_at=session.created_at.seconds,
+        metadata=session.metadata,
+    )

@@ -68,17 +68,25 @@ class _Create(Protocol):
 
 Typed = TypeVar("Typed", bound=_Stored)
 _ATTEMPTS = 5
-"""Of a patch that meets patches of other servers: within one server patches of a record wait for one another."""
+"""Of a patch that meets patches of other servers: within one server patches of a record wait for one
+another."""
 
 
 class DocumentRecords(Generic[Typed]):
-    """Create, get, list, update and delete, for the caller's org. All raise what the storage and the check raise."""
+    """Create, get, list, update and delete, for the caller's org. All raise what the storage and the check
+    raise."""
 
-    def __init__(self, documents: Documents, check: Callable[[dict[str, Any]], None],
-                 typed: Callable[[dict[str, Any]], Typed], untyped: Callable[[Typed], dict[str, Any]],
-                 check_names: Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]] | None = None,
-                 warnings_of: Callable[[Document], Awaitable[list[ChatWarning]]] | None = None) -> None:
-        """`check_names` is given a document and the one it replaces, and raises for what it names that is not there.
+    def __init__(
+        self,
+        documents: Documents,
+        check: Callable[[dict[str, Any]], None],
+        typed: Callable[[dict[str, Any]], Typed],
+        untyped: Callable[[Typed], dict[str, Any]],
+        check_names: Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]] | None = None,
+        warnings_of: Callable[[Document], Awaitable[list[ChatWarning]]] | None = None,
+    ) -> None:
+        """`check_names` is given a document and the one it replaces, and raises for what it names that is not
+        there.
 
         `warnings_of` says what chats will pass over of a document that was written.
         """
@@ -109,7 +117,8 @@ class DocumentRecords(Generic[Typed]):
     async def update(self, request: _Patch) -> Document:
         """The record with each member of the patch in place of its own; null removes one.
 
-        A patch that meets another is applied to what that left. Raises ChangedMeanwhile when others are always first.
+        A patch that meets another is applied to what that left. Raises ChangedMeanwhile when others are
+        always first.
         """
         named = current_caller().org_id, parse_id(request.id)
         async with self._patching.setdefault(named, asyncio.Lock()):
@@ -131,8 +140,11 @@ class DocumentRecords(Generic[Typed]):
         return stored
 
     def _sent(self, request: _Create, typed_member: str) -> dict[str, Any]:
-        sent = (to_python(request.document) if request.HasField("document")
-                else self._untyped(getattr(request, typed_member)))
+        sent = (
+            to_python(request.document)
+            if request.HasField("document")
+            else self._untyped(getattr(request, typed_member))
+        )
         self._check(sent)
         return sent
 

@@ -13,8 +13,8 @@ SILENT_SECONDS = 15.0
 class Frames:
     """What one stream writes: events in order, and a comment line after so long without a byte.
 
-    Proxies and clients take a connection that is silent for dead. No comment comes before the first event: until then the
-    call may still be answered with an error's status.
+    Proxies and clients take a connection that is silent for dead. No comment comes before the first event:
+    until then the call may still be answered with an error's status.
     """
 
     def __init__(self, context: Context[HttpBody], silent_seconds: float) -> None:

@@ -22,20 +22,25 @@ MOST_READING_SECONDS = 3600.0
 
 
 class HistoryService(HistoryServiceServicer):
-    """An export is of one moment, so the log of the database grows as long as it is read: whoever reads none of it for
-    `unread_seconds`, or slowly for longer than `most_reading_seconds`, has to begin again."""
+    """An export is of one moment, so the log of the database grows as long as it is read: whoever reads none
+    of it for `unread_seconds`, or slowly for longer than `most_reading_seconds`, has to begin again."""
 
-    def __init__(self, history: History, unread_seconds: float,
-                 most_reading_seconds: float = MOST_READING_SECONDS) -> None:
+    def __init__(
+        self, history: History, unread_seconds: float, most_reading_seconds: float = MOST_READING_SECONDS
+    ) -> None:
         self._history = history
         self._unread_seconds = unread_seconds
         self._most_reading_seconds = most_reading_seconds
 
-    async def ExportHistory(self, request: ExportHistoryRequest, context: Context[ExportHistoryResponse]) -> None:
+    async def ExportHistory(
+        self, request: ExportHistoryRequest, context: Context[ExportHistoryResponse]
+    ) -> None:
         session_id = parse_id(request.session_id) if request.HasField("session_id") else None
         if request.HasField("session_id") and session_id is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-        async with aclosing(self._history.export(current_caller().org_id, session_id, secrets=False)) as batches:
+        async with aclosing(
+            self._history.export(current_caller().org_id, session_id, secrets=False)
+        ) as batches:
             left = self._most_reading_seconds
             async for lines in batches:
                 left -= await self._read(context.write(ExportHistoryResponse(lines=lines)), left)
@@ -46,7 +51,8 @@ class HistoryService(HistoryServiceServicer):
         return ImportHistoryResponse(imported=taken.imported, skipped=taken.skipped)
 
     async def _read(self, writing: Awaitable[None], most_seconds: float) -> float:
-        """Wait until the caller takes some lines; how many seconds that was. Raises Aborted when it takes too long."""
+        """Wait until the caller takes some lines; how many seconds that was. Raises Aborted when it takes too
+        long."""
         loop = asyncio.get_running_loop()
         begun, most = loop.time(), min(self._unread_seconds, most_seconds)
         try:
@@ -54,6 +60,9 @@ class HistoryService(HistoryServiceServicer):
                 await writing
         except TimeoutError:
             how = "at all" if most == self._unread_seconds else "fast enough"
-            raise Aborted(f"the export was not read {how} and has ended: the log of the database grows until it does; begin "
-                          "it again, or export one session at a time by `session_id`", reason="EXPORT_UNREAD") from None
+            raise Aborted(
+                f"the export was not read {how} and has ended: the log of the database grows until it does; begin "
+                "it again, or export one session at a time by `session_id`",
+                reason="EXPORT_UNREAD",
+            ) from None
         return loop.time() - begun

@@ -1,6 +1,11 @@
 """The models interface of OpenAI clients: here a model is an assistant."""
 
-from generated.parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
+from generated.parley.v1.model_service_pb2 import (
+    GetModelRequest,
+    ListModelsRequest,
+    ListModelsResponse,
+    Model,
+)
 from generated.parley.v1.model_service_pb2_grpc import ModelServiceServicer
 from server.agents.names import assistant_of_model, model_not_found
 from server.rpc.call import current_caller
@@ -16,7 +21,9 @@ class ModelService(ModelServiceServicer):
 
     async def ListModels(self, request: ListModelsRequest, context: object) -> ListModelsResponse:
         found, has_more = await self._assistants.names(current_caller().org_id, _MOST)
-        return ListModelsResponse(object="list", data=[_model(*named) for named in found], has_more=has_more or None)
+        return ListModelsResponse(
+            object="list", data=[_model(*named) for named in found], has_more=has_more or None
+        )
 
     async def GetModel(self, request: GetModelRequest, context: object) -> Model:
         document = await assistant_of_model(self._assistants, current_caller(), request.model)

@@ -58,7 +58,14 @@ from server.wire.response_object import compacted_of, complete, response_of
 from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
-_COMPACTED = ("model", "previous_response_id", "assistant_id", "prompt_cache_key", "prompt_cache_retention", "service_tier")
+_COMPACTED = (
+    "model",
+    "previous_response_id",
+    "assistant_id",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "service_tier",
+)
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
 """Members of function tools that chat completions, which providers are called with, have not."""
 _GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
@@ -67,8 +74,14 @@ _known_as_response = calls("chat", "response")
 
 
 class ResponseService(ResponseServiceServicer):
-    def __init__(self, engine: Engine, streams: Streams, resolver: TurnResolver, chats: Chats,
-                 silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        streams: Streams,
+        resolver: TurnResolver,
+        chats: Chats,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._engine = engine
         self._streams = streams
         self._resolver = resolver
@@ -83,7 +96,9 @@ class ResponseService(ResponseServiceServicer):
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
             raise outcome.error
-        response = response_of(request, outcome.chat, outcome.model, temperature=turn.agent.settings.temperature)
+        response = response_of(
+            request, outcome.chat, outcome.model, temperature=turn.agent.settings.temperature
+        )
         return complete(response, outcome.chat, outcome)
 
     @_known_as_response
@@ -94,8 +109,12 @@ class ResponseService(ResponseServiceServicer):
     async def WatchResponse(self, request: GetResponseRequest, context: Context[ResponseStreamEvent]) -> None:
         async with self._reading(request.response_id) as exchange:
             events = ResponseEvents(exchange.request, None)
-            await write_messages(context.write, self._streams.read(current_caller(), exchange),
-                                 lambda batch: _behind(request, events.take(batch, exchange)), self._streams.share)
+            await write_messages(
+                context.write,
+                self._streams.read(current_caller(), exchange),
+                lambda batch: _behind(request, events.take(batch, exchange)),
+                self._streams.share,
+            )
 
     @_known_as_response
     async def FetchResponse(self, request: GetResponseRequest, context: Context[HttpBody]) -> None:
@@ -106,9 +125,13 @@ class ResponseService(ResponseServiceServicer):
             async with self._reading(request.response_id) as exchange:
                 events = ResponseEvents(exchange.request, None)
                 await write_frames(
-                    written, self._streams.read(current_caller(), exchange), lambda batch: wire.event_frames(
-                        _behind(request, events.take(batch, exchange)), filled_up=request.include_obfuscation),
-                    self._streams.share)
+                    written,
+                    self._streams.read(current_caller(), exchange),
+                    lambda batch: wire.event_frames(
+                        _behind(request, events.take(batch, exchange)), filled_up=request.include_obfuscation
+                    ),
+                    self._streams.share,
+                )
             await written.write(sse.DONE)
 
     @_known_as_response
@@ -129,7 +152,9 @@ class ResponseService(ResponseServiceServicer):
         return wire.response_body(await self.CancelResponse(request, context))
 
     async def CompactResponse(self, request: CompactResponseRequest, context: object) -> CompactedResponse:
-        asked = CreateResponseRequest(input=request.input if request.HasField("input") else Value(list_value=ListValue()))
+        asked = CreateResponseRequest(
+            input=request.input if request.HasField("input") else Value(list_value=ListValue())
+        )
         for name in _COMPACTED:
             if request.HasField(name):
                 setattr(asked, name, getattr(request, name))
@@ -146,7 +171,9 @@ class ResponseService(ResponseServiceServicer):
     async def ListInputItems(self, request: ListInputItemsRequest, context: object) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         page = page_of(request)
-        messages, has_more = await self._chats.said_from(stored, page.after_message, page.ascending, page.messages)
+        messages, has_more = await self._chats.said_from(
+            stored, page.after_message, page.ascending, page.messages
+        )
         return items_page(messages, page, has_more=has_more)
 
     async def _exchange(self, response_id: str) -> ReadableExchange:
@@ -158,7 +185,9 @@ class ResponseService(ResponseServiceServicer):
         """The same for one who reads its events."""
         return self._streams.reading(current_caller().scope, parse_id(response_id))
 
-    async def StreamResponse(self, request: CreateResponseRequest, context: Context[ResponseStreamEvent]) -> None:
+    async def StreamResponse(
+        self, request: CreateResponseRequest, context: Context[ResponseStreamEvent]
+    ) -> None:
         request.stream = True
         async with await self._started(request) as (stream, events):
             await answer(context, stream, lambda batch: events.take(batch, stream))
@@ -170,15 +199,23 @@ class ResponseService(ResponseServiceServicer):
             return
         request.stream = True
         filled_up = to_python(request.stream_options).get("include_obfuscation") is True
-        async with await self._started(request) as (stream, events), Frames(context, self._silent_seconds) as written:
-            await write_frames(written, stream.batches(),
-                               lambda batch: wire.event_frames(events.take(batch, stream), filled_up=filled_up))
+        async with (
+            await self._started(request) as (stream, events),
+            Frames(context, self._silent_seconds) as written,
+        ):
+            await write_frames(
+                written,
+                stream.batches(),
+                lambda batch: wire.event_frames(events.take(batch, stream), filled_up=filled_up),
+            )
             await written.write(sse.DONE)
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)
-        return _Streaming(self._streams.start(turn, background=request.background),
-                          ResponseEvents(request, turn.agent.settings.temperature))
+        return _Streaming(
+            self._streams.start(turn, background=request.background),
+            ResponseEvents(request, turn.agent.settings.temperature),
+        )
 
     async def _turn(self, request: CreateResponseRequest) -> Turn:
         caller = current_caller()
@@ -188,14 +225,32 @@ class ResponseService(ResponseServiceServicer):
         given = await resolved(self._chats, caller.scope, request.input)
         goes_on = request.HasField("previous_response_id") or request.HasField("previous_chat_id")
         said = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
-        turn = await self._resolver.resolve(Asked(
-            caller=caller, instructions=instructions, options=await by_size(size, _options, request), who=_who(request),
-            where=_where(request), input=request.input, said=said, stream=request.stream, request=request,
-            name=request.name if request.HasField("name") else None,
-            transport=request.transport if request.HasField("transport") else None))
+        turn = await self._resolver.resolve(
+            Asked(
+                caller=caller,
+                instructions=instructions,
+                options=await by_size(size, _options, request),
+                who=_who(request),
+                where=_where(request),
+                input=request.input,
+                said=said,
+                stream=request.stream,
+                request=request,
+                name=request.name if request.HasField("name") else None,
+                transport=request.transport if request.HasField("transport") else None,
+            )
+        )
         _check_echoed(request)
-        turn = replace(turn, warnings=[*turn.warnings, *of_hosted_tools(request.tools), *map(of_unused, _unused(request))])
-        if request.HasField("store") and not request.store and turn.session is None and turn.new_session is None:
+        turn = replace(
+            turn,
+            warnings=[*turn.warnings, *of_hosted_tools(request.tools), *map(of_unused, _unused(request))],
+        )
+        if (
+            request.HasField("store")
+            and not request.store
+            and turn.session is None
+            and turn.new_session is None
+        ):
             keep_nothing()
             return replace(turn, keeps=False)
         return turn
@@ -218,9 +273,11 @@ def _unknown_model(request: CreateResponseRequest) -> ServiceError | None:
         return model_not_found(request.model)
     if any(_is_given(request, name) for name in _GOES_ON):
         return None
-    return InvalidArgument("model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
-                           "extra_body={'assistantId': …}), or an assistant's id or name as model",
-                           violations=(Violation("model", "is not an assistant's id or name"),))
+    return InvalidArgument(
+        "model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
+        "extra_body={'assistantId': …}), or an assistant's id or name as model",
+        violations=(Violation("model", "is not an assistant's id or name"),),
+    )
 
 
 def _where(request: CreateResponseRequest) -> Where | None:
@@ -228,7 +285,10 @@ def _where(request: CreateResponseRequest) -> Where | None:
         return InSession(body_id(request.session_id, "sessionId"))
     if (conversation_id := _conversation_id(request)) is not None:
         return InConversation(body_id(conversation_id, "conversation"))
-    for name, field in (("previous_response_id", "previous_response_id"), ("previous_chat_id", "previousChatId")):
+    for name, field in (
+        ("previous_response_id", "previous_response_id"),
+        ("previous_chat_id", "previousChatId"),
+    ):
         if request.HasField(name):
             return After(body_id(getattr(request, name), field), field)
     return None
@@ -241,7 +301,9 @@ def _response_of(exchange: ReadableExchange) -> Response:
     return response if outcome.chat.status == "in_progress" else complete(response, outcome.chat, outcome)
 
 
-def _behind(request: GetResponseRequest, events: Iterator[ResponseStreamEvent]) -> Iterator[ResponseStreamEvent]:
+def _behind(
+    request: GetResponseRequest, events: Iterator[ResponseStreamEvent]
+) -> Iterator[ResponseStreamEvent]:
     """The events that the caller does not know yet."""
     known = request.starting_after if request.HasField("starting_after") else -1
     return (event for event in events if event.sequence_number > known)
@@ -252,24 +314,33 @@ def _conversation_id(request: CreateResponseRequest) -> str | None:
     conversation = to_python(request.conversation)
     identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
     if conversation is not None and not isinstance(identifier, str):
-        raise InvalidArgument.of("conversation", "must be the id of a conversation, or an object with it as id")
+        raise InvalidArgument.of(
+            "conversation", "must be the id of a conversation, or an object with it as id"
+        )
     return identifier
 
 
 def _check_stored(request: CreateResponseRequest) -> None:
     if request.background and request.HasField("store") and not request.store:
-        raise InvalidArgument.of("background", "needs the response to be stored: leave out store, or send it as true")
+        raise InvalidArgument.of(
+            "background", "needs the response to be stored: leave out store, or send it as true"
+        )
 
 
 def _check_echoed(request: CreateResponseRequest) -> None:
     """What an answer repeats of its request must leave room for the output."""
     size = request.ByteSize()
     if size > _MOST_ECHOED_BYTES:
-        size -= sum(getattr(request, name).ByteSize() for name in ("input", "assistant", "squad", "assistant_overrides"))
+        size -= sum(
+            getattr(request, name).ByteSize()
+            for name in ("input", "assistant", "squad", "assistant_overrides")
+        )
     if size > _MOST_ECHOED_BYTES:
-        raise InvalidArgument(f"instructions, tools and the other members beside input have {size} bytes together; at most "
-                              f"{_MOST_ECHOED_BYTES} are allowed, since every answer repeats them: shorten them, or send "
-                              "long texts as messages in input")
+        raise InvalidArgument(
+            f"instructions, tools and the other members beside input have {size} bytes together; at most "
+            f"{_MOST_ECHOED_BYTES} are allowed, since every answer repeats them: shorten them, or send "
+            "long texts as messages in input"
+        )
 
 
 class _Streaming(NamedTuple):
@@ -291,7 +362,9 @@ def _wants_stream(request: CreateResponseRequest) -> bool:
     call = current_call()
     if (call.http_path or "").startswith("/v1/"):
         return False
-    return "application/json" not in call.metadata.get("accept", "") and "x-fern-language" not in call.metadata
+    return (
+        "application/json" not in call.metadata.get("accept", "") and "x-fern-language" not in call.metadata
+    )
 
 
 def parse_instructions(request: CreateResponseRequest) -> list[Message]:
@@ -305,13 +378,22 @@ def parse_instructions(request: CreateResponseRequest) -> list[Message]:
 
 def _options(request: CreateResponseRequest) -> Options:
     return Options(
-        temperature=_given(request, "temperature"), top_p=_given(request, "top_p"),
-        max_tokens=_given(request, "max_output_tokens"), frequency_penalty=_given(request, "frequency_penalty"),
-        presence_penalty=_given(request, "presence_penalty"), parallel_tool_calls=_given(request, "parallel_tool_calls"),
+        temperature=_given(request, "temperature"),
+        top_p=_given(request, "top_p"),
+        max_tokens=_given(request, "max_output_tokens"),
+        frequency_penalty=_given(request, "frequency_penalty"),
+        presence_penalty=_given(request, "presence_penalty"),
+        parallel_tool_calls=_given(request, "parallel_tool_calls"),
         tools=parse_tools(request.tools, "tools", only_functions=False),
-        tool_choice=parse_tool_choice(to_python(request.tool_choice)) if request.HasField("tool_choice") else None,
-        response_format=_response_format(request), reasoning_effort=_text(to_python(request.reasoning).get("effort")),
-        more=_extras(request), max_tool_calls=_given(request, "max_tool_calls"), truncates=request.truncation == "auto")
+        tool_choice=parse_tool_choice(to_python(request.tool_choice))
+        if request.HasField("tool_choice")
+        else None,
+        response_format=_response_format(request),
+        reasoning_effort=_text(to_python(request.reasoning).get("effort")),
+        more=_extras(request),
+        max_tool_calls=_given(request, "max_tool_calls"),
+        truncates=request.truncation == "auto",
+    )
 
 
 def _extras(request: CreateResponseRequest) -> dict[str, Any]:
@@ -322,8 +404,14 @@ def _extras(request: CreateResponseRequest) -> dict[str, Any]:
 def _unused(request: CreateResponseRequest) -> list[str]:
     """What there is nothing for here: members of functions, summaries of reasoning, log probabilities."""
     reasoning = to_python(request.reasoning)
-    summaries = [f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None]
-    tools = [name for index, tool in enumerate(request.tools) for name in _unused_of(to_python(tool), f"tools[{index}]")]
+    summaries = [
+        f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None
+    ]
+    tools = [
+        name
+        for index, tool in enumerate(request.tools)
+        for name in _unused_of(to_python(tool), f"tools[{index}]")
+    ]
     return [*tools, *summaries, *(["top_logprobs"] if request.top_logprobs else [])]
 
 
@@ -335,7 +423,9 @@ def _unused_of(tool: dict[str, Any], field: str) -> list[str]:
 
 def _is_given(request: CreateResponseRequest, name: str) -> bool:
     """Whether a member is sent, and not as null."""
-    return request.HasField(name) and not (name == "conversation" and request.conversation.HasField("null_value"))
+    return request.HasField(name) and not (
+        name == "conversation" and request.conversation.HasField("null_value")
+    )
 
 
 def _given(request: CreateResponseRequest, name: str) -> Any:

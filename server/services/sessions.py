@@ -37,7 +37,9 @@ _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "meta
 
 
 class SessionService(SessionServiceServicer):
-    def __init__(self, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions, clock: Clock) -> None:
+    def __init__(
+        self, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions, clock: Clock
+    ) -> None:
         self._streams = streams
         self._resolver = resolver
         self._agents = agents
@@ -67,8 +69,9 @@ class SessionService(SessionServiceServicer):
 
     async def UpdateSession(self, request: UpdateSessionRequest, context: object) -> Session:
         said = await by_size(request.ByteSize(), self._said, request)
-        return presented(await self._sessions.update(
-            current_caller().scope, parse_id(request.id), _change(request), said))
+        return presented(
+            await self._sessions.update(current_caller().scope, parse_id(request.id), _change(request), said)
+        )
 
     async def DeleteSession(self, request: DeleteSessionRequest, context: object) -> Session:
         scope = current_caller().scope
@@ -103,7 +106,9 @@ def _messages(value: Value) -> list[Message] | None:
 def _change(request: UpdateSessionRequest) -> Callable[[Session], None]:
     name = to_python(request.name) if request.HasField("name") else None
     if name is not None and (not isinstance(name, str) or len(name) > MOST_SESSION_NAME):
-        raise InvalidArgument.of("name", f"must be a string of at most {MOST_SESSION_NAME} characters, or null")
+        raise InvalidArgument.of(
+            "name", f"must be a string of at most {MOST_SESSION_NAME} characters, or null"
+        )
 
     def apply(session: Session) -> None:
         if name is not None:

@@ -32,13 +32,16 @@ from server.wire.documents import document_body, list_body
 
 
 class SquadService(SquadServiceServicer):
-    def __init__(self, squads: Squads, assistants: Assistants, provider_fault: Fault, not_called: Fault) -> None:
+    def __init__(
+        self, squads: Squads, assistants: Assistants, provider_fault: Fault, not_called: Fault
+    ) -> None:
         """As an AssistantService."""
         self._assistants = assistants
         self._provider_fault = provider_fault
         self._not_called = not_called
-        self._records = DocumentRecords[Squad](squads, check_squad, typed_squad, squad_document, self._check_names,
-                                               self._warnings_of)
+        self._records = DocumentRecords[Squad](
+            squads, check_squad, typed_squad, squad_document, self._check_names, self._warnings_of
+        )
 
     async def CreateSquad(self, request: CreateSquadRequest, context: object) -> Squad:
         return await self._records.written(await self._records.create(request, "squad"))
@@ -50,8 +53,10 @@ class SquadService(SquadServiceServicer):
 
     async def ListSquads(self, request: ListSquadsRequest, context: object) -> ListSquadsResponse:
         found = await self._records.list(request)
-        return ListSquadsResponse(squads=[await self._records.message(document) for document in found.documents],
-                               has_more=found.has_more or None)
+        return ListSquadsResponse(
+            squads=[await self._records.message(document) for document in found.documents],
+            has_more=found.has_more or None,
+        )
 
     async def FetchSquads(self, request: ListSquadsRequest, context: Context[HttpBody]) -> HttpBody:
         found = await self._records.list(request)
@@ -78,7 +83,8 @@ class SquadService(SquadServiceServicer):
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
-        """Destinations are looked at where they may have changed: later an assistant may be given the name of another."""
+        """Destinations are looked at where they may have changed: later an assistant may be given the name of
+        another."""
         size = MEMBER_BYTES * len(document["members"])
         named, named_before = model_providers.of_squad(document), model_providers.of_squad(before)
         await by_size(size, check_providers, named, self._provider_fault, named_before)

@@ -1,7 +1,7 @@
 """The loop of every stream, over gRPC and over HTTP: batches of events in, messages or frames out.
 
-A `form` makes of a batch what is written of it. Who reads what another call began passes the `share` that its turns come
-from. Knows no event of any door.
+A `form` makes of a batch what is written of it. Who reads what another call began passes the `share` that its
+turns come from. Knows no event of any door.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -17,8 +17,12 @@ T = TypeVar("T")
 Batches = AsyncIterator[list[ChatEvent]]
 
 
-async def write_messages(write: Callable[[T], Awaitable[None]], batches: Batches,
-                         form: Callable[[list[ChatEvent]], Iterable[T]], share: Share | None = None) -> None:
+async def write_messages(
+    write: Callable[[T], Awaitable[None]],
+    batches: Batches,
+    form: Callable[[list[ChatEvent]], Iterable[T]],
+    share: Share | None = None,
+) -> None:
     """Write each message by itself, over gRPC."""
     async for batch in batches:
         for message in form(batch):
@@ -27,8 +31,9 @@ async def write_messages(write: Callable[[T], Awaitable[None]], batches: Batches
             await write(message)
 
 
-async def write_frames(written: Frames, batches: Batches, form: Callable[[list[ChatEvent]], bytes],
-                       share: Share | None = None) -> None:
+async def write_frames(
+    written: Frames, batches: Batches, form: Callable[[list[ChatEvent]], bytes], share: Share | None = None
+) -> None:
     """Write the frames of a batch at once, over HTTP; nothing for a batch that has none."""
     async for batch in batches:
         if share is not None:
@@ -37,8 +42,9 @@ async def write_frames(written: Frames, batches: Batches, form: Callable[[list[C
             await written.write(frames)
 
 
-async def answer(context: Context[Any], stream: ReadableExchange,
-                 form: Callable[[list[ChatEvent]], Iterable[Any]] = iter) -> None:
+async def answer(
+    context: Context[Any], stream: ReadableExchange, form: Callable[[list[ChatEvent]], Iterable[Any]] = iter
+) -> None:
     """Write what this call has begun, over gRPC. Raises the error that it ends with."""
     await write_messages(context.write, stream.batches(), form)
     if stream.error:

@@ -34,8 +34,10 @@ class ToolService(ToolServiceServicer):
 
     async def ListTools(self, request: ListToolsRequest, context: object) -> ListToolsResponse:
         found = await self._records.list(request)
-        return ListToolsResponse(tools=[await self._records.message(document) for document in found.documents],
-                               has_more=found.has_more or None)
+        return ListToolsResponse(
+            tools=[await self._records.message(document) for document in found.documents],
+            has_more=found.has_more or None,
+        )
 
     async def FetchTools(self, request: ListToolsRequest, context: Context[HttpBody]) -> HttpBody:
         found = await self._records.list(request)

@@ -23,7 +23,9 @@ log = structlog.get_logger()
 
 
 class TransportService(TransportServiceServicer):
-    def __init__(self, account: TwilioAccount | None, public_url: str | None, sessions: Sessions, outbox: Outbox) -> None:
+    def __init__(
+        self, account: TwilioAccount | None, public_url: str | None, sessions: Sessions, outbox: Outbox
+    ) -> None:
         self._account = account
         self._public_url = public_url
         self._sessions = sessions
@@ -32,8 +34,10 @@ class TransportService(TransportServiceServicer):
     async def ReceiveTwilioMessage(self, request: ReceiveTwilioMessageRequest, context: object) -> HttpBody:
         account = self._account
         if account is None:
-            raise NotFound("text messages are not received here: no Twilio account is configured",
-                           reason="TRANSPORT_NOT_FOUND")
+            raise NotFound(
+                "text messages are not received here: no Twilio account is configured",
+                reason="TRANSPORT_NOT_FOUND",
+            )
         form = self._checked(account, request)
         org_id = parse_id(request.org_id) or ""
         sid, to, number, text = (form.get(name, "") for name in ("MessageSid", "To", "From", "Body"))
@@ -48,12 +52,15 @@ class TransportService(TransportServiceServicer):
         return _NOTHING
 
     def _checked(self, account: TwilioAccount, request: ReceiveTwilioMessageRequest) -> dict[str, str]:
-        """The form, if it is signed. Raises PermissionDenied. Twilio signs its fields, so they are read first, if few."""
+        """The form, if it is signed. Raises PermissionDenied. Twilio signs its fields, so they are read
+        first, if few."""
         given = current_call().metadata.get("x-twilio-signature", "")
         form = _fields(request.body.data) if given else []
         expected = account.signature(self._url(request), form)
         if not hmac.compare_digest(expected.encode(), given.encode()):
-            raise PermissionDenied("the request is not signed by Twilio for this URL", reason="WRONG_SIGNATURE")
+            raise PermissionDenied(
+                "the request is not signed by Twilio for this URL", reason="WRONG_SIGNATURE"
+            )
         return dict(form)
 
     def _url(self, request: ReceiveTwilioMessageRequest) -> str:

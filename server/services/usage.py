@@ -14,7 +14,9 @@ class UsageService(UsageServiceServicer):
 
     async def GetUsage(self, request: GetUsageRequest, context: object) -> GetUsageResponse:
         start, end = _time(request, "start"), _time(request, "end")
-        return GetUsageResponse(rows=await self._usage.sums(current_caller().org_id, start, end, request.group_by))
+        return GetUsageResponse(
+            rows=await self._usage.sums(current_caller().org_id, start, end, request.group_by)
+        )
 
 
 def _time(request: GetUsageRequest, name: str) -> int | None:

@@ -27,8 +27,13 @@ from server.storage.sessions import NewSession, insert_session, lock_session
 from server.storage.stored_chats import COLUMNS, StoredChat, context, from_row, listed, said, with_messages
 from server.storage.usage import keep_numbers
 
-_FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "session_id": "session_id",
-            "previous_chat_id": "previous_chat_id"}
+_FILTERS = {
+    "id": "id",
+    "assistant_id": "assistant_id",
+    "squad_id": "squad_id",
+    "session_id": "session_id",
+    "previous_chat_id": "previous_chat_id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,99 +92,151 @@ class Chats:
         self._outbox = outbox
 
     async def record(self, exchange: Exchange) -> None:
-        """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it continues is gone."""
+        """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it
+        continues is gone."""
         making("chat", exchange.chat.id)
-        if await self._database.write(lambda connection: _insert(connection, self._outbox, exchange),
-                                      brief=True, line=exchange.chat.id):
+        if await self._database.write(
+            lambda connection: _insert(connection, self._outbox, exchange), brief=True, line=exchange.chat.id
+        ):
             self._outbox.wake()
 
-    async def keep_events(self, org_id: str, chat_id: str, events: Sequence[ChatEvent], beginning: Exchange | None,
-                          state: ConversationState | None = None,
-                          provider_states: Sequence[ProviderState] = ()) -> None:
-        """Keep what happened in an exchange that runs, and its state then; the first time together with its beginning.
+    async def keep_events(
+        self,
+        org_id: str,
+        chat_id: str,
+        events: Sequence[ChatEvent],
+        beginning: Exchange | None,
+        state: ConversationState | None = None,
+        provider_states: Sequence[ProviderState] = (),
+    ) -> None:
+        """Keep what happened in an exchange that runs, and its state then; the first time together with its
+        beginning.
 
-        `provider_states` are those of the rounds among the events. Raises NotFound when the chat was deleted meanwhile, or
-        its session.
+        `provider_states` are those of the rounds among the events. Raises NotFound when the chat was deleted
+        meanwhile, or its session.
         """
         making("chat", chat_id)
         if await self._database.write(
-                lambda connection: _keep(connection, self._outbox, org_id, chat_id, events, beginning, state,
-                                         provider_states), brief=True, line=chat_id):
+            lambda connection: _keep(
+                connection, self._outbox, org_id, chat_id, events, beginning, state, provider_states
+            ),
+            brief=True,
+            line=chat_id,
+        ):
             self._outbox.wake()
 
     async def in_progress(self) -> list[tuple[str, str]]:
-        """The org and the id of the chats that are in progress on disk, by whatever server, one that is dead included."""
-        return await self._database.read(lambda connection: connection.execute(
-            "SELECT org_id, id FROM chats WHERE status = 'in_progress'").fetchall())
+        """The org and the id of the chats that are in progress on disk, by whatever server, one that is dead
+        included."""
+        return await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT org_id, id FROM chats WHERE status = 'in_progress'"
+            ).fetchall()
+        )
 
     async def last_in_progress(self, org_id: str, session_id: str) -> str | None:
         """The last chat of a session, if it is in progress on disk."""
-        row = await self._database.read(lambda connection: connection.execute(
-            "SELECT id, status FROM chats WHERE org_id = ? AND session_id = ? ORDER BY created_at DESC, id DESC LIMIT 1",
-            [org_id, session_id]).fetchone())
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT id, status FROM chats WHERE org_id = ? AND session_id = ? ORDER BY created_at DESC, id DESC LIMIT 1",
+                [org_id, session_id],
+            ).fetchone()
+        )
         return row[0] if row and row[1] == "in_progress" else None
 
     async def running_in(self, org_id: str, session_id: str) -> list[str]:
         """The chats of a session that are in progress on disk."""
-        return await self._database.read(lambda connection: chat_events.running_in(connection, org_id, session_id))
+        return await self._database.read(
+            lambda connection: chat_events.running_in(connection, org_id, session_id)
+        )
 
     async def sweep_events(self) -> int:
-        """Delete the events of chats that are over or gone, as earlier versions left them; how many batches."""
+        """Delete the events of chats that are over or gone, as earlier versions left them; how many
+        batches."""
         if not await self._database.read(chat_events.has_orphans):
             return 0
         return await self._database.write(chat_events.delete_orphans, erases=True)
 
     async def unfinished(self, org_id: str, chat_id: str) -> Unfinished | None:
-        """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or gone."""
-        row = await self._database.read(lambda connection: connection.execute(
-            "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats "
-            "WHERE org_id = ? AND id = ? AND status = 'in_progress'", [org_id, chat_id]).fetchone())
+        """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or
+        gone."""
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats "
+                "WHERE org_id = ? AND id = ? AND status = 'in_progress'",
+                [org_id, chat_id],
+            ).fetchone()
+        )
         return await self._unfinished(row) if row else None
 
     async def events(self, org_id: str, chat_id: str, start: int) -> list[ChatEvent]:
-        """Some of what was told of a chat in progress, from the event of this number on; empty when there is no more."""
-        batches = await self._database.read(lambda connection: chat_events.read_on(connection, org_id, chat_id, start))
+        """Some of what was told of a chat in progress, from the event of this number on; empty when there is
+        no more."""
+        batches = await self._database.read(
+            lambda connection: chat_events.read_on(connection, org_id, chat_id, start)
+        )
         return [event for batch in batches for event in batch.events if event.sequence >= start]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
         """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
         condition, parameters = scope.where()
-        row = await self._database.read(lambda connection: connection.execute(
-            f"SELECT {COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]).fetchone())
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]
+            ).fetchone()
+        )
         if row is None:
             raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
         return from_row(row)
 
     async def size(self, stored: StoredChat) -> int:
         """The bytes that the context counts for which a chat leaves."""
-        return await self._database.read(lambda connection: threads.size(
-            connection, stored.chat.org_id, stored.thread_id, stored.last_seq))
+        return await self._database.read(
+            lambda connection: threads.size(connection, stored.chat.org_id, stored.thread_id, stored.last_seq)
+        )
 
     async def history(self, stored: StoredChat) -> list[Message]:
         """The context that a chat leaves: everything said up to its output."""
-        return await self._database.read(lambda connection: threads.read(
-            connection, stored.chat.org_id, stored.thread_id, stored.last_seq))
+        return await self._database.read(
+            lambda connection: threads.read(connection, stored.chat.org_id, stored.thread_id, stored.last_seq)
+        )
 
     async def said(self, stored: StoredChat) -> list[Message]:
         """The input of a chat."""
         return await self._database.read(lambda connection: said(connection, stored))
 
-    async def said_under(self, scope: Scope, ids: Iterable[str], most_bytes: int) -> dict[str, Message] | None:
+    async def said_under(
+        self, scope: Scope, ids: Iterable[str], most_bytes: int
+    ) -> dict[str, Message] | None:
         """Messages by their ids; as `said.under`."""
-        return await self._database.read(lambda connection: under(connection, scope, ids, most_bytes), long=True)
+        return await self._database.read(
+            lambda connection: under(connection, scope, ids, most_bytes), long=True
+        )
 
     async def said_with_calls(self, scope: Scope, keys: Iterable[str], most_bytes: int) -> dict[str, Message]:
         """Messages by the keys of their calls; as `said.with_calls`."""
-        return await self._database.read(lambda connection: with_calls(connection, scope, keys, most_bytes), long=True)
+        return await self._database.read(
+            lambda connection: with_calls(connection, scope, keys, most_bytes), long=True
+        )
 
-    async def said_from(self, stored: StoredChat, after: str | None, ascending: bool,
-                        limit: int) -> tuple[list[Message], bool]:
+    async def said_from(
+        self, stored: StoredChat, after: str | None, ascending: bool, limit: int
+    ) -> tuple[list[Message], bool]:
         """One page of the input of a chat; as `threads.page`."""
         if not stored.is_over:
             return (list(stored.record.said) if ascending else list(stored.record.said)[::-1]), False
-        return await self._database.read(lambda connection: threads.page(
-            connection, stored.chat.org_id, stored.thread_id, (stored.first_seq, stored.output_seq - 1),
-            after=after, ascending=ascending, limit=limit), long=True)
+        return await self._database.read(
+            lambda connection: threads.page(
+                connection,
+                stored.chat.org_id,
+                stored.thread_id,
+                (stored.first_seq, stored.output_seq - 1),
+                after=after,
+                ascending=ascending,
+                limit=limit,
+            ),
+            long=True,
+        )
 
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
         """The chat with its whole context. Raises NotFound."""
@@ -188,10 +245,12 @@ class Chats:
     async def whole(self, stored: StoredChat) -> Chat:
         """A chat with its context, as much of it as an answer can have."""
         return await self._database.read(
-            lambda connection: with_messages(connection, stored, *context(connection, stored)))
+            lambda connection: with_messages(connection, stored, *context(connection, stored))
+        )
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
-        """One page of chats, each with its own input only; shortened where all of them would be too large for one answer."""
+        """One page of chats, each with its own input only; shortened where all of them would be too large for
+        one answer."""
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Chat], PaginationMeta]:
@@ -202,16 +261,20 @@ class Chats:
         return await self._database.read(work, long=True)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
-        """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises NotFound."""
+        """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises
+        NotFound."""
         stored = await self.find(scope, chat_id)
         said = await self.said(stored)
         chat = await self.whole(stored)
-        await self._database.write(lambda connection: self._delete(connection, chat, said, stored.private), erases=True)
+        await self._database.write(
+            lambda connection: self._delete(connection, chat, said, stored.private), erases=True
+        )
         self._outbox.wake()
         return chat
 
-    def _delete(self, connection: Connection, chat: Chat, said: builtins.list[Message],
-                private: dict[str, Any] | None) -> None:
+    def _delete(
+        self, connection: Connection, chat: Chat, said: builtins.list[Message], private: dict[str, Any] | None
+    ) -> None:
         if chat.HasField("session_id"):
             lock_session(connection, chat.org_id, chat.session_id)
         _delete(connection, chat.org_id, chat.id)
@@ -220,9 +283,18 @@ class Chats:
 
     async def alone_before(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
         """Chats outside of sessions that are over and were made before `until`, oldest first."""
-        return await self._database.read(lambda connection: [chat_id for (chat_id,) in connection.execute(
-            "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> 'in_progress' "
-            "ORDER BY created_at LIMIT ?", [org_id, until, limit])], long=True)
+        return await self._database.read(
+            lambda connection: [
+                chat_id
+                for (chat_id,) in connection.execute(
+                    "SELECT id FROM chats WHERE org_id = ? AND created_at < ? AND session_id IS NULL AND status <> "
+                    "'in_progress' "
+                    "ORDER BY created_at LIMIT ?",
+                    [org_id, until, limit],
+                )
+            ],
+            long=True,
+        )
 
     async def _unfinished(self, row: tuple[Any, ...]) -> Unfinished:
         chat_id, key_id, org_id, private, provider, model, record, body = row
@@ -233,14 +305,22 @@ class Chats:
             with contextlib.suppress(NotFound):
                 previous = await self.find(Scope(org_id), chat.previous_chat_id)
         return Unfinished(
-            chat, key_id, orjson.loads(private) if private else None, provider, model, ChatRecord.FromString(record),
-            previous, [event for batch in batches for event in batch.events],
+            chat,
+            key_id,
+            orjson.loads(private) if private else None,
+            provider,
+            model,
+            ChatRecord.FromString(record),
+            previous,
+            [event for batch in batches for event in batch.events],
             [state for batch in batches for state in batch.provider_states],
-            batches[-1].state if batches and batches[-1].HasField("state") else None)
+            batches[-1].state if batches and batches[-1].HasField("state") else None,
+        )
 
 
 def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
-    """Write an exchange that is over, in place of its beginning when that was kept; whether the outbox has news."""
+    """Write an exchange that is over, in place of its beginning when that was kept; whether the outbox has
+    news."""
     chat, news = exchange.chat, bool(exchange.settles)
     if exchange.begun:
         _end(connection, chat.org_id, chat.id)
@@ -256,13 +336,21 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
     del chat.output[:]
     threads.append(connection, chat.org_id, thread_id, first_seq, [*exchange.said, *exchange.answered])
     news |= outbox.put(connection, exchange.deliveries)
-    return outbox.announce(
-        connection, "chat.created", chat, exchange.private,
-        lambda: _alone(chat, exchange.said, [*exchange.answered, *exchange.alternatives])) or news
+    return (
+        outbox.announce(
+            connection,
+            "chat.created",
+            chat,
+            exchange.private,
+            lambda: _alone(chat, exchange.said, [*exchange.answered, *exchange.alternatives]),
+        )
+        or news
+    )
 
 
 def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Chat:
-    """The chat as lists show it: with its own input only, so that telling of it costs no more than it does."""
+    """The chat as lists show it: with its own input only, so that telling of it costs no more than it
+    does."""
     alone = Chat()
     alone.CopyFrom(chat)
     del alone.messages[:], alone.output[:]
@@ -271,8 +359,16 @@ def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Ch
     return alone
 
 
-def _keep(connection: Connection, outbox: Outbox, org_id: str, chat_id: str, events: Sequence[ChatEvent],
-          beginning: Exchange | None, state: ConversationState | None, provider_states: Sequence[ProviderState]) -> bool:
+def _keep(
+    connection: Connection,
+    outbox: Outbox,
+    org_id: str,
+    chat_id: str,
+    events: Sequence[ChatEvent],
+    beginning: Exchange | None,
+    state: ConversationState | None,
+    provider_states: Sequence[ProviderState],
+) -> bool:
     news = False
     if beginning:
         if beginning.new_session:
@@ -291,18 +387,40 @@ def _end(connection: Connection, org_id: str, chat_id: str) -> None:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
 
-def _write(connection: Connection, exchange: Exchange, thread_id: str, first_seq: int, output_seq: int) -> None:
+def _write(
+    connection: Connection, exchange: Exchange, thread_id: str, first_seq: int, output_seq: int
+) -> None:
     chat = exchange.chat
     connection.execute(
         "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
         "updated_at, thread_id, first_seq, output_seq, last_seq, provider, model, prompt_tokens, completion_tokens, cost, "
         "private, record, body, estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [chat.id, chat.org_id, exchange.key_id, _or_none(chat, "session_id"), _or_none(chat, "previous_chat_id"),
-         _or_none(chat, "assistant_id"), _or_none(chat, "squad_id"), chat.status, ms_of(chat.created_at),
-         ms_of(chat.updated_at), thread_id, first_seq, output_seq, output_seq + len(exchange.answered) - 1,
-         exchange.provider, exchange.model, exchange.prompt_tokens, exchange.completion_tokens, chat.cost,
-         orjson.dumps(exchange.private) if exchange.private else None, exchange.record.SerializeToString(),
-         chat.SerializeToString(), int(any(part.estimated for part in chat.costs))])
+        [
+            chat.id,
+            chat.org_id,
+            exchange.key_id,
+            _or_none(chat, "session_id"),
+            _or_none(chat, "previous_chat_id"),
+            _or_none(chat, "assistant_id"),
+            _or_none(chat, "squad_id"),
+            chat.status,
+            ms_of(chat.created_at),
+            ms_of(chat.updated_at),
+            thread_id,
+            first_seq,
+            output_seq,
+            output_seq + len(exchange.answered) - 1,
+            exchange.provider,
+            exchange.model,
+            exchange.prompt_tokens,
+            exchange.completion_tokens,
+            chat.cost,
+            orjson.dumps(exchange.private) if exchange.private else None,
+            exchange.record.SerializeToString(),
+            chat.SerializeToString(),
+            int(any(part.estimated for part in chat.costs)),
+        ],
+    )
 
 
 def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
@@ -324,7 +442,8 @@ def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
 
 
 def _is_there(connection: Connection, stored: StoredChat) -> bool:
-    """Whether what a chat said is still there: it may be deleted while the model answers, and another be in its place."""
+    """Whether what a chat said is still there: it may be deleted while the model answers, and another be in
+    its place."""
     org_id = stored.chat.org_id
     if connection.execute("SELECT 1 FROM chats WHERE org_id = ? AND id = ?", [org_id, stored.id]).fetchone():
         return True
@@ -339,7 +458,8 @@ def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> st
         "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END, "
         "state = coalesce(?2, state) WHERE id = ?3 AND org_id = ?4 "
         "RETURNING thread_id",
-        [ms_of(chat.updated_at), state, chat.session_id, chat.org_id]).fetchone()
+        [ms_of(chat.updated_at), state, chat.session_id, chat.org_id],
+    ).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     thread_id: str = row[0]
@@ -351,7 +471,8 @@ def _delete(connection: Connection, org_id: str, chat_id: str) -> None:
     forget(connection, org_id, "chat", chat_id)
     keep_numbers(connection, org_id, "id = ?", chat_id)
     row = connection.execute(
-        "DELETE FROM chats WHERE org_id = ? AND id = ? RETURNING thread_id", [org_id, chat_id]).fetchone()
+        "DELETE FROM chats WHERE org_id = ? AND id = ? RETURNING thread_id", [org_id, chat_id]
+    ).fetchone()
     if row is None:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     threads.discard(connection, org_id, row[0])

@@ -1,7 +1,8 @@
 """What storage needs of a database: an interface that `sqlite/` and `postgres/` keep. Holds no SQL.
 
-All SQL of the other modules is for both. It is called in works: callbacks that get a connection, do not await, and are run
-where and when the engine sees fit; after a conflict with another transaction PostgreSQL runs a work again, from its start.
+All SQL of the other modules is for both. It is called in works: callbacks that get a connection, do not
+await, and are run where and when the engine sees fit; after a conflict with another transaction PostgreSQL
+runs a work again, from its start.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,28 +64,38 @@ class Snapshot(Protocol):
 
 class Database(Protocol):
     watch: Callable[[bool], None]
-    """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed again."""
+    """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed
+    again."""
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run `work`, which only reads, and unless it is `long`, mostly for less than a millisecond.
 
-        It may be run twice, the first time not to its end: what it changes of its own it changes when it has read all.
+        It may be run twice, the first time not to its end: what it changes of its own it changes when it has
+        read all.
         """
         ...
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
-                    line: str | None = None) -> T:
+    async def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        erases: bool = False,
+        brief: bool = False,
+        line: str | None = None,
+    ) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.
 
-        Writes of one `line` are done in the order in which they were asked for. `brief` is said of works that write a few
-        rows by their keys: an engine that runs in this process may run them in the event loop.
+        Writes of one `line` are done in the order in which they were asked for. `brief` is said of works that
+        write a few rows by their keys: an engine that runs in this process may run them in the event loop.
 
-        What `work` raises undoes its changes. What a write that `erases` deletes is overwritten if the engine can do that.
+        What `work` raises undoes its changes. What a write that `erases` deletes is overwritten if the engine
+        can do that.
         """
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """The database as it is now, for reads that take long: `async with database.snapshot() as snapshot`."""
+        """The database as it is now, for reads that take long: `async with database.snapshot() as
+        snapshot`."""
         ...
 
     async def vacuum(self) -> None:
@@ -96,7 +107,8 @@ class Database(Protocol):
         ...
 
 
-# Not an argument: whichever write comes first must not be made without it, and between the two are all the floors.
+# Not an argument: whichever write comes first must not be made without it, and between the two are all the
+# floors.
 also: ContextVar[Callable[[Connection], None] | None] = ContextVar("also", default=None)
 """What every write of a task does besides, in the same transaction."""
 

@@ -1,4 +1,5 @@
-"""Records that are lossless JSON documents: assistants, squads, tools. Does not look inside them but for the name."""
+"""Records that are lossless JSON documents: assistants, squads, tools. Does not look inside them but for the
+name."""
 
 from __future__ import annotations
 
@@ -74,10 +75,16 @@ class Documents:
         body = orjson.dumps(content)
         made = Document(document_id or new_id(), org_id, now, now, 1, content, len(body))
         making(self._noun, made.id)
-        await self._database.write(lambda connection: connection.execute(
-            f"INSERT INTO {self._table} (id, org_id, name, created_at, updated_at, version, document) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [made.id, org_id, _name(content), now, now, 1, body]) and None)
+        await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    f"INSERT INTO {self._table} (id, org_id, name, created_at, updated_at, version, document) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [made.id, org_id, _name(content), now, now, 1, body],
+                )
+                and None
+            )
+        )
         return made
 
     async def get(self, org_id: str, document_id: str | None) -> Document:
@@ -89,17 +96,21 @@ class Documents:
 
     async def ids_of(self, org_id: str, name: str, most: int) -> list[str]:
         """The ids of the oldest documents of this name: names are not unique."""
-        rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT ?",
-            [org_id, name, most]).fetchall())
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT ?",
+                [org_id, name, most],
+            ).fetchall()
+        )
         return [row[0] for row in rows]
 
     async def names_of(self, org_id: str, ids: Iterable[str]) -> dict[str, str | None]:
-        """The names of those of the documents that are there, by id; some at a time, and others' work in between."""
+        """The names of those of the documents that are there, by id; some at a time, and others' work in
+        between."""
         found: dict[str, str | None] = {}
         asked = sorted(ids)
         for start in range(0, len(asked), _AT_ONCE):
-            rows = await self._database.read(partial(self._names_of, org_id, asked[start:start + _AT_ONCE]))
+            rows = await self._database.read(partial(self._names_of, org_id, asked[start : start + _AT_ONCE]))
             found.update((row[0], row[1]) for row in rows)
             await asyncio.sleep(0)
         return found
@@ -107,7 +118,8 @@ class Documents:
     def _names_of(self, org_id: str, ids: Sequence[str], connection: Connection) -> Sequence[Any]:
         return connection.execute(
             f"SELECT id, name FROM {self._table} WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
-            [org_id, *ids]).fetchall()
+            [org_id, *ids],
+        ).fetchall()
 
     async def list(self, org_id: str, request: AnyMessage) -> Listed:
         """As many of the documents as fit into an answer."""
@@ -115,35 +127,49 @@ class Documents:
 
         def work(connection: Connection) -> Listed:
             rows = connection.execute(
-                *listing.select("id, version, created_at, length(document)", self._table)).fetchall()
-            wanted = len(rows[:listing.limit])
+                *listing.select("id, version, created_at, length(document)", self._table)
+            ).fetchall()
+            wanted = len(rows[: listing.limit])
             count = fitting([_SHOWN_TIMES * size for *_, size in rows[:wanted]])
             if count < wanted:
                 count = _ending_between_times([created_at for _, _, created_at, _ in rows], count)
-            return Listed([found for document_id, version, *_ in rows[:count]
-                           if (found := self._parsed_or_read(connection, org_id, document_id, version))], len(rows) > count)
+            return Listed(
+                [
+                    found
+                    for document_id, version, *_ in rows[:count]
+                    if (found := self._parsed_or_read(connection, org_id, document_id, version))
+                ],
+                len(rows) > count,
+            )
 
         return await self._database.read(work)
 
     async def names(self, org_id: str, most: int) -> tuple[builtins.list[Named], bool]:
         """The newest documents' ids and names, and whether there are more."""
-        rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT id, org_id, name, created_at FROM {self._table} WHERE org_id = ? "
-            "ORDER BY created_at DESC, id DESC LIMIT ?", [org_id, most + 1]).fetchall())
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT id, org_id, name, created_at FROM {self._table} WHERE org_id = ? "
+                "ORDER BY created_at DESC, id DESC LIMIT ?",
+                [org_id, most + 1],
+            ).fetchall()
+        )
         return [Named(*row) for row in rows[:most]], len(rows) > most
 
     async def replace(self, document: Document, content: dict[str, Any]) -> Document:
-        """Store a new version. Raises NotFound when the document is gone, ChangedMeanwhile when there is a newer one."""
+        """Store a new version. Raises NotFound when the document is gone, ChangedMeanwhile when there is a
+        newer one."""
         now = max(self._clock(), document.updated_at)
         body = orjson.dumps(content)
-        changed = Document(document.id, document.org_id, document.created_at, now, document.version + 1, content, len(body))
+        changed = Document(
+            document.id, document.org_id, document.created_at, now, document.version + 1, content, len(body)
+        )
 
         def work(connection: Connection) -> None:
             done = connection.execute(
                 f"UPDATE {self._table} SET name = ?, updated_at = ?, version = ?, document = ? "
                 "WHERE id = ? AND org_id = ? AND version = ?",
-                [_name(content), now, changed.version, body, document.id, document.org_id,
-                 document.version]).rowcount
+                [_name(content), now, changed.version, body, document.id, document.org_id, document.version],
+            ).rowcount
             if not done and version_in(connection, self._table, document.org_id, document.id) is None:
                 raise self._not_found()
             if not done:
@@ -157,7 +183,8 @@ class Documents:
 
         def work(connection: Connection) -> None:
             done = connection.execute(
-                f"DELETE FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]).rowcount
+                f"DELETE FROM {self._table} WHERE id = ? AND org_id = ?", [document_id, org_id]
+            ).rowcount
             if not done:
                 raise self._not_found()
             forget(connection, org_id, self._noun, document_id)
@@ -168,14 +195,16 @@ class Documents:
         version = version_in(connection, self._table, org_id, document_id)
         return self._parsed_or_read(connection, org_id, document_id, version) if version is not None else None
 
-    def _parsed_or_read(self, connection: Connection, org_id: str, document_id: str | None, version: int
-                        ) -> Document | None:
+    def _parsed_or_read(
+        self, connection: Connection, org_id: str, document_id: str | None, version: int
+    ) -> Document | None:
         """A document that is there; None when it is not any more."""
         if parsed := self._parsed.get((org_id, document_id, version)):
             return parsed
         row = connection.execute(
             f"SELECT id, org_id, created_at, updated_at, version, document FROM {self._table} WHERE id = ? AND org_id = ?",
-            [document_id, org_id]).fetchone()
+            [document_id, org_id],
+        ).fetchone()
         if row is None:
             return None
         parsed = Document(*(*row[:5], orjson.loads(row[5]), len(row[5])))
@@ -189,7 +218,8 @@ class Documents:
 
 
 def _ending_between_times(times: Sequence[int], count: int) -> int:
-    """Where a page ends at `count` or before, so that those made later or earlier than its last one are all the others."""
+    """Where a page ends at `count` or before, so that those made later or earlier than its last one are all
+    the others."""
     end = count
     while 0 < end < len(times) and times[end - 1] == times[end]:
         end -= 1
@@ -203,12 +233,15 @@ def _name(content: dict[str, Any]) -> str | None:
 
 def version_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> int | None:
     """The version of a document, inside the caller's transaction; None when there is no such document."""
-    row = connection.execute(f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()
+    row = connection.execute(
+        f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]
+    ).fetchone()
     return row[0] if row else None
 
 
 def content_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> bytes:
     """The JSON of a document that is there, inside the caller's transaction."""
     content: bytes = connection.execute(
-        f"SELECT document FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]).fetchone()[0]
+        f"SELECT document FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]
+    ).fetchone()[0]
     return content

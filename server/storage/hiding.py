@@ -1,4 +1,5 @@
-"""Masks the secrets in the sessions and chats that earlier versions stored. For migrations; both engines speak its SQL."""
+"""Masks the secrets in the sessions and chats that earlier versions stored. For migrations; both engines
+speak its SQL."""
 
 from typing import Any, Protocol
 
@@ -11,7 +12,10 @@ from server.content.record_secrets import hide_secrets
 
 _AT_ONCE = 50
 """Rows. One of them may be megabytes large."""
-_FORMS: dict[str, dict[str, type[Message]]] = {"sessions": {"body": Session}, "chats": {"body": Chat, "record": ChatRecord}}
+_FORMS: dict[str, dict[str, type[Message]]] = {
+    "sessions": {"body": Session},
+    "chats": {"body": Chat, "record": ChatRecord},
+}
 """The columns that had secrets, and what is in them."""
 
 
@@ -26,8 +30,10 @@ def hide_stored_secrets(connection: _Connection) -> None:
     for table, forms in _FORMS.items():
         last = ("", "")
         while rows := connection.execute(
-                f"SELECT id, org_id, {', '.join(forms)} FROM {table} WHERE (id, org_id) > (?, ?) "
-                f"ORDER BY id, org_id LIMIT {_AT_ONCE}", last).fetchall():
+            f"SELECT id, org_id, {', '.join(forms)} FROM {table} WHERE (id, org_id) > (?, ?) "
+            f"ORDER BY id, org_id LIMIT {_AT_ONCE}",
+            last,
+        ).fetchall():
             for row_id, org_id, *blobs in rows:
                 _hide_in_row(connection, table, row_id, org_id, blobs)
             last = tuple(rows[-1][:2])
@@ -37,5 +43,7 @@ def _hide_in_row(connection: _Connection, table: str, row_id: str, org_id: str, 
     for (column, form), blob in zip(_FORMS[table].items(), blobs, strict=True):
         record = form.FromString(blob)
         if hide_secrets(record):
-            connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ? AND org_id = ?",
-                               [record.SerializeToString(), row_id, org_id])
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? WHERE id = ? AND org_id = ?",
+                [record.SerializeToString(), row_id, org_id],
+            )

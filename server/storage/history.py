@@ -1,8 +1,8 @@
 """The rows that an org's or a session's history is made of: read in one order, and put back where they were.
 
-A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `wire/history/` to read and write.
-Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on to, and nothing shows that
-it is there. A record or a thread with the id of another org's is another one.
+A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `wire/history/` to read
+and write. Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on
+to, and nothing shows that it is there. A record or a thread with the id of another org's is another one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ _VERSION_BITS = 62
 """An integer of both engines, with room for any number of changes."""
 
 # The threads of some chats and sessions, and those that they continue.
-_THREADS = ("WITH RECURSIVE thread (id) AS (SELECT thread_id FROM sessions WHERE {sessions} "
-            "UNION SELECT thread_id FROM chats WHERE {chats} "
-            "UNION SELECT parent_id FROM forks JOIN thread ON thread_id = id WHERE org_id = ?1) ")
+_THREADS = (
+    "WITH RECURSIVE thread (id) AS (SELECT thread_id FROM sessions WHERE {sessions} "
+    "UNION SELECT thread_id FROM chats WHERE {chats} "
+    "UNION SELECT parent_id FROM forks JOIN thread ON thread_id = id WHERE org_id = ?1) "
+)
 
 
 class Table(NamedTuple):
@@ -68,7 +70,9 @@ def read_rows(connection: Connection, org_id: str, session_id: str | None) -> It
     for kind in ALONE if session_id is None else ("session",):
         rows = connection.execute(
             f"SELECT {', '.join(columns[kind])} FROM {TABLES[kind].name} "
-            f"WHERE org_id = ?1{'' if session_id is None else ' AND id = ?2'} ORDER BY id", own)
+            f"WHERE org_id = ?1{'' if session_id is None else ' AND id = ?2'} ORDER BY id",
+            own,
+        )
         yield from ([(kind, dict(zip(columns[kind], row, strict=True)))] for row in rows)
     reader = _ThreadReader(connection, columns, own)
     yield from in_order(reader.threads, reader.forks, reader.rows)
@@ -77,7 +81,9 @@ def read_rows(connection: Connection, org_id: str, session_id: str | None) -> It
 class _ThreadReader:
     """Reads the threads of an org's chats and sessions, or of one session's, and those that they continue."""
 
-    def __init__(self, connection: Connection, columns: Mapping[str, Sequence[str]], own: Sequence[str]) -> None:
+    def __init__(
+        self, connection: Connection, columns: Mapping[str, Sequence[str]], own: Sequence[str]
+    ) -> None:
         self._connection = connection
         self._columns = columns
         self._own = own
@@ -85,20 +91,34 @@ class _ThreadReader:
         if len(own) > 1:
             sessions, self._of_chats = f"{sessions} AND id = ?2", f"{self._of_chats} AND session_id = ?2"
         within = _THREADS.format(sessions=sessions, chats=self._of_chats)
-        self.threads = [thread_id for (thread_id,) in connection.execute(
-            f"{within}SELECT id FROM thread ORDER BY id", own).fetchall()]
-        self.forks = {thread_id: (parent_id, parent_seq) for thread_id, parent_id, parent_seq in connection.execute(
-            f"{within}SELECT thread_id, parent_id, parent_seq FROM forks WHERE org_id = ?1 "
-            "AND thread_id IN (SELECT id FROM thread)", own).fetchall()}
+        self.threads = [
+            thread_id
+            for (thread_id,) in connection.execute(
+                f"{within}SELECT id FROM thread ORDER BY id", own
+            ).fetchall()
+        ]
+        self.forks = {
+            thread_id: (parent_id, parent_seq)
+            for thread_id, parent_id, parent_seq in connection.execute(
+                f"{within}SELECT thread_id, parent_id, parent_seq FROM forks WHERE org_id = ?1 "
+                "AND thread_id IN (SELECT id FROM thread)",
+                own,
+            ).fetchall()
+        }
         """Of a thread that continues another: which, and up to what place."""
-        self._needed = {thread_id: threads.LAST for (thread_id,) in connection.execute(
-            f"SELECT thread_id FROM sessions WHERE {sessions}", own).fetchall()}
+        self._needed = {
+            thread_id: threads.LAST
+            for (thread_id,) in connection.execute(
+                f"SELECT thread_id FROM sessions WHERE {sessions}", own
+            ).fetchall()
+        }
         """The last place that a session or a fork needs of a thread."""
         for parent_id, parent_seq in self.forks.values():
             self._needed[parent_id] = max(parent_seq, self._needed.get(parent_id, -1))
 
     def rows(self, thread_id: str) -> Iterator[tuple[KindRow, bool]]:
-        """The rows of a thread, each chat after its messages; and of each whether it, or a session, needs all before it."""
+        """The rows of a thread, each chat after its messages; and of each whether it, or a session, needs all
+        before it."""
         if fork := self.forks.get(thread_id):
             yield ("fork", {"thread_id": thread_id, "parent_id": fork[0], "parent_seq": fork[1]}), False
         last = self._needed.get(thread_id, -1)
@@ -114,18 +134,29 @@ class _ThreadReader:
             message = next(messages, None)
 
     def _chats(self, thread_id: str) -> Iterator[Row]:
-        return self._pages("chat", f"{self._of_chats} AND thread_id = ?{len(self._own) + 1}", [*self._own, thread_id],
-                           ("first_seq", "id"))
+        return self._pages(
+            "chat",
+            f"{self._of_chats} AND thread_id = ?{len(self._own) + 1}",
+            [*self._own, thread_id],
+            ("first_seq", "id"),
+        )
 
     def _messages(self, thread_id: str) -> Iterator[Row]:
         return self._pages("message", "org_id = ?1 AND thread_id = ?2", [self._own[0], thread_id], ("seq",))
 
-    def _pages(self, kind: str, condition: str, parameters: Sequence[str], key: Sequence[str]) -> Iterator[Row]:
-        """The rows under a condition, some at a time: one cursor at a time can be open, and here are several readers."""
-        names, at = self._columns[kind], [-1, ""][:len(key)]
-        places = ", ".join(f"?{number}" for number in range(len(parameters) + 1, len(parameters) + 1 + len(key)))
-        sql = (f"SELECT {', '.join(names)} FROM {TABLES[kind].name} WHERE {condition} AND ({', '.join(key)}) > ({places}) "
-               f"ORDER BY {', '.join(key)} LIMIT {_PAGE}")
+    def _pages(
+        self, kind: str, condition: str, parameters: Sequence[str], key: Sequence[str]
+    ) -> Iterator[Row]:
+        """The rows under a condition, some at a time: one cursor at a time can be open, and here are several
+        readers."""
+        names, at = self._columns[kind], [-1, ""][: len(key)]
+        places = ", ".join(
+            f"?{number}" for number in range(len(parameters) + 1, len(parameters) + 1 + len(key))
+        )
+        sql = (
+            f"SELECT {', '.join(names)} FROM {TABLES[kind].name} WHERE {condition} AND ({', '.join(key)}) > ({places}) "
+            f"ORDER BY {', '.join(key)} LIMIT {_PAGE}"
+        )
         while True:
             page = self._connection.execute(sql, [*parameters, *at]).fetchall()
             rows = [dict(zip(names, row, strict=True)) for row in page]
@@ -137,14 +168,21 @@ class _ThreadReader:
 
 def columns_of(connection: Connection, kind: str) -> dict[str, tuple[str, bool]]:
     """The columns of a row: the type, and whether a row must have it."""
-    return {column.name: (column.type, column.is_required) for column in connection.columns(TABLES[kind].name)
-            if column.name not in ("org_id", "version")}
+    return {
+        column.name: (column.type, column.is_required)
+        for column in connection.columns(TABLES[kind].name)
+        if column.name not in ("org_id", "version")
+    }
 
 
 def has_session(connection: Connection, scope: Scope, session_id: str | None) -> bool:
     condition, parameters = scope.where()
-    return connection.execute(
-        f"SELECT 1 FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone() is not None
+    return (
+        connection.execute(
+            f"SELECT 1 FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]
+        ).fetchone()
+        is not None
+    )
 
 
 class Writer:
@@ -162,7 +200,9 @@ class Writer:
         for name in ("thread_id", "parent_id"):
             if name in row:
                 self._lock_thread(row[name])
-        if row.get("session_id") is not None and not has_session(self._connection, Scope(self._org_id), row["session_id"]):
+        if row.get("session_id") is not None and not has_session(
+            self._connection, Scope(self._org_id), row["session_id"]
+        ):
             raise FailedPrecondition("names a session that is not here: it has to come before its chats")
         table = TABLES[kind]
         if (known := self._known(table, row)) is not None:
@@ -170,11 +210,13 @@ class Writer:
             return False
         members = {**row, "org_id": self._org_id}
         if table.is_of_documents:
-            # Never one that the id had before it was deleted: servers have documents in caches, by their versions.
+            # Never one that the id had before it was deleted: servers have documents in caches, by their
+            # versions.
             members["version"] = secrets.randbits(_VERSION_BITS)
         self._connection.execute(
             f"INSERT INTO {table.name} ({', '.join(members)}) VALUES ({', '.join('?' * len(members))})",
-            list(members.values()))
+            list(members.values()),
+        )
         if kind not in ALONE:
             self._new.append((number, kind, row))
         return True
@@ -182,7 +224,8 @@ class Writer:
     def finish(self) -> Iterator[tuple[int, Callable[[], None]]]:
         """What is to be done after the last row: delete what nothing needs, and check that the rest is whole.
 
-        Each step with the number of the row that it is about, 0 for all of them. Steps raise FailedPrecondition.
+        Each step with the number of the row that it is about, 0 for all of them. Steps raise
+        FailedPrecondition.
         """
         yield 0, self._check_lines
         yield 0, self._discard
@@ -196,7 +239,9 @@ class Writer:
 
     def answered(self, chat: Row) -> list[Message]:
         """What was answered in a chat that is there, its other choices aside."""
-        return threads.between(self._connection, self._org_id, chat["thread_id"], chat["output_seq"], chat["last_seq"])
+        return threads.between(
+            self._connection, self._org_id, chat["thread_id"], chat["output_seq"], chat["last_seq"]
+        )
 
     def _check_lines(self) -> None:
         sound: set[str] = set()
@@ -208,24 +253,33 @@ class Writer:
             threads.discard(self._connection, self._org_id, thread_id)
 
     def _check_whole(self, kind: str, row: Row) -> None:
-        """Whether all is there that a row needs. What is in a thread begins at 0 and has no gap, so one place tells."""
+        """Whether all is there that a row needs. What is in a thread begins at 0 and has no gap, so one place
+        tells."""
         thread_id, seq = _needed(kind, row)
-        if seq < 0 or self._has_message(thread_id, seq) or self._known(TABLES[kind], row) is None:  # discarded
+        # discarded
+        if seq < 0 or self._has_message(thread_id, seq) or self._known(TABLES[kind], row) is None:
             return
         raise FailedPrecondition(
             f"needs message {seq} of thread {thread_id}, which is not here: send together what ExportHistory answers "
-            "together, or import the whole file with `parley import`")
+            "together, or import the whole file with `parley import`"
+        )
 
     def _has_message(self, thread_id: str, seq: int) -> bool:
-        return self._connection.execute("SELECT 1 FROM messages WHERE org_id = ? AND thread_id = ? AND seq = ?",
-                                        [self._org_id, thread_id, seq]).fetchone() is not None
+        return (
+            self._connection.execute(
+                "SELECT 1 FROM messages WHERE org_id = ? AND thread_id = ? AND seq = ?",
+                [self._org_id, thread_id, seq],
+            ).fetchone()
+            is not None
+        )
 
     def _known(self, table: Table, row: Row) -> Mapping[str, Any] | None:
         columns = list(row) if table.is_in_threads else list(table.key)
         found = self._connection.execute(
             f"SELECT {', '.join(columns)} FROM {table.name} "
             f"WHERE org_id = ? AND {' AND '.join(f'{name} = ?' for name in table.key)}",
-            [self._org_id, *(row[name] for name in table.key)]).fetchone()
+            [self._org_id, *(row[name] for name in table.key)],
+        ).fetchone()
         return found and dict(zip(columns, found, strict=True))
 
     def _lock_thread(self, thread_id: str) -> None:
@@ -242,7 +296,8 @@ class Writer:
                 raise FailedPrecondition("the import has forks that continue each other in a circle")
             line.add(above)
             row = self._connection.execute(
-                "SELECT parent_id FROM forks WHERE org_id = ? AND thread_id = ?", [self._org_id, above]).fetchone()
+                "SELECT parent_id FROM forks WHERE org_id = ? AND thread_id = ?", [self._org_id, above]
+            ).fetchone()
             above = row[0] if row else None
         sound |= line
 
@@ -257,7 +312,11 @@ def _needed(kind: str, row: Row) -> tuple[str, int]:
 def _check_same(table: Table, known: Mapping[str, Any], row: Row) -> None:
     """What has the same key is what it was, unless it may have been changed since."""
     if table.is_in_threads and any(
-            known[name] != value and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))
-            for name, value in row.items()):  # equal messages need not have equal bytes
-        raise FailedPrecondition("is not what is there: this conversation went on in another way since the export; import "
-                                 "it into another database, or delete it here first")
+        known[name] != value
+        and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))
+        for name, value in row.items()
+    ):  # equal messages need not have equal bytes
+        raise FailedPrecondition(
+            "is not what is there: this conversation went on in another way since the export; import "
+            "it into another database, or delete it here first"
+        )

@@ -1,8 +1,9 @@
-"""The order in which conversations are written down, and can be put back piece by piece. Knows no table and no file.
+"""The order in which conversations are written down, and can be put back piece by piece. Knows no table and
+no file.
 
-Whatever is put back must be whole at every moment: a chat has its messages, a fork has what it continues, and no message is
-there that nothing needs. So a thread comes before those that continue it, a chat after its messages, and a piece ends where
-something needs all that is in it.
+Whatever is put back must be whole at every moment: a chat has its messages, a fork has what it continues, and
+no message is there that nothing needs. So a thread comes before those that continue it, a chat after its
+messages, and a piece ends where something needs all that is in it.
 """
 
 from collections import defaultdict
@@ -14,11 +15,15 @@ Unit = list[T]
 """Rows that have to be put back together."""
 
 
-def in_order(threads: Sequence[str], forks: Mapping[str, tuple[str, int]], rows: Callable[[str], Iterable[tuple[T, bool]]]
-             ) -> Iterator[Unit[T]]:
+def in_order(
+    threads: Sequence[str],
+    forks: Mapping[str, tuple[str, int]],
+    rows: Callable[[str], Iterable[tuple[T, bool]]],
+) -> Iterator[Unit[T]]:
     """The rows of threads. `forks` has, of a thread that continues another, which, and up to what place.
 
-    `rows` gives those of a thread in order, and says of each whether it, or a session, needs all rows before it.
+    `rows` gives those of a thread in order, and says of each whether it, or a session, needs all rows before
+    it.
     """
     unit: Unit[T] = []
     for thread_id in _line(threads, forks):
@@ -38,7 +43,9 @@ def _line(threads: Sequence[str], forks: Mapping[str, tuple[str, int]]) -> Itera
     for thread_id, (parent_id, parent_seq) in forks.items():
         if parent_id in known:
             after[parent_id].append((-parent_seq, thread_id))
-    for first in [thread_id for thread_id in threads if thread_id not in forks or forks[thread_id][0] not in known]:
+    for first in [
+        thread_id for thread_id in threads if thread_id not in forks or forks[thread_id][0] not in known
+    ]:
         waiting = [first]
         while waiting:
             thread_id = waiting.pop()

@@ -1,13 +1,14 @@
 """Idempotency keys: which call each was used for, what that call put on record, and the answer it was given.
 
-A call that runs under a key holds a claim. Whatever it writes marks the claim in the same transaction, so that after a
-crash it is known whether the work was done. Keeps answers as bytes; does not run, render or compare anything.
+A call that runs under a key holds a claim. Whatever it writes marks the claim in the same transaction, so
+that after a crash it is known whether the work was done. Keeps answers as bytes; does not run, render or
+compare anything.
 
-What is deleted takes the answers that show it along: `forget` leaves an empty one in their place, which no later answer of a
-call that still runs can replace.
+What is deleted takes the answers that show it along: `forget` leaves an empty one in their place, which no
+later answer of a call that still runs can replace.
 
-A claim is alive while the call that holds it runs: in this process, which knows, or in another one on the same database,
-which then holds the claim's lock.
+A claim is alive while the call that holds it runs: in this process, which knows, or in another one on the
+same database, which then holds the claim's lock.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Claim:
     id: str
     org_id: str
     record: str | None = None
-    """What an earlier call under this key has put on record: `chat <id>`, NOT_STORED, or empty for what has no id; None when
-    it has come to nothing."""
+    """What an earlier call under this key has put on record: `chat <id>`, NOT_STORED, or empty for what has
+    no id; None when it has come to nothing."""
     answer: bytes | None = None
     """What that call was answered."""
     making: str = ""
@@ -52,8 +53,11 @@ class Claim:
         """
         if self.record is not None:
             raise lost(self.record)
-        connection.execute("UPDATE idempotency_keys SET record = ? WHERE org_id = ? AND claim_id = ? "
-                           "AND coalesce(record, '') = ''", [self.making, self.org_id, self.id])
+        connection.execute(
+            "UPDATE idempotency_keys SET record = ? WHERE org_id = ? AND claim_id = ? "
+            "AND coalesce(record, '') = ''",
+            [self.making, self.org_id, self.id],
+        )
 
 
 # Not an argument: a key is sent with any call, and engine, services and stores would all have to hand it on.
@@ -91,9 +95,12 @@ def keep_nothing() -> None:
 
 
 def forget(connection: Connection, org_id: str, noun: str, record_id: str) -> None:
-    """Delete the answers that show a record which is being deleted, now and for good. Their keys stay used."""
-    connection.execute("UPDATE idempotency_keys SET answer = ? WHERE org_id = ? AND record = ?",
-                       [_FORGOTTEN, org_id, f"{noun} {record_id}"])
+    """Delete the answers that show a record which is being deleted, now and for good. Their keys stay
+    used."""
+    connection.execute(
+        "UPDATE idempotency_keys SET answer = ? WHERE org_id = ? AND record = ?",
+        [_FORGOTTEN, org_id, f"{noun} {record_id}"],
+    )
 
 
 class IdempotencyKeys:
@@ -108,7 +115,8 @@ class IdempotencyKeys:
     async def claim(self, scope: Scope, key: str, fingerprint: bytes) -> Claim:
         """A claim on `key`, on disk, for a call with this fingerprint. To be released when the call is over.
 
-        Raises IdempotencyKeyReused when the key belongs to a call with another one, IdempotencyKeyInUse when its call runs.
+        Raises IdempotencyKeyReused when the key belongs to a call with another one, IdempotencyKeyInUse when
+        its call runs.
         """
         claim = Claim(new_id(), scope.org_id)
         owner = scope.org_id, scope.key_id or "", key
@@ -117,7 +125,8 @@ class IdempotencyKeys:
         self._alive.add(claim.id)
         try:
             await self._database.write(
-                lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead), brief=True)
+                lambda connection: self._claim(connection, claim, owner, fingerprint, now, dead), brief=True
+            )
         except BaseException:
             await self.release(claim)
             raise
@@ -130,23 +139,44 @@ class IdempotencyKeys:
         """
         also.set(None)  # the call's own writes are over
         record = "" if claim.keeps else NOT_STORED
-        await self._database.write(lambda connection: connection.execute(
-            "UPDATE idempotency_keys SET answer = coalesce(answer, ?), record = coalesce(record, ?) "
-            "WHERE org_id = ? AND claim_id = ?",
-            [answer if claim.keeps else None, record, claim.org_id, claim.id]) and None, brief=True)
+        await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE idempotency_keys SET answer = coalesce(answer, ?), record = coalesce(record, ?) "
+                    "WHERE org_id = ? AND claim_id = ?",
+                    [answer if claim.keeps else None, record, claim.org_id, claim.id],
+                )
+                and None
+            ),
+            brief=True,
+        )
 
     async def free(self, claim: Claim) -> None:
         """Let the key be used again, for any call."""
         also.set(None)
-        await self._database.write(lambda connection: connection.execute(
-            "DELETE FROM idempotency_keys WHERE org_id = ? AND claim_id = ?", [claim.org_id, claim.id]) and None, brief=True)
+        await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM idempotency_keys WHERE org_id = ? AND claim_id = ?", [claim.org_id, claim.id]
+                )
+                and None
+            ),
+            brief=True,
+        )
 
     async def sweep(self) -> int:
         """Delete some of what has expired; how many."""
         until = self._clock() - KEPT_MS
-        return await self._database.write(lambda connection: connection.execute(
-            "DELETE FROM idempotency_keys WHERE (org_id, claim_id) IN (SELECT org_id, claim_id FROM idempotency_keys "
-            "WHERE created_at <= ? ORDER BY created_at LIMIT ?)", [until, _MOST_SWEPT]).rowcount)
+        return await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM idempotency_keys WHERE (org_id, claim_id) IN (SELECT org_id, claim_id FROM "
+                    "idempotency_keys "
+                    "WHERE created_at <= ? ORDER BY created_at LIMIT ?)",
+                    [until, _MOST_SWEPT],
+                ).rowcount
+            )
+        )
 
     async def release(self, claim: Claim) -> None:
         """The call is over. What it put on record is all that counts from here on."""
@@ -156,23 +186,38 @@ class IdempotencyKeys:
 
     async def _dead_elsewhere(self, owner: tuple[str, str, str]) -> str | None:
         """The claim on a key that another process has made and does not hold any more."""
-        row = await self._database.read(lambda connection: connection.execute(
-            "SELECT claim_id, boot_id FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone())
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT claim_id, boot_id FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ?",
+                owner,
+            ).fetchone()
+        )
         if row is None or row[1] == self._boot_id or not await self._peers.try_lock(_lock_of(row[0])):
             return None
         claim_id: str = row[0]
         await self._peers.unlock(_lock_of(claim_id))
         return claim_id
 
-    def _claim(self, connection: Connection, claim: Claim, owner: tuple[str, str, str], fingerprint: bytes,
-               now: int, dead: str | None) -> None:
+    def _claim(
+        self,
+        connection: Connection,
+        claim: Claim,
+        owner: tuple[str, str, str],
+        fingerprint: bytes,
+        now: int,
+        dead: str | None,
+    ) -> None:
         connection.lock(f"idempotency:{' '.join(owner)}")  # or two calls might both find the key unused
         claim.record = claim.answer = None
-        connection.execute("DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?",
-                           [*owner, now - KEPT_MS])
+        connection.execute(
+            "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?",
+            [*owner, now - KEPT_MS],
+        )
         row = connection.execute(
             "SELECT claim_id, boot_id, fingerprint, record, answer FROM idempotency_keys "
-            "WHERE org_id = ? AND key_id = ? AND key = ?", owner).fetchone()
+            "WHERE org_id = ? AND key_id = ? AND key = ?",
+            owner,
+        ).fetchone()
         if row is not None:
             claim_id, boot_id, known, claim.record, answer = row
             claim.answer = answer or None
@@ -183,13 +228,15 @@ class IdempotencyKeys:
                 raise IdempotencyKeyInUse
             if claim.answer is not None:
                 return
-        # None known, or one whose call ended without an answer: this call goes on from what that put on record.
+        # None known, or one whose call ended without an answer: this call goes on from what that put on
+        # record.
         connection.execute(
             "INSERT INTO idempotency_keys "
             "(org_id, key_id, key, claim_id, boot_id, fingerprint, record, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (org_id, key_id, key) DO UPDATE SET claim_id = excluded.claim_id, boot_id = excluded.boot_id, "
             "fingerprint = excluded.fingerprint, record = excluded.record, created_at = excluded.created_at",
-            [*owner, claim.id, self._boot_id, fingerprint, claim.record, now])
+            [*owner, claim.id, self._boot_id, fingerprint, claim.record, now],
+        )
 
 
 def _lock_of(claim_id: str) -> str:

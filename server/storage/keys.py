@@ -64,8 +64,8 @@ class NewKey(NamedTuple):
 
 
 class Keys:
-    """Remembers who shows a key: a revoked one is useless everywhere as soon as `peers` have told one another, and after a
-    second at the latest."""
+    """Remembers who shows a key: a revoked one is useless everywhere as soon as `peers` have told one
+    another, and after a second at the latest."""
 
     def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers) -> None:
         self._database = database
@@ -102,19 +102,28 @@ class Keys:
         return found
 
     async def _find(self, digest: bytes) -> _Found | None:
-        row = await self._database.read(lambda connection: connection.execute(
-            "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL", [digest]).fetchone())
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL",
+                [digest],
+            ).fetchone()
+        )
         return _Found(Caller(*row[:3]), row[3]) if row else None
 
     async def ended(self, key_ids: Collection[str]) -> set[str]:
         """Those of some keys that open nothing any more."""
-        rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT id FROM keys WHERE id IN ({', '.join('?' * len(key_ids))}) AND revoked_at IS NULL "
-            "AND (expires_at IS NULL OR expires_at > ?)", [*key_ids, self._clock()]).fetchall())
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT id FROM keys WHERE id IN ({', '.join('?' * len(key_ids))}) AND revoked_at IS NULL "
+                "AND (expires_at IS NULL OR expires_at > ?)",
+                [*key_ids, self._clock()],
+            ).fetchall()
+        )
         return set(key_ids).difference(key_id for (key_id,) in rows)
 
     async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
-        """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then on."""
+        """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then
+        on."""
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
         now = self._clock()
 
@@ -123,15 +132,19 @@ class Keys:
             key_id = new_id()
             connection.execute(
                 "INSERT INTO keys (id, org_id, kind, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
-                [key_id, org_id, kind, self._digest(text), now, expires_at])
+                [key_id, org_id, kind, self._digest(text), now, expires_at],
+            )
             return NewKey(key_id, org_id, kind, text)
 
         return await self._database.write(work)
 
     async def list(self) -> list[dict[str, Any]]:
-        rows = await self._database.read(lambda connection: connection.execute(
-            "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at, expires_at "
-            "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id").fetchall())
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at, expires_at "
+                "FROM keys JOIN orgs ON orgs.id = org_id ORDER BY keys.created_at, keys.id"
+            ).fetchall()
+        )
         names = ("id", "orgName", "org", "kind", "createdAt", "revokedAt", "expiresAt")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -141,7 +154,8 @@ class Keys:
 
         def work(connection: Connection) -> None:
             changed = connection.execute(
-                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", [now, key_id]).rowcount
+                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", [now, key_id]
+            ).rowcount
             if not changed:
                 raise NotFound(f"key {key_id} does not exist; `parley keys list` shows those that do")
 
@@ -151,16 +165,19 @@ class Keys:
 
     async def has_orgs(self) -> bool:
         return await self._database.read(
-            lambda connection: connection.execute("SELECT 1 FROM orgs LIMIT 1").fetchone() is not None)
+            lambda connection: connection.execute("SELECT 1 FROM orgs LIMIT 1").fetchone() is not None
+        )
 
     async def org_ids(self) -> builtins.list[str]:
         return await self._database.read(
-            lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")])
+            lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")]
+        )
 
     async def org_id(self, name: str) -> str:
         """The id of an org. Raises NotFound."""
         row = await self._database.read(
-            lambda connection: connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone())
+            lambda connection: connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()
+        )
         if row is None:
             raise NotFound(f"org {name} does not exist; `parley keys create --org {name}` makes it")
         org_id: str = row[0]
@@ -183,7 +200,9 @@ class Keys:
 
 
 def _org(connection: Connection, name: str, now: int) -> str:
-    connection.execute("INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                       [new_id(), name, now])
+    connection.execute(
+        "INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [new_id(), name, now],
+    )
     org_id: str = connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()[0]
     return org_id

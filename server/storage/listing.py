@@ -46,36 +46,54 @@ class Listing(NamedTuple):
         order, following = ("ASC", ">") if self.ascending else ("DESC", "<")
         where, parameters, skipped = self.where, self.parameters, (self.page - 1) * self.limit
         if self.after:
-            where, parameters, skipped = f"{where} AND (created_at, id) {following} (?, ?)", [*parameters, *self.after], 0
+            where, parameters, skipped = (
+                f"{where} AND (created_at, id) {following} (?, ?)",
+                [*parameters, *self.after],
+                0,
+            )
         # Which rows, first: an index tells that, and what is skipped is not read.
-        sql = (f"SELECT {columns} FROM (SELECT id AS listed_id FROM {table} WHERE {where} "
-               f"ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?) AS page "
-               f"CROSS JOIN {table} WHERE org_id = ? AND id = listed_id ORDER BY created_at {order}, id {order}")
+        sql = (
+            f"SELECT {columns} FROM (SELECT id AS listed_id FROM {table} WHERE {where} "
+            f"ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?) AS page "
+            f"CROSS JOIN {table} WHERE org_id = ? AND id = listed_id ORDER BY created_at {order}, id {order}"
+        )
         return sql, [*parameters, self.limit + 1, skipped, self.parameters[0]]
 
     def count_all(self, table: str) -> tuple[str, list[Any]]:
         """How many are on all pages. What an org has in all is kept."""
         if self.where == "org_id = ?":
-            return "SELECT coalesce(sum(total), 0) FROM totals WHERE org_id = ? AND noun = ?", [*self.parameters, table]
+            return "SELECT coalesce(sum(total), 0) FROM totals WHERE org_id = ? AND noun = ?", [
+                *self.parameters,
+                table,
+            ]
         return f"SELECT count(*) FROM {table} WHERE {self.where}", self.parameters
 
     def metadata(self, total: int, following: Place | None) -> PaginationMeta:
         """Where the list stands. `following` is the last of the page when another page follows."""
         pages = -(-total // self.limit) if self.limit else 0
         cursor = f"{self.page + 1}.{following.created_at}.{following.id}" if following else None
-        return PaginationMeta(items_per_page=self.limit, total_items=total, current_page=self.page, total_pages=pages,
-                              has_next_page=following is not None, sort_order="ASC" if self.ascending else "DESC",
-                              next_cursor=cursor)
+        return PaginationMeta(
+            items_per_page=self.limit,
+            total_items=total,
+            current_page=self.page,
+            total_pages=pages,
+            has_next_page=following is not None,
+            sort_order="ASC" if self.ascending else "DESC",
+            next_cursor=cursor,
+        )
 
 
 def last_of(shown: Sequence[Chat | Session]) -> Place | None:
     return Place(ms_of(shown[-1].created_at), shown[-1].id) if shown else None
 
 
-def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT) -> Listing:
+def listing_of(
+    request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT
+) -> Listing:
     """The page that a list request asks for. `columns` maps its own equality filters to columns.
 
-    Raises InvalidArgument naming a time that cannot be read. An id that is none matches nothing, as an unknown one does.
+    Raises InvalidArgument naming a time that cannot be read. An id that is none matches nothing, as an
+    unknown one does.
     """
     condition, parameters = scope.where()
     conditions = [condition]
@@ -86,8 +104,14 @@ def listing_of(request: AnyMessage, scope: Scope, columns: Mapping[str, str], li
             parameters += values
     given = {field.name: value for field, value in request.ListFields()}
     page, after = _cursor(given) if "cursor" in given else (int(given.get("page", 1)), None)
-    return Listing(" AND ".join(conditions), parameters, given.get("sort_order") == "ASC",
-                   int(given.get("limit", limit)), page, after)
+    return Listing(
+        " AND ".join(conditions),
+        parameters,
+        given.get("sort_order") == "ASC",
+        int(given.get("limit", limit)),
+        page,
+        after,
+    )
 
 
 def _cursor(given: Mapping[str, Any]) -> tuple[int, Place]:
@@ -96,7 +120,9 @@ def _cursor(given: Mapping[str, Any]) -> tuple[int, Place]:
         raise InvalidArgument.of("cursor", "cannot be given together with `page`; leave one of them out")
     match = _CURSOR.fullmatch(given["cursor"])
     if match is None:
-        raise InvalidArgument.of("cursor", "must be the `nextCursor` of a page; leave it out for the first page")
+        raise InvalidArgument.of(
+            "cursor", "must be the `nextCursor` of a page; leave it out for the first page"
+        )
     page, created_at, record_id = match.groups()
     return int(page), Place(int(created_at), record_id)
 
@@ -108,7 +134,9 @@ def _condition(name: str, json_name: str, value: Any, columns: Mapping[str, str]
     if suffix == "any" and stem in columns:
         ids = [_id_or_text(part) for part in _parts(value)]
         if len(ids) > _MOST_IDS:
-            raise InvalidArgument.of(json_name, f"has {len(ids)} ids; at most {_MOST_IDS} may be listed in one request")
+            raise InvalidArgument.of(
+                json_name, f"has {len(ids)} ids; at most {_MOST_IDS} may be listed in one request"
+            )
         return (f"{columns[stem]} IN ({', '.join('?' * len(ids))})" if ids else "FALSE"), ids
     if name in columns:
         return f"{columns[name]} = ?", [_id_or_text(value)]
@@ -126,6 +154,7 @@ def _id_or_text(text: str) -> str:
 
 def _time(name: str, text: str) -> int:
     try:
-        return parse_rfc3339(text.replace(" ", "+"))  # a `+` of an offset arrives as a space when it was not escaped
+        # a `+` of an offset arrives as a space when it was not escaped
+        return parse_rfc3339(text.replace(" ", "+"))
     except ValueError:
         raise InvalidArgument.of(name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z") from None

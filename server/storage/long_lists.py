@@ -1,7 +1,8 @@
-"""What makes a page of a long list, and its total, cost what a short one's do: a step of both engines' migrations.
+"""What makes a page of a long list, and its total, cost what a short one's do: a step of both engines'
+migrations.
 
-An index leads with what is filtered by and ends with what lists are ordered by: without the id at the end SQLite would
-rather pass all that an org has, in order.
+An index leads with what is filtered by and ends with what lists are ordered by: without the id at the end
+SQLite would rather pass all that an org has, in order.
 """
 
 INDEXES = """
@@ -40,15 +41,22 @@ CREATE INDEX chats_by_previous ON chats (org_id, previous_chat_id, created_at, i
 TOTALS = [
     "CREATE TABLE totals (org_id TEXT NOT NULL, noun TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (org_id, noun)) "
     "WITHOUT ROWID",
-    *(statement for table in ("chats", "sessions") for statement in (
-        f"INSERT INTO totals SELECT org_id, '{table}', count(*) FROM {table} GROUP BY org_id",
-        f"CREATE TRIGGER {table}_counted AFTER INSERT ON {table} BEGIN INSERT INTO totals "
-        f"VALUES (new.org_id, '{table}', 1) ON CONFLICT (org_id, noun) DO UPDATE SET total = total + 1; END",
-        f"CREATE TRIGGER {table}_uncounted AFTER DELETE ON {table} BEGIN UPDATE totals SET total = total - 1 "
-        f"WHERE org_id = old.org_id AND noun = '{table}'; END"))]
+    *(
+        statement
+        for table in ("chats", "sessions")
+        for statement in (
+            f"INSERT INTO totals SELECT org_id, '{table}', count(*) FROM {table} GROUP BY org_id",
+            f"CREATE TRIGGER {table}_counted AFTER INSERT ON {table} BEGIN INSERT INTO totals "
+            f"VALUES (new.org_id, '{table}', 1) ON CONFLICT (org_id, noun) DO UPDATE SET total = total + 1; END",
+            f"CREATE TRIGGER {table}_uncounted AFTER DELETE ON {table} BEGIN UPDATE totals SET total = total - 1 "
+            f"WHERE org_id = old.org_id AND noun = '{table}'; END",
+        )
+    ),
+]
 """Triggers keep the totals on SQLite. Whoever makes one of these tables anew makes its triggers anew, too."""
 TOTALS_VIEW = """
 CREATE VIEW totals AS SELECT org_id, 'chats' AS noun, count(*) AS total FROM chats GROUP BY org_id
     UNION ALL SELECT org_id, 'sessions', count(*) FROM sessions GROUP BY org_id
 """
-"""PostgreSQL counts, by an index alone: a row that every exchange of an org writes would have them wait for one another."""
+"""PostgreSQL counts, by an index alone: a row that every exchange of an org writes would have them wait for
+one another."""

@@ -1,7 +1,9 @@
-"""Moves a whole store from SQLite to PostgreSQL, a batch at a time. A move that broke off goes on where it was.
+"""Moves a whole store from SQLite to PostgreSQL, a batch at a time. A move that broke off goes on where it
+was.
 
-How far each table has come is kept in the target, in the same transaction as its rows: nothing is moved twice or left out.
-Until everything is there and counted, the target says that it is being moved into and no server starts on it.
+How far each table has come is kept in the target, in the same transaction as its rows: nothing is moved twice
+or left out. Until everything is there and counted, the target says that it is being moved into and no server
+starts on it.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class Table(NamedTuple):
 async def move(folder: Path, url: str, told: Told, *, with_secret: bool) -> dict[str, int]:
     """Move the store in `folder`, with the secret of its keys or without; the rows of each table.
 
-    Nobody can use the source meanwhile. Raises FailedPrecondition when somebody does, and DatabaseError when the target
-    holds anything else, or counts differ.
+    Nobody can use the source meanwhile. Raises FailedPrecondition when somebody does, and DatabaseError when
+    the target holds anything else, or counts differ.
     """
     if not (folder / DATABASE).exists():
         raise DatabaseError(f"{folder} has no {DATABASE}; name the folder that `parley serve --data` had")
@@ -77,7 +79,7 @@ class _Move:
     async def _move(self, table: Table, last: list[Any] | None, moved: int, count: int) -> None:
         self._told(table.name, moved, count)
         while rows := self._read(table, last):
-            last = list(rows[-1][:len(table.key)])
+            last = list(rows[-1][: len(table.key)])
             await self._target.write(partial(_put, table, rows, last, moved))
             moved += len(rows)
             self._told(table.name, moved, count)
@@ -87,8 +89,9 @@ class _Move:
         after = f"WHERE ({key}) > ({', '.join('?' * len(table.key))})" if last else ""
         rows, size = [], 0
         for row in self._source.execute(
-                f"SELECT {key}, {', '.join(table.columns)} FROM {table.name} {after} ORDER BY {key} LIMIT {_BATCH_ROWS}",
-                last or []):
+            f"SELECT {key}, {', '.join(table.columns)} FROM {table.name} {after} ORDER BY {key} LIMIT {_BATCH_ROWS}",
+            last or [],
+        ):
             rows.append(row)
             size += sum(len(value) for value in row if isinstance(value, bytes))
             if size > _BATCH_BYTES:
@@ -98,9 +101,13 @@ class _Move:
 
 def _names(source: SqliteConnection) -> list[str]:
     """The tables, what others refer to first; not the totals, which a database keeps by itself."""
-    return [name for (name,) in source.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite*' AND name <> 'totals' "
-        "ORDER BY name <> 'orgs', name")]
+    return [
+        name
+        for (name,) in source.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite*' AND name <> 'totals' "
+            "ORDER BY name <> 'orgs', name"
+        )
+    ]
 
 
 def _table(source: SqliteConnection, name: str) -> Table:
@@ -109,16 +116,22 @@ def _table(source: SqliteConnection, name: str) -> Table:
     return Table(name, [column[1] for column in info], key or ["rowid"])
 
 
-def _begin(connection: Connection, tables: list[Table], secret: bytes | None) -> dict[str, tuple[list[Any] | None, int]]:
+def _begin(
+    connection: Connection, tables: list[Table], secret: bytes | None
+) -> dict[str, tuple[list[Any] | None, int]]:
     """How far each table has come."""
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {postgres_migrations.MOVING} "
-                       "(name text PRIMARY KEY, last_key bytea, moved bigint NOT NULL)")
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {postgres_migrations.MOVING} "
+        "(name text PRIMARY KEY, last_key bytea, moved bigint NOT NULL)"
+    )
     known = connection.execute(f"SELECT name, last_key, moved FROM {postgres_migrations.MOVING}").fetchall()
     if not known:
         if connection.execute("SELECT 1 FROM orgs LIMIT 1").fetchone():
             raise DatabaseError("the target holds orgs already; move into an empty database")
-        connection.executemany(f"INSERT INTO {postgres_migrations.MOVING} (name, moved) VALUES (?, 0)",
-                               [[table.name] for table in tables])
+        connection.executemany(
+            f"INSERT INTO {postgres_migrations.MOVING} (name, moved) VALUES (?, 0)",
+            [[table.name] for table in tables],
+        )
         if secret:
             connection.execute("DELETE FROM key_secret")
             connection.execute("INSERT INTO key_secret (secret) VALUES (?)", [secret])
@@ -126,13 +139,17 @@ def _begin(connection: Connection, tables: list[Table], secret: bytes | None) ->
     return {table.name: come_to.get(table.name, (None, 0)) for table in tables}
 
 
-def _put(table: Table, rows: list[tuple[Any, ...]], last: list[Any], moved: int, connection: Connection) -> None:
+def _put(
+    table: Table, rows: list[tuple[Any, ...]], last: list[Any], moved: int, connection: Connection
+) -> None:
     connection.executemany(
         f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({', '.join('?' * len(table.columns))})",
-        [row[len(table.key):] for row in rows])
+        [row[len(table.key) :] for row in rows],
+    )
     done = connection.execute(
         f"UPDATE {postgres_migrations.MOVING} SET last_key = ?, moved = moved + ? WHERE name = ? AND moved = ?",
-        [orjson.dumps(last), len(rows), table.name, moved]).rowcount
+        [orjson.dumps(last), len(rows), table.name, moved],
+    ).rowcount
     if not done:
         raise DatabaseError("another move into the target is under way; wait for its end")
 
@@ -141,8 +158,11 @@ def _end(connection: Connection, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         found = connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
         if found != count:
-            raise DatabaseError(f"{name} has {count} rows in the source and {found} in the target: the source was changed "
-                                "between two runs; move again, into an empty database")
+            raise DatabaseError(
+                f"{name} has {count} rows in the source and {found} in the target: the source was changed "
+                "between two runs; move again, into an empty database"
+            )
     connection.execute(
-        "SELECT setval(pg_get_serial_sequence('outbox', 'seq'), coalesce(max(seq), 0) + 1, FALSE) FROM outbox")
+        "SELECT setval(pg_get_serial_sequence('outbox', 'seq'), coalesce(max(seq), 0) + 1, FALSE) FROM outbox"
+    )
     connection.execute(f"DROP TABLE {postgres_migrations.MOVING}")

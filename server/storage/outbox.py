@@ -1,8 +1,9 @@
 """The outbox: what is to be delivered elsewhere, written in the same transaction as what it is about.
 
-A lane of an org is delivered in order, one row at a time: of its rows that wait, only the first is due. A row that is
-delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or for a week and without
-what was said. Sends nothing (`delivery/loop.py` does), and is read by no caller: rows hold what was said and to whom.
+A lane of an org is delivered in order, one row at a time: of its rows that wait, only the first is due. A row
+that is delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or
+for a week and without what was said. Sends nothing (`delivery/loop.py` does), and is read by no caller: rows
+hold what was said and to whom.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Waiting:
 
 Record = Chat | Session
 Compose = Callable[[Connection, str, Record, dict[str, Any] | None, Callable[[], Record]], Iterable[Delivery]]
-"""What is to be delivered about a change: its kind, the Chat or Session, what its `body` has masked, and what makes the
-message that is told, which is asked only if anybody is told."""
+"""What is to be delivered about a change: its kind, the Chat or Session, what its `body` has masked, and what
+makes the message that is told, which is asked only if anybody is told."""
 
 
 def _nothing(*_: object) -> Iterable[Delivery]:
@@ -83,22 +84,43 @@ class Outbox:
         self.news = asyncio.Event()
         """Set when something may be due."""
 
-    def announce(self, connection: Connection, kind: str, record: Record, private: dict[str, Any] | None,
-                 told: Callable[[], Record] | None = None) -> bool:
-        """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the record."""
-        return self.put(connection, self._compose(connection, kind, record, private, told or (lambda: record)))
+    def announce(
+        self,
+        connection: Connection,
+        kind: str,
+        record: Record,
+        private: dict[str, Any] | None,
+        told: Callable[[], Record] | None = None,
+    ) -> bool:
+        """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the
+        record."""
+        return self.put(
+            connection, self._compose(connection, kind, record, private, told or (lambda: record))
+        )
 
     def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
-        """Write deliveries, inside the caller's transaction; whether there were any. Then `wake` is to follow the commit."""
+        """Write deliveries, inside the caller's transaction; whether there were any. Then `wake` is to follow
+        the commit."""
         put = False
         for one in deliveries:
             put = True
-            _lock(connection, one.org_id, one.lane)  # or a later row might be seen, and be due, before this one
+            # or a later row might be seen, and be due, before this one
+            _lock(connection, one.org_id, one.lane)
             connection.execute(
                 "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
                 "VALUES (?, ?, ?, ?, ?, ?, 0, NULL, ?, ?, ?)",
-                [one.id, one.org_id, one.kind, one.lane, one.chat_id, "recorded" if one.recorded else "waiting",
-                 self._clock(), one.body, orjson.dumps(one.target)])
+                [
+                    one.id,
+                    one.org_id,
+                    one.kind,
+                    one.lane,
+                    one.chat_id,
+                    "recorded" if one.recorded else "waiting",
+                    self._clock(),
+                    one.body,
+                    orjson.dumps(one.target),
+                ],
+            )
             self._advance(connection, one.org_id, one.lane)
         return put
 
@@ -107,14 +129,23 @@ class Outbox:
         self.news.set()
 
     async def receive(self, delivery: Delivery, receipt: str) -> bool:
-        """Put a delivery, unless its org has had one of the same receipt within a week; whether it was put."""
+        """Put a delivery, unless its org has had one of the same receipt within a week; whether it was
+        put."""
         now = self._clock()
 
         def work(connection: Connection) -> bool:
-            connection.execute("DELETE FROM receipts WHERE org_id = ? AND receipt = ? AND received_at < ?",
-                               [delivery.org_id, receipt, now - _REMEMBERED_MS])
-            fresh = connection.execute("INSERT INTO receipts (org_id, receipt, received_at) VALUES (?, ?, ?) "
-                                       "ON CONFLICT DO NOTHING", [delivery.org_id, receipt, now]).rowcount == 1
+            connection.execute(
+                "DELETE FROM receipts WHERE org_id = ? AND receipt = ? AND received_at < ?",
+                [delivery.org_id, receipt, now - _REMEMBERED_MS],
+            )
+            fresh = (
+                connection.execute(
+                    "INSERT INTO receipts (org_id, receipt, received_at) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO NOTHING",
+                    [delivery.org_id, receipt, now],
+                ).rowcount
+                == 1
+            )
             if fresh:
                 self.put(connection, [delivery])
             return fresh
@@ -124,30 +155,50 @@ class Outbox:
         return fresh
 
     async def due(self, limit: int, busy: Collection[int], full: Collection[str]) -> list[Waiting]:
-        """What is due now, longest due first, without the rows that are busy and the orgs that have enough of them."""
-        rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ?{_but('seq', busy)}{_but('org_id', full)} "
-            "ORDER BY due_at, seq LIMIT ?", [self._due_clock(), *busy, *full, limit]).fetchall())
+        """What is due now, longest due first, without the rows that are busy and the orgs that have enough of
+        them."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ?{_but('seq', busy)}{_but('org_id', full)} "
+                "ORDER BY due_at, seq LIMIT ?",
+                [self._due_clock(), *busy, *full, limit],
+            ).fetchall()
+        )
         return [Waiting(*(*row[:-1], orjson.loads(row[-1]))) for row in rows]
 
     async def until_due(self) -> float | None:
         """Seconds until the first row that is not due yet will be."""
         now = self._due_clock()
-        due_at = await self._database.read(lambda connection: connection.execute(
-            "SELECT min(due_at) FROM outbox WHERE due_at > ?", [now]).fetchone()[0])
+        due_at = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT min(due_at) FROM outbox WHERE due_at > ?", [now]
+            ).fetchone()[0]
+        )
         return None if due_at is None else (due_at - now) / 1000
 
     async def hasten(self, most_seconds: float) -> None:
         """Make due what is to wait for longer: an earlier server had a clock that was ahead."""
         now = self._due_clock()
-        await self._database.write(lambda connection: connection.execute(
-            "UPDATE outbox SET due_at = ? WHERE due_at > ?", [now, now + round(most_seconds * 1000)]) and None)
+        await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE outbox SET due_at = ? WHERE due_at > ?", [now, now + round(most_seconds * 1000)]
+                )
+                and None
+            )
+        )
 
     async def begin(self, waiting: Waiting) -> bool:
         """Count an attempt, before it is made; False when the row is gone."""
-        return await self._database.write(lambda connection: connection.execute(
-            "UPDATE outbox SET attempts = attempts + 1 WHERE org_id = ? AND seq = ?",
-            [waiting.org_id, waiting.seq]).rowcount == 1)
+        return await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE outbox SET attempts = attempts + 1 WHERE org_id = ? AND seq = ?",
+                    [waiting.org_id, waiting.seq],
+                ).rowcount
+                == 1
+            )
+        )
 
     async def delivered(self, waiting: Waiting) -> None:
         """Take a row away, and say so on its chat when it was the last of it."""
@@ -155,9 +206,15 @@ class Outbox:
 
     async def again(self, waiting: Waiting, pause_seconds: float, reason: str) -> None:
         """Let a row wait for so long; its lane waits with it."""
-        await self._database.write(lambda connection: connection.execute(
-            "UPDATE outbox SET due_at = ?, reason = ? WHERE org_id = ? AND seq = ?",
-            [self._due_clock() + round(pause_seconds * 1000), reason, waiting.org_id, waiting.seq]) and None)
+        await self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE outbox SET due_at = ?, reason = ? WHERE org_id = ? AND seq = ?",
+                    [self._due_clock() + round(pause_seconds * 1000), reason, waiting.org_id, waiting.seq],
+                )
+                and None
+            )
+        )
 
     async def bury(self, waiting: Waiting, reason: str) -> None:
         """Give a row up, and what else there is of its chat; the lane goes on."""
@@ -170,17 +227,26 @@ class Outbox:
         def work(connection: Connection) -> int:
             dead = connection.execute(
                 "DELETE FROM outbox WHERE (org_id, seq) IN (SELECT org_id, seq FROM outbox WHERE state = 'dead' "
-                "AND chat_id IS NULL AND created_at < ? LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
-            return dead + connection.execute(
-                "DELETE FROM receipts WHERE (org_id, receipt) IN (SELECT org_id, receipt FROM receipts "
-                "WHERE received_at < ? ORDER BY received_at LIMIT ?)", [until, _SWEPT_AT_ONCE]).rowcount
+                "AND chat_id IS NULL AND created_at < ? LIMIT ?)",
+                [until, _SWEPT_AT_ONCE],
+            ).rowcount
+            return (
+                dead
+                + connection.execute(
+                    "DELETE FROM receipts WHERE (org_id, receipt) IN (SELECT org_id, receipt FROM receipts "
+                    "WHERE received_at < ? ORDER BY received_at LIMIT ?)",
+                    [until, _SWEPT_AT_ONCE],
+                ).rowcount
+            )
 
         return await self._database.write(work)
 
     def settle(self, connection: Connection, org_id: str, row_id: str) -> None:
-        """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that before."""
+        """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that
+        before."""
         row = connection.execute(
-            "DELETE FROM outbox WHERE org_id = ? AND id = ? RETURNING lane", [org_id, row_id]).fetchone()
+            "DELETE FROM outbox WHERE org_id = ? AND id = ? RETURNING lane", [org_id, row_id]
+        ).fetchone()
         if row is None:
             raise Aborted("this was answered before")
         self._advance(connection, org_id, row[0])
@@ -189,34 +255,49 @@ class Outbox:
         """Take away what there is of chats that are deleted, sent or not."""
         for chat_id in chat_ids:
             lanes = connection.execute(
-                "DELETE FROM outbox WHERE org_id = ? AND chat_id = ? RETURNING lane", [org_id, chat_id]).fetchall()
+                "DELETE FROM outbox WHERE org_id = ? AND chat_id = ? RETURNING lane", [org_id, chat_id]
+            ).fetchall()
             for lane in {lane for (lane,) in lanes}:
                 self._advance(connection, org_id, lane)
 
     def _delivered(self, connection: Connection, waiting: Waiting) -> None:
         _lock(connection, waiting.org_id, waiting.lane)
         gone = connection.execute(
-            "DELETE FROM outbox WHERE org_id = ? AND seq = ?", [waiting.org_id, waiting.seq]).rowcount
+            "DELETE FROM outbox WHERE org_id = ? AND seq = ?", [waiting.org_id, waiting.seq]
+        ).rowcount
         self._advance(connection, waiting.org_id, waiting.lane)
-        left = waiting.chat_id and connection.execute(
-            "SELECT 1 FROM outbox WHERE org_id = ? AND chat_id = ? AND state = 'waiting'",
-            [waiting.org_id, waiting.chat_id]).fetchone()
+        left = (
+            waiting.chat_id
+            and connection.execute(
+                "SELECT 1 FROM outbox WHERE org_id = ? AND chat_id = ? AND state = 'waiting'",
+                [waiting.org_id, waiting.chat_id],
+            ).fetchone()
+        )
         if gone and waiting.chat_id and not left:
             _tell(connection, waiting, "sent", "The message was handed to the carrier.")
 
     def _bury(self, connection: Connection, waiting: Waiting, reason: str) -> None:
         bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE org_id = ? AND"
         _lock(connection, waiting.org_id, waiting.lane)
-        gone = connection.execute(f"{bury} seq = ?", [_NO_TARGET, reason, waiting.org_id, waiting.seq]).rowcount
-        if gone and waiting.chat_id is None:  # whatever it is about may be deleted, and then nothing would take this along
-            connection.execute("UPDATE outbox SET body = ? WHERE org_id = ? AND seq = ?",
-                               [_NO_BODY, waiting.org_id, waiting.seq])
+        gone = connection.execute(
+            f"{bury} seq = ?", [_NO_TARGET, reason, waiting.org_id, waiting.seq]
+        ).rowcount
+        # whatever it is about may be deleted, and then nothing would take this along
+        if gone and waiting.chat_id is None:
+            connection.execute(
+                "UPDATE outbox SET body = ? WHERE org_id = ? AND seq = ?",
+                [_NO_BODY, waiting.org_id, waiting.seq],
+            )
         if gone and waiting.chat_id:
-            connection.execute(f"{bury} chat_id = ? AND state = 'waiting'",
-                               [_NO_TARGET, "an earlier part of the message was not sent", waiting.org_id, waiting.chat_id])
+            connection.execute(
+                f"{bury} chat_id = ? AND state = 'waiting'",
+                [_NO_TARGET, "an earlier part of the message was not sent", waiting.org_id, waiting.chat_id],
+            )
             _tell(connection, waiting, "failed", f"The message was not sent: {reason}.")
-        connection.execute("DELETE FROM outbox WHERE org_id = ? AND state = 'dead' AND chat_id IS NULL AND created_at < ?",
-                           [waiting.org_id, self._clock() - _REMEMBERED_MS])
+        connection.execute(
+            "DELETE FROM outbox WHERE org_id = ? AND state = 'dead' AND chat_id IS NULL AND created_at < ?",
+            [waiting.org_id, self._clock() - _REMEMBERED_MS],
+        )
         self._advance(connection, waiting.org_id, waiting.lane)
 
     def _advance(self, connection: Connection, org_id: str, lane: str) -> None:
@@ -225,7 +306,8 @@ class Outbox:
         connection.execute(
             "UPDATE outbox SET due_at = ?3 WHERE org_id = ?1 AND due_at IS NULL "
             "AND seq = (SELECT min(seq) FROM outbox WHERE org_id = ?1 AND lane = ?2 AND state = 'waiting')",
-            [org_id, lane, self._due_clock()])
+            [org_id, lane, self._due_clock()],
+        )
 
 
 def _lock(connection: Connection, org_id: str, lane: str) -> None:
@@ -240,7 +322,9 @@ def _tell(connection: Connection, waiting: Waiting, status: str, message: str) -
         return
     chat = Chat.FromString(row[0])
     chat.transport.status, chat.transport.message = status, message
-    connection.execute("UPDATE chats SET body = ? WHERE org_id = ? AND id = ?", [chat.SerializeToString(), *own])
+    connection.execute(
+        "UPDATE chats SET body = ? WHERE org_id = ? AND id = ?", [chat.SerializeToString(), *own]
+    )
 
 
 def _but(column: str, values: Collection[Any]) -> str:

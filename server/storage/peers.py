@@ -1,7 +1,8 @@
-"""The other servers on the same database: locks that die with whoever holds them, and words passed between servers.
+"""The other servers on the same database: locks that die with whoever holds them, and words passed between
+servers.
 
-A contract only. `FilePeers` keeps it for the processes that share one SQLite file, `PostgresPeers` for servers that share a
-PostgreSQL database.
+A contract only. `FilePeers` keeps it for the processes that share one SQLite file, `PostgresPeers` for
+servers that share a PostgreSQL database.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ from typing import Protocol
 
 
 class Peers(Protocol):
-    """What a server knows of its peers. Every name is a short ASCII string, such as `turn:<session id>` or `chat:<id>`."""
+    """What a server knows of its peers. Every name is a short ASCII string, such as `turn:<session id>` or
+    `chat:<id>`."""
 
     async def try_lock(self, name: str) -> bool:
-        """Take a lock that no server holds, this one included; False when it is held. It ends with the process anyway."""
+        """Take a lock that no server holds, this one included; False when it is held. It ends with the
+        process anyway."""
         ...
 
     async def unlock(self, name: str) -> None:
@@ -21,7 +24,8 @@ class Peers(Protocol):
         ...
 
     def tell(self, topic: str) -> None:
-        """Say a word to every server, this one included. May be lost: whoever waits for it also looks now and then."""
+        """Say a word to every server, this one included. May be lost: whoever waits for it also looks now and
+        then."""
         ...
 
     async def aclose(self) -> None:

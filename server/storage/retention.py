@@ -1,6 +1,7 @@
 """What is forgotten by itself: swept in small batches, so that nobody's write waits for long.
 
-Sessions and chats only when the operator says after how many days; what is promised to be forgotten in any case.
+Sessions and chats only when the operator says after how many days; what is promised to be forgotten in any
+case.
 """
 
 import asyncio
@@ -53,12 +54,16 @@ class Retention:
             await self._store.peers.unlock(_LOCK)
 
     async def _sweep(self) -> dict[str, int]:
-        swept = {"idempotency_keys": await _batches(self._store.idempotency.sweep),
-                 "deliveries": await _batches(self._store.outbox.sweep)}
+        swept = {
+            "idempotency_keys": await _batches(self._store.idempotency.sweep),
+            "deliveries": await _batches(self._store.outbox.sweep),
+        }
         if self._days is not None:
             until = self._clock() - round(self._days * _DAY_MS)
             orgs = await self._store.keys.org_ids()
-            swept["sessions"] = sum([await _batches(partial(self._sessions, org_id, until)) for org_id in orgs])
+            swept["sessions"] = sum(
+                [await _batches(partial(self._sessions, org_id, until)) for org_id in orgs]
+            )
             swept["chats"] = sum([await _batches(partial(self._chats, org_id, until)) for org_id in orgs])
         return swept
 
@@ -68,7 +73,8 @@ class Retention:
 
     async def _chats(self, org_id: str, until: int) -> int:
         found = await self._store.chats.alone_before(org_id, until, _CHATS)
-        return sum(await asyncio.gather(*(self._chat(org_id, chat_id) for chat_id in found)))  # one commit for all
+        # one commit for all
+        return sum(await asyncio.gather(*(self._chat(org_id, chat_id) for chat_id in found)))
 
     async def _chat(self, org_id: str, chat_id: str) -> int:
         with suppress(NotFound):

@@ -1,4 +1,5 @@
-"""Messages in whatever thread they are: by the ids that an input names instead of repeating them, and by calls it repeats.
+"""Messages in whatever thread they are: by the ids that an input names instead of repeating them, and by
+calls it repeats.
 
 Helper for `chats.py`: takes the connection and runs inside the caller's transaction.
 """
@@ -11,9 +12,11 @@ from server.storage.database import Connection, Cursor
 from server.storage.scope import Scope
 
 
-def under(connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: int) -> dict[str, Message] | None:
-    """The messages of these ids that belong to a chat or a session of the scope; None when they have more than
-    `most_bytes` together.
+def under(
+    connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: int
+) -> dict[str, Message] | None:
+    """The messages of these ids that belong to a chat or a session of the scope; None when they have more
+    than `most_bytes` together.
     """
     found: dict[str, Message] = {}
     for message_id in ids:
@@ -27,22 +30,30 @@ def under(connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: 
     return found
 
 
-def with_calls(connection: Connection, scope: Scope, keys: Iterable[str], most_bytes: int) -> dict[str, Message]:
-    """The messages whose calls have these keys and that belong to a chat or a session of the scope, as many of them as
-    have `most_bytes` together, in the order of the keys.
+def with_calls(
+    connection: Connection, scope: Scope, keys: Iterable[str], most_bytes: int
+) -> dict[str, Message]:
+    """The messages whose calls have these keys and that belong to a chat or a session of the scope, as many
+    of them as have `most_bytes` together, in the order of the keys.
 
     PostgreSQL is asked twice: where they are and how large, then for those that fit.
     """
-    asked = {key: _first(connection, scope, "thread_id, seq, length(body)", threads.HAS_CALLS_KEY, threads.ending(key))
-             for key in keys}
+    asked = {
+        key: _first(
+            connection, scope, "thread_id, seq, length(body)", threads.HAS_CALLS_KEY, threads.ending(key)
+        )
+        for key in keys
+    }
     places = {key: row for key, cursor in asked.items() if (row := cursor.fetchone())}
     bodies = {}
     for key, (thread_id, seq, size) in places.items():
         most_bytes -= size
         if most_bytes < 0:
             break
-        bodies[key] = connection.execute("SELECT body FROM messages WHERE org_id = ? AND thread_id = ? AND seq = ?",
-                                         [scope.org_id, thread_id, seq])
+        bodies[key] = connection.execute(
+            "SELECT body FROM messages WHERE org_id = ? AND thread_id = ? AND seq = ?",
+            [scope.org_id, thread_id, seq],
+        )
     return {key: Message.FromString(row[0]) for key, cursor in bodies.items() if (row := cursor.fetchone())}
 
 
@@ -53,4 +64,5 @@ def _first(connection: Connection, scope: Scope, columns: str, which: str, param
         "EXISTS (SELECT 1 FROM chats WHERE chats.thread_id = messages.thread_id "
         f"AND messages.seq BETWEEN chats.first_seq AND chats.last_seq AND {condition}) OR "
         f"EXISTS (SELECT 1 FROM sessions WHERE sessions.thread_id = messages.thread_id AND {condition})) LIMIT 1",
-        [scope.org_id, parameter, *parameters, *parameters])
+        [scope.org_id, parameter, *parameters, *parameters],
+    )

@@ -29,13 +29,23 @@ from server.storage.stored_sessions import COLUMNS, StoredSession, from_row, lis
 from server.storage.usage import keep_numbers
 
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
-_OF_ORG_KEYS = ("NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org_id AND keys.id = sessions.key_id "
-                "AND kind = 'publishable')")
+_OF_ORG_KEYS = (
+    "NOT EXISTS (SELECT 1 FROM keys WHERE keys.org_id = sessions.org_id AND keys.id = sessions.key_id "
+    "AND kind = 'publishable')"
+)
 _AGENT_CHATS = 1000
 _MOST_CARRIED = 20
-_FILTERS = {"id": "id", "assistant_id": "assistant_id", "squad_id": "squad_id", "name": "name",
-            "phone_number_id": "phone_number_id", "number": "customer_number",
-            "customer_number": "customer_number", "user_id": "user_id", "agent_type": "agent_type"}
+_FILTERS = {
+    "id": "id",
+    "assistant_id": "assistant_id",
+    "squad_id": "squad_id",
+    "name": "name",
+    "phone_number_id": "phone_number_id",
+    "number": "customer_number",
+    "customer_number": "customer_number",
+    "user_id": "user_id",
+    "agent_type": "agent_type",
+}
 
 
 class Carried(NamedTuple):
@@ -73,8 +83,11 @@ class Sessions:
     async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
         """Raises NotFound for an absent session, another caller's, or None (an id that could not be read)."""
         condition, parameters = scope.where()
-        row = await self._database.read(lambda connection: connection.execute(
-            f"SELECT {COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]).fetchone())
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]
+            ).fetchone()
+        )
         if row is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
         return from_row(row)
@@ -82,26 +95,32 @@ class Sessions:
     async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
         """The latest sessions of these numbers, ours and the customer's, the newest first.
 
-        None that a publishable key made, as they could before: whoever reads such a key would read a person's messages.
+        None that a publishable key made, as they could before: whoever reads such a key would read a person's
+        messages.
         """
         if not phone_number_ids:
             return []
-        rows = await self._database.read(lambda connection: connection.execute(
-            f"SELECT key_id, {COLUMNS} FROM sessions WHERE org_id = ? AND {_OF_ORG_KEYS} "
-            f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
-            "ORDER BY created_at DESC, id DESC LIMIT ?",
-            [org_id, *phone_number_ids, number, _MOST_CARRIED]).fetchall())
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT key_id, {COLUMNS} FROM sessions WHERE org_id = ? AND {_OF_ORG_KEYS} "
+                f"AND phone_number_id IN ({', '.join('?' * len(phone_number_ids))}) AND customer_number = ? "
+                "ORDER BY created_at DESC, id DESC LIMIT ?",
+                [org_id, *phone_number_ids, number, _MOST_CARRIED],
+            ).fetchall()
+        )
         return [Carried(row[0], from_row(row[1:])) for row in rows]
 
     async def size(self, stored: StoredSession) -> int:
         """The bytes that all of it counts for."""
-        return await self._database.read(lambda connection: threads.size(
-            connection, stored.session.org_id, stored.thread_id))
+        return await self._database.read(
+            lambda connection: threads.size(connection, stored.session.org_id, stored.thread_id)
+        )
 
     async def history(self, stored: StoredSession) -> list[Message]:
         """Everything said in a session, oldest first."""
-        return await self._database.read(lambda connection: threads.read(
-            connection, stored.session.org_id, stored.thread_id))
+        return await self._database.read(
+            lambda connection: threads.read(connection, stored.session.org_id, stored.thread_id)
+        )
 
     async def get(self, scope: Scope, session_id: str | None) -> Session:
         """The session with its messages and costs. Raises NotFound."""
@@ -123,18 +142,30 @@ class Sessions:
             if before is not None:
                 place = _place_of(connection, stored, before)
                 if place is None:
-                    raise NotFound("the message named by `before` is not in this chat", reason="MESSAGE_NOT_FOUND")
+                    raise NotFound(
+                        "the message named by `before` is not in this chat", reason="MESSAGE_NOT_FOUND"
+                    )
                 last_seq = place - 1
             return threads.latest(connection, stored.session.org_id, stored.thread_id, MOST_BYTES, last_seq)
 
         return await self._database.read(work, long=before is not None)
 
-    async def page(self, stored: StoredSession, after: str | None, ascending: bool,
-                   limit: int) -> tuple[list[Message], bool]:
+    async def page(
+        self, stored: StoredSession, after: str | None, ascending: bool, limit: int
+    ) -> tuple[list[Message], bool]:
         """One page of what was said; as `threads.page`."""
-        return await self._database.read(lambda connection: threads.page(
-            connection, stored.session.org_id, stored.thread_id, threads.ALL, after=after, ascending=ascending, limit=limit),
-            long=True)
+        return await self._database.read(
+            lambda connection: threads.page(
+                connection,
+                stored.session.org_id,
+                stored.thread_id,
+                threads.ALL,
+                after=after,
+                ascending=ascending,
+                limit=limit,
+            ),
+            long=True,
+        )
 
     async def message(self, stored: StoredSession, message_id: str) -> Message | None:
         """One message; None when there is none of this id."""
@@ -157,14 +188,21 @@ class Sessions:
         def work(connection: Connection) -> list[tuple[Any, ...]]:
             after = _before(connection, scope, request.before) if request.HasField("before") else None
             page = listing._replace(after=after)
-            return connection.execute(*page.select("id, created_at, assistant_id, user_id", "sessions")).fetchall()
+            return connection.execute(
+                *page.select("id, created_at, assistant_id, user_id", "sessions")
+            ).fetchall()
 
         rows = await self._database.read(work, long=True)
-        return [Session(id=session_id, created_at=timestamp(created_at), assistant_id=assistant_id, user_id=user_id)
-                for session_id, created_at, assistant_id, user_id in rows[:listing.limit]], len(rows) > listing.limit
+        return [
+            Session(
+                id=session_id, created_at=timestamp(created_at), assistant_id=assistant_id, user_id=user_id
+            )
+            for session_id, created_at, assistant_id, user_id in rows[: listing.limit]
+        ], len(rows) > listing.limit
 
     async def list(self, scope: Scope, request: ListSessionsRequest) -> tuple[list[Session], PaginationMeta]:
-        """One page of sessions, without their messages; shortened where all of them would be too large for one answer."""
+        """One page of sessions, without their messages; shortened where all of them would be too large for
+        one answer."""
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Session], PaginationMeta]:
@@ -174,33 +212,51 @@ class Sessions:
 
         return await self._database.read(work, long=True)
 
-    async def update(self, scope: Scope, session_id: str | None, change: Callable[[Session], None],
-                     messages: Sequence[Message] | None) -> Session:
+    async def update(
+        self,
+        scope: Scope,
+        session_id: str | None,
+        change: Callable[[Session], None],
+        messages: Sequence[Message] | None,
+    ) -> Session:
         """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
-        await self._write(lambda connection: self._told(
-            connection, session.org_id, _update(connection, session, self._clock(), change, messages)),
-            erases=messages is not None)
+        await self._write(
+            lambda connection: self._told(
+                connection, session.org_id, _update(connection, session, self._clock(), change, messages)
+            ),
+            erases=messages is not None,
+        )
         return await self.get(scope, session.id)
 
     async def remove(self, scope: Scope, session_id: str | None, message_id: str) -> Session:
         """Take one message out of what was said; the session without its messages. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
-        await self._write(lambda connection: self._told(
-            connection, session.org_id, _remove(connection, session, self._clock(), message_id)), erases=True)
+        await self._write(
+            lambda connection: self._told(
+                connection, session.org_id, _remove(connection, session, self._clock(), message_id)
+            ),
+            erases=True,
+        )
         return session
 
-    async def append(self, scope: Scope, session_id: str | None, messages: Sequence[Message],
-                     most_bytes: float = math.inf) -> None:
-        """Add to what was said. Raises NotFound, and ConversationFull when it would be more than `most_bytes`."""
+    async def append(
+        self, scope: Scope, session_id: str | None, messages: Sequence[Message], most_bytes: float = math.inf
+    ) -> None:
+        """Add to what was said. Raises NotFound, and ConversationFull when it would be more than
+        `most_bytes`."""
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
-        await self._write(lambda connection: self._told(
-            connection, session.org_id, _append(connection, session, self._clock(), messages, most_bytes)))
+        await self._write(
+            lambda connection: self._told(
+                connection, session.org_id, _append(connection, session, self._clock(), messages, most_bytes)
+            )
+        )
 
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
-        """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises NotFound."""
+        """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises
+        NotFound."""
         private = (await self.find(scope, session_id)).private
         session = await self.get(scope, session_id)
         await self._write(lambda connection: _delete(connection, self._outbox, session, private), erases=True)
@@ -208,17 +264,29 @@ class Sessions:
 
     async def expired(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
         """Sessions that expired before `until`, longest made first."""
-        return await self._database.read(lambda connection: [session_id for (session_id,) in connection.execute(
-            f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
-            [org_id, until, until, limit])], long=True)
+        return await self._database.read(
+            lambda connection: [
+                session_id
+                for (session_id,) in connection.execute(
+                    f"SELECT id FROM sessions WHERE org_id = ? AND created_at < ? AND {_ENDED} ORDER BY created_at LIMIT ?",
+                    [org_id, until, until, limit],
+                )
+            ],
+            long=True,
+        )
 
     async def delete_expired(self, org_id: str, session_ids: Sequence[str], until: int) -> int:
         """Delete sessions as their owner would; how many were still there, and not in use again since."""
 
         def work(connection: Connection) -> int:
             # One at a time: SQLite would look for several of an org's in all that the org has.
-            found = [connection.execute(f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
-                                        [org_id, session_id, until]).fetchone() for session_id in session_ids]
+            found = [
+                connection.execute(
+                    f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
+                    [org_id, session_id, until],
+                ).fetchone()
+                for session_id in session_ids
+            ]
             rows = [row for row in found if row]
             for stored in map(from_row, rows):
                 _delete(connection, self._outbox, with_costs(connection, stored.session), stored.private)
@@ -235,7 +303,9 @@ class Sessions:
     def _told(self, connection: Connection, org_id: str, session_id: str) -> None:
         """Announce that a session was updated."""
         stored = _read(connection, org_id, session_id)
-        self._outbox.announce(connection, "session.updated", with_costs(connection, stored.session), stored.private)
+        self._outbox.announce(
+            connection, "session.updated", with_costs(connection, stored.session), stored.private
+        )
 
 
 def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> bool:
@@ -249,11 +319,27 @@ def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> b
         "INSERT INTO sessions (id, org_id, key_id, assistant_id, squad_id, user_id, agent_type, name, phone_number_id, "
         "customer_number, status, expiration_seconds, created_at, updated_at, thread_id, variables, private, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [session.id, session.org_id, new.key_id, _or_none(session, "assistant_id"), _or_none(session, "squad_id"),
-         _or_none(session, "user_id"), new.agent_type, _or_none(session, "name"), _or_none(session, "phone_number_id"),
-         number, session.status, session.expiration_seconds, ms_of(session.created_at), ms_of(session.updated_at),
-         session.id, orjson.dumps(new.variables), orjson.dumps(new.private) if new.private else None,
-         body.SerializeToString()])
+        [
+            session.id,
+            session.org_id,
+            new.key_id,
+            _or_none(session, "assistant_id"),
+            _or_none(session, "squad_id"),
+            _or_none(session, "user_id"),
+            new.agent_type,
+            _or_none(session, "name"),
+            _or_none(session, "phone_number_id"),
+            number,
+            session.status,
+            session.expiration_seconds,
+            ms_of(session.created_at),
+            ms_of(session.updated_at),
+            session.id,
+            orjson.dumps(new.variables),
+            orjson.dumps(new.private) if new.private else None,
+            body.SerializeToString(),
+        ],
+    )
     threads.append(connection, session.org_id, session.id, 0, session.messages)
     return outbox.announce(connection, "session.created", body, new.private)
 
@@ -265,7 +351,8 @@ def lock_session(connection: Connection, org_id: str, session_id: str) -> None:
 
 def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession:
     row = connection.execute(
-        f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ?", [org_id, session_id]).fetchone()
+        f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ?", [org_id, session_id]
+    ).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     return from_row(row)
@@ -273,11 +360,14 @@ def _read(connection: Connection, org_id: str, session_id: str) -> StoredSession
 
 def _before(connection: Connection, scope: Scope, before: str) -> Place:
     condition, parameters = scope.where()
-    row = connection.execute(f"SELECT created_at, id FROM sessions WHERE id = ? AND {condition}",
-                             [parse_id(before), *parameters]).fetchone()
+    row = connection.execute(
+        f"SELECT created_at, id FROM sessions WHERE id = ? AND {condition}", [parse_id(before), *parameters]
+    ).fetchone()
     if row is None:
-        raise NotFound("the chat named by `before` is not there; `createdAtLt` lists from a time on",
-                       reason="SESSION_NOT_FOUND")
+        raise NotFound(
+            "the chat named by `before` is not there; `createdAtLt` lists from a time on",
+            reason="SESSION_NOT_FOUND",
+        )
     return Place(*row)
 
 
@@ -285,8 +375,13 @@ def _place_of(connection: Connection, stored: StoredSession, message_id: str) ->
     return threads.place_of(connection, stored.session.org_id, stored.thread_id, threads.ALL, message_id)
 
 
-def _update(connection: Connection, found: Session, now: int, change: Callable[[Session], None],
-            messages: Sequence[Message] | None) -> str:
+def _update(
+    connection: Connection,
+    found: Session,
+    now: int,
+    change: Callable[[Session], None],
+    messages: Sequence[Message] | None,
+) -> str:
     lock_session(connection, found.org_id, found.id)
     stored = _read(connection, found.org_id, found.id)
     session = stored.session
@@ -297,8 +392,17 @@ def _update(connection: Connection, found: Session, now: int, change: Callable[[
         "UPDATE sessions SET name = ?1, status = ?2, expiration_seconds = ?3, "
         "updated_at = CASE WHEN updated_at > ?4 THEN updated_at ELSE ?4 END, thread_id = ?5, body = ?6 "
         "WHERE org_id = ?7 AND id = ?8",
-        [_or_none(session, "name"), session.status, session.expiration_seconds, now, thread_id,
-         session.SerializeToString(), session.org_id, session.id])
+        [
+            _or_none(session, "name"),
+            session.status,
+            session.expiration_seconds,
+            now,
+            thread_id,
+            session.SerializeToString(),
+            session.org_id,
+            session.id,
+        ],
+    )
     if messages is not None:
         _say_anew(connection, session, stored.thread_id, thread_id, messages)
     return session.id
@@ -311,17 +415,27 @@ def _remove(connection: Connection, session: Session, now: int, message_id: str)
     left = [message for message in said if message.id != message_id]
     if len(left) == len(said):
         raise NotFound("item not found", reason="ITEM_NOT_FOUND")
-    connection.execute("UPDATE sessions SET thread_id = ? WHERE org_id = ? AND id = ?", [new, session.org_id, session.id])
+    connection.execute(
+        "UPDATE sessions SET thread_id = ? WHERE org_id = ? AND id = ?", [new, session.org_id, session.id]
+    )
     _say_anew(connection, session, old, new, left)
     return session.id
 
 
-def _append(connection: Connection, session: Session, now: int, messages: Sequence[Message], most_bytes: float) -> str:
+def _append(
+    connection: Connection, session: Session, now: int, messages: Sequence[Message], most_bytes: float
+) -> str:
     thread_id = _touch(connection, session, now)
     held = threads.size(connection, session.org_id, thread_id)
     if held + threads.size_of(messages) > most_bytes:
         raise ConversationFull(held, most_bytes)
-    threads.append(connection, session.org_id, thread_id, threads.next_seq(connection, session.org_id, thread_id), messages)
+    threads.append(
+        connection,
+        session.org_id,
+        thread_id,
+        threads.next_seq(connection, session.org_id, thread_id),
+        messages,
+    )
     return session.id
 
 
@@ -329,25 +443,32 @@ def _touch(connection: Connection, session: Session, now: int) -> str:
     """Mark a session as written now; its thread, to which nobody else appends until the transaction ends."""
     row = connection.execute(
         "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END "
-        "WHERE org_id = ?2 AND id = ?3 RETURNING thread_id", [now, session.org_id, session.id]).fetchone()
+        "WHERE org_id = ?2 AND id = ?3 RETURNING thread_id",
+        [now, session.org_id, session.id],
+    ).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     thread_id: str = row[0]
     return thread_id
 
 
-def _say_anew(connection: Connection, session: Session, old: str, new: str, messages: Sequence[Message]) -> None:
-    """Begin the new thread of a session with these messages, and let go of its old one and of what showed it."""
+def _say_anew(
+    connection: Connection, session: Session, old: str, new: str, messages: Sequence[Message]
+) -> None:
+    """Begin the new thread of a session with these messages, and let go of its old one and of what showed
+    it."""
     _forget_answers(connection, session)
     threads.append(connection, session.org_id, new, 0, messages)
     threads.discard(connection, session.org_id, old)
 
 
 def _forget_answers(connection: Connection, session: Session) -> None:
-    """Forget the answers that show what was said in a session; those of its chats show it as their context."""
+    """Forget the answers that show what was said in a session; those of its chats show it as their
+    context."""
     forget(connection, session.org_id, "session", session.id)
-    for (chat_id,) in connection.execute("SELECT id FROM chats WHERE org_id = ? AND session_id = ?",
-                                         [session.org_id, session.id]).fetchall():
+    for (chat_id,) in connection.execute(
+        "SELECT id FROM chats WHERE org_id = ? AND session_id = ?", [session.org_id, session.id]
+    ).fetchall():
         forget(connection, session.org_id, "chat", chat_id)
 
 
@@ -355,13 +476,16 @@ def _delete(connection: Connection, outbox: Outbox, session: Session, private: d
     org_id, own = session.org_id, [session.org_id, session.id]
     lock_session(connection, org_id, session.id)
     _delete_events(connection, session)  # before the row, as whoever runs a chat locks both in this order
-    row = connection.execute("DELETE FROM sessions WHERE org_id = ? AND id = ? RETURNING thread_id", own).fetchone()
+    row = connection.execute(
+        "DELETE FROM sessions WHERE org_id = ? AND id = ? RETURNING thread_id", own
+    ).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     keep_numbers(connection, org_id, "session_id = ?", session.id)
     _delete_events(connection, session)  # of what has begun meanwhile; from here on nothing can
     gone = connection.execute(
-        "DELETE FROM chats WHERE org_id = ? AND session_id = ? RETURNING id, thread_id", own).fetchall()
+        "DELETE FROM chats WHERE org_id = ? AND session_id = ? RETURNING id, thread_id", own
+    ).fetchall()
     forget(connection, org_id, "session", session.id)
     for chat_id, _ in gone:
         forget(connection, org_id, "chat", chat_id)

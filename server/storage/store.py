@@ -1,4 +1,5 @@
-"""The store: every noun's storage over one database. Opens and closes; holds no SQL but that of the key secret."""
+"""The store: every noun's storage over one database. Opens and closes; holds no SQL but that of the key
+secret."""
 
 import contextlib
 import os
@@ -52,16 +53,30 @@ class Store:
     @classmethod
     def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers) -> "Store":
         outbox = Outbox(database, clock)
-        return cls(database, Keys(database, key_secret, clock, peers),
-                   Assistants(database, clock), Squads(database, clock), Tools(database, clock),
-                   Sessions(database, clock, outbox), Chats(database, outbox), IdempotencyKeys(database, clock, peers),
-                   Usage(database), outbox, peers, clock)
+        return cls(
+            database,
+            Keys(database, key_secret, clock, peers),
+            Assistants(database, clock),
+            Squads(database, clock),
+            Tools(database, clock),
+            Sessions(database, clock, outbox),
+            Chats(database, outbox),
+            IdempotencyKeys(database, clock, peers),
+            Usage(database),
+            outbox,
+            peers,
+            clock,
+        )
 
     def telling(self, compose: Compose) -> "Store":
         """The same store for a server: it puts what `compose` makes of each change into its outbox."""
         outbox = Outbox(self.database, self.clock, compose)
-        return replace(self, outbox=outbox, sessions=Sessions(self.database, self.clock, outbox),
-                       chats=Chats(self.database, outbox))
+        return replace(
+            self,
+            outbox=outbox,
+            sessions=Sessions(self.database, self.clock, outbox),
+            chats=Chats(self.database, outbox),
+        )
 
     async def aclose(self) -> None:
         """Finish the writes that wait, then close the database."""
@@ -76,26 +91,45 @@ class Store:
 
 
 @asynccontextmanager
-async def opened(folder: Path, url: str | None = None, key_secret: str | None = None, connections: int = 10, *,
-                 checked: bool = False, creates: bool = True) -> AsyncIterator[Store]:
-    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it cannot be used.
+async def opened(
+    folder: Path,
+    url: str | None = None,
+    key_secret: str | None = None,
+    connections: int = 10,
+    *,
+    checked: bool = False,
+    creates: bool = True,
+) -> AsyncIterator[Store]:
+    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it
+    cannot be used.
 
     Without `creates` also when there is none: nothing is made then.
     """
-    store = (open_store(folder, key_secret, checked=checked, creates=creates) if url is None
-             else await connect_store(url, key_secret, connections, creates=creates))
+    store = (
+        open_store(folder, key_secret, checked=checked, creates=creates)
+        if url is None
+        else await connect_store(url, key_secret, connections, creates=creates)
+    )
     try:
         yield store
     finally:
         await store.aclose()
 
 
-def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_ms, *, checked: bool = False,
-               creates: bool = True, large: int = LARGE) -> Store:
-    """The SQLite store in `folder`; one that is new is made, if it `creates`. Raises DatabaseError when it cannot be used.
+def open_store(
+    folder: Path,
+    key_secret: str | None = None,
+    clock: Clock = now_ms,
+    *,
+    checked: bool = False,
+    creates: bool = True,
+    large: int = LARGE,
+) -> Store:
+    """The SQLite store in `folder`; one that is new is made, if it `creates`. Raises DatabaseError when it
+    cannot be used.
 
-    `checked` says that somebody else looks whether the file is sound. One of more than `large` bytes is not read to its end
-    for that, unless it has sums to be compared with.
+    `checked` says that somebody else looks whether the file is sound. One of more than `large` bytes is not
+    read to its end for that, unless it has sums to be compared with.
     """
     path = folder / DATABASE
     if not creates and not path.is_file():
@@ -116,8 +150,14 @@ def open_store(folder: Path, key_secret: str | None = None, clock: Clock = now_m
         raise
 
 
-async def connect_store(url: str, key_secret: str | None = None, connections: int = 10, clock: Clock = now_ms, *,
-                        creates: bool = True) -> Store:
+async def connect_store(
+    url: str,
+    key_secret: str | None = None,
+    connections: int = 10,
+    clock: Clock = now_ms,
+    *,
+    creates: bool = True,
+) -> Store:
     """The PostgreSQL store at `url`, its tables made when they are not there, unless `creates` is false.
 
     Raises DatabaseError when it cannot be reached or used.
@@ -125,9 +165,12 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
     database = await connect_database(url, connections, creates=creates)
     try:
         if await database.read(postgres_migrations.is_moving):
-            raise DatabaseError("a move into this database is under way or broke off; run `parley migrate-store` to its end")
+            raise DatabaseError(
+                "a move into this database is under way or broke off; run `parley migrate-store` to its end"
+            )
         secret = key_secret.encode() if key_secret else await database.write(_shared_secret)
         from server.storage.postgres.peers import PostgresPeers
+
         return Store.of(database, secret, clock, PostgresPeers(url))
     except BaseException:
         await database.aclose()
@@ -135,7 +178,8 @@ async def connect_store(url: str, key_secret: str | None = None, connections: in
 
 
 async def connect_database(url: str, connections: int, *, creates: bool = True) -> "PostgresDatabase":
-    """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or used."""
+    """The PostgreSQL database at `url`, brought up to date. Raises DatabaseError when it cannot be reached or
+    used."""
     try:
         from server.storage.postgres.database import PostgresDatabase
     except ImportError:
@@ -143,8 +187,10 @@ async def connect_database(url: str, connections: int, *, creates: bool = True) 
     database = await PostgresDatabase.connect(url, connections)
     try:
         if not creates and not await database.read(postgres_migrations.has_tables):
-            raise DatabaseError("the PostgreSQL database has no tables of parley; name the one that "
-                                "`parley serve --database` has")
+            raise DatabaseError(
+                "the PostgreSQL database has no tables of parley; name the one that "
+                "`parley serve --database` has"
+            )
         await database.migrate(postgres_migrations.migrate)
     except BaseException:
         await database.aclose()
@@ -153,7 +199,8 @@ async def connect_database(url: str, connections: int, *, creates: bool = True) 
 
 
 def _shared_secret(connection: Connection) -> bytes:
-    """The secret of the key digests, made on first use; in the database, since every server needs the same one."""
+    """The secret of the key digests, made on first use; in the database, since every server needs the same
+    one."""
     connection.lock("key secret")
     row = connection.execute("SELECT secret FROM key_secret").fetchone()
     if row is None:
@@ -166,7 +213,8 @@ def _shared_secret(connection: Connection) -> bytes:
 def _kept_secret(path: Path) -> bytes:
     """The secret of the key digests, made on first use; readable by its owner only.
 
-    Of several processes that make it at once the first one's holds: a key that was digested with another one is lost.
+    Of several processes that make it at once the first one's holds: a key that was digested with another one
+    is lost.
     """
     if not path.exists():
         new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")

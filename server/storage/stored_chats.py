@@ -1,4 +1,5 @@
-"""Chats as they are read: their rows, their messages beside them, and pages that fit into an answer. Writes nothing."""
+"""Chats as they are read: their rows, their messages beside them, and pages that fit into an answer. Writes
+nothing."""
 
 from __future__ import annotations
 
@@ -18,16 +19,21 @@ from server.storage.database import Connection
 from server.storage.listing import Listing, Place, last_of
 
 COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
-_SHORT = "id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_chat_id, status, cost"
-_SIZE = ("length(body) + coalesce((SELECT sum(length(messages.body)) FROM messages "
-         "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
-         "AND messages.seq BETWEEN chats.first_seq AND chats.last_seq), 0)")
+_SHORT = (
+    "id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_chat_id, status, cost"
+)
+_SIZE = (
+    "length(body) + coalesce((SELECT sum(length(messages.body)) FROM messages "
+    "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
+    "AND messages.seq BETWEEN chats.first_seq AND chats.last_seq), 0)"
+)
 """Bytes of a chat as lists show it, where each text has one name."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredChat:
-    """A chat and where its messages are. `chat` is without messages; its output holds only choices beyond the first."""
+    """A chat and where its messages are. `chat` is without messages; its output holds only choices beyond the
+    first."""
 
     id: str
     session_id: str | None
@@ -45,12 +51,13 @@ class StoredChat:
 
 
 def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place | None]:
-    """A page of chats, each with its own input only; shortened where all of them would be too large for one answer.
+    """A page of chats, each with its own input only; shortened where all of them would be too large for one
+    answer.
 
     With the place of the last one when another page follows.
     """
     found = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
-    rows = found[:listing.limit]
+    rows = found[: listing.limit]
     fitting = [row[0] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
     shown = _shown_alone(connection, rows[0][1], fitting) if fitting else {}
     chats = [shown.get(row[0]) or _short(row) for row in rows]
@@ -59,25 +66,36 @@ def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place 
 
 def from_row(row: tuple[Any, ...]) -> StoredChat:
     *places, private, record, body = row
-    return StoredChat(*(*places, orjson.loads(private) if private else None, ChatRecord.FromString(record),
-                        Chat.FromString(body)))
+    return StoredChat(
+        *(
+            *places,
+            orjson.loads(private) if private else None,
+            ChatRecord.FromString(record),
+            Chat.FromString(body),
+        )
+    )
 
 
 def said(connection: Connection, stored: StoredChat) -> list[Message]:
     if not stored.is_over:
         return list(stored.record.said)
-    return threads.between(connection, stored.chat.org_id, stored.thread_id, stored.first_seq, stored.output_seq - 1)
+    return threads.between(
+        connection, stored.chat.org_id, stored.thread_id, stored.first_seq, stored.output_seq - 1
+    )
 
 
 def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Chat]:
     """Chats with their own input and output, by id; in two statements, however many they are."""
     listed_ids = ", ".join("?" * len(ids))
-    rows = connection.execute(f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({listed_ids})", [org_id, *ids])
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({listed_ids})", [org_id, *ids]
+    )
     own = connection.execute(
         "SELECT chats.id, messages.seq, messages.body FROM chats CROSS JOIN messages WHERE chats.org_id = ? "
         f"AND chats.id IN ({listed_ids}) AND messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
         "AND messages.seq BETWEEN chats.first_seq AND chats.last_seq ORDER BY chats.id, messages.seq",
-        [org_id, *ids]).fetchall()
+        [org_id, *ids],
+    ).fetchall()
     messages: dict[str, list[tuple[int, Message]]] = {chat_id: [] for chat_id in ids}
     for chat_id, seq, body in own:
         messages[chat_id].append((seq, Message.FromString(body)))
@@ -86,18 +104,57 @@ def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dic
 
 def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
     said_then = [message for seq, message in own if seq < stored.output_seq]
-    return _filled(stored, said_then if stored.is_over else list(stored.record.said),
-                   [message for seq, message in own if seq >= stored.output_seq])
+    return _filled(
+        stored,
+        said_then if stored.is_over else list(stored.record.said),
+        [message for seq, message in own if seq >= stored.output_seq],
+    )
 
 
 def _short(row: tuple[Any, ...]) -> Chat:
     """A chat without what was said, for a page that has no room for it."""
-    chat_id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_id, status, cost, _ = row
-    chat = Chat(id=chat_id, org_id=org_id, created_at=timestamp(created_at), updated_at=timestamp(updated_at),
-                assistant_id=assistant_id, squad_id=squad_id, session_id=session_id, previous_chat_id=previous_id,
-                status=status, cost=cost)
-    omit_in_list(chat, "/chat/{id}", "assistant", "assistantOverrides", "squad", "name", "input", "stream", "messages",
-                 "output", "costs", "error", "transport", "knowledge", "warnings")
+    (
+        chat_id,
+        org_id,
+        created_at,
+        updated_at,
+        assistant_id,
+        squad_id,
+        session_id,
+        previous_id,
+        status,
+        cost,
+        _,
+    ) = row
+    chat = Chat(
+        id=chat_id,
+        org_id=org_id,
+        created_at=timestamp(created_at),
+        updated_at=timestamp(updated_at),
+        assistant_id=assistant_id,
+        squad_id=squad_id,
+        session_id=session_id,
+        previous_chat_id=previous_id,
+        status=status,
+        cost=cost,
+    )
+    omit_in_list(
+        chat,
+        "/chat/{id}",
+        "assistant",
+        "assistantOverrides",
+        "squad",
+        "name",
+        "input",
+        "stream",
+        "messages",
+        "output",
+        "costs",
+        "error",
+        "transport",
+        "knowledge",
+        "warnings",
+    )
     return chat
 
 
@@ -108,12 +165,17 @@ def context(connection: Connection, stored: StoredChat) -> tuple[list[Message], 
     return threads.latest(connection, stored.chat.org_id, stored.thread_id, MOST_BYTES, stored.output_seq - 1)
 
 
-def with_messages(connection: Connection, stored: StoredChat, said_before: list[Message], is_whole: bool = True) -> Chat:
+def with_messages(
+    connection: Connection, stored: StoredChat, said_before: list[Message], is_whole: bool = True
+) -> Chat:
     chat = stored.chat
     if not is_whole:
         omit(chat, "messages")
-    return _filled(stored, said_before, threads.between(
-        connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq))
+    return _filled(
+        stored,
+        said_before,
+        threads.between(connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq),
+    )
 
 
 def _filled(stored: StoredChat, said_before: list[Message], answered: list[Message]) -> Chat:

@@ -1,4 +1,5 @@
-"""Sessions as they are read: their rows, what they cost, and pages that fit into an answer. Writes nothing."""
+"""Sessions as they are read: their rows, what they cost, and pages that fit into an answer. Writes
+nothing."""
 
 from __future__ import annotations
 
@@ -16,9 +17,13 @@ from server.core.clock import ms_of, timestamp
 from server.storage.database import Connection
 from server.storage.listing import Listing, Place, last_of
 
-COLUMNS = "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
-_SHORT = ("created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
-          "user_id")
+COLUMNS = (
+    "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
+)
+_SHORT = (
+    "created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
+    "user_id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,13 @@ class StoredSession:
 
 
 def listed(connection: Connection, listing: Listing) -> tuple[list[Session], Place | None]:
-    """A page of sessions without their messages; shortened where all of them would be too large for one answer.
+    """A page of sessions without their messages; shortened where all of them would be too large for one
+    answer.
 
     With the place of the last one when another page follows.
     """
     found = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
-    rows = found[:listing.limit]
+    rows = found[: listing.limit]
     fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
     shown = _of_ids(connection, rows[0][3], fitting) if rows else {}
     sessions = [shown.get(row[2]) or _short(row) for row in rows]
@@ -57,18 +63,40 @@ def listed(connection: Connection, listing: Listing) -> tuple[list[Session], Pla
 def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Session]:
     if not ids:
         return {}
-    rows = connection.execute(f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
-                              [org_id, *ids]).fetchall()
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id IN ({', '.join('?' * len(ids))})",
+        [org_id, *ids],
+    ).fetchall()
     return {stored.session.id: stored.session for stored in map(from_row, rows)}
 
 
 def _short(row: tuple[Any, ...]) -> Session:
     """A session without what callers gave it, for a page that has no room for it."""
-    names = ("id", "org_id", "name", "status", "expiration_seconds", "assistant_id", "squad_id", "phone_number_id",
-             "user_id")
-    session = Session(**dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1]))
-    omit_in_list(session, "/session/{id}", "assistant", "assistantOverrides", "squad", "customer", "metadata", "customerId",
-                 "warnings")
+    names = (
+        "id",
+        "org_id",
+        "name",
+        "status",
+        "expiration_seconds",
+        "assistant_id",
+        "squad_id",
+        "phone_number_id",
+        "user_id",
+    )
+    session = Session(
+        **dict(zip(names, row[2:], strict=False)), created_at=timestamp(row[0]), updated_at=timestamp(row[1])
+    )
+    omit_in_list(
+        session,
+        "/session/{id}",
+        "assistant",
+        "assistantOverrides",
+        "squad",
+        "customer",
+        "metadata",
+        "customerId",
+        "warnings",
+    )
     return session
 
 
@@ -83,8 +111,13 @@ def from_row(row: tuple[Any, ...]) -> StoredSession:
         session.ClearField("name")
     else:
         session.name = name
-    return StoredSession(session, thread_id, orjson.loads(variables), orjson.loads(private) if private else None,
-                         ConversationState.FromString(state) if state else None)
+    return StoredSession(
+        session,
+        thread_id,
+        orjson.loads(variables),
+        orjson.loads(private) if private else None,
+        ConversationState.FromString(state) if state else None,
+    )
 
 
 def with_costs(connection: Connection, session: Session) -> Session:
@@ -100,10 +133,17 @@ def _add_costs(connection: Connection, sessions: Sequence[Session]) -> None:
     rows = connection.execute(
         "SELECT session_id, provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) "
         f"FROM chats WHERE org_id = ? AND session_id IN ({', '.join('?' * len(by_id))}) "
-        "GROUP BY session_id, provider, model ORDER BY session_id, provider, model", [sessions[0].org_id, *by_id]).fetchall()
+        "GROUP BY session_id, provider, model ORDER BY session_id, provider, model",
+        [sessions[0].org_id, *by_id],
+    ).fetchall()
     for session_id, provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
-        part = Cost(type="model", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
-                    estimated=bool(estimated) or None)
+        part = Cost(
+            type="model",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost=cost,
+            estimated=bool(estimated) or None,
+        )
         part.model.update({"provider": provider, "model": model})
         by_id[session_id].costs.append(part)
     for session in sessions:

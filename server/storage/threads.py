@@ -1,9 +1,9 @@
 """Messages in threads: what was said, once, however many chats have it in their context.
 
-A session has a thread, and so has a chain of chats. A chat that continues anything but the end of a chain begins a
-thread of its own that names its parent, so storage grows with what was said.
-Helpers for `chats.py` and `sessions.py`: every function takes the connection and runs inside the caller's transaction.
-A thread is an org's: whatever the id, no other org's words are read or touched, and all of it is on one shard.
+A session has a thread, and so has a chain of chats. A chat that continues anything but the end of a chain
+begins a thread of its own that names its parent, so storage grows with what was said. Helpers for `chats.py`
+and `sessions.py`: every function takes the connection and runs inside the caller's transaction. A thread is
+an org's: whatever the id, no other org's words are read or touched, and all of it is on one shard.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,13 @@ LAST = 1 << 62
 ALL = (0, LAST)
 """Every place of a thread."""
 HAS_ID = "substr(body, 1, 38) = ?"
-"""A message begins with its id, which is the first member that is written; the index `messages_by_id` has these bytes."""
+"""A message begins with its id, which is the first member that is written; the index `messages_by_id` has
+these bytes."""
 _END = "substr(body, length(body) - 34)"
 _IS_CALLS_KEY = f"{_END[:-1]}, 3) = x'c23e20'"
 CALLS_KEY_INDEX = ("messages_by_calls", _END, _IS_CALLS_KEY)
-"""The name of the index, what it has, and of which messages: those that end with `calls_key`, the last member written."""
+"""The name of the index, what it has, and of which messages: those that end with `calls_key`, the last member
+written."""
 HAS_CALLS_KEY = f"{_IS_CALLS_KEY} AND {_END} = ?"
 _SIZES_AT_ONCE = 1000
 _ROW = 100
@@ -35,15 +37,19 @@ def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
     while next_run:
         said = _bodies(connection, org_id, next_run[0], 0, next_run[1])
         fork = connection.execute(
-            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?", [org_id, next_run[0]])
+            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
+            [org_id, next_run[0]],
+        )
         runs.append(_messages(said))
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run]
 
 
-def latest(connection: Connection, org_id: str, thread_id: str, most_bytes: int,
-           last_seq: int = LAST) -> tuple[list[Message], bool]:
-    """What was said last up to `last_seq`, as much as fits into `most_bytes`, and whether that is everything."""
+def latest(
+    connection: Connection, org_id: str, thread_id: str, most_bytes: int, last_seq: int = LAST
+) -> tuple[list[Message], bool]:
+    """What was said last up to `last_seq`, as much as fits into `most_bytes`, and whether that is
+    everything."""
     runs: list[list[Message]] = []
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     is_whole = True
@@ -51,19 +57,25 @@ def latest(connection: Connection, org_id: str, thread_id: str, most_bytes: int,
         first_seq, most_bytes, is_whole = _first_fitting(connection, org_id, *next_run, most_bytes)
         runs.append(between(connection, org_id, next_run[0], first_seq, next_run[1]))
         fork = connection.execute(
-            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?", [org_id, next_run[0]])
+            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
+            [org_id, next_run[0]],
+        )
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run], is_whole
 
 
-def _first_fitting(connection: Connection, org_id: str, thread_id: str, last_seq: int,
-                   most_bytes: int) -> tuple[int, int, bool]:
-    """The place from which on one thread's own messages fit, what is then left, and whether all of them do."""
+def _first_fitting(
+    connection: Connection, org_id: str, thread_id: str, last_seq: int, most_bytes: int
+) -> tuple[int, int, bool]:
+    """The place from which on one thread's own messages fit, what is then left, and whether all of them
+    do."""
     first_seq = last_seq + 1
     while True:
         sizes = connection.execute(
             "SELECT seq, length(body) FROM messages WHERE org_id = ? AND thread_id = ? AND seq < ? "
-            "ORDER BY seq DESC LIMIT ?", [org_id, thread_id, first_seq, _SIZES_AT_ONCE]).fetchall()
+            "ORDER BY seq DESC LIMIT ?",
+            [org_id, thread_id, first_seq, _SIZES_AT_ONCE],
+        ).fetchall()
         for seq, size in sizes:
             if size > most_bytes:
                 return first_seq, most_bytes, False
@@ -72,12 +84,20 @@ def _first_fitting(connection: Connection, org_id: str, thread_id: str, last_seq
             return first_seq, most_bytes, True
 
 
-def page(connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], *, after: str | None, ascending: bool,
-         limit: int) -> tuple[list[Message], bool]:
+def page(
+    connection: Connection,
+    org_id: str,
+    thread_id: str,
+    span: tuple[int, int],
+    *,
+    after: str | None,
+    ascending: bool,
+    limit: int,
+) -> tuple[list[Message], bool]:
     """One thread's own messages within a span of places, in either direction, and whether more follow.
 
-    They begin with the message whose id is `after`, which is not counted. Of `limit` messages as many are read as fit into
-    an answer, and one at least; none when no message has the id `after`.
+    They begin with the message whose id is `after`, which is not counted. Of `limit` messages as many are
+    read as fit into an answer, and one at least; none when no message has the id `after`.
     """
     first_seq, last_seq = span
     if after is not None:
@@ -88,9 +108,10 @@ def page(connection: Connection, org_id: str, thread_id: str, span: tuple[int, i
     sizes = connection.execute(
         "SELECT seq, length(body) FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? "
         f"ORDER BY seq {'ASC' if ascending else 'DESC'} LIMIT ?",
-        [org_id, thread_id, first_seq, last_seq, limit + 2]).fetchall()
+        [org_id, thread_id, first_seq, last_seq, limit + 2],
+    ).fetchall()
     known = int(after is not None)
-    count = known + fitting([size for _, size in sizes[known:known + limit]])
+    count = known + fitting([size for _, size in sizes[known : known + limit]])
     shown = [seq for seq, _ in sizes[:count]]
     if not shown:
         return [], False
@@ -98,11 +119,14 @@ def page(connection: Connection, org_id: str, thread_id: str, span: tuple[int, i
     return messages if ascending else messages[::-1], len(sizes) > count
 
 
-def place_of(connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], message_id: str) -> int | None:
+def place_of(
+    connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], message_id: str
+) -> int | None:
     """Where in a span the message of this id is; None when it is not there."""
     row = connection.execute(
         f"SELECT seq FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? AND {HAS_ID}",
-        [org_id, thread_id, *span, beginning(message_id)]).fetchone()
+        [org_id, thread_id, *span, beginning(message_id)],
+    ).fetchone()
     return row[0] if row else None
 
 
@@ -116,7 +140,9 @@ def ending(calls_key: str) -> bytes:
     return Message(calls_key=calls_key).SerializeToString()
 
 
-def between(connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int) -> list[Message]:
+def between(
+    connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int
+) -> list[Message]:
     """One thread's own messages from `first_seq` to `last_seq`, both included."""
     return _messages(_bodies(connection, org_id, thread_id, first_seq, last_seq))
 
@@ -124,7 +150,8 @@ def between(connection: Connection, org_id: str, thread_id: str, first_seq: int,
 def _bodies(connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int) -> Cursor:
     return connection.execute(
         "SELECT body FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? ORDER BY seq",
-        [org_id, thread_id, first_seq, last_seq])
+        [org_id, thread_id, first_seq, last_seq],
+    )
 
 
 def _messages(bodies: Cursor) -> list[Message]:
@@ -137,63 +164,83 @@ def size_of(messages: Sequence[Message]) -> int:
 
 
 def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> int:
-    """The bytes that what was said in a thread up to `last_seq` counts for, with its ancestors' part; reads none of it."""
+    """The bytes that what was said in a thread up to `last_seq` counts for, with its ancestors' part; reads
+    none of it."""
     total = 0
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
         total += connection.execute(
             f"SELECT coalesce(sum(length(body) + {_ROW}), 0) FROM messages "
-            "WHERE org_id = ? AND thread_id = ? AND seq <= ?", [org_id, *next_run]).fetchone()[0]
+            "WHERE org_id = ? AND thread_id = ? AND seq <= ?",
+            [org_id, *next_run],
+        ).fetchone()[0]
         next_run = connection.execute(
-            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?", [org_id, next_run[0]]).fetchone()
+            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
+            [org_id, next_run[0]],
+        ).fetchone()
     return total
 
 
 def lock(connection: Connection, org_id: str, thread_id: str) -> None:
-    """Let nobody else change what is at the end of a thread, or what is needed of it, until the transaction ends."""
+    """Let nobody else change what is at the end of a thread, or what is needed of it, until the transaction
+    ends."""
     connection.lock(f"thread:{org_id}:{thread_id}")
 
 
 def next_seq(connection: Connection, org_id: str, thread_id: str) -> int:
     seq: int = connection.execute(
         "SELECT coalesce(max(seq) + 1, 0) FROM messages WHERE org_id = ? AND thread_id = ?",
-        [org_id, thread_id]).fetchone()[0]
+        [org_id, thread_id],
+    ).fetchone()[0]
     return seq
 
 
-def append(connection: Connection, org_id: str, thread_id: str, first_seq: int, messages: Sequence[Message]) -> None:
+def append(
+    connection: Connection, org_id: str, thread_id: str, first_seq: int, messages: Sequence[Message]
+) -> None:
     connection.executemany(
         "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
-        [(org_id, thread_id, seq, message.SerializeToString()) for seq, message in enumerate(messages, first_seq)])
+        [
+            (org_id, thread_id, seq, message.SerializeToString())
+            for seq, message in enumerate(messages, first_seq)
+        ],
+    )
 
 
 def fork(connection: Connection, org_id: str, thread_id: str, parent_id: str, parent_seq: int) -> None:
     connection.execute(
         "INSERT INTO forks (org_id, thread_id, parent_id, parent_seq) VALUES (?, ?, ?, ?)",
-        [org_id, thread_id, parent_id, parent_seq])
+        [org_id, thread_id, parent_id, parent_seq],
+    )
 
 
 def discard(connection: Connection, org_id: str, thread_id: str) -> None:
-    """Delete what no chat, no session and no fork needs any more of a thread; when that is all of it, its parent's too."""
+    """Delete what no chat, no session and no fork needs any more of a thread; when that is all of it, its
+    parent's too."""
     unneeded: str | None = thread_id
     while unneeded:
         lock(connection, org_id, unneeded)
         last_seq = _last_needed(connection, org_id, unneeded)
         connection.execute(
-            "DELETE FROM messages WHERE org_id = ? AND thread_id = ? AND seq > ?", [org_id, unneeded, last_seq])
+            "DELETE FROM messages WHERE org_id = ? AND thread_id = ? AND seq > ?",
+            [org_id, unneeded, last_seq],
+        )
         if last_seq >= 0:
             return
         row = connection.execute(
-            "DELETE FROM forks WHERE org_id = ? AND thread_id = ? RETURNING parent_id", [org_id, unneeded]).fetchone()
+            "DELETE FROM forks WHERE org_id = ? AND thread_id = ? RETURNING parent_id", [org_id, unneeded]
+        ).fetchone()
         unneeded = row[0] if row else None
 
 
 def _last_needed(connection: Connection, org_id: str, thread_id: str) -> int:
-    """The last place that something needs: a session needs all, a chat and a fork what is up to their own; -1 for none."""
+    """The last place that something needs: a session needs all, a chat and a fork what is up to their own; -1
+    for none."""
     seq: int = connection.execute(
         "SELECT coalesce(max(seq), -1) FROM (SELECT max(last_seq) AS seq FROM chats "
         "WHERE org_id = ?1 AND thread_id = ?2 "
         "UNION ALL SELECT max(parent_seq) FROM forks WHERE org_id = ?1 AND parent_id = ?2 "
         "UNION ALL SELECT ?3 FROM sessions WHERE org_id = ?1 AND thread_id = ?2) AS needed",
-        [org_id, thread_id, LAST]).fetchone()[0]
+        [org_id, thread_id, LAST],
+    ).fetchone()[0]
     return seq

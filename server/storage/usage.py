@@ -1,4 +1,5 @@
-"""What orgs used, summed in SQL over chats and over the numbers that are kept of deleted ones. Knows no prices."""
+"""What orgs used, summed in SQL over chats and over the numbers that are kept of deleted ones. Knows no
+prices."""
 
 from __future__ import annotations
 
@@ -19,11 +20,13 @@ _GROUPS = {
     "key": ("key_id", "key_id"),
 }
 _OF_KEY = "WHERE org_id = ?1 AND key_id = ?2"
-_HELD = ("SELECT "
-         f"(SELECT coalesce(sum(length(body) + length(record)), 0) FROM chats {_OF_KEY}), "
-         f"(SELECT coalesce(sum(length(body) + length(variables)), 0) FROM sessions {_OF_KEY}), "
-         "(SELECT coalesce(sum(length(body)), 0) FROM messages WHERE org_id = ?1 AND thread_id IN "
-         f"(SELECT thread_id FROM sessions {_OF_KEY} UNION SELECT thread_id FROM chats {_OF_KEY}))")
+_HELD = (
+    "SELECT "
+    f"(SELECT coalesce(sum(length(body) + length(record)), 0) FROM chats {_OF_KEY}), "
+    f"(SELECT coalesce(sum(length(body) + length(variables)), 0) FROM sessions {_OF_KEY}), "
+    "(SELECT coalesce(sum(length(body)), 0) FROM messages WHERE org_id = ?1 AND thread_id IN "
+    f"(SELECT thread_id FROM sessions {_OF_KEY} UNION SELECT thread_id FROM chats {_OF_KEY}))"
+)
 _NUMBERS = "org_id, key_id, assistant_id, created_at, prompt_tokens, completion_tokens, cost, estimated"
 
 
@@ -31,7 +34,9 @@ class Usage:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def sums(self, org_id: str, start: int | None, end: int | None, group_by: Collection[str]) -> list[UsageRow]:
+    async def sums(
+        self, org_id: str, start: int | None, end: int | None, group_by: Collection[str]
+    ) -> list[UsageRow]:
         """One row a group, of the exchanges that began at `start` or later and before `end` (milliseconds).
 
         Raises InvalidArgument for more than `MOST_ROWS`: some of them would be taken for all.
@@ -40,34 +45,48 @@ class Usage:
         async with self._database.snapshot() as snapshot:
             rows = await snapshot.run(lambda connection: connection.execute(sql, parameters).fetchall())
         if len(rows) > MOST_ROWS:
-            raise InvalidArgument.of("groupBy", f"makes more than {MOST_ROWS} rows; ask for a shorter time by `start` and "
-                                                "`end`, or group by less")
+            raise InvalidArgument.of(
+                "groupBy",
+                f"makes more than {MOST_ROWS} rows; ask for a shorter time by `start` and "
+                "`end`, or group by less",
+            )
         names = [_GROUPS[group][0] for group in _GROUPS if group in group_by]
-        return [_row(names, row) for row in rows if row[len(names)]]  # the row of everything is there for nothing, too
-
+        # the row of everything is there for nothing, too
+        return [_row(names, row) for row in rows if row[len(names)]]
 
     async def held_by(self, org_id: str, key_id: str) -> int:
-        """The bytes on record of what was made with a key, as SQL knows them; passes all of its rows, and reads none."""
+        """The bytes on record of what was made with a key, as SQL knows them; passes all of its rows, and
+        reads none."""
         async with self._database.snapshot() as snapshot:
-            sums = await snapshot.run(lambda connection: connection.execute(_HELD, [org_id, key_id]).fetchone())
+            sums = await snapshot.run(
+                lambda connection: connection.execute(_HELD, [org_id, key_id]).fetchone()
+            )
         return sum(int(one) for one in sums)
 
 
 def keep_numbers(connection: Connection, org_id: str, condition: str, value: str) -> None:
-    """Keep what an org's chats under `condition`, which are about to be deleted, used: deleting does not change a bill."""
-    connection.execute(f"INSERT INTO deleted_usage ({_NUMBERS}) SELECT {_NUMBERS} FROM chats "
-                       f"WHERE org_id = ? AND status <> 'in_progress' AND {condition}", [org_id, value])
+    """Keep what an org's chats under `condition`, which are about to be deleted, used: deleting does not
+    change a bill."""
+    connection.execute(
+        f"INSERT INTO deleted_usage ({_NUMBERS}) SELECT {_NUMBERS} FROM chats "
+        f"WHERE org_id = ? AND status <> 'in_progress' AND {condition}",
+        [org_id, value],
+    )
 
 
-def _query(org_id: str, start: int | None, end: int | None, group_by: Collection[str]) -> tuple[str, list[Any]]:
+def _query(
+    org_id: str, start: int | None, end: int | None, group_by: Collection[str]
+) -> tuple[str, list[Any]]:
     bounds = {"created_at >= ?": start, "created_at < ?": end}
     condition = " AND ".join(["org_id = ?", *(bound for bound, value in bounds.items() if value is not None)])
     parameters = [org_id, *(value for value in bounds.values() if value is not None)]
     groups = [_GROUPS[group][1] for group in _GROUPS if group in group_by]
-    sql = (f"SELECT {''.join(f'{group}, ' for group in groups)}count(*), sum(prompt_tokens), sum(completion_tokens), "
-           f"sum(cost), sum(estimated) "
-           f"FROM (SELECT {_NUMBERS} FROM chats WHERE {condition} AND status <> 'in_progress' "
-           f"UNION ALL SELECT {_NUMBERS} FROM deleted_usage WHERE {condition}) AS used ")
+    sql = (
+        f"SELECT {''.join(f'{group}, ' for group in groups)}count(*), sum(prompt_tokens), sum(completion_tokens), "
+        f"sum(cost), sum(estimated) "
+        f"FROM (SELECT {_NUMBERS} FROM chats WHERE {condition} AND status <> 'in_progress' "
+        f"UNION ALL SELECT {_NUMBERS} FROM deleted_usage WHERE {condition}) AS used "
+    )
     places = [str(place) for place in range(1, len(groups) + 1)]
     order = ", ".join(f"{place} NULLS FIRST" for place in places)  # the engines differ in where they put them
     grouped = f"GROUP BY {', '.join(places)} ORDER BY {order} LIMIT {MOST_ROWS + 1}" if groups else ""
@@ -75,9 +94,15 @@ def _query(org_id: str, start: int | None, end: int | None, group_by: Collection
 
 
 def _row(names: list[str], row: tuple[Any, ...]) -> UsageRow:
-    chats, prompt_tokens, completion_tokens, cost, estimated = row[len(names):]
+    chats, prompt_tokens, completion_tokens, cost, estimated = row[len(names) :]
     groups = dict(zip(names, row, strict=False))
     if "day" in groups:
         groups["day"] = timestamp(groups["day"] * _DAY_MS).ToDatetime().date().isoformat()
-    return UsageRow(chats=chats, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost,
-                    estimated_chats=estimated, **groups)
+    return UsageRow(
+        chats=chats,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost=cost,
+        estimated_chats=estimated,
+        **groups,
+    )

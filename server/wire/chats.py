@@ -36,7 +36,11 @@ def _frame(event: ChatEvent) -> bytes:
         ended = event.completed.error
         ending = _error_frame(event, ended) if ended.code in BROKEN_OFF else _calls_frame(event)
         return _warnings_frame(event, event.completed) + ending
-    return _warnings_frame(event, event.failed) + _error_frame(event, event.failed.error) if kind == "failed" else b""
+    return (
+        _warnings_frame(event, event.failed) + _error_frame(event, event.failed.error)
+        if kind == "failed"
+        else b""
+    )
 
 
 def _error_frame(event: ChatEvent, error: ChatError) -> bytes:
@@ -48,11 +52,12 @@ def _error_frame(event: ChatEvent, error: ChatError) -> bytes:
 def _beginning(chat_id: str, session_id: str, output_index: int) -> bytes:
     """A delta's frame up to its text: the same for all of a message."""
     head = {"id": chat_id, **({"sessionId": session_id} if session_id else {})}
-    return b"data: %b,\"delta\":" % orjson.dumps({**head, "path": f"chat.output[{output_index}].content"})[:-1]
+    return b'data: %b,"delta":' % orjson.dumps({**head, "path": f"chat.output[{output_index}].content"})[:-1]
 
 
 def _calls_frame(event: ChatEvent) -> bytes:
-    """The tool calls that the caller is to answer, whole and without `delta`: the documented client prints every delta."""
+    """The tool calls that the caller is to answer, whole and without `delta`: the documented client prints
+    every delta."""
     last = len(event.completed.output) - 1
     if last < 0 or not event.completed.output[last].HasField("tool_calls"):
         return b""
@@ -62,7 +67,9 @@ def _calls_frame(event: ChatEvent) -> bytes:
 
 def _warnings_frame(event: ChatEvent, chat: Chat) -> bytes:
     """What was passed over; likewise without `delta`."""
-    return sse.data({**_head(event), "warnings": to_python(chat.warnings)}) if chat.HasField("warnings") else b""
+    return (
+        sse.data({**_head(event), "warnings": to_python(chat.warnings)}) if chat.HasField("warnings") else b""
+    )
 
 
 def _head(event: ChatEvent) -> dict[str, Any]:

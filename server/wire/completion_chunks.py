@@ -36,17 +36,28 @@ def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompl
     """The answer of an exchange that is over; `metadata` is what the request had."""
     chat = outcome.chat
     return ChatCompletion(
-        service_tier=outcome.service_tier or "default", metadata=metadata,
-        id=f"chatcmpl-{hex_of(chat.id)}", object="chat.completion", created=chat.created_at.seconds, model=outcome.model,
-        system_fingerprint=outcome.system_fingerprint, session_id=_session_id(chat), usage=_usage(outcome),
+        service_tier=outcome.service_tier or "default",
+        metadata=metadata,
+        id=f"chatcmpl-{hex_of(chat.id)}",
+        object="chat.completion",
+        created=chat.created_at.seconds,
+        model=outcome.model,
+        system_fingerprint=outcome.system_fingerprint,
+        session_id=_session_id(chat),
+        usage=_usage(outcome),
         warnings=_warnings(chat),
-        choices=[ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
-                 for index, (messages, reason) in enumerate(zip(
-                     choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True))])
+        choices=[
+            ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
+            for index, (messages, reason) in enumerate(
+                zip(choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True)
+            )
+        ],
+    )
 
 
 class CompletionChunks:
-    """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it ended."""
+    """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it
+    ended."""
 
     def __init__(self, choices: int, *, with_usage: bool) -> None:
         self._with_usage = with_usage
@@ -65,8 +76,12 @@ class CompletionChunks:
                 text = _BETWEEN + event.delta.text if self._apart else event.delta.text
                 self._said, self._apart = True, False
                 yield from self._begin(event.delta.choice, content="" if not event.delta.refusal else None)
-                yield self._chunk(event.delta.choice, ChatCompletionChunkDelta(refusal=text) if event.delta.refusal
-                                  else ChatCompletionChunkDelta(content=text))
+                yield self._chunk(
+                    event.delta.choice,
+                    ChatCompletionChunkDelta(refusal=text)
+                    if event.delta.refusal
+                    else ChatCompletionChunkDelta(content=text),
+                )
             elif kind == "round":
                 self._apart = self._said
             elif kind == "tool_call":
@@ -76,7 +91,8 @@ class CompletionChunks:
                 yield from self._end(stream.outcome)
 
     def _begin(self, choice: int, content: str | None) -> Iterator[ChatCompletionChunk]:
-        """The chunk with the role, before the first of a choice. One that begins with a tool call has no content."""
+        """The chunk with the role, before the first of a choice. One that begins with a tool call has no
+        content."""
         if choice in self._silent:
             self._silent.discard(choice)
             yield self._chunk(choice, ChatCompletionChunkDelta(role="assistant", content=content))
@@ -92,18 +108,26 @@ class CompletionChunks:
         if self._with_usage:
             yield self._bare(usage=_usage(outcome))
 
-    def _chunk(self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None,
-               **members: Any) -> ChatCompletionChunk:
-        return self._bare(choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)],
-                          **members)
+    def _chunk(
+        self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None, **members: Any
+    ) -> ChatCompletionChunk:
+        return self._bare(
+            choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)],
+            **members,
+        )
 
     def _bare(self, **members: Any) -> ChatCompletionChunk:
         started = self._started
         return ChatCompletionChunk(
-            id=f"chatcmpl-{hex_of(started.chat_id)}", object="chat.completion.chunk", model=started.model,
-            created=started.started.created_at.seconds, session_id=_session_id(started.started),
+            id=f"chatcmpl-{hex_of(started.chat_id)}",
+            object="chat.completion.chunk",
+            model=started.model,
+            created=started.started.created_at.seconds,
+            session_id=_session_id(started.started),
             service_tier=started.service_tier or "default",
-            system_fingerprint=started.system_fingerprint if started.HasField("system_fingerprint") else None, **members)
+            system_fingerprint=started.system_fingerprint if started.HasField("system_fingerprint") else None,
+            **members,
+        )
 
 
 def _session_id(chat: Chat) -> str | None:
@@ -117,28 +141,41 @@ def _warnings(chat: Chat) -> ListValue | None:
 def _usage(outcome: Outcome) -> CompletionUsage:
     usage = outcome.usage
     return CompletionUsage(
-        prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached_tokens),
-        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning_tokens))
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning_tokens),
+    )
 
 
 def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
-    """One message of what was said over all rounds of tools. What the server ran itself is not for the caller to answer."""
+    """One message of what was said over all rounds of tools. What the server ran itself is not for the caller
+    to answer."""
     last = messages[-1]
-    calls = [ChatCompletionToolCall(
-        id=call["id"], type="function",
-        function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]))
-        for call in (tool_calls_of(last) if last.role == "assistant" else [])]
+    calls = [
+        ChatCompletionToolCall(
+            id=call["id"],
+            type="function",
+            function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]),
+        )
+        for call in (tool_calls_of(last) if last.role == "assistant" else [])
+    ]
     answers = [answer_of(message) for message in messages if message.role == "assistant"]
     text = _BETWEEN.join(text for text, _ in answers if text)
     refusal = "".join(refusal for _, refusal in answers) or None
-    return ChatCompletionMessage(role="assistant", content=text if text or not (calls or refusal) else None,
-                                 refusal=refusal, tool_calls=calls)
+    return ChatCompletionMessage(
+        role="assistant",
+        content=text if text or not (calls or refusal) else None,
+        refusal=refusal,
+        tool_calls=calls,
+    )
 
 
 def _call_delta(delta: ToolCallDelta) -> ChatCompletionChunkDelta:
-    call = ChatCompletionToolCall(index=delta.index, function=ChatCompletionFunctionCall(arguments=delta.arguments))
+    call = ChatCompletionToolCall(
+        index=delta.index, function=ChatCompletionFunctionCall(arguments=delta.arguments)
+    )
     if delta.HasField("id"):
         call.id, call.type = delta.id, "function"
     if delta.HasField("name"):

@@ -1,4 +1,5 @@
-"""The completions door over HTTP: chat.completion objects and chunks, byte for byte as OpenAI clients read them.
+"""The completions door over HTTP: chat.completion objects and chunks, byte for byte as OpenAI clients read
+them.
 
 Makes bytes of typed messages; what happens when is decided in `completion_chunks.py`.
 """
@@ -32,8 +33,11 @@ def completion_body(completion: ChatCompletion) -> HttpBody:
     return HttpBody(content_type="application/json", data=orjson.dumps(json))
 
 
-def chunk_frames(chunks: Iterable[ChatCompletionChunk], *, with_usage: bool, filled_up: bool = False) -> bytes:
-    """The frames of some chunks. When the usage was asked for, every other chunk has it as null, as documented.
+def chunk_frames(
+    chunks: Iterable[ChatCompletionChunk], *, with_usage: bool, filled_up: bool = False
+) -> bytes:
+    """The frames of some chunks. When the usage was asked for, every other chunk has it as null, as
+    documented.
 
     They can be filled up, so that their sizes do not tell what is in them.
     """
@@ -48,9 +52,13 @@ def error_frame(error: ServiceError) -> bytes:
 
 def _head(message: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
     json: dict[str, Any] = {
-        "id": message.id, "object": message.object, "created": int(message.created), "model": message.model,
+        "id": message.id,
+        "object": message.object,
+        "created": int(message.created),
+        "model": message.model,
         "service_tier": message.service_tier,
-        "system_fingerprint": message.system_fingerprint if message.HasField("system_fingerprint") else None}
+        "system_fingerprint": message.system_fingerprint if message.HasField("system_fingerprint") else None,
+    }
     if message.HasField("session_id"):
         json["session_id"] = message.session_id
     if message.HasField("warnings"):
@@ -60,11 +68,20 @@ def _head(message: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
 
 def _choice(choice: ChatCompletionChoice) -> dict[str, Any]:
     said = choice.message
-    message: dict[str, Any] = {"role": said.role, "content": said.content if said.HasField("content") else None,
-                               "refusal": said.refusal if said.HasField("refusal") else None, "annotations": []}
+    message: dict[str, Any] = {
+        "role": said.role,
+        "content": said.content if said.HasField("content") else None,
+        "refusal": said.refusal if said.HasField("refusal") else None,
+        "annotations": [],
+    }
     if said.tool_calls:
         message["tool_calls"] = [to_json(call) for call in said.tool_calls]
-    return {"index": choice.index, "message": message, "logprobs": None, "finish_reason": choice.finish_reason}
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": choice.finish_reason,
+    }
 
 
 def _chunk(chunk: ChatCompletionChunk, with_usage: bool) -> dict[str, Any]:
@@ -76,18 +93,29 @@ def _chunk(chunk: ChatCompletionChunk, with_usage: bool) -> dict[str, Any]:
 
 
 def _chunk_choice(choice: ChatCompletionChunkChoice) -> dict[str, Any]:
-    delta = {name: getattr(choice.delta, name) for name in ("role", "content", "refusal") if choice.delta.HasField(name)}
+    delta = {
+        name: getattr(choice.delta, name)
+        for name in ("role", "content", "refusal")
+        if choice.delta.HasField(name)
+    }
     if "role" in delta:
         delta.setdefault("content", None)
     if choice.delta.tool_calls:
         delta["tool_calls"] = [to_json(call) for call in choice.delta.tool_calls]
-    return {"index": choice.index, "delta": delta, "logprobs": None,
-            "finish_reason": choice.finish_reason if choice.HasField("finish_reason") else None}
+    return {
+        "index": choice.index,
+        "delta": delta,
+        "logprobs": None,
+        "finish_reason": choice.finish_reason if choice.HasField("finish_reason") else None,
+    }
 
 
 def _usage(usage: CompletionUsage) -> dict[str, Any]:
     json = to_json(usage)
     json["prompt_tokens_details"]["audio_tokens"] = 0
     json["completion_tokens_details"] |= {
-        "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
     return json

@@ -20,8 +20,10 @@ async def document_body(document: Document, warnings: Sequence[dict[str, Any]] =
 
 async def list_body(documents: Sequence[Document]) -> HttpBody:
     """A bare array, as documented."""
-    return await by_size(sum(document.size for document in documents),
-                         lambda: _body([_shown(document) for document in documents]))
+    return await by_size(
+        sum(document.size for document in documents),
+        lambda: _body([_shown(document) for document in documents]),
+    )
 
 
 def _body(shown: Any) -> HttpBody:
@@ -29,5 +31,10 @@ def _body(shown: Any) -> HttpBody:
 
 
 def _shown(document: Document) -> dict[str, Any]:
-    return {"id": document.id, "orgId": document.org_id, "createdAt": rfc3339(timestamp(document.created_at)),
-            "updatedAt": rfc3339(timestamp(document.updated_at)), **mask_secrets(document.content)}
+    return {
+        "id": document.id,
+        "orgId": document.org_id,
+        "createdAt": rfc3339(timestamp(document.created_at)),
+        "updatedAt": rfc3339(timestamp(document.updated_at)),
+        **mask_secrets(document.content),
+    }

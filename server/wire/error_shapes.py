@@ -1,7 +1,8 @@
 """The one table of errors: the shape of a body at each door, and what is said of each status.
 
-The server fills the shapes in (`errors.py`); scripts/generate writes them for Envoy's Lua filters and for openapi.json. The
-copy in envoy.yaml is held against them by tests/test_error_shapes.py. Knows no error, and imports nothing of ours.
+The server fills the shapes in (`errors.py`); scripts/generate writes them for Envoy's Lua filters and for
+openapi.json. The copy in envoy.yaml is held against them by tests/test_error_shapes.py. Knows no error, and
+imports nothing of ours.
 """
 
 from collections.abc import Mapping
@@ -45,18 +46,41 @@ INVALID = "detail"
 """At the completions door members that are wrong are told in an array of this name alone, with 422."""
 VIOLATION: Shape = {"loc": Slot.PLACE, "msg": Slot.WRONG, "type": Slot.RULE}
 
-EDGE_NAMES: dict[Door, str] = {"assistants": "assistants", "agents": "agents", "responses": "openai",
-                               "completions": "completions"}
+EDGE_NAMES: dict[Door, str] = {
+    "assistants": "assistants",
+    "agents": "agents",
+    "responses": "openai",
+    "completions": "completions",
+}
 """The doors as envoy.yaml names them."""
 
 TITLES = {
-    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    408: "Request Timeout", 409: "Conflict", 413: "Payload Too Large", 422: "Unprocessable Entity", 429: "Too Many Requests",
-    431: "Request Header Fields Too Large", 499: "Client Closed Request", 500: "Internal Server Error",
-    501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Payload Too Large",
+    422: "Unprocessable Entity",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    499: "Client Closed Request",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
 NO_TITLE = "Error"
-KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error",
-         429: "rate_limit_error"}
+KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
 CALLERS_KIND, SERVERS_KIND = "invalid_request_error", "server_error"
 """Of every other status below 500, and of those from there on."""
 
@@ -72,4 +96,6 @@ def kind_of(status: int) -> str:
 
 def filled(shape: Shape, values: Mapping[Slot, Any]) -> dict[str, Any]:
     """The body with these values in it."""
-    return {name: filled(part, values) if isinstance(part, dict) else values[part] for name, part in shape.items()}
+    return {
+        name: filled(part, values) if isinstance(part, dict) else values[part] for name, part in shape.items()
+    }

@@ -1,4 +1,5 @@
-"""The error body of each door, in the shapes of `error_shapes.py`. Decides no status and reads no exception but ours."""
+"""The error body of each door, in the shapes of `error_shapes.py`. Decides no status and reads no exception
+but ours."""
 
 import json
 from collections.abc import Mapping
@@ -20,12 +21,18 @@ from server.wire.error_shapes import (
 )
 
 _TOLD = {name: door for door, name in EDGE_NAMES.items()}
-_DOORS: dict[str, Door] = {"AgentChatService": "agents", "ResponseService": "responses", "ModelService": "responses",
-                           "ConversationService": "responses", "CompletionService": "completions"}
+_DOORS: dict[str, Door] = {
+    "AgentChatService": "agents",
+    "ResponseService": "responses",
+    "ModelService": "responses",
+    "ConversationService": "responses",
+    "CompletionService": "completions",
+}
 
 
 def door_of(method: str, metadata: Mapping[str, str]) -> Door:
-    """The door that `/package.Service/Method` was called through: the edge says it, and for gRPC callers the service."""
+    """The door that `/package.Service/Method` was called through: the edge says it, and for gRPC callers the
+    service."""
     told = metadata.get("x-parley-door")
     if told in _TOLD:
         return _TOLD[told]
@@ -43,9 +50,19 @@ def http_status(error: ServiceError, door: Door) -> int:
 def body_of(error: ServiceError, door: Door) -> dict[str, Any]:
     status = http_status(error, door)
     if door == "completions" and status == 422:
-        return {INVALID: [filled(VIOLATION, {
-            Slot.PLACE: [violation.place, *_location(violation.field)], Slot.WRONG: violation.message,
-            Slot.RULE: violation.rule}) for violation in error.violations]}
+        return {
+            INVALID: [
+                filled(
+                    VIOLATION,
+                    {
+                        Slot.PLACE: [violation.place, *_location(violation.field)],
+                        Slot.WRONG: violation.message,
+                        Slot.RULE: violation.rule,
+                    },
+                )
+                for violation in error.violations
+            ]
+        }
     values = _values(error, status)
     optional = {} if error.retry_after is None else OPTIONAL.get(door, {})
     return filled(SHAPES[door] | optional, values)
@@ -59,10 +76,15 @@ def openai_error(error: ServiceError, status: int) -> dict[str, Any]:
 def _values(error: ServiceError, status: int) -> dict[Slot, Any]:
     messages = [f"{violation.field} {violation.message}".strip() for violation in error.violations]
     return {
-        Slot.MESSAGE: error.message, Slot.MESSAGES: messages or error.message, Slot.TITLE: title_of(status),
-        Slot.STATUS: status, Slot.KIND: kind_of(status), Slot.CODE: error.reason.lower(),
+        Slot.MESSAGE: error.message,
+        Slot.MESSAGES: messages or error.message,
+        Slot.TITLE: title_of(status),
+        Slot.STATUS: status,
+        Slot.KIND: kind_of(status),
+        Slot.CODE: error.reason.lower(),
         Slot.PARAM: next((violation.field for violation in error.violations if violation.field), None),
-        Slot.RETRY_AFTER: error.retry_after}
+        Slot.RETRY_AFTER: error.retry_after,
+    }
 
 
 _MOST_BYTES = 7_500
@@ -87,5 +109,8 @@ def _location(field: str) -> list[str | int]:
         name, *indexes = step.split("[")
         if name:
             parts.append(name)
-        parts += [int(index.rstrip("]")) if index.rstrip("]").isdecimal() else index.rstrip("]") for index in indexes]
+        parts += [
+            int(index.rstrip("]")) if index.rstrip("]").isdecimal() else index.rstrip("]")
+            for index in indexes
+        ]
     return parts

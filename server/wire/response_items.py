@@ -1,4 +1,5 @@
-"""The output items of the Responses interface: those of a whole message, and the parts that a stream makes them of."""
+"""The output items of the Responses interface: those of a whole message, and the parts that a stream makes
+them of."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,7 +41,9 @@ def round_items(message: Message, results: Sequence[Message]) -> list[ResponseIt
     """
     said = Message(id=message.id, role=message.role, content=message.content, message=message.message)
     items = items_of(said, "completed") if text_of(said) else []
-    return items + [_run_item(call, result) for call, result in zip(tool_calls_of(message), results, strict=False)]
+    return items + [
+        _run_item(call, result) for call, result in zip(tool_calls_of(message), results, strict=False)
+    ]
 
 
 def is_whole(arguments: str) -> bool:
@@ -52,14 +55,26 @@ def part_of(kind: str, text: str) -> ResponseContentPart:
     return ResponseContentPart(type=kind, **{MEMBERS[kind]: text})
 
 
-def message_item(message_id: str, number: int, status: str, content: Sequence[ResponseContentPart] = ()) -> ResponseItem:
+def message_item(
+    message_id: str, number: int, status: str, content: Sequence[ResponseContentPart] = ()
+) -> ResponseItem:
     """One stretch of a message's text: the first one, unless calls began between its texts."""
-    return ResponseItem(id=stretch_id(message_id, number), type="message", status=status, role="assistant", content=content)
+    return ResponseItem(
+        id=stretch_id(message_id, number), type="message", status=status, role="assistant", content=content
+    )
 
 
-def call_item(message_id: str, index: int, status: str, call_id: str, name: str, arguments: str) -> ResponseItem:
-    return ResponseItem(id=f"fc_{hex_of(message_id)}{index:02x}", type="function_call", status=status, call_id=call_id,
-                        name=name, arguments=arguments)
+def call_item(
+    message_id: str, index: int, status: str, call_id: str, name: str, arguments: str
+) -> ResponseItem:
+    return ResponseItem(
+        id=f"fc_{hex_of(message_id)}{index:02x}",
+        type="function_call",
+        status=status,
+        call_id=call_id,
+        name=name,
+        arguments=arguments,
+    )
 
 
 def _parts_of(stretch: Stretch) -> list[ResponseContentPart]:
@@ -69,6 +84,12 @@ def _parts_of(stretch: Stretch) -> list[ResponseContentPart]:
 
 def _run_item(call: dict[str, Any], result: Message) -> ResponseItem:
     failed = "failure" in result.metadata
-    return ResponseItem(id=f"mcp_{hex_of(result.id)}", type="mcp_call", server_label="parley",
-                        status="failed" if failed else "completed", name=call["name"], arguments=call["arguments"],
-                        output=text_of(result))
+    return ResponseItem(
+        id=f"mcp_{hex_of(result.id)}",
+        type="mcp_call",
+        server_label="parley",
+        status="failed" if failed else "completed",
+        name=call["name"],
+        arguments=call["arguments"],
+        output=text_of(result),
+    )

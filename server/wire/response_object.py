@@ -26,23 +26,48 @@ from server.core.ids import hex_of
 from server.exchange.run import ENDED, Outcome
 from server.wire.response_items import items_of, round_items
 
-_ECHOED = ("max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user",
-           "background", "top_logprobs", "frequency_penalty", "presence_penalty")
+_ECHOED = (
+    "max_output_tokens",
+    "max_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "user",
+    "background",
+    "top_logprobs",
+    "frequency_penalty",
+    "presence_penalty",
+)
 _ECHOED_MESSAGES = ("instructions", "reasoning", "metadata", "tool_choice", "text", "prompt_cache_options")
 _FUNCTION: dict[str, Any] = {"type": "function", "description": None, "parameters": None, "strict": False}
 _FORMAT: dict[str, Any] = {"description": None, "schema": None, "strict": False}
-"""The members that the public schema has in a function tool and in a text's form, where the caller left them out."""
+"""The members that the public schema has in a function tool and in a text's form, where the caller left them
+out."""
 
 
-def response_of(request: CreateResponseRequest, chat: Chat, model: str, *, temperature: float | None = None,
-                service_tier: str | None = None) -> Response:
+def response_of(
+    request: CreateResponseRequest,
+    chat: Chat,
+    model: str,
+    *,
+    temperature: float | None = None,
+    service_tier: str | None = None,
+) -> Response:
     """The Response of a chat, with what the request asked for echoed; without output and usage."""
     response = Response(
-        id=f"resp_{hex_of(chat.id)}", object="response", created_at=chat.created_at.seconds, status="in_progress",
-        model=model, parallel_tool_calls=not request.HasField("parallel_tool_calls") or request.parallel_tool_calls,
-        service_tier=service_tier or "default", store=not request.HasField("store") or request.store,
+        id=f"resp_{hex_of(chat.id)}",
+        object="response",
+        created_at=chat.created_at.seconds,
+        status="in_progress",
+        model=model,
+        parallel_tool_calls=not request.HasField("parallel_tool_calls") or request.parallel_tool_calls,
+        service_tier=service_tier or "default",
+        store=not request.HasField("store") or request.store,
         temperature=_given(request, "temperature", 1.0 if temperature is None else temperature),
-        top_p=_given(request, "top_p", 1.0), truncation=request.truncation or "disabled", tools=request.tools)
+        top_p=_given(request, "top_p", 1.0),
+        truncation=request.truncation or "disabled",
+        tools=request.tools,
+    )
     for name in _ECHOED:
         if request.HasField(name):
             setattr(response, name, getattr(request, name))
@@ -96,17 +121,23 @@ def _rounds_of(output: Iterable[Message]) -> list[tuple[Message, list[Message]]]
 def compacted_of(outcome: Outcome) -> CompactedResponse:
     """The answer of a compaction that is over."""
     return CompactedResponse(
-        id=f"resp_{hex_of(outcome.chat.id)}", object="response.compaction", created_at=outcome.chat.created_at.seconds,
-        output=[struct_from(compaction_item(outcome.chat.output[0]))], usage=_usage(outcome))
+        id=f"resp_{hex_of(outcome.chat.id)}",
+        object="response.compaction",
+        created_at=outcome.chat.created_at.seconds,
+        output=[struct_from(compaction_item(outcome.chat.output[0]))],
+        usage=_usage(outcome),
+    )
 
 
 def _usage(outcome: Outcome) -> ResponseUsage:
     usage = outcome.usage
     return ResponseUsage(
-        input_tokens=usage.prompt_tokens, input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
+        input_tokens=usage.prompt_tokens,
+        input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
         output_tokens=usage.completion_tokens,
         output_tokens_details=OutputTokensDetails(reasoning_tokens=usage.reasoning_tokens),
-        total_tokens=usage.prompt_tokens + usage.completion_tokens)
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+    )
 
 
 def _given(request: CreateResponseRequest, name: str, otherwise: float) -> float:
@@ -137,7 +168,8 @@ def _fill_defaults(response: Response) -> None:
 
 
 def _lift(members: Struct, name: str) -> None:
-    """Put what stands in an object of this name, as chat completions have it, where the Responses interface has it."""
+    """Put what stands in an object of this name, as chat completions have it, where the Responses interface
+    has it."""
     if name in members.fields and members.fields[name].HasField("struct_value"):
         inner = Struct()
         inner.CopyFrom(members.fields[name].struct_value)

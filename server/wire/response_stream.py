@@ -1,7 +1,7 @@
 """The events of a streamed exchange in the form of the Responses interface.
 
-An item is over before the next one is told of, as the public interface has it. Makes typed messages from ChatEvents;
-`wire/responses.py` makes bytes of them. Runs nothing.
+An item is over before the next one is told of, as the public interface has it. Makes typed messages from
+ChatEvents; `wire/responses.py` makes bytes of them. Runs nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,8 @@ class _Item:
         self.waiting: list[tuple[str, StringIO, int]] = []
         """What came of it meanwhile: kind, text, and the place of the message in the output."""
         self.part: tuple[str, StringIO] | None = None
-        """The kind and the text of the part that is being told: a member of a message would be copied with every delta."""
+        """The kind and the text of the part that is being told: a member of a message would be copied with
+        every delta."""
         self._next_look = 0
 
     @property
@@ -41,7 +42,8 @@ class _Item:
         self.waiting[-1][1].write(text)
 
     def is_over(self) -> bool:
-        """Whether it can be closed once another has begun. Looks at long arguments again only when they have doubled."""
+        """Whether it can be closed once another has begun. Looks at long arguments again only when they have
+        doubled."""
         if self.is_text:
             return True
         said = self.part[1] if self.part else StringIO()
@@ -66,7 +68,8 @@ class ResponseEvents:
         self._output: list[ResponseItem] = []
         """The items that are told of, as they are; the last one may not be over."""
         self._begun: list[_Item] = []
-        """The items of the message that are not over, in the order in which they began; the first one is being told."""
+        """The items of the message that are not over, in the order in which they began; the first one is
+        being told."""
         self._calls: dict[int, _Item] = {}
         self._stretches = 0
         """How many stretches of text the message has."""
@@ -94,8 +97,13 @@ class ResponseEvents:
 
     def _begin(self, event: ChatEvent) -> Iterator[ResponseStreamEvent]:
         self._message_id = event.message_id
-        self._response = response_of(self._request, event.started, event.model, temperature=self._temperature,
-                                     service_tier=event.service_tier)
+        self._response = response_of(
+            self._request,
+            event.started,
+            event.model,
+            temperature=self._temperature,
+            service_tier=event.service_tier,
+        )
         yield self._event("response.created", response=self._response)
         yield self._event("response.in_progress", response=self._response)
 
@@ -104,7 +112,9 @@ class ResponseEvents:
         if not (self._begun and self._begun[-1].is_text):
             self._begun.append(_Item(message_item(self._message_id, self._stretches, "in_progress")))
             self._stretches += 1
-        yield from self._add(self._begun[-1], "refusal" if delta.refusal else "output_text", delta.text, delta.output_index)
+        yield from self._add(
+            self._begun[-1], "refusal" if delta.refusal else "output_text", delta.text, delta.output_index
+        )
 
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
@@ -116,7 +126,8 @@ class ResponseEvents:
             yield from self._add(call, _ARGUMENTS, delta.arguments, delta.output_index)
 
     def _add(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
-        """More of an item: told at once if it is that one's turn. Then come the items whose turn it has become."""
+        """More of an item: told at once if it is that one's turn. Then come the items whose turn it has
+        become."""
         if item is self._begun[0]:
             yield from self._tell(item, kind, text, place)
         else:
@@ -140,8 +151,13 @@ class ResponseEvents:
         item.part[1].write(text)
         at = self._at(item.item)
         if kind != _ARGUMENTS:
-            yield self._event(f"response.{kind}.delta", **at, content_index=len(item.item.content), delta=text,
-                              path=f"chat.output[{place}].content")
+            yield self._event(
+                f"response.{kind}.delta",
+                **at,
+                content_index=len(item.item.content),
+                delta=text,
+                path=f"chat.output[{place}].content",
+            )
         elif text:
             yield self._event("response.function_call_arguments.delta", **at, delta=text)
 
@@ -151,8 +167,12 @@ class ResponseEvents:
     def _open_part(self, item: _Item, kind: str) -> Iterator[ResponseStreamEvent]:
         item.part = kind, StringIO()
         if kind != _ARGUMENTS:
-            yield self._event("response.content_part.added", **self._at(item.item), content_index=len(item.item.content),
-                              part=part_of(kind, ""))
+            yield self._event(
+                "response.content_part.added",
+                **self._at(item.item),
+                content_index=len(item.item.content),
+                part=part_of(kind, ""),
+            )
 
     def _close_part(self, item: _Item) -> Iterator[ResponseStreamEvent]:
         if item.part is None:
@@ -161,7 +181,9 @@ class ResponseEvents:
         at = self._at(item.item)
         if kind == _ARGUMENTS:
             item.item.arguments = text
-            yield self._event("response.function_call_arguments.done", **at, name=item.item.name, arguments=text)
+            yield self._event(
+                "response.function_call_arguments.done", **at, name=item.item.name, arguments=text
+            )
             return
         at["content_index"] = len(item.item.content)
         item.item.content.append(part_of(kind, text))
@@ -208,12 +230,15 @@ class ResponseEvents:
         return self._event("response.output_item.added", output_index=len(self._output) - 1, item=item)
 
     def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
-        if not self._begun and chat.output and chat.output[-1].role == "assistant":  # the last message says nothing
+        # the last message says nothing
+        if not self._begun and chat.output and chat.output[-1].role == "assistant":
             yield from self._add_text(ContentDelta(output_index=len(chat.output) - 1))
         yield from self._close_all("completed" if chat.status == "completed" else "incomplete")
         response = self._over(chat, outcome)
-        yield self._event("response.completed" if response.status == "completed" else "response.incomplete",
-                          response=response)
+        yield self._event(
+            "response.completed" if response.status == "completed" else "response.incomplete",
+            response=response,
+        )
 
     def _fail(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
         yield from self._close_all("incomplete")

@@ -1,4 +1,5 @@
-"""`POST /chat/responses` and `/v1/responses` over HTTP: the Response object with nulls explicit, and its events.
+"""`POST /chat/responses` and `/v1/responses` over HTTP: the Response object with nulls explicit, and its
+events.
 
 Makes bytes of typed messages; what happens when is decided in `response_stream.py`.
 """
@@ -22,15 +23,27 @@ def response_body(response: Response) -> HttpBody:
 
 def event_frames(events: Iterable[ResponseStreamEvent], *, filled_up: bool = False) -> bytes:
     """The frames of some events; deltas can be filled up, so that their sizes do not tell what is in them."""
-    return b"".join(sse.named(event.type, sse.filled_up(_event(event)) if filled_up and event.HasField("delta")
-                              else _event(event)) for event in events)
+    return b"".join(
+        sse.named(
+            event.type,
+            sse.filled_up(_event(event)) if filled_up and event.HasField("delta") else _event(event),
+        )
+        for event in events
+    )
 
 
 def _event(event: ResponseStreamEvent) -> dict[str, Any]:
     if event.type == "response.output_text.delta":
-        return {"type": event.type, "sequence_number": event.sequence_number, "item_id": event.item_id,
-                "output_index": event.output_index, "content_index": event.content_index, "delta": event.delta,
-                "logprobs": [], "path": event.path}
+        return {
+            "type": event.type,
+            "sequence_number": event.sequence_number,
+            "item_id": event.item_id,
+            "output_index": event.output_index,
+            "content_index": event.content_index,
+            "delta": event.delta,
+            "logprobs": [],
+            "path": event.path,
+        }
     json = to_json(event)
     if event.HasField("response"):
         json["response"] = _response(event.response)

@@ -1,4 +1,5 @@
-"""Server-sent events: one event is one piece of bytes, lines end in a line feed. Knows no event of any door."""
+"""Server-sent events: one event is one piece of bytes, lines end in a line feed. Knows no event of any
+door."""
 
 from secrets import token_urlsafe
 from typing import Any
@@ -16,7 +17,7 @@ _STEP = 256
 def filled_up(event: dict[str, Any]) -> dict[str, Any]:
     """The event with an `obfuscation`: random text that makes its size a multiple of 256 bytes."""
     size = len(orjson.dumps({**event, "obfuscation": ""}))
-    return {**event, "obfuscation": token_urlsafe(_STEP)[:-size % _STEP]}
+    return {**event, "obfuscation": token_urlsafe(_STEP)[: -size % _STEP]}
 
 
 def data(event: Any) -> bytes:

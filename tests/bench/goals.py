@@ -1,7 +1,9 @@
-"""The goals, each a function that measures it: ratios of medians of rounds in which the service and its peer take turns.
+"""The goals, each a function that measures it: ratios of medians of rounds in which the service and its peer
+take turns.
 
-Ratios are of processor time where both do the same job, so that neither Envoy's second process nor whatever else the
-machine does counts for or against: they say what one core would give. Times are as a caller sees them.
+Ratios are of processor time where both do the same job, so that neither Envoy's second process nor whatever
+else the machine does counts for or against: they say what one core would give. Times are as a caller sees
+them.
 """
 
 import asyncio
@@ -60,7 +62,9 @@ async def turns(sizes: Sizes, **sides: Side) -> dict[str, Seen]:
         for caller in side.callers:
             if isinstance(caller, Http):
                 caller.close()
-    return {name: Seen(*map(statistics.median, zip(*rounds[1:], strict=True))) for name, rounds in seen.items()}
+    return {
+        name: Seen(*map(statistics.median, zip(*rounds[1:], strict=True))) for name, rounds in seen.items()
+    }
 
 
 def at_least(id: str, what: str, least: float, measured: float) -> Goal:
@@ -72,61 +76,121 @@ def at_most(id: str, what: str, most: float, measured: float, unit: str) -> Goal
 
 
 async def grpc_unary_and_stream(sizes: Sizes) -> list[Goal]:
-    async with parley() as service, peer("echo") as (address, pids), _channel(service.process.grpc) as ours, \
-            _channel(address) as bare:
+    async with (
+        parley() as service,
+        peer("echo") as (address, pids),
+        _channel(service.process.grpc) as ours,
+        _channel(address) as bare,
+    ):
         unary = await turns(
-            sizes, ours=Side([service.grpc(ours, "CreateChat", {"input": "Hello"})] * 32, [service.server], sizes.calls),
-            bare=Side([raw_caller(bare, "/bench.Echo/Unary", b"x" * 100)] * 32, pids, sizes.calls))
+            sizes,
+            ours=Side(
+                [service.grpc(ours, "CreateChat", {"input": "Hello"})] * 32, [service.server], sizes.calls
+            ),
+            bare=Side([raw_caller(bare, "/bench.Echo/Unary", b"x" * 100)] * 32, pids, sizes.calls),
+        )
         stream = await turns(
-            sizes, ours=Side([service.grpc(ours, "StreamChat", {"input": WORDS})] * 16, [service.server], sizes.calls // 8),
-            bare=Side([raw_caller(bare, "/bench.Echo/Stream", b"x" * 100, streams=True)] * 16, pids, sizes.calls // 8))
-    return [at_least("S1", "persisted gRPC unary, against a bare echo", 0.85, unary["bare"].cpu_us / unary["ours"].cpu_us),
-            at_least("S2", "persisted gRPC stream of 64 deltas, against a bare echo of 64", 0.95,
-                     stream["bare"].cpu_us / stream["ours"].cpu_us)]
+            sizes,
+            ours=Side(
+                [service.grpc(ours, "StreamChat", {"input": WORDS})] * 16, [service.server], sizes.calls // 8
+            ),
+            bare=Side(
+                [raw_caller(bare, "/bench.Echo/Stream", b"x" * 100, streams=True)] * 16,
+                pids,
+                sizes.calls // 8,
+            ),
+        )
+    return [
+        at_least(
+            "S1",
+            "persisted gRPC unary, against a bare echo",
+            0.85,
+            unary["bare"].cpu_us / unary["ours"].cpu_us,
+        ),
+        at_least(
+            "S2",
+            "persisted gRPC stream of 64 deltas, against a bare echo of 64",
+            0.95,
+            stream["bare"].cpu_us / stream["ours"].cpu_us,
+        ),
+    ]
 
 
 async def rest_unary(sizes: Sizes) -> list[Goal]:
     seen = await _rest(sizes, {"input": "Hello"}, 32, sizes.calls)
-    return [at_least("S3", "REST unary, against FastAPI with a transaction each", 1.3,
-                     seen["each"].cpu_us / seen["ours"].cpu_us),
-            at_least("S3", "REST unary, against FastAPI that merges commits", 0.8,
-                     seen["merged"].cpu_us / seen["ours"].cpu_us)]
+    return [
+        at_least(
+            "S3",
+            "REST unary, against FastAPI with a transaction each",
+            1.3,
+            seen["each"].cpu_us / seen["ours"].cpu_us,
+        ),
+        at_least(
+            "S3",
+            "REST unary, against FastAPI that merges commits",
+            0.8,
+            seen["merged"].cpu_us / seen["ours"].cpu_us,
+        ),
+    ]
 
 
 async def rest_stream(sizes: Sizes) -> list[Goal]:
     seen = await _rest(sizes, {"input": WORDS, "stream": True}, 128, max(256, sizes.calls // 4))
     ours = seen["ours"]
-    return [at_least("S4", "REST streams of 64 deltas, against FastAPI that coalesces", 1.0,
-                     seen["merged"].cpu_us / ours.cpu_us),
-            at_most("S4", "… p99 at 128, of its", 1.0, ours.p99_ms / seen["merged"].p99_ms, "×"),
-            at_least("S4", "… against FastAPI that writes each chunk", 1.5, seen["each"].cpu_us / ours.cpu_us),
-            at_most("S4", "… p99 at 128, of its", 0.25, ours.p99_ms / seen["each"].p99_ms, "×")]
+    return [
+        at_least(
+            "S4",
+            "REST streams of 64 deltas, against FastAPI that coalesces",
+            1.0,
+            seen["merged"].cpu_us / ours.cpu_us,
+        ),
+        at_most("S4", "… p99 at 128, of its", 1.0, ours.p99_ms / seen["merged"].p99_ms, "×"),
+        at_least("S4", "… against FastAPI that writes each chunk", 1.5, seen["each"].cpu_us / ours.cpu_us),
+        at_most("S4", "… p99 at 128, of its", 0.25, ours.p99_ms / seen["each"].p99_ms, "×"),
+    ]
 
 
 async def _rest(sizes: Sizes, body: dict, callers: int, calls: int) -> dict[str, Seen]:
     async with parley() as service, peer("each") as each, peer("merged") as merged:
+
         def peers(address: str) -> list[Http]:
             asking = {"assistantId": service.keys["assistantId"], **body}
             return [_http(address, asking) for _ in range(callers)]
 
-        return await turns(sizes, ours=Side([service.http(body) for _ in range(callers)], service.pids, calls),
-                           each=Side(peers(each[0]), each[1], calls), merged=Side(peers(merged[0]), merged[1], calls))
+        return await turns(
+            sizes,
+            ours=Side([service.http(body) for _ in range(callers)], service.pids, calls),
+            each=Side(peers(each[0]), each[1], calls),
+            merged=Side(peers(merged[0]), merged[1], calls),
+        )
 
 
 async def first_token(sizes: Sizes) -> list[Goal]:
     async with peer("model") as (address, _), parley(PARLEY_UPSTREAM_ALLOW_HOSTS="127.0.0.1") as service:
         assistant = {"model": {"provider": "custom-llm", "model": "m", "url": f"http://{address}/v1"}}
-        through = service.http({"assistantId": None, "assistant": assistant, "input": "Hello", "stream": True})
-        direct = _http(address, {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "stream": True},
-                       "/v1/chat/completions")
+        through = service.http(
+            {"assistantId": None, "assistant": assistant, "input": "Hello", "stream": True}
+        )
+        direct = _http(
+            address,
+            {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "stream": True},
+            "/v1/chat/completions",
+        )
         added = []
         for _ in range(max(100, sizes.calls // 4)):
             bare = await direct()
             added.append(await through() - bare)
         through.close()
         direct.close()
-    return [at_most("S5", "first token through Envoy, added to the model's own, p50", 1.5, statistics.median(added) * 1e3,
-                    "ms")]
+    return [
+        at_most(
+            "S5",
+            "first token through Envoy, added to the model's own, p50",
+            1.5,
+            statistics.median(added) * 1e3,
+            "ms",
+        )
+    ]
 
 
 async def idle_streams(sizes: Sizes) -> list[Goal]:
@@ -134,54 +198,87 @@ async def idle_streams(sizes: Sizes) -> list[Goal]:
         before = resident_bytes([service.server])
         async with contextlib.AsyncExitStack() as stack:
             channels = [await stack.enter_async_context(_channel(service.process.grpc)) for _ in range(10)]
-            open_ones = [asyncio.create_task(service.grpc(channels[number % 10], "StreamChat", {"input": "Hello"})())
-                         for number in range(sizes.idle_streams)]
+            open_ones = [
+                asyncio.create_task(service.grpc(channels[number % 10], "StreamChat", {"input": "Hello"})())
+                for number in range(sizes.idle_streams)
+            ]
             await _settled(service)
             grown = resident_bytes([service.server]) - before
             for one in open_ones:
                 one.cancel()
             await asyncio.wait(open_ones)
-    return [at_most("S6", f"memory of one of {sizes.idle_streams} idle streams, in the server", 25,
-                    grown / sizes.idle_streams / 1024, "KiB")]
+    return [
+        at_most(
+            "S6",
+            f"memory of one of {sizes.idle_streams} idle streams, in the server",
+            25,
+            grown / sizes.idle_streams / 1024,
+            "KiB",
+        )
+    ]
 
 
 async def many_messages(sizes: Sizes) -> list[Goal]:
     few, many = sizes.messages // 100, sizes.messages
-    async with parley() as small, parley() as large, _channel(small.process.grpc) as to_small, \
-            _channel(large.process.grpc) as to_large:
+    async with (
+        parley() as small,
+        parley() as large,
+        _channel(small.process.grpc) as to_small,
+        _channel(large.process.grpc) as to_large,
+    ):
         latest = _latest((small, _fill(small, few)), (large, _fill(large, many)))
-        seen = await turns(sizes, **{name: Side([service.grpc(channel, "CreateChat", {"input": "Hello"})] * 8,
-                                                [service.server], sizes.calls)
-                                     for name, service, channel in (("few", small, to_small), ("many", large, to_large))})
+        seen = await turns(
+            sizes,
+            **{
+                name: Side(
+                    [service.grpc(channel, "CreateChat", {"input": "Hello"})] * 8,
+                    [service.server],
+                    sizes.calls,
+                )
+                for name, service, channel in (("few", small, to_small), ("many", large, to_large))
+            },
+        )
     what = f"{few} → {many} messages"
-    return [at_most("S7", f"{what}: an exchange", 1.1, seen["many"].cpu_us / seen["few"].cpu_us, "×"),
-            at_most("S7", f"{what}: the latest 20, p50", 1.5, _ratio(latest, 0.5), "×"),
-            at_most("S7", f"{what}: the latest 20, p99", 2.5, _ratio(latest, 0.99), "×")]
+    return [
+        at_most("S7", f"{what}: an exchange", 1.1, seen["many"].cpu_us / seen["few"].cpu_us, "×"),
+        at_most("S7", f"{what}: the latest 20, p50", 1.5, _ratio(latest, 0.5), "×"),
+        at_most("S7", f"{what}: the latest 20, p99", 2.5, _ratio(latest, 0.99), "×"),
+    ]
 
 
 def _fill(service: Parley, messages: int) -> list[tuple[str, str]]:
     """So many more messages, in threads of the one org; which threads."""
-    with contextlib.closing(sqlite3.connect(service.process.data / "parley.db", timeout=30)) as database, database:
-        org_id, = database.execute("SELECT id FROM orgs").fetchone()
+    with (
+        contextlib.closing(sqlite3.connect(service.process.data / "parley.db", timeout=30)) as database,
+        database,
+    ):
+        (org_id,) = database.execute("SELECT id FROM orgs").fetchone()
         threads = [(org_id, new_id()) for _ in range(max(1, messages // 100))]
-        database.executemany("INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)", (
-            (*thread, seq, b"x" * 200) for thread in threads for seq in range(100)))
+        database.executemany(
+            "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
+            ((*thread, seq, b"x" * 200) for thread in threads for seq in range(100)),
+        )
     return threads
 
 
 def _latest(*sides: tuple[Parley, list[tuple[str, str]]]) -> list[list[float]]:
-    """How long each side took to read the latest of a thread, thread by thread by turns; with the server's own cache."""
+    """How long each side took to read the latest of a thread, thread by thread by turns; with the server's
+    own cache."""
     with contextlib.ExitStack() as open_ones:
-        databases = [open_ones.enter_context(contextlib.closing(sqlite3.connect(service.process.data / "parley.db")))
-                     for service, _ in sides]
+        databases = [
+            open_ones.enter_context(contextlib.closing(sqlite3.connect(service.process.data / "parley.db")))
+            for service, _ in sides
+        ]
         for database in databases:
             database.execute("PRAGMA cache_size = -65536")
         times: list[list[float]] = [[] for _ in sides]
         for number in range(8_000):
             for database, (_, threads), took in zip(databases, sides, times, strict=True):
                 began = time.perf_counter()
-                database.execute("SELECT body FROM messages WHERE org_id = ? AND thread_id = ? ORDER BY seq DESC LIMIT 20",
-                                 threads[number * 7919 % len(threads)]).fetchall()
+                database.execute(
+                    "SELECT body FROM messages WHERE org_id = ? AND thread_id = ? ORDER BY seq DESC LIMIT 20",
+                    threads[number * 7919 % len(threads)],
+                ).fetchall()
                 took.append(time.perf_counter() - began)
     return [sorted(took[2_000:]) for took in times]
 
@@ -198,15 +295,21 @@ async def start_up(sizes: Sizes) -> list[Goal]:
         async with parley() as service:
             took.append(time.perf_counter() - began)
             resident.append(resident_bytes(service.pids))
-    return [at_most("S8", "from its start until it answers, with Envoy", 1.5, statistics.median(took), "s"),
-            at_most("S8", "idle memory, with Envoy", 150, statistics.median(resident) / 1e6, "MB")]
+    return [
+        at_most("S8", "from its start until it answers, with Envoy", 1.5, statistics.median(took), "s"),
+        at_most("S8", "idle memory, with Envoy", 150, statistics.median(resident) / 1e6, "MB"),
+    ]
 
 
 async def refusal(sizes: Sizes) -> list[Goal]:
     """How soon a server that is full says so."""
-    async with parley(PARLEY_LIMITS="on", PARLEY_SERVER_CALLS=64, PARLEY_OFFLINE_DELAY_MS=3_600_000) as service, \
-            _channel(service.process.grpc) as channel:
-        waiting = [asyncio.create_task(service.grpc(channel, "StreamChat", {"input": "Hello"})()) for _ in range(64)]
+    async with (
+        parley(PARLEY_LIMITS="on", PARLEY_SERVER_CALLS=64, PARLEY_OFFLINE_DELAY_MS=3_600_000) as service,
+        _channel(service.process.grpc) as channel,
+    ):
+        waiting = [
+            asyncio.create_task(service.grpc(channel, "StreamChat", {"input": "Hello"})()) for _ in range(64)
+        ]
         await _settled(service)
         over_http = [_Refused(service.process.http, "/chat", service.keys["api"], b"{}") for _ in range(32)]
         call = service.grpc(channel, "CreateChat", {"input": "Hello"})
@@ -217,13 +320,18 @@ async def refusal(sizes: Sizes) -> list[Goal]:
                 raise AssertionError("a full server took a call")
             return 0.0
 
-        seen = await turns(sizes, http=Side(over_http, service.pids, sizes.calls),
-                           grpc=Side([over_grpc] * 32, service.pids, sizes.calls))
+        seen = await turns(
+            sizes,
+            http=Side(over_http, service.pids, sizes.calls),
+            grpc=Side([over_grpc] * 32, service.pids, sizes.calls),
+        )
         for one in waiting:
             one.cancel()
         await asyncio.wait(waiting)
-    return [at_most("O", "refusal by a full server over HTTP, 32 at once, p99", 50, seen["http"].p99_ms, "ms"),
-            at_most("O", "refusal by a full server over gRPC, 32 at once, p99", 50, seen["grpc"].p99_ms, "ms")]
+    return [
+        at_most("O", "refusal by a full server over HTTP, 32 at once, p99", 50, seen["http"].p99_ms, "ms"),
+        at_most("O", "refusal by a full server over gRPC, 32 at once, p99", 50, seen["grpc"].p99_ms, "ms"),
+    ]
 
 
 class _Refused(Http):
@@ -252,5 +360,12 @@ async def _channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
 
 
 GOALS: dict[str, Callable] = {
-    "grpc": grpc_unary_and_stream, "rest": rest_unary, "sse": rest_stream, "first-token": first_token, "idle": idle_streams,
-    "messages": many_messages, "start": start_up, "refusal": refusal}
+    "grpc": grpc_unary_and_stream,
+    "rest": rest_unary,
+    "sse": rest_stream,
+    "first-token": first_token,
+    "idle": idle_streams,
+    "messages": many_messages,
+    "start": start_up,
+    "refusal": refusal,
+}

@@ -1,7 +1,8 @@
-"""Closed-loop callers and what they saw: answers a second, times, and the processor time of the server's processes.
+"""Closed-loop callers and what they saw: answers a second, times, and the processor time of the server's
+processes.
 
-HTTP is spoken by hand and read only as far as its end has to be found: a client library would take more of the machine
-than the server.
+HTTP is spoken by hand and read only as far as its end has to be found: a client library would take more of
+the machine than the server.
 """
 
 import asyncio
@@ -41,7 +42,9 @@ async def closed_loop(callers: Sequence[Caller], calls: int, pids: Sequence[int]
     took = time.perf_counter() - began
     used = processor_seconds(pids) - cpu
     times.sort()
-    return Seen(calls / took, used / calls * 1e6, times[len(times) // 2] * 1e3, times[int(len(times) * 0.99)] * 1e3)
+    return Seen(
+        calls / took, used / calls * 1e6, times[len(times) // 2] * 1e3, times[int(len(times) * 0.99)] * 1e3
+    )
 
 
 class Http:
@@ -51,8 +54,10 @@ class Http:
 
     def __init__(self, address: str, path: str, key: str, body: bytes) -> None:
         self._address = address
-        self._request = (f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
-                         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n").encode() + body
+        self._request = (
+            f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        ).encode() + body
         self._reader: asyncio.StreamReader | None = None
 
     async def __call__(self) -> float:
@@ -101,4 +106,6 @@ def processor_seconds(pids: Sequence[int]) -> float:
 
 
 def resident_bytes(pids: Sequence[int]) -> int:
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * os.sysconf("SC_PAGE_SIZE")
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )

@@ -1,12 +1,13 @@
-"""What the service is compared with, each a process of its own: `python -m tests.bench.peers NAME PORT [FOLDER]`.
+"""What the service is compared with, each a process of its own: `python -m tests.bench.peers NAME PORT
+[FOLDER]`.
 
     echo      a bare grpc.aio server on uvloop: unary and streamed, nothing parsed, nothing kept
     each      a minimal FastAPI chat on SQLite: a transaction for every request, a write for every chunk
     merged    the same on one connection: commits of waiting requests are merged, chunks that wait are written in one
     model     an upstream model that speaks chat completions, for the first token
 
-They do what the service does in as little code as can be: the key looked up, the exchange on disk (WAL, FULL) before the
-answer ends.
+They do what the service does in as little code as can be: the key looked up, the exchange on disk (WAL, FULL)
+before the answer ends.
 """
 
 import asyncio
@@ -34,8 +35,17 @@ async def echo(port: int, folder: Path) -> None:
             yield raw
 
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {
-        "Unary": grpc.unary_unary_rpc_method_handler(unary), "Stream": grpc.unary_stream_rpc_method_handler(singly)}),))
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(
+                "bench.Echo",
+                {
+                    "Unary": grpc.unary_unary_rpc_method_handler(unary),
+                    "Stream": grpc.unary_stream_rpc_method_handler(singly),
+                },
+            ),
+        )
+    )
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
@@ -78,9 +88,13 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
             if not batch:
                 return
             await shared.execute("BEGIN IMMEDIATE")
-            await shared.executemany("INSERT INTO chats VALUES (?, 'org', ?)", [(one, text) for one, text, _ in batch])
-            await shared.executemany("INSERT INTO messages VALUES (?, ?, ?)", [
-                (one, seq, text) for one, text, _ in batch for seq in (0, 1)])
+            await shared.executemany(
+                "INSERT INTO chats VALUES (?, 'org', ?)", [(one, text) for one, text, _ in batch]
+            )
+            await shared.executemany(
+                "INSERT INTO messages VALUES (?, ?, ?)",
+                [(one, seq, text) for one, text, _ in batch for seq in (0, 1)],
+            )
             await shared.execute("COMMIT")
         for _, _, told in batch:
             told.set_result(None)
@@ -97,7 +111,9 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
             one, said, done = batch[0]
             await shared.execute("BEGIN IMMEDIATE")
             await shared.execute("INSERT INTO chats VALUES (?, 'org', ?)", (one, said))
-            await shared.executemany("INSERT INTO messages VALUES (?, ?, ?)", [(one, 0, said), (one, 1, said)])
+            await shared.executemany(
+                "INSERT INTO messages VALUES (?, ?, ?)", [(one, 0, said), (one, 1, said)]
+            )
             await shared.execute("COMMIT")
         done.set_result(None)
         await told
@@ -113,7 +129,9 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
 
         async def say() -> None:
             for piece in ["You", " said:", *(f" {word}" for word in asking.input.split())]:
-                queue.put_nowait(f'data: {{"id":"{chat}","path":"chat.output[0].content","delta":{json.dumps(piece)}}}\n\n')
+                queue.put_nowait(
+                    f'data: {{"id":"{chat}","path":"chat.output[0].content","delta":{json.dumps(piece)}}}\n\n'
+                )
                 await asyncio.sleep(0)
             await keep(chat, asking.input)
             queue.put_nowait(None)
@@ -134,8 +152,14 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
             return StreamingResponse(pieces(chat, asking), media_type="text/event-stream")
         answer = f"You said: {asking.input}"
         await keep(chat, answer)
-        return {"id": chat, "orgId": "org", "assistantId": asking.assistantId, "status": "completed",
-                "input": [{"role": "user", "message": asking.input}], "output": [{"role": "assistant", "content": answer}]}
+        return {
+            "id": chat,
+            "orgId": "org",
+            "assistantId": asking.assistantId,
+            "status": "completed",
+            "input": [{"role": "user", "message": asking.input}],
+            "output": [{"role": "assistant", "content": answer}],
+        }
 
     # Connections wait while others have their turn.
     config = uvicorn.Config(app, port=port, log_level="warning", access_log=False, timeout_keep_alive=600)
@@ -146,8 +170,13 @@ async def model(port: int, folder: Path) -> None:
     """Answers at once with one token, and the rest after the reader had time to see it."""
 
     def line(delta: dict[str, str], finish: str | None = None) -> bytes:
-        told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
-                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        told = {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
         return b"data: " + json.dumps(told).encode() + b"\n\n"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,8 +184,13 @@ async def model(port: int, folder: Path) -> None:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-                for data in (line({"role": "assistant", "content": "Hello"}), line({}, "stop") + b"data: [DONE]\n\n"):
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
+                for data in (
+                    line({"role": "assistant", "content": "Hello"}),
+                    line({}, "stop") + b"data: [DONE]\n\n",
+                ):
                     writer.write(b"%x\r\n%b\r\n" % (len(data), data))
                 writer.write(b"0\r\n\r\n")
                 await writer.drain()
@@ -167,8 +201,12 @@ async def model(port: int, folder: Path) -> None:
         await server.serve_forever()
 
 
-PEERS = {"echo": echo, "model": model, "each": lambda port, folder: fastapi(port, folder, merged=False),
-         "merged": lambda port, folder: fastapi(port, folder, merged=True)}
+PEERS = {
+    "echo": echo,
+    "model": model,
+    "each": lambda port, folder: fastapi(port, folder, merged=False),
+    "merged": lambda port, folder: fastapi(port, folder, merged=True),
+}
 
 if __name__ == "__main__":
     uvloop.run(PEERS[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))

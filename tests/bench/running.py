@@ -34,9 +34,16 @@ class Parley(NamedTuple):
         return Http(self.process.http, path, self.keys["api"], json.dumps(body).encode())
 
     def grpc(self, channel: grpc.aio.Channel, method: str, body: dict) -> Caller:
-        request = ParseDict({"assistantId": self.keys["assistantId"], **body}, CreateChatRequest()).SerializeToString()
-        return raw_caller(channel, f"/parley.v1.ChatService/{method}", request, self.metadata,
-                          streams=method.startswith("Stream"))
+        request = ParseDict(
+            {"assistantId": self.keys["assistantId"], **body}, CreateChatRequest()
+        ).SerializeToString()
+        return raw_caller(
+            channel,
+            f"/parley.v1.ChatService/{method}",
+            request,
+            self.metadata,
+            streams=method.startswith("Stream"),
+        )
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -58,7 +65,8 @@ async def peer(name: str) -> AsyncIterator[tuple[str, list[int]]]:
     address = free_address()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.peers", name, address.partition(":")[2], folder)
+            sys.executable, "-m", "tests.bench.peers", name, address.partition(":")[2], folder
+        )
         try:
             await _listening(address)
             yield address, [process.pid]
@@ -67,8 +75,9 @@ async def peer(name: str) -> AsyncIterator[tuple[str, list[int]]]:
             await process.wait()
 
 
-def raw_caller(channel: grpc.aio.Channel, method: str, request: bytes, metadata: tuple = (), *,
-               streams: bool = False) -> Caller:
+def raw_caller(
+    channel: grpc.aio.Channel, method: str, request: bytes, metadata: tuple = (), *, streams: bool = False
+) -> Caller:
     call = channel.unary_stream(method) if streams else channel.unary_unary(method)
 
     async def unary() -> float:

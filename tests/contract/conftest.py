@@ -31,4 +31,3 @@ async def rest(service: Service, org: Org) -> AsyncIterator[Door]:
 async def native(service: Service, org: Org) -> AsyncIterator[Door]:
     async with door_to("grpc", service, org) as door:
         yield door
-

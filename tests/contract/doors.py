@@ -1,7 +1,7 @@
 """Every operation of the service as one method, spoken over gRPC (`Grpc`) or as REST through Envoy (`Rest`).
 
-Both take and return the documented JSON, so that one body of cases holds for both. What only one of them has (statuses,
-headers, frames, bytes; status codes, details, metadata) is tested without this module.
+Both take and return the documented JSON, so that one body of cases holds for both. What only one of them has
+(statuses, headers, frames, bytes; status codes, details, metadata) is tested without this module.
 """
 
 import json
@@ -44,9 +44,15 @@ _STUBS = {
 }
 # What each gRPC status is over HTTP, as far as both can tell.
 _STATUSES = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.FAILED_PRECONDITION: 400, grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.PERMISSION_DENIED: 403, grpc.StatusCode.NOT_FOUND: 404, grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.ABORTED: 409, grpc.StatusCode.INTERNAL: 500, grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 # HTTP says more than gRPC: which field rules make it 422, and who is unavailable.
@@ -58,7 +64,8 @@ Opening = AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]
 
 
 class CallError(Exception):
-    """A call was refused. `status` is the HTTP status as far as gRPC can tell it too; `text` is all that was said."""
+    """A call was refused. `status` is the HTTP status as far as gRPC can tell it too; `text` is all that was
+    said."""
 
     def __init__(self, status: int, text: str, answer: Any) -> None:
         super().__init__(f"{status}: {text}")
@@ -135,7 +142,13 @@ def _noun(service: str, noun: str, path: str) -> list[Callable[..., Coroutine[An
     many = f"{noun.lower()}s"
     return [
         _operation(f"{service}/Create{noun}", "POST", path, "document", _document),
-        _operation(f"{service}/List{noun}s", "GET", path, "*", lambda all: [_document(one) for one in getattr(all, many)]),
+        _operation(
+            f"{service}/List{noun}s",
+            "GET",
+            path,
+            "*",
+            lambda all: [_document(one) for one in getattr(all, many)],
+        ),
         _operation(f"{service}/Get{noun}", "GET", f"{path}/{{id}}", "*", _document),
         _operation(f"{service}/Update{noun}", "PATCH", f"{path}/{{id}}", "patch", _document),
         _operation(f"{service}/Delete{noun}", "DELETE", f"{path}/{{id}}", "*", _document),
@@ -166,10 +179,19 @@ class Door:
     create_agent_chat = _operation("AgentChatService/CreateAgentChat", "POST", "/chat", is_agents=True)
     list_agent_chats = _operation("AgentChatService/ListAgentChats", "GET", "/chat", is_agents=True)
     get_agent_chat = _operation("AgentChatService/GetAgentChat", "GET", "/chat/{chatId}", is_agents=True)
-    delete_agent_chat = _operation("AgentChatService/DeleteAgentChat", "DELETE", "/chat/{chatId}", is_agents=True,
-                                   plain=lambda empty: None)
-    create_message = _operation("AgentChatService/CreateMessage", "POST", "/chat/{chatId}/message", is_agents=True)
-    list_messages = _operation("AgentChatService/ListMessages", "GET", "/chat/{chatId}/message", is_agents=True)
+    delete_agent_chat = _operation(
+        "AgentChatService/DeleteAgentChat",
+        "DELETE",
+        "/chat/{chatId}",
+        is_agents=True,
+        plain=lambda empty: None,
+    )
+    create_message = _operation(
+        "AgentChatService/CreateMessage", "POST", "/chat/{chatId}/message", is_agents=True
+    )
+    list_messages = _operation(
+        "AgentChatService/ListMessages", "GET", "/chat/{chatId}/message", is_agents=True
+    )
 
     create_session = _operation("SessionService/CreateSession", "POST", "/session")
     list_sessions = _operation("SessionService/ListSessions", "GET", "/session")
@@ -178,8 +200,11 @@ class Door:
     delete_session = _operation("SessionService/DeleteSession", "DELETE", "/session/{id}")
 
     create_assistant, list_assistants, get_assistant, update_assistant, delete_assistant = _noun(
-        "AssistantService", "Assistant", "/assistant")
-    create_squad, list_squads, get_squad, update_squad, delete_squad = _noun("SquadService", "Squad", "/squad")
+        "AssistantService", "Assistant", "/assistant"
+    )
+    create_squad, list_squads, get_squad, update_squad, delete_squad = _noun(
+        "SquadService", "Squad", "/squad"
+    )
 
     def of(self, org: Any) -> "Door":
         """The same service as another org sees it."""
@@ -233,7 +258,9 @@ class Grpc(Door):
             raise _of_grpc(error) from None
 
     @asynccontextmanager
-    async def _open(self, operation: Operation, members: dict[str, Any]) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def _open(
+        self, operation: Operation, members: dict[str, Any]
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         call = self._begin(operation, members)
         try:
             first = await call.read()
@@ -279,7 +306,9 @@ class Rest(Door):
         return answer.json() if answer.content else None
 
     @asynccontextmanager
-    async def _open(self, operation: Operation, members: dict[str, Any]) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def _open(
+        self, operation: Operation, members: dict[str, Any]
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         request = self._request(operation, {**members, "stream": True})
         async with self._http.stream(operation.verb, **request) as answer:
             if answer.is_error:
@@ -290,8 +319,10 @@ class Rest(Door):
     def _request(self, operation: Operation, members: dict[str, Any]) -> dict[str, Any]:
         named = {name for _, name, _, _ in Formatter().parse(operation.path) if name}
         rest = {name: value for name, value in members.items() if name not in named}
-        request: dict[str, Any] = {"url": operation.path.format_map(members),
-                                   "headers": {"authorization": f"Bearer {self._key(operation)}"}}
+        request: dict[str, Any] = {
+            "url": operation.path.format_map(members),
+            "headers": {"authorization": f"Bearer {self._key(operation)}"},
+        }
         if operation.verb in ("POST", "PATCH"):
             request["json"] = rest if operation.body == "*" else rest[operation.body]
         elif rest:
@@ -345,7 +376,9 @@ def _text(body: dict[str, Any]) -> str:
 
 def _delta(event: dict[str, Any]) -> str:
     if "choices" in event:
-        return "".join(choice["delta"].get("content", "") for choice in event["choices"] if choice["index"] == 0)
+        return "".join(
+            choice["delta"].get("content", "") for choice in event["choices"] if choice["index"] == 0
+        )
     if event.get("type", "response.output_text.delta") != "response.output_text.delta":
         return ""
     return str(event.get("delta", ""))
@@ -357,7 +390,9 @@ def _error(event: dict[str, Any]) -> str | None:
     return event["error"]["message"] if isinstance(event.get("error"), dict) and "type" not in event else None
 
 
-def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
+def details_of(
+    error: grpc.aio.AioRpcError,
+) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
     """The google.rpc details of a gRPC error; the second one empty when there is none."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in rpc_status.from_call(error).details:  # type: ignore[arg-type]  # asked for no more than it has

@@ -25,10 +25,12 @@ async def chat_with(door: Door, org: Org, *said: str) -> dict[str, Any]:
 
 def is_golden(answer: dict[str, Any], sample: dict[str, Any]) -> bool:
     """Whether an answer has exactly the members of the sample, of the sample's types."""
-    return [(name, type(answer[name])) for name in sorted(answer)] == [(name, type(sample[name])) for name in sorted(sample)]
+    return [(name, type(answer[name])) for name in sorted(answer)] == [
+        (name, type(sample[name])) for name in sorted(sample)
+    ]
 
 
-# --- the documented shapes --------------------------------------------------------------------------------------------
+# --- the documented shapes ----------------------------------------------------------------------------------
 
 
 async def test_created_chat_has_the_documented_shape(door: Door, org: Org) -> None:
@@ -45,8 +47,11 @@ async def test_listed_chats_have_the_documented_shape(door: Door, org: Org) -> N
 
     assert is_golden(listed, GOLDEN["GET /chat"])
     assert is_golden(listed["chats"][0], GOLDEN["GET /chat"]["chats"][0])
-    assert listed == {"chats": [{"id": chat["id"], "agentId": org.assistant_id, "userId": "u1",
-                                 "createdAt": chat["createdAt"]}]}
+    assert listed == {
+        "chats": [
+            {"id": chat["id"], "agentId": org.assistant_id, "userId": "u1", "createdAt": chat["createdAt"]}
+        ]
+    }
 
 
 async def test_new_chat_is_read_as_documented(door: Door, org: Org) -> None:
@@ -73,9 +78,16 @@ async def test_messages_have_the_documented_shape_and_order(door: Door, org: Org
     listed = await door.list_messages(chatId=chat["id"])
 
     assert is_golden(listed, GOLDEN["GET /chat/:chatId/message"])
-    assert all(is_golden(message, GOLDEN["GET /chat/:chatId/message"]["messages"][0]) for message in listed["messages"])
+    assert all(
+        is_golden(message, GOLDEN["GET /chat/:chatId/message"]["messages"][0])
+        for message in listed["messages"]
+    )
     assert [(message["role"], message["content"]) for message in listed["messages"]] == [
-        ("user", "one"), ("assistant", "You said: one"), ("user", "two"), ("assistant", "You said: two")]
+        ("user", "one"),
+        ("assistant", "You said: one"),
+        ("user", "two"),
+        ("assistant", "You said: two"),
+    ]
     assert (await door.get_agent_chat(chatId=chat["id"]))["messages"] == listed["messages"]
 
 
@@ -102,8 +114,9 @@ async def test_deleting_answers_204_without_a_body(rest: Door, http: httpx.Async
 
 
 async def test_creating_a_chat_calls_no_model(door: Door, service: Service, org: Org) -> None:
-    agent = await door.create_assistant(document={"model": {
-        "provider": "custom-llm", "model": "m", "url": "http://127.0.0.1:1/v1"}})
+    agent = await door.create_assistant(
+        document={"model": {"provider": "custom-llm", "model": "m", "url": "http://127.0.0.1:1/v1"}}
+    )
 
     chat = await door.create_agent_chat(agentId=agent["id"])
 
@@ -111,7 +124,7 @@ async def test_creating_a_chat_calls_no_model(door: Door, service: Service, org:
     assert (await door.list_chats())["results"] == []
 
 
-# --- behaviour --------------------------------------------------------------------------------------------------------
+# --- behaviour ----------------------------------------------------------------------------------------------
 
 
 async def test_agent_remembers_what_was_said(door: Door, org: Org) -> None:
@@ -128,21 +141,31 @@ async def test_role_may_be_left_out(door: Door, org: Org) -> None:
     assert (await door.create_message(chatId=chat["id"], content="x"))["content"] == "You said: x"
 
 
-@pytest.mark.parametrize(("members", "opening"), [
-    pytest.param({"firstMessage": "Hello {{customer.name}}there"}, ["Hello there"], id="by default"),
-    pytest.param({"firstMessage": "Hello", "firstMessageMode": "assistant-speaks-first"}, ["Hello"], id="said so"),
-    pytest.param({"firstMessage": "Hello", "firstMessageMode": "assistant-waits-for-user"}, [], id="waits"),
-    pytest.param({"firstMessageMode": "assistant-speaks-first"}, [], id="nothing to say"),
-    pytest.param({"firstMessage": ""}, [], id="empty"),
-])
-async def test_first_message_opens_a_chat_where_the_assistant_speaks_first(door: Door, members: dict[str, Any],
-                                                                           opening: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("members", "opening"),
+    [
+        pytest.param({"firstMessage": "Hello {{customer.name}}there"}, ["Hello there"], id="by default"),
+        pytest.param(
+            {"firstMessage": "Hello", "firstMessageMode": "assistant-speaks-first"}, ["Hello"], id="said so"
+        ),
+        pytest.param(
+            {"firstMessage": "Hello", "firstMessageMode": "assistant-waits-for-user"}, [], id="waits"
+        ),
+        pytest.param({"firstMessageMode": "assistant-speaks-first"}, [], id="nothing to say"),
+        pytest.param({"firstMessage": ""}, [], id="empty"),
+    ],
+)
+async def test_first_message_opens_a_chat_where_the_assistant_speaks_first(
+    door: Door, members: dict[str, Any], opening: list[Any]
+) -> None:
     agent = await door.create_assistant(document=members)
     chat = await door.create_agent_chat(agentId=agent["id"])
 
     messages = (await door.get_agent_chat(chatId=chat["id"]))["messages"]
 
-    assert [(message["role"], message["content"]) for message in messages] == [("assistant", text) for text in opening]
+    assert [(message["role"], message["content"]) for message in messages] == [
+        ("assistant", text) for text in opening
+    ]
 
 
 async def test_first_message_is_part_of_the_context(door: Door) -> None:
@@ -185,29 +208,50 @@ async def test_chats_are_listed_some_at_a_time(door: Door, org: Org) -> None:
 
 
 async def test_chat_is_a_session_with_what_it_was_made_with(door: Door, org: Org) -> None:
-    chat = await door.create_agent_chat(agentId=org.assistant_id, userId="u1", metadata={"k": {"deep": [1, None]}})
+    chat = await door.create_agent_chat(
+        agentId=org.assistant_id, userId="u1", metadata={"k": {"deep": [1, None]}}
+    )
     await door.create_message(chatId=chat["id"], content="x")
 
     session = await door.get_session(id=chat["id"])
 
-    assert {name: session[name] for name in ("id", "orgId", "assistantId", "userId", "metadata", "status")} == {
-        "id": chat["id"], "orgId": org.id, "assistantId": org.assistant_id, "userId": "u1",
-        "metadata": {"k": {"deep": [1, None]}}, "status": "active"}
+    assert {
+        name: session[name] for name in ("id", "orgId", "assistantId", "userId", "metadata", "status")
+    } == {
+        "id": chat["id"],
+        "orgId": org.id,
+        "assistantId": org.assistant_id,
+        "userId": "u1",
+        "metadata": {"k": {"deep": [1, None]}},
+        "status": "active",
+    }
     assert len(session["messages"]) == 2
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("members", "message"), [
-    pytest.param({}, "agentId is required: the id of the assistant that answers", id="no agent"),
-    pytest.param({"agentId": ""}, "agentId is required: the id of the assistant that answers", id="empty agent"),
-    pytest.param({"input": "Hello"},
-                 "agentId is required here; a body with `input` belongs to the assistants interface, which needs the org's "
-                 "api key as `Authorization: Bearer <key>` instead of this sk_, pk_ or x-api-key one", id="other door"),
-    pytest.param({"agentId": "x"}, "agentId must be an id: a UUID, bare or prefixed as in resp_<hex>", id="no id"),
-    pytest.param({"agentId": UNKNOWN_ID, "userId": "u" * 257}, "userId must be at most 256 characters", id="userId"),
-])
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        pytest.param({}, "agentId is required: the id of the assistant that answers", id="no agent"),
+        pytest.param(
+            {"agentId": ""}, "agentId is required: the id of the assistant that answers", id="empty agent"
+        ),
+        pytest.param(
+            {"input": "Hello"},
+            "agentId is required here; a body with `input` belongs to the assistants interface, which needs the org's "
+            "api key as `Authorization: Bearer <key>` instead of this sk_, pk_ or x-api-key one",
+            id="other door",
+        ),
+        pytest.param(
+            {"agentId": "x"}, "agentId must be an id: a UUID, bare or prefixed as in resp_<hex>", id="no id"
+        ),
+        pytest.param(
+            {"agentId": UNKNOWN_ID, "userId": "u" * 257}, "userId must be at most 256 characters", id="userId"
+        ),
+    ],
+)
 async def test_chat_without_an_agent_is_refused(door: Door, members: dict[str, Any], message: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_agent_chat(**members)
@@ -222,12 +266,17 @@ async def test_agent_that_is_unknown_or_anothers_is_not_found(door: Door, other_
         assert (refused.value.status, refused.value.text) == (404, "agent not found")
 
 
-@pytest.mark.parametrize(("members", "message"), [
-    pytest.param({}, "content must be at least 1 characters", id="no content"),
-    pytest.param({"content": ""}, "content must be at least 1 characters", id="empty content"),
-    pytest.param({"content": "x", "role": "assistant"}, "role must equal `user`", id="role"),
-    pytest.param({"content": "a\0b"}, "content must not contain the character NUL (U+0000); leave it out", id="NUL"),
-])
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        pytest.param({}, "content must be at least 1 characters", id="no content"),
+        pytest.param({"content": ""}, "content must be at least 1 characters", id="empty content"),
+        pytest.param({"content": "x", "role": "assistant"}, "role must equal `user`", id="role"),
+        pytest.param(
+            {"content": "a\0b"}, "content must not contain the character NUL (U+0000); leave it out", id="NUL"
+        ),
+    ],
+)
 async def test_wrong_message_is_refused(door: Door, org: Org, members: dict[str, Any], message: str) -> None:
     chat = await chat_with(door, org)
 
@@ -241,55 +290,88 @@ async def test_wrong_message_is_refused(door: Door, org: Org, members: dict[str,
 async def test_chat_that_is_unknown_or_anothers_is_not_found(door: Door, org: Org, other_org: Org) -> None:
     theirs = await chat_with(door.of(other_org), other_org)
 
-    for call, members in ((door.get_agent_chat, {}), (door.delete_agent_chat, {}), (door.list_messages, {}),
-                          (door.create_message, {"content": "x"})):
+    for call, members in (
+        (door.get_agent_chat, {}),
+        (door.delete_agent_chat, {}),
+        (door.list_messages, {}),
+        (door.create_message, {"content": "x"}),
+    ):
         for chat_id in (UNKNOWN_ID, theirs["id"], "no-id"):
             with pytest.raises(CallError) as refused:
                 await call(chatId=chat_id, **members)
             assert (refused.value.status, refused.value.text) == (404, "chat not found")
 
 
-# --- which key opens this door ----------------------------------------------------------------------------------------
+# --- which key opens this door ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("headers", "door_is"), [
-    pytest.param(lambda org: {"x-api-key": org.secret}, "agents", id="secret in x-api-key"),
-    pytest.param(lambda org: {"x-api-key": org.publishable}, "agents", id="publishable in x-api-key"),
-    pytest.param(lambda org: {"x-api-key": org.api}, "agents", id="api in x-api-key"),
-    pytest.param(lambda org: {"authorization": f"Bearer {org.secret}"}, "agents", id="secret in Authorization"),
-    pytest.param(lambda org: {"authorization": f"bearer {org.publishable}"}, "agents", id="publishable in Authorization"),
-    pytest.param(lambda org: {"authorization": f"Bearer {org.api}"}, "assistants", id="api in Authorization"),
-    pytest.param(lambda org: {"authorization": f"Bearer {org.api}", "x-api-key": org.secret}, "assistants",
-                 id="both, Authorization decides"),
-    pytest.param(lambda org: {"authorization": f"Bearer {org.secret}", "x-api-key": org.api}, "agents",
-                 id="both, Authorization decides again"),
-])
-async def test_key_decides_which_interface_a_chat_has(http: httpx.AsyncClient, org: Org, headers: Callable[..., Any],
-                                                      door_is: str) -> None:
+@pytest.mark.parametrize(
+    ("headers", "door_is"),
+    [
+        pytest.param(lambda org: {"x-api-key": org.secret}, "agents", id="secret in x-api-key"),
+        pytest.param(lambda org: {"x-api-key": org.publishable}, "agents", id="publishable in x-api-key"),
+        pytest.param(lambda org: {"x-api-key": org.api}, "agents", id="api in x-api-key"),
+        pytest.param(
+            lambda org: {"authorization": f"Bearer {org.secret}"}, "agents", id="secret in Authorization"
+        ),
+        pytest.param(
+            lambda org: {"authorization": f"bearer {org.publishable}"},
+            "agents",
+            id="publishable in Authorization",
+        ),
+        pytest.param(
+            lambda org: {"authorization": f"Bearer {org.api}"}, "assistants", id="api in Authorization"
+        ),
+        pytest.param(
+            lambda org: {"authorization": f"Bearer {org.api}", "x-api-key": org.secret},
+            "assistants",
+            id="both, Authorization decides",
+        ),
+        pytest.param(
+            lambda org: {"authorization": f"Bearer {org.secret}", "x-api-key": org.api},
+            "agents",
+            id="both, Authorization decides again",
+        ),
+    ],
+)
+async def test_key_decides_which_interface_a_chat_has(
+    http: httpx.AsyncClient, org: Org, headers: Callable[..., Any], door_is: str
+) -> None:
     body = {"agentId": org.assistant_id, "assistantId": org.assistant_id, "input": "Hello"}
 
     answer = await http.post("/chat", json=body, headers=headers(org))
 
     assert answer.status_code == 200
-    assert ("teamId" in answer.json(), "orgId" in answer.json()) == (door_is == "agents", door_is == "assistants")
+    assert ("teamId" in answer.json(), "orgId" in answer.json()) == (
+        door_is == "agents",
+        door_is == "assistants",
+    )
 
 
 async def test_both_interfaces_read_the_same_path_in_their_own_way(http: httpx.AsyncClient, org: Org) -> None:
-    created = (await http.post("/chat", json={"agentId": org.assistant_id}, headers={"x-api-key": org.secret})).json()
+    created = (
+        await http.post("/chat", json={"agentId": org.assistant_id}, headers={"x-api-key": org.secret})
+    ).json()
 
     as_agents = await http.get(f"/chat/{created['id']}", headers={"x-api-key": org.secret})
     as_assistants = await http.get(f"/chat/{created['id']}", headers=org.bearer)
 
     assert (as_agents.status_code, as_agents.json()["teamId"]) == (200, org.id)
     assert (as_assistants.status_code, as_assistants.json()) == (  # there, it is a session
-        404, {"message": "chat not found", "error": "Not Found", "statusCode": 404})
+        404,
+        {"message": "chat not found", "error": "Not Found", "statusCode": 404},
+    )
     assert set((await http.get("/chat", headers={"x-api-key": org.secret})).json()) == {"chats"}
     assert set((await http.get("/chat", headers=org.bearer)).json()) == {"results", "metadata"}
 
 
 async def test_messages_have_one_interface_whatever_the_key(http: httpx.AsyncClient, org: Org) -> None:
-    created = (await http.post("/chat", json={"agentId": org.assistant_id}, headers={"x-api-key": org.secret})).json()
+    created = (
+        await http.post("/chat", json={"agentId": org.assistant_id}, headers={"x-api-key": org.secret})
+    ).json()
 
-    answer = await http.post(f"/chat/{created['id']}/message", json={"content": "x", "role": "user"}, headers=org.bearer)
+    answer = await http.post(
+        f"/chat/{created['id']}/message", json={"content": "x", "role": "user"}, headers=org.bearer
+    )
 
     assert (answer.status_code, answer.json()["content"]) == (200, "You said: x")

@@ -14,7 +14,9 @@ from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, read
 from tests.upstream import OpenAIUpstream, chunk, openai_stream, usage_chunk
 
 # The two requests of the interface document.
-SAMPLE, TEMPLATE = json.loads((Path(__file__).parent.parent / "golden" / "completion_requests.json").read_text())
+SAMPLE, TEMPLATE = json.loads(
+    (Path(__file__).parent.parent / "golden" / "completion_requests.json").read_text()
+)
 WHO = "What is my name?"
 OFFLINE = {"provider": "offline", "model": "offline-1"}
 
@@ -37,11 +39,12 @@ def chat_id(completion: dict[str, Any]) -> str:
 async def allowing(door: Door, **members: Any) -> dict[str, Any]:
     """An assistant that takes system messages."""
     found: dict[str, Any] = await door.create_assistant(
-        document={"chatSystemInstructionMode": "allow", "model": OFFLINE, **members})
+        document={"chatSystemInstructionMode": "allow", "model": OFFLINE, **members}
+    )
     return found
 
 
-# --- the answer -------------------------------------------------------------------------------------------------------
+# --- the answer ---------------------------------------------------------------------------------------------
 
 
 async def test_completion_is_answered_and_is_a_chat(door: Door, org: Org) -> None:
@@ -49,13 +52,21 @@ async def test_completion_is_answered_and_is_a_chat(door: Door, org: Org) -> Non
 
     chat = await door.get_chat(id=chat_id(completion))
     assert (chat["input"], chat["output"][0]["content"], chat["assistantId"]) == (
-        user("Hello!"), "You said: Hello!", org.assistant_id)
+        user("Hello!"),
+        "You said: Hello!",
+        org.assistant_id,
+    )
     assert (await door.list_chats())["results"][0]["id"] == chat["id"]
-    assert (said(completion), completion["object"], completion["model"], completion["system_fingerprint"]) == (
-        ["You said: Hello!"], "chat.completion", "offline-1", "fp_offline")
+    assert (
+        said(completion),
+        completion["object"],
+        completion["model"],
+        completion["system_fingerprint"],
+    ) == (["You said: Hello!"], "chat.completion", "offline-1", "fp_offline")
     assert completion["choices"][0]["finish_reason"] == "stop"
-    assert {name: completion["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")} == {
-        "prompt_tokens": 13, "completion_tokens": 3, "total_tokens": 16}
+    assert {
+        name: completion["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    } == {"prompt_tokens": 13, "completion_tokens": 3, "total_tokens": 16}
     assert "session_id" not in completion
 
 
@@ -63,14 +74,37 @@ async def test_completion_over_http_has_every_documented_member(rest: Door, org:
     completion = await rest.create_completion(agent_id=org.assistant_id, messages=user("Hello!"))
 
     assert completion == {
-        "id": completion["id"], "object": "chat.completion", "created": completion["created"], "model": "offline-1",
-        "service_tier": "default", "system_fingerprint": "fp_offline",
-        "choices": [{"index": 0, "logprobs": None, "finish_reason": "stop", "message": {
-            "role": "assistant", "content": "You said: Hello!", "refusal": None, "annotations": []}}],
-        "usage": {"prompt_tokens": 13, "completion_tokens": 3, "total_tokens": 16,
-                  "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-                  "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0,
-                                                "rejected_prediction_tokens": 0}},
+        "id": completion["id"],
+        "object": "chat.completion",
+        "created": completion["created"],
+        "model": "offline-1",
+        "service_tier": "default",
+        "system_fingerprint": "fp_offline",
+        "choices": [
+            {
+                "index": 0,
+                "logprobs": None,
+                "finish_reason": "stop",
+                "message": {
+                    "role": "assistant",
+                    "content": "You said: Hello!",
+                    "refusal": None,
+                    "annotations": [],
+                },
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 13,
+            "completion_tokens": 3,
+            "total_tokens": 16,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        },
     }
 
 
@@ -83,32 +117,63 @@ async def test_sample_request_is_answered_where_the_assistant_allows_it(door: Do
 
 
 async def test_whole_conversation_is_read(door: Door, org: Org) -> None:
-    completion = await door.create_completion(agent_id=org.assistant_id, messages=[
-        *user("My name is Ada"), {"role": "assistant", "content": "Hello Ada"}, *user(WHO)])
+    completion = await door.create_completion(
+        agent_id=org.assistant_id,
+        messages=[*user("My name is Ada"), {"role": "assistant", "content": "Hello Ada"}, *user(WHO)],
+    )
 
     assert said(completion) == ["Your name is Ada."]
 
 
-# --- options ----------------------------------------------------------------------------------------------------------
+# --- options ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("options", "text", "reason"), [
-    pytest.param({"stop": "three"}, "You said: one two ", "stop", id="stop string"),
-    pytest.param({"stop": ["four", "two"]}, "You said: one ", "stop", id="stop array"),
-    pytest.param({"stop": None}, "You said: one two three four", "stop", id="stop null, as the public schema has it"),
-    pytest.param({"stop": ["nine"]}, "You said: one two three four", "stop", id="stop that does not occur"),
-    pytest.param({"max_tokens": 3}, "You said: one", "length", id="max_tokens"),
-    pytest.param({"max_completion_tokens": 3, "max_tokens": 1}, "You said: one", "length", id="max_completion_tokens"),
-    pytest.param({"max_tokens": 99}, "You said: one two three four", "stop", id="max_tokens not reached"),
-    pytest.param({"temperature": 0}, "You said: one two three four", "stop", id="temperature 0"),
-    pytest.param({"temperature": 2, "top_p": 1, "frequency_penalty": -2, "presence_penalty": 2, "user": "u",
-                  "response_format": {"type": "text"}}, "You said: one two three four", "stop", id="others"),
-    pytest.param({"model": "offline-1"}, "You said: one two three four", "stop", id="the assistant's model"),
-    pytest.param({"model": ""}, "You said: one two three four", "stop", id="empty model"),
-])
+@pytest.mark.parametrize(
+    ("options", "text", "reason"),
+    [
+        pytest.param({"stop": "three"}, "You said: one two ", "stop", id="stop string"),
+        pytest.param({"stop": ["four", "two"]}, "You said: one ", "stop", id="stop array"),
+        pytest.param(
+            {"stop": None},
+            "You said: one two three four",
+            "stop",
+            id="stop null, as the public schema has it",
+        ),
+        pytest.param(
+            {"stop": ["nine"]}, "You said: one two three four", "stop", id="stop that does not occur"
+        ),
+        pytest.param({"max_tokens": 3}, "You said: one", "length", id="max_tokens"),
+        pytest.param(
+            {"max_completion_tokens": 3, "max_tokens": 1},
+            "You said: one",
+            "length",
+            id="max_completion_tokens",
+        ),
+        pytest.param({"max_tokens": 99}, "You said: one two three four", "stop", id="max_tokens not reached"),
+        pytest.param({"temperature": 0}, "You said: one two three four", "stop", id="temperature 0"),
+        pytest.param(
+            {
+                "temperature": 2,
+                "top_p": 1,
+                "frequency_penalty": -2,
+                "presence_penalty": 2,
+                "user": "u",
+                "response_format": {"type": "text"},
+            },
+            "You said: one two three four",
+            "stop",
+            id="others",
+        ),
+        pytest.param(
+            {"model": "offline-1"}, "You said: one two three four", "stop", id="the assistant's model"
+        ),
+        pytest.param({"model": ""}, "You said: one two three four", "stop", id="empty model"),
+    ],
+)
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_options_are_honoured(door: Door, org: Org, options: dict[str, Any], text: str, reason: str,
-                                    streaming: bool) -> None:
+async def test_options_are_honoured(
+    door: Door, org: Org, options: dict[str, Any], text: str, reason: str, streaming: bool
+) -> None:
     call = {"agent_id": org.assistant_id, "messages": user("one two three four"), **options}
 
     if streaming:
@@ -133,16 +198,26 @@ async def test_n_answers_are_given_and_kept(door: Door, org: Org, n: int) -> Non
 
 
 async def test_first_of_several_answers_is_what_a_session_goes_on_from(door: Door, org: Org) -> None:
-    first = await door.create_completion(agent_id=org.assistant_id, messages=user("x"), n=3, create_session=True)
+    first = await door.create_completion(
+        agent_id=org.assistant_id, messages=user("x"), n=3, create_session=True
+    )
 
     messages = (await door.get_session(id=first["session_id"]))["messages"]
 
     assert [message["content"] for message in messages] == ["x", "You said: x"]
 
 
-@pytest.mark.parametrize(("seed", "fingerprint"), [(None, "fp_offline"), (0, "fp_offline_0"), (7, "fp_offline_7"),
-                                                   (-(2**31), "fp_offline_-2147483648"),
-                                                   (2**31, "fp_offline_2147483648"), (2**63 - 1, f"fp_offline_{2**63 - 1}")])
+@pytest.mark.parametrize(
+    ("seed", "fingerprint"),
+    [
+        (None, "fp_offline"),
+        (0, "fp_offline_0"),
+        (7, "fp_offline_7"),
+        (-(2**31), "fp_offline_-2147483648"),
+        (2**31, "fp_offline_2147483648"),
+        (2**63 - 1, f"fp_offline_{2**63 - 1}"),
+    ],
+)
 async def test_seed_reaches_the_model(door: Door, org: Org, seed: int | None, fingerprint: str) -> None:
     given = {} if seed is None else {"seed": seed}
     call = {"agent_id": org.assistant_id, "messages": user("x"), **given}
@@ -157,15 +232,27 @@ async def test_seed_reaches_the_model(door: Door, org: Org, seed: int | None, fi
 async def test_json_schema_is_honoured(door: Door, org: Org) -> None:
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 
-    completion = await door.create_completion(agent_id=org.assistant_id, messages=user("x"), response_format={
-        "type": "json_schema", "json_schema": {"name": "s", "schema": schema}})
+    completion = await door.create_completion(
+        agent_id=org.assistant_id,
+        messages=user("x"),
+        response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
+    )
 
     assert said(completion) == ['{"n": 0}']
 
 
 async def test_tools_are_called_and_answered(door: Door, org: Org) -> None:
-    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {
-        "type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}}}
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {
+                "type": "object",
+                "required": ["city"],
+                "properties": {"city": {"type": "string"}},
+            },
+        },
+    }
     question = user("the weather in Rome?")
 
     completion = await door.create_completion(agent_id=org.assistant_id, messages=question, tools=[tool])
@@ -174,20 +261,30 @@ async def test_tools_are_called_and_answered(door: Door, org: Org) -> None:
     [call] = choice["message"]["tool_calls"]
     assert choice["finish_reason"] == "tool_calls"
     assert call["function"] == {"name": "get_weather", "arguments": '{"city": ""}'}
-    answer = await door.create_completion(agent_id=org.assistant_id, tools=[tool], messages=[
-        *question, {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}])
+    answer = await door.create_completion(
+        agent_id=org.assistant_id,
+        tools=[tool],
+        messages=[
+            *question,
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "sunny"},
+        ],
+    )
     assert said(answer) == ["get_weather returned: sunny"]
 
 
-# --- streams ----------------------------------------------------------------------------------------------------------
+# --- streams ------------------------------------------------------------------------------------------------
 
 
 async def test_chunks_begin_with_the_role_and_end_with_the_reason(door: Door, org: Org) -> None:
     streamed = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("a b")))
 
     first, *middle, last = [chunk["choices"][0] for chunk in streamed.events]
-    assert (first["delta"]["role"], first["delta"]["content"], first.get("finish_reason")) == ("assistant", "", None)
+    assert (first["delta"]["role"], first["delta"]["content"], first.get("finish_reason")) == (
+        "assistant",
+        "",
+        None,
+    )
     assert [choice["delta"]["content"] for choice in middle] == ["You", " said:", " a", " b"]
     assert all("role" not in choice["delta"] and choice.get("finish_reason") is None for choice in middle)
     assert (last["delta"].get("content"), last["finish_reason"]) == (None, "stop")
@@ -197,13 +294,19 @@ async def test_chunks_begin_with_the_role_and_end_with_the_reason(door: Door, or
 
 
 async def test_usage_chunk_comes_last_when_asked_for(door: Door, org: Org) -> None:
-    streamed = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("a b"),
-                                                 stream_options={"include_usage": True}))
+    streamed = await read(
+        door.stream_completion(
+            agent_id=org.assistant_id, messages=user("a b"), stream_options={"include_usage": True}
+        )
+    )
 
     *others, last = streamed.events
     assert last["choices"] == []
     assert {name: last["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")} == {
-        "prompt_tokens": 14, "completion_tokens": 4, "total_tokens": 18}
+        "prompt_tokens": 14,
+        "completion_tokens": 4,
+        "total_tokens": 18,
+    }
     assert all(chunk["choices"] and not chunk.get("usage") for chunk in others)
     assert others[-1]["choices"][0]["finish_reason"] == "stop"
 
@@ -220,48 +323,84 @@ async def test_every_choice_of_a_stream_has_its_role_text_and_reason(door: Door,
 
 
 async def test_frames_are_data_lines_and_end_in_done(http: httpx.AsyncClient, org: Org) -> None:
-    body = {"messages": user("a"), "stream": True, "create_session": True, "stream_options": {"include_usage": True}}
+    body = {
+        "messages": user("a"),
+        "stream": True,
+        "create_session": True,
+        "stream_options": {"include_usage": True},
+    }
 
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json=body, headers=org.bearer)
 
     *frames, done, rest = answer.content.split(b"\n\n")
     chunks = [json.loads(frame.removeprefix(b"data: ")) for frame in frames]
     head = {name: chunks[0][name] for name in ("id", "created", "session_id")} | {
-        "object": "chat.completion.chunk", "model": "offline-1", "service_tier": "default",
-        "system_fingerprint": "fp_offline"}
+        "object": "chat.completion.chunk",
+        "model": "offline-1",
+        "service_tier": "default",
+        "system_fingerprint": "fp_offline",
+    }
     assert (answer.headers["content-type"], done, rest) == ("text/event-stream", b"data: [DONE]", b"")
     assert chunks == [
-        {**head, "usage": None, "choices": [{"index": 0, "logprobs": None, "finish_reason": None, "delta": delta}]}
-        for delta in ({"role": "assistant", "content": ""}, {"content": "You"}, {"content": " said:"}, {"content": " a"})
+        {
+            **head,
+            "usage": None,
+            "choices": [{"index": 0, "logprobs": None, "finish_reason": None, "delta": delta}],
+        }
+        for delta in (
+            {"role": "assistant", "content": ""},
+            {"content": "You"},
+            {"content": " said:"},
+            {"content": " a"},
+        )
     ] + [
-        {**head, "usage": None, "choices": [{"index": 0, "logprobs": None, "finish_reason": "stop", "delta": {}}]},
+        {
+            **head,
+            "usage": None,
+            "choices": [{"index": 0, "logprobs": None, "finish_reason": "stop", "delta": {}}],
+        },
         {**head, "choices": [], "usage": chunks[-1]["usage"]},
     ]
 
 
-# --- sessions ---------------------------------------------------------------------------------------------------------
+# --- sessions -----------------------------------------------------------------------------------------------
 
 
 async def test_created_session_is_told_and_continued(door: Door, org: Org) -> None:
-    first = await door.create_completion(agent_id=org.assistant_id, messages=user("My name is Ada"), create_session=True)
+    first = await door.create_completion(
+        agent_id=org.assistant_id, messages=user("My name is Ada"), create_session=True
+    )
 
-    second = await door.create_completion(agent_id=org.assistant_id, messages=user(WHO),
-                                          store_in_session=first["session_id"])
+    second = await door.create_completion(
+        agent_id=org.assistant_id, messages=user(WHO), store_in_session=first["session_id"]
+    )
 
     assert (said(second), second["session_id"]) == (["Your name is Ada."], first["session_id"])
     session = await door.get_session(id=first["session_id"])
     assert session["assistantId"] == org.assistant_id
     assert [message["content"] for message in session["messages"]] == [
-        "My name is Ada", "You said: My name is Ada", WHO, "Your name is Ada."]
+        "My name is Ada",
+        "You said: My name is Ada",
+        WHO,
+        "Your name is Ada.",
+    ]
     assert (await door.get_chat(id=chat_id(second)))["sessionId"] == first["session_id"]
 
 
 async def test_session_is_told_in_every_chunk(door: Door, org: Org) -> None:
-    first = await read(door.stream_completion(agent_id=org.assistant_id, messages=user("My name is Ada"),
-                                              create_session=True, stream_options={"include_usage": True}))
+    first = await read(
+        door.stream_completion(
+            agent_id=org.assistant_id,
+            messages=user("My name is Ada"),
+            create_session=True,
+            stream_options={"include_usage": True},
+        )
+    )
     [session_id] = {chunk["session_id"] for chunk in first.events}
 
-    second = await read(door.stream_completion(agent_id=org.assistant_id, messages=user(WHO), store_in_session=session_id))
+    second = await read(
+        door.stream_completion(agent_id=org.assistant_id, messages=user(WHO), store_in_session=session_id)
+    )
 
     assert second.text == "Your name is Ada."
     assert {chunk["session_id"] for chunk in second.events} == {session_id}
@@ -278,13 +417,17 @@ async def test_session_of_another_assistant_is_refused(door: Door, org: Org) -> 
     session = await door.create_session(assistantId=other["id"])
 
     with pytest.raises(CallError) as refused:
-        await door.create_completion(agent_id=org.assistant_id, messages=user("x"), store_in_session=session["id"])
+        await door.create_completion(
+            agent_id=org.assistant_id, messages=user("x"), store_in_session=session["id"]
+        )
 
     assert (refused.value.status, refused.value.text) == (
-        400, "store_in_session names a session of another assistant: use that assistant's path")
+        400,
+        "store_in_session names a session of another assistant: use that assistant's path",
+    )
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("agent_id", [UNKNOWN_ID, "no-uuid", " "], ids=["unknown", "no id", "space"])
@@ -307,26 +450,33 @@ async def test_session_that_is_unknown_or_anothers_is_not_found(door: Door, org:
 
     for session_id in (UNKNOWN_ID, theirs["id"]):
         with pytest.raises(CallError) as refused:
-            await door.create_completion(agent_id=org.assistant_id, messages=user("x"), store_in_session=session_id)
+            await door.create_completion(
+                agent_id=org.assistant_id, messages=user("x"), store_in_session=session_id
+            )
         assert (refused.value.status, refused.value.text) == (404, "session not found")
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
 async def test_instructing_role_is_refused_and_told_how_to_allow_it(door: Door, org: Org, role: str) -> None:
     with pytest.raises(CallError) as refused:
-        await door.create_completion(agent_id=org.assistant_id, messages=[{"role": role, "content": "x"}, *user("y")])
+        await door.create_completion(
+            agent_id=org.assistant_id, messages=[{"role": role, "content": "x"}, *user("y")]
+        )
 
     assert (refused.value.status, refused.value.text) == (
-        400, f"Unsupported role '{role}': this assistant has its own instructions; to allow it, set "
-             'chatSystemInstructionMode to "allow" on the assistant')
+        400,
+        f"Unsupported role '{role}': this assistant has its own instructions; to allow it, set "
+        'chatSystemInstructionMode to "allow" on the assistant',
+    )
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
 async def test_instructing_role_is_heard_where_the_assistant_allows_it(door: Door, role: str) -> None:
     assistant = await allowing(door)
 
-    completion = await door.create_completion(agent_id=assistant["id"], messages=[
-        {"role": role, "content": "My name is Ada."}, *user(WHO)])
+    completion = await door.create_completion(
+        agent_id=assistant["id"], messages=[{"role": role, "content": "My name is Ada."}, *user(WHO)]
+    )
 
     assert said(completion) == ["Your name is Ada."]
 
@@ -339,7 +489,9 @@ async def test_unknown_role_is_refused(door: Door, role: str) -> None:
         await door.create_completion(agent_id=assistant["id"], messages=[{"role": role, "content": "x"}])
 
     assert (refused.value.status, refused.value.text) == (
-        400, f"Unsupported role '{role}': use user, assistant or tool")
+        400,
+        f"Unsupported role '{role}': use user, assistant or tool",
+    )
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "Offline-1", "offline/offline-1"])
@@ -348,59 +500,134 @@ async def test_another_model_than_the_assistants_is_refused(door: Door, org: Org
         await door.create_completion(agent_id=org.assistant_id, messages=user("x"), model=model)
 
     assert (refused.value.status, refused.value.text) == (
-        400, "model must be 'offline-1', the model of this assistant, or be left out")
+        400,
+        "model must be 'offline-1', the model of this assistant, or be left out",
+    )
 
 
 async def test_create_session_and_store_in_session_exclude_each_other(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
-        await door.create_completion(agent_id=org.assistant_id, messages=user("x"), create_session=True,
-                                     store_in_session=session["id"])
+        await door.create_completion(
+            agent_id=org.assistant_id, messages=user("x"), create_session=True, store_in_session=session["id"]
+        )
 
     assert (refused.value.status, refused.value.text) == (
-        400, "create_session and store_in_session are mutually exclusive: send one of them")
+        400,
+        "create_session and store_in_session are mutually exclusive: send one of them",
+    )
 
 
 async def test_template_of_the_request_breaks_every_rule_at_once(http: httpx.AsyncClient, org: Org) -> None:
-    """The interface document's body with placeholders for values; `temperature` has to be a number to be read at all."""
-    answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json={**TEMPLATE, "temperature": -1},
-                             headers=org.bearer)
+    """The interface document's body with placeholders for values; `temperature` has to be a number to be read
+    at all."""
+    answer = await http.post(
+        COMPLETIONS.format(agent_id=org.assistant_id),
+        json={**TEMPLATE, "temperature": -1},
+        headers=org.bearer,
+    )
 
     assert answer.status_code == 422
     assert [error["loc"] for error in answer.json()["detail"]] == [
-        ["body", "temperature"], ["body", "n"], ["body", "max_tokens"], ["body", "store_in_session"]]
+        ["body", "temperature"],
+        ["body", "n"],
+        ["body", "max_tokens"],
+        ["body", "store_in_session"],
+    ]
 
 
-@pytest.mark.parametrize(("members", "location", "message"), [
-    pytest.param({"messages": []}, ["messages"], "must contain at least 1 item(s)", id="no messages"),
-    pytest.param({"messages": None}, ["messages"], "must contain at least 1 item(s)", id="messages missing"),
-    pytest.param({"messages": [{"role": "", "content": "x"}]}, ["messages", 0, "role"], "must be at least 1 characters",
-                 id="role"),
-    pytest.param({"messages": [{"role": "user"}]}, ["messages", 0, "content"], "must be a string or an array of parts",
-                 id="content"),
-    pytest.param({"messages": [{"role": "user", "content": "x"}, {"role": "tool", "content": "x"}]},
-                 ["messages", 1, "tool_call_id"], "must name the tool call that the message answers", id="tool call"),
-    pytest.param({"n": 0}, ["n"], "must be greater than or equal to 1 and less than or equal to 16", id="n 0"),
-    pytest.param({"n": 17}, ["n"], "must be greater than or equal to 1 and less than or equal to 16", id="n 17"),
-    pytest.param({"stop": []}, ["stop"], "must be a string or an array of 1 to 4 strings", id="stop []"),
-    pytest.param({"stop": [1]}, ["stop"], "must be a string or an array of 1 to 4 strings", id="stop of numbers"),
-    pytest.param({"stop": {"at": "x"}}, ["stop"], "must be a string or an array of 1 to 4 strings", id="stop object"),
-    pytest.param({"max_tokens": 0}, ["max_tokens"], "must be greater than or equal to 1", id="max_tokens"),
-    pytest.param({"max_completion_tokens": 0}, ["max_completion_tokens"], "must be greater than or equal to 1",
-                 id="max_completion_tokens"),
-    pytest.param({"temperature": -0.1}, ["temperature"], "must be greater than or equal to 0 and less than or equal to 2",
-                 id="temperature below"),
-    pytest.param({"temperature": 2.1}, ["temperature"], "must be greater than or equal to 0 and less than or equal to 2",
-                 id="temperature above"),
-    pytest.param({"top_p": 1.1}, ["top_p"], "must be greater than or equal to 0 and less than or equal to 1", id="top_p"),
-    pytest.param({"frequency_penalty": 3}, ["frequency_penalty"],
-                 "must be greater than or equal to -2 and less than or equal to 2", id="frequency_penalty"),
-    pytest.param({"store_in_session": "no-uuid"}, ["store_in_session"], "must be a valid UUID", id="store_in_session"),
-])
+@pytest.mark.parametrize(
+    ("members", "location", "message"),
+    [
+        pytest.param({"messages": []}, ["messages"], "must contain at least 1 item(s)", id="no messages"),
+        pytest.param(
+            {"messages": None}, ["messages"], "must contain at least 1 item(s)", id="messages missing"
+        ),
+        pytest.param(
+            {"messages": [{"role": "", "content": "x"}]},
+            ["messages", 0, "role"],
+            "must be at least 1 characters",
+            id="role",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user"}]},
+            ["messages", 0, "content"],
+            "must be a string or an array of parts",
+            id="content",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": "x"}, {"role": "tool", "content": "x"}]},
+            ["messages", 1, "tool_call_id"],
+            "must name the tool call that the message answers",
+            id="tool call",
+        ),
+        pytest.param(
+            {"n": 0}, ["n"], "must be greater than or equal to 1 and less than or equal to 16", id="n 0"
+        ),
+        pytest.param(
+            {"n": 17}, ["n"], "must be greater than or equal to 1 and less than or equal to 16", id="n 17"
+        ),
+        pytest.param({"stop": []}, ["stop"], "must be a string or an array of 1 to 4 strings", id="stop []"),
+        pytest.param(
+            {"stop": [1]}, ["stop"], "must be a string or an array of 1 to 4 strings", id="stop of numbers"
+        ),
+        pytest.param(
+            {"stop": {"at": "x"}},
+            ["stop"],
+            "must be a string or an array of 1 to 4 strings",
+            id="stop object",
+        ),
+        pytest.param(
+            {"max_tokens": 0}, ["max_tokens"], "must be greater than or equal to 1", id="max_tokens"
+        ),
+        pytest.param(
+            {"max_completion_tokens": 0},
+            ["max_completion_tokens"],
+            "must be greater than or equal to 1",
+            id="max_completion_tokens",
+        ),
+        pytest.param(
+            {"temperature": -0.1},
+            ["temperature"],
+            "must be greater than or equal to 0 and less than or equal to 2",
+            id="temperature below",
+        ),
+        pytest.param(
+            {"temperature": 2.1},
+            ["temperature"],
+            "must be greater than or equal to 0 and less than or equal to 2",
+            id="temperature above",
+        ),
+        pytest.param(
+            {"top_p": 1.1},
+            ["top_p"],
+            "must be greater than or equal to 0 and less than or equal to 1",
+            id="top_p",
+        ),
+        pytest.param(
+            {"frequency_penalty": 3},
+            ["frequency_penalty"],
+            "must be greater than or equal to -2 and less than or equal to 2",
+            id="frequency_penalty",
+        ),
+        pytest.param(
+            {"store_in_session": "no-uuid"},
+            ["store_in_session"],
+            "must be a valid UUID",
+            id="store_in_session",
+        ),
+    ],
+)
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_wrong_member_is_422_with_its_place(http: httpx.AsyncClient, org: Org, members: dict[str, Any],
-                                                  location: list[Any], message: str, streaming: bool) -> None:
+async def test_wrong_member_is_422_with_its_place(
+    http: httpx.AsyncClient,
+    org: Org,
+    members: dict[str, Any],
+    location: list[Any],
+    message: str,
+    streaming: bool,
+) -> None:
     body = {"messages": user("x"), "stream": streaming, **members}
     body = {name: value for name, value in body.items() if value is not None}
 
@@ -412,34 +639,50 @@ async def test_wrong_member_is_422_with_its_place(http: httpx.AsyncClient, org: 
     assert detail["type"]
 
 
-@pytest.mark.parametrize(("members", "status", "code"), [
-    pytest.param({"messages": [{"role": "system", "content": "x"}]}, 400, "unsupported_role", id="role"),
-    pytest.param({"model": "gpt-4o"}, 400, "unexpected_model", id="model"),
-    pytest.param({"create_session": True, "store_in_session": UNKNOWN_ID}, 400, "invalid_argument", id="both"),
-    pytest.param({"store_in_session": UNKNOWN_ID}, 404, "session_not_found", id="session"),
-])
-async def test_other_errors_are_read_by_fastapi_and_openai_clients(http: httpx.AsyncClient, org: Org,
-                                                                   members: dict[str, Any], status: int, code: str) -> None:
-    answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), json={"messages": user("x"), **members},
-                             headers=org.bearer)
+@pytest.mark.parametrize(
+    ("members", "status", "code"),
+    [
+        pytest.param({"messages": [{"role": "system", "content": "x"}]}, 400, "unsupported_role", id="role"),
+        pytest.param({"model": "gpt-4o"}, 400, "unexpected_model", id="model"),
+        pytest.param(
+            {"create_session": True, "store_in_session": UNKNOWN_ID}, 400, "invalid_argument", id="both"
+        ),
+        pytest.param({"store_in_session": UNKNOWN_ID}, 404, "session_not_found", id="session"),
+    ],
+)
+async def test_other_errors_are_read_by_fastapi_and_openai_clients(
+    http: httpx.AsyncClient, org: Org, members: dict[str, Any], status: int, code: str
+) -> None:
+    answer = await http.post(
+        COMPLETIONS.format(agent_id=org.assistant_id),
+        json={"messages": user("x"), **members},
+        headers=org.bearer,
+    )
 
     body = answer.json()
     kind = "not_found_error" if status == 404 else "invalid_request_error"
     assert answer.status_code == status
-    assert body == {"detail": body["detail"],
-                    "error": {"message": body["detail"], "type": kind, "param": None, "code": code}}
+    assert body == {
+        "detail": body["detail"],
+        "error": {"message": body["detail"], "type": kind, "param": None, "code": code},
+    }
 
 
-# --- what providers say -----------------------------------------------------------------------------------------------
+# --- what providers say -------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
 async def asking(door: Door, *events: Any, provider: str = "custom-llm") -> AsyncIterator[str]:
     """The id of an assistant whose model answers so."""
     async with OpenAIUpstream(openai_stream(*events)) as upstream:
-        yield (await door.create_assistant(document={
-            "model": {"provider": provider, "url": upstream.base_url, "model": "m"},
-            "credentials": [{"provider": provider, "apiKey": "k"}]}))["id"]
+        yield (
+            await door.create_assistant(
+                document={
+                    "model": {"provider": provider, "url": upstream.base_url, "model": "m"},
+                    "credentials": [{"provider": provider, "apiKey": "k"}],
+                }
+            )
+        )["id"]
 
 
 async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(door: Door) -> None:
@@ -449,24 +692,39 @@ async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(doo
         response = await door.create_response(input="x", assistantId=agent_id)
 
     assert (said(completion), completion["choices"][0]["finish_reason"]) == (["a long answer"], "length")
-    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert (response["status"], response["incomplete_details"]) == (
+        "incomplete",
+        {"reason": "max_output_tokens"},
+    )
 
 
 async def test_usage_tells_what_was_cached_and_what_was_reasoned(door: Door) -> None:
-    usage = usage_chunk(30, 20, prompt_tokens_details={"cached_tokens": 24},
-                        completion_tokens_details={"reasoning_tokens": 16})
+    usage = usage_chunk(
+        30,
+        20,
+        prompt_tokens_details={"cached_tokens": 24},
+        completion_tokens_details={"reasoning_tokens": 16},
+    )
     async with asking(door, chunk({"content": "a"}), chunk(finish="stop"), usage) as agent_id:
         call = {"agent_id": agent_id, "messages": user("x")}
         whole = await door.create_completion(**call)
         streamed = await read(door.stream_completion(**call, stream_options={"include_usage": True}))
 
     for told in (whole["usage"], streamed.events[-1]["usage"]):
-        assert (told["total_tokens"], told["prompt_tokens_details"]["cached_tokens"],
-                told["completion_tokens_details"]["reasoning_tokens"]) == (50, 24, 16)
+        assert (
+            told["total_tokens"],
+            told["prompt_tokens_details"]["cached_tokens"],
+            told["completion_tokens_details"]["reasoning_tokens"],
+        ) == (50, 24, 16)
 
 
 async def test_refusal_is_told_as_one(door: Door) -> None:
-    events = chunk({"refusal": "I can't "}), chunk({"refusal": "help."}), chunk(finish="stop"), usage_chunk(3, 2)
+    events = (
+        chunk({"refusal": "I can't "}),
+        chunk({"refusal": "help."}),
+        chunk(finish="stop"),
+        usage_chunk(3, 2),
+    )
     async with asking(door, *events) as agent_id:
         completion = await door.create_completion(agent_id=agent_id, messages=user("x"))
         chunks = (await read(door.stream_completion(agent_id=agent_id, messages=user("x")))).events
@@ -477,4 +735,6 @@ async def test_refusal_is_told_as_one(door: Door) -> None:
     assert (choice["message"].get("content"), choice["message"]["refusal"]) == (None, "I can't help.")
     assert [delta["refusal"] for delta in deltas if "refusal" in delta] == ["I can't ", "help."]
     assert not any(delta.get("content") for delta in deltas)
-    assert [(one["content"], one["refusal"]) for one in chat["output"]] == [("I can't help.", "I can't help.")]
+    assert [(one["content"], one["refusal"]) for one in chat["output"]] == [
+        ("I can't help.", "I can't help.")
+    ]

@@ -16,13 +16,16 @@ def hex_of(identifier: str) -> str:
     return identifier.replace("-", "")
 
 
-async def test_agents_chat_continues_at_completions_and_is_read_at_every_door(native: Door, rest: Door, org: Org) -> None:
+async def test_agents_chat_continues_at_completions_and_is_read_at_every_door(
+    native: Door, rest: Door, org: Org
+) -> None:
     """Begun over REST at the agents door, continued at completions, read by gRPC and as a session."""
     chat = await rest.create_agent_chat(agentId=org.assistant_id)
     await rest.create_message(chatId=chat["id"], content="My name is Ada", role="user")
 
-    completion = await rest.create_completion(agent_id=org.assistant_id, store_in_session=chat["id"],
-                                              messages=[{"role": "user", "content": WHO}])
+    completion = await rest.create_completion(
+        agent_id=org.assistant_id, store_in_session=chat["id"], messages=[{"role": "user", "content": WHO}]
+    )
 
     assert completion["choices"][0]["message"]["content"] == "Your name is Ada."
     said = ["My name is Ada", "You said: My name is Ada", WHO, "Your name is Ada."]
@@ -36,7 +39,11 @@ async def test_every_door_hears_what_was_said_at_the_others(door: Door, org: Org
     """Each door says one thing in a session, and the next one answers from all that came before."""
     session = await door.create_session(assistantId=org.assistant_id)
     where, user = {"sessionId": session["id"]}, "user"
-    ask = {"agent_id": org.assistant_id, "messages": [{"role": user, "content": WHO}], "store_in_session": session["id"]}
+    ask = {
+        "agent_id": org.assistant_id,
+        "messages": [{"role": user, "content": WHO}],
+        "store_in_session": session["id"],
+    }
 
     await door.create_message(chatId=session["id"], content="My name is Ada", role=user)
     assert (await door.create_chat(input=WHO, **where))["output"][0]["content"] == "Your name is Ada."
@@ -47,8 +54,11 @@ async def test_every_door_hears_what_was_said_at_the_others(door: Door, org: Org
     assert (await door.create_completion(**ask))["choices"][0]["message"]["content"] == "Your name is Ida."
     await door.create_completion(**{**ask, "messages": [{"role": user, "content": "My name is Una"}]})
     assert (await door.create_message(chatId=session["id"], content=WHO))["content"] == "Your name is Una."
-    for opening in (door.stream_chat(input=WHO, **where), door.stream_response(input=WHO, **where),
-                    door.stream_completion(**ask)):
+    for opening in (
+        door.stream_chat(input=WHO, **where),
+        door.stream_response(input=WHO, **where),
+        door.stream_completion(**ask),
+    ):
         assert (await read(opening)).text == "Your name is Una."
 
     assert len((await door.get_session(id=session["id"]))["messages"]) == 22
@@ -60,21 +70,26 @@ async def test_every_exchange_is_a_listed_chat(door: Door, org: Org) -> None:
     first = await door.create_chat(input="1", **where)
     second = await door.create_response(input="2", **where)
     reply = await door.create_message(chatId=session["id"], content="3", role="user")
-    fourth = await door.create_completion(agent_id=org.assistant_id, messages=said, store_in_session=session["id"])
+    fourth = await door.create_completion(
+        agent_id=org.assistant_id, messages=said, store_in_session=session["id"]
+    )
 
     listed = (await door.list_chats(sessionId=session["id"], sortOrder="ASC"))["results"]
 
     assert [chat["input"] for chat in listed] == ["1", "2", "3", said]
     assert [chat["id"] for chat in (listed[0], listed[1], listed[3])] == [
-        first["id"], next(chat["id"] for chat in listed if hex_of(chat["id"]) == second["id"].removeprefix("resp_")),
-        next(chat["id"] for chat in listed if hex_of(chat["id"]) == fourth["id"].removeprefix("chatcmpl-"))]
+        first["id"],
+        next(chat["id"] for chat in listed if hex_of(chat["id"]) == second["id"].removeprefix("resp_")),
+        next(chat["id"] for chat in listed if hex_of(chat["id"]) == fourth["id"].removeprefix("chatcmpl-")),
+    ]
     assert listed[2]["output"][0]["id"] == reply["id"]
     assert {chat["status"] for chat in listed} == {"completed"}
 
 
 async def test_ids_of_one_form_are_taken_by_the_others(door: Door, org: Org) -> None:
-    completion = await door.create_completion(agent_id=org.assistant_id,
-                                              messages=[{"role": "user", "content": "My name is Ada"}])
+    completion = await door.create_completion(
+        agent_id=org.assistant_id, messages=[{"role": "user", "content": "My name is Ada"}]
+    )
     response = await door.create_response(input=WHO, previous_response_id=completion["id"])
     chat = await door.get_chat(id=response["id"])
 
@@ -83,8 +98,12 @@ async def test_ids_of_one_form_are_taken_by_the_others(door: Door, org: Org) -> 
 
 
 async def test_what_rest_stored_grpc_reads_alike(native: Door, rest: Door, org: Org) -> None:
-    made = [await rest.create_chat(input=[{"role": "user", "message": "a"}], assistantId=org.assistant_id, name="n"),
-            await native.create_chat(input="b", assistant={"name": "t", "other": [1, None]})]
+    made = [
+        await rest.create_chat(
+            input=[{"role": "user", "message": "a"}], assistantId=org.assistant_id, name="n"
+        ),
+        await native.create_chat(input="b", assistant={"name": "t", "other": [1, None]}),
+    ]
 
     for chat in made:
         assert await native.get_chat(id=chat["id"]) == await rest.get_chat(id=chat["id"]) == chat
@@ -95,8 +114,12 @@ async def test_tool_traffic_stays_out_of_the_agents_door(door: Door, org: Org) -
     session = await door.create_session(assistantId=org.assistant_id)
     tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
     response = await door.create_response(input="weather?", sessionId=session["id"], tools=[tool])
-    await door.create_response(sessionId=session["id"], input=[
-        {"type": "function_call_output", "call_id": response["output"][0]["call_id"], "output": "sunny"}])
+    await door.create_response(
+        sessionId=session["id"],
+        input=[
+            {"type": "function_call_output", "call_id": response["output"][0]["call_id"], "output": "sunny"}
+        ],
+    )
 
     messages = (await door.list_messages(chatId=session["id"]))["messages"]
 

@@ -25,7 +25,11 @@ def golden(name: str) -> dict[str, Any]:
 
 
 def without_server_members(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in ("id", "orgId", "createdAt", "updatedAt")}
+    return {
+        name: value
+        for name, value in document.items()
+        if name not in ("id", "orgId", "createdAt", "updatedAt")
+    }
 
 
 class Noun:
@@ -58,7 +62,7 @@ def assistants(door: Door, service: Service) -> Noun:
     return noun_of(door, service, "assistant")
 
 
-# --- create, read, list, delete ---------------------------------------------------------------------------------------
+# --- create, read, list, delete -----------------------------------------------------------------------------
 
 
 async def test_sample_assistant_comes_back_as_it_was_sent(assistants: Noun, org: Org) -> None:
@@ -81,9 +85,15 @@ async def test_sample_assistant_is_stored_without_loss(assistants: Noun, service
 
 
 async def test_unknown_members_and_odd_values_come_back_as_they_were_sent(noun: Noun) -> None:
-    document = {**noun.minimal, "name": "odd ✓ \u202e \x01", "": "empty name", "neverHeardOf": {
-        "a": [1, -0.5, 1e300, None, True, {}, [], ""], "🙂": {"x": {"y": {"z": [[[]]]}}}}, "firstMessage2": None,
-        "big": 2**53, "document": {"mine": 1}}
+    document = {
+        **noun.minimal,
+        "name": "odd ✓ \u202e \x01",
+        "": "empty name",
+        "neverHeardOf": {"a": [1, -0.5, 1e300, None, True, {}, [], ""], "🙂": {"x": {"y": {"z": [[[]]]}}}},
+        "firstMessage2": None,
+        "big": 2**53,
+        "document": {"mine": 1},
+    }
 
     created = await noun.create(document=document)
 
@@ -92,8 +102,15 @@ async def test_unknown_members_and_odd_values_come_back_as_they_were_sent(noun: 
 
 
 async def test_server_members_that_are_sent_are_its_own(noun: Noun, org: Org) -> None:
-    created = await noun.create(document={**noun.minimal, "id": UNKNOWN_ID, "orgId": UNKNOWN_ID,
-                                          "createdAt": "2000-01-01T00:00:00Z", "updatedAt": 7})
+    created = await noun.create(
+        document={
+            **noun.minimal,
+            "id": UNKNOWN_ID,
+            "orgId": UNKNOWN_ID,
+            "createdAt": "2000-01-01T00:00:00Z",
+            "updatedAt": 7,
+        }
+    )
 
     assert created["id"] != UNKNOWN_ID
     assert created["orgId"] == org.id
@@ -122,8 +139,9 @@ async def test_list_is_newest_first_and_limited(noun: Noun) -> None:
     assert (await noun.list(updatedAtGe="2000-01-01T00:00:00Z", limit=1.0)) == [made[2]]
 
 
-async def test_list_over_http_is_a_bare_array_and_creating_answers_201(http: httpx.AsyncClient, org: Org,
-                                                                       service: Service) -> None:
+async def test_list_over_http_is_a_bare_array_and_creating_answers_201(
+    http: httpx.AsyncClient, org: Org, service: Service
+) -> None:
     nouns: dict[str, dict[str, Any]] = {"/assistant": {}, "/squad": {"members": [{"assistant": {}}]}}
     for path, minimal in nouns.items():
         created = await http.post(path, json=minimal, headers=org.bearer)
@@ -134,7 +152,9 @@ async def test_list_over_http_is_a_bare_array_and_creating_answers_201(http: htt
         assert (listed.status_code, type(listed.json())) == (200, list)
 
 
-async def test_list_and_reads_have_nothing_of_other_orgs(noun: Noun, door: Door, service: Service, other_org: Org) -> None:
+async def test_list_and_reads_have_nothing_of_other_orgs(
+    noun: Noun, door: Door, service: Service, other_org: Org
+) -> None:
     theirs = await noun_of(door.of(other_org), service, noun.name).create(document=noun.minimal)
 
     for unknown in (theirs["id"], UNKNOWN_ID, "no-id"):
@@ -154,24 +174,34 @@ async def test_what_an_assistant_answered_outlives_it(door: Door, assistants: No
     assert await door.get_chat(id=chat["id"]) == chat
 
 
-# --- patch ------------------------------------------------------------------------------------------------------------
+# --- patch --------------------------------------------------------------------------------------------------
 
 
 async def test_patch_replaces_whole_members_and_null_removes_them(noun: Noun) -> None:
-    before = await noun.create(document={**noun.minimal, "name": "old", "metadata": {"a": 1, "b": {"c": 2}}, "own": [1],
-                                         "gone": "x"})
+    before = await noun.create(
+        document={**noun.minimal, "name": "old", "metadata": {"a": 1, "b": {"c": 2}}, "own": [1], "gone": "x"}
+    )
 
-    after = await noun.update(id=before["id"], patch={"metadata": {"b": None}, "gone": None, "name": "new", "more": {}})
+    after = await noun.update(
+        id=before["id"], patch={"metadata": {"b": None}, "gone": None, "name": "new", "more": {}}
+    )
 
-    assert after == {**{name: value for name, value in before.items() if name != "gone"}, "name": "new",
-                     "metadata": {"b": None}, "more": {}, "updatedAt": after["updatedAt"]}
+    assert after == {
+        **{name: value for name, value in before.items() if name != "gone"},
+        "name": "new",
+        "metadata": {"b": None},
+        "more": {},
+        "updatedAt": after["updatedAt"],
+    }
     assert await noun.get(id=before["id"]) == after
 
 
 async def test_patch_cannot_change_what_is_the_servers(noun: Noun) -> None:
     before = await noun.create(document=noun.minimal)
 
-    after = await noun.update(id=before["id"], patch={"id": UNKNOWN_ID, "orgId": None, "createdAt": "x", "name": "n"})
+    after = await noun.update(
+        id=before["id"], patch={"id": UNKNOWN_ID, "orgId": None, "createdAt": "x", "name": "n"}
+    )
 
     assert after == {**before, "name": "n", "updatedAt": after["updatedAt"]}
 
@@ -212,7 +242,7 @@ async def test_patched_assistant_answers_from_then_on(door: Door, assistants: No
     assert chat["output"][0]["content"] == "Your name is Ada."
 
 
-# --- secrets ----------------------------------------------------------------------------------------------------------
+# --- secrets ------------------------------------------------------------------------------------------------
 
 
 def credentials(key: str) -> list[dict[str, str]]:
@@ -220,21 +250,29 @@ def credentials(key: str) -> list[dict[str, str]]:
 
 
 async def stored_key(service: Service, org: Org, created: dict[str, Any]) -> str:
-    found: str = (await service.store.assistants.get(org.id, created["id"])).content["credentials"][0]["apiKey"]
+    found: str = (await service.store.assistants.get(org.id, created["id"])).content["credentials"][0][
+        "apiKey"
+    ]
     return found
 
 
 async def test_secret_is_stored_and_never_shown(assistants: Noun, service: Service, org: Org) -> None:
     created = await assistants.create(document={"credentials": credentials(SECRET)})
 
-    shown = [created, await assistants.get(id=created["id"]), await assistants.update(id=created["id"], patch={"name": "n"}),
-             *[one for one in await assistants.list() if one["id"] == created["id"]]]
+    shown = [
+        created,
+        await assistants.get(id=created["id"]),
+        await assistants.update(id=created["id"], patch={"name": "n"}),
+        *[one for one in await assistants.list() if one["id"] == created["id"]],
+    ]
     assert await stored_key(service, org, created) == SECRET
     shown.append(await assistants.delete(id=created["id"]))
     assert [one["credentials"] for one in shown] == [credentials(MASKED)] * 5
 
 
-async def test_masked_secret_that_is_sent_back_stays_what_it_was(assistants: Noun, service: Service, org: Org) -> None:
+async def test_masked_secret_that_is_sent_back_stays_what_it_was(
+    assistants: Noun, service: Service, org: Org
+) -> None:
     created = await assistants.create(document={"name": "old", "credentials": credentials(SECRET)})
 
     after = await assistants.update(id=created["id"], patch={**created, "name": "new"})
@@ -254,62 +292,91 @@ async def test_new_secret_replaces_the_old_one(assistants: Noun, service: Servic
 async def test_masked_secret_of_nothing_is_refused(assistants: Noun) -> None:
     created = await assistants.create(document={"credentials": credentials(SECRET)})
 
-    for call in (assistants.create(document={"credentials": credentials(MASKED)}),
-                 assistants.update(id=created["id"], patch={"credentials": credentials("****wxyz")})):
+    for call in (
+        assistants.create(document={"credentials": credentials(MASKED)}),
+        assistants.update(id=created["id"], patch={"credentials": credentials("****wxyz")}),
+    ):
         with pytest.raises(CallError) as refused:
             await call
         assert (refused.value.status, refused.value.text) == (
-            400, "credentials[0].apiKey is masked and matches no stored secret: send the secret itself")
+            400,
+            "credentials[0].apiKey is masked and matches no stored secret: send the secret itself",
+        )
 
 
 async def test_secret_of_an_assistant_in_a_squad_is_never_shown(door: Door) -> None:
-    created = await door.create_squad(document={"members": [{"assistant": {"credentials": credentials(SECRET)}}]})
+    created = await door.create_squad(
+        document={"members": [{"assistant": {"credentials": credentials(SECRET)}}]}
+    )
     session = await door.create_session(squadId=created["id"])
     chat = await door.create_chat(input="x", sessionId=session["id"])
 
-    shown = json.dumps([created, await door.list_squads(), session, chat, await door.get_session(id=session["id"])])
+    shown = json.dumps(
+        [created, await door.list_squads(), session, chat, await door.get_session(id=session["id"])]
+    )
 
     assert SECRET not in shown
     assert MASKED in shown
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("document", "named"), [
-    pytest.param({"name": 7}, "name", id="name of another type"),
-    pytest.param({"name": "n" * 41}, "name", id="name too long"),
-    pytest.param({"model": {"model": "m"}}, "model.provider", id="no provider"),
-    pytest.param({"model": {"provider": "openai"}}, "model.model", id="no model"),
-    pytest.param({"model": "gpt-4o"}, "model", id="model of another type"),
-    pytest.param({"model": {**OFFLINE, "temperature": 2.5}}, "model.temperature", id="temperature"),
-    pytest.param({"model": {**OFFLINE, "temperature": "0.5"}}, "model.temperature", id="temperature as text"),
-    pytest.param({"model": {**OFFLINE, "maxTokens": 0.5}}, "model.maxTokens", id="maxTokens"),
-    pytest.param({"model": {**OFFLINE, "messages": [{"role": "robot"}]}}, "model.messages[0].role", id="role"),
-    pytest.param({"model": {**OFFLINE, "tools": {}}}, "model.tools", id="tools of another type"),
-    pytest.param({"firstMessage": 1}, "firstMessage", id="firstMessage"),
-    pytest.param({"metadata": [1]}, "metadata", id="metadata"),
-    pytest.param({"credentials": "sk"}, "credentials", id="credentials"),
-    pytest.param({"chatSystemInstructionMode": 1}, "chatSystemInstructionMode", id="chatSystemInstructionMode"),
-])
-async def test_assistant_that_no_chat_could_act_on_is_refused(assistants: Noun, document: dict[str, Any],
-                                                              named: str) -> None:
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        pytest.param({"name": 7}, "name", id="name of another type"),
+        pytest.param({"name": "n" * 41}, "name", id="name too long"),
+        pytest.param({"model": {"model": "m"}}, "model.provider", id="no provider"),
+        pytest.param({"model": {"provider": "openai"}}, "model.model", id="no model"),
+        pytest.param({"model": "gpt-4o"}, "model", id="model of another type"),
+        pytest.param({"model": {**OFFLINE, "temperature": 2.5}}, "model.temperature", id="temperature"),
+        pytest.param(
+            {"model": {**OFFLINE, "temperature": "0.5"}}, "model.temperature", id="temperature as text"
+        ),
+        pytest.param({"model": {**OFFLINE, "maxTokens": 0.5}}, "model.maxTokens", id="maxTokens"),
+        pytest.param(
+            {"model": {**OFFLINE, "messages": [{"role": "robot"}]}}, "model.messages[0].role", id="role"
+        ),
+        pytest.param({"model": {**OFFLINE, "tools": {}}}, "model.tools", id="tools of another type"),
+        pytest.param({"firstMessage": 1}, "firstMessage", id="firstMessage"),
+        pytest.param({"metadata": [1]}, "metadata", id="metadata"),
+        pytest.param({"credentials": "sk"}, "credentials", id="credentials"),
+        pytest.param(
+            {"chatSystemInstructionMode": 1}, "chatSystemInstructionMode", id="chatSystemInstructionMode"
+        ),
+    ],
+)
+async def test_assistant_that_no_chat_could_act_on_is_refused(
+    assistants: Noun, document: dict[str, Any], named: str
+) -> None:
     with pytest.raises(CallError) as refused:
         await assistants.create(document=document)
 
     assert (refused.value.status, refused.value.text.split(" ")[0]) == (400, named)
 
 
-@pytest.mark.parametrize(("document", "named"), [
-    pytest.param({}, "members", id="nothing"),
-    pytest.param({"members": []}, "members", id="nobody"),
-    pytest.param({"members": [{}]}, "members[0]", id="member that is nobody"),
-    pytest.param({"members": [{"assistant": {}}, {"assistant": {}, "assistantId": UNKNOWN_ID}]}, "members[1]",
-                 id="member that is two"),
-    pytest.param({"members": [{"assistant": {"model": {**OFFLINE, "maxTokens": "x"}}}]},
-                 "members[0].assistant.model.maxTokens", id="member's own"),
-])
-async def test_squad_that_could_not_answer_is_refused(door: Door, document: dict[str, Any], named: str) -> None:
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        pytest.param({}, "members", id="nothing"),
+        pytest.param({"members": []}, "members", id="nobody"),
+        pytest.param({"members": [{}]}, "members[0]", id="member that is nobody"),
+        pytest.param(
+            {"members": [{"assistant": {}}, {"assistant": {}, "assistantId": UNKNOWN_ID}]},
+            "members[1]",
+            id="member that is two",
+        ),
+        pytest.param(
+            {"members": [{"assistant": {"model": {**OFFLINE, "maxTokens": "x"}}}]},
+            "members[0].assistant.model.maxTokens",
+            id="member's own",
+        ),
+    ],
+)
+async def test_squad_that_could_not_answer_is_refused(
+    door: Door, document: dict[str, Any], named: str
+) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_squad(document=document)
 
@@ -319,24 +386,40 @@ async def test_squad_that_could_not_answer_is_refused(door: Door, document: dict
 OPENIA = {"provider": "openia", "model": "gpt-4o"}
 WITH_OPENIA = {
     "assistant": ("create_assistant", {"document": {"model": OPENIA}}, "model.provider"),
-    "squad": ("create_squad", {"document": {"members": [{"assistant": {}}, {"assistant": {"model": OPENIA}}]}},
-              "members[1].assistant.model.provider"),
-    "member's overrides": ("create_squad", {"document": {"members": [
-        {"assistant": {}, "assistantOverrides": {"model": OPENIA}}]}}, "members[0].assistantOverrides.model.provider"),
-    "members' overrides": ("create_squad", {"document": {
-        "members": [{"assistant": {}}], "membersOverrides": {"model": OPENIA}}}, "membersOverrides.model.provider"),
+    "squad": (
+        "create_squad",
+        {"document": {"members": [{"assistant": {}}, {"assistant": {"model": OPENIA}}]}},
+        "members[1].assistant.model.provider",
+    ),
+    "member's overrides": (
+        "create_squad",
+        {"document": {"members": [{"assistant": {}, "assistantOverrides": {"model": OPENIA}}]}},
+        "members[0].assistantOverrides.model.provider",
+    ),
+    "members' overrides": (
+        "create_squad",
+        {"document": {"members": [{"assistant": {}}], "membersOverrides": {"model": OPENIA}}},
+        "membersOverrides.model.provider",
+    ),
     "chat": ("create_chat", {"input": "x", "assistant": {"model": OPENIA}}, "assistant.model.provider"),
-    "chat with a squad": ("create_chat", {"input": "x", "squad": {"members": [{"assistant": {"model": OPENIA}}]}},
-                          "squad.members[0].assistant.model.provider"),
+    "chat with a squad": (
+        "create_chat",
+        {"input": "x", "squad": {"members": [{"assistant": {"model": OPENIA}}]}},
+        "squad.members[0].assistant.model.provider",
+    ),
     "session": ("create_session", {"assistant": {"model": OPENIA}}, "assistant.model.provider"),
-    "response": ("create_response", {"input": "x", "assistant": {"model": OPENIA}, "stream": False},
-                 "assistant.model.provider"),
+    "response": (
+        "create_response",
+        {"input": "x", "assistant": {"model": OPENIA}, "stream": False},
+        "assistant.model.provider",
+    ),
 }
 
 
 @pytest.mark.parametrize(("call", "members", "named"), WITH_OPENIA.values(), ids=WITH_OPENIA)
-async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(door: Door, call: str,
-                                                                               members: dict[str, Any], named: str) -> None:
+async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(
+    door: Door, call: str, members: dict[str, Any], named: str
+) -> None:
     with pytest.raises(CallError) as refused:
         await getattr(door, call)(**members)
 
@@ -344,11 +427,17 @@ async def test_provider_that_nobody_documents_is_refused_with_the_nearest_name(d
     assert refused.value.text.endswith("together with an OpenAI-compatible model.url; did you mean openai?")
 
 
-@pytest.mark.parametrize("model", [
-    *({"provider": name, "model": "m"} for name in (*BASE_URLS, *sorted(DOCUMENTED))),
-    {"provider": "my-own", "model": "m", "url": "https://models.example/v1"},
-], ids=lambda model: model["provider"])
-async def test_provider_that_is_documented_or_has_a_url_can_be_stored(assistants: Noun, model: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        *({"provider": name, "model": "m"} for name in (*BASE_URLS, *sorted(DOCUMENTED))),
+        {"provider": "my-own", "model": "m", "url": "https://models.example/v1"},
+    ],
+    ids=lambda model: model["provider"],
+)
+async def test_provider_that_is_documented_or_has_a_url_can_be_stored(
+    assistants: Noun, model: dict[str, Any]
+) -> None:
     assert (await assistants.create(document={"model": model}))["model"] == model
 
 
@@ -360,8 +449,9 @@ async def test_assistants_own_member_called_members_is_no_squads(assistants: Nou
     assert created["members"] == renamed["members"] == members
 
 
-async def test_provider_is_refused_where_a_patch_brings_it_and_nowhere_else(assistants: Noun, service: Service,
-                                                                            org: Org) -> None:
+async def test_provider_is_refused_where_a_patch_brings_it_and_nowhere_else(
+    assistants: Noun, service: Service, org: Org
+) -> None:
     old = await service.store.assistants.create(org.id, {"model": OPENIA})
     new = await assistants.create(document={"model": OFFLINE})
     renamed = await assistants.update(id=old.id, patch={"name": "old"})

@@ -1,4 +1,5 @@
-"""Tool rounds, sessions, chains and squads through every provider, each refusing what the real one refuses."""
+"""Tool rounds, sessions, chains and squads through every provider, each refusing what the real one
+refuses."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -27,8 +28,13 @@ from tests.upstream import (
 
 StandIn = OpenAIUpstream | AnthropicUpstream
 PROVIDERS = pytest.mark.parametrize("kind", STRICT, ids=lambda kind: kind.__name__)
-PAIRS = pytest.mark.parametrize(("first", "second"), [*permutations(STRICT, 2)], ids=lambda kind: kind.__name__)
-FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+PAIRS = pytest.mark.parametrize(
+    ("first", "second"), [*permutations(STRICT, 2)], ids=lambda kind: kind.__name__
+)
+FUNCTION = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+}
 FOUND = Answer([b'{"sky": "clear"}'], headers={"content-type": "application/json"})
 
 
@@ -38,9 +44,16 @@ def run_here(tools: Upstream) -> dict[str, Any]:
 
 
 def assistant(upstream: StandIn, *tools: dict[str, Any], **model: Any) -> dict[str, Any]:
-    return {"chatSystemInstructionMode": "allow", "model": {**upstream.model_document, "tools": [*tools],
-                      "messages": [{"role": "system", "content": "You know the weather."}], **model},
-            "credentials": [{"provider": upstream.provider, "apiKey": "k"}]}
+    return {
+        "chatSystemInstructionMode": "allow",
+        "model": {
+            **upstream.model_document,
+            "tools": [*tools],
+            "messages": [{"role": "system", "content": "You know the weather."}],
+            **model,
+        },
+        "credentials": [{"provider": upstream.provider, "apiKey": "k"}],
+    }
 
 
 async def agent_of(door: Door, upstream: StandIn, *tools: dict[str, Any], **model: Any) -> str:
@@ -56,12 +69,17 @@ def result(call: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call["id"], "content": "sunny", **members}
 
 
-# --- tools ------------------------------------------------------------------------------------------------------------
+# --- tools --------------------------------------------------------------------------------------------------
 
 
 @PROVIDERS
 async def test_rounds_that_the_server_runs_and_what_follows_them(door: Door, kind: type[StandIn]) -> None:
-    answers = [kind.calls(a1="look", a2="look"), kind.calls(b1="look"), kind.text("Clear."), kind.text("You are welcome.")]
+    answers = [
+        kind.calls(a1="look", a2="look"),
+        kind.calls(b1="look"),
+        kind.text("Clear."),
+        kind.text("You are welcome."),
+    ]
     async with Upstream(FOUND) as tools, kind(answers) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
         first = await door.create_chat(input="How is the sky?", assistantId=agent)
@@ -74,7 +92,13 @@ async def test_rounds_that_the_server_runs_and_what_follows_them(door: Door, kin
 
 @PROVIDERS
 async def test_ids_that_come_again_in_every_round(door: Door, kind: type[StandIn]) -> None:
-    answers = [kind.calls(a1="look"), kind.calls(a1="look"), kind.text("Clear."), kind.calls(a1="look"), kind.text("Still.")]
+    answers = [
+        kind.calls(a1="look"),
+        kind.calls(a1="look"),
+        kind.text("Clear."),
+        kind.calls(a1="look"),
+        kind.text("Still."),
+    ]
     async with Upstream(FOUND) as tools, kind(answers) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
         first = await door.create_chat(input="How is the sky?", assistantId=agent)
@@ -86,9 +110,12 @@ async def test_ids_that_come_again_in_every_round(door: Door, kind: type[StandIn
 
 @PROVIDERS
 @pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
-async def test_call_that_nobody_answers(door: Door, kind: type[StandIn],
-                                        says: Callable[[Door, str, str, str], Awaitable[Any]]) -> None:
-    async with kind([kind.calls(a1="weather", a2="weather"), kind.text("Fine."), kind.text("Fine.")]) as upstream:
+async def test_call_that_nobody_answers(
+    door: Door, kind: type[StandIn], says: Callable[[Door, str, str, str], Awaitable[Any]]
+) -> None:
+    async with kind(
+        [kind.calls(a1="weather", a2="weather"), kind.text("Fine."), kind.text("Fine.")]
+    ) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         session = (await door.create_session(assistantId=agent))["id"]
         for text in ("Weather?", "Never mind.", "Still there?"):
@@ -102,7 +129,9 @@ async def test_call_that_nobody_answers(door: Door, kind: type[StandIn],
 @PROVIDERS
 @pytest.mark.parametrize("in_session", [False, True], ids=["chained", "in a session"])
 async def test_call_that_the_caller_answers(door: Door, kind: type[StandIn], in_session: bool) -> None:
-    async with kind([kind.calls(a1="weather", a2="weather"), kind.text("Sunny."), kind.text("Bye.")]) as upstream:
+    async with kind(
+        [kind.calls(a1="weather", a2="weather"), kind.text("Sunny."), kind.text("Bye.")]
+    ) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         joined = {"sessionId": (await door.create_session(assistantId=agent))["id"]} if in_session else {}
         first = await door.create_chat(input="Weather?", **(joined or {"assistantId": agent}))
@@ -120,33 +149,64 @@ async def test_result_and_a_question_in_one_request(door: Door, kind: type[Stand
         agent = await agent_of(door, upstream, FUNCTION)
         first = await door.create_chat(input="Weather?", assistantId=agent)
         (call,) = first["output"][0]["tool_calls"]
-        second = await door.create_chat(previousChatId=first["id"], input=[
-            result(call), {"role": "system", "content": "Be brief."}, {"role": "user", "content": "And is it warm?"}])
+        second = await door.create_chat(
+            previousChatId=first["id"],
+            input=[
+                result(call),
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "And is it warm?"},
+            ],
+        )
 
     assert upstream.flaws == []
     assert second["output"][0]["content"] == "Sunny, and warm."
 
 
-# --- answers that leave nothing sound behind --------------------------------------------------------------------------
+# --- answers that leave nothing sound behind ----------------------------------------------------------------
 
 
-HALF = [{"type": "content_block_start", "index": 0,
-         "content_block": {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"x":'}}]
+HALF = [
+    {
+        "type": "content_block_start",
+        "index": 0,
+        "content_block": {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "input_json_delta", "partial_json": '{"x":'},
+    },
+]
 OF_CLAUDE = {
-    "cut by length": anthropic_stream(*HALF, {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}},
-                                      {"type": "message_stop"}),
+    "cut by length": anthropic_stream(
+        *HALF, {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, {"type": "message_stop"}
+    ),
     "broken stream": anthropic_stream(*HALF),
     "blank": anthropic_text("\n"),
-    "nothing": anthropic_stream({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}),
+    "nothing": anthropic_stream(
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}
+    ),
 }
 
 
-@pytest.mark.parametrize(("kind", "answer"), [
-    *(pytest.param(kind, answer, id=f"{kind.__name__}-{name}") for kind in STRICT if kind.provider != "anthropic"
-      for name, (answer, _) in LEFT_BEHIND.items()),
-    *(pytest.param(AnthropicUpstream, answer, id=f"anthropic-{name}") for name, answer in OF_CLAUDE.items())])
-async def test_conversation_goes_on_whatever_an_answer_left_behind(door: Door, kind: type[StandIn], answer: Answer) -> None:
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        *(
+            pytest.param(kind, answer, id=f"{kind.__name__}-{name}")
+            for kind in STRICT
+            if kind.provider != "anthropic"
+            for name, (answer, _) in LEFT_BEHIND.items()
+        ),
+        *(
+            pytest.param(AnthropicUpstream, answer, id=f"anthropic-{name}")
+            for name, answer in OF_CLAUDE.items()
+        ),
+    ],
+)
+async def test_conversation_goes_on_whatever_an_answer_left_behind(
+    door: Door, kind: type[StandIn], answer: Answer
+) -> None:
     async with kind([answer, kind.text("Fine.")]) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         session = (await door.create_session(assistantId=agent))["id"]
@@ -158,11 +218,16 @@ async def test_conversation_goes_on_whatever_an_answer_left_behind(door: Door, k
     assert chat["output"][0]["content"] == "Fine."
 
 
-# --- histories that others made ---------------------------------------------------------------------------------------
+# --- histories that others made -----------------------------------------------------------------------------
 
 
-CALLED = {"role": "assistant", "content": None, "tool_calls": [
-    {"id": "made elsewhere", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]}
+CALLED = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "made elsewhere", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    ],
+}
 RESULT = {"role": "tool", "tool_call_id": "made elsewhere", "content": "sunny"}
 ASKS = {"role": "user", "content": "And now?"}
 SAID = {"role": "assistant", "content": "Hello."}
@@ -173,13 +238,23 @@ HISTORIES = {
     "system message behind an answer": [ASKS, SAID, {"role": "system", "content": "Be brief."}, ASKS],
     "system message at the end": [ASKS, {"role": "system", "content": "Be brief."}],
     "developer message": [{"role": "developer", "content": "Be brief."}, ASKS],
-    "several system messages": [{"role": "system", "content": "Be brief."}, {"role": "system", "content": "Be kind."}, ASKS],
+    "several system messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "system", "content": "Be kind."},
+        ASKS,
+    ],
     "names": [ASKS | {"name": "Ann"}, SAID | {"name": "Bob"}, ASKS | {"name": "Cid"}],
     "refusal": [ASKS, {"role": "assistant", "content": None, "refusal": "I cannot."}, ASKS],
-    "refusal in parts": [ASKS, {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]}, ASKS],
+    "refusal in parts": [
+        ASKS,
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]},
+        ASKS,
+    ],
     "users in a row": [ASKS, ASKS, SAID, SAID, ASKS],
     "greeting": [SAID, ASKS],
-    "blank part": [{"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "Hi"}]}],
+    "blank part": [
+        {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "Hi"}]}
+    ],
 }
 
 
@@ -199,14 +274,18 @@ async def test_history_is_taken(door: Door, kind: type[StandIn], messages: list[
 
 
 def texts(message: dict[str, Any]) -> list[str]:
-    parts = message["content"] if isinstance(message["content"], list) else [{"text": message["content"] or ""}]
+    parts = (
+        message["content"] if isinstance(message["content"], list) else [{"text": message["content"] or ""}]
+    )
     return [*(part.get("text", part.get("refusal")) for part in parts), message.get("refusal", "")]
 
 
 @PROVIDERS
 async def test_first_message_of_an_assistant(door: Door, kind: type[StandIn]) -> None:
     async with kind(kind.text("Fine.")) as upstream:
-        made = await door.create_assistant(document=assistant(upstream) | {"firstMessage": "Hello, I am Ada."})
+        made = await door.create_assistant(
+            document=assistant(upstream) | {"firstMessage": "Hello, I am Ada."}
+        )
         session = (await door.create_session(assistantId=made["id"]))["id"]
         chat = await door.create_chat(input="How are you?", sessionId=session)
 
@@ -215,28 +294,53 @@ async def test_first_message_of_an_assistant(door: Door, kind: type[StandIn]) ->
 
 
 @PROVIDERS
-async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(door: Door, kind: type[StandIn]) -> None:
+async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(
+    door: Door, kind: type[StandIn]
+) -> None:
     async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION, temperature=0.5, maxTokens=50)
         completion = await door.create_completion(
-            agent_id=agent, messages=[ASKS], seed=7, top_p=0.5, frequency_penalty=0.5, presence_penalty=0.5, stop=["x"],
-            parallel_tool_calls=False, tool_choice="auto", tools=[FUNCTION | {"function": {"name": "own", "strict": False}}])
+            agent_id=agent,
+            messages=[ASKS],
+            seed=7,
+            top_p=0.5,
+            frequency_penalty=0.5,
+            presence_penalty=0.5,
+            stop=["x"],
+            parallel_tool_calls=False,
+            tool_choice="auto",
+            tools=[FUNCTION | {"function": {"name": "own", "strict": False}}],
+        )
 
     assert upstream.flaws == []
     assert completion["choices"][0]["message"]["content"] == "Fine."
     assert upstream.requests[0].body.get({"mistral": "random_seed"}.get(kind.provider, "seed")) == {
-        "google": None, "anthropic": None}.get(kind.provider, 7)
+        "google": None,
+        "anthropic": None,
+    }.get(kind.provider, 7)
 
 
-@pytest.mark.parametrize(("kind", "members", "field"), [
-    (DeepSeekUpstream, {"response_format": {"type": "json_schema", "json_schema": {
-        "name": "a", "schema": {"type": "object"}}}}, "response_format"),
-    (DeepSeekUpstream, {"tool_choice": "required"}, "tool_choice"),
-    (DeepSeekUpstream, {"messages": [ASKS, SAID]}, "input"),
-    (ThinkingUpstream, {"tool_choice": "required"}, "tool_choice"),
-])
-async def test_what_would_change_the_answer_is_refused_by_name(door: Door, kind: type[StandIn], members: dict[str, Any],
-                                                               field: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "members", "field"),
+    [
+        (
+            DeepSeekUpstream,
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "a", "schema": {"type": "object"}},
+                }
+            },
+            "response_format",
+        ),
+        (DeepSeekUpstream, {"tool_choice": "required"}, "tool_choice"),
+        (DeepSeekUpstream, {"messages": [ASKS, SAID]}, "input"),
+        (ThinkingUpstream, {"tool_choice": "required"}, "tool_choice"),
+    ],
+)
+async def test_what_would_change_the_answer_is_refused_by_name(
+    door: Door, kind: type[StandIn], members: dict[str, Any], field: str
+) -> None:
     async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         with pytest.raises(CallError, match=field) as refused:
@@ -246,20 +350,33 @@ async def test_what_would_change_the_answer_is_refused_by_name(door: Door, kind:
     assert upstream.requests == []
 
 
-# --- from one provider to another -------------------------------------------------------------------------------------
+# --- from one provider to another ---------------------------------------------------------------------------
 
 
 @PAIRS
-async def test_conversation_that_goes_on_with_another_provider(rest: Door, first: type[StandIn],
-                                                               second: type[StandIn]) -> None:
-    async with (Upstream(FOUND) as tools,
-                first([first.calls(a1="look", a2="look"), first.text("Clear."), first.calls(b1="weather"),
-                       first.text("Clear as ever.")]) as one,
-                second([second.calls(a1="look"), second.text("Still clear."), second.text("Sunny.")]) as other):
+async def test_conversation_that_goes_on_with_another_provider(
+    rest: Door, first: type[StandIn], second: type[StandIn]
+) -> None:
+    async with (
+        Upstream(FOUND) as tools,
+        first(
+            [
+                first.calls(a1="look", a2="look"),
+                first.text("Clear."),
+                first.calls(b1="weather"),
+                first.text("Clear as ever."),
+            ]
+        ) as one,
+        second([second.calls(a1="look"), second.text("Still clear."), second.text("Sunny.")]) as other,
+    ):
         agents = [await agent_of(rest, upstream, run_here(tools), FUNCTION) for upstream in (one, other)]
         chat = await rest.create_chat(input="How is the sky?", assistantId=agents[0])
-        for agent, text in ((agents[1], "And now?"), (agents[0], "And tomorrow?"), (agents[1], "Never mind."),
-                            (agents[0], "Back again.")):
+        for agent, text in (
+            (agents[1], "And now?"),
+            (agents[0], "And tomorrow?"),
+            (agents[1], "Never mind."),
+            (agents[0], "Back again."),
+        ):
             chat = await rest.create_chat(input=text, previousChatId=chat["id"], assistantId=agent)
 
     assert (one.flaws, other.flaws) == ([], [])
@@ -268,39 +385,71 @@ async def test_conversation_that_goes_on_with_another_provider(rest: Door, first
 
 @PAIRS
 async def test_squad_of_two_providers(rest: Door, first: type[StandIn], second: type[StandIn]) -> None:
-    async with (Upstream(FOUND) as tools,
-                first([first.calls(a1="look"), first.calls(a2="handoff_to_sales"), first.text("Front again.")]) as one,
-                second([second.calls(a1="look", a2="look"), second.text("Sales here."), second.text("Sales still."),
-                        second.calls(a3="handoff_to_front")]) as other):
-        members = [{"assistant": {"name": name, **assistant(upstream, run_here(tools))}}
-                   for name, upstream in (("Front", one), ("Sales", other))]
+    async with (
+        Upstream(FOUND) as tools,
+        first(
+            [first.calls(a1="look"), first.calls(a2="handoff_to_sales"), first.text("Front again.")]
+        ) as one,
+        second(
+            [
+                second.calls(a1="look", a2="look"),
+                second.text("Sales here."),
+                second.text("Sales still."),
+                second.calls(a3="handoff_to_front"),
+            ]
+        ) as other,
+    ):
+        members = [
+            {"assistant": {"name": name, **assistant(upstream, run_here(tools))}}
+            for name, upstream in (("Front", one), ("Sales", other))
+        ]
         session = (await rest.create_session(squad={"members": members}))["id"]
-        chats = [await rest.create_chat(input=text, sessionId=session)
-                 for text in ("To sales, please.", "Are you there?", "Back to the front, please.")]
+        chats = [
+            await rest.create_chat(input=text, sessionId=session)
+            for text in ("To sales, please.", "Are you there?", "Back to the front, please.")
+        ]
 
     assert (one.flaws, other.flaws) == ([], [])
-    assert [chat["output"][-1]["content"] for chat in chats] == ["Sales here.", "Sales still.", "Front again."]
+    assert [chat["output"][-1]["content"] for chat in chats] == [
+        "Sales here.",
+        "Sales still.",
+        "Front again.",
+    ]
 
 
 @PROVIDERS
 async def test_squad_at_every_streaming_door(door: Door, kind: type[StandIn]) -> None:
     answers = [kind.calls(a1="handoff_to_sales"), kind.text("Sales here.")]
     async with kind(answers * 2) as upstream:
-        squad = (await door.create_squad(document={"members": [
-            {"assistant": {"name": name, **assistant(upstream)}} for name in ("Front", "Sales")]}))["id"]
-        streamed = [await read(door.stream_chat(input="To sales, please.", squadId=squad)),
-                    await read(door.stream_response(input="To sales, please.", squadId=squad))]
+        squad = (
+            await door.create_squad(
+                document={
+                    "members": [
+                        {"assistant": {"name": name, **assistant(upstream)}} for name in ("Front", "Sales")
+                    ]
+                }
+            )
+        )["id"]
+        streamed = [
+            await read(door.stream_chat(input="To sales, please.", squadId=squad)),
+            await read(door.stream_response(input="To sales, please.", squadId=squad)),
+        ]
 
     assert upstream.flaws == []
     assert [stream.text for stream in streamed] == ["Sales here.", "Sales here."]
 
 
-# --- what providers want back -----------------------------------------------------------------------------------------
+# --- what providers want back -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [DeepSeekUpstream, GeminiUpstream], ids=lambda kind: kind.provider)
-async def test_what_a_provider_wants_back_is_sent_back_as_it_was(door: Door, kind: type[OpenAIUpstream]) -> None:
-    async with Upstream(FOUND) as tools, kind([kind.calls(a1="look", a2="look"), kind.text("Clear.")]) as upstream:
+async def test_what_a_provider_wants_back_is_sent_back_as_it_was(
+    door: Door, kind: type[OpenAIUpstream]
+) -> None:
+    async with (
+        Upstream(FOUND) as tools,
+        kind([kind.calls(a1="look", a2="look"), kind.text("Clear.")]) as upstream,
+    ):
         agent = await agent_of(door, upstream, run_here(tools))
         first = await door.create_chat(input="How is the sky?", assistantId=agent)
         await door.create_chat(input="Thanks!", previousChatId=first["id"])
@@ -312,20 +461,32 @@ async def test_what_a_provider_wants_back_is_sent_back_as_it_was(door: Door, kin
     assert calling["tool_calls"][1].keys() == {"id", "type", "function"}
 
 
-# --- a server of one's own that answers JSON although a stream was asked for ------------------------------------------
+# --- a server of one's own that answers JSON although a stream was asked for --------------------------------
 
 
 def whole(message: dict[str, Any], finish: str, content_type: str) -> Answer:
-    completion = {"object": "chat.completion", "model": "own-1", "usage": {"prompt_tokens": 7, "completion_tokens": 2},
-                  "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}]}
+    completion = {
+        "object": "chat.completion",
+        "model": "own-1",
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+        "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}],
+    }
     return Answer([json.dumps(completion, indent=2).encode()], headers={"content-type": content_type})
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/event-stream"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/json; charset=utf-8", "text/event-stream"]
+)
 async def test_answers_that_come_whole_are_read(door: Door, content_type: str) -> None:
-    calls = [{"id": f"c{number}", "type": "function", "function": {"name": "look", "arguments": "{}"}} for number in (1, 2)]
-    answers = [whole({"content": None, "tool_calls": calls}, "tool_calls", content_type),
-               whole({"content": "Clear."}, "stop", content_type), whole({"content": "Cl"}, "length", content_type)]
+    calls = [
+        {"id": f"c{number}", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        for number in (1, 2)
+    ]
+    answers = [
+        whole({"content": None, "tool_calls": calls}, "tool_calls", content_type),
+        whole({"content": "Clear."}, "stop", content_type),
+        whole({"content": "Cl"}, "length", content_type),
+    ]
     async with Upstream(FOUND) as tools, CustomUpstream(answers) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
         chat = await door.create_chat(input="How is the sky?", assistantId=agent)
@@ -335,12 +496,17 @@ async def test_answers_that_come_whole_are_read(door: Door, content_type: str) -
     assert roles(chat) == ["assistant", "tool", "tool", "assistant"]
     assert chat["output"][-1]["content"] == "Clear."
     assert chat["costs"][0]["promptTokens"] == 14
-    assert (completion["choices"][0]["message"]["content"], completion["choices"][0]["finish_reason"]) == ("Cl", "length")
+    assert (completion["choices"][0]["message"]["content"], completion["choices"][0]["finish_reason"]) == (
+        "Cl",
+        "length",
+    )
     assert (completion["usage"]["prompt_tokens"], completion["usage"]["completion_tokens"]) == (7, 2)
 
 
 @pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
-async def test_whole_answer_is_told_at_every_door(door: Door, says: Callable[[Door, str, str, str], Awaitable[Any]]) -> None:
+async def test_whole_answer_is_told_at_every_door(
+    door: Door, says: Callable[[Door, str, str, str], Awaitable[Any]]
+) -> None:
     async with CustomUpstream(whole({"content": "Clear."}, "stop", "application/json")) as upstream:
         agent = await agent_of(door, upstream)
         session = (await door.create_session(assistantId=agent))["id"]
@@ -351,7 +517,9 @@ async def test_whole_answer_is_told_at_every_door(door: Door, says: Callable[[Do
 
 
 async def test_error_that_comes_with_a_200_is_an_error(door: Door) -> None:
-    refused = Answer([b'{"error": {"message": "UPSTREAM TEXT"}}'], headers={"content-type": "application/json"})
+    refused = Answer(
+        [b'{"error": {"message": "UPSTREAM TEXT"}}'], headers={"content-type": "application/json"}
+    )
     async with CustomUpstream(refused) as upstream:
         agent = await agent_of(door, upstream)
         with pytest.raises(CallError) as failed:
@@ -362,4 +530,11 @@ async def test_error_that_comes_with_a_200_is_an_error(door: Door) -> None:
 
 
 def test_there_is_a_stand_in_for_every_kind_of_provider() -> None:
-    assert {kind.provider for kind in STRICT} == {"openai", "custom-llm", "mistral", "deep-seek", "google", "anthropic"}
+    assert {kind.provider for kind in STRICT} == {
+        "openai",
+        "custom-llm",
+        "mistral",
+        "deep-seek",
+        "google",
+        "anthropic",
+    }

@@ -1,4 +1,5 @@
-"""What only gRPC callers see: statuses with google.rpc details, metadata, event streams, health, reflection."""
+"""What only gRPC callers see: statuses with google.rpc details, metadata, event streams, health,
+reflection."""
 
 import re
 from collections.abc import Awaitable
@@ -11,7 +12,12 @@ from google.protobuf.struct_pb2 import Value
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from generated.parley.v1 import agent_chat_service_pb2, chat_service_pb2, completion_service_pb2, session_service_pb2
+from generated.parley.v1 import (
+    agent_chat_service_pb2,
+    chat_service_pb2,
+    completion_service_pb2,
+    session_service_pb2,
+)
 from generated.parley.v1.agent_chat_service_pb2_grpc import AgentChatServiceStub
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, GetChatRequest
@@ -37,42 +43,108 @@ async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
     return error.value
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("method", "request_", "code", "reason", "fields"), [
-    pytest.param("ChatService/CreateChat", CreateChatRequest(assistant_id=UNKNOWN_ID, name="n" * 41),
-                 grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"input": "is required", "name": "must be at most 40 characters"}, id="proto rules"),
-    pytest.param("ChatService/CreateChat", saying("x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"assistantId": "must name who answers (or send assistant, squadId, squad, previousChatId, or the "
-                                 "sessionId of a session that has one)"},
-                 id="nobody"),
-    pytest.param("ChatService/CreateChat", saying("x", session_id=UNKNOWN_ID, previous_chat_id=UNKNOWN_ID),
-                 grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"": "sessionId and previousChatId are mutually exclusive: send one of them"}, id="exclusion"),
-    pytest.param("ChatService/CreateChat", saying("a\0b", assistant_id=UNKNOWN_ID),
-                 grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"input": "must not contain the character NUL (U+0000); leave it out"}, id="NUL"),
-    pytest.param("ChatService/CreateChat", saying("x", assistant_id=UNKNOWN_ID), grpc.StatusCode.NOT_FOUND,
-                 "ASSISTANT_NOT_FOUND", {}, id="assistant"),
-    pytest.param("ChatService/GetChat", GetChatRequest(id="x"), grpc.StatusCode.NOT_FOUND, "CHAT_NOT_FOUND", {}, id="chat"),
-    pytest.param("SessionService/GetSession", session_service_pb2.GetSessionRequest(id=UNKNOWN_ID),
-                 grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND", {}, id="session"),
-    pytest.param("AgentChatService/CreateAgentChat", agent_chat_service_pb2.CreateAgentChatRequest(),
-                 grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"agentId": "is required: the id of the assistant that answers"}, id="agent"),
-    pytest.param("CompletionService/CreateChatCompletion",
-                 completion_service_pb2.CreateChatCompletionRequest(agent_id=UNKNOWN_ID, n=0),
-                 grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT",
-                 {"messages": "must contain at least 1 item(s)",
-                  "n": "must be greater than or equal to 1 and less than or equal to 16"}, id="completion"),
-])
-async def test_error_has_a_status_a_reason_and_the_fields(channel: grpc.aio.Channel, org: Org, method: str, request_: Any,
-                                                          code: Any, reason: str, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("method", "request_", "code", "reason", "fields"),
+    [
+        pytest.param(
+            "ChatService/CreateChat",
+            CreateChatRequest(assistant_id=UNKNOWN_ID, name="n" * 41),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            {"input": "is required", "name": "must be at most 40 characters"},
+            id="proto rules",
+        ),
+        pytest.param(
+            "ChatService/CreateChat",
+            saying("x"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            {
+                "assistantId": "must name who answers (or send assistant, squadId, squad, previousChatId, or the "
+                "sessionId of a session that has one)"
+            },
+            id="nobody",
+        ),
+        pytest.param(
+            "ChatService/CreateChat",
+            saying("x", session_id=UNKNOWN_ID, previous_chat_id=UNKNOWN_ID),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            {"": "sessionId and previousChatId are mutually exclusive: send one of them"},
+            id="exclusion",
+        ),
+        pytest.param(
+            "ChatService/CreateChat",
+            saying("a\0b", assistant_id=UNKNOWN_ID),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            {"input": "must not contain the character NUL (U+0000); leave it out"},
+            id="NUL",
+        ),
+        pytest.param(
+            "ChatService/CreateChat",
+            saying("x", assistant_id=UNKNOWN_ID),
+            grpc.StatusCode.NOT_FOUND,
+            "ASSISTANT_NOT_FOUND",
+            {},
+            id="assistant",
+        ),
+        pytest.param(
+            "ChatService/GetChat",
+            GetChatRequest(id="x"),
+            grpc.StatusCode.NOT_FOUND,
+            "CHAT_NOT_FOUND",
+            {},
+            id="chat",
+        ),
+        pytest.param(
+            "SessionService/GetSession",
+            session_service_pb2.GetSessionRequest(id=UNKNOWN_ID),
+            grpc.StatusCode.NOT_FOUND,
+            "SESSION_NOT_FOUND",
+            {},
+            id="session",
+        ),
+        pytest.param(
+            "AgentChatService/CreateAgentChat",
+            agent_chat_service_pb2.CreateAgentChatRequest(),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            {"agentId": "is required: the id of the assistant that answers"},
+            id="agent",
+        ),
+        pytest.param(
+            "CompletionService/CreateChatCompletion",
+            completion_service_pb2.CreateChatCompletionRequest(agent_id=UNKNOWN_ID, n=0),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
+            {
+                "messages": "must contain at least 1 item(s)",
+                "n": "must be greater than or equal to 1 and less than or equal to 16",
+            },
+            id="completion",
+        ),
+    ],
+)
+async def test_error_has_a_status_a_reason_and_the_fields(
+    channel: grpc.aio.Channel,
+    org: Org,
+    method: str,
+    request_: Any,
+    code: Any,
+    reason: str,
+    fields: dict[str, Any],
+) -> None:
     service, _, name = method.partition("/")
-    stub = {"ChatService": ChatServiceStub, "SessionService": SessionServiceStub, "AgentChatService": AgentChatServiceStub,
-            "CompletionService": CompletionServiceStub}[service](channel)
+    stub = {
+        "ChatService": ChatServiceStub,
+        "SessionService": SessionServiceStub,
+        "AgentChatService": AgentChatServiceStub,
+        "CompletionService": CompletionServiceStub,
+    }[service](channel)
 
     error = await refused(getattr(stub, name)(request_, metadata=org.metadata))
 
@@ -82,31 +154,47 @@ async def test_error_has_a_status_a_reason_and_the_fields(channel: grpc.aio.Chan
     assert [name for name, _ in error.trailing_metadata() if name.startswith("x-http-")] == []
 
 
-async def test_session_that_is_over_is_a_failed_precondition(channel: grpc.aio.Channel, native: Door, org: Org) -> None:
+async def test_session_that_is_over_is_a_failed_precondition(
+    channel: grpc.aio.Channel, native: Door, org: Org
+) -> None:
     session = await native.create_session(assistantId=org.assistant_id, status="completed")
 
-    error = await refused(ChatServiceStub(channel).CreateChat(saying("x", session_id=session["id"]), metadata=org.metadata))
+    error = await refused(
+        ChatServiceStub(channel).CreateChat(saying("x", session_id=session["id"]), metadata=org.metadata)
+    )
 
-    assert (error.code(), details_of(error)[0].reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_COMPLETED")
+    assert (error.code(), details_of(error)[0].reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "SESSION_COMPLETED",
+    )
 
 
 async def test_request_that_is_no_message_is_invalid(channel: grpc.aio.Channel, org: Org) -> None:
-    call: Raw = channel.unary_unary("/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString)
+    call: Raw = channel.unary_unary(
+        "/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString
+    )
 
     error = await refused(call(b"\xff\xff\xff", metadata=org.metadata))
 
     assert (error.code(), error.details()) == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "the request cannot be read: it is nested too deeply or is not valid UTF-8")
+        "the request cannot be read: it is nested too deeply or is not valid UTF-8",
+    )
 
 
-async def test_request_with_a_malformed_unknown_member_is_invalid(channel: grpc.aio.Channel, org: Org) -> None:
-    call: Raw = channel.unary_unary("/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString)
+async def test_request_with_a_malformed_unknown_member_is_invalid(
+    channel: grpc.aio.Channel, org: Org
+) -> None:
+    call: Raw = channel.unary_unary(
+        "/parley.v1.ChatService/CreateChat", response_deserializer=Chat.FromString
+    )
 
     error = await refused(call(b"\x2b\x60\x40\x00\x60\x2c", metadata=org.metadata))
 
     assert (error.code(), error.details()) == (
-        grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read: a member that is not in its proto is malformed")
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "the request cannot be read: a member that is not in its proto is malformed",
+    )
 
 
 async def test_unknown_method_is_unimplemented(channel: grpc.aio.Channel, org: Org) -> None:
@@ -115,10 +203,12 @@ async def test_unknown_method_is_unimplemented(channel: grpc.aio.Channel, org: O
     assert (await refused(call(b"", metadata=org.metadata))).code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-# --- metadata ---------------------------------------------------------------------------------------------------------
+# --- metadata -----------------------------------------------------------------------------------------------
 
 
-async def test_every_answer_has_a_request_id_in_its_trailing_metadata(channel: grpc.aio.Channel, org: Org) -> None:
+async def test_every_answer_has_a_request_id_in_its_trailing_metadata(
+    channel: grpc.aio.Channel, org: Org
+) -> None:
     stub = ChatServiceStub(channel)
     unary = stub.CreateChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata)
     stream = stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata)
@@ -128,9 +218,15 @@ async def test_every_answer_has_a_request_id_in_its_trailing_metadata(channel: g
     failed = await refused(stub.GetChat(GetChatRequest(id="x"), metadata=org.metadata))
     no_key = await refused(stub.GetChat(GetChatRequest(id="x")))
 
-    ids = [dict(trailing)["x-request-id"] for trailing in (
-        await unary.trailing_metadata(), await stream.trailing_metadata(), failed.trailing_metadata(),
-        no_key.trailing_metadata())]
+    ids = [
+        dict(trailing)["x-request-id"]
+        for trailing in (
+            await unary.trailing_metadata(),
+            await stream.trailing_metadata(),
+            failed.trailing_metadata(),
+            no_key.trailing_metadata(),
+        )
+    ]
     assert len(set(ids)) == 4
     assert all(re.fullmatch(UUID, one) for one in ids)
 
@@ -144,17 +240,20 @@ async def test_request_id_of_the_caller_is_kept(channel: grpc.aio.Channel, org: 
 
 
 async def test_caller_cannot_pass_for_http(channel: grpc.aio.Channel, org: Org) -> None:
-    """Without Envoy's headers there is no HTTP form of anything: the details are there, the status headers are not."""
+    """Without Envoy's headers there is no HTTP form of anything: the details are there, the status headers
+    are not."""
     failed = await refused(ChatServiceStub(channel).GetChat(GetChatRequest(id="x"), metadata=org.metadata))
 
     names = {name for name, _ in failed.trailing_metadata() if not name.startswith("x-ratelimit-")}
     assert names == {"x-request-id", "grpc-status-details-bin"}
 
 
-# --- streams ----------------------------------------------------------------------------------------------------------
+# --- streams ------------------------------------------------------------------------------------------------
 
 
-async def test_events_are_started_deltas_and_the_completed_chat(channel: grpc.aio.Channel, native: Door, org: Org) -> None:
+async def test_events_are_started_deltas_and_the_completed_chat(
+    channel: grpc.aio.Channel, native: Door, org: Org
+) -> None:
     request = saying("a b", assistant_id=org.assistant_id)
 
     events = [event async for event in ChatServiceStub(channel).StreamChat(request, metadata=org.metadata)]
@@ -164,13 +263,24 @@ async def test_events_are_started_deltas_and_the_completed_chat(channel: grpc.ai
     assert [event.WhichOneof("event") for event in events] == ["started", *["delta"] * 4, "completed"]
     assert {event.chat_id for event in events} == {chat.id}
     assert (started.model, started.system_fingerprint, started.message_id) == (
-        "offline-1", "fp_offline", chat.output[0].id)
-    assert (started.started.status, started.started.id, len(started.started.output)) == ("in_progress", chat.id, 0)
-    assert [event.delta for event in deltas] == [ContentDelta(text=text) for text in ("You", " said:", " a", " b")]
+        "offline-1",
+        "fp_offline",
+        chat.output[0].id,
+    )
+    assert (started.started.status, started.started.id, len(started.started.output)) == (
+        "in_progress",
+        chat.id,
+        0,
+    )
+    assert [event.delta for event in deltas] == [
+        ContentDelta(text=text) for text in ("You", " said:", " a", " b")
+    ]
     assert chat == await ChatServiceStub(channel).GetChat(GetChatRequest(id=chat.id), metadata=org.metadata)
 
 
-async def test_terminal_event_comes_after_the_commit(channel: grpc.aio.Channel, service: Service, org: Org) -> None:
+async def test_terminal_event_comes_after_the_commit(
+    channel: grpc.aio.Channel, service: Service, org: Org
+) -> None:
     """What the last event tells is on disk by then, in the very moment it is received."""
     stub = ChatServiceStub(channel)
     async for event in stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata):
@@ -179,11 +289,15 @@ async def test_terminal_event_comes_after_the_commit(channel: grpc.aio.Channel, 
             assert found == 1
 
 
-async def test_message_of_an_agents_chat_can_be_streamed(channel: grpc.aio.Channel, native: Door, org: Org) -> None:
+async def test_message_of_an_agents_chat_can_be_streamed(
+    channel: grpc.aio.Channel, native: Door, org: Org
+) -> None:
     chat = await native.create_agent_chat(agentId=org.assistant_id)
     request = agent_chat_service_pb2.CreateMessageRequest(chat_id=chat["id"], content="a")
 
-    events = [event async for event in AgentChatServiceStub(channel).StreamMessage(request, metadata=org.metadata)]
+    events = [
+        event async for event in AgentChatServiceStub(channel).StreamMessage(request, metadata=org.metadata)
+    ]
 
     assert {event.session_id for event in events} == {chat["id"]}
     assert "".join(event.delta.text for event in events) == "You said: a"
@@ -204,7 +318,7 @@ async def test_grpc_passes_through_envoy_as_it_is(service: Service, org: Org) ->
     assert (error.code(), details_of(error)[0].reason) == (grpc.StatusCode.NOT_FOUND, "CHAT_NOT_FOUND")
 
 
-# --- standard services ------------------------------------------------------------------------------------------------
+# --- standard services --------------------------------------------------------------------------------------
 
 
 async def test_health_is_serving_without_a_key(channel: grpc.aio.Channel) -> None:
@@ -216,29 +330,53 @@ async def test_health_is_serving_without_a_key(channel: grpc.aio.Channel) -> Non
 
 async def test_reflection_lists_every_service(channel: grpc.aio.Channel) -> None:
     reflection: Any = reflection_pb2_grpc.ServerReflectionStub  # whose types are those of channels that block
-    call = reflection(channel).ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    call = reflection(channel).ServerReflectionInfo(
+        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    )
 
     answer = await call.read()
 
     assert {one.name for one in answer.list_services_response.service} == {
-        *(f"parley.v1.{noun}Service" for noun in ("AgentChat", "Assistant", "Chat", "Completion", "Conversation", "History",
-                                                  "Model", "Response", "Session", "Squad", "Tool", "Transport", "Usage")),
-        "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+        *(
+            f"parley.v1.{noun}Service"
+            for noun in (
+                "AgentChat",
+                "Assistant",
+                "Chat",
+                "Completion",
+                "Conversation",
+                "History",
+                "Model",
+                "Response",
+                "Session",
+                "Squad",
+                "Tool",
+                "Transport",
+                "Usage",
+            )
+        ),
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
 
 
-# --- a client of the generated stubs, against grpc_testing ------------------------------------------------------------
+# --- a client of the generated stubs, against grpc_testing --------------------------------------------------
 #
-# grpc_testing plays the server for code that calls stubs of the synchronous stack. The service itself cannot be tested with
-# it: its server half has no aio, runs no interceptors, and its abort_with_status raises NotImplementedError.
+# grpc_testing plays the server for code that calls stubs of the synchronous stack. The service itself cannot
+# be tested with it: its server half has no aio, runs no interceptors, and its abort_with_status raises
+# NotImplementedError.
 
-CREATE, STREAM = (chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"].methods_by_name[name]
-                  for name in ("CreateChat", "StreamChat"))
+CREATE, STREAM = (
+    chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"].methods_by_name[name]
+    for name in ("CreateChat", "StreamChat")
+)
 
 
 @pytest.fixture
 def played() -> Any:
-    return grpc_testing.channel([chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"]],
-                                grpc_testing.strict_real_time())
+    return grpc_testing.channel(
+        [chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"]], grpc_testing.strict_real_time()
+    )
 
 
 def test_unary_stub_sends_the_request_and_gives_the_answer(played: Any) -> None:

@@ -1,4 +1,5 @@
-"""The items of a response come one behind the other: in the stream, in the answer, and wherever they are listed."""
+"""The items of a response come one behind the other: in the stream, in the answer, and wherever they are
+listed."""
 
 import json
 from collections.abc import AsyncIterator
@@ -51,7 +52,8 @@ def more(index: int, arguments: str) -> dict[str, Any]:
 def items_told(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The items of a stream as they are done, if it keeps the public interface's order; else it fails.
 
-    platform.openai.com/docs/api-reference/responses-streaming: an item is added, told, done; then the next one is added.
+    platform.openai.com/docs/api-reference/responses-streaming: an item is added, told, done; then the next
+    one is added.
     """
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     done: list[dict[str, Any]] = []
@@ -93,7 +95,9 @@ def items_told(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             assert part is None
             told = {**item, "status": event["item"]["status"]}
             told |= {"content": content} if item["type"] == TEXT else {}
-            told |= {name: event["item"][name] for name in OUTPUT_OF.get(item["type"], ()) if item["type"] == ROUND}
+            told |= {
+                name: event["item"][name] for name in OUTPUT_OF.get(item["type"], ()) if item["type"] == ROUND
+            }
             told |= {"arguments": arguments} if item["type"] == CALL else {}
             assert event["item"] == told
             done.append(event["item"])
@@ -115,29 +119,61 @@ SAID: dict[str, tuple[list[Any], list[tuple[str, str]]]] = {
     "nothing": ([], [(TEXT, "")]),
     "text, call": ([say("a"), call(0, "{"), more(0, "}")], [(TEXT, "a"), (CALL, "{}")]),
     "call, text": ([call(0, "{}"), say("a")], [(CALL, "{}"), (TEXT, "a")]),
-    "text, call, text": ([say("a"), call(0, "{}"), say("b"), say("c")], [(TEXT, "a"), (CALL, "{}"), (TEXT, "bc")]),
-    "text between calls": ([call(0, "{}"), say("a"), call(1, '{"x":1}'), say("b")],
-                           [(CALL, "{}"), (TEXT, "a"), (CALL, '{"x":1}'), (TEXT, "b")]),
+    "text, call, text": (
+        [say("a"), call(0, "{}"), say("b"), say("c")],
+        [(TEXT, "a"), (CALL, "{}"), (TEXT, "bc")],
+    ),
+    "text between calls": (
+        [call(0, "{}"), say("a"), call(1, '{"x":1}'), say("b")],
+        [(CALL, "{}"), (TEXT, "a"), (CALL, '{"x":1}'), (TEXT, "b")],
+    ),
     "calls": ([call(0, '{"x":'), more(0, "1}"), call(1, "{}")], [(CALL, '{"x":1}'), (CALL, "{}")]),
-    "calls that take turns": ([call(0, '{"x":'), call(1, '{"y":'), more(0, "1}"), more(1, "2}"), call(2, "{}")],
-                              [(CALL, '{"x":1}'), (CALL, '{"y":2}'), (CALL, "{}")]),
-    "text within a call": ([call(0, '{"x":'), say("a"), more(0, "1}"), say("b")], [(CALL, '{"x":1}'), (TEXT, "ab")]),
-    "calls without arguments": ([call(0, ""), call(1, ""), say("a")], [(CALL, "{}"), (CALL, "{}"), (TEXT, "a")]),
-    "braces in a string": ([call(0, '{"x":"}'), call(1, "{}"), more(0, '"}')], [(CALL, '{"x":"}"}'), (CALL, "{}")]),
+    "calls that take turns": (
+        [call(0, '{"x":'), call(1, '{"y":'), more(0, "1}"), more(1, "2}"), call(2, "{}")],
+        [(CALL, '{"x":1}'), (CALL, '{"y":2}'), (CALL, "{}")],
+    ),
+    "text within a call": (
+        [call(0, '{"x":'), say("a"), more(0, "1}"), say("b")],
+        [(CALL, '{"x":1}'), (TEXT, "ab")],
+    ),
+    "calls without arguments": (
+        [call(0, ""), call(1, ""), say("a")],
+        [(CALL, "{}"), (CALL, "{}"), (TEXT, "a")],
+    ),
+    "braces in a string": (
+        [call(0, '{"x":"}'), call(1, "{}"), more(0, '"}')],
+        [(CALL, '{"x":"}"}'), (CALL, "{}")],
+    ),
     "refusal": ([refuse("n"), refuse("o")], [(TEXT, "no")]),
     "refusal, text": ([refuse("No."), say("Sorry.")], [(TEXT, "No.Sorry.")]),
     "text, refusal": ([say("Well."), refuse("No.")], [(TEXT, "Well.|No.")]),
-    "call, refusal": ([say("a"), call(0, "{}"), say("b"), refuse("No.")], [(TEXT, "a"), (CALL, "{}"), (TEXT, "b|No.")]),
+    "call, refusal": (
+        [say("a"), call(0, "{}"), say("b"), refuse("No.")],
+        [(TEXT, "a"), (CALL, "{}"), (TEXT, "b|No.")],
+    ),
 }
 
 
 def scripted(upstream: Upstream, *tools: Any, **model: Any) -> dict[str, Any]:
-    return {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m", "tools": list(tools), **model}}
+    return {
+        "model": {
+            "provider": "custom-llm",
+            "url": upstream.base_url,
+            "model": "m",
+            "tools": list(tools),
+            **model,
+        }
+    }
 
 
-async def replayed(http: httpx.AsyncClient, org: Org, response_id: str, after: int = -1) -> list[dict[str, Any]]:
-    answer = await http.get(f"/v1/responses/{response_id}", headers=org.bearer,
-                            params={"stream": "true", **({"starting_after": after} if after >= 0 else {})})
+async def replayed(
+    http: httpx.AsyncClient, org: Org, response_id: str, after: int = -1
+) -> list[dict[str, Any]]:
+    answer = await http.get(
+        f"/v1/responses/{response_id}",
+        headers=org.bearer,
+        params={"stream": "true", **({"starting_after": after} if after >= 0 else {})},
+    )
     return [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
 
 
@@ -145,12 +181,16 @@ async def got(http: httpx.AsyncClient, org: Org, path: str, **params: Any) -> An
     return (await http.get(path, headers=org.bearer, params=params)).json()
 
 
-async def listed(http: httpx.AsyncClient, org: Org, path: str, limit: int, order: str) -> list[dict[str, Any]]:
+async def listed(
+    http: httpx.AsyncClient, org: Org, path: str, limit: int, order: str
+) -> list[dict[str, Any]]:
     """All pages of a list."""
     items: list[dict[str, Any]] = []
     page: dict[str, Any] = {"has_more": True}
     while page["has_more"]:
-        page = await got(http, org, path, limit=limit, order=order, **({"after": items[-1]["id"]} if items else {}))
+        page = await got(
+            http, org, path, limit=limit, order=order, **({"after": items[-1]["id"]} if items else {})
+        )
         assert page["data"]
         assert len(page["data"]) <= limit
         items += page["data"]
@@ -158,8 +198,9 @@ async def listed(http: httpx.AsyncClient, org: Org, path: str, limit: int, order
 
 
 @pytest.mark.parametrize(("said", "items"), SAID.values(), ids=SAID)
-async def test_items_have_one_order_wherever_they_are(rest: Door, native: Door, http: httpx.AsyncClient, org: Org,
-                                                      said: list[Any], items: list[tuple[str, str]]) -> None:
+async def test_items_have_one_order_wherever_they_are(
+    rest: Door, native: Door, http: httpx.AsyncClient, org: Org, said: list[Any], items: list[tuple[str, str]]
+) -> None:
     finish = "tool_calls" if any(kind == CALL for kind, _ in items) else "stop"
     async with OpenAIUpstream(openai_stream(*said, chunk(finish=finish))) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
@@ -178,7 +219,8 @@ async def test_items_have_one_order_wherever_they_are(rest: Door, native: Door, 
         for limit in (1, 2, 100):
             kept = await listed(http, org, f"/v1/conversations/{conversation}/items", limit, order)
             assert [(item["id"], *brief(item)) for item in kept[1:]] == [
-                (item["id"], *brief(item)) for item in response["output"]]
+                (item["id"], *brief(item)) for item in response["output"]
+            ]
     assert items_told(await replayed(http, org, whole["id"])) == whole["output"]
 
 
@@ -190,19 +232,24 @@ async def test_stream_is_resumed_anywhere(rest: Door, http: httpx.AsyncClient, o
 
     assert [event["type"] for event in all_of_it] == [event["type"] for event in events]
     for number in range(len(all_of_it)):
-        assert await replayed(http, org, events[-1]["response"]["id"], number) == all_of_it[number + 1:]
+        assert await replayed(http, org, events[-1]["response"]["id"], number) == all_of_it[number + 1 :]
 
 
-@pytest.mark.parametrize(("said", "status"), [
-    ([say("a"), say("b")], ["incomplete"]),
-    ([say("a"), call(0, '{"x":')], ["completed", "incomplete"]),
-    ([call(0, '{"x":'), call(1, '{"y":')], ["incomplete", "incomplete"]),
-    ([call(0, "{}"), call(1, '{"y":')], ["completed", "incomplete"]),
-    ([call(0, "{}"), refuse("N")], ["completed", "incomplete"]),
-], ids=["text", "text and a call", "two calls", "a whole call and half of one", "a call and a refusal"])
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ([say("a"), say("b")], ["incomplete"]),
+        ([say("a"), call(0, '{"x":')], ["completed", "incomplete"]),
+        ([call(0, '{"x":'), call(1, '{"y":')], ["incomplete", "incomplete"]),
+        ([call(0, "{}"), call(1, '{"y":')], ["completed", "incomplete"]),
+        ([call(0, "{}"), refuse("N")], ["completed", "incomplete"]),
+    ],
+    ids=["text", "text and a call", "two calls", "a whole call and half of one", "a call and a refusal"],
+)
 @pytest.mark.parametrize("ending", ["length", "broken off"])
-async def test_what_is_open_is_closed_as_incomplete(rest: Door, http: httpx.AsyncClient, org: Org, said: list[Any],
-                                                    status: list[str], ending: str) -> None:
+async def test_what_is_open_is_closed_as_incomplete(
+    rest: Door, http: httpx.AsyncClient, org: Org, said: list[Any], status: list[str], ending: str
+) -> None:
     last = openai_stream(*said, chunk(finish="length")) if ending == "length" else Answer([*sse(*said), CUT])
     async with OpenAIUpstream(last) as upstream:
         events = (await read(rest.stream_response(input="x", assistant=scripted(upstream)))).events
@@ -232,25 +279,40 @@ async def test_cancelled_message_is_closed_first(rest: Door, http: httpx.AsyncCl
     assert [item["status"] for item in cancelled["output"]] == ["completed", "incomplete"]
 
 
-async def test_anthropic_says_something_between_its_calls(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
+async def test_anthropic_says_something_between_its_calls(
+    rest: Door, http: httpx.AsyncClient, org: Org
+) -> None:
     def block(place: int, **members: Any) -> list[Any]:
-        return [{"type": "content_block_start", "index": place, "content_block": members},
-                {"type": "content_block_stop", "index": place}]
+        return [
+            {"type": "content_block_start", "index": place, "content_block": members},
+            {"type": "content_block_stop", "index": place},
+        ]
 
     answer = anthropic_stream(
         {"type": "message_start", "message": {"model": "m"}},
-        *block(0, type="text", text="a"), *block(1, type="tool_use", id="call_0", name="f", input={}),
-        *block(2, type="text", text="b"), *block(3, type="tool_use", id="call_1", name="f", input={"x": 1}),
-        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}}, {"type": "message_stop"})
+        *block(0, type="text", text="a"),
+        *block(1, type="tool_use", id="call_0", name="f", input={}),
+        *block(2, type="text", text="b"),
+        *block(3, type="tool_use", id="call_1", name="f", input={"x": 1}),
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    )
     async with AnthropicUpstream(answer) as upstream:
-        document = {"model": {"provider": "anthropic", "url": upstream.base_url, "model": "claude"},
-                    "credentials": [{"provider": "anthropic", "apiKey": "k"}]}
+        document = {
+            "model": {"provider": "anthropic", "url": upstream.base_url, "model": "claude"},
+            "credentials": [{"provider": "anthropic", "apiKey": "k"}],
+        }
         events = (await read(rest.stream_response(input="x", assistant=document))).events
 
-    assert [brief(item) for item in items_told(events)] == [(TEXT, "a"), (CALL, "{}"), (TEXT, "b"), (CALL, '{"x": 1}')]
+    assert [brief(item) for item in items_told(events)] == [
+        (TEXT, "a"),
+        (CALL, "{}"),
+        (TEXT, "b"),
+        (CALL, '{"x": 1}'),
+    ]
 
 
-# --- tools that the server runs ---------------------------------------------------------------------------------------
+# --- tools that the server runs -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -264,16 +326,21 @@ def run_by_server(shop: Upstream) -> dict[str, Any]:
     return {"type": "apiRequest", "name": "order", "method": "POST", "url": f"{shop.base_url}/orders"}
 
 
-ROUNDS = [openai_stream(say("Let me see."), call(0, "{}", "order"), call(1, "{}", "order"), chunk(finish="tool_calls")),
-          openai_stream(call(0, "{}", "order"), chunk(finish="tool_calls")),
-          openai_stream(say("One moment."), call(0, "{}", "mine"), chunk(finish="tool_calls")),
-          openai_text("Done.")]
+ROUNDS = [
+    openai_stream(
+        say("Let me see."), call(0, "{}", "order"), call(1, "{}", "order"), chunk(finish="tool_calls")
+    ),
+    openai_stream(call(0, "{}", "order"), chunk(finish="tool_calls")),
+    openai_stream(say("One moment."), call(0, "{}", "mine"), chunk(finish="tool_calls")),
+    openai_text("Done."),
+]
 MINE = {"type": "function", "function": {"name": "mine"}}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-async def test_rounds_are_listed_as_they_were_told(rest: Door, http: httpx.AsyncClient, org: Org, shop: Upstream,
-                                                   streamed: bool) -> None:
+async def test_rounds_are_listed_as_they_were_told(
+    rest: Door, http: httpx.AsyncClient, org: Org, shop: Upstream, streamed: bool
+) -> None:
     async with OpenAIUpstream(ROUNDS) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
         asked = {"assistant": scripted(upstream, run_by_server(shop), MINE), "conversation": conversation}
@@ -296,14 +363,19 @@ async def test_rounds_are_listed_as_they_were_told(rest: Door, http: httpx.Async
         for limit in (1, 2, 3, 100):
             kept = await listed(http, org, f"/v1/conversations/{conversation}/items", limit, order)
             assert [item["type"] for item in kept] == [
-                TEXT, *(item["type"] for item in first), "function_call_output", TEXT]
+                TEXT,
+                *(item["type"] for item in first),
+                "function_call_output",
+                TEXT,
+            ]
             assert kept[1:7] + kept[8:] == first + second
     for item in first:
         assert await got(http, org, f"/v1/conversations/{conversation}/items/{item['id']}") == item
 
 
-async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(rest: Door, http: httpx.AsyncClient, org: Org,
-                                                                           shop: Upstream) -> None:
+async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(
+    rest: Door, http: httpx.AsyncClient, org: Org, shop: Upstream
+) -> None:
     both = openai_stream(say("a"), call(0, "{}", "order"), call(1, "{}", "mine"), chunk(finish="tool_calls"))
     async with OpenAIUpstream(both) as upstream:
         asked = {"input": "x", "assistant": scripted(upstream, run_by_server(shop), MINE)}
@@ -317,19 +389,37 @@ async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(rest:
     assert not shop.requests
 
 
-@pytest.mark.parametrize(("old", "new"), [("", ""), ("[2,2]", "[2,1]"), ("[2,2]", "[1.5,2]"), ("[2,2]", '["a",2]')],
-                         ids=["as it is", "falling", "a fraction", "a text"])
-async def test_exported_conversation_keeps_its_items(rest: Door, http: httpx.AsyncClient, org: Org, other_org: Org,
-                                                     channel: grpc.aio.Channel, shop: Upstream, old: str, new: str) -> None:
-    rounds = [*ROUNDS[:2], openai_stream(say("ab"), call(0, "{}", "mine"), call(1, "{}", "mine"), say("c"),
-                                         chunk(finish="tool_calls"))]
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("", ""), ("[2,2]", "[2,1]"), ("[2,2]", "[1.5,2]"), ("[2,2]", '["a",2]')],
+    ids=["as it is", "falling", "a fraction", "a text"],
+)
+async def test_exported_conversation_keeps_its_items(
+    rest: Door,
+    http: httpx.AsyncClient,
+    org: Org,
+    other_org: Org,
+    channel: grpc.aio.Channel,
+    shop: Upstream,
+    old: str,
+    new: str,
+) -> None:
+    rounds = [
+        *ROUNDS[:2],
+        openai_stream(
+            say("ab"), call(0, "{}", "mine"), call(1, "{}", "mine"), say("c"), chunk(finish="tool_calls")
+        ),
+    ]
     async with OpenAIUpstream(rounds) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
         document = scripted(upstream, run_by_server(shop), MINE)
         await rest.create_response(input="x", assistant=document, conversation=conversation)
     history = HistoryServiceStub(channel)
-    lines = [line.replace(old, new) async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
-             for line in answer.lines]
+    lines = [
+        line.replace(old, new)
+        async for answer in history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
+        for line in answer.lines
+    ]
     imported = history.ImportHistory(ImportHistoryRequest(lines=lines), metadata=other_org.metadata)
     path = f"/v1/conversations/{conversation}/items"
 
@@ -339,36 +429,62 @@ async def test_exported_conversation_keeps_its_items(rest: Door, http: httpx.Asy
     else:
         await imported
         kept = await got(http, org, path, order="asc")
-        assert [item["type"] for item in kept["data"]] == [TEXT, TEXT, ROUND, ROUND, ROUND, TEXT, CALL, CALL, TEXT]
+        assert [item["type"] for item in kept["data"]] == [
+            TEXT,
+            TEXT,
+            ROUND,
+            ROUND,
+            ROUND,
+            TEXT,
+            CALL,
+            CALL,
+            TEXT,
+        ]
         assert await got(http, other_org, path, order="asc") == kept
 
 
-# --- what was sent ----------------------------------------------------------------------------------------------------
+# --- what was sent ------------------------------------------------------------------------------------------
 
 
-async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(rest: Door, http: httpx.AsyncClient,
-                                                                           org: Org) -> None:
+async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(
+    rest: Door, http: httpx.AsyncClient, org: Org
+) -> None:
     said: list[dict[str, Any]]
-    said = [{"role": "user", "content": "x"},
-            {"type": "function_call", "call_id": "c0", "name": "f", "arguments": "{}"},
-            {"type": "function_call_output", "call_id": "c0", "output": "0"},
-            {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
-            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
-            {"type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}"},
-            {"type": "function_call_output", "call_id": "c1", "output": "1"},
-            {"type": "function_call_output", "call_id": "c2", "output": "2"},
-            {"type": "mcp_call", "id": "mcp_1", "server_label": "s", "name": "g", "arguments": "{}", "output": "3"},
-            {"role": "assistant", "content": [{"type": "output_text", "text": "b"}, {"type": "refusal", "refusal": "No."}]},
-            {"role": "user", "content": "y"}]
+    said = [
+        {"role": "user", "content": "x"},
+        {"type": "function_call", "call_id": "c0", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c0", "output": "0"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "1"},
+        {"type": "function_call_output", "call_id": "c2", "output": "2"},
+        {
+            "type": "mcp_call",
+            "id": "mcp_1",
+            "server_label": "s",
+            "name": "g",
+            "arguments": "{}",
+            "output": "3",
+        },
+        {
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "b"}, {"type": "refusal", "refusal": "No."}],
+        },
+        {"role": "user", "content": "y"},
+    ]
     response = await rest.create_response(input=said, assistantId=org.assistant_id)
 
     for order in ("asc", "desc"):
         for limit in (1, 3, 100):
             kept = await listed(http, org, f"/v1/responses/{response['id']}/input_items", limit, order)
             assert [(item["type"], item.get("call_id")) for item in kept] == [
-                (item.get("type", TEXT), item.get("call_id")) for item in said]
-    assert kept[9]["content"] == [{"type": "output_text", "text": "b", "annotations": [], "logprobs": []},
-                                  {"type": "refusal", "refusal": "No."}]
+                (item.get("type", TEXT), item.get("call_id")) for item in said
+            ]
+    assert kept[9]["content"] == [
+        {"type": "output_text", "text": "b", "annotations": [], "logprobs": []},
+        {"type": "refusal", "refusal": "No."},
+    ]
     assert (kept[8]["name"], kept[8]["arguments"], kept[8]["output"]) == ("g", "{}", "3")
 
 
@@ -378,14 +494,23 @@ async def test_refusal_is_listed_as_one(rest: Door, http: httpx.AsyncClient, org
         asked = {"input": "x", "assistant": scripted(upstream)}
         response = await rest.create_response(**asked, conversation=conversation)
     kept = await got(http, org, f"/v1/conversations/{conversation}/items", order="asc")
-    said = [{"type": "item_reference", "id": kept["data"][1]["id"]}, *response["output"], {"role": "user", "content": "y"}]
-    answered = (await http.post("/v1/responses", headers=org.bearer, json={
-        "assistantId": org.assistant_id, "input": said})).json()
+    said = [
+        {"type": "item_reference", "id": kept["data"][1]["id"]},
+        *response["output"],
+        {"role": "user", "content": "y"},
+    ]
+    answered = (
+        await http.post(
+            "/v1/responses", headers=org.bearer, json={"assistantId": org.assistant_id, "input": said}
+        )
+    ).json()
     chat = await got(http, org, f"/chat/{response['id']}")
 
     assert kept["data"][1] == response["output"][0]
     assert [(part["type"], part.get("text", part.get("refusal"))) for part in kept["data"][1]["content"]] == [
-        ("output_text", "Well."), ("refusal", "No.")]
+        ("output_text", "Well."),
+        ("refusal", "No."),
+    ]
     again = await got(http, org, f"/v1/responses/{answered['id']}/input_items", order="asc")
     assert [item["content"] for item in again["data"][:2]] == [kept["data"][1]["content"]] * 2
     assert (chat["output"][0]["content"], chat["output"][0]["refusal"]) == ("Well.No.", "No.")

@@ -1,4 +1,5 @@
-"""What callers see of limits: the headers of every answer, and what is refused, over gRPC and at every door of HTTP."""
+"""What callers see of limits: the headers of every answer, and what is refused, over gRPC and at every door
+of HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,16 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.content.json_values import from_python
 from server.core.errors import RateLimited
 from tests.conftest import Org, Service, rows_of, running
-from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, details_of, door_to, http_client, read
+from tests.contract.doors import (
+    COMPLETIONS,
+    UNKNOWN_ID,
+    CallError,
+    Door,
+    details_of,
+    door_to,
+    http_client,
+    read,
+)
 from tests.sdk import official_client
 
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
@@ -26,9 +36,13 @@ LONG = "word " * 2_000
 """What the offline model takes minutes to repeat, with a delay."""
 
 DOORS = {
-    "assistants": ("POST", "/chat", "api"), "sessions": ("GET", "/session", "api"), "agents": ("POST", "/chat", "secret"),
-    "messages": ("GET", f"/chat/{UNKNOWN_ID}/message", "secret"), "responses": ("POST", "/chat/responses", "api"),
-    "v1 responses": ("GET", f"/v1/responses/{UNKNOWN_ID}", "api"), "models": ("GET", "/v1/models", "api"),
+    "assistants": ("POST", "/chat", "api"),
+    "sessions": ("GET", "/session", "api"),
+    "agents": ("POST", "/chat", "secret"),
+    "messages": ("GET", f"/chat/{UNKNOWN_ID}/message", "secret"),
+    "responses": ("POST", "/chat/responses", "api"),
+    "v1 responses": ("GET", f"/v1/responses/{UNKNOWN_ID}", "api"),
+    "models": ("GET", "/v1/models", "api"),
     "completions": ("POST", COMPLETIONS.format(agent_id=UNKNOWN_ID), "api"),
 }
 
@@ -48,7 +62,7 @@ def shape(name: str, message: str, retry_after: int) -> dict[str, Any]:
     return {"message": message, "error": "Too Many Requests", "statusCode": 429}
 
 
-# --- every answer tells where the caller stands -----------------------------------------------------------------------
+# --- every answer tells where the caller stands -------------------------------------------------------------
 
 
 async def test_every_answer_to_a_key_tells_where_it_stands(http: httpx.AsyncClient, org: Org) -> None:
@@ -66,23 +80,42 @@ async def test_every_answer_to_a_key_tells_where_it_stands(http: httpx.AsyncClie
         await http.delete(f"/chat/{chat['id']}", headers=agents),
         await http.get(f"/chat/{UNKNOWN_ID}", headers=org.bearer),
         await http.post("/chat", json={}, headers=org.bearer),
-        await http.post("/chat", json={**asking, "assistantId": UNKNOWN_ID, "stream": True}, headers=org.bearer),
+        await http.post(
+            "/chat", json={**asking, "assistantId": UNKNOWN_ID, "stream": True}, headers=org.bearer
+        ),
         await http.get("/session", headers={"authorization": f"Bearer {org.publishable}"}),
     ]
 
-    assert [answer.status_code for answer in answers] == [200, 201, 200, 200, 200, 200, 204, 404, 400, 404, 403]
+    assert [answer.status_code for answer in answers] == [
+        200,
+        201,
+        200,
+        200,
+        200,
+        200,
+        204,
+        404,
+        400,
+        404,
+        403,
+    ]
     assert [TOLD - set(answer.headers) for answer in answers] == [set()] * len(answers)
     remaining = [int(answer.headers[REMAINING]) for answer in answers[:6]]
     assert remaining[0] <= int(answers[0].headers[LIMIT])
 
 
 async def test_who_has_no_key_is_told_of_no_limit(http: httpx.AsyncClient) -> None:
-    answers = [await http.get("/session"), await http.get("/session", headers={"authorization": "Bearer api_x"})]
+    answers = [
+        await http.get("/session"),
+        await http.get("/session", headers={"authorization": "Bearer api_x"}),
+    ]
 
     assert [TOLD & set(answer.headers) for answer in answers] == [set(), set()]
 
 
-async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(channel: grpc.aio.Channel, org: Org) -> None:
+async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(
+    channel: grpc.aio.Channel, org: Org
+) -> None:
     sessions, chats = SessionServiceStub(channel), ChatServiceStub(channel)
     asking = CreateChatRequest(assistant_id=org.assistant_id, input=from_python("x"))
     listed = sessions.ListSessions(ListSessionsRequest(), metadata=org.metadata)
@@ -106,14 +139,19 @@ async def test_pages_may_read_them(http: httpx.AsyncClient, org: Org) -> None:
     assert {*TOLD, "retry-after", "retry-after-ms"} <= set(exposed)
 
 
-# --- too many requests ------------------------------------------------------------------------------------------------
+# --- too many requests --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 async def slow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service that allows each key two requests, and then one an hour; its orgs five."""
-    async with running(tmp_path_factory.mktemp("slow"), key_requests_per_minute=1 / 60, key_burst=2,
-                       org_requests_per_minute=1 / 60, org_burst=5) as started:
+    async with running(
+        tmp_path_factory.mktemp("slow"),
+        key_requests_per_minute=1 / 60,
+        key_burst=2,
+        org_requests_per_minute=1 / 60,
+        org_burst=5,
+    ) as started:
         yield started
 
 
@@ -150,12 +188,19 @@ async def test_one_limit_stands_behind_every_header_and_every_door(slow: Service
     """CVE-2026-45339 of another server: its limits knew one of the two headers only."""
     org = await slow.new_org()
     await spend(slow, org.api, 2)
-    shown = ({"authorization": f"Bearer {org.api}"}, {"x-api-key": org.api}, {"authorization": f"bearer   {org.api}"},
-             {"authorization": f"Bearer {org.api}", "x-api-key": org.secret, "x-forwarded-for": "1.2.3.4"})
+    shown = (
+        {"authorization": f"Bearer {org.api}"},
+        {"x-api-key": org.api},
+        {"authorization": f"bearer   {org.api}"},
+        {"authorization": f"Bearer {org.api}", "x-api-key": org.secret, "x-forwarded-for": "1.2.3.4"},
+    )
 
     async with http_client(slow) as http:
-        answers = [await http.request(method, path, headers=headers)
-                   for method, path, _ in DOORS.values() for headers in shown]
+        answers = [
+            await http.request(method, path, headers=headers)
+            for method, path, _ in DOORS.values()
+            for headers in shown
+        ]
     async with door_to("grpc", slow, org) as native:
         with pytest.raises(CallError) as refused:
             await native.list_sessions()
@@ -174,8 +219,10 @@ async def test_org_has_a_limit_of_its_own_whichever_keys_it_uses(slow: Service) 
     await spend(slow, org.publishable, 1)
 
     async with http_client(slow) as http:
-        answers = [await http.get("/session", headers={"authorization": f"Bearer {key}"})
-                   for key in (org.publishable, (await slow.store.keys.create(org.name, "api")).key, other.api)]
+        answers = [
+            await http.get("/session", headers={"authorization": f"Bearer {key}"})
+            for key in (org.publishable, (await slow.store.keys.create(org.name, "api")).key, other.api)
+        ]
 
     assert [answer.status_code for answer in answers] == [429, 429, 200]
     assert [answer.headers[LIMIT] for answer in answers] == ["5", "5", "2"]
@@ -189,9 +236,11 @@ async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(s
 
     async with http_client(slow) as http:
         headers = {"authorization": f"Bearer {org.publishable}"}
-        answers = [await http.post("/v1/responses", json={}, headers=headers),
-                   await http.post("/v1/responses", json={"model": "demo", "input": "x"}, headers=headers),
-                   await http.get("/session", headers=headers)]
+        answers = [
+            await http.post("/v1/responses", json={}, headers=headers),
+            await http.post("/v1/responses", json={"model": "demo", "input": "x"}, headers=headers),
+            await http.get("/session", headers=headers),
+        ]
 
     assert [answer.status_code for answer in answers] == [429] * 3
     assert await rows_of(slow.store, "SELECT count(*) FROM chats") == before
@@ -201,8 +250,10 @@ async def test_request_refused_for_what_it_is_counts(slow: Service) -> None:
     org = await slow.new_org()
 
     async with http_client(slow) as http:
-        answers = [await http.get(path, headers={"authorization": f"Bearer {org.publishable}"})
-                   for path in ("/session", f"/chat/{UNKNOWN_ID}", "/session")]
+        answers = [
+            await http.get(path, headers={"authorization": f"Bearer {org.publishable}"})
+            for path in ("/session", f"/chat/{UNKNOWN_ID}", "/session")
+        ]
 
     assert [answer.status_code for answer in answers] == [403, 404, 429]
 
@@ -244,14 +295,21 @@ async def test_openai_sdk_comes_back_when_it_is_told_to(tmp_path: Path) -> None:
     assert [answer.output_text for answer in answers] == ["You said: Hi"] * 3
 
 
-# --- too many at a time, and for too long -----------------------------------------------------------------------------
+# --- too many at a time, and for too long -------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """A service that takes two calls of a key at a time, three of an org and four of all, and cuts a call at 0.2 s."""
-    async with running(tmp_path_factory.mktemp("narrow"), key_calls=2, org_calls=3, server_calls=4, call_seconds=0.2,
-                       offline_delay_ms=50) as started:
+    """A service that takes two calls of a key at a time, three of an org and four of all, and cuts a call at
+    0.2 s."""
+    async with running(
+        tmp_path_factory.mktemp("narrow"),
+        key_calls=2,
+        org_calls=3,
+        server_calls=4,
+        call_seconds=0.2,
+        offline_delay_ms=50,
+    ) as started:
         yield started
 
 
@@ -270,7 +328,8 @@ class streaming:
 
 
 async def until_admitted(call: Callable[[], Awaitable[Any]]) -> Any:
-    """What a call answers once the streams before it are gone: the server hears of their end a moment later."""
+    """What a call answers once the streams before it are gone: the server hears of their end a moment
+    later."""
     async with asyncio.timeout(10):
         while True:
             try:
@@ -308,7 +367,10 @@ async def test_key_has_so_many_streams_at_a_time(at_narrow: tuple[Door, Org]) ->
         await until_admitted(door.list_sessions)
 
     assert [(refused.value.status, refused.value.text) for refused in (another, unary)] == [
-        (429, "2 calls of this key or org are under way, streams included, which is as many as may be; let one of them end")
+        (
+            429,
+            "2 calls of this key or org are under way, streams included, which is as many as may be; let one of them end",
+        )
     ] * 2
     await until_admitted(door.list_sessions)
 
@@ -348,7 +410,9 @@ async def test_server_has_so_many_calls_at_a_time(at_narrow: tuple[Door, Org], n
             await secret.list_sessions()
 
     assert (refused.value.status, refused.value.text) == (
-        429, "the server has as many calls under way as it takes; try again")
+        429,
+        "the server has as many calls under way as it takes; try again",
+    )
     await until_admitted(door.list_sessions)
 
 
@@ -356,7 +420,8 @@ async def test_many_calls_at_once_all_get_an_answer(service: Service, org: Org) 
     """gRPC itself would cancel some of them, without a word, when a thousand wait to be taken."""
     async with grpc.aio.insecure_channel(service.grpc_address) as channel:
         list_sessions: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            "/parley.v1.SessionService/ListSessions")
+            "/parley.v1.SessionService/ListSessions"
+        )
 
         async def code() -> grpc.StatusCode:
             call = list_sessions(b"")
@@ -375,7 +440,9 @@ async def test_call_that_is_no_stream_is_bounded_by_the_server(narrow: Service) 
         kept = await native.list_chats()
 
     assert (refused.value.status, refused.value.text) == (
-        504, "the call took longer than 0.2 s, and was broken off; ask for less at once, or for a stream")
+        504,
+        "the call took longer than 0.2 s, and was broken off; ask for less at once, or for a stream",
+    )
     assert [chat["status"] for chat in kept["results"]] in ([], ["incomplete"])
 
 
@@ -390,7 +457,9 @@ async def test_deadline_of_the_caller_is_kept(narrow: Service) -> None:
 
 
 async def test_everything_can_be_turned_off(tmp_path: Path) -> None:
-    async with running(tmp_path, limits=False, key_requests_per_minute=1 / 60, key_burst=1, key_calls=1) as service:
+    async with running(
+        tmp_path, limits=False, key_requests_per_minute=1 / 60, key_burst=1, key_calls=1
+    ) as service:
         org = await service.new_org()
         async with http_client(service) as http:
             answers = [await http.get("/session", headers=org.bearer) for _ in range(3)]
@@ -398,11 +467,14 @@ async def test_everything_can_be_turned_off(tmp_path: Path) -> None:
     assert [(answer.status_code, TOLD & set(answer.headers)) for answer in answers] == [(200, set())] * 3
 
 
-# --- sizes ------------------------------------------------------------------------------------------------------------
+# --- sizes --------------------------------------------------------------------------------------------------
 
 
 async def test_headers_pass_up_to_60_kb_and_are_431_above(http: httpx.AsyncClient, org: Org) -> None:
-    large = [await http.get("/session", headers={**org.bearer, "x-large": "x" * size}) for size in (9_000, 20_000, 59_000)]
+    large = [
+        await http.get("/session", headers={**org.bearer, "x-large": "x" * size})
+        for size in (9_000, 20_000, 59_000)
+    ]
     too_large = await http.get("/session", headers={**org.bearer, "x-large": "x" * 62_000})
 
     assert [answer.status_code for answer in large] == [200] * 3

@@ -1,4 +1,5 @@
-"""The same cases over a store in PostgreSQL: sessions, every door's exchanges, streams and what breaks them off.
+"""The same cases over a store in PostgreSQL: sessions, every door's exchanges, streams and what breaks them
+off.
 
 All others can be run on it with PARLEY_TEST_ENGINE=postgres.
 """
@@ -14,6 +15,7 @@ from tests.postgres import Postgres
 
 @pytest.fixture(scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> AsyncIterator[Service]:
-    async with running(tmp_path_factory.mktemp("parley"), database=postgres.new_database(),
-                       upstream_allow_hosts="127.0.0.1") as started:
+    async with running(
+        tmp_path_factory.mktemp("parley"), database=postgres.new_database(), upstream_allow_hosts="127.0.0.1"
+    ) as started:
         yield started

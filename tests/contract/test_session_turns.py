@@ -1,4 +1,5 @@
-"""Exchanges of one session run one after the other, at whatever door they come in: the next knows what was answered.
+"""Exchanges of one session run one after the other, at whatever door they come in: the next knows what was
+answered.
 
 The model is `tests/upstream.py`; the engine's own queue is tested in `tests/test_session_turns.py`.
 """
@@ -21,14 +22,21 @@ DOORS: dict[str, Callable[[Door, str, str, str], Awaitable[Any]]] = {
     "chat": lambda door, session, agent, text: door.create_chat(input=text, sessionId=session),
     "streamed chat": lambda door, session, agent, text: read(door.stream_chat(input=text, sessionId=session)),
     "response": lambda door, session, agent, text: door.create_response(input=text, sessionId=session),
-    "streamed response": lambda door, session, agent, text: read(door.stream_response(input=text, sessionId=session)),
+    "streamed response": lambda door, session, agent, text: read(
+        door.stream_response(input=text, sessionId=session)
+    ),
     "conversation": lambda door, session, agent, text: door.create_response(
-        input=text, conversation=session, assistantId=agent),
+        input=text, conversation=session, assistantId=agent
+    ),
     "message": lambda door, session, agent, text: door.create_message(chatId=session, content=text),
     "completion": lambda door, session, agent, text: door.create_completion(
-        agent_id=agent, store_in_session=session, messages=[{"role": "user", "content": text}]),
-    "streamed completion": lambda door, session, agent, text: read(door.stream_completion(
-        agent_id=agent, store_in_session=session, messages=[{"role": "user", "content": text}])),
+        agent_id=agent, store_in_session=session, messages=[{"role": "user", "content": text}]
+    ),
+    "streamed completion": lambda door, session, agent, text: read(
+        door.stream_completion(
+            agent_id=agent, store_in_session=session, messages=[{"role": "user", "content": text}]
+        )
+    ),
 }
 
 
@@ -60,15 +68,24 @@ async def scene_at(door: Door, answers: Answer | list[Answer]) -> AsyncIterator[
 async def test_exchanges_that_come_at_once_are_answered_one_after_the_other(door: Door) -> None:
     async with scene_at(door, [openai_text(f"answer {number}") for number in range(MANY)]) as scene:
         says = list(DOORS.values())
-        await asyncio.gather(*(says[number % len(says)](door, scene.session, scene.agent, f"question {number}")
-                               for number in range(MANY)))
+        await asyncio.gather(
+            *(
+                says[number % len(says)](door, scene.session, scene.agent, f"question {number}")
+                for number in range(MANY)
+            )
+        )
 
         said = await scene.said()
-        asked = [[message["content"] for message in request.body["messages"]] for request in scene.upstream.requests]
+        asked = [
+            [message["content"] for message in request.body["messages"]]
+            for request in scene.upstream.requests
+        ]
 
     assert [role for role, _ in said] == ["user", "assistant"] * MANY
-    assert [text for role, text in said if role == "assistant"] == [f"answer {number}" for number in range(MANY)]
-    assert asked == [[text for _, text in said[:2 * number + 1]] for number in range(MANY)]
+    assert [text for role, text in said if role == "assistant"] == [
+        f"answer {number}" for number in range(MANY)
+    ]
+    assert asked == [[text for _, text in said[: 2 * number + 1]] for number in range(MANY)]
 
 
 @asynccontextmanager
@@ -76,13 +93,16 @@ async def impatient(tmp_path: Path, kind: str, answers: list[Answer]) -> AsyncIt
     """Where an exchange waits for a twentieth of a second only."""
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(
-            running(tmp_path, turn_wait_seconds=0.05, upstream_allow_hosts="127.0.0.1"))
+            running(tmp_path, turn_wait_seconds=0.05, upstream_allow_hosts="127.0.0.1")
+        )
         door = await stack.enter_async_context(door_to(kind, service, await service.new_org()))
         yield await stack.enter_async_context(scene_at(door, answers))
 
 
 @pytest.mark.parametrize("kind", ["grpc", "rest"])
-async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(tmp_path: Path, kind: str) -> None:
+async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(
+    tmp_path: Path, kind: str
+) -> None:
     async with impatient(tmp_path, kind, [Answer([*BEGINNING, STALL]), openai_text("Now")]) as scene:
         refusals = {}
         async with scene.door.stream_chat(input="Hi", sessionId=scene.session) as events:
@@ -97,8 +117,9 @@ async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(tm
         again = await once_free(scene, "And now?")
         said = await scene.said()
 
-    assert {name: (refusal.status, refusal.text.partition(" still busy")[0]) for name, refusal in refusals.items()} == {
-        name: (409, f"the {NOUNS.get(name, 'session')} is") for name in DOORS}
+    assert {
+        name: (refusal.status, refusal.text.partition(" still busy")[0]) for name, refusal in refusals.items()
+    } == {name: (409, f"the {NOUNS.get(name, 'session')} is") for name in DOORS}
     assert again["output"][0]["content"] == "Now"
     assert [text for _, text in said] == ["Hi", "Hello wor", "And now?", "Now"]
 
@@ -131,13 +152,18 @@ async def test_refusals_have_the_shape_of_their_door(tmp_path: Path) -> None:
                 answer = refused.value.answer
                 shapes[name] = sorted(answer.json()), answer.status_code, "retry-after" in answer.headers
 
-    assert shapes == {"chat": (["error", "message", "statusCode"], 409, True), "response": (["error"], 409, True),
-                      "completion": (["detail", "error"], 409, True),
-                      "message": (["error", "message", "retryAfter"], 409, True)}
+    assert shapes == {
+        "chat": (["error", "message", "statusCode"], 409, True),
+        "response": (["error"], 409, True),
+        "completion": (["detail", "error"], 409, True),
+        "message": (["error", "message", "retryAfter"], 409, True),
+    }
 
 
 async def test_chains_fork_instead_of_waiting(door: Door) -> None:
-    async with scene_at(door, [openai_text("root"), Answer([*BEGINNING, STALL]), openai_text("other branch")]) as scene:
+    async with scene_at(
+        door, [openai_text("root"), Answer([*BEGINNING, STALL]), openai_text("other branch")]
+    ) as scene:
         root = await door.create_chat(input="Hi", assistantId=scene.agent)
         async with door.stream_chat(input="left", previousChatId=root["id"]) as events:
             await anext(events)
@@ -158,7 +184,8 @@ async def test_other_requests_of_a_busy_session_do_not_wait(door: Door) -> None:
 
 @pytest.mark.parametrize("form", DOORS)
 async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_completed_while_it_waits(
-        door: Door, form: str) -> None:
+    door: Door, form: str
+) -> None:
     async with scene_at(door, [Answer([*BEGINNING, STALL]), openai_text("too late")]) as scene:
         async with door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)
@@ -174,7 +201,9 @@ async def test_exchange_is_refused_as_its_door_says_it_when_the_session_is_compl
 
 
 @pytest.mark.parametrize("form", [form for form in DOORS if not form.startswith("streamed")])
-async def test_exchange_of_a_session_that_is_deleted_meanwhile_ends_as_its_door_says_it(door: Door, form: str) -> None:
+async def test_exchange_of_a_session_that_is_deleted_meanwhile_ends_as_its_door_says_it(
+    door: Door, form: str
+) -> None:
     go_on = asyncio.Event()
     async with scene_at(door, Answer([*BEGINNING, go_on, *openai_text("the end").pieces])) as scene:
         running = asyncio.create_task(one(DOORS[form], scene))

@@ -21,9 +21,15 @@ def texts(session: dict[str, Any]) -> list[Any]:
 
 async def expire(service: Service, session: dict[str, Any]) -> None:
     """Let a session's last write be longer ago than it lives."""
-    await service.store.database.write(lambda connection: connection.execute(
-        "UPDATE sessions SET updated_at = updated_at - (expiration_seconds + 1) * 1000 WHERE id = ?",
-        [session["id"]]) and None)
+    await service.store.database.write(
+        lambda connection: (
+            connection.execute(
+                "UPDATE sessions SET updated_at = updated_at - (expiration_seconds + 1) * 1000 WHERE id = ?",
+                [session["id"]],
+            )
+            and None
+        )
+    )
 
 
 async def refusals(door: Door, org: Org, session: dict[str, Any]) -> list[tuple[int, str]]:
@@ -35,7 +41,9 @@ async def refusals(door: Door, org: Org, session: dict[str, Any]) -> list[tuple[
         door.create_response(input="x", sessionId=session["id"]),
         door.create_message(chatId=session["id"], content="x"),
         door.create_completion(agent_id=org.assistant_id, messages=said, store_in_session=session["id"]),
-        read(door.stream_completion(agent_id=org.assistant_id, messages=said, store_in_session=session["id"])),
+        read(
+            door.stream_completion(agent_id=org.assistant_id, messages=said, store_in_session=session["id"])
+        ),
     ]
     refused = []
     for call in calls:
@@ -50,30 +58,49 @@ def refused_as(text: str) -> list[tuple[int, str]]:
     return [(400, text.format(noun)) for noun in ("session", "session", "session", "chat")]
 
 
-# --- create, read, delete ---------------------------------------------------------------------------------------------
+# --- create, read, delete -----------------------------------------------------------------------------------
 
 
 async def test_session_is_made_with_its_defaults(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     assert session == {
-        "id": session["id"], "orgId": org.id, "createdAt": session["createdAt"], "updatedAt": session["createdAt"],
-        "status": "active", "expirationSeconds": 86400, "assistantId": org.assistant_id, "messages": [], "costs": [],
-        "cost": 0}
+        "id": session["id"],
+        "orgId": org.id,
+        "createdAt": session["createdAt"],
+        "updatedAt": session["createdAt"],
+        "status": "active",
+        "expirationSeconds": 86400,
+        "assistantId": org.assistant_id,
+        "messages": [],
+        "costs": [],
+        "cost": 0,
+    }
     assert await door.get_session(id=session["id"]) == session
 
 
 async def test_session_keeps_what_it_was_made_with(door: Door) -> None:
-    given = {"name": "n" * 40, "status": "active", "expirationSeconds": 60, "assistant": CALLED,
-             "assistantOverrides": {"variableValues": {"who": "Ada"}}, "customer": {"number": "+15550100", "name": "Ada"},
-             "customerId": "c1", "phoneNumberId": "p1", "metadata": {"deep": {"er": [None, 1.5, "x"]}}}
+    given = {
+        "name": "n" * 40,
+        "status": "active",
+        "expirationSeconds": 60,
+        "assistant": CALLED,
+        "assistantOverrides": {"variableValues": {"who": "Ada"}},
+        "customer": {"number": "+15550100", "name": "Ada"},
+        "customerId": "c1",
+        "phoneNumberId": "p1",
+        "metadata": {"deep": {"er": [None, 1.5, "x"]}},
+    }
 
-    session = await door.create_session(**given, messages=[{"role": "user", "content": "a"},
-                                                           {"role": "assistant", "message": "b"}])
+    session = await door.create_session(
+        **given, messages=[{"role": "user", "content": "a"}, {"role": "assistant", "message": "b"}]
+    )
 
     assert {name: session[name] for name in given} == given
     assert [(one["role"], one["content"], one["message"]) for one in session["messages"]] == [
-        ("user", "a", "a"), ("assistant", "b", "b")]
+        ("user", "a", "a"),
+        ("assistant", "b", "b"),
+    ]
     assert await door.get_session(id=session["id"]) == session
 
 
@@ -90,7 +117,9 @@ async def test_nobody_answers_in_a_session_without_an_assistant(door: Door) -> N
 
 async def test_session_of_a_squad_is_answered_by_its_first_member(door: Door) -> None:
     squad = await door.create_squad(document={"members": [{"assistant": CALLED}, {"assistant": {}}]})
-    session = await door.create_session(squadId=squad["id"], assistantOverrides={"variableValues": {"who": "Ada"}})
+    session = await door.create_session(
+        squadId=squad["id"], assistantOverrides={"variableValues": {"who": "Ada"}}
+    )
 
     chat = await door.create_chat(input=WHO, sessionId=session["id"])
 
@@ -99,8 +128,10 @@ async def test_session_of_a_squad_is_answered_by_its_first_member(door: Door) ->
 
 
 async def test_what_was_said_before_is_part_of_the_context(door: Door, org: Org) -> None:
-    session = await door.create_session(assistantId=org.assistant_id, messages=[
-        {"role": "user", "content": "My name is Ada"}, {"role": "assistant", "content": "Hi Ada"}])
+    session = await door.create_session(
+        assistantId=org.assistant_id,
+        messages=[{"role": "user", "content": "My name is Ada"}, {"role": "assistant", "content": "Hi Ada"}],
+    )
 
     chat = await door.create_chat(input=WHO, sessionId=session["id"])
 
@@ -110,9 +141,12 @@ async def test_what_was_said_before_is_part_of_the_context(door: Door, org: Org)
 async def test_first_message_opens_a_session(door: Door) -> None:
     assistant = await door.create_assistant(document={"firstMessage": "Hello {{who}}"})
 
-    session = await door.create_session(assistantId=assistant["id"],
-                                        assistantOverrides={"variableValues": {"who": "Ada"}})
-    with_messages = await door.create_session(assistantId=assistant["id"], messages=[{"role": "user", "content": "a"}])
+    session = await door.create_session(
+        assistantId=assistant["id"], assistantOverrides={"variableValues": {"who": "Ada"}}
+    )
+    with_messages = await door.create_session(
+        assistantId=assistant["id"], messages=[{"role": "user", "content": "a"}]
+    )
 
     assert [(one["role"], one["content"]) for one in session["messages"]] == [("assistant", "Hello Ada")]
     assert texts(with_messages) == ["a"]
@@ -125,8 +159,9 @@ async def test_costs_of_a_session_are_those_of_its_exchanges(door: Door, org: Or
 
     session = await door.get_session(id=session["id"])
 
-    assert session["costs"] == [{"type": "model", "model": OFFLINE, "promptTokens": 13 + 17, "completionTokens": 6,
-                                 "cost": 0}]
+    assert session["costs"] == [
+        {"type": "model", "model": OFFLINE, "promptTokens": 13 + 17, "completionTokens": 6, "cost": 0}
+    ]
     assert session["cost"] == 0
 
 
@@ -166,16 +201,18 @@ async def test_what_continued_a_chat_outside_of_its_session_outlives_it(door: Do
     assert await door.get_chat(id=outside["id"]) == outside
 
 
-# --- variables --------------------------------------------------------------------------------------------------------
+# --- variables ----------------------------------------------------------------------------------------------
 
 
 async def test_variables_are_filled_when_the_session_is_made_and_stay(door: Door) -> None:
     assistant = await door.create_assistant(document=CALLED)
-    session = await door.create_session(assistantId=assistant["id"],
-                                        assistantOverrides={"variableValues": {"who": "Ada"}})
+    session = await door.create_session(
+        assistantId=assistant["id"], assistantOverrides={"variableValues": {"who": "Ada"}}
+    )
 
-    chat = await door.create_chat(input=WHO, sessionId=session["id"],
-                                  assistantOverrides={"variableValues": {"who": "Eve"}})
+    chat = await door.create_chat(
+        input=WHO, sessionId=session["id"], assistantOverrides={"variableValues": {"who": "Eve"}}
+    )
 
     assert chat["output"][0]["content"] == "Your name is Ada."
 
@@ -189,25 +226,38 @@ async def test_customer_is_a_built_in_variable(door: Door) -> None:
     assert chat["output"][0]["content"] == "Your name is Ada."
 
 
-# --- patch ------------------------------------------------------------------------------------------------------------
+# --- patch --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("patch", "changed"), [
-    pytest.param({"name": "new"}, {"name": "new"}, id="name"),
-    pytest.param({"name": None}, {"name": None}, id="name null"),
-    pytest.param({"status": "completed"}, {"status": "completed"}, id="status"),
-    pytest.param({"expirationSeconds": 60}, {"expirationSeconds": 60}, id="expiration, shortest"),
-    pytest.param({"expirationSeconds": 2592000}, {"expirationSeconds": 2592000}, id="expiration, longest"),
-    pytest.param({"messages": []}, {"messages": []}, id="messages emptied"),
-    pytest.param({"messages": None}, {"messages": []}, id="messages null"),
-    pytest.param({}, {}, id="nothing"),
-    pytest.param({"name": "new", "status": "completed", "messages": []},
-                 {"name": "new", "status": "completed", "messages": []}, id="several"),
-])
-async def test_patch_replaces_what_it_names_and_leaves_the_rest(door: Door, org: Org, patch: dict[str, Any],
-                                                                changed: dict[str, Any]) -> None:
-    before = await door.create_session(assistantId=org.assistant_id, name="old", metadata={"k": 1},
-                                       messages=[{"role": "user", "content": "a"}])
+@pytest.mark.parametrize(
+    ("patch", "changed"),
+    [
+        pytest.param({"name": "new"}, {"name": "new"}, id="name"),
+        pytest.param({"name": None}, {"name": None}, id="name null"),
+        pytest.param({"status": "completed"}, {"status": "completed"}, id="status"),
+        pytest.param({"expirationSeconds": 60}, {"expirationSeconds": 60}, id="expiration, shortest"),
+        pytest.param(
+            {"expirationSeconds": 2592000}, {"expirationSeconds": 2592000}, id="expiration, longest"
+        ),
+        pytest.param({"messages": []}, {"messages": []}, id="messages emptied"),
+        pytest.param({"messages": None}, {"messages": []}, id="messages null"),
+        pytest.param({}, {}, id="nothing"),
+        pytest.param(
+            {"name": "new", "status": "completed", "messages": []},
+            {"name": "new", "status": "completed", "messages": []},
+            id="several",
+        ),
+    ],
+)
+async def test_patch_replaces_what_it_names_and_leaves_the_rest(
+    door: Door, org: Org, patch: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    before = await door.create_session(
+        assistantId=org.assistant_id,
+        name="old",
+        metadata={"k": 1},
+        messages=[{"role": "user", "content": "a"}],
+    )
 
     after = await door.update_session(id=before["id"], **patch)
 
@@ -228,18 +278,22 @@ async def test_replaced_messages_are_the_new_context(door: Door, org: Org) -> No
     assert await door.get_chat(id=first["id"]) == first
 
 
-@pytest.mark.parametrize(("members", "named"), [
-    pytest.param({"expirationSeconds": 59}, "expirationSeconds", id="expires too soon"),
-    pytest.param({"expirationSeconds": 2592001}, "expirationSeconds", id="expires too late"),
-    pytest.param({"status": "asleep"}, "status", id="status"),
-    pytest.param({"name": "n" * 41}, "name", id="name"),
-    pytest.param({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", id="role"),
-    pytest.param({"messages": "x"}, "messages", id="messages of another type"),
-    pytest.param({"messages": [{"role": "user", "content": "\0"}]}, "messages[0].content", id="NUL"),
-])
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        pytest.param({"expirationSeconds": 59}, "expirationSeconds", id="expires too soon"),
+        pytest.param({"expirationSeconds": 2592001}, "expirationSeconds", id="expires too late"),
+        pytest.param({"status": "asleep"}, "status", id="status"),
+        pytest.param({"name": "n" * 41}, "name", id="name"),
+        pytest.param({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", id="role"),
+        pytest.param({"messages": "x"}, "messages", id="messages of another type"),
+        pytest.param({"messages": [{"role": "user", "content": "\0"}]}, "messages[0].content", id="NUL"),
+    ],
+)
 @pytest.mark.parametrize("operation", ["create", "update"])
-async def test_wrong_member_is_refused_and_named(door: Door, org: Org, members: dict[str, Any], named: str,
-                                                 operation: str) -> None:
+async def test_wrong_member_is_refused_and_named(
+    door: Door, org: Org, members: dict[str, Any], named: str, operation: str
+) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
 
     with pytest.raises(CallError) as refused:
@@ -258,7 +312,10 @@ async def test_name_of_another_type_is_refused(door: Door, org: Org) -> None:
     with pytest.raises(CallError) as refused:
         await door.update_session(id=session["id"], name=7)
 
-    assert (refused.value.status, refused.value.text) == (400, "name must be a string of at most 40 characters, or null")
+    assert (refused.value.status, refused.value.text) == (
+        400,
+        "name must be a string of at most 40 characters, or null",
+    )
 
 
 async def test_two_assistants_exclude_each_other(door: Door, org: Org) -> None:
@@ -266,7 +323,9 @@ async def test_two_assistants_exclude_each_other(door: Door, org: Org) -> None:
         await door.create_session(assistantId=org.assistant_id, squad={"members": [{"assistant": {}}]})
 
     assert (refused.value.status, refused.value.text) == (
-        400, "assistantId, assistant, squadId and squad are mutually exclusive: send one of them")
+        400,
+        "assistantId, assistant, squadId and squad are mutually exclusive: send one of them",
+    )
 
 
 async def test_what_is_unknown_or_anothers_is_not_found(door: Door, org: Org, other_org: Org) -> None:
@@ -283,7 +342,7 @@ async def test_what_is_unknown_or_anothers_is_not_found(door: Door, org: Org, ot
         assert (refused.value.status, refused.value.text) == (404, "assistant not found")
 
 
-# --- sessions that are over -------------------------------------------------------------------------------------------
+# --- sessions that are over ---------------------------------------------------------------------------------
 
 
 async def test_completed_session_takes_no_more(door: Door, org: Org) -> None:
@@ -315,32 +374,45 @@ async def test_completed_session_goes_on_when_made_active_again(door: Door, org:
     assert (await door.create_chat(input="x", sessionId=session["id"]))["sessionId"] == session["id"]
 
 
-# --- lists ------------------------------------------------------------------------------------------------------------
+# --- lists --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("filters", "expected"), [
-    pytest.param(lambda one, two: {}, "21", id="none"),
-    pytest.param(lambda one, two: {"sortOrder": "ASC"}, "12", id="ascending"),
-    pytest.param(lambda one, two: {"id": one["id"]}, "1", id="id"),
-    pytest.param(lambda one, two: {"idAny": f"{two['id']},{UNKNOWN_ID}"}, "2", id="idAny"),
-    pytest.param(lambda one, two: {"name": "2"}, "2", id="name"),
-    pytest.param(lambda one, two: {"assistantId": one["assistantId"]}, "1", id="assistantId"),
-    pytest.param(lambda one, two: {"phoneNumberId": "p2"}, "2", id="phoneNumberId"),
-    pytest.param(lambda one, two: {"number": "+2"}, "2", id="number"),
-    pytest.param(lambda one, two: {"limit": 1.0, "page": 2.0}, "1", id="second page"),
-    pytest.param(lambda one, two: {"createdAtGe": "2000-01-01T00:00:00Z"}, "21", id="createdAtGe"),
-    pytest.param(lambda one, two: {"updatedAtLt": "2000-01-01T00:00:00Z"}, "", id="updatedAtLt"),
-])
-async def test_list_is_filtered_sorted_and_paged(door: Door, org: Org, filters: Callable[..., Any], expected: str) -> None:
-    one = await door.create_session(name="1", assistantId=org.assistant_id, messages=[{"role": "user", "content": "a"}])
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        pytest.param(lambda one, two: {}, "21", id="none"),
+        pytest.param(lambda one, two: {"sortOrder": "ASC"}, "12", id="ascending"),
+        pytest.param(lambda one, two: {"id": one["id"]}, "1", id="id"),
+        pytest.param(lambda one, two: {"idAny": f"{two['id']},{UNKNOWN_ID}"}, "2", id="idAny"),
+        pytest.param(lambda one, two: {"name": "2"}, "2", id="name"),
+        pytest.param(lambda one, two: {"assistantId": one["assistantId"]}, "1", id="assistantId"),
+        pytest.param(lambda one, two: {"phoneNumberId": "p2"}, "2", id="phoneNumberId"),
+        pytest.param(lambda one, two: {"number": "+2"}, "2", id="number"),
+        pytest.param(lambda one, two: {"limit": 1.0, "page": 2.0}, "1", id="second page"),
+        pytest.param(lambda one, two: {"createdAtGe": "2000-01-01T00:00:00Z"}, "21", id="createdAtGe"),
+        pytest.param(lambda one, two: {"updatedAtLt": "2000-01-01T00:00:00Z"}, "", id="updatedAtLt"),
+    ],
+)
+async def test_list_is_filtered_sorted_and_paged(
+    door: Door, org: Org, filters: Callable[..., Any], expected: str
+) -> None:
+    one = await door.create_session(
+        name="1", assistantId=org.assistant_id, messages=[{"role": "user", "content": "a"}]
+    )
     two = await door.create_session(name="2", phoneNumberId="p2", customer={"number": "+2"})
 
     listed = await door.list_sessions(**filters(one, two))
 
     assert "".join(session["name"] for session in listed["results"]) == expected
     assert all(session["messages"] == [] for session in listed["results"])
-    assert set(listed["metadata"]) == {"itemsPerPage", "totalItems", "currentPage", "totalPages", "hasNextPage",
-                                       "sortOrder"}
+    assert set(listed["metadata"]) == {
+        "itemsPerPage",
+        "totalItems",
+        "currentPage",
+        "totalPages",
+        "hasNextPage",
+        "sortOrder",
+    }
 
 
 async def test_list_has_nothing_of_other_orgs(door: Door, org: Org, other_org: Org) -> None:

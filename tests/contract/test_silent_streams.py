@@ -26,18 +26,25 @@ STREAMS = {
 
 
 def asked(path: str, body: dict[str, Any], named: str | None, assistant_id: str) -> dict[str, Any]:
-    return {"url": path.format(agent_id=assistant_id), "json": {**body, **({named: assistant_id} if named else {})}}
+    return {
+        "url": path.format(agent_id=assistant_id),
+        "json": {**body, **({named: assistant_id} if named else {})},
+    }
 
 
 @pytest.mark.parametrize(("path", "body", "named"), STREAMS.values(), ids=STREAMS)
 async def test_silence_is_filled_with_comment_lines(tmp_path: Path, path: Any, body: Any, named: Any) -> None:
     goes_on = asyncio.Event()
-    async with (running(tmp_path, upstream_allow_hosts="127.0.0.1", silent_seconds=0.01) as service,
-                OpenAIUpstream(Answer([*BEGINNING, goes_on, *END])) as upstream, http_client(service) as http):
+    async with (
+        running(tmp_path, upstream_allow_hosts="127.0.0.1", silent_seconds=0.01) as service,
+        OpenAIUpstream(Answer([*BEGINNING, goes_on, *END])) as upstream,
+        http_client(service) as http,
+    ):
         org = await service.new_org()
         async with door_to("rest", service, org) as door:
-            made = await door.create_assistant(document={"model": {
-                "provider": "custom-llm", "url": upstream.base_url, "model": "m"}})
+            made = await door.create_assistant(
+                document={"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
+            )
         lines = []
         async with http.stream("POST", headers=org.bearer, **asked(path, body, named, made["id"])) as answer:
             async for line in answer.aiter_lines():
@@ -50,8 +57,9 @@ async def test_silence_is_filled_with_comment_lines(tmp_path: Path, path: Any, b
 
 
 @pytest.mark.parametrize(("path", "body", "named"), STREAMS.values(), ids=STREAMS)
-async def test_stream_is_neither_kept_nor_held_by_proxies(http: httpx.AsyncClient, org: Org, path: Any, body: Any,
-                                                          named: Any) -> None:
+async def test_stream_is_neither_kept_nor_held_by_proxies(
+    http: httpx.AsyncClient, org: Org, path: Any, body: Any, named: Any
+) -> None:
     streamed = await http.post(headers=org.bearer, **asked(path, body, named, org.assistant_id))
     body = {**body, "stream": False}
     whole = await http.post(headers=org.bearer, **asked(path, body, named, org.assistant_id))
@@ -62,7 +70,9 @@ async def test_stream_is_neither_kept_nor_held_by_proxies(http: httpx.AsyncClien
 
 
 async def test_stream_that_is_read_again_is_not_kept_either(http: httpx.AsyncClient, org: Org) -> None:
-    made = await http.post("/v1/responses", headers=org.bearer, json={"model": org.assistant_id, "input": "Hi"})
+    made = await http.post(
+        "/v1/responses", headers=org.bearer, json={"model": org.assistant_id, "input": "Hi"}
+    )
     again = await http.get(f"/v1/responses/{made.json()['id']}?stream=true", headers=org.bearer)
 
     assert (again.headers["cache-control"], again.headers["x-accel-buffering"]) == ("no-cache", "no")

@@ -1,7 +1,9 @@
-"""Bodies that the edge does not read: every path that takes one, every type that a member is not, through the real Envoy.
+"""Bodies that the edge does not read: every path that takes one, every type that a member is not, through the
+real Envoy.
 
-Each refusal has the shape of its door, names the member as it is documented, says what is wanted, and shows nothing of the
-protos or of the body. Does not test the rules of the server, which see only what could be read.
+Each refusal has the shape of its door, names the member as it is documented, says what is wanted, and shows
+nothing of the protos or of the body. Does not test the rules of the server, which see only what could be
+read.
 """
 
 import json
@@ -20,24 +22,49 @@ from tests.contract.doors import UNKNOWN_ID
 from tests.descriptors import METHODS
 
 MARK = "zebra"
-STRING, FREE = FieldDescriptor.TYPE_STRING, ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue")
-WANTED = {STRING: "a string", FieldDescriptor.TYPE_BOOL: "true or false", FieldDescriptor.TYPE_DOUBLE: "a number"}
+STRING, FREE = (
+    FieldDescriptor.TYPE_STRING,
+    ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"),
+)
+WANTED = {
+    STRING: "a string",
+    FieldDescriptor.TYPE_BOOL: "true or false",
+    FieldDescriptor.TYPE_DOUBLE: "a number",
+}
 MANY = {STRING: "strings", FieldDescriptor.TYPE_MESSAGE: "objects"}
-OTHERS = {STRING: ["7", "true", "{}", "[]", f'["{MARK}"]'],
-          FieldDescriptor.TYPE_BOOL: ["7", f'"{MARK}"', "{}", "[true]"],
-          FieldDescriptor.TYPE_DOUBLE: ["true", f'"{MARK}"', "{}", "[1]"],
-          FieldDescriptor.TYPE_MESSAGE: ["7", "true", f'"{MARK}"', "[]", f'[{{"{MARK}": 1}}]']}
+OTHERS = {
+    STRING: ["7", "true", "{}", "[]", f'["{MARK}"]'],
+    FieldDescriptor.TYPE_BOOL: ["7", f'"{MARK}"', "{}", "[true]"],
+    FieldDescriptor.TYPE_DOUBLE: ["true", f'"{MARK}"', "{}", "[1]"],
+    FieldDescriptor.TYPE_MESSAGE: ["7", "true", f'"{MARK}"', "[]", f'[{{"{MARK}": 1}}]'],
+}
 INTEGERS = ["1.5", "true", f'"{MARK}"', "{}", "[1]", str(2**70)]
 OTHER_ITEMS = {STRING: ["7", "{}"], FieldDescriptor.TYPE_MESSAGE: ["7", f'"{MARK}"']}
 
 MALFORMED = {
-    "cut": b'{"zebra": "a', "cut in a word": b'{"zebra": tru', "no body but space": b"  ", "array": b'["zebra"]',
-    "string": b'"zebra"', "number": b"7", "two documents": b"{}{}", "BOM": b"\xef\xbb\xbf{}", "comment": b"{/*zebra*/}",
-    "two commas": b'{"zebra": 1,, "b": 2}', "no colon": b'{"zebra" 1}', "not UTF-8": b'{"zebra": "\xff"}',
-    "surrogate in UTF-8": b'{"zebra": "\xed\xa0\x80"}', "name of half a character": b'{"\\ud800": 1}',
-    "escape": b'{"zebra": "\\x"}'.replace(b"\\x", b"\\u12"), "octal": b'{"zebra": 01}', "plus": b'{"zebra": +1}',
-    "minus": b'{"zebra": -}', "hexadecimal": b'{"zebra": 0x10}', "NUL": b"\0", "gzip": b"\x1f\x8b\x08\x00",
-    "objects without end": b'{"zebra":' * 20_000, "arrays without end": b'{"zebra":' + b"[" * 50_000,
+    "cut": b'{"zebra": "a',
+    "cut in a word": b'{"zebra": tru',
+    "no body but space": b"  ",
+    "array": b'["zebra"]',
+    "string": b'"zebra"',
+    "number": b"7",
+    "two documents": b"{}{}",
+    "BOM": b"\xef\xbb\xbf{}",
+    "comment": b"{/*zebra*/}",
+    "two commas": b'{"zebra": 1,, "b": 2}',
+    "no colon": b'{"zebra" 1}',
+    "not UTF-8": b'{"zebra": "\xff"}',
+    "surrogate in UTF-8": b'{"zebra": "\xed\xa0\x80"}',
+    "name of half a character": b'{"\\ud800": 1}',
+    "escape": b'{"zebra": "\\x"}'.replace(b"\\x", b"\\u12"),
+    "octal": b'{"zebra": 01}',
+    "plus": b'{"zebra": +1}',
+    "minus": b'{"zebra": -}',
+    "hexadecimal": b'{"zebra": 0x10}',
+    "NUL": b"\0",
+    "gzip": b"\x1f\x8b\x08\x00",
+    "objects without end": b'{"zebra":' * 20_000,
+    "arrays without end": b'{"zebra":' + b"[" * 50_000,
 }
 LARGE = "is a number larger than a double holds, about 1.8e308; send it as a string"
 NO_VALUE = "is no JSON value: NaN and Infinity are none"
@@ -69,8 +96,12 @@ def _taking() -> Iterator[Taking]:
             verb = one.WhichOneof("pattern")
             if verb in ("post", "patch", "put") and method.service != "TransportService":
                 template = getattr(one, verb)
-                yield Taking(verb.upper(), re.sub(r"\{\w+\}", UNKNOWN_ID, template), _door(template, method.service),
-                             described.input_type if one.body == "*" else None)
+                yield Taking(
+                    verb.upper(),
+                    re.sub(r"\{\w+\}", UNKNOWN_ID, template),
+                    _door(template, method.service),
+                    described.input_type if one.body == "*" else None,
+                )
 
 
 def _door(template: str, service: str) -> str:
@@ -78,7 +109,11 @@ def _door(template: str, service: str) -> str:
         return "completions"
     if service == "AgentChatService":
         return "agents"
-    return "openai" if service in ("CompletionService", "ConversationService", "ResponseService") else "assistants"
+    return (
+        "openai"
+        if service in ("CompletionService", "ConversationService", "ResponseService")
+        else "assistants"
+    )
 
 
 TAKING = list(_taking())
@@ -93,14 +128,28 @@ def refusal(door: str, path: str, wrong: str) -> tuple[int, dict[str, Any]]:
         return 400, {"message": [text] if path else text, "error": "Bad Request", "statusCode": 400}
     if door == "completions":
         loc = [int(step) if step.isdecimal() else step for step in re.findall(r"[^.\[\]]+", path)]
-        return 422, {"detail": [{"loc": ["body", *loc], "msg": wrong if path else text,
-                                 "type": "type_error" if path else "json_invalid"}]}
-    return 400, {"error": {"message": text, "type": "invalid_request_error", "param": path or None,
-                           "code": "invalid_argument" if path else None}}
+        return 422, {
+            "detail": [
+                {
+                    "loc": ["body", *loc],
+                    "msg": wrong if path else text,
+                    "type": "type_error" if path else "json_invalid",
+                }
+            ]
+        }
+    return 400, {
+        "error": {
+            "message": text,
+            "type": "invalid_request_error",
+            "param": path or None,
+            "code": "invalid_argument" if path else None,
+        }
+    }
 
 
 def mistakes(message: Descriptor, inside: str = "", around: str = "%s") -> Iterator[tuple[str, str, str]]:
-    """Bodies with one member of another type, the member's path, and what is said of it; members of members too."""
+    """Bodies with one member of another type, the member's path, and what is said of it; members of members
+    too."""
     for field in message.fields:
         path = f"{inside}{field.json_name}"
         for name in {field.name, field.json_name}:
@@ -113,7 +162,9 @@ def mistakes(message: Descriptor, inside: str = "", around: str = "%s") -> Itera
         below = field.message_type
         if below is not None and below.full_name not in FREE and not inside:
             nested = "[%s]" if field.is_repeated else "%s"
-            yield from mistakes(below, f"{path}{'[0]' * field.is_repeated}.", f'{{"{field.json_name}": {nested}}}')
+            yield from mistakes(
+                below, f"{path}{'[0]' * field.is_repeated}.", f'{{"{field.json_name}": {nested}}}'
+            )
 
 
 def others(field: FieldDescriptor) -> list[str]:
@@ -127,8 +178,11 @@ def others(field: FieldDescriptor) -> list[str]:
 def wanted(field: FieldDescriptor, *, is_item: bool = False) -> str:
     if field.is_repeated and not is_item:
         return f"must be an array of {MANY[field.type]}"
-    bits = {FieldDescriptor.TYPE_INT32: (-2**31, 2**31 - 1), FieldDescriptor.TYPE_INT64: (-2**63, 2**63 - 1),
-            FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1)}
+    bits = {
+        FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1),
+        FieldDescriptor.TYPE_INT64: (-(2**63), 2**63 - 1),
+        FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1),
+    }
     if field.type in bits:
         return "must be an integer between {} and {}".format(*bits[field.type])
     return f"must be {WANTED.get(field.type, 'an object')}"
@@ -140,7 +194,9 @@ async def send(http: httpx.AsyncClient, taking: Taking, key: str | None, content
 
 
 @pytest.mark.parametrize("taking", [one for one in TAKING if one.message], ids=str)
-async def test_member_of_another_type_is_named_and_what_is_wanted(http: httpx.AsyncClient, org: Org, taking: Taking) -> None:
+async def test_member_of_another_type_is_named_and_what_is_wanted(
+    http: httpx.AsyncClient, org: Org, taking: Taking
+) -> None:
     assert taking.message is not None
     in_path = {field for field in taking.message.fields_by_name if f"{{{field}}}" in taking.path}
     wrong = []
@@ -153,7 +209,9 @@ async def test_member_of_another_type_is_named_and_what_is_wanted(http: httpx.As
 
 
 @pytest.mark.parametrize("taking", TAKING, ids=str)
-async def test_body_that_is_no_json_object_is_told_in_fixed_words(http: httpx.AsyncClient, org: Org, taking: Taking) -> None:
+async def test_body_that_is_no_json_object_is_told_in_fixed_words(
+    http: httpx.AsyncClient, org: Org, taking: Taking
+) -> None:
     for name, content in MALFORMED.items():
         answer = await send(http, taking, taking.key(org), content)
         told = WHOLE.search(answer.text)
@@ -163,38 +221,64 @@ async def test_body_that_is_no_json_object_is_told_in_fixed_words(http: httpx.As
 
 
 @pytest.mark.parametrize("taking", TAKING, ids=str)
-async def test_nothing_is_said_of_a_body_that_comes_without_a_key(http: httpx.AsyncClient, taking: Taking) -> None:
+async def test_nothing_is_said_of_a_body_that_comes_without_a_key(
+    http: httpx.AsyncClient, taking: Taking
+) -> None:
     answers = [await send(http, taking, None, content) for content in (b"{}", *MALFORMED.values())]
 
     assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
 
 
-@pytest.mark.parametrize(("content", "path", "wrong"), [
-    ('{"metadata": {"a": [1, 1e400]}}', "metadata.a[1]", LARGE),
-    ('{"metadata": {"a": %s}}' % ("9" * 400), "metadata.a", LARGE),
-    ('{"metadata": {"a": NaN}}', "metadata.a", NO_VALUE),
-    ('{"metadata": {"a": -Infinity}}', "metadata.a", NO_VALUE),
-    (r'{"name": "a\ud800"}', "name", HALF),
-    (r'{"name": "\\\udc00\ud83d"}', "name", HALF),
-    ('{"metadata": {"a \\"b": {"c": 1e400}}}', "metadata", LARGE),
-    ('{"name": "a", "name": "b"}', "name", "is given twice"),
-])
-async def test_value_that_json_or_a_double_does_not_have_is_named(http: httpx.AsyncClient, org: Org, content: str, path: str,
-                                                                  wrong: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "path", "wrong"),
+    [
+        ('{"metadata": {"a": [1, 1e400]}}', "metadata.a[1]", LARGE),
+        ('{"metadata": {"a": %s}}' % ("9" * 400), "metadata.a", LARGE),
+        ('{"metadata": {"a": NaN}}', "metadata.a", NO_VALUE),
+        ('{"metadata": {"a": -Infinity}}', "metadata.a", NO_VALUE),
+        (r'{"name": "a\ud800"}', "name", HALF),
+        (r'{"name": "\\\udc00\ud83d"}', "name", HALF),
+        ('{"metadata": {"a \\"b": {"c": 1e400}}}', "metadata", LARGE),
+        ('{"name": "a", "name": "b"}', "name", "is given twice"),
+    ],
+)
+async def test_value_that_json_or_a_double_does_not_have_is_named(
+    http: httpx.AsyncClient, org: Org, content: str, path: str, wrong: str
+) -> None:
     answer = await http.post("/session", content=content, headers=org.bearer)
 
     assert (answer.status_code, answer.json()) == refusal("assistants", path, wrong)
 
 
-@pytest.mark.parametrize("text", [r"\ud83d\ude00", r"\\ud800", r"\\\\udc00", "1e999, [9007199254740993, NaN",
-                                  r"\"name\": [", "a: 12345678901234567890"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\ud83d\ude00",
+        r"\\ud800",
+        r"\\\\udc00",
+        "1e999, [9007199254740993, NaN",
+        r"\"name\": [",
+        "a: 12345678901234567890",
+    ],
+)
 async def test_text_that_only_looks_so_is_taken(http: httpx.AsyncClient, org: Org, text: str) -> None:
-    answer = await http.post("/session", content=f'{{"metadata": {{"a": "{text}", "name": [1]}}}}', headers=org.bearer)
+    answer = await http.post(
+        "/session", content=f'{{"metadata": {{"a": "{text}", "name": [1]}}}}', headers=org.bearer
+    )
 
-    assert (answer.status_code, answer.json()["metadata"]) == (201, {"a": json.loads(f'"{text}"'), "name": [1]})
+    assert (answer.status_code, answer.json()["metadata"]) == (
+        201,
+        {"a": json.loads(f'"{text}"'), "name": [1]},
+    )
 
 
-async def test_id_in_the_body_that_is_not_the_one_of_the_path_is_named(http: httpx.AsyncClient, org: Org) -> None:
-    answer = await http.post(f"/v1/conversations/{UNKNOWN_ID}", content='{"conversation_id": "zebra"}', headers=org.bearer)
+async def test_id_in_the_body_that_is_not_the_one_of_the_path_is_named(
+    http: httpx.AsyncClient, org: Org
+) -> None:
+    answer = await http.post(
+        f"/v1/conversations/{UNKNOWN_ID}", content='{"conversation_id": "zebra"}', headers=org.bearer
+    )
 
-    assert (answer.status_code, answer.json()) == refusal("openai", "conversation_id", "must be as in the path, or left out")
+    assert (answer.status_code, answer.json()) == refusal(
+        "openai", "conversation_id", "must be as in the path, or left out"
+    )

@@ -1,6 +1,7 @@
 """`scripts/fault`: see `suite.py`."""
 
-# Forked writers import this module under another name: what it imports for itself would cost each of them a second.
+# Forked writers import this module under another name: what it imports for itself would cost each of them a
+# second.
 if __name__ == "__main__":
     import sys
 

@@ -1,4 +1,5 @@
-"""What callers and machines do: too many connections, slow ones, clocks that jump, restarts under load, long work."""
+"""What callers and machines do: too many connections, slow ones, clocks that jump, restarts under load, long
+work."""
 
 import asyncio
 import contextlib
@@ -24,7 +25,8 @@ _MOST_GROWTH_KIB = 4.0
 
 
 async def without_files(trial: Trial) -> None:
-    """More connections than the server may have files: those who are in are served, and everyone once some are gone."""
+    """More connections than the server may have files: those who are in are served, and everyone once some
+    are gone."""
     async with Server(trial.folder / "files", ["prlimit", f"--nofile={_MOST_FILES}"]) as server:
         known = {(await server.chat("before")).id}
         for _ in range(trial.count):
@@ -60,19 +62,27 @@ async def slow(trial: Trial) -> None:
                 writer.write(f"x-{number}: y\r\n".encode())
             began = time.monotonic()
             answers = await asyncio.gather(*(client.get("/chat") for _ in range(20)))
-            trial.tell(wrong="" if all(answer.status_code == 200 for answer in answers) else "others were refused",
-                       hanging=time.monotonic() - began > 10)
+            trial.tell(
+                wrong="" if all(answer.status_code == 200 for answer in answers) else "others were refused",
+                hanging=time.monotonic() - began > 10,
+            )
         for writer in writers:
             writer.transport.abort()
 
 
 async def clock_jumps(trial: Trial) -> None:
-    """The clock goes a day ahead and back again under load: nothing is refused, nothing is lost, and ids stay apart."""
+    """The clock goes a day ahead and back again under load: nothing is refused, nothing is lost, and ids stay
+    apart."""
     now = trial.folder / "now"
     now.write_text("+0")
     wrapped = ["env", f"LD_PRELOAD={_faketime()}"]
-    async with Server(trial.folder / "clock", wrapped, FAKETIME_TIMESTAMP_FILE=now, FAKETIME_CACHE_DURATION=1,
-                      DONT_FAKE_MONOTONIC=1) as server:
+    async with Server(
+        trial.folder / "clock",
+        wrapped,
+        FAKETIME_TIMESTAMP_FILE=now,
+        FAKETIME_CACHE_DURATION=1,
+        DONT_FAKE_MONOTONIC=1,
+    ) as server:
         callers = Callers(server, 8)
         for number in range(trial.count):
             now.write_text("+1d" if number % 2 == 0 else "-1d" if number % 4 == 1 else "+0")
@@ -80,8 +90,10 @@ async def clock_jumps(trial: Trial) -> None:
             await asyncio.sleep(1.5)  # the file is read once a second
             later = (await server.chat("after the jump")).id
             callers.acknowledged.add(later)
-            trial.tell(wrong="" if not callers.refused else f"refused by {callers.codes()}",
-                       hanging=len(callers.acknowledged) == before)
+            trial.tell(
+                wrong="" if not callers.refused else f"refused by {callers.codes()}",
+                hanging=len(callers.acknowledged) == before,
+            )
         trial.hanging += await callers.stop()
         trial.lost += await server.missing(callers.acknowledged)
         trial.figures["acknowledged"] = len(callers.acknowledged)
@@ -92,7 +104,8 @@ def _faketime() -> str:
 
 
 async def restarts(trial: Trial) -> None:
-    """`parley serve` is stopped by SIGTERM and started again under load: what it answered is there, and nobody hangs."""
+    """`parley serve` is stopped by SIGTERM and started again under load: what it answered is there, and
+    nobody hangs."""
     folder, http, grpc_address = trial.folder / "restarts", free_address(), free_address()
     known: set[str] = set()
     tasks: list[asyncio.Task[None]] = []
@@ -106,7 +119,11 @@ async def restarts(trial: Trial) -> None:
             for task in tasks:
                 task.cancel()
             _, hanging = await asyncio.wait(tasks, timeout=10)
-            trial.tell(lost=lost, hanging=len(hanging), wrong="" if ended.code == 0 else f"it ended with {ended.code}")
+            trial.tell(
+                lost=lost,
+                hanging=len(hanging),
+                wrong="" if ended.code == 0 else f"it ended with {ended.code}",
+            )
     async with Serving(folder, http=http, grpc=grpc_address) as parley, client_of(parley) as client:
         trial.lost += len(known - await on_record(client))
     trial.figures |= {"acknowledged": len(known), "refused while down": refused[0]}
@@ -125,27 +142,54 @@ async def _ask(client: httpx.AsyncClient, parley: Serving, known: set[str], refu
 
 
 async def soak(trial: Trial) -> None:
-    """Thousands of exchanges, streamed and not: memory, files and threads stay what they were after the first quarter."""
+    """Thousands of exchanges, streamed and not: memory, files and threads stay what they were after the first
+    quarter."""
     quarter = trial.count // 4
     async with Server(trial.folder / "soak") as server:
         for number in range(1, trial.count + 1):
-            await asyncio.gather(*((server.stream if one % 2 else server.chat)("one two three four") for one in range(100)))
+            await asyncio.gather(
+                *((server.stream if one % 2 else server.chat)("one two three four") for one in range(100))
+            )
             if number == quarter:
                 memory, files, threads = await server.memory(), server.files(), server.status("Threads")
             if number < trial.count:
                 trial.tell(exchanges=100)
         growth = (await server.memory() - memory) / (100 * (trial.count - quarter))
         left = max(0, server.files() - files) + max(0, server.status("Threads") - threads)
-        trial.tell(exchanges=100, hanging=left, wrong="" if growth < _MOST_GROWTH_KIB else f"{growth:.1f} KiB an exchange")
+        trial.tell(
+            exchanges=100,
+            hanging=left,
+            wrong="" if growth < _MOST_GROWTH_KIB else f"{growth:.1f} KiB an exchange",
+        )
     trial.figures["memory growth, KiB an exchange"] = round(growth, 2)
 
 
 ROWS = [
-    Row("more connections than files", "those connected are served, the rest once there is room", without_files, 20, 5, 2,
-        ("prlimit",)),
+    Row(
+        "more connections than files",
+        "those connected are served, the rest once there is room",
+        without_files,
+        20,
+        5,
+        2,
+        ("prlimit",),
+    ),
     Row("500 slow connections", "others are served", slow, 20, 5),
-    Row("clock jumps by a day, both ways", "nothing refused, nothing lost", clock_jumps, 20, 4, 0, ("faketime",)),
-    Row("restart of `parley serve` under load", "nothing acknowledged is lost, every call ends, exit code 0", restarts,
-        10, 2),
+    Row(
+        "clock jumps by a day, both ways",
+        "nothing refused, nothing lost",
+        clock_jumps,
+        20,
+        4,
+        0,
+        ("faketime",),
+    ),
+    Row(
+        "restart of `parley serve` under load",
+        "nothing acknowledged is lost, every call ends, exit code 0",
+        restarts,
+        10,
+        2,
+    ),
     Row("soak, 100 exchanges at a time", "memory, files and threads stay flat", soak, 100, 20),
 ]

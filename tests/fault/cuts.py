@@ -1,7 +1,8 @@
 """Power cuts: what a real writer sent to the disk is recorded by strace, and replayed up to a random moment.
 
-At the cut the disk has all that was synced, and of what was not any part: each write whole, torn at its sectors, or not at
-all. Takes it that a sync does what it promises; disks that lie about that cannot be helped here.
+At the cut the disk has all that was synced, and of what was not any part: each write whole, torn at its
+sectors, or not at all. Takes it that a sync does what it promises; disks that lie about that cannot be helped
+here.
 """
 
 import asyncio
@@ -63,7 +64,9 @@ def _recording(trial: Trial, cuts: int) -> None:
     open_store(folder).close()
     disk = Disk({str(path): path.read_bytes() for path in folder.iterdir()})
     events = list(_recorded(folder))
-    assert any(isinstance(event, Sync) for event in events) and any(isinstance(event, Write) for event in events)
+    assert any(isinstance(event, Sync) for event in events) and any(
+        isinstance(event, Write) for event in events
+    )
     chance = random.Random()
     moments = sorted(chance.sample(range(len(events)), min(cuts, len(events))))
     said: list[bytes] = []
@@ -93,7 +96,9 @@ class Disk:
     def do(self, event: Write | Resize | Sync | Removal) -> None:
         if isinstance(event, Removal):
             self._removed.add(event.path)
-        elif isinstance(event, Sync) and (removed := {path for path in self._removed if path.startswith(f"{event.path}/")}):
+        elif isinstance(event, Sync) and (
+            removed := {path for path in self._removed if path.startswith(f"{event.path}/")}
+        ):
             for path in removed:
                 self._synced.pop(path, None)
                 self._pending.pop(path, None)
@@ -120,16 +125,17 @@ class Disk:
                     _tear(content, change, chance)
             (left / Path(path).relative_to(folder)).write_bytes(content)
         if chance.random() < 0.5:
-            (left / "parley.db-shm").write_bytes(chance.randbytes(32768))  # shared memory is not written in any order
+            # shared memory is not written in any order
+            (left / "parley.db-shm").write_bytes(chance.randbytes(32768))
 
 
 def _apply(content: bytearray, change: Write | Resize) -> None:
     if isinstance(change, Resize):
-        del content[change.size:]
+        del content[change.size :]
         content.extend(bytes(change.size - len(content)))
     else:
         content.extend(bytes(max(0, change.offset - len(content))))
-        content[change.offset:change.offset + len(change.content)] = change.content
+        content[change.offset : change.offset + len(change.content)] = change.content
 
 
 def _tear(content: bytearray, change: Write, chance: random.Random) -> None:
@@ -146,10 +152,28 @@ def _recorded(folder: Path) -> Iterator[Event]:
     """What a writer did to its files and said, in order."""
     log = folder.with_name(f"{folder.name}.strace")
     subprocess.run(
-        ["strace", "-f", "-qq", "-xx", "-s", "1000000", "-o", str(log),
-         "-e", "trace=openat,pwrite64,ftruncate,fdatasync,fsync,write,unlink",
-         sys.executable, "-m", "tests.fault.writer", str(folder), str(_LINES)],
-        cwd=ROOT, stdout=subprocess.DEVNULL, timeout=120, check=True)
+        [
+            "strace",
+            "-f",
+            "-qq",
+            "-xx",
+            "-s",
+            "1000000",
+            "-o",
+            str(log),
+            "-e",
+            "trace=openat,pwrite64,ftruncate,fdatasync,fsync,write,unlink",
+            sys.executable,
+            "-m",
+            "tests.fault.writer",
+            str(folder),
+            str(_LINES),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        timeout=120,
+        check=True,
+    )
     with log.open() as lines:
         yield from _events(lines, str(folder))
     log.unlink()
@@ -195,7 +219,9 @@ def _write(path: str, arguments: str) -> Write:
 
 _FORMS = {
     "pwrite64": _write,
-    "ftruncate": lambda path, arguments: Resize(path, int(arguments.split(",")[1].partition(")")[0].split()[0])),
+    "ftruncate": lambda path, arguments: Resize(
+        path, int(arguments.split(",")[1].partition(")")[0].split()[0])
+    ),
     "fdatasync": lambda path, _: Sync(path),
     "fsync": lambda path, _: Sync(path),
 }
@@ -206,6 +232,13 @@ def _text(escaped: str) -> bytes:
 
 
 ROWS = [
-    Row("power cut while writing", "nothing acknowledged is lost, what was deleted stays so, the file is sound", of_power,
-        1000, 100, 10, ("strace",)),
+    Row(
+        "power cut while writing",
+        "nothing acknowledged is lost, what was deleted stays so, the file is sound",
+        of_power,
+        1000,
+        100,
+        10,
+        ("strace",),
+    ),
 ]

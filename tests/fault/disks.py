@@ -1,4 +1,5 @@
-"""What disks and those who share them do: full, failing, read-only, locked, damaged, and copied while they are written."""
+"""What disks and those who share them do: full, failing, read-only, locked, damaged, and copied while they
+are written."""
 
 import asyncio
 import os
@@ -67,11 +68,17 @@ async def full(trial: Trial) -> None:
                 await _run("mount", "-o", f"remount,size={size}", folder)
                 again = await server.until_it(serves=True)
                 known.add((await server.chat("there is room again")).id)
-                wrong = _wrong({
-                    "the error is not RESOURCE_EXHAUSTED": refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    "the error does not name the disk": "disk is full" in (refused.details() or ""),
-                    "reads fail": all(reads), "health was SERVING": told, "health stayed NOT_SERVING": again,
-                    "the file is not sound": not findings(folder / "parley.db")})
+                wrong = _wrong(
+                    {
+                        "the error is not RESOURCE_EXHAUSTED": refused.code()
+                        == grpc.StatusCode.RESOURCE_EXHAUSTED,
+                        "the error does not name the disk": "disk is full" in (refused.details() or ""),
+                        "reads fail": all(reads),
+                        "health was SERVING": told,
+                        "health stayed NOT_SERVING": again,
+                        "the file is not sound": not findings(folder / "parley.db"),
+                    }
+                )
                 trial.tell(lost=await server.missing(known), wrong=wrong)
             trial.figures["acknowledged"] = len(known)
 
@@ -102,14 +109,26 @@ async def writes_without_room(trial: Trial) -> None:
     await _injected(trial, "pwrite64", "ENOSPC", {"RESOURCE_EXHAUSTED"}, first=60, calls=25)
 
 
-async def _injected(trial: Trial, calls_of: str, error: str, codes: set[str], *, first: int, calls: int) -> None:
-    """The disk fails for a while under load: errors meanwhile, and afterwards all that was acknowledged is there."""
+async def _injected(
+    trial: Trial, calls_of: str, error: str, codes: set[str], *, first: int, calls: int
+) -> None:
+    """The disk fails for a while under load: errors meanwhile, and afterwards all that was acknowledged is
+    there."""
     for number in range(trial.count):
         folder = trial.folder / f"{error}-{number}"
         await _prepared(folder)
         begin = first + random.randrange(20)
-        strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls_of}",
-                  "-e", f"inject={calls_of}:error={error}:when={begin}..{begin + calls}"]
+        strace = [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"trace={calls_of}",
+            "-e",
+            f"inject={calls_of}:error={error}:when={begin}..{begin + calls}",
+        ]
         async with Server(folder, strace) as server:
             callers = Callers(server)
             told = await server.until_it(serves=False)
@@ -118,10 +137,20 @@ async def _injected(trial: Trial, calls_of: str, error: str, codes: set[str], *,
             await server.kill()
         lost = len(callers.acknowledged - verdict.on_record(folder))
         counts = {"acknowledged": len(callers.acknowledged), "refused": len(callers.refused)}
-        trial.tell(lost=lost, hanging=hanging, **counts, wrong=_wrong({
-            "nobody was refused": bool(callers.refused), f"refused by {callers.codes()}": callers.codes() <= codes,
-            "health was SERVING": told, "health stayed NOT_SERVING": again,
-            "the file is not sound": not findings(folder / "parley.db")}))
+        trial.tell(
+            lost=lost,
+            hanging=hanging,
+            **counts,
+            wrong=_wrong(
+                {
+                    "nobody was refused": bool(callers.refused),
+                    f"refused by {callers.codes()}": callers.codes() <= codes,
+                    "health was SERVING": told,
+                    "health stayed NOT_SERVING": again,
+                    "the file is not sound": not findings(folder / "parley.db"),
+                }
+            ),
+        )
 
 
 async def _prepared(folder: Path) -> None:
@@ -168,9 +197,18 @@ async def read_only(trial: Trial) -> None:
                 callers = Callers(server, 4)
                 await asyncio.sleep(0.3)
                 hanging = await callers.stop()
-                trial.tell(lost=missing, hanging=hanging, refused=len(callers.refused), wrong=_wrong({
-                    f"refused by {callers.codes()}": callers.codes() == {"FAILED_PRECONDITION"},
-                    "a write was acknowledged": not callers.acknowledged, "health is NOT_SERVING": await server.serves()}))
+                trial.tell(
+                    lost=missing,
+                    hanging=hanging,
+                    refused=len(callers.refused),
+                    wrong=_wrong(
+                        {
+                            f"refused by {callers.codes()}": callers.codes() == {"FAILED_PRECONDITION"},
+                            "a write was acknowledged": not callers.acknowledged,
+                            "health is NOT_SERVING": await server.serves(),
+                        }
+                    ),
+                )
     finally:
         await _run("chattr", "-i", folder / "parley.db")
 
@@ -190,18 +228,29 @@ async def damaged(trial: Trial) -> None:
         folder.mkdir()
         (folder / "parley.db").write_bytes(_with_damage(content, number))
         grpc_address = free_address()
-        ended = await run("parley", "serve", "--data", folder, "--http", free_address(), "--grpc", grpc_address)
-        trial.tell(wrong=_wrong({
-            f"it started (damage {number})": ended.code not in (0, None), "more than a line": ended.err.count("\n") == 1,
-            "the remedy is not named": "parley restore" in ended.err}))
+        ended = await run(
+            "parley", "serve", "--data", folder, "--http", free_address(), "--grpc", grpc_address
+        )
+        trial.tell(
+            wrong=_wrong(
+                {
+                    f"it started (damage {number})": ended.code not in (0, None),
+                    "more than a line": ended.err.count("\n") == 1,
+                    "the remedy is not named": "parley restore" in ended.err,
+                }
+            )
+        )
 
 
 def _large(folder: Path) -> None:
     """A database of which most is one table, so that any page of it matters."""
     store = open_store(folder)
-    store.database.migrate(lambda connection: connection.execute(
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 2000) "
-        "INSERT INTO messages SELECT 'o', x, 0, zeroblob(500) FROM n"))
+    store.database.migrate(
+        lambda connection: connection.execute(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 2000) "
+            "INSERT INTO messages SELECT 'o', x, 0, zeroblob(500) FROM n"
+        )
+    )
     store.close()
 
 
@@ -210,13 +259,14 @@ def _with_damage(content: bytes, number: int) -> bytes:
     if number % 4 == 0:
         return chance.randbytes(100) + content[100:]
     if number % 4 == 1:
-        return content[:chance.randrange(1, len(content) // 4096) * 4096 - chance.randrange(1, 4096)]
+        return content[: chance.randrange(1, len(content) // 4096) * 4096 - chance.randrange(1, 4096)]
     page = chance.randrange(len(content) // 8192, len(content) // 4096) * 4096
-    return content[:page] + chance.randbytes(4096) + content[page + 4096:]
+    return content[:page] + chance.randbytes(4096) + content[page + 4096 :]
 
 
 async def backed_up(trial: Trial) -> None:
-    """`parley backup` under load: what was acknowledged before it began is in it, and it can be restored and served."""
+    """`parley backup` under load: what was acknowledged before it began is in it, and it can be restored and
+    served."""
     async with Server(trial.folder / "backed-up") as server:
         callers = Callers(server)
         for number in count():
@@ -229,9 +279,18 @@ async def backed_up(trial: Trial) -> None:
             os.link(server.folder / "dev-keys.json", restored / "dev-keys.json")
             async with Server(restored) as again:
                 lost = await again.missing(before)
-            trial.tell(lost=lost, in_backups=len(before), wrong=_wrong({
-                f"backup: {made.err}": made.code == 0, f"restore: {put.err}": put.code == 0,
-                "the backup is not sound": not findings(file), "callers were refused": not callers.refused}))
+            trial.tell(
+                lost=lost,
+                in_backups=len(before),
+                wrong=_wrong(
+                    {
+                        f"backup: {made.err}": made.code == 0,
+                        f"restore: {put.err}": put.code == 0,
+                        "the backup is not sound": not findings(file),
+                        "callers were refused": not callers.refused,
+                    }
+                ),
+            )
         trial.hanging += await callers.stop()
 
 
@@ -240,17 +299,44 @@ def _wrong(held: dict[str, bool]) -> str:
     return "; ".join(text for text, holds in held.items() if not holds)
 
 
-
-
 ROWS = [
-    Row("disk full (tmpfs)", "RESOURCE_EXHAUSTED in words, reads go on, health says so, recovers", full, 5, 2, 1,
-        ("tmpfs",)),
-    Row("fsync fails (EIO)", "an error, never an acknowledgement; health NOT_SERVING until writes succeed", syncs_that_fail,
-        10, 2, 1, ("strace",)),
-    Row("write fails (ENOSPC)", "an error, never an acknowledgement; health NOT_SERVING until writes succeed",
-        writes_without_room, 10, 2, 0, ("strace",)),
+    Row(
+        "disk full (tmpfs)",
+        "RESOURCE_EXHAUSTED in words, reads go on, health says so, recovers",
+        full,
+        5,
+        2,
+        1,
+        ("tmpfs",),
+    ),
+    Row(
+        "fsync fails (EIO)",
+        "an error, never an acknowledgement; health NOT_SERVING until writes succeed",
+        syncs_that_fail,
+        10,
+        2,
+        1,
+        ("strace",),
+    ),
+    Row(
+        "write fails (ENOSPC)",
+        "an error, never an acknowledgement; health NOT_SERVING until writes succeed",
+        writes_without_room,
+        10,
+        2,
+        0,
+        ("strace",),
+    ),
     Row("file locked by an outsider for 3 s, 64 writers", "no errors", locked, 10, 2),
-    Row("read-only file", "reads work, writes are FAILED_PRECONDITION", read_only, 5, 2, 1, ("chattr", "root")),
-    Row("damaged file, or no database", "refuses to start, in one line that names `parley restore`", damaged, 30, 8),
+    Row(
+        "read-only file", "reads work, writes are FAILED_PRECONDITION", read_only, 5, 2, 1, ("chattr", "root")
+    ),
+    Row(
+        "damaged file, or no database",
+        "refuses to start, in one line that names `parley restore`",
+        damaged,
+        30,
+        8,
+    ),
     Row("backup under load", "consistent, restorable, holds up nobody", backed_up, 10, 3),
 ]

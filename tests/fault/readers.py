@@ -1,4 +1,5 @@
-"""What readers of streams do: take a long answer to its end, or read nothing of it. Memory is part of the verdict."""
+"""What readers of streams do: take a long answer to its end, or read nothing of it. Memory is part of the
+verdict."""
 
 import asyncio
 import socket
@@ -16,7 +17,8 @@ from tests.upstream import Answer, OpenAIUpstream, chunk, sse, usage_chunk
 _LONG = 1_000_000
 _WORDS = "word number " * (_LONG // 12)
 _MOST_OF_LONG_MIB = 64
-"""That the server may take for one such answer: the last events of the Responses form have its whole text several times."""
+"""That the server may take for one such answer: the last events of the Responses form have its whole text
+several times."""
 _UNREAD = 64
 _PIECE = "sixteen letters " * 64
 _MOST_OF_UNREAD_MIB = {"server": 160, "Envoy": 48}
@@ -32,7 +34,9 @@ class Memory:
         Path(f"/proc/{parley.pid}/clear_refs").write_text("5")  # the peak is from now on
 
     def growth(self) -> dict[str, float]:
-        return {name: round(_status(pid, "VmRSS") - self._before[name], 1) for name, pid in self._pids.items()}
+        return {
+            name: round(_status(pid, "VmRSS") - self._before[name], 1) for name, pid in self._pids.items()
+        }
 
     def peak(self) -> float:
         """How far the server came above it."""
@@ -47,7 +51,8 @@ def _status(pid: int, name: str) -> float:
 
 
 async def long_answer(trial: Trial) -> None:
-    """An answer of 1 MB in 160,000 pieces at each door in turn: whole, on record, and others are served meanwhile."""
+    """An answer of 1 MB in 160,000 pieces at each door in turn: whole, on record, and others are served
+    meanwhile."""
     async with Serving(trial.folder / "long") as parley, client_of(parley) as client:
         await _streamed(client, parley, _DOORS[0], "warm")
         for number in range(trial.count):
@@ -55,12 +60,22 @@ async def long_answer(trial: Trial) -> None:
             streaming = asyncio.create_task(_streamed(client, parley, door, _WORDS))
             others = 0
             while not streaming.done():
-                others += (await client.get("/healthz")).status_code == 200 == (
-                    await client.post("/chat", json={"assistantId": parley.keys["assistantId"], "input": "x"})).status_code
+                others += (
+                    (await client.get("/healthz")).status_code
+                    == 200
+                    == (
+                        await client.post(
+                            "/chat", json={"assistantId": parley.keys["assistantId"], "input": "x"}
+                        )
+                    ).status_code
+                )
             said = await streaming
             growth = memory.peak()
-            trial.tell(lost=said != f"You said: {_WORDS}", hanging=not others, wrong=(
-                f"{door} took {growth} MiB" if growth > _MOST_OF_LONG_MIB else ""))
+            trial.tell(
+                lost=said != f"You said: {_WORDS}",
+                hanging=not others,
+                wrong=(f"{door} took {growth} MiB" if growth > _MOST_OF_LONG_MIB else ""),
+            )
             figure = f"memory growth at {door} at most, MiB"
             trial.figures[figure] = max(growth, trial.figures.get(figure, 0))
 
@@ -68,8 +83,11 @@ async def long_answer(trial: Trial) -> None:
 async def _streamed(client: httpx.AsyncClient, parley: Serving, door: str, text: str) -> str:
     """What was streamed at a door; nothing when its end was not."""
     agent = parley.keys["assistantId"]
-    body = ({"model": agent, "messages": [{"role": "user", "content": text}]} if door.endswith("completions")
-            else {"assistantId": agent, "input": text})
+    body = (
+        {"model": agent, "messages": [{"role": "user", "content": text}]}
+        if door.endswith("completions")
+        else {"assistantId": agent, "input": text}
+    )
     said, last = [], ""
     async with client.stream("POST", door, json={**body, "stream": True}, timeout=300) as answer:
         async for line in answer.aiter_lines():
@@ -90,16 +108,23 @@ def _deltas(data: str) -> Iterator[str]:
 
 
 async def unread(trial: Trial) -> None:
-    """64 callers ask for an answer of 1 MB and read nothing: memory stays small, others are served; then all read it all."""
+    """64 callers ask for an answer of 1 MB and read nothing: memory stays small, others are served; then all
+    read it all."""
     number = _LONG // len(_PIECE)
     text = _PIECE * number
-    pieces = [*sse(*[chunk({"content": _PIECE})] * number, chunk(finish="stop"), usage_chunk(3, 2)), b"data: [DONE]\n\n"]
-    async with (OpenAIUpstream(Answer(pieces)) as upstream,
-                Serving(trial.folder / "unread", PARLEY_UPSTREAM_ALLOW_HOSTS="127.0.0.1") as parley,
-                client_of(parley) as client):
+    pieces = [
+        *sse(*[chunk({"content": _PIECE})] * number, chunk(finish="stop"), usage_chunk(3, 2)),
+        b"data: [DONE]\n\n",
+    ]
+    async with (
+        OpenAIUpstream(Answer(pieces)) as upstream,
+        Serving(trial.folder / "unread", PARLEY_UPSTREAM_ALLOW_HOSTS="127.0.0.1") as parley,
+        client_of(parley) as client,
+    ):
         model = {"provider": "custom-llm", "url": upstream.base_url, "model": "scripted-1"}
-        made = await client.post("/assistant", json={"model": model, "credentials": [
-            {"provider": "custom-llm", "apiKey": "sk-x"}]})
+        made = await client.post(
+            "/assistant", json={"model": model, "credentials": [{"provider": "custom-llm", "apiKey": "sk-x"}]}
+        )
         for assistant_id in (made.json()["id"], parley.keys["assistantId"]):
             await client.post("/chat", json={"assistantId": assistant_id, "input": "warm"})
         for _ in range(trial.count):
@@ -109,13 +134,21 @@ async def unread(trial: Trial) -> None:
             await upstream.arrived(asked + _UNREAD)
             growth = await _settled(memory)
             try:
-                served = (await client.post("/chat", json={"assistantId": parley.keys["assistantId"], "input": "x"}))
+                served = await client.post(
+                    "/chat", json={"assistantId": parley.keys["assistantId"], "input": "x"}
+                )
                 others = served.status_code == 200
             except httpx.TimeoutException:
                 others = False
             answers = await asyncio.gather(*(_read(*caller) for caller in callers))
-            wrong = [f"{name} grew by {grown} MiB" for name, grown in growth.items() if grown > _MOST_OF_UNREAD_MIB[name]]
-            trial.tell(lost=sum(answer != text for answer in answers), hanging=not others, wrong="; ".join(wrong))
+            wrong = [
+                f"{name} grew by {grown} MiB"
+                for name, grown in growth.items()
+                if grown > _MOST_OF_UNREAD_MIB[name]
+            ]
+            trial.tell(
+                lost=sum(answer != text for answer in answers), hanging=not others, wrong="; ".join(wrong)
+            )
             for name, grown in growth.items():
                 figure = f"{name} grew by at most, MiB"
                 trial.figures[figure] = max(grown, trial.figures.get(figure, 0))
@@ -160,7 +193,19 @@ async def _settled(memory: Memory) -> dict[str, float]:
 
 
 ROWS = [
-    Row("a caller's answer of 1 MB streamed", "all of it arrives, memory is bounded, others are served", long_answer, 6, 3),
-    Row("64 unread streams of 1 MB", "memory is bounded, others are served, whoever reads on gets all of it", unread,
-        5, 1, 1),
+    Row(
+        "a caller's answer of 1 MB streamed",
+        "all of it arrives, memory is bounded, others are served",
+        long_answer,
+        6,
+        3,
+    ),
+    Row(
+        "64 unread streams of 1 MB",
+        "memory is bounded, others are served, whoever reads on gets all of it",
+        unread,
+        5,
+        1,
+        1,
+    ),
 ]

@@ -1,6 +1,7 @@
 """A server in a process of its own, without Envoy, that can be started under strace, prlimit or faketime.
 
-Run as `python -m tests.fault.server FOLDER`: makes the development keys, serves on a free port and prints it with its pid.
+Run as `python -m tests.fault.server FOLDER`: makes the development keys, serves on a free port and prints it
+with its pid.
 """
 
 import asyncio
@@ -37,7 +38,8 @@ class Server:
 
     async def __aenter__(self) -> "Server":
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=ROOT, env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+            *self._command, cwd=ROOT, env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+        )
         async with asyncio.timeout(SECONDS):
             line = await self._process.stdout.readline()
         assert line, "the server did not start"
@@ -46,7 +48,8 @@ class Server:
         self.assistant_id = keys["assistantId"]
         self.metadata = (("authorization", f"Bearer {keys['api']}"),)
         self.channel = grpc.aio.insecure_channel(
-            f"127.0.0.1:{self.port}", [("grpc.max_receive_message_length", -1)])  # endless answers are long
+            f"127.0.0.1:{self.port}", [("grpc.max_receive_message_length", -1)]
+        )  # endless answers are long
         self.chats = ChatServiceStub(self.channel)
         return self
 
@@ -77,7 +80,9 @@ class Server:
 
     async def find(self, chat_id: str) -> Chat | None:
         try:
-            return await self.chats.GetChat(GetChatRequest(id=chat_id), metadata=self.metadata, timeout=SECONDS)
+            return await self.chats.GetChat(
+                GetChatRequest(id=chat_id), metadata=self.metadata, timeout=SECONDS
+            )
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.NOT_FOUND:
                 return None
@@ -95,7 +100,9 @@ class Server:
 
     async def serves(self) -> bool:
         """What its health says."""
-        checked = await health_pb2_grpc.HealthStub(self.channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+        checked = await health_pb2_grpc.HealthStub(self.channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=SECONDS
+        )
         return checked.status == health_pb2.HealthCheckResponse.SERVING
 
     async def until_it(self, serves: bool, seconds: float = 20) -> bool:
@@ -150,5 +157,6 @@ if __name__ == "__main__":
     import structlog
     import uvloop
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # nobody reads the standard output any more
+    # nobody reads the standard output any more
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     uvloop.run(_serve(Path(sys.argv[1])))

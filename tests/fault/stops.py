@@ -1,4 +1,5 @@
-"""SIGTERM of `parley serve` while streams of every form are open: how each of them ends, and what late calls are told."""
+"""SIGTERM of `parley serve` while streams of every form are open: how each of them ends, and what late calls
+are told."""
 
 import asyncio
 import json
@@ -21,7 +22,8 @@ _SHORT, _LONG = "one two three", "word " * 200 + "end"
 _SAID = "You said: "
 ANSWERED, TOLD, REFUSED, CUT = "answered", "told that the server stops", "refused", "cut"
 _NOT_TAKEN = (httpx.ConnectError, httpx.ReadError)
-"""Before an answer begins: the system resets the connections that nobody has accepted yet when a port is closed."""
+"""Before an answer begins: the system resets the connections that nobody has accepted yet when a port is
+closed."""
 
 Call = Callable[[str], Awaitable[str]]
 
@@ -38,12 +40,21 @@ class Calls:
         """How many streams have told something."""
         self.known: set[str] = set()
         """The chats that callers have heard of."""
-        self.kinds: list[Call] = [self.chat, self.response, self.completion, self.whole, self.grpc_stream, self.grpc_whole]
+        self.kinds: list[Call] = [
+            self.chat,
+            self.response,
+            self.completion,
+            self.whole,
+            self.grpc_stream,
+            self.grpc_whole,
+        ]
 
     async def chat(self, text: str) -> str:
         how, told = await self._streamed("/chat", {"assistantId": self._assistant, "input": text})
         self.known |= {event["id"] for event in told}
-        return how or _judged("error" in told[-1], "".join(event.get("delta", "") for event in told) == _SAID + text)
+        return how or _judged(
+            "error" in told[-1], "".join(event.get("delta", "") for event in told) == _SAID + text
+        )
 
     async def response(self, text: str) -> str:
         how, told = await self._streamed("/v1/responses", {"assistantId": self._assistant, "input": text})
@@ -53,7 +64,9 @@ class Calls:
     async def completion(self, text: str) -> str:
         path = f"/api/v1/compatibility/openai/v1/assistants/{self._assistant}/chat/completions"
         how, told = await self._streamed(path, {"messages": [{"role": "user", "content": text}]})
-        return how or _judged("error" in told[-1], told[-1].get("choices", [{}])[0].get("finish_reason") == "stop")
+        return how or _judged(
+            "error" in told[-1], told[-1].get("choices", [{}])[0].get("finish_reason") == "stop"
+        )
 
     async def whole(self, text: str) -> str:
         try:
@@ -71,7 +84,11 @@ class Calls:
                 self.begun += last.sequence == 1
                 self.known.add(last.chat_id)
         except grpc.aio.AioRpcError as error:
-            return REFUSED if last is None and error.code() == grpc.StatusCode.UNAVAILABLE else f"{CUT}: {error.code()}"
+            return (
+                REFUSED
+                if last is None and error.code() == grpc.StatusCode.UNAVAILABLE
+                else f"{CUT}: {error.code()}"
+            )
         return _judged(last.completed.error.code == "server_stopped", last.completed.status == "completed")
 
     async def grpc_whole(self, text: str) -> str:
@@ -112,22 +129,44 @@ async def stopped(trial: Trial) -> None:
     known: set[str] = set()
     totals: Counter[str] = Counter()
     for number in range(trial.count):
-        async with Serving(trial.folder / "stops", PARLEY_WORKERS=1 + number % 2, PARLEY_OFFLINE_DELAY_MS=20,
-                           PARLEY_DRAIN_SECONDS=0.3, PARLEY_GRACE_SECONDS=1) as parley, client_of(parley) as http, \
-                grpc.aio.insecure_channel(parley.http) as channel:
+        async with (
+            Serving(
+                trial.folder / "stops",
+                PARLEY_WORKERS=1 + number % 2,
+                PARLEY_OFFLINE_DELAY_MS=20,
+                PARLEY_DRAIN_SECONDS=0.3,
+                PARLEY_GRACE_SECONDS=1,
+            ) as parley,
+            client_of(parley) as http,
+            grpc.aio.insecure_channel(parley.http) as channel,
+        ):
             trial.lost += len(known - await on_record(http))
             calls, ends = Calls(parley, http, channel), Counter()
-            tasks = [asyncio.create_task(_again_and_again(kind, text, ends))
-                     for kind in calls.kinds for text in (_SHORT, _LONG) for _ in range(_OF_EACH)]
+            tasks = [
+                asyncio.create_task(_again_and_again(kind, text, ends))
+                for kind in calls.kinds
+                for text in (_SHORT, _LONG)
+                for _ in range(_OF_EACH)
+            ]
             await _until_begun(calls, 4 * _OF_EACH)
             ended = await parley.stop(signal.SIGTERM)
             _, late = await asyncio.wait(tasks, timeout=15)
             known |= calls.known
         totals += ends
         cut = {how: times for how, times in ends.items() if how.startswith(CUT)}
-        trial.tell(hanging=len(late), cut=sum(cut.values()), wrong="; ".join(text for text, is_so in {
-            f"cut: {cut}": bool(cut), "no stream was told that the server stops": not ends[TOLD],
-            f"it ended with {ended.code}: {ended.err[-300:]}": ended.code != 0}.items() if is_so))
+        trial.tell(
+            hanging=len(late),
+            cut=sum(cut.values()),
+            wrong="; ".join(
+                text
+                for text, is_so in {
+                    f"cut: {cut}": bool(cut),
+                    "no stream was told that the server stops": not ends[TOLD],
+                    f"it ended with {ended.code}: {ended.err[-300:]}": ended.code != 0,
+                }.items()
+                if is_so
+            ),
+        )
     async with Serving(trial.folder / "stops") as parley, client_of(parley) as http:
         trial.lost += len(known - await on_record(http))
     trial.figures |= {how: totals[how] for how in (ANSWERED, TOLD, REFUSED)}
@@ -148,5 +187,12 @@ async def _until_begun(calls: Calls, streams: int) -> None:
 
 
 ROWS = [
-    Row("a stop under load with streams open", "no stream ends without its terminal event; exit code 0", stopped, 10, 2, 2),
+    Row(
+        "a stop under load with streams open",
+        "no stream ends without its terminal event; exit code 0",
+        stopped,
+        10,
+        2,
+        2,
+    ),
 ]

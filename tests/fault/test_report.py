@@ -1,4 +1,5 @@
-"""The table of faults in docs/operations.md says what `scripts/fault` reported, and the report is of the whole suite."""
+"""The table of faults in docs/operations.md says what `scripts/fault` reported, and the report is of the
+whole suite."""
 
 from pathlib import Path
 
@@ -22,5 +23,8 @@ def test_report_is_of_every_row_as_often_as_the_suite_says():
 
 
 def test_nothing_was_lost_or_left_hanging():
-    assert [(result["row"], result["lost"], result["hanging"]) for result in REPORT["rows"]
-            if not result["held"] or result["lost"] or result["hanging"]] == []
+    assert [
+        (result["row"], result["lost"], result["hanging"])
+        for result in REPORT["rows"]
+        if not result["held"] or result["lost"] or result["hanging"]
+    ] == []

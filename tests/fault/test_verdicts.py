@@ -27,7 +27,9 @@ async def recorded(tmp_path):
 
 def told(folder, **acknowledged):
     trial = Trial(folder, 1)
-    verdict.tell(trial, folder, Acknowledged(acknowledged.get("there", set()), acknowledged.get("gone", set())))
+    verdict.tell(
+        trial, folder, Acknowledged(acknowledged.get("there", set()), acknowledged.get("gone", set()))
+    )
     return trial
 
 
@@ -64,7 +66,9 @@ async def test_chat_without_its_messages_is_not_survived(recorded):
 
 
 def test_line_that_was_cut_was_never_told_and_what_was_to_be_deleted_may_be_there_or_not():
-    assert read([b"+ a\n", b"+ b\n", b"~ b\n", b"+ c\n", b"~ c\n", b"- c\n", b"+ d"]) == Acknowledged({"a"}, {"c"})
+    assert read([b"+ a\n", b"+ b\n", b"~ b\n", b"+ c\n", b"~ c\n", b"- c\n", b"+ d"]) == Acknowledged(
+        {"a"}, {"c"}
+    )
 
 
 def test_trial_that_tried_nothing_has_not_held(tmp_path):

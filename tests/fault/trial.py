@@ -28,7 +28,8 @@ class Trial:
     """What did not hold, in words."""
 
     def tell(self, *, lost: int = 0, hanging: int = 0, wrong: str = "", **figures: float) -> None:
-        """Say how one time went: it was survived when nothing is lost, hanging or wrong. Figures are summed."""
+        """Say how one time went: it was survived when nothing is lost, hanging or wrong. Figures are
+        summed."""
         self.tried += 1
         self.lost += lost
         self.hanging += hanging

@@ -1,4 +1,5 @@
-"""What model providers do: refuse, break off, send garbage, stall, drip, or send without end; and callers who leave."""
+"""What model providers do: refuse, break off, send garbage, stall, drip, or send without end; and callers who
+leave."""
 
 import asyncio
 import gzip
@@ -55,7 +56,9 @@ class Asking:
     async def stream(self) -> tuple[list[ChatEvent], grpc.StatusCode]:
         """What a streamed chat was told, and how the call ended."""
         events: list[ChatEvent] = []
-        call = self.server.chats.StreamChat(self.request, metadata=self.server.metadata, timeout=_DEADLINE * 5)
+        call = self.server.chats.StreamChat(
+            self.request, metadata=self.server.metadata, timeout=_DEADLINE * 5
+        )
         try:
             async for event in call:
                 events.append(event)
@@ -71,20 +74,32 @@ async def _asking(server: Server, answers: Answer | list[Answer]) -> AsyncIterat
         document = Struct()
         document.update({"model": model, "credentials": [{"provider": "custom-llm", "apiKey": "sk-x"}]})
         made = await AssistantServiceStub(server.channel).CreateAssistant(
-            CreateAssistantRequest(document=document), metadata=server.metadata, timeout=30)
+            CreateAssistantRequest(document=document), metadata=server.metadata, timeout=30
+        )
         yield Asking(server, upstream, made.id)
 
 
 def _server(trial: Trial) -> Server:
-    return Server(trial.folder / "server", PARLEY_UPSTREAM_ALLOW_HOSTS="127.0.0.1", PARLEY_MODEL_TIMEOUT_SECONDS=_DEADLINE)
+    return Server(
+        trial.folder / "server",
+        PARLEY_UPSTREAM_ALLOW_HOSTS="127.0.0.1",
+        PARLEY_MODEL_TIMEOUT_SECONDS=_DEADLINE,
+    )
 
 
 async def refusing(trial: Trial) -> None:
-    """429, 500, 503 and 408, with Retry-After in each of its forms, until the attempts are over, or for a while."""
-    forms = [lambda: {"retry_after": "0"}, lambda: {"retry_after_ms": "20"},
-             lambda: {"retry_after": format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)},
-             lambda: {"retry_after": "3600"}, dict]
-    cases = [(status, form, ends) for form in forms for status in (429, 500, 503, 408) for ends in (True, False)]
+    """429, 500, 503 and 408, with Retry-After in each of its forms, until the attempts are over, or for a
+    while."""
+    forms = [
+        lambda: {"retry_after": "0"},
+        lambda: {"retry_after_ms": "20"},
+        lambda: {"retry_after": format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)},
+        lambda: {"retry_after": "3600"},
+        dict,
+    ]
+    cases = [
+        (status, form, ends) for form in forms for status in (429, 500, 503, 408) for ends in (True, False)
+    ]
     async with _server(trial) as server:
         for number in range(trial.count):
             status, form, ends = cases[number % len(cases)]
@@ -93,15 +108,24 @@ async def refusing(trial: Trial) -> None:
             async with _asking(server, [refusal, openai_text("Hi")] if ends else refusal) as asking:
                 events, code = await asking.stream()
                 answered = bool(events) and events[-1].HasField("completed")
-                trial.tell(wrong=_wrong({
-                    f"{status}: {code}": answered or code in _TOLD,
-                    f"{status} was sent {len(asking.upstream.requests)} times": len(asking.upstream.requests) <= 3,
-                    f"{status} that ended was not survived": answered or not ends or waits_too_long,
-                    f"{status} without end was answered": ends or not answered}))
+                trial.tell(
+                    wrong=_wrong(
+                        {
+                            f"{status}: {code}": answered or code in _TOLD,
+                            f"{status} was sent {len(asking.upstream.requests)} times": len(
+                                asking.upstream.requests
+                            )
+                            <= 3,
+                            f"{status} that ended was not survived": answered or not ends or waits_too_long,
+                            f"{status} without end was answered": ends or not answered,
+                        }
+                    )
+                )
 
 
 async def breaking(trial: Trial) -> None:
-    """Whatever comes, the exchange ends with an event that says so, what was said is kept, and the connection is closed."""
+    """Whatever comes, the exchange ends with an event that says so, what was said is kept, and the connection
+    is closed."""
     names = list(BREAKING)
     async with _server(trial) as server:
         await server.chat("warm")
@@ -135,11 +159,17 @@ async def _break(trial: Trial, name: str, asking: Asking) -> None:
         except TimeoutError:
             trial.tell(hanging=1, wrong=f"{name}: the connection stayed open")
             return
-    trial.tell(lost=not kept, wrong=_wrong({
-        f"{name}: no event says that it failed ({code})": ended,
-        f"{name}: it is {kept and kept.status}": bool(kept) and kept.status == "incomplete",
-        f"{name}: what was told is not what is kept": text == told,
-        f"{name}: sent again after the first token": len(asking.upstream.requests) == 1}))
+    trial.tell(
+        lost=not kept,
+        wrong=_wrong(
+            {
+                f"{name}: no event says that it failed ({code})": ended,
+                f"{name}: it is {kept and kept.status}": bool(kept) and kept.status == "incomplete",
+                f"{name}: what was told is not what is kept": text == told,
+                f"{name}: sent again after the first token": len(asking.upstream.requests) == 1,
+            }
+        ),
+    )
 
 
 async def left(trial: Trial) -> None:
@@ -176,9 +206,28 @@ def _wrong(held: dict[str, bool]) -> str:
 
 
 ROWS = [
-    Row("provider refuses (429, 500, 503, 408 with Retry-After)", "at most 3 attempts, within the deadline", refusing,
-        200, 40, 4),
-    Row("provider breaks off, stalls, drips, sends garbage or bombs",
-        "incomplete, said in the stream; connection closed, memory flat", breaking, 180, 27, 3),
-    Row("caller gone in the middle of a stream", "model told within 1 s, what it said is kept", left, 200, 50, 2),
+    Row(
+        "provider refuses (429, 500, 503, 408 with Retry-After)",
+        "at most 3 attempts, within the deadline",
+        refusing,
+        200,
+        40,
+        4,
+    ),
+    Row(
+        "provider breaks off, stalls, drips, sends garbage or bombs",
+        "incomplete, said in the stream; connection closed, memory flat",
+        breaking,
+        180,
+        27,
+        3,
+    ),
+    Row(
+        "caller gone in the middle of a stream",
+        "model told within 1 s, what it said is kept",
+        left,
+        200,
+        50,
+        2,
+    ),
 ]

@@ -1,4 +1,5 @@
-"""`parley serve` behind its Envoy: workers restarted and killed, more calls than it takes, and PostgreSQL under it."""
+"""`parley serve` behind its Envoy: workers restarted and killed, more calls than it takes, and PostgreSQL
+under it."""
 
 import asyncio
 import os
@@ -26,15 +27,18 @@ _REFUSED = frozenset({"whole: 429", "stream: 429", "grpc: RESOURCE_EXHAUSTED"})
 @asynccontextmanager
 async def _two_workers(trial: Trial, delay: int, text: str) -> AsyncIterator[tuple[Serving, Callers]]:
     """What was acknowledged is compared when it is left."""
-    async with Serving(trial.folder / "workers", PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=delay) as parley, \
-            Callers(parley, text) as callers:
+    async with (
+        Serving(trial.folder / "workers", PARLEY_WORKERS=2, PARLEY_OFFLINE_DELAY_MS=delay) as parley,
+        Callers(parley, text) as callers,
+    ):
         yield parley, callers
         trial.lost += len(callers.acknowledged - await on_record(callers.http))
         trial.figures["acknowledged"] = len(callers.acknowledged)
 
 
 async def restarted(trial: Trial) -> None:
-    """SIGHUP again and again: every call of every kind ends as it should, and both workers are new each time."""
+    """SIGHUP again and again: every call of every kind ends as it should, and both workers are new each
+    time."""
     async with _two_workers(trial, 5, "one two three four five six") as (parley, callers):
         for number in range(1, trial.count + 1):
             before = set(workers_of(parley))
@@ -42,14 +46,23 @@ async def restarted(trial: Trial) -> None:
                 parley.send(signal.SIGHUP)
                 await parley.logged("workers_restarted", number)
             after = set(workers_of(parley))
-            trial.tell(hanging=load.hanging, calls=load.ended.total(), failed=load.failed.total(), wrong=_wrong({
-                f"calls failed: {dict(load.failed)}": not load.failed,
-                f"not every kind of call was made: {set(load.ended)}": set(load.ended) >= SERVED,
-                "the workers are not new": len(after) == 2 and not before & after}))
+            trial.tell(
+                hanging=load.hanging,
+                calls=load.ended.total(),
+                failed=load.failed.total(),
+                wrong=_wrong(
+                    {
+                        f"calls failed: {dict(load.failed)}": not load.failed,
+                        f"not every kind of call was made: {set(load.ended)}": set(load.ended) >= SERVED,
+                        "the workers are not new": len(after) == 2 and not before & after,
+                    }
+                ),
+            )
 
 
 async def killed(trial: Trial) -> None:
-    """kill -9 of one worker: each caller loses at most the call it had there; what was cut is incomplete, and read on."""
+    """kill -9 of one worker: each caller loses at most the call it had there; what was cut is incomplete, and
+    read on."""
     async with _two_workers(trial, 20, "word " * 20 + "end") as (parley, callers):
         for number in range(1, trial.count + 1):
             callers.streams.clear()
@@ -65,11 +78,20 @@ async def killed(trial: Trial) -> None:
             async with Load(callers, _CALLERS) as later:
                 await asyncio.sleep(0.1)
             counts = {"calls": load.ended.total(), "cut": load.failed.total()}
-            trial.tell(hanging=load.hanging + later.hanging, **counts, wrong=_wrong({
-                "the other worker did not stay": set(before) & set(after) == set(before) - {gone},
-                f"more failed than were under way: {dict(load.failed)}": load.failed.total() < _CALLERS,
-                f"calls fail afterwards: {dict(later.failed)}": not later.failed,
-                "no stream was cut": bool(cut), **{wrong: not wrong for wrong in wrongs}}))
+            trial.tell(
+                hanging=load.hanging + later.hanging,
+                **counts,
+                wrong=_wrong(
+                    {
+                        "the other worker did not stay": set(before) & set(after) == set(before) - {gone},
+                        f"more failed than were under way: {dict(load.failed)}": load.failed.total()
+                        < _CALLERS,
+                        f"calls fail afterwards: {dict(later.failed)}": not later.failed,
+                        "no stream was cut": bool(cut),
+                        **{wrong: not wrong for wrong in wrongs},
+                    }
+                ),
+            )
 
 
 async def _all_begun(callers: Callers) -> None:
@@ -89,34 +111,59 @@ async def _two_again(parley: Serving) -> list[int]:
 async def _kept(callers: Callers, stream) -> str:
     """What is wrong with a stream that was cut: it is read from its beginning, at whichever worker."""
     told = ""
-    async for event in callers.chats.WatchChat(WatchChatRequest(id=stream.id), metadata=callers.metadata, timeout=60):
+    async for event in callers.chats.WatchChat(
+        WatchChatRequest(id=stream.id), metadata=callers.metadata, timeout=60
+    ):
         told += event.delta.text
     chat = await callers.chats.GetChat(GetChatRequest(id=stream.id), metadata=callers.metadata, timeout=30)
-    return _wrong({f"a stream that was cut is {chat.status}": chat.status == "incomplete",
-                   "what was told is not what is kept": told.startswith(stream.text)})
+    return _wrong(
+        {
+            f"a stream that was cut is {chat.status}": chat.status == "incomplete",
+            "what was told is not what is kept": told.startswith(stream.text),
+        }
+    )
 
 
 async def overloaded(trial: Trial) -> None:
-    """Streams fill the server, and more callers come: they are refused, and the streams are told to their end."""
+    """Streams fill the server, and more callers come: they are refused, and the streams are told to their
+    end."""
     seconds: list[float] = []
-    async with Serving(trial.folder / "full", PARLEY_SERVER_CALLS=_HELD, PARLEY_OFFLINE_DELAY_MS=100) as parley, \
-            Callers(parley, "one two three four five six seven eight nine ten") as held, Callers(parley, "Hello") as extra:
+    async with (
+        Serving(trial.folder / "full", PARLEY_SERVER_CALLS=_HELD, PARLEY_OFFLINE_DELAY_MS=100) as parley,
+        Callers(parley, "one two three four five six seven eight nine ten") as held,
+        Callers(parley, "Hello") as extra,
+    ):
         for _ in range(trial.count):
             held.streams.clear()
             holding = [asyncio.create_task(_admitted(held.kinds[1 + 2 * (one % 2)])) for one in range(_HELD)]
             await _full(held)
-            told = [how for hows in await asyncio.gather(*(_press(extra, one, seconds) for one in range(_EXTRA)))
-                    for how in hows]
+            told = [
+                how
+                for hows in await asyncio.gather(*(_press(extra, one, seconds) for one in range(_EXTRA)))
+                for how in hows
+            ]
             ended = set(await asyncio.gather(*holding))
             again = set(await asyncio.gather(*map(_admitted, extra.kinds)))
-            trial.tell(hanging=sum("DEADLINE" in how or "Timeout" in how for how in told), refused=len(
-                [how for how in told if how in _REFUSED]), wrong=_wrong({
-                    f"ended otherwise: {set(told) - _REFUSED - SERVED}": set(told) <= _REFUSED | SERVED,
-                    f"not refused in every way: {set(told)}": set(told) >= {"whole: 429", "grpc: RESOURCE_EXHAUSTED"},
-                    f"those under way ended as {ended}": ended <= SERVED, f"afterwards: {again}": again == SERVED}))
+            trial.tell(
+                hanging=sum("DEADLINE" in how or "Timeout" in how for how in told),
+                refused=len([how for how in told if how in _REFUSED]),
+                wrong=_wrong(
+                    {
+                        f"ended otherwise: {set(told) - _REFUSED - SERVED}": set(told) <= _REFUSED | SERVED,
+                        f"not refused in every way: {set(told)}": set(told)
+                        >= {"whole: 429", "grpc: RESOURCE_EXHAUSTED"},
+                        f"those under way ended as {ended}": ended <= SERVED,
+                        f"afterwards: {again}": again == SERVED,
+                    }
+                ),
+            )
         known = held.acknowledged | extra.acknowledged
         trial.lost += len(known - await on_record(extra.http))
-    trial.figures |= {"acknowledged": len(known), "p50 ms": _percentile(seconds, 0.5), "p99 ms": _percentile(seconds, 0.99)}
+    trial.figures |= {
+        "acknowledged": len(known),
+        "p50 ms": _percentile(seconds, 0.5),
+        "p99 ms": _percentile(seconds, 0.99),
+    }
 
 
 def _percentile(seconds: list[float], share: float) -> float:
@@ -125,7 +172,8 @@ def _percentile(seconds: list[float], share: float) -> float:
 
 
 async def _admitted(call) -> str:
-    """How a call ended that the server took: it hears of the end of those before it a moment later than their callers."""
+    """How a call ended that the server took: it hears of the end of those before it a moment later than their
+    callers."""
     async with asyncio.timeout(30):
         while (how := await outcome(call)) in _REFUSED:
             pass
@@ -164,11 +212,35 @@ def _wrong(held: dict[str, bool]) -> str:
 
 
 ROWS = [
-    Row("rolling restart under load, two workers", "no call fails, nothing acknowledged is lost", restarted, 10, 1),
-    Row("kill -9 of one of two workers under load", "costs only its own calls; its streams are incomplete, and read on",
-        killed, 20, 4, 1),
-    Row("more calls than the server takes", "429 or RESOURCE_EXHAUSTED, those under way finish, then calls are served",
-        overloaded, 20, 4, 1),
-    Row("kill -9 of `parley serve` on PostgreSQL under load", "nothing acknowledged is lost, no caller is left hanging",
-        on_postgres, 20, 3, 1),
+    Row(
+        "rolling restart under load, two workers",
+        "no call fails, nothing acknowledged is lost",
+        restarted,
+        10,
+        1,
+    ),
+    Row(
+        "kill -9 of one of two workers under load",
+        "costs only its own calls; its streams are incomplete, and read on",
+        killed,
+        20,
+        4,
+        1,
+    ),
+    Row(
+        "more calls than the server takes",
+        "429 or RESOURCE_EXHAUSTED, those under way finish, then calls are served",
+        overloaded,
+        20,
+        4,
+        1,
+    ),
+    Row(
+        "kill -9 of `parley serve` on PostgreSQL under load",
+        "nothing acknowledged is lost, no caller is left hanging",
+        on_postgres,
+        20,
+        3,
+        1,
+    ),
 ]

@@ -1,9 +1,10 @@
-"""A process that writes to a real store without end, and says of each write that it was acknowledged once it was.
+"""A process that writes to a real store without end, and says of each write that it was acknowledged once it
+was.
 
     + ID   the exchange is on record        ~ ID   it is about to be deleted        - ID   it is deleted
 
-Run as `python -m tests.fault.writer FOLDER LINES` (0: without end), or forked by `kills.py`. `read` says what must hold
-afterwards.
+Run as `python -m tests.fault.writer FOLDER LINES` (0: without end), or forked by `kills.py`. `read` says what
+must hold afterwards.
 """
 
 import asyncio
@@ -92,7 +93,9 @@ async def _chains(recorder: Recorder, say: Acknowledge, chance: random.Random) -
 async def _sessions(recorder: Recorder, say: Acknowledge, chance: random.Random) -> None:
     while True:
         new = recorder.new_session("said before")
-        await _record(recorder, say, recorder.exchange(_text(chance), session_id=new.session.id, new_session=new))
+        await _record(
+            recorder, say, recorder.exchange(_text(chance), session_id=new.session.id, new_session=new)
+        )
         for _ in range(chance.randrange(5)):
             await _record(recorder, say, recorder.exchange(_text(chance), session_id=new.session.id))
 
@@ -104,11 +107,19 @@ async def _streams(recorder: Recorder, say: Acknowledge, chance: random.Random) 
         exchange.chat.status = "in_progress"
         for sequence in range(chance.randrange(1, 5)):
             event = ChatEvent(chat_id=chat_id, sequence=sequence, delta=ContentDelta(text=_text(chance)))
-            await recorder.store.chats.keep_events(exchange.chat.org_id, chat_id, [event], None if sequence else exchange)
+            await recorder.store.chats.keep_events(
+                exchange.chat.org_id, chat_id, [event], None if sequence else exchange
+            )
             say(f"+ {chat_id}\n")
         exchange.chat.status = "completed"
-        await _record(recorder, say, Exchange(**{name: getattr(exchange, name) for name in Exchange.__slots__
-                                                 if name != "begun"}, begun=True))
+        await _record(
+            recorder,
+            say,
+            Exchange(
+                **{name: getattr(exchange, name) for name in Exchange.__slots__ if name != "begun"},
+                begun=True,
+            ),
+        )
 
 
 async def _deletions(recorder: Recorder, say: Acknowledge, chance: random.Random) -> None:

@@ -1,7 +1,8 @@
-"""Requests that grow: for every member of every method's request, forms of it of any size, made from the descriptors.
+"""Requests that grow: for every member of every method's request, forms of it of any size, made from the
+descriptors.
 
-Sent through the real service, where the work of a call must grow no faster than the member. `scripts/fuzz cost` measures it
-in seconds, test_cost.py counts it. Decides nothing about what is too much.
+Sent through the real service, where the work of a call must grow no faster than the member. `scripts/fuzz
+cost` measures it in seconds, test_cost.py counts it. Decides nothing about what is too much.
 """
 
 import gc
@@ -66,11 +67,23 @@ BASES: dict[str, dict[str, Any]] = {
     "ImportHistoryRequest": {"lines": [json.dumps(HEADER)]},
     "ReceiveTwilioMessageRequest": {"body": {"contentType": "application/x-www-form-urlencoded"}},
 }
-"""What a request has beside the ids that it must have, by its message. A number is the record whose id it is."""
+"""What a request has beside the ids that it must have, by its message. A number is the record whose id it
+is."""
 ALTERNATIVES = (
-    {"assistant", "assistantId", "squad", "squadId", "sessionId", "previousChatId", "previousResponseId", "model",
-     "conversation"},
-    {"assistant", "document"}, {"squad", "document"}, {"tool", "document"},
+    {
+        "assistant",
+        "assistantId",
+        "squad",
+        "squadId",
+        "sessionId",
+        "previousChatId",
+        "previousResponseId",
+        "model",
+        "conversation",
+    },
+    {"assistant", "document"},
+    {"squad", "document"},
+    {"tool", "document"},
 )
 """Of each of these a request has one: what grows takes the place of what the base has."""
 DOCUMENTS = {"assistant": Assistant, "assistantOverrides": Assistant, "squad": Squad, "tool": Tool}
@@ -99,10 +112,13 @@ LISTS: dict[str, Grow] = {
     "parts of a message": lambda size: [{"role": "user", "content": [{"type": "text", "text": "x"}] * size}],
     "calls": lambda size: [{**_CALL, "call_id": f"c{index}"} for index in range(size)],
     "calls and results": lambda size: [
-        _MESSAGE, *({**_CALL, "call_id": f"c{index}"} for index in range(size)),
-        *({"type": "function_call_output", "call_id": f"c{index}", "output": "x"} for index in range(size))],
-    "tools": lambda size: [{"type": "function", "name": f"f{index}", "function": {"name": f"f{index}"}}
-                           for index in range(size)],
+        _MESSAGE,
+        *({**_CALL, "call_id": f"c{index}"} for index in range(size)),
+        *({"type": "function_call_output", "call_id": f"c{index}", "output": "x"} for index in range(size)),
+    ],
+    "tools": lambda size: [
+        {"type": "function", "name": f"f{index}", "function": {"name": f"f{index}"}} for index in range(size)
+    ],
 }
 OBJECTS: dict[str, Grow] = {
     "members": lambda size: {f"k{index}": "x" for index in range(size)},
@@ -110,35 +126,68 @@ OBJECTS: dict[str, Grow] = {
     "long name": lambda size: {"x" * size: [{f"k{index}": {}} for index in range(size)]},
     "long text": lambda size: {"a": "x" * size},
     "required": lambda size: {
-        "type": "json_schema", "name": "x", "json_schema": {"name": "x", "schema": {
-            "type": "object", "required": [f"k{index}" for index in range(size)]}},
-        "format": {"type": "json_schema", "name": "x", "schema": {
-            "type": "object", "required": [f"k{index}" for index in range(size)]}}},
+        "type": "json_schema",
+        "name": "x",
+        "json_schema": {
+            "name": "x",
+            "schema": {"type": "object", "required": [f"k{index}" for index in range(size)]},
+        },
+        "format": {
+            "type": "json_schema",
+            "name": "x",
+            "schema": {"type": "object", "required": [f"k{index}" for index in range(size)]},
+        },
+    },
     "variables": lambda size: {"variableValues": {f"k{index}": "x" for index in range(size)}},
-    "allowed tools": lambda size: {"type": "allowed_tools", "mode": "auto",
-                                   "tools": [{"type": "function", "name": f"f{index}"} for index in range(size)]},
+    "allowed tools": lambda size: {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": f"f{index}"} for index in range(size)],
+    },
 }
 SQUADS: dict[str, Grow] = {
     "members": lambda size: {"members": [{"assistant": {"name": f"a{index}"}} for index in range(size)]},
     "members of one name": lambda size: {"members": [{"assistant": {"name": "a"}} for _ in range(size)]},
-    "members that are not there": lambda size: {"members": [
-        {"assistantId": f"0190a0b0-c0d0-7000-8000-{index:012}"} for index in range(size)]},
-    "destinations": lambda size: {"members": [{"assistant": {"name": "a"}, "assistantDestinations": [
-        {"type": "assistant", "assistantName": "a"}] * size}]},
+    "members that are not there": lambda size: {
+        "members": [{"assistantId": f"0190a0b0-c0d0-7000-8000-{index:012}"} for index in range(size)]
+    },
+    "destinations": lambda size: {
+        "members": [
+            {
+                "assistant": {"name": "a"},
+                "assistantDestinations": [{"type": "assistant", "assistantName": "a"}] * size,
+            }
+        ]
+    },
 }
 ASSISTANTS: dict[str, Grow] = {
     "mistyped messages": lambda size: {"model": {**MODEL, "messages": [{"role": 1}] * size}},
     "odd messages": lambda size: {"model": {**MODEL, "messages": [{"role": "pirate"}] * size}},
-    "prompts": lambda size: {"model": {**MODEL, "messages": [
-        {"role": "system", "content": f"{{{{a{next(_NEW)}}}}} {{% if a %}}x{{% endif %}}"} for _ in range(size)]}},
-    "a long template": lambda size: {"model": {**MODEL, "messages": [
-        {"role": "system", "content": "{{a}}{% if a %}x{% endif %}" * size}]}},
-    "tools": lambda size: {"model": {**MODEL, "tools": [
-        {"type": "function", "function": {"name": f"f{index}"}} for index in range(size)]}},
-    "tools of one name": lambda size: {"model": {**MODEL, "tools": [
-        {"type": "function", "function": {"name": "f"}}] * size}},
+    "prompts": lambda size: {
+        "model": {
+            **MODEL,
+            "messages": [
+                {"role": "system", "content": f"{{{{a{next(_NEW)}}}}} {{% if a %}}x{{% endif %}}"}
+                for _ in range(size)
+            ],
+        }
+    },
+    "a long template": lambda size: {
+        "model": {**MODEL, "messages": [{"role": "system", "content": "{{a}}{% if a %}x{% endif %}" * size}]}
+    },
+    "tools": lambda size: {
+        "model": {
+            **MODEL,
+            "tools": [{"type": "function", "function": {"name": f"f{index}"}} for index in range(size)],
+        }
+    },
+    "tools of one name": lambda size: {
+        "model": {**MODEL, "tools": [{"type": "function", "function": {"name": "f"}}] * size}
+    },
     "masked secrets": lambda size: {"credentials": [{"provider": "a", "apiKey": "****1234"}] * size},
-    "secrets": lambda size: {"credentials": [{"provider": "a", "apiKey": f"{index:016}"} for index in range(size)]},
+    "secrets": lambda size: {
+        "credentials": [{"provider": "a", "apiKey": f"{index:016}"} for index in range(size)]
+    },
 }
 _KNOWN = {Assistant: ASSISTANTS, Squad: SQUADS, Tool: {}}
 
@@ -160,8 +209,11 @@ class Case(NamedTuple):
 
     def request(self, size: int, records: Records) -> AnyMessage:
         """Raises ParseError where a typed member cannot have this form."""
-        base = {name: value for name, value in base_of(self.method, records).items()
-                if not any({name, self.field.json_name} <= alternatives for alternatives in ALTERNATIVES)}
+        base = {
+            name: value
+            for name, value in base_of(self.method, records).items()
+            if not any({name, self.field.json_name} <= alternatives for alternatives in ALTERNATIVES)
+        }
         return ParseDict({**base, self.field.json_name: self.grow(size)}, self.method.request())
 
 
@@ -172,11 +224,18 @@ def methods() -> list[Method]:
 
 def base_of(method: Method, records: Records) -> dict[str, Any]:
     """A request that is answered, as JSON: the ids that it must have, and what BASES says."""
-    base = {name: records[value] if isinstance(value, int) else value
-            for name, value in BASES.get(method.request.DESCRIPTOR.name, {}).items()}
+    base = {
+        name: records[value] if isinstance(value, int) else value
+        for name, value in BASES.get(method.request.DESCRIPTOR.name, {}).items()
+    }
     for field in method.request.DESCRIPTOR.fields:
         record = field.GetOptions().Extensions[names]
-        if record in records and not field.has_presence and not field.is_repeated and field.message_type is None:
+        if (
+            record in records
+            and not field.has_presence
+            and not field.is_repeated
+            and field.message_type is None
+        ):
             base.setdefault(field.json_name, records[record])
     if "itemId" in base and "responseId" not in base:
         base["conversationId"] = records[RECORD_SESSION]
@@ -184,7 +243,8 @@ def base_of(method: Method, records: Records) -> dict[str, Any]:
 
 
 def cases_of(method: Method, depth: int = WHOLE_DEPTH) -> Iterator[Case]:
-    """Every member of the method's request, in every form that it may have; of documents, members of so many levels."""
+    """Every member of the method's request, in every form that it may have; of documents, members of so many
+    levels."""
     for field in method.request.DESCRIPTOR.fields:
         for form, grow in _forms_of(field, depth, _kind_of(method, field)):
             case = Case(method, field, form, grow)
@@ -201,7 +261,11 @@ def short_cases() -> dict[Method, list[Case]]:
         found[method] = []
         for case in cases_of(method, depth=1):
             kind = _kind_of(method, case.field)
-            key = case.field.json_name, method.service if case.field.json_name in ("document", "patch") else "", case.form
+            key = (
+                case.field.json_name,
+                method.service if case.field.json_name in ("document", "patch") else "",
+                case.form,
+            )
             if kind is None or case.form in _KNOWN[kind] or key not in seen:
                 found[method].append(case)
                 seen.add(key)
@@ -240,7 +304,10 @@ def _inside(message: Descriptor, depth: int) -> Iterator[tuple[str, Grow]]:
     for field in message.fields if depth else ():
         if field.name != "document":
             for form, grow in _forms_of(field, depth - 1):
-                yield f"{field.json_name}.{form}", lambda size, name=field.json_name, grow=grow: {name: grow(size)}
+                yield (
+                    f"{field.json_name}.{form}",
+                    lambda size, name=field.json_name, grow=grow: {name: grow(size)},
+                )
 
 
 def _several(field: FieldDescriptor, depth: int) -> Iterator[tuple[str, Grow]]:
@@ -262,12 +329,22 @@ def _several(field: FieldDescriptor, depth: int) -> Iterator[tuple[str, Grow]]:
 
 def _sample(message: Descriptor) -> dict[str, Any]:
     """An item with the texts that it can have; `role` must be one."""
-    return {field.json_name: "user" if field.name == "role" else "x" for field in message.fields
-            if not field.is_repeated and (field.cpp_type == FieldDescriptor.CPPTYPE_STRING or (
-                field.message_type and field.message_type.full_name == "google.protobuf.Value" and field.name == "content"))}
+    return {
+        field.json_name: "user" if field.name == "role" else "x"
+        for field in message.fields
+        if not field.is_repeated
+        and (
+            field.cpp_type == FieldDescriptor.CPPTYPE_STRING
+            or (
+                field.message_type
+                and field.message_type.full_name == "google.protobuf.Value"
+                and field.name == "content"
+            )
+        )
+    }
 
 
-# --- seconds ----------------------------------------------------------------------------------------------------------
+# --- seconds ------------------------------------------------------------------------------------------------
 
 MOST_GROWTH = 3
 """Times what the first doubling added: 2 is in proportion, 4 is the square, and clocks are not exact."""
@@ -294,7 +371,9 @@ async def seconds_of(caller: "Caller", case: Case, size: int, records: Records) 
         return [largest]
     seconds = [await taken(1), await taken(2), largest]
     for _ in range(_ATTEMPTS if is_too_slow(seconds) else 0):
-        seconds = [min(before, await taken(factor)) for before, factor in zip(seconds, (1, 2, 4), strict=True)]
+        seconds = [
+            min(before, await taken(factor)) for before, factor in zip(seconds, (1, 2, 4), strict=True)
+        ]
     return seconds
 
 
@@ -305,14 +384,16 @@ def is_too_slow(seconds: list[float]) -> bool:
     return fourfold > SOON and fourfold - twice > MOST_GROWTH * max(twice - once, SOON / 10)
 
 
-# --- the service ------------------------------------------------------------------------------------------------------
+# --- the service --------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def caller_of(service: Any) -> AsyncIterator["Caller"]:
     """A caller with an org of its own."""
-    async with grpc.aio.insecure_channel(service.grpc_address, options=[
-            ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]) as channel:
+    async with grpc.aio.insecure_channel(
+        service.grpc_address,
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+    ) as channel:
         yield Caller(service, channel, await service.new_org())
 
 
@@ -326,12 +407,20 @@ class Caller:
         """One record of each kind."""
         documents, metadata = await self._documents(), self._org.metadata
         session = await SessionServiceStub(self._channel).CreateSession(
-            CreateSessionRequest(assistant_id=documents[RECORD_ASSISTANT]), metadata=metadata)
+            CreateSessionRequest(assistant_id=documents[RECORD_ASSISTANT]), metadata=metadata
+        )
         chat = await ChatServiceStub(self._channel).CreateChat(
-            CreateChatRequest(session_id=session.id, input=from_python("hi")), metadata=metadata)
+            CreateChatRequest(session_id=session.id, input=from_python("hi")), metadata=metadata
+        )
         items = await ConversationServiceStub(self._channel).ListItems(
-            ListItemsRequest(conversation_id=session.id), metadata=metadata)
-        return {**documents, RECORD_SESSION: session.id, RECORD_CHAT: chat.id, RECORD_ITEM: items.data[0]["id"]}
+            ListItemsRequest(conversation_id=session.id), metadata=metadata
+        )
+        return {
+            **documents,
+            RECORD_SESSION: session.id,
+            RECORD_CHAT: chat.id,
+            RECORD_ITEM: items.data[0]["id"],
+        }
 
     async def renewed(self, method: Method, records: Records) -> Records:
         """The same, with new ones of what the method changes: what is stored is work too."""
@@ -339,7 +428,8 @@ class Caller:
             return records
         documents = await self._documents()
         session = await SessionServiceStub(self._channel).CreateSession(
-            CreateSessionRequest(assistant_id=documents[RECORD_ASSISTANT]), metadata=self._org.metadata)
+            CreateSessionRequest(assistant_id=documents[RECORD_ASSISTANT]), metadata=self._org.metadata
+        )
         return {**records, **documents, RECORD_SESSION: session.id}
 
     async def _documents(self) -> Records:

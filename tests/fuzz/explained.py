@@ -8,8 +8,12 @@ from jsonschema import Draft202012Validator
 
 UNKNOWN_METHOD = "Envoy's parser refuses a method that is in no RFC, such as QUERY; its setting to take any is experimental"
 UNDERSCORE = "the edge refuses headers with an underscore in their names, which other proxies take for a dash"
-OTHER_DOOR = "/chat without a key is the assistants door's, and what is wrong with the request there is told first"
-COMPACTION = "a compaction item must be one that the compact method made; no schema says which texts those are"
+OTHER_DOOR = (
+    "/chat without a key is the assistants door's, and what is wrong with the request there is told first"
+)
+COMPACTION = (
+    "a compaction item must be one that the compact method made; no schema says which texts those are"
+)
 MERGED = "a patch that fits by itself is refused where the document that comes of it would not be whole"
 NOBODY = "model is an assistant's id or name, and no schema says which there are"
 INSTRUCTED = "the completions door takes system messages only where the assistant allows them"
@@ -18,7 +22,9 @@ URL = "what is no http URL is no model's: what hosts it may have is for the oper
 MASKED = "a secret that looks like a masked one is only taken where the stored one looks so"
 STORED = "background needs the response to be stored, and store may be false without it"
 NOT_EXACT = "an integer that no double is would be another one here, and no schema says which those are"
-LENIENT = "proto3 JSON takes \"true\" for true, \"0.7\" for 0.7 and one value for an array of one (see docs/clients.md)"
+LENIENT = (
+    'proto3 JSON takes "true" for true, "0.7" for 0.7 and one value for an array of one (see docs/clients.md)'
+)
 
 _REFUSED_AS_HTTP = b"the request is not HTTP as this service takes it"
 
@@ -62,7 +68,7 @@ def _of_a_refusal(case: Any, said: bytes) -> str | None:
     return None
 
 
-# --- proto3 JSON ------------------------------------------------------------------------------------------------------
+# --- proto3 JSON --------------------------------------------------------------------------------------------
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
@@ -84,18 +90,25 @@ def _body_schema(document: dict[str, Any], case: Any) -> dict[str, Any] | None:
 
 
 def _as_read(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> Any:
-    """The value as proto3 JSON reads it: messages of the protos only, for what is free JSON is read as it is."""
+    """The value as proto3 JSON reads it: messages of the protos only, for what is free JSON is read as it
+    is."""
     for branch in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
         read = _as_read(value, branch, document)
         if read != value:
             return read
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return _as_read(value, document["components"]["schemas"][name], document) if _is_message(name) else value
+        return (
+            _as_read(value, document["components"]["schemas"][name], document) if _is_message(name) else value
+        )
     types = schema.get("type", ())
     types = (types,) if isinstance(types, str) else types
     if "array" in types:
-        return [_as_read(item, schema.get("items", {}), document) for item in _flat(value)] if value is not None else None
+        return (
+            [_as_read(item, schema.get("items", {}), document) for item in _flat(value)]
+            if value is not None
+            else None
+        )
     if isinstance(value, dict):
         members = schema.get("properties", {})
         return {name: _as_read(inner, members.get(name, {}), document) for name, inner in value.items()}

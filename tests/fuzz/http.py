@@ -1,4 +1,5 @@
-"""The HTTP paths under schemathesis, with all its checks, as our own document describes them to the holder of a key.
+"""The HTTP paths under schemathesis, with all its checks, as our own document describes them to the holder of
+a key.
 
 `explained.py` lists what it finds and we stand by. Starts no service.
 """
@@ -42,25 +43,41 @@ class Report:
 
 
 def at_door(document: Any, door: str) -> Any:
-    """The document as it is at a door, where two share a path: without the marks, and what they mark as another's."""
+    """The document as it is at a door, where two share a path: without the marks, and what they mark as
+    another's."""
     if isinstance(document, list):
         return [at_door(item, door) for item in document if not _is_anothers(item, door)]
     if isinstance(document, dict):
-        return {name: at_door(value, door) for name, value in document.items()
-                if name != DOOR and not _is_anothers(value, door)}
+        return {
+            name: at_door(value, door)
+            for name, value in document.items()
+            if name != DOOR and not _is_anothers(value, door)
+        }
     return document
 
 
-def fuzz(url: str, key: str, door: str, *, seed: int, examples: int, phases: Sequence[str] = PHASES,
-         told: Callable[[Report], None] = lambda report: None) -> Report:
-    """Try every operation: the limits of its schema, `examples` random requests of it, and chains of requests.
+def fuzz(
+    url: str,
+    key: str,
+    door: str,
+    *,
+    seed: int,
+    examples: int,
+    phases: Sequence[str] = PHASES,
+    told: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Try every operation: the limits of its schema, `examples` random requests of it, and chains of
+    requests.
 
     At the agents door only its own operations: the others are the same at both.
     """
     document = at_door(httpx.get(f"{url}/openapi.json").json(), door)
     if door == "agents":
-        document["paths"] = {path: verbs for path, verbs in document["paths"].items()
-                             if any(door in operation["tags"] for operation in verbs.values())}
+        document["paths"] = {
+            path: verbs
+            for path, verbs in document["paths"].items()
+            if any(door in operation["tags"] for operation in verbs.values())
+        }
     config = _config(url, key, door, seed, examples, phases)
     schema = schemathesis.openapi.from_dict(document, config=config)
     report = Report()
@@ -69,8 +86,10 @@ def fuzz(url: str, key: str, door: str, *, seed: int, examples: int, phases: Seq
             _note(event.recorder, report)
             told(report)
         elif isinstance(event, NonFatalError | FatalError):
-            report.unexplained.append(f"schemathesis could not go on: {getattr(event, 'label', '')} {event!r} "
-                                      f"{getattr(event, 'info', getattr(event, 'exception', ''))!r}")
+            report.unexplained.append(
+                f"schemathesis could not go on: {getattr(event, 'label', '')} {event!r} "
+                f"{getattr(event, 'info', getattr(event, 'exception', ''))!r}"
+            )
     return report
 
 
@@ -102,8 +121,9 @@ def _told(name: str, failure: Any, case: Any, response: Any) -> str:
 
 @schemathesis.hook("before_call")
 def _made_worth_trying(context: Any, case: Any, kwargs: Any) -> None:
-    """No two cases are one request: schemathesis likes `0` as Idempotency-Key, which can be only one request's. None has a
-    member of no name, which it likes, too: Envoy's parser refuses those, and the server would see little of the rest."""
+    """No two cases are one request: schemathesis likes `0` as Idempotency-Key, which can be only one
+    request's. None has a member of no name, which it likes, too: Envoy's parser refuses those, and the server
+    would see little of the rest."""
     sent = (case.headers or {}).get(IDEMPOTENCY)
     if isinstance(sent, str) and re.fullmatch("[!-~]{1,255}", sent):
         case.headers[IDEMPOTENCY] = sent[:200] + uuid4().hex
@@ -118,14 +138,27 @@ def _named(value: Any) -> Any:
     return [_named(item) for item in value] if isinstance(value, list) else value
 
 
-def _config(url: str, key: str, door: str, seed: int, examples: int, phases: Sequence[str]) -> SchemathesisConfig:
+def _config(
+    url: str, key: str, door: str, seed: int, examples: int, phases: Sequence[str]
+) -> SchemathesisConfig:
     auth = {"apiKey": {"api_key": key}} if door == "agents" else {"bearer": {"bearer": key}}
-    return SchemathesisConfig.from_dict({
-        "seed": seed, "base-url": url, "auth": {"openapi": auth}, "continue-on-failure": True, "request-timeout": 30,
-        "suppress-health-check": ["all"],
-        "generation": {"max-examples": examples, "database": "none", "no-shrink": True, "allow-x00": False},
-        "phases": {phase: {"enabled": phase in phases} for phase in PHASES},
-    })
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "base-url": url,
+            "auth": {"openapi": auth},
+            "continue-on-failure": True,
+            "request-timeout": 30,
+            "suppress-health-check": ["all"],
+            "generation": {
+                "max-examples": examples,
+                "database": "none",
+                "no-shrink": True,
+                "allow-x00": False,
+            },
+            "phases": {phase: {"enabled": phase in phases} for phase in PHASES},
+        }
+    )
 
 
 def _is_anothers(value: Any, door: str) -> bool:

@@ -1,7 +1,9 @@
-"""Our own parsers as fuzz targets: a target makes something of some bytes, hands it to a parser, and raises what is a bug.
+"""Our own parsers as fuzz targets: a target makes something of some bytes, hands it to a parser, and raises
+what is a bug.
 
-A ServiceError is an answer; everything else that a parser raises, or an answer that breaks its promise, is a bug.
-`scripts/fuzz parsers` runs them under atheris (`long_run.py`), test_fuzz_parsers.py for a moment on random bytes.
+A ServiceError is an answer; everything else that a parser raises, or an answer that breaks its promise, is a
+bug. `scripts/fuzz parsers` runs them under atheris (`long_run.py`), test_fuzz_parsers.py for a moment on
+random bytes.
 """
 
 import atexit
@@ -65,29 +67,172 @@ T = TypeVar("T")
 Target = Callable[[bytes], None]
 
 _MESSAGE_WORDS = (
-    "type", "role", "content", "message", "text", "name", "tool_calls", "tool_call_id", "function", "arguments", "id",
-    "call_id", "output", "refusal", "metadata", "function_call", "function_call_output", "mcp_call", "compaction",
-    "encrypted_content", "aGk=", "input_text", "output_text", "image_url", "input_image", "file", "input_file", "file_id",
-    "file_data", "file_url", "filename", "url", "detail", "user", "assistant", "tool", "system", "developer")
+    "type",
+    "role",
+    "content",
+    "message",
+    "text",
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "function",
+    "arguments",
+    "id",
+    "call_id",
+    "output",
+    "refusal",
+    "metadata",
+    "function_call",
+    "function_call_output",
+    "mcp_call",
+    "compaction",
+    "encrypted_content",
+    "aGk=",
+    "input_text",
+    "output_text",
+    "image_url",
+    "input_image",
+    "file",
+    "input_file",
+    "file_id",
+    "file_data",
+    "file_url",
+    "filename",
+    "url",
+    "detail",
+    "user",
+    "assistant",
+    "tool",
+    "system",
+    "developer",
+)
 _SCHEMA_WORDS = (
-    "type", "properties", "items", "required", "enum", "const", "anyOf", "allOf", "oneOf", "$ref", "$defs", "#", "#/$defs/a",
-    "object", "array", "string", "number", "integer", "boolean", "json_schema", "json_object", "schema", "name", "strict",
-    "function", "parameters", "description", "minItems", "minimum", "default", "prefixItems", "additionalProperties")
+    "type",
+    "properties",
+    "items",
+    "required",
+    "enum",
+    "const",
+    "anyOf",
+    "allOf",
+    "oneOf",
+    "$ref",
+    "$defs",
+    "#",
+    "#/$defs/a",
+    "object",
+    "array",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+    "json_schema",
+    "json_object",
+    "schema",
+    "name",
+    "strict",
+    "function",
+    "parameters",
+    "description",
+    "minItems",
+    "minimum",
+    "default",
+    "prefixItems",
+    "additionalProperties",
+)
 _TEMPLATE_PIECES = (
-    "{{", "}}", "{%", "%}", " ", "a", "b.c", "now", "| upcase", "| split: ','", "| join: 'x'", "| replace: 'a', 'b'",
-    "| times: 9", "| divided_by: 0", "| date: '%s'", "| slice: 1, 2", "| default: 1", "| sort", "| map: 'c'", "(1..99)",
-    "for i in a", "endfor", "if a", "elsif b", "else", "endif", "assign x = a", "capture x", "endcapture", "case a",
-    "when 1", "endcase", "cycle 1, 2", "tablerow i in a", "endtablerow", "raw", "endraw", "comment", "endcomment", "liquid",
-    "echo a", "unless a", "endunless", "include 'a'", "render 'a'", "macro", "[0]", "['c']", "'", '"', "\n", "-",
-    "##", "increment a", "contains", "and", "==", "1e9", "999999999999", "\U0001f600", "text")
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    " ",
+    "a",
+    "b.c",
+    "now",
+    "| upcase",
+    "| split: ','",
+    "| join: 'x'",
+    "| replace: 'a', 'b'",
+    "| times: 9",
+    "| divided_by: 0",
+    "| date: '%s'",
+    "| slice: 1, 2",
+    "| default: 1",
+    "| sort",
+    "| map: 'c'",
+    "(1..99)",
+    "for i in a",
+    "endfor",
+    "if a",
+    "elsif b",
+    "else",
+    "endif",
+    "assign x = a",
+    "capture x",
+    "endcapture",
+    "case a",
+    "when 1",
+    "endcase",
+    "cycle 1, 2",
+    "tablerow i in a",
+    "endtablerow",
+    "raw",
+    "endraw",
+    "comment",
+    "endcomment",
+    "liquid",
+    "echo a",
+    "unless a",
+    "endunless",
+    "include 'a'",
+    "render 'a'",
+    "macro",
+    "[0]",
+    "['c']",
+    "'",
+    '"',
+    "\n",
+    "-",
+    "##",
+    "increment a",
+    "contains",
+    "and",
+    "==",
+    "1e9",
+    "999999999999",
+    "\U0001f600",
+    "text",
+)
 _HISTORY_WORDS = ("kind", "history", *history.TABLES)
 _ANSWER_WORDS = (
-    "results", "toolCallId", "result", "error", "call_1", "documents", "message", "content", "schema", "properties",
-    "aliases", "key", "value", "title", "a", "{{ $.a }}", "{{ tool.response.body.a }}", "type", "object", "parameters",
-    "required", "enum", "default", "const")
+    "results",
+    "toolCallId",
+    "result",
+    "error",
+    "call_1",
+    "documents",
+    "message",
+    "content",
+    "schema",
+    "properties",
+    "aliases",
+    "key",
+    "value",
+    "title",
+    "a",
+    "{{ $.a }}",
+    "{{ tool.response.body.a }}",
+    "type",
+    "object",
+    "parameters",
+    "required",
+    "enum",
+    "default",
+    "const",
+)
 
 
-# --- the targets ------------------------------------------------------------------------------------------------------
+# --- the targets --------------------------------------------------------------------------------------------
 
 
 def fuzz_ids(data: bytes) -> None:
@@ -109,10 +254,14 @@ def fuzz_json_values(data: bytes) -> None:
 
 
 def fuzz_messages(data: bytes) -> None:
-    """What callers say, through everything that reads it again: items, providers' forms, the offline model."""
+    """What callers say, through everything that reads it again: items, providers' forms, the offline
+    model."""
     values = Values(data, _MESSAGE_WORDS)
-    sent = values.text() if values.below(8) == 7 else [values.object() if values.below(4) else values.json()
-                                                       for _ in range(values.below(4))]
+    sent = (
+        values.text()
+        if values.below(8) == 7
+        else [values.object() if values.below(4) else values.json() for _ in range(values.below(4))]
+    )
     with suppress(ValueError):
         said = inputs.parse_input(from_python(sent))
         for message in said:
@@ -126,12 +275,21 @@ def fuzz_tools(data: bytes) -> None:
     """What a request offers and asks of the answer's form, as both OpenAI forms send it."""
     values = Values(data, _SCHEMA_WORDS)
     with suppress(ValueError):
-        offered = [struct_from({"type": "function", "function": values.object()} if values.below(2) else values.object())
-                   for _ in range(values.below(3))]
+        offered = [
+            struct_from(
+                {"type": "function", "function": values.object()} if values.below(2) else values.object()
+            )
+            for _ in range(values.below(3))
+        ]
         choice, form = from_python(values.json()), struct_from(values.object())
         completion = CreateChatCompletionRequest(tools=offered, tool_choice=choice, response_format=form)
-        response = CreateResponseRequest(tools=offered, tool_choice=choice, text=struct_from({"format": to_python(form)}),
-                                         reasoning=form, conversation=choice)
+        response = CreateResponseRequest(
+            tools=offered,
+            tool_choice=choice,
+            text=struct_from({"format": to_python(form)}),
+            reasoning=form,
+            conversation=choice,
+        )
         _asked_with(completions._options, completion)
         _asked_with(responses._options, response)
         responses._conversation_id(response)
@@ -140,9 +298,11 @@ def fuzz_tools(data: bytes) -> None:
 def fuzz_documents(data: bytes) -> None:
     """Assistants, squads and tools: what passes the check can be typed, shown, sent back and acted on."""
     values = Values(data, ("offline", "function", "apiRequest", "custom-llm", "assistant-speaks-first"))
-    for kind, check, typed in ((Assistant, documents.check_assistant, documents.typed_assistant),
-                               (Squad, documents.check_squad, documents.typed_squad),
-                               (Tool, documents.check_tool, documents.typed_tool)):
+    for kind, check, typed in (
+        (Assistant, documents.check_assistant, documents.typed_assistant),
+        (Squad, documents.check_squad, documents.typed_squad),
+        (Tool, documents.check_tool, documents.typed_tool),
+    ):
         document = values.document(kind.DESCRIPTOR)
         try:
             check(document)
@@ -165,8 +325,14 @@ def fuzz_templates(data: bytes) -> None:
 
 def fuzz_requests(data: bytes) -> None:
     """Bytes as requests, as gRPC callers may send them."""
-    for kind in (CreateChatRequest, CreateChatCompletionRequest, CreateResponseRequest, CreateAssistantRequest,
-                 CreateMessageRequest, UpdateSessionRequest):
+    for kind in (
+        CreateChatRequest,
+        CreateChatCompletionRequest,
+        CreateResponseRequest,
+        CreateAssistantRequest,
+        CreateMessageRequest,
+        UpdateSessionRequest,
+    ):
         interceptors._read(kind.FromString, data, None)
 
 
@@ -187,13 +353,17 @@ def fuzz_filters(data: bytes) -> None:
             if field.cpp_type == field.CPPTYPE_STRING and values.below(4) == 3:
                 setattr(request, field.name, text)
         with suppress(ServiceError):
-            listing_of(request, Scope("org"), {"id": "id", "assistant_id": "assistant_id"}).select("*", "chats")
+            listing_of(request, Scope("org"), {"id": "id", "assistant_id": "assistant_id"}).select(
+                "*", "chats"
+            )
 
 
 def fuzz_errors(data: bytes) -> None:
     values = Values(data)
-    broken = tuple(Violation(values.text(), values.text() * (1 + values.below(256)), values.text())
-                   for _ in range(values.below(40)))
+    broken = tuple(
+        Violation(values.text(), values.text() * (1 + values.below(256)), values.text())
+        for _ in range(values.below(40))
+    )
     error = ServiceError(values.text() * (1 + values.below(256)), violations=broken)
     error.http_status = values.one_of((400, 401, 404, 409, 422, 429, 500, 503))
     for door in ("assistants", "agents", "responses", "completions"):
@@ -228,8 +398,13 @@ def fuzz_forms(data: bytes) -> None:
     form = [(values.text(), values.text()) for _ in range(values.below(6))]
     data = urlencode(form).encode() if form else data
     signed = account.signature("http://parley/t", form)
-    enter(Call("1", "/parley.v1.TransportService/ReceiveTwilioMessage",
-               {"x-twilio-signature": signed, "x-envoy-original-path": "/t"}))
+    enter(
+        Call(
+            "1",
+            "/parley.v1.TransportService/ReceiveTwilioMessage",
+            {"x-twilio-signature": signed, "x-envoy-original-path": "/t"},
+        )
+    )
     with suppress(ServiceError):
         service._checked(account, ReceiveTwilioMessageRequest(org_id="o", body=HttpBody(data=data)))
 
@@ -242,7 +417,9 @@ def fuzz_answers(data: bytes) -> None:
     variables = values.object()
     with suppress(tools._Failed):
         tools._result_of(answer, call)
-    found = tools._extract({"schema": values.object(), "aliases": values.json()}, answer, variables, Allowance()).variables
+    found = tools._extract(
+        {"schema": values.object(), "aliases": values.json()}, answer, variables, Allowance()
+    ).variables
     with suppress(ValueError):
         struct_from(found)
     with suppress(ServiceError):
@@ -254,8 +431,11 @@ def fuzz_answers(data: bytes) -> None:
         tools._api_request(tool, tools._arguments(call), variables, Allowance())
 
 
-TARGETS: dict[str, Target] = {name.removeprefix("fuzz_"): target for name, target in sorted(globals().items())
-                              if name.startswith("fuzz_")}
+TARGETS: dict[str, Target] = {
+    name.removeprefix("fuzz_"): target
+    for name, target in sorted(globals().items())
+    if name.startswith("fuzz_")
+}
 
 
 def run(name: str, data: bytes) -> None:
@@ -264,7 +444,7 @@ def run(name: str, data: bytes) -> None:
         TARGETS[name](data)
 
 
-# --- what the targets share -------------------------------------------------------------------------------------------
+# --- what the targets share ---------------------------------------------------------------------------------
 
 
 def _asked(said: list[Message], **members: Any) -> None:
@@ -281,8 +461,12 @@ def _asked(said: list[Message], **members: Any) -> None:
 def _asked_with(options_of: Callable[[Any], Any], request: AnyMessage) -> None:
     with suppress(ServiceError):
         options = options_of(request)
-        _asked(inputs.parse_input(from_python("what is a?")), tools=options.tools, tool_choice=options.tool_choice,
-               response_format=options.response_format)
+        _asked(
+            inputs.parse_input(from_python("what is a?")),
+            tools=options.tools,
+            tool_choice=options.tool_choice,
+            response_format=options.response_format,
+        )
 
 
 def _act_on(kind: type[AnyMessage], document: dict[str, Any]) -> None:
@@ -344,8 +528,14 @@ def _cell(values: Values, kind: str, name: str) -> Any:
     if name in ("id", "thread_id", "parent_id", "session_id"):
         return new_id()
     forms: dict[tuple[str, str], type[AnyMessage]] = {
-        ("session", "body"): Session, ("chat", "body"): Chat, ("chat", "record"): ChatRecord, ("message", "body"): Message,
-        ("assistant", "document"): Assistant, ("squad", "document"): Squad, ("tool", "document"): Tool}
+        ("session", "body"): Session,
+        ("chat", "body"): Chat,
+        ("chat", "record"): ChatRecord,
+        ("message", "body"): Message,
+        ("assistant", "document"): Assistant,
+        ("squad", "document"): Squad,
+        ("tool", "document"): Tool,
+    }
     if (kind, name) in forms:
         return values.document(forms[kind, name].DESCRIPTOR)
     return values.one_of((0, 1, 2**53, "completed", "active", 1.5))

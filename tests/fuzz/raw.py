@@ -1,6 +1,7 @@
 """Malformed HTTP: requests that were right, changed byte by byte, sent as they are. Starts no service.
 
-A request that cannot be read must be answered with an error of the caller's, or with the end of the connection.
+A request that cannot be read must be answered with an error of the caller's, or with the end of the
+connection.
 """
 
 import asyncio
@@ -16,25 +17,108 @@ _PATIENCE = 0.5
 """Seconds. A request that ends too early is waited for by the edge, and by nobody else."""
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _LINES = (
-    b"Content-Length: 5", b"Content-Length: -1", b"Content-Length: 99999999999999999999",
-    b"Content-Length: 1\r\nContent-Length: 2", b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity, chunked",
-    b"Transfer-Encoding: gzip", b"Host: a\r\nHost: b", b"x_y: 1", b": 1", b"x", b"x : 1", b" x: 1", b"x: \x00", b"x: \x7f",
-    b"x: \xff\xfe", b"\xff: 1", b"x'|: 1", b"Expect: 100-continue", b"Expect: 200", b"Connection: close, host",
-    b"Upgrade: h2c", b"TE: trailers", b"Trailer: x", b"grpc-timeout: x", b"grpc-encoding: gzip", b"x-bin: ?",
-    b"content-type: application/grpc", b"content-type: application/grpc-web", b"content-type: \xff", b"accept: \xff",
-    b"x-request-id: \xff", b"x-envoy-original-path: /", b"x-http-status: 999", b"Authorization: Bearer \x00")
+    b"Content-Length: 5",
+    b"Content-Length: -1",
+    b"Content-Length: 99999999999999999999",
+    b"Content-Length: 1\r\nContent-Length: 2",
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: identity, chunked",
+    b"Transfer-Encoding: gzip",
+    b"Host: a\r\nHost: b",
+    b"x_y: 1",
+    b": 1",
+    b"x",
+    b"x : 1",
+    b" x: 1",
+    b"x: \x00",
+    b"x: \x7f",
+    b"x: \xff\xfe",
+    b"\xff: 1",
+    b"x'|: 1",
+    b"Expect: 100-continue",
+    b"Expect: 200",
+    b"Connection: close, host",
+    b"Upgrade: h2c",
+    b"TE: trailers",
+    b"Trailer: x",
+    b"grpc-timeout: x",
+    b"grpc-encoding: gzip",
+    b"x-bin: ?",
+    b"content-type: application/grpc",
+    b"content-type: application/grpc-web",
+    b"content-type: \xff",
+    b"accept: \xff",
+    b"x-request-id: \xff",
+    b"x-envoy-original-path: /",
+    b"x-http-status: 999",
+    b"Authorization: Bearer \x00",
+)
 _TARGETS = (
-    b"/chat", b"/chat/x", b"*", b"http://x/chat", b"//", b"/%", b"/%zz", b"/chat/%ff", b"/chat/%00", b"/\xff", b"/../..",
-    b"/" + b"a" * 70_000, b"/chat?x=%", b"/chat?" + b"a=b&" * 3_000, b"/parley.v1.ChatService/CreateChat", b"", b"/a b",
-    b"/#")
+    b"/chat",
+    b"/chat/x",
+    b"*",
+    b"http://x/chat",
+    b"//",
+    b"/%",
+    b"/%zz",
+    b"/chat/%ff",
+    b"/chat/%00",
+    b"/\xff",
+    b"/../..",
+    b"/" + b"a" * 70_000,
+    b"/chat?x=%",
+    b"/chat?" + b"a=b&" * 3_000,
+    b"/parley.v1.ChatService/CreateChat",
+    b"",
+    b"/a b",
+    b"/#",
+)
 _METHODS = (
-    b"GET", b"POST", b"PATCH", b"DELETE", b"PUT", b"CONNECT", b"PRI", b"get", b"G\x00T", b"", b"X" * 300, b"\xff", b"TRACE")
+    b"GET",
+    b"POST",
+    b"PATCH",
+    b"DELETE",
+    b"PUT",
+    b"CONNECT",
+    b"PRI",
+    b"get",
+    b"G\x00T",
+    b"",
+    b"X" * 300,
+    b"\xff",
+    b"TRACE",
+)
 _BODIES = (
-    b"", b"{", b"[" * 2_000, b'{"input": ' + b"[" * 99 + b"]" * 99 + b"}", b'{"input": "\\ud800"}', b'{"input": 1e999}',
-    b"\xff\xfe", b'{"input": "\x00"}', b"null", b"5", b'{"a": 1} {"b": 2}', b"\xef\xbb\xbf{}", b'{"input": "a", "input": 1}',
-    b"\x00" * 9, b'{"assistant": {"model": ' + b'{"a": ' * 40 + b"1" + b"}" * 40 + b"}}", b"a=b&c=d", b'{"\\u0000": 1}',
-    b'{"": 1}')
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.9", b"http/1.1", b"HTTP/1.1 ", b"", b"JUNK")
+    b"",
+    b"{",
+    b"[" * 2_000,
+    b'{"input": ' + b"[" * 99 + b"]" * 99 + b"}",
+    b'{"input": "\\ud800"}',
+    b'{"input": 1e999}',
+    b"\xff\xfe",
+    b'{"input": "\x00"}',
+    b"null",
+    b"5",
+    b'{"a": 1} {"b": 2}',
+    b"\xef\xbb\xbf{}",
+    b'{"input": "a", "input": 1}',
+    b"\x00" * 9,
+    b'{"assistant": {"model": ' + b'{"a": ' * 40 + b"1" + b"}" * 40 + b"}}",
+    b"a=b&c=d",
+    b'{"\\u0000": 1}',
+    b'{"": 1}',
+)
+_VERSIONS = (
+    b"HTTP/1.1",
+    b"HTTP/1.0",
+    b"HTTP/0.9",
+    b"HTTP/2.0",
+    b"HTTP/1.9",
+    b"http/1.1",
+    b"HTTP/1.1 ",
+    b"",
+    b"JUNK",
+)
 _FAULTS = ("method", "target", "version", "headers", "body", "bytes", "end", "HTTP/2")
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS = bytes(3) + b"\x04" + bytes(5)
@@ -50,7 +134,8 @@ class Report:
 
 
 def requests(key: str, seed: int) -> Iterator[bytes]:
-    """Malformed requests without end, always the same ones. Most have one fault, so that what lies behind it is reached."""
+    """Malformed requests without end, always the same ones. Most have one fault, so that what lies behind it
+    is reached."""
     chance = random.Random(seed)
     while True:
         faults = set(chance.sample(_FAULTS, chance.choice((1, 1, 1, 2, 4))))
@@ -58,20 +143,27 @@ def requests(key: str, seed: int) -> Iterator[bytes]:
             yield _PREFACE + chance.choice((b"", _SETTINGS)) + chance.randbytes(chance.randrange(200))
             continue
         body = chance.choice(_BODIES) if "body" in faults else b'{"input": "a"}'
-        first = b" ".join((
-            chance.choice(_METHODS) if "method" in faults else chance.choice((b"GET", b"POST")),
-            chance.choice(_TARGETS) if "target" in faults else chance.choice((b"/chat", b"/session", b"/v1/responses")),
-            chance.choice(_VERSIONS) if "version" in faults else b"HTTP/1.1"))
+        first = b" ".join(
+            (
+                chance.choice(_METHODS) if "method" in faults else chance.choice((b"GET", b"POST")),
+                chance.choice(_TARGETS)
+                if "target" in faults
+                else chance.choice((b"/chat", b"/session", b"/v1/responses")),
+                chance.choice(_VERSIONS) if "version" in faults else b"HTTP/1.1",
+            )
+        )
         lines = [b"Host: x", b"Authorization: Bearer " + key.encode(), b"Content-Length: %d" % len(body)]
         lines += chance.sample(_LINES, chance.randrange(1, 4)) if "headers" in faults else []
         chance.shuffle(lines)
         whole = bytearray(b"\r\n".join([first, *lines]) + b"\r\n\r\n" + body)
         for _ in range(chance.choice((1, 2, 20)) if "bytes" in faults else 0):
             whole[chance.randrange(len(whole))] = chance.randrange(256)
-        yield bytes(whole[:chance.randrange(len(whole))] if "end" in faults else whole)
+        yield bytes(whole[: chance.randrange(len(whole))] if "end" in faults else whole)
 
 
-async def send(port: int, key: str, count: int, *, seed: int = 1, told: Callable[[str], None] = lambda text: None) -> Report:
+async def send(
+    port: int, key: str, count: int, *, seed: int = 1, told: Callable[[str], None] = lambda text: None
+) -> Report:
     """Send so many, some at once, each on a connection of its own."""
     report, source = Report(), zip(range(count), requests(key, seed), strict=False)
 

@@ -1,4 +1,5 @@
-"""Records exchanges and sessions as the engine does, with no model: what is said is said, and answered by `re: …`."""
+"""Records exchanges and sessions as the engine does, with no model: what is said is said, and answered by
+`re: …`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,8 +77,22 @@ class Rows(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-TABLES = ("orgs", "keys", "assistants", "squads", "tools", "sessions", "chats", "chat_events", "forks", "messages",
-          "idempotency_keys", "deleted_usage", "outbox", "receipts")
+TABLES = (
+    "orgs",
+    "keys",
+    "assistants",
+    "squads",
+    "tools",
+    "sessions",
+    "chats",
+    "chat_events",
+    "forks",
+    "messages",
+    "idempotency_keys",
+    "deleted_usage",
+    "outbox",
+    "receipts",
+)
 """What others refer to first."""
 
 
@@ -110,38 +125,86 @@ class Recorder:
     key: NewKey
 
     @classmethod
-    async def of_new_org(cls, store: Store, clock: StandingClock, name: str | None = None, kind: str = "api") -> "Recorder":
+    async def of_new_org(
+        cls, store: Store, clock: StandingClock, name: str | None = None, kind: str = "api"
+    ) -> "Recorder":
         return cls(store, clock, await store.keys.create(name or f"org-{new_id()}", kind))
 
     @property
     def scope(self) -> Scope:
         return Scope(self.key.org_id)
 
-    async def say(self, text: str, previous: StoredChat | None = None, session: StoredSession | None = None,
-                  alternatives: Sequence[str] = (), new_session: NewSession | None = None, **members: Any) -> StoredChat:
+    async def say(
+        self,
+        text: str,
+        previous: StoredChat | None = None,
+        session: StoredSession | None = None,
+        alternatives: Sequence[str] = (),
+        new_session: NewSession | None = None,
+        **members: Any,
+    ) -> StoredChat:
         """Record one exchange and read it back."""
         joined = session or new_session
-        await self.store.chats.record(self.exchange(
-            text, previous, joined.session.id if joined else None, alternatives, new_session, **members))
+        await self.store.chats.record(
+            self.exchange(
+                text, previous, joined.session.id if joined else None, alternatives, new_session, **members
+            )
+        )
         return await self.store.chats.find(self.scope, self.last_id)
 
-    def exchange(self, text: str, previous: StoredChat | None = None, session_id: str | None = None,
-                 alternatives: Sequence[str] = (), new_session: NewSession | None = None, **members: Any) -> Exchange:
+    def exchange(
+        self,
+        text: str,
+        previous: StoredChat | None = None,
+        session_id: str | None = None,
+        alternatives: Sequence[str] = (),
+        new_session: NewSession | None = None,
+        **members: Any,
+    ) -> Exchange:
         now = timestamp(self.clock())
-        chat = Chat(**{"id": new_id(), "org_id": self.key.org_id, "created_at": now, "updated_at": now, "cost": 0.25,
-                       "status": "completed", "input": Value(string_value=text), "session_id": session_id,
-                       "previous_chat_id": previous.id if previous else None, **members})
+        chat = Chat(
+            **{
+                "id": new_id(),
+                "org_id": self.key.org_id,
+                "created_at": now,
+                "updated_at": now,
+                "cost": 0.25,
+                "status": "completed",
+                "input": Value(string_value=text),
+                "session_id": session_id,
+                "previous_chat_id": previous.id if previous else None,
+                **members,
+            }
+        )
         self.last_id = chat.id
         return Exchange(
-            chat=chat, key_id=self.key.id, said=[message("user", text)], answered=[message("assistant", f"re: {text}")],
-            alternatives=[message("assistant", other) for other in alternatives], previous=previous,
-            new_session=new_session, private=None, provider="offline", model="offline-1", prompt_tokens=3,
-            completion_tokens=2)
+            chat=chat,
+            key_id=self.key.id,
+            said=[message("user", text)],
+            answered=[message("assistant", f"re: {text}")],
+            alternatives=[message("assistant", other) for other in alternatives],
+            previous=previous,
+            new_session=new_session,
+            private=None,
+            provider="offline",
+            model="offline-1",
+            prompt_tokens=3,
+            completion_tokens=2,
+        )
 
     def new_session(self, *said: str, agent_type: str | None = None, **members: Any) -> NewSession:
         now = timestamp(self.clock())
-        session = Session(**{"id": new_id(), "org_id": self.key.org_id, "created_at": now, "updated_at": now,
-                             "status": "active", "expiration_seconds": 60, **members})
+        session = Session(
+            **{
+                "id": new_id(),
+                "org_id": self.key.org_id,
+                "created_at": now,
+                "updated_at": now,
+                "status": "active",
+                "expiration_seconds": 60,
+                **members,
+            }
+        )
         session.messages.extend(message("user", text) for text in said)
         return NewSession(session, self.key.id, {"who": "Ada"}, None, agent_type)
 

@@ -66,7 +66,7 @@ def killed(what, data, other):
     assert ended.returncode == -signal.SIGKILL
 
 
-# --- backup -----------------------------------------------------------------------------------------------------------
+# --- backup -------------------------------------------------------------------------------------------------
 
 
 async def test_backup_is_one_file_for_its_owner_with_what_was_acknowledged(store, recorder, tmp_path):
@@ -88,7 +88,12 @@ async def test_what_a_killed_process_leaves_is_swept_by_the_next(what, store, re
     other.mkdir()
     restore(back_up(tmp_path, tmp_path / "b.db").path, data)
     killed(what, data, other)
-    left = {path.name for folder in (data, other) for path in folder.iterdir() if path.suffix == ".parley-unfinished"}
+    left = {
+        path.name
+        for folder in (data, other)
+        for path in folder.iterdir()
+        if path.suffix == ".parley-unfinished"
+    }
     assert len(left) == 1
 
     back_up(data, other / "next.db")
@@ -125,7 +130,9 @@ async def test_backup_while_others_write_is_of_one_moment_and_holds_up_nobody(st
     def step(left, _):
         steps.append((left, len(written)))
 
-    first, second = [await asyncio.to_thread(back_up, tmp_path, tmp_path / f"{n}.db", progress=step) for n in (1, 2)]
+    first, second = [
+        await asyncio.to_thread(back_up, tmp_path, tmp_path / f"{n}.db", progress=step) for n in (1, 2)
+    ]
     stop.set()
     await writing
 
@@ -166,7 +173,7 @@ async def test_backup_of_a_damaged_database_is_refused_and_leaves_nothing(store,
     assert not [name for name in files(tmp_path) if name.startswith("b.db")]
 
 
-# --- restore ----------------------------------------------------------------------------------------------------------
+# --- restore ------------------------------------------------------------------------------------------------
 
 
 async def test_restored_elsewhere_the_keys_and_the_chats_are_known(store, recorder, tmp_path):
@@ -205,7 +212,9 @@ async def test_restoring_over_a_database_must_be_wanted_and_keeps_that_one_aside
     assert (count(tmp_path / "parley.db", "chats"), count(done.kept_aside, "chats")) == (1, 3)
 
 
-async def test_damaged_database_is_replaced_and_its_log_is_not_taken_for_the_new_ones(store, recorder, tmp_path):
+async def test_damaged_database_is_replaced_and_its_log_is_not_taken_for_the_new_ones(
+    store, recorder, tmp_path
+):
     await made(recorder)
     back_up(tmp_path, tmp_path / "b.db")
     store.close()
@@ -253,7 +262,7 @@ async def test_nobody_opens_a_database_while_it_is_being_replaced(tmp_path):
             open_store(tmp_path)
 
 
-# --- migrations -------------------------------------------------------------------------------------------------------
+# --- migrations ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -299,11 +308,16 @@ async def test_new_and_up_to_date_databases_are_not_copied(tmp_path):
     assert files(tmp_path) == {"parley.db", "parley.db-sums", "key-secret"}
 
 
-async def test_migration_that_fails_leaves_the_database_as_it_was(store, recorder, tmp_path, newer, monkeypatch):
+async def test_migration_that_fails_leaves_the_database_as_it_was(
+    store, recorder, tmp_path, newer, monkeypatch
+):
     await made(recorder)
     store.close()
     newer()
-    migrations.migrations._migrations[-1].fn = lambda db: (db.execute("DELETE FROM chats"), db.execute("NONSENSE"))
+    migrations.migrations._migrations[-1].fn = lambda db: (
+        db.execute("DELETE FROM chats"),
+        db.execute("NONSENSE"),
+    )
 
     with pytest.raises(sqlite3.OperationalError, match="syntax error"):
         open_store(tmp_path)
@@ -357,5 +371,9 @@ async def test_recorder_finds_its_chats_in_the_restored_database(store, recorder
     again = open_store(tmp_path / "other", clock=clock)
     there = Recorder(again, clock, recorder.key)
     assert await there.history(await again.chats.find(there.scope, recorder.last_id)) == [
-        "hello", "re: hello", "again", "re: again"]
+        "hello",
+        "re: hello",
+        "again",
+        "re: again",
+    ]
     again.close()

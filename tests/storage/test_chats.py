@@ -33,11 +33,21 @@ async def test_other_choices_are_output_but_not_context(recorder):
 
 async def test_every_member_of_a_message_survives(recorder):
     exchange = recorder.exchange("a")
-    exchange.said[:] = [Message(
-        id=new_id(), role="assistant", message="ü 😀",
-        content=from_python([{"type": "text", "text": "ü 😀"}, {"type": "x", "y": [1.5, None]}]),
-        time=1.5, seconds_from_start=0, tool_calls=from_python([{"id": "1"}]), tool_call_id="t", name="n",
-        metadata=struct_from({"a": {}}), refusal="r")]
+    exchange.said[:] = [
+        Message(
+            id=new_id(),
+            role="assistant",
+            message="ü 😀",
+            content=from_python([{"type": "text", "text": "ü 😀"}, {"type": "x", "y": [1.5, None]}]),
+            time=1.5,
+            seconds_from_start=0,
+            tool_calls=from_python([{"id": "1"}]),
+            tool_call_id="t",
+            name="n",
+            metadata=struct_from({"a": {}}),
+            refusal="r",
+        )
+    ]
     await recorder.store.chats.record(exchange)
 
     chat = await recorder.store.chats.get(recorder.scope, exchange.chat.id)
@@ -48,8 +58,9 @@ async def test_every_member_of_a_message_survives(recorder):
 async def test_what_callers_must_not_see_is_kept_beside_the_chat(recorder):
     exchange = recorder.exchange("a")
     secret = {"assistant": {"credentials": [{"apiKey": "sk-upstream"}]}}
-    await recorder.store.chats.record(type(exchange)(**{
-        name: getattr(exchange, name) for name in exchange.__slots__} | {"private": secret}))
+    await recorder.store.chats.record(
+        type(exchange)(**{name: getattr(exchange, name) for name in exchange.__slots__} | {"private": secret})
+    )
 
     stored = await recorder.store.chats.find(recorder.scope, exchange.chat.id)
 
@@ -81,7 +92,10 @@ async def test_list_shows_each_chat_with_its_own_input_only(recorder):
 
     chats, metadata = await recorder.store.chats.list(recorder.scope, ListChatsRequest())
 
-    assert [(texts(chat.messages), texts(chat.output)) for chat in chats] == [(["b"], ["re: b"]), (["a"], ["re: a"])]
+    assert [(texts(chat.messages), texts(chat.output)) for chat in chats] == [
+        (["b"], ["re: b"]),
+        (["a"], ["re: a"]),
+    ]
     assert metadata.total_items == 2
 
 
@@ -90,7 +104,10 @@ async def test_chat_and_its_new_session_are_one_write(recorder):
     stored = await recorder.say("a", new_session=new)
 
     assert stored.session_id == new.session.id
-    assert texts((await recorder.store.sessions.get(recorder.scope, new.session.id)).messages) == ["a", "re: a"]
+    assert texts((await recorder.store.sessions.get(recorder.scope, new.session.id)).messages) == [
+        "a",
+        "re: a",
+    ]
 
 
 async def test_same_id_twice_is_refused_and_leaves_the_first_as_it_was(recorder):
@@ -104,7 +121,7 @@ async def test_same_id_twice_is_refused_and_leaves_the_first_as_it_was(recorder)
     assert await recorder.rows("messages") == 2
 
 
-# --- who sees it ------------------------------------------------------------------------------------------------------
+# --- who sees it --------------------------------------------------------------------------------------------
 
 NOBODYS = {"absent": new_id(), "no id": None, "sql": "' OR '1'='1", "empty": ""}
 
@@ -155,14 +172,21 @@ async def test_session_of_another_org_takes_no_exchange(recorder, store, clock):
 
 async def test_message_is_found_by_its_id_without_reading_others(recorder):
     stored = await recorder.say("a")
-    message_id = stored.record.message_id or (await recorder.store.chats.get(recorder.scope, stored.id)).output[0].id
+    message_id = (
+        stored.record.message_id or (await recorder.store.chats.get(recorder.scope, stored.id)).output[0].id
+    )
 
     found = await recorder.store.chats.said_under(recorder.scope, [message_id, new_id()], 1_000)
     too_much = await recorder.store.chats.said_under(recorder.scope, [message_id], 10)
-    elsewhere = await recorder.store.chats.said_under(Scope(recorder.key.org_id, new_id()), [message_id], 1_000)
+    elsewhere = await recorder.store.chats.said_under(
+        Scope(recorder.key.org_id, new_id()), [message_id], 1_000
+    )
 
     assert ({one: texts([message]) for one, message in found.items()}, too_much, elsewhere) == (
-        {message_id: ["re: a"]}, None, {})
+        {message_id: ["re: a"]},
+        None,
+        {},
+    )
 
 
 async def calling(recorder: Recorder, text: str, key: str) -> str:
@@ -184,15 +208,21 @@ async def test_messages_are_found_by_their_calls_as_many_as_fit(recorder, store,
     fitting = await store.chats.said_with_calls(recorder.scope, keys[::-1], sizes[keys[2]])
     elsewhere = await store.chats.said_with_calls(Scope(recorder.key.org_id, new_id()), keys, 1_000)
 
-    assert {key: texts([message]) for key, message in found.items()} == {keys[2]: ["re: 2"], keys[0]: ["re: 0"]}
+    assert {key: texts([message]) for key, message in found.items()} == {
+        keys[2]: ["re: 2"],
+        keys[0]: ["re: 0"],
+    }
     assert (list(fitting), elsewhere) == ([keys[2]], {})
 
 
 async def test_search_for_a_message_by_its_id_uses_its_index(store, engine):
     if engine != "sqlite":
         pytest.skip("PostgreSQL reads a small table whole")
-    plan = await store.database.read(lambda connection: connection.execute(
-        "EXPLAIN QUERY PLAN SELECT body FROM messages WHERE org_id = ? AND substr(body, 1, 38) = ?",
-        ["o", b"x"]).fetchall())
+    plan = await store.database.read(
+        lambda connection: connection.execute(
+            "EXPLAIN QUERY PLAN SELECT body FROM messages WHERE org_id = ? AND substr(body, 1, 38) = ?",
+            ["o", b"x"],
+        ).fetchall()
+    )
 
     assert "USING INDEX messages_by_id" in plan[0][3]

@@ -16,15 +16,26 @@ def engine() -> str:
     """Files are SQLite's alone."""
     return "sqlite"
 
+
 BROKEN = {
-    "message missing": ("DELETE FROM messages WHERE seq = 1 AND thread_id = (SELECT min(thread_id) FROM chats)",
-                        "lacks messages"),
+    "message missing": (
+        "DELETE FROM messages WHERE seq = 1 AND thread_id = (SELECT min(thread_id) FROM chats)",
+        "lacks messages",
+    ),
     "session missing": ("DELETE FROM sessions", "is in a session that is not there"),
-    "gap": ("UPDATE messages SET seq = seq + 9 WHERE thread_id = (SELECT thread_id FROM sessions) AND seq > 0",
-            "has a gap"),
+    "gap": (
+        "UPDATE messages SET seq = seq + 9 WHERE thread_id = (SELECT thread_id FROM sessions) AND seq > 0",
+        "has a gap",
+    ),
     "fork of nothing": ("UPDATE forks SET parent_seq = 99", "continues words that are not there"),
-    "words that nothing needs": ("INSERT INTO messages VALUES ('nobody', 'stray', 0, x'')", "stray has words"),
-    "events of a chat that is over": ("INSERT INTO chat_events SELECT org_id, id, 1, x'' FROM chats LIMIT 1", "its events"),
+    "words that nothing needs": (
+        "INSERT INTO messages VALUES ('nobody', 'stray', 0, x'')",
+        "stray has words",
+    ),
+    "events of a chat that is over": (
+        "INSERT INTO chat_events SELECT org_id, id, 1, x'' FROM chats LIMIT 1",
+        "its events",
+    ),
     "body": ("UPDATE chats SET body = x'ffff' WHERE session_id IS NULL", "body cannot be read"),
     "document": ("UPDATE sessions SET variables = '{'", "variables cannot be read"),
     "foreign key": ("UPDATE keys SET org_id = 'nobody'", "keys row"),
@@ -73,7 +84,9 @@ async def test_what_cannot_be_is_found(sql, said, used):
 async def test_damaged_page_is_found(used, store):
     store.close()
     with closing(sqlite3.connect(used)) as connection:
-        page = connection.execute("SELECT pageno FROM dbstat WHERE name = 'messages' AND pagetype = 'leaf'").fetchone()[0]
+        page = connection.execute(
+            "SELECT pageno FROM dbstat WHERE name = 'messages' AND pagetype = 'leaf'"
+        ).fetchone()[0]
     with used.open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
@@ -94,7 +107,11 @@ async def test_stats_count_rows_and_bytes_of_every_table(used, clock):
     assert found["tables"]["chats"]["rows"] == 4
     assert found["tables"]["chats"]["oldest"] == found["tables"]["chats"]["newest"] == clock.now
     assert found["tables"]["messages"]["rows"] == 9
-    assert sum(table["bytes"] for table in found["tables"].values()) <= found["bytes"] == found["pages"] * found["pageSize"]
+    assert (
+        sum(table["bytes"] for table in found["tables"].values())
+        <= found["bytes"]
+        == found["pages"] * found["pageSize"]
+    )
     assert all(table["bytes"] >= 4096 for table in found["tables"].values())
     assert found["walBytes"] > 0
 

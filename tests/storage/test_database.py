@@ -24,7 +24,9 @@ from server.storage.store import open_store, opened
 def database(request, tmp_path):
     """Whose writes are run in its thread, or, where nothing is in the way, in the loop."""
     database = SqliteDatabase(tmp_path / "test.db")
-    database.migrate(lambda connection: connection.execute("CREATE TABLE said (n INTEGER PRIMARY KEY, text TEXT NOT NULL)"))
+    database.migrate(
+        lambda connection: connection.execute("CREATE TABLE said (n INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+    )
     database.write = partial(database.write, brief=request.param)
     yield database
     database.close()
@@ -63,9 +65,11 @@ def numbers(database):
 
 def raising(error, after):
     """A write that has written when it raises."""
+
     def work(connection):
         after(connection)
         raise error
+
     return work
 
 
@@ -81,7 +85,7 @@ async def together(database, *works):
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-# --- what a write promises --------------------------------------------------------------------------------------------
+# --- what a write promises ----------------------------------------------------------------------------------
 
 
 async def test_write_returns_what_its_work_returns_and_is_readable_at_once(database):
@@ -125,14 +129,20 @@ async def test_writes_are_done_in_the_order_in_which_they_came(database):
     assert order == [*range(50)]
 
 
-async def test_read_that_turns_out_to_be_long_is_broken_off_in_the_loop_and_run_in_a_thread(database, monkeypatch):
+async def test_read_that_turns_out_to_be_long_is_broken_off_in_the_loop_and_run_in_a_thread(
+    database, monkeypatch
+):
     monkeypatch.setattr(sqlite, "_HERE_SECONDS", -1)
     asked, ended = [], []
 
     def work(connection):
         asked.append(threading.current_thread().name)
-        total = sum(n for (n,) in connection.execute(
-            "WITH RECURSIVE some (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM some WHERE n < 1000) SELECT n FROM some"))
+        total = sum(
+            n
+            for (n,) in connection.execute(
+                "WITH RECURSIVE some (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM some WHERE n < 1000) SELECT n FROM some"
+            )
+        )
         ended.append(threading.current_thread().name)
         return total
 
@@ -146,9 +156,12 @@ async def test_short_read_is_run_in_the_loop_whatever_the_time(database, monkeyp
     monkeypatch.setattr(sqlite, "_HERE_SECONDS", -1)
     await database.write(insert(7))
 
-    assert await database.read(lambda connection: (
-        connection.execute("SELECT n FROM said WHERE n = 7").fetchone(), threading.current_thread())) == (
-            (7,), threading.current_thread())
+    assert await database.read(
+        lambda connection: (
+            connection.execute("SELECT n FROM said WHERE n = 7").fetchone(),
+            threading.current_thread(),
+        )
+    ) == ((7,), threading.current_thread())
 
 
 async def test_stray_write_on_the_reading_connection_is_refused(database):
@@ -156,7 +169,7 @@ async def test_stray_write_on_the_reading_connection_is_refused(database):
         database.reader.execute("INSERT INTO said VALUES (1, 'x')")
 
 
-# --- failures ---------------------------------------------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------------------
 
 FAILURES = {
     "service error": (NotFound("gone"), NotFound),
@@ -226,7 +239,9 @@ async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(data
     assert await database.write(insert(5, "x" * 100_000)) == 5
 
 
-async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it_does_again(database, monkeypatch):
+async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it_does_again(
+    database, monkeypatch
+):
     monkeypatch.setattr("server.storage.sqlite.writer._AGAIN_SECONDS", 0.01)
     told: queue.Queue[bool] = queue.Queue()
     database.watch = told.put
@@ -236,7 +251,8 @@ async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it
         await database.write(insert(1, "x" * 100_000))
 
     assert await asyncio.to_thread(told.get, timeout=20) is False
-    assert await asyncio.to_thread(told.get, timeout=20) is True  # nobody wrote since: a page of its own was enough
+    # nobody wrote since: a page of its own was enough
+    assert await asyncio.to_thread(told.get, timeout=20) is True
     assert told.empty()
 
 
@@ -307,7 +323,9 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("provoke", "kind", "reason", "retry_after"), ERRORS.values(), ids=ERRORS)
-def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_sqlite(tmp_path, provoke, kind, reason, retry_after):
+def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_sqlite(
+    tmp_path, provoke, kind, reason, retry_after
+):
     error = sqlite_error(tmp_path / "other.db", provoke)
 
     told = storage_error(error)
@@ -316,7 +334,7 @@ def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_sqlite(tmp_path,
     assert str(error) not in told.message
 
 
-# --- callers that go away, others that hold the file -----------------------------------------------------------------
+# --- callers that go away, others that hold the file --------------------------------------------------------
 
 
 async def test_caller_that_goes_away_neither_loses_its_write_nor_breaks_the_batch(database):
@@ -405,12 +423,15 @@ async def test_reads_go_on_while_a_write_runs(database):
     assert (during, numbers(database)) == ([1], [1, 2])
 
 
-# --- closing and opening ----------------------------------------------------------------------------------------------
+# --- closing and opening ------------------------------------------------------------------------------------
 
 
 async def test_close_finishes_the_writes_that_wait(database, tmp_path):
     gate = Gate()
-    writes = [gate.write(database), *(asyncio.create_task(database.write(insert(number))) for number in range(20))]
+    writes = [
+        gate.write(database),
+        *(asyncio.create_task(database.write(insert(number))) for number in range(20)),
+    ]
     await asyncio.to_thread(gate.reached.wait, 20)
     closing = threading.Thread(target=database.close)
     closing.start()
@@ -436,20 +457,32 @@ async def test_write_after_close_is_refused(database):
 
 
 def test_acknowledged_means_on_disk(database):
-    pragmas = {name: [connection.execute(f"PRAGMA {name}").fetchone()[0] for connection in
-                      (database._connection, database.reader)]
-               for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")}
+    pragmas = {
+        name: [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for connection in (database._connection, database.reader)
+        ]
+        for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
+    }
 
-    assert pragmas == {"journal_mode": ["wal", "wal"], "synchronous": [2, 2], "foreign_keys": [1, 1],
-                       "busy_timeout": [10_000, 10_000], "query_only": [0, 1]}
+    assert pragmas == {
+        "journal_mode": ["wal", "wal"],
+        "synchronous": [2, 2],
+        "foreign_keys": [1, 1],
+        "busy_timeout": [10_000, 10_000],
+        "query_only": [0, 1],
+    }
 
 
 def with_rows(path):
     """A database of several pages, without a WAL beside it."""
     store = open_store(path)
-    store.database.migrate(lambda connection: connection.execute(
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
-        "INSERT INTO messages SELECT 'o', x, 0, zeroblob(500) FROM n"))
+    store.database.migrate(
+        lambda connection: connection.execute(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
+            "INSERT INTO messages SELECT 'o', x, 0, zeroblob(500) FROM n"
+        )
+    )
     store.close()
     return path / "parley.db"
 
@@ -464,8 +497,10 @@ DAMAGE = {
     "no database": lambda path: path.write_bytes(b"not a database, but long enough to be looked at " * 100),
     "header": lambda path: overwrite(path, 0, b"\0" * 100),
     "schema page": lambda path: overwrite(path, 100, b"\xff" * 3000),
-    "page of a table": lambda path: overwrite(path, path.stat().st_size // 4096 * 4096 // 2 // 4096 * 4096, b"\xff" * 4096),
-    "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[:path.stat().st_size // 2]),
+    "page of a table": lambda path: overwrite(
+        path, path.stat().st_size // 4096 * 4096 // 2 // 4096 * 4096, b"\xff" * 4096
+    ),
+    "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
 }
 
 

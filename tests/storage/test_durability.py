@@ -50,7 +50,9 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
 
 def killed_after(lines, path):
     """What a writer acknowledged before it was killed, at that many lines."""
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, cwd=ROOT) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, cwd=ROOT
+    ) as writer:
         read = [writer.stdout.readline() for _ in range(lines)]
         writer.kill()
         read += writer.stdout.readlines()

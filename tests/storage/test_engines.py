@@ -18,13 +18,18 @@ def database(store):
 
 def insert(name, org_id=None):
     def work(connection):
-        connection.execute("INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?)", [org_id or new_id(), name, 1])
+        connection.execute(
+            "INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?)", [org_id or new_id(), name, 1]
+        )
         return name
+
     return work
 
 
 async def names(database):
-    rows = await database.read(lambda connection: connection.execute("SELECT name FROM orgs ORDER BY name").fetchall())
+    rows = await database.read(
+        lambda connection: connection.execute("SELECT name FROM orgs ORDER BY name").fetchall()
+    )
     return [name for (name,) in rows]
 
 
@@ -46,9 +51,14 @@ FAILURES = {
     "service error": (NotFound("gone"), NotFound),
     "bug": (ZeroDivisionError(), ZeroDivisionError),
     "constraint": ("INSERT INTO orgs (id, name, created_at) VALUES ('1', NULL, 1)", StorageUnavailable),
-    "not unique": ("INSERT INTO orgs (id, name, created_at) VALUES ('1', 'b', 1), ('2', 'b', 1)", StorageUnavailable),
-    "no org": ("INSERT INTO tools (id, org_id, created_at, updated_at, version, document) VALUES ('1', '2', 1, 1, 1, '')",
-               StorageUnavailable),
+    "not unique": (
+        "INSERT INTO orgs (id, name, created_at) VALUES ('1', 'b', 1), ('2', 'b', 1)",
+        StorageUnavailable,
+    ),
+    "no org": (
+        "INSERT INTO tools (id, org_id, created_at, updated_at, version, document) VALUES ('1', '2', 1, 1, 1, '')",
+        StorageUnavailable,
+    ),
 }
 
 
@@ -91,9 +101,12 @@ async def test_writes_of_one_line_are_done_in_the_order_in_which_they_were_asked
             order.append(number)
             if number == 3:
                 raise NotFound("gone")
+
         return work
 
-    await asyncio.gather(*(database.write(work(number), line="one") for number in range(20)), return_exceptions=True)
+    await asyncio.gather(
+        *(database.write(work(number), line="one") for number in range(20)), return_exceptions=True
+    )
 
     assert order == [*range(20)]
 
@@ -128,15 +141,26 @@ async def test_write_after_close_is_refused(store):
 
 
 async def test_snapshot_stays_what_it_was_and_its_rows_come_one_after_the_other(database):
-    await database.write(lambda connection: connection.executemany(
-        "INSERT INTO orgs (id, name, created_at) VALUES (?, ?, 1)", [(new_id(), f"{n:04}") for n in range(1200)]) and None)
+    await database.write(
+        lambda connection: (
+            connection.executemany(
+                "INSERT INTO orgs (id, name, created_at) VALUES (?, ?, 1)",
+                [(new_id(), f"{n:04}") for n in range(1200)],
+            )
+            and None
+        )
+    )
 
     async with database.snapshot() as snapshot:
-        rows = await snapshot.run(lambda connection: iter(connection.execute("SELECT name FROM orgs ORDER BY name")))
+        rows = await snapshot.run(
+            lambda connection: iter(connection.execute("SELECT name FROM orgs ORDER BY name"))
+        )
         first = await snapshot.run(lambda _: next(rows))
         await database.write(insert("later"))
         rest = await snapshot.run(lambda _: list(rows))
-        count = await snapshot.run(lambda connection: connection.execute("SELECT count(*) FROM orgs").fetchone())
+        count = await snapshot.run(
+            lambda connection: connection.execute("SELECT count(*) FROM orgs").fetchone()
+        )
 
     assert [*first, *(name for (name,) in rest)] == [f"{number:04}" for number in range(1200)]
     assert (count, len(await names(database))) == ((1200,), 1201)
@@ -145,25 +169,57 @@ async def test_snapshot_stays_what_it_was_and_its_rows_come_one_after_the_other(
 async def test_values_come_back_as_the_types_that_they_went_in_as(database):
     await database.write(insert("a", "org"))
     row = ["org", "key", None, 2**53, 1, 2, 0.25, 1]
-    await database.write(lambda connection: connection.execute(
-        "INSERT INTO deleted_usage (org_id, key_id, assistant_id, created_at, prompt_tokens, completion_tokens, cost, "
-        "estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row) and None)
-    await database.write(lambda connection: connection.execute(
-        "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?1, ?1, ?2, ?3), (?1, ?1, 1, ?3)",
-        ["t", 0, b"\0\xff"]) and None)
+    await database.write(
+        lambda connection: (
+            connection.execute(
+                "INSERT INTO deleted_usage (org_id, key_id, assistant_id, created_at, prompt_tokens, "
+                "completion_tokens, cost, "
+                "estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            and None
+        )
+    )
+    await database.write(
+        lambda connection: (
+            connection.execute(
+                "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?1, ?1, ?2, ?3), (?1, ?1, 1, ?3)",
+                ["t", 0, b"\0\xff"],
+            )
+            and None
+        )
+    )
 
     def work(connection):
-        sums = connection.execute("SELECT sum(created_at), sum(cost), max(estimated), count(*), min(assistant_id) "
-                                  "FROM deleted_usage").fetchone()
-        return connection.execute("SELECT * FROM deleted_usage").fetchone(), sums, connection.execute(
-            "SELECT body FROM messages").fetchall()
+        sums = connection.execute(
+            "SELECT sum(created_at), sum(cost), max(estimated), count(*), min(assistant_id) "
+            "FROM deleted_usage"
+        ).fetchone()
+        return (
+            connection.execute("SELECT * FROM deleted_usage").fetchone(),
+            sums,
+            connection.execute("SELECT body FROM messages").fetchall(),
+        )
 
     kept, sums, bodies = await database.read(work)
 
     assert kept == tuple(row)
     assert (sums, bodies) == ((2**53, 0.25, 1, 1, None), [(b"\0\xff",)] * 2)
     assert [type(value) for value in (*kept, *sums)] == [
-        str, str, type(None), int, int, int, float, int, int, float, int, int, type(None)]
+        str,
+        str,
+        type(None),
+        int,
+        int,
+        int,
+        float,
+        int,
+        int,
+        float,
+        int,
+        int,
+        type(None),
+    ]
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -176,15 +232,24 @@ async def test_columns_say_what_a_row_must_have(database, kind):
 
 async def test_both_engines_end_with_the_same_tables_and_columns(tmp_path, postgres):
     with closing(open_store(tmp_path)) as sqlite:
-        tables = [name for (name,) in sqlite.database.reader.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite*' "
-            "AND name <> 'totals'")]  # a view there
+        tables = [
+            name
+            for (name,) in sqlite.database.reader.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite*' "
+                "AND name <> 'totals'"
+            )
+        ]  # a view there
         here = {table: sorted(sqlite.database.reader.columns(table)) for table in tables}
     store = await connect_store(postgres.common)
-    there = await store.database.read(lambda connection: {
-        table: sorted(connection.columns(table)) for (table,) in connection.execute(
-            "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()").fetchall()
-        if table not in ("parley_migrations", "key_secret")})
+    there = await store.database.read(
+        lambda connection: {
+            table: sorted(connection.columns(table))
+            for (table,) in connection.execute(
+                "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()"
+            ).fetchall()
+            if table not in ("parley_migrations", "key_secret")
+        }
+    )
     await store.aclose()
 
     assert there == here

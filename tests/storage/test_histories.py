@@ -17,23 +17,35 @@ async def exported(store, org_id, session_id=None):
 
 
 async def take_in(store, org_id, lines):
-    return await History(store.database).take_in(org_id, [Line(number, text) for number, text in enumerate(lines, 1)])
+    return await History(store.database).take_in(
+        org_id, [Line(number, text) for number, text in enumerate(lines, 1)]
+    )
 
 
 async def converse(recorder, chance):
     """Chains, forks, sessions and forks out of them, of which some are deleted; the ids of the sessions."""
-    store, chats, sessions = recorder.store, [await recorder.say("first")], [await recorder.open_session("before")]
+    store, chats, sessions = (
+        recorder.store,
+        [await recorder.say("first")],
+        [await recorder.open_session("before")],
+    )
     for _ in range(25):
         kind = chance.choice(["chain", "fork", "fork", "session", "item", "patch", "new", "delete", "delete"])
         session = chance.choice(sessions)
         if kind in ("chain", "fork") and chats:
             chats.append(await recorder.say(kind, chats[-1] if kind == "chain" else chance.choice(chats)))
         elif kind == "session":
-            chats.append(await recorder.say(kind, session=await store.sessions.find(recorder.scope, session.session.id)))
+            chats.append(
+                await recorder.say(
+                    kind, session=await store.sessions.find(recorder.scope, session.session.id)
+                )
+            )
         elif kind == "item":
             await store.sessions.append(recorder.scope, session.session.id, [message("user", kind)])
         elif kind == "patch":
-            await store.sessions.update(recorder.scope, session.session.id, lambda _: None, [message("user", "anew")])
+            await store.sessions.update(
+                recorder.scope, session.session.id, lambda _: None, [message("user", "anew")]
+            )
         elif kind == "new":
             chats.append(await recorder.say("new", alternatives=["other"]))
             sessions.append(await recorder.open_session())
@@ -43,7 +55,9 @@ async def converse(recorder, chance):
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_history_comes_back_byte_for_byte_piece_by_piece(store, recorder, clock, engine, tmp_path, monkeypatch, seed):
+async def test_history_comes_back_byte_for_byte_piece_by_piece(
+    store, recorder, clock, engine, tmp_path, monkeypatch, seed
+):
     monkeypatch.setattr(histories, "_BATCH_CHARACTERS", 0)  # the smallest pieces
     sessions = await converse(recorder, random.Random(seed))
 
@@ -57,7 +71,9 @@ async def test_history_comes_back_byte_for_byte_piece_by_piece(store, recorder, 
         assert await exported(store, copy) == pieces
 
 
-async def test_piece_without_what_it_needs_is_refused_and_says_what_that_is(store, recorder, clock, monkeypatch):
+async def test_piece_without_what_it_needs_is_refused_and_says_what_that_is(
+    store, recorder, clock, monkeypatch
+):
     monkeypatch.setattr(histories, "_BATCH_CHARACTERS", 0)
     root = await recorder.say("root")
     await recorder.say("more", root)
@@ -67,7 +83,9 @@ async def test_piece_without_what_it_needs_is_refused_and_says_what_that_is(stor
     before = await exported(store, copy)
 
     for lines in (pieces[0][1:], pieces[0][2:], pieces[1], pieces[2]):
-        with pytest.raises(FailedPrecondition, match=r"line 1: needs message \d of thread .* is not here: send together"):
+        with pytest.raises(
+            FailedPrecondition, match=r"line 1: needs message \d of thread .* is not here: send together"
+        ):
             await take_in(store, copy, lines)
 
     assert await exported(store, copy) == before

@@ -1,4 +1,5 @@
-"""A large file is served before all of it was read; what is damaged in it is found meanwhile, and refused from then on."""
+"""A large file is served before all of it was read; what is damaged in it is found meanwhile, and refused
+from then on."""
 
 import asyncio
 import contextlib
@@ -53,7 +54,10 @@ def without_sums(path):
 @contextlib.contextmanager
 def served(path, large=0):
     """Everything that a start does, before anybody looks at the rest; the store, and what is to look."""
-    with inspected(path, large) as looks, closing(open_store(path.parent, checked=looks is not None)) as store:
+    with (
+        inspected(path, large) as looks,
+        closing(open_store(path.parent, checked=looks is not None)) as store,
+    ):
         yield store, looks
 
 
@@ -65,8 +69,11 @@ def bytes_read():
 @pytest.mark.parametrize("has_sums", [True, False], ids=["closed", "killed"])
 def test_start_reads_little_of_a_large_file(closed, has_sums):
     with closing(open_store(closed.parent)) as store:
-        store.database.migrate(lambda connection: connection.execute(
-            "INSERT INTO messages SELECT 'o', 'long', value, zeroblob(1000000) FROM json_each('[0,1,2,3,4,5,6,7,8,9]')"))
+        store.database.migrate(
+            lambda connection: connection.execute(
+                "INSERT INTO messages SELECT 'o', 'long', value, zeroblob(1000000) FROM json_each('[0,1,2,3,4,5,6,7,8,9]')"
+            )
+        )
     if not has_sums:
         without_sums(closed)
     begun = bytes_read()
@@ -105,7 +112,9 @@ def test_what_a_start_touches_is_refused_by_the_start(closed, damage, has_sums):
         open_store(closed.parent, large=0)
 
 
-async def test_changed_letter_is_found_while_the_file_is_served_and_nobody_takes_the_file_then(closed, tmp_path):
+async def test_changed_letter_is_found_while_the_file_is_served_and_nobody_takes_the_file_then(
+    closed, tmp_path
+):
     backup = back_up(closed.parent, tmp_path / "backup").path
     place = closed.read_bytes().index(b"the answer is 7")
     overwrite(closed, place, b"T")
@@ -115,7 +124,9 @@ async def test_changed_letter_is_found_while_the_file_is_served_and_nobody_takes
             await looks.find_damage()
 
     for opens in (lambda: open_store(closed.parent), lambda: back_up(closed.parent, tmp_path / "other")):
-        with pytest.raises(DatabaseError, match=r"was found to be damaged while it was served.*parley restore FILE"):
+        with pytest.raises(
+            DatabaseError, match=r"was found to be damaged while it was served.*parley restore FILE"
+        ):
             opens()
     with pytest.raises(DatabaseError, match="was found to be damaged"), inspected(closed, 0):
         pass
@@ -191,7 +202,8 @@ async def test_every_page_that_has_rows_is_read(closed):
             unseen += 1
         except DatabaseError:
             closed.with_name("parley.db-damaged").unlink(missing_ok=True)
-    # The last page of each long value has nothing but its letters: of 10 chats, their 20 messages and the assistant.
+    # The last page of each long value has nothing but its letters: of 10 chats, their 20 messages and the
+    # assistant.
     assert unseen == 31
 
 
@@ -207,12 +219,17 @@ async def test_looking_ends_when_its_caller_goes_away_and_the_file_can_then_be_c
 
 def test_large_file_that_a_kill_left_with_a_log_is_opened(closed, tmp_path):
     with closing(open_store(closed.parent)) as store:
-        store.database.migrate(lambda connection: connection.execute(
-            "INSERT INTO messages SELECT 'o', value, 0, zeroblob(500) FROM json_each('[1, 2, 3]')"))
+        store.database.migrate(
+            lambda connection: connection.execute(
+                "INSERT INTO messages SELECT 'o', value, 0, zeroblob(500) FROM json_each('[1, 2, 3]')"
+            )
+        )
         shutil.copytree(closed.parent, tmp_path / "killed")
 
     with served(tmp_path / "killed" / "parley.db") as (store, _):
-        assert store.database.reader.execute("SELECT count(*) FROM messages WHERE org_id = 'o'").fetchone() == (3,)
+        assert store.database.reader.execute(
+            "SELECT count(*) FROM messages WHERE org_id = 'o'"
+        ).fetchone() == (3,)
 
 
 def test_file_that_takes_too_long_to_read_gets_no_sums_when_it_is_closed(closed, monkeypatch):

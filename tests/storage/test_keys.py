@@ -30,11 +30,20 @@ async def test_publishable_key_sees_what_it_made_others_what_their_org_has(store
     made = [await store.keys.create("acme", kind) for kind in KINDS]
 
     assert [(await store.keys.caller(key.key)).scope for key in made] == [
-        Scope(key.org_id, key.id if key.kind == "publishable" else None) for key in made]
+        Scope(key.org_id, key.id if key.kind == "publishable" else None) for key in made
+    ]
 
 
-STRANGE = {"empty": "", "sql": "' OR '1'='1", "union": "x' UNION SELECT org_id, id, kind FROM keys --", "nul": "\0",
-           "surrogate": "\ud800", "percent": "%", "long": "x" * 100_000, "bytes of a digest": "api_" + "A" * 43}
+STRANGE = {
+    "empty": "",
+    "sql": "' OR '1'='1",
+    "union": "x' UNION SELECT org_id, id, kind FROM keys --",
+    "nul": "\0",
+    "surrogate": "\ud800",
+    "percent": "%",
+    "long": "x" * 100_000,
+    "bytes of a digest": "api_" + "A" * 43,
+}
 
 
 @pytest.mark.parametrize("key", STRANGE.values(), ids=STRANGE)
@@ -44,8 +53,12 @@ async def test_strange_key_is_nobodys(store, key):
     assert await store.keys.caller(key) is None
 
 
-NOT_QUITE = {"case": str.upper, "one character less": lambda key: key[:-1], "blank": lambda key: key + " ",
-             "prefix": lambda key: key.removeprefix("api_")}
+NOT_QUITE = {
+    "case": str.upper,
+    "one character less": lambda key: key[:-1],
+    "blank": lambda key: key + " ",
+    "prefix": lambda key: key.removeprefix("api_"),
+}
 
 
 @pytest.mark.parametrize("change", NOT_QUITE.values(), ids=NOT_QUITE)
@@ -65,7 +78,10 @@ async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
 
 
 async def test_key_is_nobodys_from_the_moment_on_at_which_it_expires(store, clock):
-    ends, stays = await store.keys.create("acme", "api", clock.now + 1_000), await store.keys.create("acme", "api")
+    ends, stays = (
+        await store.keys.create("acme", "api", clock.now + 1_000),
+        await store.keys.create("acme", "api"),
+    )
 
     clock.now += 999
     before = await store.keys.caller(ends.key)
@@ -104,7 +120,8 @@ async def test_list_shows_keys_without_their_text(store):
     listed = await store.keys.list()
 
     assert [(key["id"], key["org"], key["orgName"], key["kind"]) for key in listed] == [
-        (made.id, made.org_id, "acme", "secret")]
+        (made.id, made.org_id, "acme", "secret")
+    ]
     assert made.key not in str(listed)
 
 

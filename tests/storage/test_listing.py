@@ -20,8 +20,14 @@ async def chats(recorder):
     """Five chats, one second apart."""
     made = []
     for number in range(5):
-        made.append(await recorder.say(str(number), made[0] if number == 4 else None,
-                                       assistant_id=new_id(), squad_id=new_id() if number == 3 else None))
+        made.append(
+            await recorder.say(
+                str(number),
+                made[0] if number == 4 else None,
+                assistant_id=new_id(),
+                squad_id=new_id() if number == 3 else None,
+            )
+        )
         recorder.clock.now += 1_000
     return made
 
@@ -53,8 +59,11 @@ async def test_times_bound_the_list(recorder, chats, members, expected):
     assert (await listed(recorder, **members))[0] == expected
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "1700000000", "2023-13-01T00:00:00Z", "2023-11-14T25:00:00Z", "\0"],
-                         ids=["word", "empty", "epoch", "month 13", "hour 25", "nul"])
+@pytest.mark.parametrize(
+    "text",
+    ["yesterday", "", "1700000000", "2023-13-01T00:00:00Z", "2023-11-14T25:00:00Z", "\0"],
+    ids=["word", "empty", "epoch", "month 13", "hour 25", "nul"],
+)
 async def test_time_that_is_none_is_refused_by_the_name_the_caller_used(recorder, text):
     with pytest.raises(InvalidArgument) as error:
         await listed(recorder, created_at_gt=text)
@@ -81,8 +90,9 @@ ANY = {"comma": ",", "comma and blank": ", ", "empty parts": ",,"}
 @pytest.mark.parametrize("separator", ANY.values(), ids=ANY)
 async def test_any_of_several_ids(recorder, chats, separator):
     assert (await listed(recorder, id_any=separator.join([chats[0].id, chats[2].id, new_id()])))[0] == [2, 0]
-    assert (await listed(recorder, assistant_id_any=separator.join(
-        chat.chat.assistant_id for chat in chats[3:])))[0] == [4, 3]
+    assert (
+        await listed(recorder, assistant_id_any=separator.join(chat.chat.assistant_id for chat in chats[3:]))
+    )[0] == [4, 3]
 
 
 async def test_any_of_no_ids_is_nothing(recorder, chats):
@@ -90,7 +100,9 @@ async def test_any_of_no_ids_is_nothing(recorder, chats):
     assert (await listed(recorder, id_any=", ,"))[0] == []
 
 
-@pytest.mark.parametrize("text", ["' OR '1'='1", "x'; DROP TABLE chats; --", "%", "*"], ids=["or", "drop", "like", "star"])
+@pytest.mark.parametrize(
+    "text", ["' OR '1'='1", "x'; DROP TABLE chats; --", "%", "*"], ids=["or", "drop", "like", "star"]
+)
 async def test_sql_in_a_filter_matches_nothing_and_does_nothing(recorder, chats, text):
     for name in ("id", "id_any", "assistant_id", "session_id", "squad_id", "previous_chat_id"):
         assert (await listed(recorder, **{name: text}))[0] == []
@@ -102,8 +114,11 @@ async def test_filters_are_all_to_hold(recorder, chats):
     assert (await listed(recorder, id=chats[1].id, assistant_id=chats[2].chat.assistant_id))[0] == []
 
 
-ORDERS = {"unset": ({}, [4, 3, 2, 1, 0]), "DESC": ({"sort_order": "DESC"}, [4, 3, 2, 1, 0]),
-          "ASC": ({"sort_order": "ASC"}, [0, 1, 2, 3, 4])}
+ORDERS = {
+    "unset": ({}, [4, 3, 2, 1, 0]),
+    "DESC": ({"sort_order": "DESC"}, [4, 3, 2, 1, 0]),
+    "ASC": ({"sort_order": "ASC"}, [0, 1, 2, 3, 4]),
+}
 
 
 @pytest.mark.parametrize(("members", "expected"), ORDERS.values(), ids=ORDERS)
@@ -136,8 +151,12 @@ async def test_pages(recorder, chats, members, expected, metadata):
 
     assert found == expected
     told.ClearField("next_cursor")
-    assert MessageToDict(told) == {"itemsPerPage": 2, "totalItems": 5, "totalPages": 3, "sortOrder": "DESC"} | {
-        name: value for name, value in metadata.items() if value}
+    assert MessageToDict(told) == {
+        "itemsPerPage": 2,
+        "totalItems": 5,
+        "totalPages": 3,
+        "sortOrder": "DESC",
+    } | {name: value for name, value in metadata.items() if value}
 
 
 async def test_no_items_a_page_is_a_count(recorder, chats):
@@ -156,19 +175,29 @@ REQUESTS = [ListChatsRequest, ListSessionsRequest]
 @pytest.mark.parametrize("request_type", REQUESTS, ids=lambda one: one.__name__)
 async def test_every_documented_filter_filters(recorder, request_type):
     """A member that is added to the request and forgotten in the storage would be ignored in silence."""
-    storage = {ListChatsRequest: recorder.store.chats, ListSessionsRequest: recorder.store.sessions}[request_type]
+    storage = {ListChatsRequest: recorder.store.chats, ListSessionsRequest: recorder.store.sessions}[
+        request_type
+    ]
     await recorder.say("a", session=await recorder.open_session())
-    filters = [field for field in request_type.DESCRIPTOR.fields
-               if field.name not in ("page", "limit", "cursor", "sort_order", "sort_by") and "_at_" not in field.name]
+    filters = [
+        field
+        for field in request_type.DESCRIPTOR.fields
+        if field.name not in ("page", "limit", "cursor", "sort_order", "sort_by") and "_at_" not in field.name
+    ]
 
     for field in filters:
-        assert (await storage.list(recorder.scope, request_type(**{field.name: new_id()})))[0] == [], field.name
+        assert (await storage.list(recorder.scope, request_type(**{field.name: new_id()})))[0] == [], (
+            field.name
+        )
 
 
 def test_ownership_comes_first_and_values_are_bound():
     listing = listing_of(ListChatsRequest(id="x"), Scope("org", "key"), {"id": "id"})
 
-    assert (listing.where, listing.parameters) == ("org_id = ? AND key_id = ? AND id = ?", ["org", "key", "x"])
+    assert (listing.where, listing.parameters) == (
+        "org_id = ? AND key_id = ? AND id = ?",
+        ["org", "key", "x"],
+    )
 
 
 class Counting:
@@ -202,8 +231,9 @@ async def test_page_of_chats_takes_as_many_statements_as_one_chat_and_shows_what
 
     assert many == one
     assert [texts(chat.messages) for chat in found] == [[str(number)] for number in range(7, -1, -1)]
-    assert [texts(chat.output) for chat in found] == [[f"re: {number}", "other"] for number in range(7, 4, -1)] + [
-        [f"re: {number}"] for number in range(4, -1, -1)]
+    assert [texts(chat.output) for chat in found] == [
+        [f"re: {number}", "other"] for number in range(7, 4, -1)
+    ] + [[f"re: {number}"] for number in range(4, -1, -1)]
 
 
 async def test_page_of_sessions_takes_as_many_statements_as_one_session_and_shows_what_each_costs(recorder):
@@ -231,7 +261,11 @@ async def test_cursors_go_through_all_of_a_list_as_its_page_numbers_do(recorder,
     while cursor is not None:
         found, told = await listed(recorder, limit=3, sort_order=order, **cursor)
         assert found == (await listed(recorder, limit=3, sort_order=order, page=told.current_page))[0]
-        assert (told.has_next_page, told.current_page, told.total_items) == (told.HasField("next_cursor"), len(pages) + 1, 7)
+        assert (told.has_next_page, told.current_page, told.total_items) == (
+            told.HasField("next_cursor"),
+            len(pages) + 1,
+            7,
+        )
         pages.append(found)
         cursor = {"cursor": told.next_cursor} if told.has_next_page else None
 
@@ -245,8 +279,15 @@ async def test_page_by_a_cursor_is_as_it_was_when_newer_ones_are_added(recorder,
     assert (await listed(recorder, limit=2, cursor=told.next_cursor))[0] == [2, 1]
 
 
-CURSORS = {"empty": "", "page": "2", "word": "next", "page 0": f"0.1.{new_id()}", "no time": f"2.{'9' * 16}.{new_id()}",
-           "quote": f"2.1.{new_id()}'", "nul": "2.1.\0"}
+CURSORS = {
+    "empty": "",
+    "page": "2",
+    "word": "next",
+    "page 0": f"0.1.{new_id()}",
+    "no time": f"2.{'9' * 16}.{new_id()}",
+    "quote": f"2.1.{new_id()}'",
+    "nul": "2.1.\0",
+}
 
 
 @pytest.mark.parametrize("text", CURSORS.values(), ids=CURSORS)
@@ -266,7 +307,9 @@ async def test_sessions_have_cursors_too(recorder):
     made = [(await recorder.open_session()).session.id for _ in range(3)][::-1]
 
     first, told = await recorder.store.sessions.list(recorder.scope, ListSessionsRequest(limit=2))
-    rest, last = await recorder.store.sessions.list(recorder.scope, ListSessionsRequest(limit=2, cursor=told.next_cursor))
+    rest, last = await recorder.store.sessions.list(
+        recorder.scope, ListSessionsRequest(limit=2, cursor=told.next_cursor)
+    )
 
     assert [session.id for session in [*first, *rest]] == made
     assert not last.has_next_page

@@ -1,4 +1,5 @@
-"""What lists and other reads cost in a file of 200,000 chats: as much as in a small one, and little in the event loop.
+"""What lists and other reads cost in a file of 200,000 chats: as much as in a small one, and little in the
+event loop.
 
 So it is with a conversation of 20,000 messages, and with one of 200 messages of 50 kB.
 """
@@ -34,21 +35,39 @@ RUNS = 5
 _NUMBERS = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1) "
 _ID = "printf('00000000-0000-7000-8000-%012x', {})"
 _COPIED = {
-    "chats": {"id": _ID.format("n"), "thread_id": _ID.format("n"), "created_at": "created_at + n",
-              "session_id": _ID.format(f"n / {A_SESSION_EACH}"), "first_seq": "0", "output_seq": "1", "last_seq": "1",
-              "assistant_id": _ID.format("n % 2")},
+    "chats": {
+        "id": _ID.format("n"),
+        "thread_id": _ID.format("n"),
+        "created_at": "created_at + n",
+        "session_id": _ID.format(f"n / {A_SESSION_EACH}"),
+        "first_seq": "0",
+        "output_seq": "1",
+        "last_seq": "1",
+        "assistant_id": _ID.format("n % 2"),
+    },
     "messages": {"thread_id": _ID.format("n")},
-    "sessions": {"id": _ID.format("n"), "thread_id": _ID.format("n") + " || 's'", "created_at": "created_at + n",
-                 "assistant_id": _ID.format("n % 2"), "user_id": "'u' || n % 2", "name": "'n' || n % 2",
-                 "agent_type": "'t' || n % 2", "phone_number_id": "'p' || n % 2", "customer_number": "'+' || n % 2"},
+    "sessions": {
+        "id": _ID.format("n"),
+        "thread_id": _ID.format("n") + " || 's'",
+        "created_at": "created_at + n",
+        "assistant_id": _ID.format("n % 2"),
+        "user_id": "'u' || n % 2",
+        "name": "'n' || n % 2",
+        "agent_type": "'t' || n % 2",
+        "phone_number_id": "'p' || n % 2",
+        "customer_number": "'+' || n % 2",
+    },
 }
 
 
 def copy(connection, org_id, table, numbers):
     columns = [column.name for column in connection.columns(table)]
     values = [_COPIED[table].get(name, name) for name in columns]
-    connection.execute(f"{_NUMBERS} INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM numbers "
-                       f"CROSS JOIN (SELECT * FROM {table} WHERE org_id = ?2) AS one", [numbers, org_id])
+    connection.execute(
+        f"{_NUMBERS} INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM numbers "
+        f"CROSS JOIN (SELECT * FROM {table} WHERE org_id = ?2) AS one",
+        [numbers, org_id],
+    )
 
 
 async def of_size(store: Store, clock: StandingClock, chats: int) -> Recorder:
@@ -76,7 +95,8 @@ LONG = {"many messages": (20_000, "hello"), "large messages": (200, "x" * 50_000
 
 
 async def with_conversation(store: Store, clock: StandingClock, messages: int, text: str) -> Recorder:
-    """One session, each of whose messages but the last two is also a chat of it that is over; and one chain of chats."""
+    """One session, each of whose messages but the last two is also a chat of it that is over; and one chain
+    of chats."""
     recorder = await Recorder.of_new_org(store, clock)
     first = await recorder.say(text)
     session = await recorder.open_session()
@@ -85,15 +105,23 @@ async def with_conversation(store: Store, clock: StandingClock, messages: int, t
 
     def work(connection):
         for thread_id in (first.thread_id, of_session.thread_id):
-            connection.execute(f"{_NUMBERS} INSERT INTO messages (org_id, thread_id, seq, body) SELECT org_id, thread_id, "
-                               "n + 1, body FROM numbers CROSS JOIN (SELECT * FROM messages WHERE org_id = ?2 "
-                               "AND thread_id = ?3 AND seq = 0) AS one", [messages - 2, org_id, thread_id])
+            connection.execute(
+                f"{_NUMBERS} INSERT INTO messages (org_id, thread_id, seq, body) SELECT org_id, thread_id, "
+                "n + 1, body FROM numbers CROSS JOIN (SELECT * FROM messages WHERE org_id = ?2 "
+                "AND thread_id = ?3 AND seq = 0) AS one",
+                [messages - 2, org_id, thread_id],
+            )
         columns = [column.name for column in connection.columns("chats")]
         values = [{"id": _ID.format("n"), "created_at": "created_at - n"}.get(name, name) for name in columns]
-        connection.execute(f"{_NUMBERS} INSERT INTO chats ({', '.join(columns)}) SELECT {', '.join(values)} FROM numbers "
-                           "CROSS JOIN (SELECT * FROM chats WHERE id = ?2) AS one", [messages, of_session.id])
-        connection.execute("UPDATE chats SET last_seq = ?1 - 1, output_seq = ?1 - 1 WHERE id IN (?2, ?3)",
-                           [messages, first.id, of_session.id])
+        connection.execute(
+            f"{_NUMBERS} INSERT INTO chats ({', '.join(columns)}) SELECT {', '.join(values)} FROM numbers "
+            "CROSS JOIN (SELECT * FROM chats WHERE id = ?2) AS one",
+            [messages, of_session.id],
+        )
+        connection.execute(
+            "UPDATE chats SET last_seq = ?1 - 1, output_seq = ?1 - 1 WHERE id IN (?2, ?3)",
+            [messages, first.id, of_session.id],
+        )
 
     await store.database.write(work)
     recorder.chat_ids, recorder.session_id = [first.id, of_session.id], session.session.id
@@ -104,8 +132,12 @@ async def with_conversation(store: Store, clock: StandingClock, messages: int, t
 async def orgs(tmp_path_factory):
     clock = StandingClock()
     store = open_store(tmp_path_factory.mktemp("many"), None, clock)
-    yield Orgs(store, await of_size(store, clock, MANY), await of_size(store, clock, FEW),
-               {name: await with_conversation(store, clock, *of) for name, of in LONG.items()})
+    yield Orgs(
+        store,
+        await of_size(store, clock, MANY),
+        await of_size(store, clock, FEW),
+        {name: await with_conversation(store, clock, *of) for name, of in LONG.items()},
+    )
     await store.aclose()
 
 
@@ -138,15 +170,27 @@ LISTS = {
     "sessions": ("sessions", ListSessionsRequest, SESSION_FILTERS, {}),
     "sessions of an assistant": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"assistant_id": ID_1}),
     "sessions of a name": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"name": "n1"}),
-    "sessions of a phone number": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"phone_number_id": "p1"}),
+    "sessions of a phone number": (
+        "sessions",
+        ListSessionsRequest,
+        SESSION_FILTERS,
+        {"phone_number_id": "p1"},
+    ),
     "sessions of a customer": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"number": "+1"}),
     "agents' chats of a user": ("sessions", ListAgentChatsRequest, SESSION_FILTERS, {"user_id": "u1"}),
-    "agents' chats of an agent type": ("sessions", ListAgentChatsRequest, SESSION_FILTERS, {"agent_type": "t1"}),
+    "agents' chats of an agent type": (
+        "sessions",
+        ListAgentChatsRequest,
+        SESSION_FILTERS,
+        {"agent_type": "t1"},
+    ),
 }
 
 
 @pytest.mark.parametrize(("table", "request_type", "filters", "members"), LISTS.values(), ids=LISTS)
-async def test_page_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, table, request_type, filters, members):
+async def test_page_of_a_long_list_costs_what_one_of_a_short_list_does(
+    orgs, table, request_type, filters, members
+):
     def steps(recorder):
         listing = listing_of(request_type(limit=10, **members), recorder.scope, filters)
         return steps_of(orgs.store, listing.select("*", table))
@@ -165,7 +209,8 @@ async def test_total_of_a_long_list_costs_what_one_of_a_short_list_does(orgs, ta
 async def test_deep_page_number_passes_what_it_skips_in_an_index(orgs):
     listing = listing_of(ListChatsRequest(limit=20, page=5000), orgs.many.scope, CHAT_FILTERS)
     plan = orgs.store.database.reader.execute(
-        f"EXPLAIN QUERY PLAN {listing.select('body', 'chats')[0]}", listing.select("body", "chats")[1]).fetchall()
+        f"EXPLAIN QUERY PLAN {listing.select('body', 'chats')[0]}", listing.select("body", "chats")[1]
+    ).fetchall()
 
     assert any("USING COVERING INDEX chats_usage (org_id=?)" in row[-1] for row in plan)
 
@@ -178,16 +223,25 @@ def reads_in_loop() -> Iterator[str]:
 
 def _reads_in(node: ast.AST, module: str, name: str) -> Iterator[str]:
     for child in ast.iter_child_nodes(node):
-        inner = f"{name}.{child.name}" if isinstance(child, ast.ClassDef | ast.AsyncFunctionDef | ast.FunctionDef) else name
+        inner = (
+            f"{name}.{child.name}"
+            if isinstance(child, ast.ClassDef | ast.AsyncFunctionDef | ast.FunctionDef)
+            else name
+        )
         if _is_read_in_loop(child):
             yield f"{module}{inner}"
         yield from _reads_in(child, module, inner)
 
 
 def _is_read_in_loop(node: ast.AST) -> bool:
-    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "read"
-            and ast.unparse(node.func.value).endswith("database") and bool(node.args)
-            and not any(word.arg == "long" and ast.unparse(word.value) == "True" for word in node.keywords))
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "read"
+        and ast.unparse(node.func.value).endswith("database")
+        and bool(node.args)
+        and not any(word.arg == "long" and ast.unparse(word.value) == "True" for word in node.keywords)
+    )
 
 
 @pytest.fixture
@@ -219,8 +273,10 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
     session = await recorder.open_session()
     running = recorder.exchange("running", session_id=session.session.id, status="in_progress")
     await store.chats.keep_events(scope.org_id, running.chat.id, [], running)
-    made = [await store.assistants.create(scope.org_id, {"name": f"a{number}", "firstMessage": "x" * 1000})
-            for number in range(1000)]
+    made = [
+        await store.assistants.create(scope.org_id, {"name": f"a{number}", "firstMessage": "x" * 1000})
+        for number in range(1000)
+    ]
     key = (await store.keys.create("other", "api")).key
 
     for _ in range(RUNS):
@@ -295,8 +351,10 @@ async def test_totals_are_kept_as_records_come_and_go(recorder, noun):
     chat = await recorder.say("b", session=await recorder.open_session())
     await (await Recorder.of_new_org(recorder.store, recorder.clock)).say("another org's")
     await recorder.store.sessions.delete(recorder.scope, before)
-    storage, request = {"chats": (recorder.store.chats, ListChatsRequest), "sessions": (
-        recorder.store.sessions, ListSessionsRequest)}[noun]
+    storage, request = {
+        "chats": (recorder.store.chats, ListChatsRequest),
+        "sessions": (recorder.store.sessions, ListSessionsRequest),
+    }[noun]
 
     assert (await storage.list(recorder.scope, request()))[1].total_items == {"chats": 2, "sessions": 1}[noun]
     await recorder.store.sessions.delete(recorder.scope, chat.session_id)

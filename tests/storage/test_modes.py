@@ -1,4 +1,5 @@
-"""Who may read what the store writes: its owner alone, whatever the umask, and also in a folder of an earlier version."""
+"""Who may read what the store writes: its owner alone, whatever the umask, and also in a folder of an earlier
+version."""
 
 import os
 import stat
@@ -65,7 +66,9 @@ async def test_store_of_an_earlier_version_is_closed_to_others_when_it_is_opened
     store.close()
 
 
-async def test_folder_with_other_files_keeps_its_mode_and_says_so_and_the_files_of_the_store_are_closed(tmp_path, clock):
+async def test_folder_with_other_files_keeps_its_mode_and_says_so_and_the_files_of_the_store_are_closed(
+    tmp_path, clock
+):
     tmp_path.chmod(0o755)
     (tmp_path / "notes").write_text("")
     open_store(tmp_path, clock=clock).close()

@@ -1,4 +1,5 @@
-"""What servers on one database know of each other: locks that die with their holder, words that reach everybody.
+"""What servers on one database know of each other: locks that die with their holder, words that reach
+everybody.
 
 Written for any `Peers`: a kind of its own is one more line in `KINDS`.
 """
@@ -44,11 +45,20 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
 async def test_lock_is_one_server_s_until_it_lets_go(server):
     one, other = server(), server()
-    taken = [await one.try_lock("a"), await one.try_lock("a"), await other.try_lock("a"), await other.try_lock("b")]
+    taken = [
+        await one.try_lock("a"),
+        await one.try_lock("a"),
+        await other.try_lock("a"),
+        await other.try_lock("b"),
+    ]
     await one.unlock("a")
 
     assert taken == [True, False, False, True]
-    assert [await other.try_lock("a"), await one.try_lock("a"), await one.try_lock("b")] == [True, False, False]
+    assert [await other.try_lock("a"), await one.try_lock("a"), await one.try_lock("b")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_locks_go_with_the_server_that_holds_them(server):
@@ -98,7 +108,13 @@ async def test_who_speaks_need_not_listen_and_who_came_later_is_heard_of(server)
 async def test_killed_process_holds_nothing_and_is_not_spoken_to_any_more(tmp_path):
     with closing(FilePeers(tmp_path)) as peers:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", HOLDER, str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2])
+            sys.executable,
+            "-c",
+            HOLDER,
+            str(tmp_path),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
         assert await process.stdout.readline() == b"True\n"
         held = not await peers.try_lock("a")
         peers.tell("word")

@@ -1,4 +1,5 @@
-"""PostgreSQL: lost connections, transactions in one another's way, several servers, and what operators are told."""
+"""PostgreSQL: lost connections, transactions in one another's way, several servers, and what operators are
+told."""
 
 import asyncio
 import re
@@ -43,8 +44,11 @@ def database(store):
 
 def cut_off(postgres, place):
     """End every connection that the store has."""
-    postgres.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                 "AND datname = current_database() AND pid <> pg_backend_pid()", place.url)
+    postgres.run(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        "AND datname = current_database() AND pid <> pg_backend_pid()",
+        place.url,
+    )
 
 
 async def test_connections_that_were_lost_are_made_again(postgres, place, database):
@@ -72,10 +76,16 @@ async def test_write_whose_connection_is_lost_before_its_commit_is_done_again(po
 
 
 async def test_write_whose_connection_is_lost_at_its_commit_is_not_acknowledged(postgres, place, database):
-    postgres.run("CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS "
-                 "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'", place.url)
-    postgres.run("CREATE CONSTRAINT TRIGGER cut_off AFTER INSERT ON orgs DEFERRABLE INITIALLY DEFERRED "
-                 "FOR EACH ROW EXECUTE FUNCTION cut_off()", place.url)
+    postgres.run(
+        "CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
+        place.url,
+    )
+    postgres.run(
+        "CREATE CONSTRAINT TRIGGER cut_off AFTER INSERT ON orgs DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION cut_off()",
+        place.url,
+    )
     told = []
     database.watch = told.append
     try:
@@ -100,6 +110,7 @@ async def test_deadlock_is_run_again(database):
                 wait_for(both.wait())
             connection.lock(second)
             insert(first)(connection)
+
         return work
 
     await asyncio.gather(database.write(work("a", "b")), database.write(work("b", "a")))
@@ -111,7 +122,9 @@ async def test_deadlock_is_run_again(database):
 async def test_more_callers_than_connections_wait_for_one_another(place, clock):
     store = await connect_store(place.url, connections=1, clock=clock)
 
-    assert len(await asyncio.gather(*(store.database.write(insert(f"{number}")) for number in range(20)))) == 20
+    assert (
+        len(await asyncio.gather(*(store.database.write(insert(f"{number}")) for number in range(20)))) == 20
+    )
     await store.aclose()
 
 
@@ -159,7 +172,7 @@ def test_parameters_are_numbered_as_postgresql_has_them():
     assert translated("a = ?2 AND b = ?1 AND c = ?2") == "a = $2 AND b = $1 AND c = $2"
 
 
-# --- opening ------------------------------------------------------------------------------------------------------------
+# --- opening ------------------------------------------------------------------------------------------------
 
 
 async def test_servers_that_start_at_once_make_one_schema_and_one_secret(postgres, clock):
@@ -181,10 +194,14 @@ async def test_every_table_can_be_distributed_by_org_and_the_page_names_it(postg
     indexes = postgres.run(
         "SELECT relname, indexrelid::regclass::text, indisunique, attname FROM pg_class "
         "LEFT JOIN pg_index ON indrelid = pg_class.oid LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
-        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace", place.url)
+        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+        place.url,
+    )
     tables = {table for table, *_ in indexes} - REFERENCE_TABLES - LOCAL_TABLES
 
-    assert [index for table, index, unique, first in indexes if table in tables and unique and first != "org_id"] == []
+    assert [
+        index for table, index, unique, first in indexes if table in tables and unique and first != "org_id"
+    ] == []
     assert {table for table, _, _, first in indexes if first == "org_id"} - REFERENCE_TABLES == tables
     assert set(re.findall(r"create_reference_table\('(\w+)'\)", PAGE)) == REFERENCE_TABLES
     assert set(re.findall(r"create_distributed_table\('(\w+)', 'org_id'\)", PAGE)) == tables
@@ -208,10 +225,15 @@ async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch)
         await documents.delete(recorder.key.org_id, made.id)
     await store.usage.sums(recorder.key.org_id, 0, None, ["key"])
     for session_id in (None, org.sessions[0]):
-        exported = [line async for lines in History(store.database).export(recorder.key.org_id, session_id, secrets=True)
-                    for line in lines]
+        exported = [
+            line
+            async for lines in History(store.database).export(recorder.key.org_id, session_id, secrets=True)
+            for line in lines
+        ]
         copy = (await Recorder.of_new_org(store, recorder.clock)).key.org_id
-        await History(store.database).take_in(copy, [Line(number, text) for number, text in enumerate(exported, 1)])
+        await History(store.database).take_in(
+            copy, [Line(number, text) for number, text in enumerate(exported, 1)]
+        )
     await org.go_on(store)
 
     tables = "|".join({*TABLES} - REFERENCE_TABLES)
@@ -222,8 +244,9 @@ async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch)
 
 def _names_org_less_often_than_tables(sql, tables):
     """Each table that a statement has needs a condition, or a column of its own."""
-    return (len(re.findall(r"\borg_id (?:= |IN )|INSERT INTO \w+ \([^)]*\borg_id\b", sql))
-            < len(re.findall(rf"\b(?:FROM|INTO|UPDATE|JOIN) (?:{tables})\b", sql)))
+    return len(re.findall(r"\borg_id (?:= |IN )|INSERT INTO \w+ \([^)]*\borg_id\b", sql)) < len(
+        re.findall(rf"\b(?:FROM|INTO|UPDATE|JOIN) (?:{tables})\b", sql)
+    )
 
 
 async def test_database_of_a_newer_version_is_refused(postgres, place, store):
@@ -237,7 +260,10 @@ async def test_database_of_a_newer_version_is_refused(postgres, place, store):
 
 UNUSABLE = {
     "not a url": ("postgresql://ho st:port/x", "cannot be read"),
-    "nobody there": ("postgresql://me:hunter2@127.0.0.1:1/parley", r"127\.0\.0\.1:1/parley cannot be reached"),
+    "nobody there": (
+        "postgresql://me:hunter2@127.0.0.1:1/parley",
+        r"127\.0\.0\.1:1/parley cannot be reached",
+    ),
     "no such database": (None, "has no such database"),
 }
 
@@ -250,15 +276,21 @@ async def test_database_that_cannot_be_used_is_refused_with_a_remedy(postgres, u
     assert "hunter2" not in str(error.value)
 
 
-# --- two servers on one database ----------------------------------------------------------------------------------------
+# --- two servers on one database ----------------------------------------------------------------------------
 
 
-async def test_exchanges_that_two_servers_put_into_one_session_are_all_in_it_each_in_one_piece(place, recorder):
+async def test_exchanges_that_two_servers_put_into_one_session_are_all_in_it_each_in_one_piece(
+    place, recorder
+):
     stores = [recorder.store, await place.open()]
     session = await recorder.open_session()
 
-    await asyncio.gather(*(stores[number % 2].chats.record(recorder.exchange(f"{number}", session_id=session.session.id))
-                           for number in range(30)))
+    await asyncio.gather(
+        *(
+            stores[number % 2].chats.record(recorder.exchange(f"{number}", session_id=session.session.id))
+            for number in range(30)
+        )
+    )
 
     said = texts(await recorder.store.sessions.history(session))
     assert sorted(said[::2], key=int) == [str(number) for number in range(30)]
@@ -278,13 +310,18 @@ async def test_chats_that_two_servers_continue_at_once_fork(place, recorder):
     assert await recorder.rows("messages") == 2 + 20 * 2
 
 
-async def test_chat_continued_at_one_server_while_another_deletes_it_loses_nothing_that_is_needed(place, recorder):
+async def test_chat_continued_at_one_server_while_another_deletes_it_loses_nothing_that_is_needed(
+    place, recorder
+):
     stores = [recorder.store, await place.open()]
     for _ in range(10):
         first = await recorder.say("a")
         exchange = recorder.exchange("b", first)
-        results = await asyncio.gather(stores[0].chats.record(exchange), stores[1].chats.delete(recorder.scope, first.id),
-                                       return_exceptions=True)
+        results = await asyncio.gather(
+            stores[0].chats.record(exchange),
+            stores[1].chats.delete(recorder.scope, first.id),
+            return_exceptions=True,
+        )
         if results[0] is None:
             stored = await stores[1].chats.find(recorder.scope, exchange.chat.id)
             assert await recorder.history(stored) == ["a", "re: a", "b", "re: b"]
@@ -296,8 +333,10 @@ async def test_chat_continued_at_one_server_while_another_deletes_it_loses_nothi
 async def test_idempotency_key_that_two_servers_are_sent_at_once_is_claimed_by_one_of_them(place, recorder):
     stores = [recorder.store, await place.open()]
 
-    claims = await asyncio.gather(*(store.idempotency.claim(recorder.scope, "key", b"print") for store in stores),
-                                  return_exceptions=True)
+    claims = await asyncio.gather(
+        *(store.idempotency.claim(recorder.scope, "key", b"print") for store in stores),
+        return_exceptions=True,
+    )
 
     assert await recorder.rows("idempotency_keys") == 1
     assert {type(claim) for claim in claims} == {Claim, IdempotencyKeyInUse}
@@ -305,11 +344,20 @@ async def test_idempotency_key_that_two_servers_are_sent_at_once_is_claimed_by_o
 
 async def test_lane_of_the_outbox_that_two_servers_write_has_one_row_that_is_due(place, recorder):
     from server.storage.outbox import Delivery
-    stores = [recorder.store, await place.open()]
-    deliveries = [Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=new_id().encode()) for _ in range(20)]
 
-    await asyncio.gather(*(stores[number % 2].database.write(
-        lambda connection, one=one: stores[0].outbox.put(connection, [one])) for number, one in enumerate(deliveries)))
+    stores = [recorder.store, await place.open()]
+    deliveries = [
+        Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=new_id().encode()) for _ in range(20)
+    ]
+
+    await asyncio.gather(
+        *(
+            stores[number % 2].database.write(
+                lambda connection, one=one: stores[0].outbox.put(connection, [one])
+            )
+            for number, one in enumerate(deliveries)
+        )
+    )
 
     for left in range(20, 0, -1):
         [waiting] = await stores[left % 2].outbox.due(64, [], [])
@@ -320,6 +368,8 @@ async def test_lane_of_the_outbox_that_two_servers_write_has_one_row_that_is_due
 async def test_org_is_seen_by_every_server_at_once(place, store, clock):
     other = await place.open()
 
-    here, there = await asyncio.gather(Recorder.of_new_org(store, clock, "acme"), Recorder.of_new_org(other, clock, "acme"))
+    here, there = await asyncio.gather(
+        Recorder.of_new_org(store, clock, "acme"), Recorder.of_new_org(other, clock, "acme")
+    )
 
     assert here.key.org_id == there.key.org_id

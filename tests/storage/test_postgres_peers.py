@@ -32,8 +32,12 @@ async def heard(event):
 async def test_lock_is_one_servers_until_it_lets_go(peers):
     here, there = peers
 
-    assert [await here.try_lock("a"), await here.try_lock("a"), await there.try_lock("a"), await there.try_lock("b")] == [
-        True, False, False, True]
+    assert [
+        await here.try_lock("a"),
+        await here.try_lock("a"),
+        await there.try_lock("a"),
+        await there.try_lock("b"),
+    ] == [True, False, False, True]
     await here.unlock("a")
     assert await there.try_lock("a")
 
@@ -107,7 +111,7 @@ async def test_database_that_is_not_there_is_told():
         await peers.try_lock("a")
 
 
-# --- keys ---------------------------------------------------------------------------------------------------------------
+# --- keys ---------------------------------------------------------------------------------------------------
 
 
 async def test_key_is_looked_up_once_in_a_while_and_not_believed_after_a_word(place, store):

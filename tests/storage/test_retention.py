@@ -47,7 +47,9 @@ async def test_without_a_setting_nothing_that_was_said_is_deleted(store, recorde
     assert (await recorder.rows("sessions"), await recorder.rows("chats")) == (1, 2)
 
 
-async def test_session_goes_with_its_chats_when_it_has_been_expired_for_that_long(store, recorder, clock, sweep, tmp_path):
+async def test_session_goes_with_its_chats_when_it_has_been_expired_for_that_long(
+    store, recorder, clock, sweep, tmp_path
+):
     session = await recorder.open_session("said before")
     await recorder.say("in it", session=session)
     other = await recorder.open_session("said before", expiration_seconds=3600)
@@ -86,7 +88,9 @@ async def test_session_in_use_again_between_the_search_and_the_deletion_stays(st
     assert await is_there(store, recorder, session)
 
 
-async def test_chats_of_a_chain_go_one_by_one_and_leave_what_younger_ones_need(store, recorder, clock, sweep, tmp_path):
+async def test_chats_of_a_chain_go_one_by_one_and_leave_what_younger_ones_need(
+    store, recorder, clock, sweep, tmp_path
+):
     first = await recorder.say("one")
     clock.now += 20 * DAY
     second = await recorder.say("two", previous=first)
@@ -123,8 +127,10 @@ async def test_deletion_is_told_once_however_many_sweep(store, recorder, clock):
     swept = await asyncio.gather(*(Retention(store.telling(compose), 30, clock).sweep() for _ in range(3)))
 
     assert sum(one.get("sessions", 0) for one in swept) == sum(one.get("chats", 0) for one in swept) == 50
-    assert sorted(told) == sorted([("session.deleted", one.session.id) for one in sessions]
-                                  + [("chat.deleted", one.id) for one in chats])
+    assert sorted(told) == sorted(
+        [("session.deleted", one.session.id) for one in sessions]
+        + [("chat.deleted", one.id) for one in chats]
+    )
 
 
 async def test_numbers_of_what_is_swept_are_kept(store, recorder, clock, sweep):

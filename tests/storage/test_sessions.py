@@ -16,12 +16,23 @@ from tests.storage.records import Recorder, message, texts
 
 async def test_created_session_comes_back_whole(recorder):
     stored = await recorder.open_session(
-        "hello", name="n", user_id="u", phone_number_id="p", customer=struct_from({"number": "+1"}),
-        metadata=struct_from({"a": [1]}), customer_id="c")
+        "hello",
+        name="n",
+        user_id="u",
+        phone_number_id="p",
+        customer=struct_from({"number": "+1"}),
+        metadata=struct_from({"a": [1]}),
+        customer_id="c",
+    )
 
     session = await recorder.store.sessions.get(recorder.scope, stored.session.id)
 
-    assert (session.name, session.user_id, session.phone_number_id, session.customer_id) == ("n", "u", "p", "c")
+    assert (session.name, session.user_id, session.phone_number_id, session.customer_id) == (
+        "n",
+        "u",
+        "p",
+        "c",
+    )
     assert (to_python(session.customer), to_python(session.metadata)) == ({"number": "+1"}, {"a": [1]})
     assert (texts(session.messages), session.status, session.expiration_seconds) == (["hello"], "active", 60)
     assert stored.variables == {"who": "Ada"}
@@ -65,8 +76,10 @@ async def test_costs_are_summed_by_model_over_the_chats_of_the_session(recorder)
     found = await recorder.store.sessions.get(recorder.scope, session.session.id)
 
     assert found.cost == 0.75
-    assert [(part.type, to_python(part.model), part.prompt_tokens, part.completion_tokens, part.cost)
-            for part in found.costs] == [("model", {"provider": "offline", "model": "offline-1"}, 9, 6, 0.75)]
+    assert [
+        (part.type, to_python(part.model), part.prompt_tokens, part.completion_tokens, part.cost)
+        for part in found.costs
+    ] == [("model", {"provider": "offline", "model": "offline-1"}, 9, 6, 0.75)]
 
 
 async def test_update_changes_what_it_is_told_and_returns_the_session(recorder):
@@ -87,7 +100,8 @@ async def test_name_that_is_removed_is_gone(recorder):
     session = await recorder.open_session(name="old")
 
     updated = await recorder.store.sessions.update(
-        recorder.scope, session.session.id, lambda found: found.ClearField("name"), None)
+        recorder.scope, session.session.id, lambda found: found.ClearField("name"), None
+    )
 
     assert not updated.HasField("name")
 
@@ -100,7 +114,9 @@ async def test_update_that_fails_changes_nothing(recorder):
         raise NotFound("on second thought")
 
     with pytest.raises(NotFound):
-        await recorder.store.sessions.update(recorder.scope, session.session.id, change, [message("user", "anew")])
+        await recorder.store.sessions.update(
+            recorder.scope, session.session.id, change, [message("user", "anew")]
+        )
 
     found = await recorder.store.sessions.get(recorder.scope, session.session.id)
     assert (found.name, texts(found.messages)) == ("old", ["hello"])
@@ -111,8 +127,12 @@ async def test_absent_session_is_not_found(recorder, session_id):
     await recorder.open_session()
     sessions = recorder.store.sessions
 
-    for act in (sessions.find, sessions.get, sessions.delete,
-                lambda scope, found: sessions.update(scope, found, lambda _: None, None)):
+    for act in (
+        sessions.find,
+        sessions.get,
+        sessions.delete,
+        lambda scope, found: sessions.update(scope, found, lambda _: None, None),
+    ):
         with pytest.raises(NotFound, match=r"^session not found$"):
             await act(recorder.scope, session_id)
     assert await recorder.rows("sessions") == 1
@@ -142,7 +162,9 @@ FILTERS = {"name": {"name": "wanted"}, "number": {"number": "+1"}, "phone number
 
 @pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
 async def test_list_is_filtered(recorder, wanted):
-    found = await recorder.open_session(name="wanted", customer=struct_from({"number": "+1"}), phone_number_id="p")
+    found = await recorder.open_session(
+        name="wanted", customer=struct_from({"number": "+1"}), phone_number_id="p"
+    )
     await recorder.open_session(name="other", customer=struct_from({"number": "+2"}), phone_number_id="q")
     await recorder.open_session()
 
@@ -156,7 +178,9 @@ async def test_agents_door_lists_by_user_and_agent_type(recorder, wanted):
     found = await recorder.open_session(user_id="u", agent_type="sales")
     await recorder.open_session(user_id="v", agent_type="support")
 
-    sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**wanted))
+    sessions, has_more = await recorder.store.sessions.of_agents(
+        recorder.scope, ListAgentChatsRequest(**wanted)
+    )
 
     assert ([session.id for session in sessions], has_more) == ([found.session.id], False)
 
@@ -165,7 +189,9 @@ async def test_agents_door_lists_at_most_the_newest_thousand_and_older_ones_befo
     made = [(await recorder.open_session()).session.id for _ in range(5)][::-1]  # all of one millisecond
 
     async def found(**members):
-        sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest(**members))
+        sessions, has_more = await recorder.store.sessions.of_agents(
+            recorder.scope, ListAgentChatsRequest(**members)
+        )
         return [session.id for session in sessions], has_more
 
     assert await found() == (made, False)
@@ -179,7 +205,8 @@ async def test_agents_door_lists_at_most_the_newest_thousand_and_older_ones_befo
 async def test_agents_door_lists_a_thousand_unless_asked_for_fewer(recorder):
     new = [recorder.new_session() for _ in range(1001)]
     await recorder.store.database.write(
-        lambda connection: [insert_session(connection, recorder.store.outbox, one) for one in new] and None)
+        lambda connection: [insert_session(connection, recorder.store.outbox, one) for one in new] and None
+    )
 
     sessions, has_more = await recorder.store.sessions.of_agents(recorder.scope, ListAgentChatsRequest())
 
@@ -188,8 +215,10 @@ async def test_agents_door_lists_a_thousand_unless_asked_for_fewer(recorder):
 
 async def test_sessions_of_a_number_are_those_of_the_orgs_own_keys(store, clock):
     carried = {"customer": struct_from({"number": "+1"}), "phone_number_id": "p"}
-    made = {kind: (await (await Recorder.of_new_org(store, clock, "acme", kind)).open_session(**carried)).session
-            for kind in KINDS}
+    made = {
+        kind: (await (await Recorder.of_new_org(store, clock, "acme", kind)).open_session(**carried)).session
+        for kind in KINDS
+    }
 
     found = await store.sessions.carried(made["api"].org_id, ["p"], "+1")
 

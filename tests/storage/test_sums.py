@@ -1,4 +1,5 @@
-"""A file that a disk has changed while nobody used it is refused; one that was killed, or that we changed, is not."""
+"""A file that a disk has changed while nobody used it is refused; one that was killed, or that we changed, is
+not."""
 
 import os
 import subprocess
@@ -38,7 +39,9 @@ def flip(path, place):
         file.write(bytes([old ^ 4]))
 
 
-def test_bit_that_changes_anywhere_is_noticed_by_whoever_opens_the_file_and_nothing_is_changed(closed, tmp_path):
+def test_bit_that_changes_anywhere_is_noticed_by_whoever_opens_the_file_and_nothing_is_changed(
+    closed, tmp_path
+):
     size = closed.stat().st_size
     words = closed.read_bytes().index(b"the answer is")
     for place in (words, 30, size - 1, *range(0, size, size // 20)):
@@ -93,8 +96,10 @@ def test_store_that_closes_beside_another_of_its_process_leaves_that_one_its_loc
     first = open_store(tmp_path)
     open_store(tmp_path).close()
     # Another process that is the last one, as it thinks, takes the log away when it closes.
-    program = ("import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
-               "c.execute('SELECT count(*) FROM sqlite_master').fetchone(); c.close()")
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        "c.execute('SELECT count(*) FROM sqlite_master').fetchone(); c.close()"
+    )
     subprocess.run([sys.executable, "-c", program, tmp_path / "parley.db"], check=True)
 
     assert (tmp_path / "parley.db-wal").exists()

@@ -1,4 +1,5 @@
-"""Where messages are kept: one thread for a chain, one for a session, a new one for a fork, none for what was deleted."""
+"""Where messages are kept: one thread for a chain, one for a session, a new one for a fork, none for what was
+deleted."""
 
 import asyncio
 
@@ -29,7 +30,10 @@ async def test_each_chat_keeps_the_context_it_was_answered_in(recorder):
     chats = await chain(recorder, "a", "b", "c")
 
     assert [await recorder.history(chat) for chat in chats] == [
-        ["a", "re: a"], ["a", "re: a", "b", "re: b"], ["a", "re: a", "b", "re: b", "c", "re: c"]]
+        ["a", "re: a"],
+        ["a", "re: a", "b", "re: b"],
+        ["a", "re: a", "b", "re: b", "c", "re: c"],
+    ]
 
 
 async def test_continuing_a_chat_twice_forks_and_copies_nothing(recorder):
@@ -51,7 +55,15 @@ async def test_forks_of_forks_read_their_whole_ancestry(recorder):
     twig = await recorder.say("e", branch)
 
     assert await recorder.history(await recorder.say("f", twig)) == [
-        "a", "re: a", "c", "re: c", "e", "re: e", "f", "re: f"]
+        "a",
+        "re: a",
+        "c",
+        "re: c",
+        "e",
+        "re: e",
+        "f",
+        "re: f",
+    ]
 
 
 async def test_two_callers_continuing_the_same_chat_at_once_fork(recorder):
@@ -86,7 +98,9 @@ async def test_deleting_a_chat_keeps_the_context_of_the_others(recorder, deleted
     await recorder.store.chats.delete(recorder.scope, chats[deleted].id)
 
     kept = [number for number in range(3) if number != deleted]
-    assert [await recorder.history(chats[number]) for number in kept] == [histories[number] for number in kept]
+    assert [await recorder.history(chats[number]) for number in kept] == [
+        histories[number] for number in kept
+    ]
     with pytest.raises(NotFound):
         await recorder.store.chats.get(recorder.scope, chats[deleted].id)
 
@@ -110,8 +124,12 @@ async def test_deleting_the_chat_that_was_forked_keeps_the_fork(recorder):
     assert await recorder.history(fork) == ["a", "re: a", "c", "re: c"]
 
 
-ORDERS = {"oldest first": [0, 1, 2, 3, 4, 5], "newest first": [5, 4, 3, 2, 1, 0], "inside out": [2, 3, 1, 4, 0, 5],
-          "forks last": [0, 1, 3, 2, 5, 4]}
+ORDERS = {
+    "oldest first": [0, 1, 2, 3, 4, 5],
+    "newest first": [5, 4, 3, 2, 1, 0],
+    "inside out": [2, 3, 1, 4, 0, 5],
+    "forks last": [0, 1, 3, 2, 5, 4],
+}
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
@@ -157,7 +175,7 @@ async def test_end_of_a_chain_deleted_while_its_continuation_was_answered_is_not
     assert await recorder.history(first) == ["a", "re: a"]
 
 
-# --- sessions ---------------------------------------------------------------------------------------------------------
+# --- sessions -----------------------------------------------------------------------------------------------
 
 
 async def test_session_is_one_thread_and_its_exchanges_go_to_its_end(recorder):
@@ -173,8 +191,12 @@ async def test_session_is_one_thread_and_its_exchanges_go_to_its_end(recorder):
 async def test_many_exchanges_of_a_session_at_once_are_all_in_it_each_in_one_piece(recorder):
     session = await recorder.open_session()
 
-    await asyncio.gather(*(recorder.store.chats.record(recorder.exchange(f"{number}", session_id=session.session.id))
-                           for number in range(30)))
+    await asyncio.gather(
+        *(
+            recorder.store.chats.record(recorder.exchange(f"{number}", session_id=session.session.id))
+            for number in range(30)
+        )
+    )
 
     said = texts(await recorder.store.sessions.history(session))
     assert sorted(said[::2], key=int) == [str(number) for number in range(30)]
@@ -199,7 +221,12 @@ async def test_deleting_a_session_deletes_its_chats_and_every_message(recorder):
 
     with pytest.raises(NotFound):
         await recorder.store.chats.get(recorder.scope, chat.id)
-    assert [await recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [0, 0, 0, 0]
+    assert [await recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 async def test_deleting_a_session_keeps_what_a_fork_outside_it_needs(recorder):
@@ -238,7 +265,9 @@ async def test_replacing_the_messages_of_a_session_keeps_the_context_of_its_chat
     session = await recorder.open_session("hello")
     old = await recorder.say("a", session=session)
 
-    await recorder.store.sessions.update(recorder.scope, session.session.id, lambda _: None, [message("user", "anew")])
+    await recorder.store.sessions.update(
+        recorder.scope, session.session.id, lambda _: None, [message("user", "anew")]
+    )
     new = await recorder.say("b", session=session)
 
     assert await recorder.history(old) == ["hello", "a", "re: a"]
@@ -253,10 +282,17 @@ async def test_deleting_a_session_whose_messages_were_replaced_leaves_no_row(rec
         await recorder.say("a", session=session)
 
     for text in ("anew", "and again"):
-        await recorder.store.sessions.update(recorder.scope, session.session.id, lambda _: None, [message("user", text)])
+        await recorder.store.sessions.update(
+            recorder.scope, session.session.id, lambda _: None, [message("user", text)]
+        )
     await recorder.store.sessions.delete(recorder.scope, session.session.id)
 
-    assert [await recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [0, 0, 0, 0]
+    assert [await recorder.rows(table) for table in ("sessions", "chats", "messages", "forks")] == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 async def test_replacing_messages_with_none_leaves_no_old_message_when_no_chat_needs_them(recorder):
@@ -267,14 +303,15 @@ async def test_replacing_messages_with_none_leaves_no_old_message_when_no_chat_n
     assert await recorder.rows("messages") == 0
 
 
-# --- size -------------------------------------------------------------------------------------------------------------
+# --- size ---------------------------------------------------------------------------------------------------
 
 
 async def test_storage_grows_with_what_was_said_not_with_its_square(tmp_path, clock):
     def size():
         store.database.reader.execute("PRAGMA wal_checkpoint")
-        return store.database.reader.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-                                           ).fetchone()[0]
+        return store.database.reader.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        ).fetchone()[0]
 
     store = open_store(tmp_path / "long", clock=clock)
     recorder = await Recorder.of_new_org(store, clock)

@@ -1,4 +1,5 @@
-"""A database of an older schema: brought up to date, it has all that it had, and it goes on. On both engines."""
+"""A database of an older schema: brought up to date, it has all that it had, and it goes on. On both
+engines."""
 
 from contextlib import contextmanager
 
@@ -33,10 +34,12 @@ def _before(monkeypatch, on_sqlite, on_postgres):
     """The program before these migrations, until what this gives is called."""
     known, on_both = migrations.migrations._migrations, postgres_migrations.MIGRATIONS
     before = Migrations("parley")
-    before._migrations = known[:[one.name for one in known].index(on_sqlite)]
+    before._migrations = known[: [one.name for one in known].index(on_sqlite)]
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "migrations", before)
-        patched.setattr(postgres_migrations, "MIGRATIONS", on_both[:[name for name, _ in on_both].index(on_postgres)])
+        patched.setattr(
+            postgres_migrations, "MIGRATIONS", on_both[: [name for name, _ in on_both].index(on_postgres)]
+        )
         yield patched.undo
 
 
@@ -65,7 +68,8 @@ class Org:
         forked = await recorder.say("forked", root)
         twig = await recorder.say("twig", forked)
         last = await recorder.say("last", forked)
-        for gone in (root, end, forked, twig):  # two threads without chats: one continues the other, and one that
+        # two threads without chats: one continues the other, and one that
+        for gone in (root, end, forked, twig):
             await store.chats.delete(recorder.scope, gone.id)
         session = await recorder.open_session("said before")
         told = await recorder.say("in the session", session=session)
@@ -73,37 +77,65 @@ class Org:
         await recorder.say("more", session=session)
         patched = await recorder.open_session("old words")
         kept = await recorder.say("of the old words", session=patched)
-        await store.sessions.append(recorder.scope, (await recorder.open_session()).session.id, [message("user", "hm")])
+        await store.sessions.append(
+            recorder.scope, (await recorder.open_session()).session.id, [message("user", "hm")]
+        )
         await store.sessions.update(recorder.scope, patched.session.id, lambda _: None, [])
         exchange = recorder.exchange("running", last, status="in_progress")
         self.running = exchange.chat.id
         await store.chats.keep_events(
-            recorder.key.org_id, self.running,
-            [ChatEvent(chat_id=self.running, sequence=1, delta=ContentDelta(text="Hel"))], exchange)
-        await store.database.write(lambda connection: store.outbox.put(connection, [
-            Delivery(org_id=recorder.key.org_id, kind="x", lane="one of all orgs", body=b"1") for _ in range(2)]))
+            recorder.key.org_id,
+            self.running,
+            [ChatEvent(chat_id=self.running, sequence=1, delta=ContentDelta(text="Hel"))],
+            exchange,
+        )
+        await store.database.write(
+            lambda connection: store.outbox.put(
+                connection,
+                [
+                    Delivery(org_id=recorder.key.org_id, kind="x", lane="one of all orgs", body=b"1")
+                    for _ in range(2)
+                ],
+            )
+        )
         self.chats = [chat.id for chat in (last, told, out, kept)]
         self.sessions = [session.session.id, patched.session.id]
 
     async def shown(self, store):
-        scope, unfinished = self.recorder.scope, await store.chats.unfinished(self.recorder.key.org_id, self.running)
-        return ([texts((await store.chats.get(scope, chat)).messages) for chat in self.chats],
-                [texts((await store.sessions.get(scope, session)).messages) for session in self.sessions],
-                [event.delta.text for event in unfinished.events], unfinished.previous.id)
+        scope, unfinished = (
+            self.recorder.scope,
+            await store.chats.unfinished(self.recorder.key.org_id, self.running),
+        )
+        return (
+            [texts((await store.chats.get(scope, chat)).messages) for chat in self.chats],
+            [texts((await store.sessions.get(scope, session)).messages) for session in self.sessions],
+            [event.delta.text for event in unfinished.events],
+            unfinished.previous.id,
+        )
 
     async def go_on(self, store) -> None:
         """Until nothing is left."""
         recorder = Recorder(store, self.recorder.clock, self.recorder.key)
         last = await store.chats.find(recorder.scope, self.chats[0])
         assert await recorder.history(await recorder.say("now", last)) == [
-            "root", "re: root", "forked", "re: forked", "last", "re: last", "now", "re: now"]
+            "root",
+            "re: root",
+            "forked",
+            "re: forked",
+            "last",
+            "re: last",
+            "now",
+            "re: now",
+        ]
         for chat in (self.chats[0], self.chats[2], recorder.last_id, self.running):
             await store.chats.delete(recorder.scope, chat)
         for session in self.sessions:
             await store.sessions.delete(recorder.scope, session)
 
 
-async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, elsewhere, older, engine, tmp_path):
+async def test_everything_is_there_after_the_upgrade_and_goes_on(
+    store, clock, elsewhere, older, engine, tmp_path
+):
     orgs = [Org(await Recorder.of_new_org(store, clock)) for _ in range(2)]
     for org in orgs:
         await org.fill()
@@ -119,7 +151,9 @@ async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, e
         assert findings(tmp_path / "old" / "parley.db") == []
     copy = (await Recorder.of_new_org(upgraded, clock)).key.org_id
     lines = await exported(upgraded, orgs[0].recorder.key.org_id)
-    await History(upgraded.database).take_in(copy, [Line(number, text) for number, text in enumerate(lines, 1)])
+    await History(upgraded.database).take_in(
+        copy, [Line(number, text) for number, text in enumerate(lines, 1)]
+    )
     for org in orgs:
         await org.go_on(upgraded)
     assert await exported(upgraded, copy) == lines
@@ -129,34 +163,53 @@ async def test_everything_is_there_after_the_upgrade_and_goes_on(store, clock, e
 
 
 async def exported(store, org_id):
-    return [line async for lines in History(store.database).export(org_id, None, secrets=True) for line in lines]
+    return [
+        line async for lines in History(store.database).export(org_id, None, secrets=True) for line in lines
+    ]
 
 
 async def _made_with_the_older_schema(place, rows):
     """The same rows in it, and some that nothing needs."""
+
     def work(connection):
         for table in TABLES:
             here = [column.name for column in connection.columns(table)]
             for row in rows[table].rows:
-                kept = {name: value for name, value in zip(rows[table].columns, row, strict=True) if name in here}
-                connection.execute(f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})",
-                                   [*kept.values()])
+                kept = {
+                    name: value for name, value in zip(rows[table].columns, row, strict=True) if name in here
+                }
+                connection.execute(
+                    f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})",
+                    [*kept.values()],
+                )
         if "org_id" not in {column.name for column in connection.columns("messages")}:
             connection.execute("UPDATE outbox SET due_at = NULL WHERE seq <> (SELECT min(seq) FROM outbox)")
             connection.execute("INSERT INTO messages (thread_id, seq, body) VALUES ('nobody', 0, ?)", [b""])
-            connection.execute("INSERT INTO forks (thread_id, parent_id, parent_seq) VALUES ('nobody', 'nobody', 0)")
-            connection.execute("INSERT INTO chat_events (chat_id, sequence, body) VALUES ('nobody', 0, ?)", [b""])
+            connection.execute(
+                "INSERT INTO forks (thread_id, parent_id, parent_seq) VALUES ('nobody', 'nobody', 0)"
+            )
+            connection.execute(
+                "INSERT INTO chat_events (chat_id, sequence, body) VALUES ('nobody', 0, ?)", [b""]
+            )
 
     old = await place.open()
     await old.database.write(work)
     await old.aclose()
 
 
-SECRETS = {"model": {"provider": "x"}, "server": {"url": "https://me:SECRET@host", "headers": {"authorization": "SECRET"}}}
-MASKED = {"model": {"provider": "x"}, "server": {"url": "https://****@host", "headers": {"authorization": "****"}}}
+SECRETS = {
+    "model": {"provider": "x"},
+    "server": {"url": "https://me:SECRET@host", "headers": {"authorization": "SECRET"}},
+}
+MASKED = {
+    "model": {"provider": "x"},
+    "server": {"url": "https://****@host", "headers": {"authorization": "****"}},
+}
 
 
-async def test_secrets_that_an_older_version_kept_are_hidden_and_everything_else_stays(elsewhere, clock, monkeypatch):
+async def test_secrets_that_an_older_version_kept_are_hidden_and_everything_else_stays(
+    elsewhere, clock, monkeypatch
+):
     with _before(monkeypatch, "secrets_hidden", "secrets hidden") as updated:
         old = await elsewhere.open()
         recorder = await Recorder.of_new_org(old, clock)
@@ -177,9 +230,16 @@ async def test_secrets_that_an_older_version_kept_are_hidden_and_everything_else
     for chat in with_secrets:
         found = await upgraded.chats.find(recorder.scope, chat.id)
         assert to_python(found.chat.assistant) == MASKED
-        assert found.record == ChatRecord(model="m", request=CreateResponseRequest(
-            model="m", tools=[struct_from({"type": "mcp", "authorization": "****"})]))
-    assert to_python((await upgraded.sessions.find(recorder.scope, session.session.id)).session.assistant) == MASKED
+        assert found.record == ChatRecord(
+            model="m",
+            request=CreateResponseRequest(
+                model="m", tools=[struct_from({"type": "mcp", "authorization": "****"})]
+            ),
+        )
+    assert (
+        to_python((await upgraded.sessions.find(recorder.scope, session.session.id)).session.assistant)
+        == MASKED
+    )
 
 
 def _put_secrets(connection, stored):
@@ -188,11 +248,20 @@ def _put_secrets(connection, stored):
     body = Chat()
     body.CopyFrom(stored.chat)
     body.assistant.CopyFrom(document)
-    record = ChatRecord(model="m", request=CreateResponseRequest(
-        model="m", assistant=document, squad=document, assistant_overrides=document,
-        tools=[struct_from({"type": "mcp", "authorization": "SECRET"})]))
-    connection.execute("UPDATE chats SET body = ?, record = ? WHERE id = ?",
-                       [body.SerializeToString(), record.SerializeToString(), stored.id])
+    record = ChatRecord(
+        model="m",
+        request=CreateResponseRequest(
+            model="m",
+            assistant=document,
+            squad=document,
+            assistant_overrides=document,
+            tools=[struct_from({"type": "mcp", "authorization": "SECRET"})],
+        ),
+    )
+    connection.execute(
+        "UPDATE chats SET body = ?, record = ? WHERE id = ?",
+        [body.SerializeToString(), record.SerializeToString(), stored.id],
+    )
 
 
 async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, elsewhere, clock):

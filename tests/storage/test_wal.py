@@ -1,4 +1,5 @@
-"""A log that has lost commits which were on disk is noticed before SQLite drops them; what a power cut tore is no damage.
+"""A log that has lost commits which were on disk is noticed before SQLite drops them; what a power cut tore
+is no damage.
 
 Every log here is what SQLite wrote, with a few bytes changed.
 """
@@ -115,7 +116,8 @@ def test_what_sqlite_would_drop_is_what_is_noticed(left):
 
 
 def test_last_commit_that_a_power_cut_tore_is_no_damage(left):
-    """Its first frame is torn, and what was behind it is there: writes reach the disk in any order until they are synced."""
+    """Its first frame is torn, and what was behind it is there: writes reach the disk in any order until they
+    are synced."""
     first_of_last = commits_of(left)[-2] + 1
     for frame in range(first_of_last, frames_of(left) + 1):
         untouched = log_of(left).read_bytes()
@@ -160,7 +162,9 @@ async def test_log_that_is_begun_anew_while_it_is_read_is_sound(left):
             assert lost_behind(left) is None
 
 
-async def test_store_with_a_damaged_log_is_not_opened_checked_as_sound_or_backed_up_and_nothing_is_changed(tmp_path, clock):
+async def test_store_with_a_damaged_log_is_not_opened_checked_as_sound_or_backed_up_and_nothing_is_changed(
+    tmp_path, clock
+):
     used, data = tmp_path / "used", tmp_path / "data"
     store = open_store(used, clock=clock)
     recorder = await Recorder.of_new_org(store, clock)

@@ -1,7 +1,8 @@
-"""Requests to servers that an assistant or the operator names: guarded addresses, no redirect, a bounded answer.
+"""Requests to servers that an assistant or the operator names: guarded addresses, no redirect, a bounded
+answer.
 
-Knows what such a server may be sent, what its failure means and how long it asks to wait. Does not know what it is asked,
-and does not decide what is done about a failure.
+Knows what such a server may be sent, what its failure means and how long it asks to wait. Does not know what
+it is asked, and does not decide what is done about a failure.
 """
 
 import asyncio
@@ -11,7 +12,14 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from server.core.errors import ServiceError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from server.core.outbound.guard import AllowedHosts
@@ -34,8 +42,19 @@ _MOST_RETRIES = 10
 _LONGEST_BASE_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 60.0
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-OURS = frozenset({"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect",
-                  "accept-encoding"})
+OURS = frozenset(
+    {
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "accept-encoding",
+    }
+)
 """The headers that the protocol itself needs to say."""
 
 
@@ -48,8 +67,10 @@ class Outgoing:
     def take(self) -> None:
         """Count one. Raises UpstreamError, whose text begins with "it", when none is left."""
         if not self._left:
-            raise UpstreamError(f"it was not asked: one exchange sends at most {MOST_REQUESTS} requests, retries counted",
-                                reason="TOO_MANY_REQUESTS_OUT")
+            raise UpstreamError(
+                f"it was not asked: one exchange sends at most {MOST_REQUESTS} requests, retries counted",
+                reason="TOO_MANY_REQUESTS_OUT",
+            )
         self._left -= 1
 
 
@@ -60,10 +81,17 @@ class Answer(NamedTuple):
 
 
 class Outside:
-    """Sends over connections that it keeps. Made without any: the HTTP stack is imported when it is first used."""
+    """Sends over connections that it keeps. Made without any: the HTTP stack is imported when it is first
+    used."""
 
-    def __init__(self, allowed: AllowedHosts, limits: Limits, *, truncates: bool = False,
-                 resolve: "Resolve | None" = None) -> None:
+    def __init__(
+        self,
+        allowed: AllowedHosts,
+        limits: Limits,
+        *,
+        truncates: bool = False,
+        resolve: "Resolve | None" = None,
+    ) -> None:
         """`truncates`: of an answer only the beginning is read; otherwise one that is too large fails."""
         self.allowed = allowed
         self._limits = limits
@@ -72,12 +100,13 @@ class Outside:
         self._making = asyncio.Lock()
         self._client: AsyncClient | None = None
 
-    async def send(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None,
-                   seconds: float) -> Answer:
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None, seconds: float
+    ) -> Answer:
         """Send one request; every answer is one, whatever its status.
 
-        Raises UpstreamTimeout, UpstreamUnavailable when it could not be reached, and UpstreamError for an address that may
-        not be called and for an answer that is not read. Their texts begin with "it".
+        Raises UpstreamTimeout, UpstreamUnavailable when it could not be reached, and UpstreamError for an
+        address that may not be called and for an answer that is not read. Their texts begin with "it".
         """
         client = self._client or await self._made()
         import httpx2  # loaded with the client
@@ -115,9 +144,14 @@ class Outside:
     def _of_transport(self, error: ServiceError) -> UpstreamError:
         """What the transport, which speaks of model providers, raised."""
         if error.reason == "UPSTREAM_ADDRESS_REFUSED":
-            return UpstreamError("its address is private, and the operator has not listed its host in "
-                                 f"{self.allowed.settings}, a name with +private behind it", reason=error.reason)
-        return UpstreamError(f"it answered with more than {self._limits.body_bytes} bytes, or in a compressed form")
+            return UpstreamError(
+                "its address is private, and the operator has not listed its host in "
+                f"{self.allowed.settings}, a name with +private behind it",
+                reason=error.reason,
+            )
+        return UpstreamError(
+            f"it answered with more than {self._limits.body_bytes} bytes, or in a compressed form"
+        )
 
 
 def can_be_sent(name: str, value: Any) -> bool:
@@ -125,17 +159,22 @@ def can_be_sent(name: str, value: Any) -> bool:
     return bool(_NAME.fullmatch(name)) and isinstance(value, str) and value.isascii() and value.isprintable()
 
 
-def retrying(plan: Any, again: Callable[[BaseException], bool], sleep: Sleep,
-             most_seconds: float = MOST_SECONDS) -> AsyncRetrying:
-    """Tries as a `backoffPlan` {type, maxRetries, baseDelaySeconds} says, whatever fails in the way that `again` tells."""
+def retrying(
+    plan: Any, again: Callable[[BaseException], bool], sleep: Sleep, most_seconds: float = MOST_SECONDS
+) -> AsyncRetrying:
+    """Tries as a `backoffPlan` {type, maxRetries, baseDelaySeconds} says, whatever fails in the way that
+    `again` tells."""
     plan = plan if isinstance(plan, dict) else {}
     base = number(plan.get("baseDelaySeconds"), 1.0, _LONGEST_BASE_SECONDS)
     grows = plan.get("type") == "exponential"
     return AsyncRetrying(
         retry=retry_if_exception(again),
-        stop=stop_after_attempt(1 + int(number(plan.get("maxRetries"), 0, _MOST_RETRIES))) | stop_after_delay(most_seconds),
+        stop=stop_after_attempt(1 + int(number(plan.get("maxRetries"), 0, _MOST_RETRIES)))
+        | stop_after_delay(most_seconds),
         wait=wait_exponential(multiplier=base, max=_LONGEST_WAIT_SECONDS) if grows else wait_fixed(base),
-        sleep=sleep, reraise=True)
+        sleep=sleep,
+        reraise=True,
+    )
 
 
 def seconds_of(holder: Mapping[str, Any]) -> float:

@@ -1,8 +1,9 @@
-"""Which addresses may be called: the rule for URLs of models and tools, and for the addresses that their names resolve to.
+"""Which addresses may be called: the rule for URLs of models and tools, and for the addresses that their
+names resolve to.
 
-An operator lists hosts for models, for tools, or for both. A model is only ever sent its one method; a tool takes any method
-and any path from every tenant, so a host that is listed for models is none for tools. Does not connect (`transport.py` asks
-this module for every address it is about to connect to).
+An operator lists hosts for models, for tools, or for both. A model is only ever sent its one method; a tool
+takes any method and any path from every tenant, so a host that is listed for models is none for tools. Does
+not connect (`transport.py` asks this module for every address it is about to connect to).
 """
 
 import re
@@ -24,10 +25,23 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?")
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
-_ORDINARY = tuple(map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-                                   "::1/128", "fc00::/7")))
+_ORDINARY = tuple(
+    map(
+        ip_network,
+        (
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "::1/128",
+            "fc00::/7",
+        ),
+    )
+)
 _METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
-"""Where some clouds hand out the credentials of a machine; others use link-local addresses, which are not ordinary."""
+"""Where some clouds hand out the credentials of a machine; others use link-local addresses, which are not
+ordinary."""
 
 
 class ModelUrl(NamedTuple):
@@ -44,9 +58,9 @@ class ModelUrl(NamedTuple):
 class AllowedHosts:
     """The operator's list of `host` or `host:port` entries; IPv6 addresses bare or in brackets.
 
-    A name may resolve to public addresses; to private ones too when `+private` stands behind its entry, or when it has no
-    dot, as `localhost` and the names of containers: no public zone can move those. `setting` is where the list comes from.
-    Raises ValueError for an entry that cannot be read.
+    A name may resolve to public addresses; to private ones too when `+private` stands behind its entry, or
+    when it has no dot, as `localhost` and the names of containers: no public zone can move those. `setting`
+    is where the list comes from. Raises ValueError for an entry that cannot be read.
     """
 
     def __init__(self, entries: Iterable[str] = (), setting: str = BOTH) -> None:
@@ -85,7 +99,9 @@ class AllowedHosts:
         """
         parts, host, port = _split(url, field)
         if not self.has(host, port):
-            raise InvalidArgument.of(field, f"names a host that the operator has not listed in {self.settings}")
+            raise InvalidArgument.of(
+                field, f"names a host that the operator has not listed in {self.settings}"
+            )
         name = f"[{host}]" if ":" in host else host
         return ModelUrl(f"{parts.scheme}://{name}:{port}{parts.path}", parts.query)
 
@@ -102,7 +118,8 @@ def is_public(address: str) -> bool:
 
 
 def _is_ordinary(address: str) -> bool:
-    """Whether a private address may be a server of the operator's: a name never leads to one that has credentials."""
+    """Whether a private address may be a server of the operator's: a name never leads to one that has
+    credentials."""
     ip = ip_address(address)
     return ip not in _METADATA and any(ip in network for network in _ORDINARY)
 
@@ -165,4 +182,6 @@ def _entry(entry: str, setting: str) -> tuple[str, int | None, bool]:
 
 
 def _bad_entry(entry: str, setting: str) -> ValueError:
-    return ValueError(f"{setting}: {entry!r} is not host or host:port, with {_PRIVATE} behind a name at a private address")
+    return ValueError(
+        f"{setting}: {entry!r} is not host or host:port, with {_PRIVATE} behind a name at a private address"
+    )

@@ -10,7 +10,16 @@ from typing import Any
 import orjson
 
 from server.core.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
-from server.core.outbound.client import OURS, Answer, Outgoing, Outside, Sleep, can_be_sent, retrying, seconds_of
+from server.core.outbound.client import (
+    OURS,
+    Answer,
+    Outgoing,
+    Outside,
+    Sleep,
+    can_be_sent,
+    retrying,
+    seconds_of,
+)
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
 
@@ -27,17 +36,25 @@ class JsonPoster:
         self._sleep = sleep
 
     async def post(self, server: Mapping[str, Any], content: Any, field: str, outgoing: Outgoing) -> Any:
-        """The answer of the server, a checked {url, headers, timeoutSeconds, backoffPlan}; asked again as its plan says.
+        """The answer of the server, a checked {url, headers, timeoutSeconds, backoffPlan}; asked again as its
+        plan says.
 
-        Raises InvalidArgument naming the member of `field` that may not be sent, UpstreamError for any other failure.
+        Raises InvalidArgument naming the member of `field` that may not be sent, UpstreamError for any other
+        failure.
         """
         url = self._outside.allowed.check_url(server["url"], f"{field}.url").text
-        headers = {**_checked(server.get("headers") or {}, f"{field}.headers"), "content-type": "application/json"}
+        headers = {
+            **_checked(server.get("headers") or {}, f"{field}.headers"),
+            "content-type": "application/json",
+        }
 
         async def post() -> Any:
             outgoing.take()
-            return _read(await self._outside.send("POST", url, headers=headers, content=orjson.dumps(content),
-                                                  seconds=seconds_of(server)))
+            return _read(
+                await self._outside.send(
+                    "POST", url, headers=headers, content=orjson.dumps(content), seconds=seconds_of(server)
+                )
+            )
 
         return await retrying(server.get("backoffPlan"), _may_help, self._sleep, _RETRYING_SECONDS)(post)
 
@@ -52,7 +69,9 @@ def _may_help(error: BaseException) -> bool:
 def _checked(headers: Mapping[str, Any], field: str) -> dict[str, str]:
     for name, value in headers.items():
         if name.lower() in OURS or not can_be_sent(name, value):
-            raise InvalidArgument.of(f"{field}.{name[:100]}", "is not a header that can be sent in printable ASCII")
+            raise InvalidArgument.of(
+                f"{field}.{name[:100]}", "is not a header that can be sent in printable ASCII"
+            )
     return {name.lower(): value for name, value in headers.items()}
 
 

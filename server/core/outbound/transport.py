@@ -1,7 +1,9 @@
-"""The HTTP client of provider SDKs and of `client.py`: guarded addresses, bounded answers, nothing sent on the side.
+"""The HTTP client of provider SDKs and of `client.py`: guarded addresses, bounded answers, nothing sent on
+the side.
 
-Connects only to addresses that `guard.py` permits, after resolving the name once, so a second DNS answer cannot move
-the connection. Does not retry, follow redirects, use proxies, keep cookies or know about deadlines (`calls.py`).
+Connects only to addresses that `guard.py` permits, after resolving the name once, so a second DNS answer
+cannot move the connection. Does not retry, follow redirects, use proxies, keep cookies or know about
+deadlines (`calls.py`).
 """
 
 import asyncio
@@ -21,8 +23,8 @@ from server.core.outbound.limits import Limits
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the IP addresses of a host, best first; raises OSError."""
 
-# The SDKs add the operator's environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS, …), platform details and cookies.
-# None of that is meant for an assistant's own model.url, so only what the protocols need leaves.
+# The SDKs add the operator's environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS, …), platform details and
+# cookies. None of that is meant for an assistant's own model.url, so only what the protocols need leaves.
 _SENT_HEADERS = frozenset({
     b"accept", b"anthropic-version", b"authorization", b"connection", b"content-length", b"content-type", b"host",
     b"user-agent",
@@ -34,7 +36,9 @@ _TRANSPORT_ERRORS = (
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
-def provider_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None) -> httpx2.AsyncClient:
+def provider_client(
+    allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None
+) -> httpx2.AsyncClient:
     """The client to give to an SDK. Whoever makes it closes it."""
     return httpx2.AsyncClient(
         transport=ProviderTransport(allowed, limits, resolve or resolve_host),
@@ -44,12 +48,17 @@ def provider_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | No
     )
 
 
-def outside_client(allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None, *,
-                   truncates: bool = False) -> httpx2.AsyncClient:
-    """The client for requests of our own making, under the same guard: every header is sent. Whoever makes it closes it."""
+def outside_client(
+    allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None, *, truncates: bool = False
+) -> httpx2.AsyncClient:
+    """The client for requests of our own making, under the same guard: every header is sent. Whoever makes it
+    closes it."""
     return httpx2.AsyncClient(
-        # A connection serves one request: bytes behind an answer would be taken for the answer to the next one.
-        transport=ProviderTransport(allowed, limits, resolve or resolve_host, sends=None, truncates=truncates, kept=0),
+        # A connection serves one request: bytes behind an answer would be taken for the answer to the next
+        # one.
+        transport=ProviderTransport(
+            allowed, limits, resolve or resolve_host, sends=None, truncates=truncates, kept=0
+        ),
         timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
         follow_redirects=False,
         trust_env=False,
@@ -117,9 +126,18 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
 class ProviderTransport(httpx2.AsyncBaseTransport):
     """Sends requests over guarded connections and bounds what comes back."""
 
-    def __init__(self, allowed: AllowedHosts, limits: Limits, resolve: Resolve, *,
-                 sends: frozenset[bytes] | None = _SENT_HEADERS, truncates: bool = False, kept: int = 100) -> None:
-        """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning is read.
+    def __init__(
+        self,
+        allowed: AllowedHosts,
+        limits: Limits,
+        resolve: Resolve,
+        *,
+        sends: frozenset[bytes] | None = _SENT_HEADERS,
+        truncates: bool = False,
+        kept: int = 100,
+    ) -> None:
+        """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning
+        is read.
 
         `kept` is the number of connections that stay open for a next request.
         """
@@ -142,7 +160,9 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
             return self._beginning(response)
         await _check_not_compressed(response)
         body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
-        return httpx2.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
+        return httpx2.Response(
+            response.status, headers=response.headers, stream=body, extensions=response.extensions
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -156,10 +176,12 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The bytes of an answer, counted. Too many raise UpstreamError, or end the body when `truncate` is set."""
+    """The bytes of an answer, counted. Too many raise UpstreamError, or end the body when `truncate` is
+    set."""
 
-    def __init__(self, response: httpcore2.Response, body_bytes: int, event_bytes: int, *,
-                 truncate: bool = False) -> None:
+    def __init__(
+        self, response: httpcore2.Response, body_bytes: int, event_bytes: int, *, truncate: bool = False
+    ) -> None:
         self._response = response
         self._body_left = body_bytes
         self._event_bytes = event_bytes
@@ -199,8 +221,9 @@ def _httpx_errors() -> Iterator[None]:
 
 def _sent(request: httpx2.Request, sends: frozenset[bytes] | None) -> httpcore2.Request:
     # A dict: of one header under two spellings (the environment's, then ours) the last is sent.
-    headers = {name.lower(): value for name, value in request.headers.raw
-               if sends is None or name.lower() in sends}
+    headers = {
+        name.lower(): value for name, value in request.headers.raw if sends is None or name.lower() in sends
+    }
     headers[b"accept-encoding"] = b"identity"  # a compressed body defeats every byte count
     return httpcore2.Request(
         request.method,

@@ -1,4 +1,5 @@
-"""One psycopg connection as works use it: they do not await, and are run in greenlets that wait for what they ask.
+"""One psycopg connection as works use it: they do not await, and are run in greenlets that wait for what they
+ask.
 
 Statements whose result nobody has asked for yet are kept back, and sent together. Opens and ends nothing.
 """
@@ -18,7 +19,9 @@ from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
 from server.storage.database import Column
 
 _BATCH = 500
-_SESSION = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET client_encoding = 'UTF8'"
+_SESSION = (
+    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET client_encoding = 'UTF8'"
+)
 _TYPES = {"text": "TEXT", "bigint": "INTEGER", "double precision": "REAL", "bytea": "BLOB"}
 
 T = TypeVar("T")
@@ -26,7 +29,8 @@ Driver = psycopg.AsyncConnection[Any]
 
 
 class PostgresConnection:
-    """What works are given. `streams` says that rows which are iterated over are fetched a batch at a time."""
+    """What works are given. `streams` says that rows which are iterated over are fetched a batch at a
+    time."""
 
     def __init__(self, driver: Driver, *, streams: bool = False) -> None:
         self.driver = driver
@@ -52,7 +56,9 @@ class PostgresConnection:
             "SELECT column_name::text, data_type::text, "
             "is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' "
             "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = ? "
-            "ORDER BY ordinal_position", [table])
+            "ORDER BY ordinal_position",
+            [table],
+        )
         return [Column(name, _TYPES[type_], is_required) for name, type_, is_required in rows.fetchall()]
 
     def forgo(self, cursor: "PostgresCursor") -> None:
@@ -141,8 +147,10 @@ async def configure(driver: Driver) -> None:
 
 
 async def was_ended(driver: Driver) -> bool:
-    """Whether the server closed a connection while it was idle. Asked before anything is sent: nothing is in doubt then."""
-    if not driver.closed and _is_readable(driver):  # an idle one is when it was ended, and hardly ever otherwise
+    """Whether the server closed a connection while it was idle. Asked before anything is sent: nothing is in
+    doubt then."""
+    # an idle one is when it was ended, and hardly ever otherwise
+    if not driver.closed and _is_readable(driver):
         with contextlib.suppress(psycopg.OperationalError):
             await driver.execute("SELECT 1")
     return driver.closed

@@ -1,8 +1,9 @@
-"""PostgreSQL through psycopg's pool. Works are run in greenlets, which wait where the same code on SQLite would block.
+"""PostgreSQL through psycopg's pool. Works are run in greenlets, which wait where the same code on SQLite
+would block.
 
-Statements whose result nobody has asked for yet are kept back, and sent together: a transaction that reads nothing is one
-round trip, COMMIT included. Transactions are READ COMMITTED; whoever reads what it then writes takes a lock first
-(`Connection.lock`), and a deadlock is run again. Knows no table.
+Statements whose result nobody has asked for yet are kept back, and sent together: a transaction that reads
+nothing is one round trip, COMMIT included. Transactions are READ COMMITTED; whoever reads what it then writes
+takes a lock first (`Connection.lock`), and a deadlock is run again. Knows no table.
 """
 
 import asyncio
@@ -17,7 +18,15 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from server.core.errors import StorageUnavailable
 from server.storage.database import Connection, with_also
 from server.storage.postgres.connection import Driver, PostgresConnection, bridged, configure, was_ended
-from server.storage.postgres.errors import Lost, Uncertain, did_nothing, is_a_bug, is_of_the_server, postgres_error, unusable
+from server.storage.postgres.errors import (
+    Lost,
+    Uncertain,
+    did_nothing,
+    is_a_bug,
+    is_of_the_server,
+    postgres_error,
+    unusable,
+)
 
 _ATTEMPTS = 8
 _WAIT_SECONDS = 10
@@ -31,10 +40,21 @@ class PostgresDatabase:
     def __init__(self, url: str, connections: int) -> None:
         """To be opened before anything else, and closed."""
         self._url = url
-        self._pool = AsyncConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=_WAIT_SECONDS,
-                                         kwargs={"autocommit": True}, configure=configure)
-        self._again = AsyncRetrying(retry=retry_if_exception(did_nothing), stop=stop_after_attempt(_ATTEMPTS),
-                                    wait=wait_random(0, 0.05), reraise=True)
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=connections,
+            open=False,
+            timeout=_WAIT_SECONDS,
+            kwargs={"autocommit": True},
+            configure=configure,
+        )
+        self._again = AsyncRetrying(
+            retry=retry_if_exception(did_nothing),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random(0, 0.05),
+            reraise=True,
+        )
         self._writing: set[asyncio.Task[Any]] = set()
         self._lines: dict[str | None, asyncio.Task[Any]] = {}
         """The last write of each line."""
@@ -64,9 +84,16 @@ class PostgresDatabase:
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
         return await self._told(self._run(self._read, work))
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
-                    line: str | None = None) -> T:
-        """What was deleted stays in the files until VACUUM, as PostgreSQL has it, and in its log until that is recycled."""
+    async def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        erases: bool = False,
+        brief: bool = False,
+        line: str | None = None,
+    ) -> T:
+        """What was deleted stays in the files until VACUUM, as PostgreSQL has it, and in its log until that
+        is recycled."""
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
         task = asyncio.create_task(self._after(self._lines.get(line), with_also(work)))
@@ -86,14 +113,17 @@ class PostgresDatabase:
             raise postgres_error(error) from None
         try:
             await configure(driver)
-            await driver.execute("SET idle_in_transaction_session_timeout = 0")  # who reads an export may be slow
+            # who reads an export may be slow
+            await driver.execute("SET idle_in_transaction_session_timeout = 0")
             await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield PostgresSnapshot(driver)
         finally:
             await driver.close()
 
     async def vacuum(self) -> None:
-        """Give back what deleted rows took. Their text is then overwritten as pages are used again, not at once."""
+        """Give back what deleted rows took. Their text is then overwritten as pages are used again, not at
+        once."""
+
         async def run() -> None:
             async with self._driver() as driver:
                 await driver.execute("VACUUM")
@@ -106,7 +136,9 @@ class PostgresDatabase:
             await asyncio.gather(*self._writing, return_exceptions=True)
             await self._pool.close()
 
-    async def _run(self, attempt: Callable[[Callable[[Connection], T]], Awaitable[T]], work: Callable[[Connection], T]) -> T:
+    async def _run(
+        self, attempt: Callable[[Callable[[Connection], T]], Awaitable[T]], work: Callable[[Connection], T]
+    ) -> T:
         try:
             return await attempt(work)  # tenacity costs what a third of a read does
         except psycopg.OperationalError as error:

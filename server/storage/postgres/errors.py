@@ -1,4 +1,5 @@
-"""What errors of PostgreSQL mean: which can be run again, which are bugs, and what callers and operators are told.
+"""What errors of PostgreSQL mean: which can be run again, which are bugs, and what callers and operators are
+told.
 
 No text of PostgreSQL, and no password, gets into what is told.
 """
@@ -7,7 +8,13 @@ import psycopg
 import psycopg.conninfo
 from psycopg_pool import PoolTimeout
 
-from server.core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, ServiceError, StorageUnavailable
+from server.core.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    ServiceError,
+    StorageUnavailable,
+)
 from server.storage.database import DatabaseError
 
 _CONFLICTS = frozenset({"40001", "40P01"})
@@ -33,7 +40,9 @@ def did_nothing(error: BaseException) -> bool:
 def is_of_the_server(error: BaseException) -> bool:
     """Whether other writes will fail too: the server cannot be reached, or its disk is full."""
     state = _state(error)
-    return state == _DISK_FULL or (isinstance(error, psycopg.OperationalError) and (not state or state.startswith("08")))
+    return state == _DISK_FULL or (
+        isinstance(error, psycopg.OperationalError) and (not state or state.startswith("08"))
+    )
 
 
 def is_a_bug(error: BaseException) -> bool:
@@ -50,11 +59,15 @@ def postgres_error(error: Exception) -> ServiceError:
     if state == "25006":
         return FailedPrecondition("the database is read-only; nothing was written", reason="READ_ONLY")
     if state == "54000":
-        return InvalidArgument("a number or a name is too long to be looked up: the database takes 2600 bytes; shorten it")
+        return InvalidArgument(
+            "a number or a name is too long to be looked up: the database takes 2600 bytes; shorten it"
+        )
     if state in _BUSY or state in _CONFLICTS or isinstance(error, PoolTimeout):
         return StorageUnavailable("the database is busy; nothing was written, try again", retry_after=1)
     if isinstance(error, psycopg.OperationalError):
-        return StorageUnavailable("the database cannot be reached; nothing was written, try again", retry_after=1)
+        return StorageUnavailable(
+            "the database cannot be reached; nothing was written, try again", retry_after=1
+        )
     return StorageUnavailable("the database could not be written; nothing was stored")
 
 
@@ -62,17 +75,26 @@ def unusable(url: str, error: Exception) -> DatabaseError:
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        return DatabaseError("the database URL cannot be read; it is postgresql://USER:PASSWORD@HOST:PORT/NAME")
-    where = f"{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"  # never the password
+        return DatabaseError(
+            "the database URL cannot be read; it is postgresql://USER:PASSWORD@HOST:PORT/NAME"
+        )
+    # never the password
+    where = f"{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"
     state = _state(error)
     if "authentication failed" in str(error):  # while connecting there is no SQLSTATE
-        return DatabaseError(f"PostgreSQL at {where} does not let this user in; check the user and the password in the URL")
+        return DatabaseError(
+            f"PostgreSQL at {where} does not let this user in; check the user and the password in the URL"
+        )
     if "does not exist" in str(error) and not state:
         return DatabaseError(f"PostgreSQL at {where} has no such database or user; make it first")
     if state:
-        return DatabaseError(f"PostgreSQL at {where} cannot be brought up to date (SQLSTATE {state}); the user of the URL "
-                             "must be allowed to make tables in it")
-    return DatabaseError(f"PostgreSQL at {where} cannot be reached; check that it runs and that the URL is right")
+        return DatabaseError(
+            f"PostgreSQL at {where} cannot be brought up to date (SQLSTATE {state}); the user of the URL "
+            "must be allowed to make tables in it"
+        )
+    return DatabaseError(
+        f"PostgreSQL at {where} cannot be reached; check that it runs and that the URL is right"
+    )
 
 
 def _state(error: BaseException) -> str:

@@ -1,7 +1,9 @@
-"""The schema on PostgreSQL: the tables and columns of `migrations.py`, in migrations that are only ever appended to.
+"""The schema on PostgreSQL: the tables and columns of `migrations.py`, in migrations that are only ever
+appended to.
 
-What an org has is keyed by the org first, and nothing of it is unique without the org, so that a sharded PostgreSQL can keep
-it together; `orgs` and `keys`, which are read before the org is known, are to be on every shard.
+What an org has is keyed by the org first, and nothing of it is unique without the org, so that a sharded
+PostgreSQL can keep it together; `orgs` and `keys`, which are read before the org is known, are to be on every
+shard.
 """
 
 from collections.abc import Callable
@@ -18,10 +20,13 @@ _LOCK = "parley migrations"
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema up to date, inside the caller's transaction. Raises DatabaseError when it is of a newer version."""
+    """Bring the schema up to date, inside the caller's transaction. Raises DatabaseError when it is of a
+    newer version."""
     connection.lock(_LOCK)
-    connection.execute("CREATE TABLE IF NOT EXISTS parley_migrations (number bigint PRIMARY KEY, name text NOT NULL, "
-                       "applied_at timestamptz NOT NULL DEFAULT now())")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS parley_migrations (number bigint PRIMARY KEY, name text NOT NULL, "
+        "applied_at timestamptz NOT NULL DEFAULT now())"
+    )
     done = connection.execute("SELECT coalesce(max(number), 0) FROM parley_migrations").fetchone()[0]
     if done > len(MIGRATIONS):
         raise DatabaseError("the database was brought up to date by a newer version of parley; run that one")
@@ -312,7 +317,8 @@ CREATE INDEX outbox_by_chat ON outbox (org_id, chat_id) WHERE chat_id IS NOT NUL
 UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL AND seq IN (
     SELECT min(seq) FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane)
 """
-"""Citus distributes no table with an IDENTITY column and a key of a reference table: the outbox's seq is a default."""
+"""Citus distributes no table with an IDENTITY column and a key of a reference table: the outbox's seq is a
+default."""
 
 _IDS_OF_ORGS = """
 DROP INDEX assistants_by_id;
@@ -332,4 +338,5 @@ MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
     ("ids of orgs", _IDS_OF_ORGS),
     ("messages by id", "CREATE INDEX messages_by_id ON messages (org_id, substr(body, 1, 38))"),
     ("long lists", f"{INDEXES};{POSTGRES_INDEXES};{TOTALS_VIEW}"),
-    ("messages by calls", "CREATE INDEX {} ON messages (org_id, ({})) WHERE {}".format(*CALLS_KEY_INDEX))]
+    ("messages by calls", "CREATE INDEX {} ON messages (org_id, ({})) WHERE {}".format(*CALLS_KEY_INDEX)),
+]

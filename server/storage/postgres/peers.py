@@ -1,8 +1,10 @@
-"""`Peers` for servers that share a PostgreSQL database: advisory locks on one connection, LISTEN and NOTIFY on another.
+"""`Peers` for servers that share a PostgreSQL database: advisory locks on one connection, LISTEN and NOTIFY
+on another.
 
-Both are made when they are first needed, and again when they were lost. With the connection of the locks its locks are lost:
-they are taken again when it is back, but for those that another server took meanwhile. What runs under such a lock goes on,
-beside what the other server runs; storage keeps both whole, by locks of its own transactions.
+Both are made when they are first needed, and again when they were lost. With the connection of the locks its
+locks are lost: they are taken again when it is back, but for those that another server took meanwhile. What
+runs under such a lock goes on, beside what the other server runs; storage keeps both whole, by locks of its
+own transactions.
 """
 
 import asyncio
@@ -42,7 +44,8 @@ class PostgresPeers:
     async def try_lock(self, name: str) -> bool:
         if name in self._held:
             return False
-        self._held.add(name)  # at once: a second caller here must not come as far as the database, which would let it in
+        # at once: a second caller here must not come as far as the database, which would let it in
+        self._held.add(name)
         taken = False
         try:
             taken = bool(await self._ask("SELECT pg_try_advisory_lock(hashtextextended($1, 1))", name))
@@ -109,7 +112,8 @@ class PostgresPeers:
     async def _take_again(self, driver: Driver) -> None:
         for name in list(self._held):
             cursor = await psycopg.AsyncRawCursor(driver).execute(
-                "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", [name])
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", [name]
+            )
             taken = await cursor.fetchone()
             assert taken is not None
             if not taken[0]:
@@ -124,7 +128,8 @@ class PostgresPeers:
         await self._ask("SELECT pg_advisory_unlock(hashtextextended($1, 1))", name)
 
     async def _let_all_go(self, driver: Driver) -> None:
-        """At once: PostgreSQL notices some time after a connection is closed that it is, and has the locks until then."""
+        """At once: PostgreSQL notices some time after a connection is closed that it is, and has the locks
+        until then."""
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(_LET_GO_SECONDS), self._locking:
                 await driver.execute("SELECT pg_advisory_unlock_all()")
@@ -132,7 +137,9 @@ class PostgresPeers:
     async def _tell(self) -> None:
         words, self._words = list(self._words), set()
         try:
-            await self._ask("SELECT count(pg_notify($1, word)) FROM unnest($2::text[]) AS word", _CHANNEL, words)
+            await self._ask(
+                "SELECT count(pg_notify($1, word)) FROM unnest($2::text[]) AS word", _CHANNEL, words
+            )
         except StorageUnavailable:
             log.warning("peers could not be told", words=words)  # they look now and then
 

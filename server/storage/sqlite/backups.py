@@ -1,7 +1,8 @@
-"""Copies of the SQLite file: backups of a database in use, putting one in its place, and copies kept before migrations.
+"""Copies of the SQLite file: backups of a database in use, putting one in its place, and copies kept before
+migrations.
 
-A backup is one file, of one moment, and has the secret of the key digests in it, without which a restored database would
-know no key. Whoever can read it can read everything, so it is its owner's alone.
+A backup is one file, of one moment, and has the secret of the key digests in it, without which a restored
+database would know no key. Whoever can read it can read everything, so it is its owner's alone.
 """
 
 import contextlib
@@ -55,14 +56,16 @@ class Restored(NamedTuple):
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, as of one moment. Raises DatabaseError when there is no database that can be read."""
+    """A connection that only reads, as of one moment. Raises DatabaseError when there is no database that can
+    be read."""
     if not path.is_file():
         raise DatabaseError(f"there is no database {path}")
     try:
         with closing(_connect(path, "rw")) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the view begins with the first read
+            # the view begins with the first read
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             yield connection
     except sqlite3.DatabaseError as error:
         raise DatabaseError(f"{path} is damaged or is not a database") from error
@@ -98,7 +101,9 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
     with folder.alone(data):
         current = data / DATABASE
         if current.exists() and not replace:
-            raise FailedPrecondition(f"{current} is there already; say --replace to keep it aside and put the backup there")
+            raise FailedPrecondition(
+                f"{current} is there already; say --replace to keep it aside and put the backup there"
+            )
         new = data / f"{DATABASE}.restoring{_UNFINISHED}"
         held = _held(new)
         try:
@@ -115,7 +120,8 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
 
 
 def keep_copy(path: Path, number: int) -> Path:
-    """Copy a database before its migration of that number, as `parley.db.before-<number>`. Only the last few are kept."""
+    """Copy a database before its migration of that number, as `parley.db.before-<number>`. Only the last few
+    are kept."""
     target = path.with_name(f"{path.name}.before-{number}")
     with _new_file(target, replace=True) as made, reading(path) as source:
         _copy(source, made, None, None)
@@ -128,18 +134,24 @@ def drop_copies(path: Path, most: int = _COPIES) -> None:
     sweep(path.parent)
     for left in path.parent.glob(f"{path.name}.before-*.new*"):  # by a version that named unfinished ones so
         left.unlink(missing_ok=True)
-    copies = sorted((copy for copy in path.parent.glob(f"{path.name}.before-*") if copy.suffix != _UNFINISHED),
-                    key=lambda copy: copy.stat().st_mtime_ns, reverse=True)
+    copies = sorted(
+        (copy for copy in path.parent.glob(f"{path.name}.before-*") if copy.suffix != _UNFINISHED),
+        key=lambda copy: copy.stat().st_mtime_ns,
+        reverse=True,
+    )
     for place, copy in enumerate(copies):
         if place >= most or copy.stat().st_mtime * 1000 < now_ms() - _COPY_KEPT_MS:
             copy.unlink(missing_ok=True)
 
 
 def _copy(source: sqlite3.Connection, made: Path, secret: bytes | None, progress: Progress | None) -> None:
-    """Copy in steps. `source` reads as of one moment, so writers go on and the copy need not begin again after each."""
+    """Copy in steps. `source` reads as of one moment, so writers go on and the copy need not begin again
+    after each."""
     with closing(_connect(made, "rw")) as copy:
         copy.execute("PRAGMA synchronous = OFF")  # the whole file is put on disk when it is complete
-        source.backup(copy, pages=_STEP_PAGES, progress=progress and (lambda _, left, all_: progress(left, all_)))
+        source.backup(
+            copy, pages=_STEP_PAGES, progress=progress and (lambda _, left, all_: progress(left, all_))
+        )
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, with no log beside it
         copy.execute("CREATE TABLE backup (name TEXT PRIMARY KEY, value BLOB)")
         copy.executemany("INSERT INTO backup VALUES (?, ?)", [("made_at", now_ms()), ("key_secret", secret)])
@@ -156,7 +168,9 @@ def _prepared(backup: Path, new: Path) -> bytes | None:
             if not applied(copy):
                 raise DatabaseError(f"{backup} is not a database of parley")
             if names := unknown(copy):
-                raise DatabaseError(f"{backup} is newer than this program ({names[0]}); use the version that made it")
+                raise DatabaseError(
+                    f"{backup} is newer than this program ({names[0]}); use the version that made it"
+                )
             copy.execute("PRAGMA secure_delete = ON")
             secret = _secret_in(copy)
             copy.execute("DROP TABLE IF EXISTS backup")
@@ -178,7 +192,8 @@ def _set_aside(data: Path) -> Path:
     """Give the database that is there another name beside its own, so that there is one at every moment."""
     current = data / DATABASE
     aside = data / f"{DATABASE}.replaced-{now_ms()}"
-    if lost_behind(current) is None:  # else the log is kept with it as it is, for whoever can read what SQLite cannot
+    # else the log is kept with it as it is, for whoever can read what SQLite cannot
+    if lost_behind(current) is None:
         with contextlib.suppress(sqlite3.Error), closing(_connect(current, "rw")) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     os.link(current, aside)
@@ -205,7 +220,8 @@ def _write_secret(path: Path, secret: bytes) -> None:
 def _new_file(target: Path, replace: bool) -> Iterator[Path]:
     """An empty file beside `target`, which gets its name once it is complete and on disk.
 
-    It is locked meanwhile. A process that is killed leaves it, unlocked, to the next one that makes one there.
+    It is locked meanwhile. A process that is killed leaves it, unlocked, to the next one that makes one
+    there.
     """
     sweep(target.parent)
     made = target.with_name(f"{target.name}.{os.getpid()}{_UNFINISHED}")
@@ -266,7 +282,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open a file that is there; a plain connection would make one."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10)
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10
+    )
 
 
 def _sync(path: Path) -> None:

@@ -25,37 +25,36 @@ MOST_FINDINGS = 100
 
 # Of each rule: what is wrong with the rows that it finds, and the query that finds their ids.
 _RULES = {
-    "chat {} lacks messages":
-        "SELECT id FROM chats WHERE status <> 'in_progress' AND last_seq - first_seq + 1 <> (SELECT count(*) FROM messages "
-        "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
-        "AND seq BETWEEN first_seq AND last_seq)",
-    "chat {} is in a session that is not there":
-        "SELECT id FROM chats WHERE session_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sessions "
-        "WHERE sessions.id = chats.session_id AND sessions.org_id = chats.org_id)",
-    "thread {} has a gap":
-        "SELECT thread_id FROM messages GROUP BY thread_id, org_id HAVING min(seq) <> 0 OR max(seq) + 1 <> count(*)",
-    "thread {} continues words that are not there":
-        "SELECT thread_id FROM forks WHERE parent_seq + 1 <> (SELECT count(*) FROM messages "
-        "WHERE messages.org_id = forks.org_id AND messages.thread_id = parent_id AND seq <= parent_seq)",
-    "thread {} has words that nothing needs":
-        "SELECT thread_id FROM messages GROUP BY thread_id, org_id HAVING max(seq) > max("
-        "coalesce((SELECT max(last_seq) FROM chats "
-        "WHERE chats.org_id = messages.org_id AND chats.thread_id = messages.thread_id), -1), "
-        "coalesce((SELECT max(parent_seq) FROM forks "
-        "WHERE forks.org_id = messages.org_id AND parent_id = messages.thread_id), -1)) AND NOT EXISTS (SELECT 1 "
-        "FROM sessions WHERE sessions.org_id = messages.org_id AND sessions.thread_id = messages.thread_id)",
-    "org {} has another total than is kept":
-        "SELECT DISTINCT org_id FROM totals WHERE total <> CASE noun "
-        "WHEN 'chats' THEN (SELECT count(*) FROM chats WHERE chats.org_id = totals.org_id) "
-        "ELSE (SELECT count(*) FROM sessions WHERE sessions.org_id = totals.org_id) END",
-    "chat {} is over or gone, and its events are still there":
-        "SELECT DISTINCT chat_id FROM chat_events WHERE NOT EXISTS (SELECT 1 FROM chats "
-        "WHERE chats.org_id = chat_events.org_id AND id = chat_id AND status = 'in_progress')",
-    "outbox lane {} waits for nothing":
-        "SELECT lane FROM outbox WHERE state = 'waiting' GROUP BY org_id, lane HAVING count(due_at) <> 1",
-    "outbox has what belongs to chat {}, which is not there":
-        "SELECT DISTINCT chat_id FROM outbox WHERE chat_id IS NOT NULL AND state <> 'dead' "
-        "AND NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = outbox.org_id AND id = chat_id)",
+    "chat {} lacks messages": "SELECT id FROM chats WHERE status <> 'in_progress' AND last_seq - "
+    "first_seq + 1 <> (SELECT count(*) FROM messages "
+    "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
+    "AND seq BETWEEN first_seq AND last_seq)",
+    "chat {} is in a session that is not there": "SELECT id FROM chats WHERE session_id IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM sessions "
+    "WHERE sessions.id = chats.session_id AND sessions.org_id = chats.org_id)",
+    "thread {} has a gap": "SELECT thread_id FROM messages GROUP BY thread_id, org_id HAVING "
+    "min(seq) <> 0 OR max(seq) + 1 <> count(*)",
+    "thread {} continues words that are not there": "SELECT thread_id FROM forks WHERE parent_seq + "
+    "1 <> (SELECT count(*) FROM messages "
+    "WHERE messages.org_id = forks.org_id AND messages.thread_id = parent_id AND seq <= parent_seq)",
+    "thread {} has words that nothing needs": "SELECT thread_id FROM messages GROUP BY thread_id, "
+    "org_id HAVING max(seq) > max("
+    "coalesce((SELECT max(last_seq) FROM chats "
+    "WHERE chats.org_id = messages.org_id AND chats.thread_id = messages.thread_id), -1), "
+    "coalesce((SELECT max(parent_seq) FROM forks "
+    "WHERE forks.org_id = messages.org_id AND parent_id = messages.thread_id), -1)) AND NOT EXISTS (SELECT 1 "
+    "FROM sessions WHERE sessions.org_id = messages.org_id AND sessions.thread_id = messages.thread_id)",
+    "org {} has another total than is kept": "SELECT DISTINCT org_id FROM totals WHERE total <> CASE noun "
+    "WHEN 'chats' THEN (SELECT count(*) FROM chats WHERE chats.org_id = totals.org_id) "
+    "ELSE (SELECT count(*) FROM sessions WHERE sessions.org_id = totals.org_id) END",
+    "chat {} is over or gone, and its events are still there": "SELECT DISTINCT chat_id FROM "
+    "chat_events WHERE NOT EXISTS (SELECT 1 FROM chats "
+    "WHERE chats.org_id = chat_events.org_id AND id = chat_id AND status = 'in_progress')",
+    "outbox lane {} waits for nothing": "SELECT lane FROM outbox WHERE state = 'waiting' GROUP BY "
+    "org_id, lane HAVING count(due_at) <> 1",
+    "outbox has what belongs to chat {}, which is not there": "SELECT DISTINCT chat_id FROM outbox "
+    "WHERE chat_id IS NOT NULL AND state <> 'dead' "
+    "AND NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = outbox.org_id AND id = chat_id)",
 }
 _FORMS: dict[tuple[str, str, str], Callable[[bytes], object]] = {
     ("chats", "id", "body"): Chat.FromString,
@@ -112,8 +111,9 @@ def _by_sqlite(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"{table} row {row} names a row of {parent} that is not there"
 
 
-def _unreadable(connection: sqlite3.Connection, table: str, key: str, column: str, read: Callable[[bytes], object]
-                ) -> Iterator[str]:
+def _unreadable(
+    connection: sqlite3.Connection, table: str, key: str, column: str, read: Callable[[bytes], object]
+) -> Iterator[str]:
     for name, value in connection.execute(f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"):
         try:
             read(value)

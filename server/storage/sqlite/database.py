@@ -1,4 +1,5 @@
-"""The SQLite file: one connection for writes, which `storage/sqlite/writer.py` makes commits of, and one for short reads.
+"""The SQLite file: one connection for writes, which `storage/sqlite/writer.py` makes commits of, and one for
+short reads.
 
 Knows no table; holds no SQL but PRAGMAs and transaction control.
 """
@@ -26,9 +27,11 @@ from server.storage.sqlite.writer import BUSY_MS, Write, Writer
 
 T = TypeVar("T")
 LARGE = 256 << 20
-"""Bytes of a file that is too large for a start to read all of it: up to here that takes a quarter of a second."""
+"""Bytes of a file that is too large for a start to read all of it: up to here that takes a quarter of a
+second."""
 _HERE_SECONDS = 0.0004
-"""How long a read runs in the event loop before it is known to be long. What is done with a row counts as well."""
+"""How long a read runs in the event loop before it is known to be long. What is done with a row counts as
+well."""
 _STEPS = 50
 """Of SQLite, between two looks at the time: half a dozen rows."""
 _LONG_READERS = 2
@@ -44,13 +47,17 @@ class SqliteConnection(sqlite3.Connection):
     def columns(self, table: str) -> list[Column]:
         info = self.execute(f"PRAGMA table_info({table})").fetchall()
         keys = [(name, type_) for _, name, type_, _, _, key in info if key]
-        given = keys if [type_ for _, type_ in keys] == ["INTEGER"] else []  # SQLite gives the next number itself
-        return [Column(name, type_, bool(not_null or key) and default is None and (name, type_) not in given)
-                for _, name, type_, not_null, default, key in info]
+        # SQLite gives the next number itself
+        given = keys if [type_ for _, type_ in keys] == ["INTEGER"] else []
+        return [
+            Column(name, type_, bool(not_null or key) and default is None and (name, type_) not in given)
+            for _, name, type_, not_null, default, key in info
+        ]
 
 
 class SqliteDatabase:
-    """One SQLite file. Short reads run in the event loop, long ones in a thread, and writes as their writer sees fit."""
+    """One SQLite file. Short reads run in the event loop, long ones in a thread, and writes as their writer
+    sees fit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +72,8 @@ class SqliteDatabase:
         self._until = math.inf
         """When what runs on the reader is broken off."""
         self._reader.set_progress_handler(lambda: time.perf_counter() > self._until, _STEPS)
-        self._reader.execute("PRAGMA query_only = ON")  # a stray write here would escape the writer's transactions
+        # a stray write here would escape the writer's transactions
+        self._reader.execute("PRAGMA query_only = ON")
         self._readers = ThreadPoolExecutor(_LONG_READERS, "sqlite-reader")
         self._of_thread = threading.local()
         self._threads_readers: list[SqliteConnection] = []
@@ -74,7 +82,8 @@ class SqliteDatabase:
 
     @property
     def watch(self) -> Callable[[bool], None]:
-        """Told in the writer's thread when writes begin to fail because of the disk, and when they succeed again."""
+        """Told in the writer's thread when writes begin to fail because of the disk, and when they succeed
+        again."""
         return self._writer.watch
 
     @watch.setter
@@ -87,7 +96,8 @@ class SqliteDatabase:
         return self._reader
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when it is long.
+        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when
+        it is long.
 
         One that turns out to be long is broken off here, and run in a thread from its start.
         """
@@ -100,7 +110,9 @@ class SqliteDatabase:
                     raise
             finally:
                 self._until = math.inf
-        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._in_one_view(work))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, lambda: self._in_one_view(work)
+        )
 
     def _in_one_view(self, work: Callable[[Connection], T]) -> T:
         reader = self._reader_of_thread()
@@ -119,13 +131,21 @@ class SqliteDatabase:
             self._threads_readers.append(reader)
         return reader
 
-    async def write(self, work: Callable[[Connection], T], *, erases: bool = False, brief: bool = False,
-                    line: str | None = None) -> T:
-        """Run `work` in a write transaction and return its result once that is on disk. All writes are in one line.
+    async def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        erases: bool = False,
+        brief: bool = False,
+        line: str | None = None,
+    ) -> T:
+        """Run `work` in a write transaction and return its result once that is on disk. All writes are in one
+        line.
 
-        What `work` raises undoes its own changes only, never those of the writes it shares a commit with. What a write that
-        `erases` deletes is then overwritten in the file, and its log is cut off; while a snapshot is open, shortly after it.
-        Copies that SQLite left when it moved rows within the file stay until `vacuum`, or until they are overwritten.
+        What `work` raises undoes its own changes only, never those of the writes it shares a commit with.
+        What a write that `erases` deletes is then overwritten in the file, and its log is cut off; while a
+        snapshot is open, shortly after it. Copies that SQLite left when it moved rows within the file stay
+        until `vacuum`, or until they are overwritten.
         """
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
@@ -135,11 +155,13 @@ class SqliteDatabase:
         return await answer
 
     def snapshot(self) -> "SqliteSnapshot":
-        """The database as it is now, for reads too long for the event loop: `async with database.snapshot() as snapshot`."""
+        """The database as it is now, for reads too long for the event loop: `async with database.snapshot()
+        as snapshot`."""
         return SqliteSnapshot(self._path)
 
     def check(self, large: int = LARGE) -> None:
-        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the damaged page.
+        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the
+        damaged page.
 
         Of a file of more than `large` bytes it sees the schema, the roots of the tables and the length.
         """
@@ -148,9 +170,11 @@ class SqliteDatabase:
             raise unusable(self._path)
 
     def migrate(self, apply: Callable[[sqlite3.Connection], None]) -> None:
-        """Run migrations, before anything else uses the database. Raises DatabaseError when it cannot be written."""
+        """Run migrations, before anything else uses the database. Raises DatabaseError when it cannot be
+        written."""
         try:
-            # At once a writer, so that a process that starts at the same moment is waited for and not met half-way.
+            # At once a writer, so that a process that starts at the same moment is waited for and not met
+            # half-way.
             self._connection.execute("BEGIN IMMEDIATE")
             apply(self._connection)
             self._connection.execute("COMMIT")
@@ -160,12 +184,15 @@ class SqliteDatabase:
                     self._connection.execute("ROLLBACK")
             if not concerns_the_file(error):
                 raise
-            raise DatabaseError(f"{self._path} cannot be brought up to date: {storage_error(error).message}") from error
+            raise DatabaseError(
+                f"{self._path} cannot be brought up to date: {storage_error(error).message}"
+            ) from error
 
     async def vacuum(self) -> None:
         """Write the whole file anew, while nobody else writes.
 
-        SQLite overwrites what is deleted where it is, not the copies it left in unused parts of pages when it moved rows.
+        SQLite overwrites what is deleted where it is, not the copies it left in unused parts of pages when it
+        moved rows.
         """
         try:
             self._connection.execute("VACUUM")
@@ -206,7 +233,8 @@ def held(path: Path) -> Iterator[SqliteConnection]:
 
 
 class SqliteSnapshot:
-    """One read transaction, on a connection and in a thread of its own. While it is open the log cannot shrink."""
+    """One read transaction, on a connection and in a thread of its own. While it is open the log cannot
+    shrink."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -217,7 +245,8 @@ class SqliteSnapshot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Queued behind what still runs when the caller was cancelled: a connection must not be closed under a query.
+        # Queued behind what still runs when the caller was cancelled: a connection must not be closed under a
+        # query.
         self._thread.submit(self._close)
         self._thread.shutdown(wait=False)
 
@@ -232,7 +261,8 @@ class SqliteSnapshot:
         self._connection = connect(self._path)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
-        self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the view begins with the first read
+        # the view begins with the first read
+        self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()
 
     def _close(self) -> None:
         self._connection.close()
@@ -252,12 +282,19 @@ def connect(path: Path) -> SqliteConnection:
     try:
         with contextlib.suppress(OSError):  # SQLite says why
             create_private(path)
-        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=512,
-                                     factory=SqliteConnection)
+        connection = sqlite3.connect(
+            path,
+            check_same_thread=False,
+            isolation_level=None,
+            cached_statements=512,
+            factory=SqliteConnection,
+        )
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")  # wait out a backup or an administrator's lock
         connection.execute("PRAGMA journal_mode = WAL")  # readers keep reading while a write runs
-        connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on disk: NORMAL loses commits on power cut
-        connection.execute("PRAGMA secure_delete = ON")  # deleted text is overwritten in the file, not only unlinked
+        # acknowledged means on disk: NORMAL loses commits on power cut
+        connection.execute("PRAGMA synchronous = FULL")
+        # deleted text is overwritten in the file, not only unlinked
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA foreign_keys = ON")  # off by default in SQLite
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages: contexts are read again and again
         connection.execute("PRAGMA temp_store = MEMORY")  # sorting a list needs no file
@@ -277,11 +314,14 @@ def _is_sound(connection: sqlite3.Connection, _: Path) -> bool:
 
 
 def begins_sound(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the schema and a row of each table can be read, and no page is missing, unless the log has it."""
+    """Whether the schema and a row of each table can be read, and no page is missing, unless the log has
+    it."""
     try:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()
-        pages, page_bytes = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        pages, page_bytes = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
     except sqlite3.DatabaseError:
         return False
     return path.stat().st_size >= pages * page_bytes or log_bytes(path) > 0
@@ -298,6 +338,10 @@ def log_bytes(path: Path) -> int:
 def unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return DatabaseError(f"{path} cannot be opened and written; check who may write to it and to its folder")
-    return DatabaseError(f"{path} is damaged or is not a database; restore it from a backup by "
-                         "`parley restore FILE --replace`, or move it away to begin anew")
+        return DatabaseError(
+            f"{path} cannot be opened and written; check who may write to it and to its folder"
+        )
+    return DatabaseError(
+        f"{path} is damaged or is not a database; restore it from a backup by "
+        "`parley restore FILE --replace`, or move it away to begin anew"
+    )

@@ -4,10 +4,21 @@ import sqlite3
 
 from server.core.errors import FailedPrecondition, ResourceExhausted, ServiceError, StorageUnavailable
 
-_OF_THE_FILE = frozenset({
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY})
+_OF_THE_FILE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 def concerns_the_file(error: sqlite3.Error) -> bool:
@@ -17,8 +28,12 @@ def concerns_the_file(error: sqlite3.Error) -> bool:
 
 def is_of_the_disk(error: sqlite3.Error) -> bool:
     """Whether other writes will fail too, and not because of a lock or of who may write."""
-    return _code(error) in _OF_THE_FILE - {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT,
-                                           sqlite3.SQLITE_READONLY}
+    return _code(error) in _OF_THE_FILE - {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_READONLY,
+    }
 
 
 def storage_error(error: sqlite3.Error) -> ServiceError:

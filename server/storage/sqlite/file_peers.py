@@ -1,7 +1,8 @@
-"""The processes that share one data folder: `Peers` by the kernel's file locks and by datagrams between UNIX sockets.
+"""The processes that share one data folder: `Peers` by the kernel's file locks and by datagrams between UNIX
+sockets.
 
-A lock is a byte of a file, freed by the kernel with the process that holds it. A word is a datagram to every socket in the
-folder. Holds nothing on disk that would have to be repaired after a crash.
+A lock is a byte of a file, freed by the kernel with the process that holds it. A word is a datagram to every
+socket in the folder. Holds nothing on disk that would have to be repaired after a crash.
 """
 
 import asyncio
@@ -60,7 +61,8 @@ class FilePeers:
         for other in self._listeners():
             try:
                 self._socket.sendto(topic.encode(), self._address(other))
-            except (ConnectionRefusedError, FileNotFoundError):  # left by a process that was killed, or just gone
+            # left by a process that was killed, or just gone
+            except (ConnectionRefusedError, FileNotFoundError):
                 with contextlib.suppress(OSError):
                     os.unlink(other, dir_fd=self._folder)
             except OSError:
@@ -117,7 +119,9 @@ class FilePeers:
                 # Of the open file, not of the process: two stores in one process are two servers.
                 fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0))
             else:
-                fcntl.lockf(file, fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                fcntl.lockf(
+                    file, fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place
+                )
         except (BlockingIOError, PermissionError):
             return False
         return True
@@ -125,7 +129,9 @@ class FilePeers:
     def _file(self, number: int) -> int:
         file = self._files.get(number)
         if file is None:
-            file = self._files[number] = os.open(f"{number:02}.lock", os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self._folder)
+            file = self._files[number] = os.open(
+                f"{number:02}.lock", os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self._folder
+            )
         return file
 
     def _open_ears(self) -> None:
@@ -148,5 +154,7 @@ class FilePeers:
         changed = os.stat(self._folder).st_mtime_ns
         if changed != self._looked_at[0] or self._looked_at[1] - changed / 1e9 < _SETTLED_SECONDS:
             self._looked_at = changed, time.time()
-            self._others = [name for name in os.listdir(self._folder) if name.endswith(".sock") and name != self._name]
+            self._others = [
+                name for name in os.listdir(self._folder) if name.endswith(".sock") and name != self._name
+            ]
         return self._others

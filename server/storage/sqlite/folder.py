@@ -1,4 +1,5 @@
-"""Who uses a data folder: a lock on the folder itself, which ends with whoever holds it and leaves no file behind.
+"""Who uses a data folder: a lock on the folder itself, which ends with whoever holds it and leaves no file
+behind.
 
 Everyone who opens the database shares it; whoever puts another file in its place has it alone.
 """
@@ -17,7 +18,8 @@ _PAUSES = (0.01, 0.05)
 
 
 def share(folder: Path) -> int:
-    """Use a folder until the descriptor is closed. Raises FailedPrecondition while its database is being replaced."""
+    """Use a folder until the descriptor is closed. Raises FailedPrecondition while its database is being
+    replaced."""
     for pause in _PAUSES:
         with contextlib.suppress(FailedPrecondition):
             return _share(folder)
@@ -26,14 +28,19 @@ def share(folder: Path) -> int:
 
 
 def _share(folder: Path) -> int:
-    return _locked(folder, fcntl.LOCK_SH,
-                   f"the database in {folder} is being restored or moved; start again when that is over")
+    return _locked(
+        folder,
+        fcntl.LOCK_SH,
+        f"the database in {folder} is being restored or moved; start again when that is over",
+    )
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Have a folder to oneself. Raises FailedPrecondition while anyone uses it."""
-    held = _locked(folder, fcntl.LOCK_EX, f"the database in {folder} is in use; stop `parley serve` there first")
+    held = _locked(
+        folder, fcntl.LOCK_EX, f"the database in {folder} is in use; stop `parley serve` there first"
+    )
     try:
         yield
     finally:

@@ -1,8 +1,10 @@
-"""What a start does not see of a large SQLite file, looked at while that is served. `parley check` sees all of it, and more.
+"""What a start does not see of a large SQLite file, looked at while that is served. `parley check` sees all
+of it, and more.
 
-First the file is compared with its sums. It stands still meanwhile: SQLite does not write the log into it as long as
-somebody reads who began when the log was empty. Then all tables and indexes are read, a table a piece at a time. The log
-cannot shrink while the file is compared, nor while one index is read; what would take too much log is left out.
+First the file is compared with its sums. It stands still meanwhile: SQLite does not write the log into it as
+long as somebody reads who began when the log was empty. Then all tables and indexes are read, a table a piece
+at a time. The log cannot shrink while the file is compared, nor while one index is read; what would take too
+much log is left out.
 """
 
 import asyncio
@@ -20,7 +22,15 @@ from typing import Any
 
 from server.storage.database import DatabaseError
 from server.storage.sqlite.database import LARGE, begins_sound, connect, log_bytes, share, unusable
-from server.storage.sqlite.sums import BLOCK_BYTES, changed, check_length, check_not_condemned, condemn, has_sums, kept_sums
+from server.storage.sqlite.sums import (
+    BLOCK_BYTES,
+    changed,
+    check_length,
+    check_not_condemned,
+    condemn,
+    has_sums,
+    kept_sums,
+)
 from server.storage.sqlite.wal import check_log
 
 MOST_LOG_BYTES = 256 << 20
@@ -34,8 +44,8 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 @contextlib.contextmanager
 def inspected(path: Path, large: int = LARGE) -> Iterator["Inspection | None"]:
-    """See what a start touches of a file of more than `large` bytes, before anybody opens it; the rest is to be seen by
-    `find_damage`. None for another file, which a start sees all of.
+    """See what a start touches of a file of more than `large` bytes, before anybody opens it; the rest is to
+    be seen by `find_damage`. None for another file, which a start sees all of.
 
     Raises DatabaseError when the file is damaged. To be left when this process has closed the file.
     """
@@ -67,7 +77,8 @@ class Inspection:
         self._sums: array[int] | None = None
 
     def begin(self) -> None:
-        """Have the file stand still, if it has sums. Raises DatabaseError when it does not begin soundly or is cut."""
+        """Have the file stand still, if it has sums. Raises DatabaseError when it does not begin soundly or
+        is cut."""
         sums = kept_sums(self._path)
         if sums is not None:
             check_length(self._path, sums)
@@ -84,7 +95,8 @@ class Inspection:
             self._connection.execute("COMMIT")
 
     async def find_damage(self) -> list[str]:
-        """Look at the file; what was left out. Raises DatabaseError when it is damaged: then nobody opens it again."""
+        """Look at the file; what was left out. Raises DatabaseError when it is damaged: then nobody opens it
+        again."""
         thread = ThreadPoolExecutor(1, "inspection")
         looking = asyncio.get_running_loop().run_in_executor(thread, self._look)
         try:
@@ -94,7 +106,8 @@ class Inspection:
             await asyncio.wait([looking])  # a connection must not be closed under a query
             thread.shutdown()
             self.close()
-            looking.exception()  # nobody else asks when the caller has gone away; the file is condemned in any case
+            # nobody else asks when the caller has gone away; the file is condemned in any case
+            looking.exception()
 
     def close(self) -> None:
         """Let the file go. May be called twice."""
@@ -135,7 +148,9 @@ class Inspection:
             if self._enough.is_set():
                 return
             if log_bytes(self._path) > self._most_log:
-                self._left_out.append(f"its blocks of 64 KiB from {number} on, of {len(sums)}, were not compared")
+                self._left_out.append(
+                    f"its blocks of 64 KiB from {number} on, of {len(sums)}, were not compared"
+                )
                 return
             if zlib.crc32(os.pread(self._file, BLOCK_BYTES, number * BLOCK_BYTES)) != known:
                 raise changed(self._path, number)
@@ -144,7 +159,9 @@ class Inspection:
         """Every page of a table or an index, as SQLite reads it."""
         try:
             made = self._reading.execute(
-                "SELECT type, tbl_name, name, sql FROM sqlite_master ORDER BY type DESC").fetchall()  # tables first
+                # tables first
+                "SELECT type, tbl_name, name, sql FROM sqlite_master ORDER BY type DESC"
+            ).fetchall()
             for kind, table, name, sql in made:
                 if kind == "table":
                     self._read_table(table, sql)
@@ -160,14 +177,17 @@ class Inspection:
         return self._enough.is_set() or log_bytes(self._path) > self._most_log
 
     def _most_log_from_here(self) -> int:
-        """The length that the log may have at the end of what begins now. Its file does not get shorter by itself."""
+        """The length that the log may have at the end of what begins now. Its file does not get shorter by
+        itself."""
         return log_bytes(self._path) + MOST_LOG_BYTES
 
     def _read_table(self, table: str, sql: str) -> None:
         columns = self._reading.execute(f'PRAGMA table_info("{table}")').fetchall()
         names = ["rowid"]
         if sql.rstrip().upper().endswith("WITHOUT ROWID"):
-            names = [f'"{name}"' for _, name, *_, place in sorted(columns, key=lambda column: column[-1]) if place]
+            names = [
+                f'"{name}"' for _, name, *_, place in sorted(columns, key=lambda column: column[-1]) if place
+            ]
         key, places = ", ".join(names), ", ".join("?" * len(names))
         # The last letter of a value: for that SQLite reads all pages that the value is on.
         values = ", ".join(f'count(substr("{name}", -1))' for _, name, *_ in columns)
@@ -175,10 +195,12 @@ class Inspection:
         while end is not None and not self._enough.is_set():
             start, after = end, f"({key}) > ({places})" if end else "TRUE"
             end = self._reading.execute(
-                f'SELECT {key} FROM "{table}" WHERE {after} ORDER BY {key} LIMIT 1 OFFSET {_ROWS}', start).fetchone()
+                f'SELECT {key} FROM "{table}" WHERE {after} ORDER BY {key} LIMIT 1 OFFSET {_ROWS}', start
+            ).fetchone()
             until = f"({key}) <= ({places})" if end else "TRUE"
-            self._reading.execute(f'SELECT {values} FROM "{table}" WHERE {after} AND {until}',
-                                  [*start, *(end or ())]).fetchone()
+            self._reading.execute(
+                f'SELECT {values} FROM "{table}" WHERE {after} AND {until}', [*start, *(end or ())]
+            ).fetchone()
 
     def _read_index(self, table: str, index: str, sql: str) -> None:
         """All of it at once: an index has no key of its own to go on from."""
@@ -187,7 +209,8 @@ class Inspection:
         self._reading.set_progress_handler(self._is_to_end, _STEPS)
         try:
             self._reading.execute(
-                f'SELECT total(1) FROM "{table}" INDEXED BY "{index}" WHERE {"".join(condition) or "TRUE"}').fetchone()
+                f'SELECT total(1) FROM "{table}" INDEXED BY "{index}" WHERE {"".join(condition) or "TRUE"}'
+            ).fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT or self._enough.is_set():
                 raise

@@ -1,6 +1,7 @@
 """The schema, as migrations that are only ever appended to. Kept and run by sqlite-utils; holds no data.
 
-A table has the columns that SQL filters or orders by; the rest of a record is its serialized message in `body`.
+A table has the columns that SQL filters or orders by; the rest of a record is its serialized message in
+`body`.
 """
 
 import sqlite3
@@ -46,18 +47,23 @@ def first_schema(db: Database) -> None:
 
 @migrations()
 def streams(db: Database) -> None:
-    """What a stream is told again from: a record with every chat, and the events of those that are not over."""
+    """What a stream is told again from: a record with every chat, and the events of those that are not
+    over."""
     db.execute("ALTER TABLE chats ADD COLUMN record BLOB NOT NULL DEFAULT x''")
     db.execute("CREATE INDEX chats_unfinished ON chats (id) WHERE status = 'in_progress'")
-    db.execute("CREATE TABLE chat_events (chat_id TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, "
-               "PRIMARY KEY (chat_id, sequence)) WITHOUT ROWID")
+    db.execute(
+        "CREATE TABLE chat_events (chat_id TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, "
+        "PRIMARY KEY (chat_id, sequence)) WITHOUT ROWID"
+    )
 
 
 @migrations()
 def tools(db: Database) -> None:
     """Tools of their own, which assistants name by `model.toolIds`."""
-    db.execute("CREATE TABLE tools (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT, "
-               "created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, document BLOB NOT NULL)")
+    db.execute(
+        "CREATE TABLE tools (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT, "
+        "created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, document BLOB NOT NULL)"
+    )
     db.execute("CREATE INDEX tools_by_org ON tools (org_id, created_at)")
 
 
@@ -69,32 +75,41 @@ def session_state(db: Database) -> None:
 
 @migrations()
 def idempotency(db: Database) -> None:
-    """Which call each Idempotency-Key was used for. `key_id` is empty where the whole org shares a key's name."""
-    db.execute("CREATE TABLE idempotency_keys (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
-               "key TEXT NOT NULL, claim_id TEXT NOT NULL UNIQUE, boot_id TEXT NOT NULL, fingerprint BLOB NOT NULL, "
-               "record TEXT, created_at INTEGER NOT NULL, answer BLOB, UNIQUE (org_id, key_id, key))")
+    """Which call each Idempotency-Key was used for. `key_id` is empty where the whole org shares a key's
+    name."""
+    db.execute(
+        "CREATE TABLE idempotency_keys (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
+        "key TEXT NOT NULL, claim_id TEXT NOT NULL UNIQUE, boot_id TEXT NOT NULL, fingerprint BLOB NOT NULL, "
+        "record TEXT, created_at INTEGER NOT NULL, answer BLOB, UNIQUE (org_id, key_id, key))"
+    )
     db.execute("CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at)")
-    db.execute("CREATE INDEX idempotency_keys_by_record ON idempotency_keys (record) WHERE record IS NOT NULL")
+    db.execute(
+        "CREATE INDEX idempotency_keys_by_record ON idempotency_keys (record) WHERE record IS NOT NULL"
+    )
 
 
 @migrations()
 def usage(db: Database) -> None:
     """Marks estimated token counts, and keeps the numbers, nothing else, of exchanges that are deleted."""
     db.execute("ALTER TABLE chats ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0")
-    db.execute("CREATE TABLE deleted_usage (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
-               "assistant_id TEXT, created_at INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
-               "completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, estimated INTEGER NOT NULL)")
+    db.execute(
+        "CREATE TABLE deleted_usage (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
+        "assistant_id TEXT, created_at INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
+        "completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, estimated INTEGER NOT NULL)"
+    )
     db.execute("CREATE INDEX deleted_usage_by_org ON deleted_usage (org_id, created_at)")
     # Begins as chats_by_org, which it replaces, and has all that is summed: a year's usage reads no chat.
     db.execute("DROP INDEX chats_by_org")
-    db.execute("CREATE INDEX chats_usage ON chats (org_id, created_at, key_id, assistant_id, prompt_tokens, "
-               "completion_tokens, cost, estimated, status)")
+    db.execute(
+        "CREATE INDEX chats_usage ON chats (org_id, created_at, key_id, assistant_id, prompt_tokens, "
+        "completion_tokens, cost, estimated, status)"
+    )
 
 
-# Times are milliseconds since the epoch.
-# `private` is the transient assistant or squad with the secrets that `body`, which callers see, has masked.
-# A thread is a run of messages: a session's, or a chain's (which has the id of its first chat). A fork begins a new thread
-# that continues `parent_id` up to and including `parent_seq`; other threads need no row in `forks`.
+# Times are milliseconds since the epoch. `private` is the transient assistant or squad with the secrets that
+# `body`, which callers see, has masked. A thread is a run of messages: a session's, or a chain's (which has
+# the id of its first chat). A fork begins a new thread that continues `parent_id` up to and including
+# `parent_seq`; other threads need no row in `forks`.
 _FIRST = """
 CREATE TABLE orgs (
     id TEXT PRIMARY KEY,
@@ -208,7 +223,8 @@ def outbox(db: Database) -> None:
         db.execute(statement)
 
 
-# `state` is waiting, recorded or dead. `due_at` is set for the first row that waits in a lane, and for no other.
+# `state` is waiting, recorded or dead. `due_at` is set for the first row that waits in a lane, and for no
+# other.
 _OUTBOX = """
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -252,14 +268,14 @@ def key_expiry(db: Database) -> None:
 def keys_with_org(db: Database) -> None:
     """Messages, forks and the events of streams are their org's by their keys, as everything else is.
 
-    A thread with the id of another org's is then another thread, as on PostgreSQL. The org does not lead here: a file is one
-    shard, and ids are in the order of time, so that what is new is at the end. Measured with 20 orgs against keys without
-    any: appending took 29 % longer with the org first, 4 to 6 % with it second, as with it outside of the key; a file of
-    messages of 250 bytes is 8 % larger in each case. The other indexes find the same rows by their ids alone.
+    A thread with the id of another org's is then another thread, as on PostgreSQL. The org does not lead
+    here: a file is one shard, and ids are in the order of time, so that what is new is at the end. Measured
+    with 20 orgs against keys without any: appending took 29 % longer with the org first, 4 to 6 % with it
+    second, as with it outside of the key; a file of messages of 250 bytes is 8 % larger in each case. The
+    other indexes find the same rows by their ids alone.
     """
     for statement in (OWNERS + _WITH_ORG).split(";"):
         db.execute(statement)
-
 
 
 @migrations()
@@ -323,10 +339,12 @@ UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL
 
 @migrations()
 def ids_of_orgs(db: Database) -> None:
-    """An id is its org's: what another org has under the same one is another record, and nobody can find out about it.
+    """An id is its org's: what another org has under the same one is another record, and nobody can find out
+    about it.
 
-    So an import takes any id as it is. The org is second in keys for the reason that `keys_with_org` gives, and in the
-    other indexes, so that what is found by an id is found without reading what another org has put under it.
+    So an import takes any id as it is. The org is second in keys for the reason that `keys_with_org` gives,
+    and in the other indexes, so that what is found by an id is found without reading what another org has put
+    under it.
     """
     for table in ("assistants", "squads", "tools", "sessions", "chats"):
         _key_by_org(db, table)
@@ -336,17 +354,24 @@ def ids_of_orgs(db: Database) -> None:
 
 @migrations()
 def messages_by_id(db: Database) -> None:
-    """What an input names by its id is found without reading anything else. A message's bytes begin with its id."""
+    """What an input names by its id is found without reading anything else. A message's bytes begin with its
+    id."""
     db.execute("CREATE INDEX messages_by_id ON messages (substr(body, 1, 38), org_id)")
 
 
 def _key_by_org(db: Database, table: str) -> None:
     """Make a table anew, with its columns and indexes, and the key (id, org_id) instead of (id)."""
     made = db[table].schema.replace("id TEXT PRIMARY KEY", "id TEXT NOT NULL", 1)
-    indexes = [sql for (sql,) in db.execute(
-        "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL", [table])]
+    indexes = [
+        sql
+        for (sql,) in db.execute(
+            "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL", [table]
+        )
+    ]
     columns = ", ".join(column.name for column in db[table].columns)
-    db.execute(made.replace(table, f"{table}_of_orgs", 1).rstrip().removesuffix(")") + ", PRIMARY KEY (id, org_id))")
+    db.execute(
+        made.replace(table, f"{table}_of_orgs", 1).rstrip().removesuffix(")") + ", PRIMARY KEY (id, org_id))"
+    )
     db.execute(f"INSERT INTO {table}_of_orgs ({columns}) SELECT {columns} FROM {table} ORDER BY rowid")
     db.execute(f"DROP TABLE {table}")
     db.execute(f"ALTER TABLE {table}_of_orgs RENAME TO {table}")
@@ -379,5 +404,6 @@ def long_lists(db: Database) -> None:
 
 @migrations()
 def messages_by_calls(db: Database) -> None:
-    """What a caller repeats of an earlier answer is found by its calls. No message made before has such a key."""
+    """What a caller repeats of an earlier answer is found by its calls. No message made before has such a
+    key."""
     db.execute("CREATE INDEX {} ON messages ({}, org_id) WHERE {}".format(*CALLS_KEY_INDEX))

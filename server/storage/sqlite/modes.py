@@ -1,7 +1,9 @@
-"""Who may read a data folder: its owner alone, whatever the umask, and also where an earlier version left it open.
+"""Who may read a data folder: its owner alone, whatever the umask, and also where an earlier version left it
+open.
 
-Changes modes of what is the process's own user's, and follows no link within the folder. A folder that also holds other
-files keeps its mode, because those may be there for others to read; Parley's files in it are closed to them all the same.
+Changes modes of what is the process's own user's, and follows no link within the folder. A folder that also
+holds other files keeps its mode, because those may be there for others to read; Parley's files in it are
+closed to them all the same.
 """
 
 import contextlib
@@ -20,8 +22,8 @@ _OURS = re.compile(r"parley\.(db.*|lock)|key-secret.*|dev-keys\.json|run")
 def make_private(folder: Path) -> str:
     """Make a data folder, or take away what others may do in the one that is there.
 
-    Returns why others may still look into it, for the operator; empty when they may not. Raises DatabaseError when it
-    cannot be made or read.
+    Returns why others may still look into it, for the operator; empty when they may not. Raises DatabaseError
+    when it cannot be made or read.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,7 +92,8 @@ def _chmod(name: str, folder: int, mode: int) -> None:
     if sys.platform != "linux":
         os.chmod(name, mode, dir_fd=folder, follow_symlinks=False)
         return
-    # O_PATH follows no link, and, unlike a file that was opened for reading, drops no locks when it is closed.
+    # O_PATH follows no link, and, unlike a file that was opened for reading, drops no locks when it is
+    # closed.
     found = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
     try:
         if not stat.S_ISLNK(os.fstat(found).st_mode):

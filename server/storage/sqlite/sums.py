@@ -1,9 +1,9 @@
 """Checksums of a SQLite file while nobody uses it: what a disk changes in it is noticed before it is served.
 
-SQLite notices a changed bit only where its own structures no longer fit together: a changed letter is served as if it had
-been written. The sums are made when the last process closes the file, and deleted when the first opens it again. So there
-are none after a kill or a power cut, and what changes in a file that is in use is not noticed. There are none of a file that
-takes too long to read, either: a stop must not wait for it.
+SQLite notices a changed bit only where its own structures no longer fit together: a changed letter is served
+as if it had been written. The sums are made when the last process closes the file, and deleted when the first
+opens it again. So there are none after a kill or a power cut, and what changes in a file that is in use is
+not noticed. There are none of a file that takes too long to read, either: a stop must not wait for it.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ _MOST_SECONDS = 5.0
 
 
 def check_sums(database: Path) -> None:
-    """Raises DatabaseError when a file that nobody uses has changed since it was closed, or was found damaged in use."""
+    """Raises DatabaseError when a file that nobody uses has changed since it was closed, or was found damaged
+    in use."""
     check_not_condemned(database)
     kept = kept_sums(database)
     if kept is None or not database.is_file():
@@ -48,7 +49,8 @@ def changed(database: Path, number: int) -> DatabaseError:
     """What a block is told by that is not what it was."""
     return DatabaseError(
         f"{database} is damaged: its block {number} of 64 KiB has changed since it was closed, and not by parley; restore a "
-        f"backup by `parley restore FILE --replace`, or, if the change is your own, delete {_path(database)}")
+        f"backup by `parley restore FILE --replace`, or, if the change is your own, delete {_path(database)}"
+    )
 
 
 def condemn(database: Path, reason: str) -> None:
@@ -60,8 +62,10 @@ def condemn(database: Path, reason: str) -> None:
 def check_not_condemned(database: Path) -> None:
     """Raises DatabaseError when a file was found damaged while it was served."""
     if _condemned(database).exists():
-        raise DatabaseError(f"{database} was found to be damaged while it was served: restore a backup by `parley restore "
-                            f"FILE --replace`, or, if you have mended it, delete {_condemned(database)}, which says more")
+        raise DatabaseError(
+            f"{database} was found to be damaged while it was served: restore a backup by `parley restore "
+            f"FILE --replace`, or, if you have mended it, delete {_condemned(database)}, which says more"
+        )
 
 
 def has_sums(database: Path) -> bool:
@@ -70,7 +74,8 @@ def has_sums(database: Path) -> bool:
 
 
 def forget_sums(database: Path) -> None:
-    """To be called before a file is opened to be written, and on disk then: sums of what it was would condemn it."""
+    """To be called before a file is opened to be written, and on disk then: sums of what it was would condemn
+    it."""
     path = _path(database)
     if path.exists():
         path.unlink(missing_ok=True)
@@ -78,10 +83,12 @@ def forget_sums(database: Path) -> None:
 
 
 def keep_sums(database: Path, shared: int) -> None:
-    """Make the sums of a file that was just closed, unless somebody else uses it. `shared` is our hold of its folder.
+    """Make the sums of a file that was just closed, unless somebody else uses it. `shared` is our hold of its
+    folder.
 
-    A file in use is not even read: a process that closes any descriptor of one loses the locks which SQLite holds on it
-    for the same process, and another could then take the log away (https://sqlite.org/howtocorrupt.html, 2.2).
+    A file in use is not even read: a process that closes any descriptor of one loses the locks which SQLite
+    holds on it for the same process, and another could then take the log away
+    (https://sqlite.org/howtocorrupt.html, 2.2).
     """
     try:
         fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +100,9 @@ def keep_sums(database: Path, shared: int) -> None:
         try:
             fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
             after = os.stat(database)
-            if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size) and not _has_log(database):
+            if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size) and not _has_log(
+                database
+            ):
                 os.replace(new, _path(database))
         finally:
             new.unlink(missing_ok=True)

@@ -21,19 +21,24 @@ def bring_up_to_date(database: SqliteDatabase, path: Path) -> None:
     with reading(path) as connection:
         missing = pending(connection)
         if newer := unknown(connection):
-            raise DatabaseError(f"{path} is newer than this program ({newer[0]}); use the version that made it, or "
-                                f"`parley restore FILE --replace` with a backup that is older")
+            raise DatabaseError(
+                f"{path} is newer than this program ({newer[0]}); use the version that made it, or "
+                f"`parley restore FILE --replace` with a backup that is older"
+            )
     if missing:
         database.migrate(lambda connection: _kept_and_migrated(connection, path))
     drop_copies(path)
 
 
 def _kept_and_migrated(connection: sqlite3.Connection, path: Path) -> None:
-    """In the write transaction: whoever came first may have migrated, and nobody writes between copy and migration."""
+    """In the write transaction: whoever came first may have migrated, and nobody writes between copy and
+    migration."""
     before = len(applied(connection))
     if before and pending(connection):
         try:
             keep_copy(path, before + 1)
         except ServiceError as error:
-            raise DatabaseError(f"{path} must be migrated, and cannot be copied before: {error.message}") from None
+            raise DatabaseError(
+                f"{path} must be migrated, and cannot be copied before: {error.message}"
+            ) from None
     migrate(connection)

@@ -1,9 +1,11 @@
-"""Whether the log of a SQLite file has lost commits that were on disk: SQLite itself goes on silently without them.
+"""Whether the log of a SQLite file has lost commits that were on disk: SQLite itself goes on silently without
+them.
 
-It reads the log up to the first frame that is wrong, and takes whatever is behind that for the rest of a write that a power
-cut broke off. There is at most one such write, because each commit is on disk before the next one begins
-(`synchronous = FULL`). So a commit from the wrong frame on that another one follows was acknowledged: the log is damaged.
-A wrong frame in the last commit of all cannot be told from a power cut, and is not noticed.
+It reads the log up to the first frame that is wrong, and takes whatever is behind that for the rest of a
+write that a power cut broke off. There is at most one such write, because each commit is on disk before the
+next one begins (`synchronous = FULL`). So a commit from the wrong frame on that another one follows was
+acknowledged: the log is damaged. A wrong frame in the last commit of all cannot be told from a power cut, and
+is not noticed.
 
 Only reads, and may be used while others write.
 """
@@ -41,15 +43,18 @@ class _Frame(NamedTuple):
 
 
 def check_log(database: Path) -> None:
-    """Raises DatabaseError when commits are lost. To be called before SQLite opens the file: that puts the log away."""
+    """Raises DatabaseError when commits are lost. To be called before SQLite opens the file: that puts the
+    log away."""
     if (frame := lost_behind(database)) is not None:
         raise DatabaseError(
             f"{database}-wal is damaged at frame {frame}, what was written from there on would be lost: restore a "
-            f"backup by `parley restore FILE --replace`, or go on without by `sqlite3 {database} 'PRAGMA wal_checkpoint'`")
+            f"backup by `parley restore FILE --replace`, or go on without by `sqlite3 {database} 'PRAGMA wal_checkpoint'`"
+        )
 
 
 def lost_behind(database: Path) -> int | None:
-    """The frame of the log, counted from 1, from which on acknowledged commits are lost; None for a sound log, or none.
+    """The frame of the log, counted from 1, from which on acknowledged commits are lost; None for a sound
+    log, or none.
 
     Looks twice: while others write, what is half written when it is read is whole the second time.
     """
@@ -64,7 +69,8 @@ def _wrong_frame(database: Path) -> int | None:
             log = _header(begun, database)
             wrong = log and _first_wrong(log, file)
             file.seek(0)
-            return wrong if file.read(_HEADER.size) == begun[:_HEADER.size] else None  # else it was begun anew meanwhile
+            # else it was begun anew meanwhile
+            return wrong if file.read(_HEADER.size) == begun[: _HEADER.size] else None
     except FileNotFoundError:
         return None
 
@@ -75,7 +81,7 @@ def _header(begun: bytes, database: Path) -> _Log | None:
         return None
     magic, _, page_bytes, _, *salts, first, second = _HEADER.unpack_from(begun)
     log = _Log((salts[0], salts[1]), (first, second), page_bytes, magic == _MAGIC + 1)
-    if magic in (_MAGIC, _MAGIC + 1) and _summed(log, (0, 0), begun[:_HEADER.size - 8]) == log.sums:
+    if magic in (_MAGIC, _MAGIC + 1) and _summed(log, (0, 0), begun[: _HEADER.size - 8]) == log.sums:
         return log
     # SQLite would read nothing of the log. What it was can be told from its first frame, and from the file.
     _, _, *salts, _, _ = _FRAME.unpack_from(begun, _HEADER.size)
@@ -102,11 +108,13 @@ def _frames(log: _Log, file: BinaryIO) -> Iterator[_Frame]:
         _, pages_after_commit, *salts, first, second = _FRAME.unpack(head)
         page = file.read(log.page_bytes)
         sums, made = (first, second), None
-        if (salts[0], salts[1]) == log.salts and before:  # what an earlier log has left behind this one has other salts
+        # what an earlier log has left behind this one has other salts
+        if (salts[0], salts[1]) == log.salts and before:
             made = _summed(log, before, head[:8] + page)
             # The sums that the frame before has may be what is wrong with it.
-            follows = made == sums or bool(made_before != before and made_before
-                                           and _summed(log, made_before, head[:8] + page) == sums)
+            follows = made == sums or bool(
+                made_before != before and made_before and _summed(log, made_before, head[:8] + page) == sums
+            )
         yield _Frame(bool(pages_after_commit), bool(made) and follows)
         before, made_before = sums, made
 

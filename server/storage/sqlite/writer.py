@@ -1,11 +1,14 @@
-"""Makes commits of writes: group commit over one SQLite connection, by turns in the event loop and in a thread of its own.
+"""Makes commits of writes: group commit over one SQLite connection, by turns in the event loop and in a
+thread of its own.
 
-A write is acknowledged after its commit is on disk. Writes that arrive while a commit is under way share the next one, which
-makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PRAGMAs and transaction control.
+A write is acknowledged after its commit is on disk. Writes that arrive while a commit is under way share the
+next one, which makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PRAGMAs and
+transaction control.
 
-The statements of brief writes are run in the loop, and only the commit, which waits for the disk, in the thread: there each
-statement would take the interpreter from the loop and give it back, which costs more than the statement. Whenever anything
-is in the way, such as another process that writes, the thread runs them, and waits.
+The statements of brief writes are run in the loop, and only the commit, which waits for the disk, in the
+thread: there each statement would take the interpreter from the loop and give it back, which costs more than
+the statement. Whenever anything is in the way, such as another process that writes, the thread runs them, and
+waits.
 """
 
 import asyncio
@@ -129,7 +132,8 @@ class Writer:
         self._handed.put(_Handed(batch, self._run_here(batch) if brief else None))
 
     def _run_here(self, batch: list[Write]) -> list[Result] | None:
-        """What the writes came to, in a transaction that is left open; None when the thread has to run them."""
+        """What the writes came to, in a transaction that is left open; None when the thread has to run
+        them."""
         if not self._write_lock.take_at_once():
             return None
         try:
@@ -154,7 +158,8 @@ class Writer:
             self._finish(_Handed(batch, None))
 
     def _next(self) -> _Handed | None:
-        """Wait for something to commit, and meanwhile for a chance to erase, or for the disk to take writes again."""
+        """Wait for something to commit, and meanwhile for a chance to erase, or for the disk to take writes
+        again."""
         while self._unerased or self._failing:
             try:
                 return self._handed.get(timeout=_AGAIN_SECONDS)
@@ -206,7 +211,11 @@ class Writer:
         if any(write.erases for write in batch):
             self._erase()
         for loop in {write.loop for write in batch}:
-            answers = [(write.answer, *result) for write, result in zip(batch, results, strict=True) if write.loop is loop]
+            answers = [
+                (write.answer, *result)
+                for write, result in zip(batch, results, strict=True)
+                if write.loop is loop
+            ]
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
                 loop.call_soon_threadsafe(_answer, answers)
 
@@ -244,7 +253,8 @@ class Writer:
                 raise
             self._connection.execute("ROLLBACK TO write")
             result = None, storage_error(error) if isinstance(error, sqlite3.IntegrityError) else error
-        except Exception as error:  # a bug in one write must not take the writer thread, or its neighbours, with it
+        # a bug in one write must not take the writer thread, or its neighbours, with it
+        except Exception as error:
             self._connection.execute("ROLLBACK TO write")
             result = None, error
         self._connection.execute("RELEASE write")
@@ -262,11 +272,15 @@ class Writer:
                 self._connection.execute("ROLLBACK")
 
     def _probe(self) -> None:
-        """Write a page as it is: who is told that writes fail sends none, so their success would never be noticed."""
+        """Write a page as it is: who is told that writes fail sends none, so their success would never be
+        noticed."""
         version = "PRAGMA user_version"
         with contextlib.suppress(sqlite3.Error):
-            self._committed(lambda: self._connection.execute(
-                f"{version} = {self._connection.execute(version).fetchone()[0]}"))
+            self._committed(
+                lambda: self._connection.execute(
+                    f"{version} = {self._connection.execute(version).fetchone()[0]}"
+                )
+            )
 
     def _now(self, *, failing: bool) -> None:
         if failing != self._failing:
@@ -285,8 +299,8 @@ class Writer:
 class _WriteLock:
     """`with lock:` while this process writes: others wait in the kernel's queue, first come, first served.
 
-    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That is what is
-    left when the file for it cannot be made.
+    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That
+    is what is left when the file for it cannot be made.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What a row of a history has to be: what the server itself could have put on record, so that nothing fails on it later.
+"""What a row of a history has to be: what the server itself could have put on record, so that nothing fails
+on it later.
 
 Of one row, and of a chat with its answer. What rows need of one another is for `storage/history.py`.
 """
@@ -38,15 +39,20 @@ _TIMES = ("created_at", "updated_at")
 _IDS = ("id", "thread_id", "parent_id", "session_id", "previous_chat_id", "assistant_id", "squad_id")
 _STATUSES = {"session": ("active", "completed"), "chat": ("completed", "incomplete", "failed", "cancelled")}
 _CHECKED: dict[str, Callable[[dict[str, Any], str], None]] = {
-    "assistant": check_assistant, "squad": check_squad, "tool": check_tool}
-_OF_BODY = {"chat": ("session_id", "previous_chat_id", "assistant_id", "squad_id", "status"),
-            "session": ("assistant_id", "squad_id", "user_id", "phone_number_id")}
+    "assistant": check_assistant,
+    "squad": check_squad,
+    "tool": check_tool,
+}
+_OF_BODY = {
+    "chat": ("session_id", "previous_chat_id", "assistant_id", "squad_id", "status"),
+    "session": ("assistant_id", "squad_id", "user_id", "phone_number_id"),
+}
 """The columns that say what the body says."""
 
 
 def check_line(members: Any) -> None:
-    """Raises InvalidArgument when a line has more in it than a request may bring, the pieces of a stream aside, or an
-    integer that would not stay what it is."""
+    """Raises InvalidArgument when a line has more in it than a request may bring, the pieces of a stream
+    aside, or an integer that would not stay what it is."""
     if isinstance(members, dict) and isinstance(members.get("record"), dict):
         members = {**members, "record": {**members["record"], "pieces": None}}
     left, waiting = _MOST_VALUES, [members]
@@ -58,8 +64,10 @@ def check_line(members: Any) -> None:
         elif isinstance(value, int) and not is_double(value):
             raise InvalidArgument(f"has {value}, which {NOT_EXACT}")
         if left < 0:
-            raise InvalidArgument(f"has more than {_MOST_VALUES} values (members and items, at every depth), which is as "
-                                  "many as a line may have")
+            raise InvalidArgument(
+                f"has more than {_MOST_VALUES} values (members and items, at every depth), which is as "
+                "many as a line may have"
+            )
 
 
 def check_document(kind: str, name: str, document: dict[str, Any]) -> None:
@@ -93,7 +101,9 @@ def _check_json(document: dict[str, Any], name: str) -> None:
     try:
         struct_from(document)
     except ValueError:
-        raise InvalidArgument.of(name, "must be JSON that is not nested too deeply, its text in UTF-8") from None
+        raise InvalidArgument.of(
+            name, "must be JSON that is not nested too deeply, its text in UTF-8"
+        ) from None
 
 
 def check_form(name: str, made: AnyMessage) -> None:
@@ -110,7 +120,9 @@ def check_form(name: str, made: AnyMessage) -> None:
 
 def _refuse_nul(made: AnyMessage, name: str) -> None:
     if (field := nul_in(made)) is not None:
-        raise InvalidArgument.of(below(name, field), "must not contain the character NUL (U+0000); leave it out")
+        raise InvalidArgument.of(
+            below(name, field), "must not contain the character NUL (U+0000); leave it out"
+        )
 
 
 def _check_body(body: Chat | Session) -> None:
@@ -142,7 +154,8 @@ def _check_as_sent(body: Chat | Session, request: CreateChatRequest | CreateSess
 
 
 def check_row(kind: str, row: Row) -> None:
-    """What the types of the columns, and their forms, do not say. Raises InvalidArgument naming the column."""
+    """What the types of the columns, and their forms, do not say. Raises InvalidArgument naming the
+    column."""
     for name in _IDS:
         if row.get(name) is not None and parse_id(row[name]) != row[name]:
             raise InvalidArgument.of(camel(name), "must be a UUID in lower case")
@@ -176,21 +189,33 @@ def _check_chat(row: Row) -> None:
     if row["cost"] < 0:
         raise InvalidArgument.of("cost", "must not be negative")
     if not row["first_seq"] <= row["output_seq"] <= row["last_seq"] + 1:
-        raise InvalidArgument.of("lastSeq", "must not come before firstSeq and outputSeq: the input is from firstSeq on, "
-                                            "the answer from outputSeq to lastSeq")
+        raise InvalidArgument.of(
+            "lastSeq",
+            "must not come before firstSeq and outputSeq: the input is from firstSeq on, "
+            "the answer from outputSeq to lastSeq",
+        )
 
 
 def _check_same(row: Row, body: Chat | Session) -> None:
     kind = "chat" if isinstance(body, Chat) else "session"
     for name in _OF_BODY[kind]:
-        said = getattr(body, name) if not body.DESCRIPTOR.fields_by_name[name].has_presence or body.HasField(name) else None
+        said = (
+            getattr(body, name)
+            if not body.DESCRIPTOR.fields_by_name[name].has_presence or body.HasField(name)
+            else None
+        )
         if row.get(name) != said:
-            raise InvalidArgument.of(camel(name), f"must be what the body says, which is {said!r}" if said else
-                                     "must not be there: the body does not say it")
+            raise InvalidArgument.of(
+                camel(name),
+                f"must be what the body says, which is {said!r}"
+                if said
+                else "must not be there: the body does not say it",
+            )
 
 
 def check_answer(chat: Row, answered: Sequence[Message]) -> None:
-    """Whether the pieces of a streamed answer can be cut out of it. Raises InvalidArgument naming the first that cannot."""
+    """Whether the pieces of a streamed answer can be cut out of it. Raises InvalidArgument naming the first
+    that cannot."""
     output = [*answered, *Chat.FromString(chat["body"]).output]
     calls = [len(tool_calls_of(message)) for message in output]
     begun = 0
@@ -214,7 +239,12 @@ def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
             raise InvalidArgument.of(camel(name), f"must be {_EXPECTED[type_]}")
 
 
-_EXPECTED = {"TEXT": "a string without NUL", "INTEGER": "an integer from 0 to 2^53", "REAL": "a number", "BLOB": "an object"}
+_EXPECTED = {
+    "TEXT": "a string without NUL",
+    "INTEGER": "an integer from 0 to 2^53",
+    "REAL": "a number",
+    "BLOB": "an object",
+}
 
 
 def _fits(value: Any, type_: str) -> bool:

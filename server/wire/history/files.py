@@ -21,8 +21,8 @@ _MOST_BYTES = 4 << 20
 async def take_in_file(history: History, org: Callable[[], Awaitable[str]], file: BinaryIO) -> Taken:
     """Put the lines of a file into an org, some conversations at a time.
 
-    `org` is asked for its id once every line was read, and before the first is written. Raises InvalidArgument or
-    FailedPrecondition naming the line.
+    `org` is asked for its id once every line was read, and before the first is written. Raises
+    InvalidArgument or FailedPrecondition naming the line.
     """
     index = _Index(file)
     async for row in history.read(_lines(file)):

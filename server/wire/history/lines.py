@@ -43,14 +43,29 @@ _SLICE_BYTES = 1 << 16
 T = TypeVar("T")
 _BATCH_CHARACTERS = 1 << 20  # gRPC clients take 4 MB unless told otherwise
 _MESSAGES: dict[tuple[str, str], type[AnyMessage]] = {
-    ("session", "body"): Session, ("session", "state"): ConversationState, ("chat", "body"): Chat,
-    ("chat", "record"): ChatRecord, ("message", "body"): Message}
-_DOCUMENTS = {("assistant", "document"), ("squad", "document"), ("tool", "document"), ("session", "variables"),
-              ("session", "private"), ("chat", "private")}
+    ("session", "body"): Session,
+    ("session", "state"): ConversationState,
+    ("chat", "body"): Chat,
+    ("chat", "record"): ChatRecord,
+    ("message", "body"): Message,
+}
+_DOCUMENTS = {
+    ("assistant", "document"),
+    ("squad", "document"),
+    ("tool", "document"),
+    ("session", "variables"),
+    ("session", "private"),
+    ("chat", "private"),
+}
 FORMS = _MESSAGES.keys() | _DOCUMENTS
 """The blobs that have a form in a line, by kind and column."""
-_SECRETIVE = {("assistant", "document"), ("squad", "document"), ("tool", "document"), ("session", "private"),
-              ("chat", "private")}
+_SECRETIVE = {
+    ("assistant", "document"),
+    ("squad", "document"),
+    ("tool", "document"),
+    ("session", "private"),
+    ("chat", "private"),
+}
 _UPPER = re.compile("[A-Z]")
 
 
@@ -82,16 +97,22 @@ class History:
         self._thread = asyncio.Semaphore()
         """One thread at a time reads and writes lines, whoever sends or gets them."""
 
-    async def export(self, org_id: str, session_id: str | None, *, secrets: bool) -> AsyncGenerator[list[str]]:
-        """The lines of an org, or of one session, some at a time, as they are at this moment. Raises NotFound.
+    async def export(
+        self, org_id: str, session_id: str | None, *, secrets: bool
+    ) -> AsyncGenerator[list[str]]:
+        """The lines of an org, or of one session, some at a time, as they are at this moment. Raises
+        NotFound.
 
         What comes together can be taken in together, after all that came before it.
         """
         async with self._database.snapshot() as snapshot:
             if session_id is not None and not await snapshot.run(
-                    lambda connection: has_session(connection, Scope(org_id), session_id)):
+                lambda connection: has_session(connection, Scope(org_id), session_id)
+            ):
                 raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-            some = await snapshot.run(lambda connection: _slices(read_rows(connection, org_id, session_id), _length))
+            some = await snapshot.run(
+                lambda connection: _slices(read_rows(connection, org_id, session_id), _length)
+            )
             batch, size = [_text(HEADER)], 0
             while units := await snapshot.run(lambda _: next(some, None)):
                 async with self._thread:
@@ -115,10 +136,12 @@ class History:
     async def read(self, lines: Iterable[Line]) -> AsyncIterator[NumberedRow]:
         """The rows in some lines, the header's aside. Raises InvalidArgument naming the line.
 
-        They are read in a thread, some at a time: a line may take longer than others are to wait for the event loop.
+        They are read in a thread, some at a time: a line may take longer than others are to wait for the
+        event loop.
         """
         columns = await self._database.read(
-            lambda connection: {kind: columns_of(connection, kind) for kind in TABLES})
+            lambda connection: {kind: columns_of(connection, kind) for kind in TABLES}
+        )
         for some in _slices(lines, lambda line: len(line.text)):
             async with self._thread:
                 rows = await asyncio.to_thread(_rows, some, columns)
@@ -127,7 +150,8 @@ class History:
 
 
 def _slices(parts: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]]:
-    """As many parts as take some milliseconds, or one: nobody waits long for another's, and what is left is left soon."""
+    """As many parts as take some milliseconds, or one: nobody waits long for another's, and what is left is
+    left soon."""
     some: list[T] = []
     size = 0
     for part in parts:
@@ -182,12 +206,22 @@ def _naming(number: int) -> Iterator[None]:
     except ServiceError as error:
         if not number:
             raise
-        raise type(error)(f"line {number}: {error.message}", reason=error.reason, violations=error.violations) from None
+        raise type(error)(
+            f"line {number}: {error.message}", reason=error.reason, violations=error.violations
+        ) from None
 
 
 def _line(kind: str, row: Row, secrets: bool) -> str:
-    return _text({"kind": kind, **{camel(name): _shown(kind, name, value, secrets)
-                                   for name, value in row.items() if value is not None}})
+    return _text(
+        {
+            "kind": kind,
+            **{
+                camel(name): _shown(kind, name, value, secrets)
+                for name, value in row.items()
+                if value is not None
+            },
+        }
+    )
 
 
 def _text(members: dict[str, Any]) -> str:
@@ -214,11 +248,15 @@ def _row(line: str | bytes, columns: dict[str, Any]) -> tuple[str, Row] | None:
     kind = members.pop("kind", None) if isinstance(members, dict) else None
     if kind == HEADER["kind"]:
         if {"kind": kind, **members} != HEADER:
-            raise InvalidArgument(f"is a history of another format or version: {_text(HEADER)} is what can be read")
+            raise InvalidArgument(
+                f"is a history of another format or version: {_text(HEADER)} is what can be read"
+            )
         return None
     if kind not in TABLES:
         raise InvalidArgument.of("kind", f"must be one of {', '.join(TABLES)}")
-    row = {_snake(name): _kept(kind, _snake(name), value) for name, value in members.items() if value is not None}
+    row = {
+        _snake(name): _kept(kind, _snake(name), value) for name, value in members.items() if value is not None
+    }
     check_types(columns[kind], row)
     check_row(kind, row)
     return kind, row
@@ -236,7 +274,9 @@ def _kept(kind: str, name: str, value: Any) -> Any:
         made = message.FromString(ParseDict(value, message()).SerializeToString())
         hide_secrets(made)
     except (ParseError, DecodeError, ValueError, RecursionError):
-        raise InvalidArgument.of(camel(name), "does not have the members of a " + message.DESCRIPTOR.name) from None
+        raise InvalidArgument.of(
+            camel(name), "does not have the members of a " + message.DESCRIPTOR.name
+        ) from None
     check_form(name, made)
     return made.SerializeToString()
 
