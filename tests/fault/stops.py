@@ -21,9 +21,9 @@ _OF_EACH = 3
 _SHORT, _LONG = "one two three", "word " * 200 + "end"
 _SAID = "You said: "
 ANSWERED, TOLD, REFUSED, CUT = "answered", "told that the server stops", "refused", "cut"
-_NOT_TAKEN = (httpx.ConnectError, httpx.ReadError)
+_NOT_TAKEN = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)
 """Before an answer begins: the system resets the connections that nobody has accepted yet when a port is
-closed."""
+closed, and one that is idle may be closed as the next request is on its way (RFC 9112, 9.5)."""
 
 Call = Callable[[str], Awaitable[str]]
 
@@ -111,7 +111,8 @@ class Calls:
                         told.append(json.loads(line.removeprefix("data: ")))
         except httpx.TransportError as error:
             is_refused = isinstance(error, _NOT_TAKEN) and not began
-            return REFUSED if is_refused else f"{CUT}: {type(error).__name__} after {len(told)} events", told
+            how = f"{type(error).__name__} after {len(told)} events, {began=}"
+            return REFUSED if is_refused else f"{CUT}: {how}", told
         if answer.status_code != 200:
             return REFUSED if answer.status_code == 503 else f"{CUT}: {answer.status_code}", told
         return "" if told else f"{CUT}: nothing was told", told
