@@ -25,10 +25,10 @@ has `x-parley-door` here. `Authorization` decides when both headers are there.
 reads and continues by id what it made itself; it cannot send an assistant, a squad or a transport of its own.
 
 **Every path** answers 405 with `allow` to a method it does not take, and every answer carries `x-request-id`. Query
-parameters that are not listed are refused. The body is read as JSON whatever its content type, at most 4 MB of it, nested 30
-levels deep at most, without the character NUL. As proto3 JSON has it, members that are not listed are dropped (but kept in
-assistants, squads and tools), `null` counts as absent, `"true"` passes for true and `"0.7"` for a number, and one value for
-an array of one. Every POST with a key takes an `Idempotency-Key`."""
+parameters that are not listed are passed over. The body is read as JSON whatever its content type, at most 4 MB of it,
+nested 30 levels deep at most, without the character NUL. As proto3 JSON has it, members that are not listed are dropped
+(but kept in assistants, squads and tools), `null` counts as absent, `"true"` passes for true and `"0.7"` for a
+number, and one value for an array of one. Every POST with a key takes an `Idempotency-Key`."""
 _DOORS = {
     "assistants": "Chats, sessions, assistants, squads and tools.",
     "openai": "The same exchanges in the forms of OpenAI's interfaces.",
