@@ -23,7 +23,7 @@ from server.storage.sessions import Sessions
 from server.storage.sqlite.backups import DATABASE, SECRET
 from server.storage.sqlite.database import LARGE, SqliteDatabase
 from server.storage.sqlite.file_peers import FilePeers
-from server.storage.sqlite.modes import make_private
+from server.storage.sqlite.modes import make_private, write_private
 from server.storage.sqlite.sums import check_sums
 from server.storage.sqlite.upgrades import bring_up_to_date
 from server.storage.sqlite.wal import check_log
@@ -218,10 +218,7 @@ def _kept_secret(path: Path) -> bytes:
     """
     if not path.exists():
         new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())  # without it every key is lost: a power cut may leave an empty file
+        write_private(new, secrets.token_bytes(32))
         with contextlib.suppress(FileExistsError):
             os.link(new, path)
         new.unlink()

@@ -20,7 +20,7 @@ from server.storage.database import DatabaseError
 from server.storage.sqlite import folder
 from server.storage.sqlite.errors import storage_error
 from server.storage.sqlite.migrations import applied, unknown
-from server.storage.sqlite.modes import make_private
+from server.storage.sqlite.modes import make_private, write_private
 from server.storage.sqlite.sums import check_sums
 from server.storage.sqlite.wal import check_log, lost_behind
 
@@ -209,10 +209,7 @@ def _set_aside(data: Path) -> Path:
 
 def _write_secret(path: Path, secret: bytes) -> None:
     new = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
+    write_private(new, secret)
     os.replace(new, path)
 
 

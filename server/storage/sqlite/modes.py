@@ -50,6 +50,14 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file for its owner only, on disk when this returns: a power cut may leave an empty one else."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _tightened(folder: int) -> str:
     names = os.listdir(folder)
     ours = [name for name in names if _OURS.fullmatch(name)]
