@@ -35,7 +35,7 @@ async def with_states(
 ) -> list[Message]:
     """The messages of an input, those that repeat calls with what their provider wants back, if that is
     `made_by`."""
-    answers = [answer for answer in _answers(said, made_by)][-MOST_LOOKED_UP:]
+    answers = list(_answers(said, made_by))[-MOST_LOOKED_UP:]
     if not answers:
         return list(said)
     found = await chats.said_with_calls(scope, [answer.key for answer in reversed(answers)], MOST_BYTES)
