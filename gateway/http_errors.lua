@@ -77,14 +77,14 @@ function envoy_on_request(handle)
   else
     local plain = with_plain_names(query)
     if plain ~= query then headers:replace(":path", path .. plain) end
-    local told = handle:streamInfo():dynamicMetadata()
+    local context = handle:streamInfo():dynamicMetadata()
     if verb == "HEAD" then  -- the server answers GET
       verb = "GET"
       headers:replace(":method", verb)
-      told:set("parley", "is_head", true)
+      context:set("parley", "is_head", true)
     end
-    told:set("parley", "verb", verb)
-    told:set("parley", "path", path)
+    context:set("parley", "verb", verb)
+    context:set("parley", "path", path)
     if verb == "POST" or verb == "PATCH" then check_body(handle, verb, path) end
   end
 end
@@ -98,14 +98,14 @@ local function is_bare_status(text)
   return string.find(text, '^{"code":%d') ~= nil
 end
 
-local function told_of(handle)
+local function context_of(handle)
   return handle:streamInfo():dynamicMetadata():get("parley") or {}
 end
 
 -- What the transcoder says of what it does not read becomes the body of the refusal, in words and names of ours.
 local function explain(handle, place)
-  local told, door = told_of(handle), door_of(handle)
-  local request = told.verb and members.request(told.verb, told.path, door)
+  local context, door = context_of(handle), door_of(handle)
+  local request = context.verb and members.request(context.verb, context.path, door)
   local whole = handle:body(true)
   local path, wrong = "", "cannot be read"
   if request ~= nil then path, wrong = members.explained(request, whole:getBytes(0, whole:length())) end
@@ -137,7 +137,7 @@ function envoy_on_response(handle)
     headers:replace("content-type", "application/json")
     if door_of(handle) == "completions" then headers:replace(":status", "422") end
   end
-  if told_of(handle).is_head then
+  if context_of(handle).is_head then
     if body ~= nil then headers:replace("content-type", "application/json") end
     headers:remove("content-length")  -- that of what the transcoder made
     leave_out_body(handle)

@@ -82,11 +82,11 @@ local function resolve_below(request, at, name)
 end
 
 -- What the transcoder says of a request: the path of the member ("": the whole), and what is wrong with it.
-function members.explained(request, said)
-  local at, name = string.match(said, "^([%w_.%[%]]*): invalid value oneof field .*Cannot set '([%w_]+)' for type oneof%s*$")
+function members.explained(request, message)
+  local at, name = string.match(message, "^([%w_.%[%]]*): invalid value oneof field .*Cannot set '([%w_]+)' for type oneof%s*$")
   if at ~= nil then return (resolve_below(request, at, name)), "is given twice" end
-  at, name = string.match(said, "^([%w_.%[%]]*): invalid value Starting an object on a scalar field for type ([%w_]+)%s*$")
-  if at == nil then at = string.match(said, "^([%w_.%[%]]*): invalid value .* for type [%w_./]+%s*$") end
+  at, name = string.match(message, "^([%w_.%[%]]*): invalid value Starting an object on a scalar field for type ([%w_]+)%s*$")
+  if at == nil then at = string.match(message, "^([%w_.%[%]]*): invalid value .* for type [%w_./]+%s*$") end
   if at ~= nil then
     local path, member, is_item
     if name ~= nil then
@@ -96,18 +96,18 @@ function members.explained(request, said)
     end
     return path, member and wanted(member, is_item) or "has a member of another type than it takes"
   end
-  at = string.match(said, "^([%w_.%[%]]*): Proto field is not repeating, cannot start list%.%s*$")
+  at = string.match(message, "^([%w_.%[%]]*): Proto field is not repeating, cannot start list%.%s*$")
   if at ~= nil then
     if request.whole ~= nil then return "", "must be an object" end
     return (resolve(request, at)), "has an array where none may be"
   end
-  at = string.match(said, "^([%w_.%[%]]*): Proto fields must have a name%.%s*$")
+  at = string.match(message, "^([%w_.%[%]]*): Proto fields must have a name%.%s*$")
   if at ~= nil then return (resolve(request, at)), "has a member whose name is empty" end
-  if string.find(said, "^: Root element must be a message") then return "", "must be an object" end
-  name = string.match(said, "^The binding value .- of the field ([%w_.]+) is conflicting with the value")
+  if string.find(message, "^: Root element must be a message") then return "", "must be an object" end
+  name = string.match(message, "^The binding value .- of the field ([%w_.]+) is conflicting with the value")
   if name ~= nil then return (resolve(request, name)), "must be as in the path, or left out" end
   for _, one in ipairs(MALFORMED) do
-    if string.find(said, "^" .. one[1]) then return "", "cannot be read: " .. one[2] end
+    if string.find(message, "^" .. one[1]) then return "", "cannot be read: " .. one[2] end
   end
   return "", "cannot be read"
 end

@@ -8,7 +8,7 @@ local NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>
 -- Bytes. A smaller body costs Envoy less than asking does.
 local LARGE = 65536
 -- Any method that needs a key. Without a message it does nothing: the server says INVALID_ARGUMENT, once the key is good.
-local ASKED = "/parley.v1.ModelService/ListModels"
+local METHOD = "/parley.v1.ModelService/ListModels"
 local UNAUTHENTICATED = "16"
 
 local function refuse(handle)
@@ -30,9 +30,9 @@ function envoy_on_request(handle)
   if authorization == nil and key == nil then
     refuse(handle)
   elseif may_be_large(headers) then
-    local asking = {[":method"] = "POST", [":path"] = ASKED, [":authority"] = "parley", ["content-type"] = "application/grpc",
+    local lookup = {[":method"] = "POST", [":path"] = METHOD, [":authority"] = "parley", ["content-type"] = "application/grpc",
                     ["te"] = "trailers", ["authorization"] = authorization, ["x-api-key"] = key}
-    local answer = handle:httpCall("parley", asking, "", 5000)
+    local answer = handle:httpCall("parley", lookup, "", 5000)
     if answer["grpc-status"] == UNAUTHENTICATED then
       refuse(handle)
     end

@@ -149,7 +149,7 @@ async def fuzz_http(cases: int, seed: int, phases: list[str]) -> int:
                             seed=seed,
                             examples=20,
                             phases=phases,
-                            told=partial(show, so_far),
+                            progress=partial(show, so_far),
                         )
                     )
                 seed += 1
@@ -173,7 +173,7 @@ async def fuzz_raw(requests: int, seed: int) -> int:
         async with running(Path(folder)) as service:
             org = await service.new_org()
             port = int(service.http_url.rpartition(":")[2])
-            report = await raw.send(port, org.api, requests, seed=seed, told=shown_now_and_then())
+            report = await raw.send(port, org.api, requests, seed=seed, progress=shown_now_and_then())
             answers = await raw.answers(port, org.api)
     for status, request in report.wrong:
         print(status, request)

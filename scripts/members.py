@@ -46,9 +46,9 @@ def table(image: bytes) -> str:
     for service, method in methods:
         message = pool.FindMessageTypeByName(method.input_type.lstrip("."))
         for verb, template, body in http_rules(method):
-            taken = _type_of(message.fields_by_name[body]) if body not in ("", "*") else None
-            if taken != _RAW:
-                whole = body if taken in _FREE else None
+            body_type = _type_of(message.fields_by_name[body]) if body not in ("", "*") else None
+            if body_type != _RAW:
+                whole = body if body_type in _FREE else None
                 requests.append(_request(verb, template, _DOORS.get(service), message.name, whole))
                 _collect(message, messages, deeply=whole is None)
     return "\n".join(
@@ -94,18 +94,18 @@ def _members(message: Descriptor) -> str:
 
 
 def _member(field: FieldDescriptor) -> dict[str, str | bool | None]:
-    told: dict[str, str | bool | None] = {"name": field.json_name, "many": field.is_repeated or None}
+    described: dict[str, str | bool | None] = {"name": field.json_name, "many": field.is_repeated or None}
     if field.message_type is None:
-        return told | {"kind": _KINDS[field.type]}
+        return described | {"kind": _KINDS[field.type]}
     if kind := _FREE.get(field.message_type.full_name):
-        return told | {"kind": kind, "free": True}
-    return told | {"kind": "object", "message": field.message_type.name}
+        return described | {"kind": kind, "free": True}
+    return described | {"kind": "object", "message": field.message_type.name}
 
 
-def _lua(told: dict[str, str | bool | None]) -> str:
+def _lua(described: dict[str, str | bool | None]) -> str:
     parts = (
         f'{name} = "{value}"' if isinstance(value, str) else f"{name} = true"
-        for name, value in told.items()
+        for name, value in described.items()
         if value
     )
     return "{" + ", ".join(parts) + "}"

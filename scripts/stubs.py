@@ -106,7 +106,7 @@ def _handler(method: MethodDescriptorProto) -> str:
 def _type_options(file: FileDescriptorProto, stub: Path) -> None:
     """Say of each option what it is an option of, and what it holds."""
     types = {
-        one.name: f"_extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.{_simple(one.extendee)}, {_held(one)}]"
+        one.name: f"_extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.{_simple(one.extendee)}, {_value_of(one)}]"
         for one in file.extension
     }
     stub.write_text(
@@ -114,7 +114,7 @@ def _type_options(file: FileDescriptorProto, stub: Path) -> None:
     )
 
 
-def _held(option: FieldDescriptorProto) -> str:
+def _value_of(option: FieldDescriptorProto) -> str:
     if option.type == FieldDescriptorProto.TYPE_BOOL:
         return "bool"
     if option.type == FieldDescriptorProto.TYPE_ENUM:

@@ -58,12 +58,12 @@ from server.delivery.twilio import TwilioMessages
 from server.delivery.twilio_account import SMS, TwilioAccount
 from server.delivery.webhooks import Webhooks
 from server.exchange import inbound
+from server.exchange.capacity import Capacity
 from server.exchange.engine import Engine
 from server.exchange.inbound import Inbound
 from server.exchange.outgoing import OutgoingMessages
 from server.exchange.recovery import Recovery
 from server.exchange.resolve import TurnResolver
-from server.exchange.room import Room
 from server.exchange.session_queue import SessionQueue
 from server.exchange.streams import Streams
 from server.exchange.tool_loop import ToolLoop
@@ -113,7 +113,7 @@ _PAUSE_SECONDS = 0.05
 _QUIET_PAUSES = 4
 _MOST_PAUSES = 40
 _USED_SECONDS = 2.0
-_TOLD_SECONDS = 2.0
+_NOTICE_SECONDS = 2.0
 """How long the last that a call is told may take to be read."""
 EDGE = "parley.edge"
 """The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what
@@ -172,7 +172,7 @@ class App:
         """Must be called inside the event loop that serves."""
         self._settings = settings
         allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
-        self.store = store = store.telling(ServerEvents(allowed, clock).compose)
+        self.store = store = store.announcing_with(ServerEvents(allowed, clock).compose)
         self._providers = Providers(
             api_keys=settings.provider_keys,
             base_urls=settings.provider_urls,
@@ -197,10 +197,10 @@ class App:
         )
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(allowed, clock)
-        self._asking = JsonPoster(allowed)
+        self._json_poster = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
         self._recovery = Recovery(store.chats, store.peers)
-        self.room = Room(
+        self.capacity = Capacity(
             store.usage,
             conversation=settings.conversation_bytes,
             exchange=settings.exchange_bytes,
@@ -214,20 +214,20 @@ class App:
             clock,
             settings.model_timeout_seconds,
             OutgoingMessages(self._account),
-            KnowledgeBases(self._asking),
+            KnowledgeBases(self._json_poster),
             SessionQueue(store.peers, settings.turn_wait_seconds),
             self._recovery,
-            self.room,
+            self.capacity,
         )
         agents = Agents(store, self._provider_fault)
-        resolver = TurnResolver(store, agents, clock, self.room)
+        resolver = TurnResolver(store, agents, clock, self.capacity)
         self._streams = Streams(
             engine,
             store.chats,
             store.peers,
             self._recovery,
             self.limits.call_of,
-            self._key_ends.told,
+            self._key_ends.subscribe,
             settings.unread_seconds,
             self.limits.most_readers,
         )
@@ -281,7 +281,7 @@ class App:
         if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
 
-    async def take_in(self) -> None:
+    async def drain_arrivals(self) -> None:
         """For a server that is sent no more calls: take those that were sent already, until none has come for
         a while.
 
@@ -304,23 +304,23 @@ class App:
         been answered is refused. gRPC cancels only what is not read to its end.
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
-        closing = asyncio.create_task(self._server.stop(grace + 2 * _TOLD_SECONDS))
+        closing = asyncio.create_task(self._server.stop(grace + 2 * _NOTICE_SECONDS))
         finishing = asyncio.create_task(self._streams.finish(grace))
         await asyncio.wait({closing, finishing}, timeout=grace)
-        await self._traffic.refuse(_TOLD_SECONDS, begun=False)
+        await self._traffic.refuse(_NOTICE_SECONDS, begun=False)
         await self._streams.close()
-        await asyncio.wait({closing}, timeout=_TOLD_SECONDS)
-        await self._traffic.refuse(_TOLD_SECONDS, begun=True)
+        await asyncio.wait({closing}, timeout=_NOTICE_SECONDS)
+        await self._traffic.refuse(_NOTICE_SECONDS, begun=True)
         await closing
         await self._retention.close()
         await self._key_ends.close()
         await self._deliveries.close()
         await self._recovery.close()
-        await self.room.close()
+        await self.capacity.close()
         await self._tools.close()
         await self._poster.close()
         await self._providers.close()
-        await self._asking.close()
+        await self._json_poster.close()
 
     def _delivering(self, allowed: AllowedHosts, answering: Inbound, clock: Clock) -> Deliveries:
         settings = self._settings
@@ -355,7 +355,7 @@ class App:
             ResponseService(engine, streams, resolver, store.chats, silent), server
         )
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(streams, resolver, store.sessions, store.chats, clock, self.room), server
+            ConversationService(streams, resolver, store.sessions, store.chats, clock, self.capacity), server
         )
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(
             HistoryService(History(store.database), self._settings.unread_seconds), server

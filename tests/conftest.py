@@ -124,10 +124,10 @@ async def rows_of(store: Store, sql: str, parameters: Sequence[object] = ()) -> 
 async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | None] | None]) -> T:
     """What `probe` finds, once it finds something; it looks again after each attempt to deliver from the
     outbox."""
-    happened, wake = asyncio.Event(), store.outbox.wake
+    signal, wake = asyncio.Event(), store.outbox.wake
 
     def woken() -> None:
-        happened.set()
+        signal.set()
         wake()
 
     store.outbox.wake = woken  # type: ignore[method-assign]  # a test's way to hear of it
@@ -137,8 +137,8 @@ async def delivered_until(store: Store, probe: Callable[[], T | Awaitable[T | No
                 found = probe()
                 if (found := await found if isawaitable(found) else found) is not None:
                     return found
-                await happened.wait()
-                happened.clear()
+                await signal.wait()
+                signal.clear()
     finally:
         store.outbox.wake = wake  # type: ignore[method-assign]  # as it was
 

@@ -16,7 +16,7 @@ def text_of(paper: str) -> str:
 
 def blocks_of(paper: str, language: str) -> list[str]:
     """The fenced blocks of a language."""
-    return [block for said, block in _FENCE.findall(text_of(paper)) if said == language]
+    return [block for label, block in _FENCE.findall(text_of(paper)) if label == language]
 
 
 def prose_of(paper: str) -> str:

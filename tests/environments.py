@@ -22,11 +22,11 @@ def packages_of(commands: Path) -> Path:
     return packages
 
 
-def lend(asked: str, packages: Path) -> list[Distribution]:
+def lend(wanted: str, packages: Path) -> list[Distribution]:
     """Link a distribution that is installed here, and all that it requires with the given extras. Returns all
     of them."""
     lent: dict[str, Distribution] = {}
-    _gather(Requirement(asked), lent, set())
+    _gather(Requirement(wanted), lent, set())
     for one in lent.values():
         root = Path(str(one.locate_file(".")))
         for parts in {_linked_whole(root, file.parts) for file in one.files or () if ".." not in file.parts}:
@@ -36,14 +36,14 @@ def lend(asked: str, packages: Path) -> list[Distribution]:
     return list(lent.values())
 
 
-def _gather(asked: Requirement, found: dict[str, Distribution], seen: set[str]) -> None:
-    if str(asked) in seen:
+def _gather(wanted: Requirement, found: dict[str, Distribution], seen: set[str]) -> None:
+    if str(wanted) in seen:
         return
-    seen.add(str(asked))
-    one = found[asked.name] = distribution(asked.name)
+    seen.add(str(wanted))
+    one = found[wanted.name] = distribution(wanted.name)
     for needed in map(Requirement, one.requires or ()):
         if needed.marker is None or any(
-            needed.marker.evaluate({"extra": extra}) for extra in ("", *asked.extras)
+            needed.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)
         ):
             _gather(needed, found, seen)
 
@@ -89,10 +89,10 @@ def give_pip_that_lends(commands: Path) -> None:
 def _install(commands: Path, arguments: list[str]) -> None:
     """What `pip install` is asked for, as this project asks: flags that say how, then names, or `--editable
     .[extras]`."""
-    taken = iter(arguments)
-    for argument in taken:
+    remaining = iter(arguments)
+    for argument in remaining:
         if argument == "--constraint":
-            next(taken)
+            next(remaining)
         elif argument.startswith("."):
             (packages_of(commands) / "checkout.pth").write_text(f"{Path.cwd()}\n")
             _install(commands, [f"parley-server{argument.removeprefix('.')}"])

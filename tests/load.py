@@ -73,13 +73,13 @@ class Callers:
         return f"whole: {answer.status_code}"
 
     async def stream(self) -> str:
-        told = self._begun()
+        progress = self._begun()
         async with self.http.stream("POST", "/chat", json={**self._body, "stream": True}) as answer:
             async for line in answer.aiter_lines():
                 if line and answer.status_code == 200:
                     event = json.loads(line.removeprefix("data: "))
-                    self._tell(told, event["id"], event.get("delta", ""))
-        return self._ended(told, "stream", str(answer.status_code))
+                    self._note(progress, event["id"], event.get("delta", ""))
+        return self._ended(progress, "stream", str(answer.status_code))
 
     async def grpc(self) -> str:
         made = await self.chats.CreateChat(self._request, metadata=self.metadata, timeout=_SECONDS)
@@ -87,10 +87,10 @@ class Callers:
         return "grpc: OK"
 
     async def grpc_stream(self) -> str:
-        told = self._begun()
+        progress = self._begun()
         async for event in self.chats.StreamChat(self._request, metadata=self.metadata, timeout=_SECONDS):
-            self._tell(told, event.chat_id, event.delta.text)
-        return self._ended(told, "grpc stream", "OK")
+            self._note(progress, event.chat_id, event.delta.text)
+        return self._ended(progress, "grpc stream", "OK")
 
     @property
     def kinds(self) -> list:
@@ -108,16 +108,16 @@ class Callers:
         self.streams.append(Stream())
         return self.streams[-1]
 
-    def _tell(self, told: Stream, chat_id: str, text: str) -> None:
-        told.id, told.text = chat_id, told.text + text
+    def _note(self, progress: Stream, chat_id: str, text: str) -> None:
+        progress.id, progress.text = chat_id, progress.text + text
         self.acknowledged.add(chat_id)
 
-    def _ended(self, told: Stream, kind: str, code: str) -> str:
-        told.is_whole = told.text == f"You said: {self._text}"
+    def _ended(self, progress: Stream, kind: str, code: str) -> str:
+        progress.is_whole = progress.text == f"You said: {self._text}"
         return (
             f"{kind}: {code}"
-            if told.is_whole or code not in ("200", "OK")
-            else f"{kind}: {code}, cut at {told.text!r}"
+            if progress.is_whole or code not in ("200", "OK")
+            else f"{kind}: {code}, cut at {progress.text!r}"
         )
 
 

@@ -88,10 +88,10 @@ class Http2:
         self._connection.send_data(stream, body, end_stream=end)
         self._flush()
 
-    async def until(self, happened: Callable[[], object]) -> None:
-        """Wait until `happened` is true, which is asked whenever something has come."""
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition` is true, which is asked whenever something has come."""
         async with asyncio.timeout(SECONDS):
-            while not happened():
+            while not condition():
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -104,13 +104,13 @@ class Http2:
         self._flush()
         while data := await self._reader.read(1 << 16):
             for event in self._connection.receive_data(data):
-                self._take(event)
+                self._consume(event)
             self._flush()
             self._changed.set()
         self.is_closed = True
         self._changed.set()
 
-    def _take(self, event: h2.events.Event) -> None:
+    def _consume(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.RemoteSettingsChanged():
                 self.most_streams = self._connection.remote_settings.max_concurrent_streams

@@ -36,7 +36,7 @@ def flaw_in_completion(body: dict[str, Any]) -> str | None:
     """What of it the servers refuse as well that are compatible with OpenAI's."""
     return _flaw_of_tools(body) or _first(
         body,
-        _nothing_said,
+        _without_content,
         _unanswered_calls,
         _results_of_nothing,
         _ids_too_long,
@@ -88,7 +88,7 @@ def flaw_in_messages(body: dict[str, Any]) -> str | None:
         or _flaw_of_thinking(body)
         or _first(
             body,
-            _nothing_said,
+            _without_content,
             _roles_of_turns,
             _empty_turns,
             _blank_texts,
@@ -269,7 +269,7 @@ def _tools_of_anthropic(body: dict[str, Any]) -> str | None:
 
 
 # https://community.openai.com/t/empty-array-expected-an-array-with-minimum-length-1/672030
-def _nothing_said(messages: list[dict[str, Any]]) -> Iterator[str]:
+def _without_content(messages: list[dict[str, Any]]) -> Iterator[str]:
     if not messages:
         yield "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead."
 
@@ -330,8 +330,8 @@ def _half_arguments(messages: list[dict[str, Any]]) -> Iterator[str]:
 # https://github.com/OpenHands/OpenHands/issues/8685 and https://github.com/carlrobertoh/ProxyAI/issues/830
 def _blank_answers(messages: list[dict[str, Any]]) -> Iterator[str]:
     for message in messages:
-        said = message.get("content") or message.get("refusal")
-        if message["role"] == "assistant" and not _calls(message) and not said:
+        has_content = message.get("content") or message.get("refusal")
+        if message["role"] == "assistant" and not _calls(message) and not has_content:
             yield "Assistant message must have either content or tool_calls, but not none."
         if message["role"] != "assistant" and message.get("content") is None:
             yield "Invalid type for 'messages[].content': expected a string or array of objects, but got null instead."

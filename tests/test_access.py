@@ -409,8 +409,8 @@ async def records(service, channel, org, key):
         return kind.FromString(raw)
 
     session = await made("SessionService/CreateSession", Session, assistant_id=org.assistant_id)
-    asking = {"input": from_python("hi")}
-    chat = await made("ChatService/CreateChat", Chat, **asking, session_id=session.id)
+    chat_input = {"input": from_python("hi")}
+    chat = await made("ChatService/CreateChat", Chat, **chat_input, session_id=session.id)
     items = await made("ConversationService/ListItems", ItemList, conversation_id=session.id)
     squad = await service.store.squads.create(org.id, {"members": [{"assistantId": org.assistant_id}]})
     tool = await service.store.tools.create(org.id, {"type": "function", "function": {"name": "look_up"}})
@@ -465,7 +465,7 @@ async def test_record_of_another_org_is_as_absent_as_any(
     found."""
     own = (await records(service, channel, org, org.api)) | {RECORD_ASSISTANT: assistant}
     theirs = (await records(service, channel, other_org, other_org.api))[record]
-    before, asked = await rows(service), len(model.requests)
+    before, requests_before = await rows(service), len(model.requests)
 
     async def answer(text):
         request = request_with(method, member, text, own)
@@ -486,7 +486,7 @@ async def test_record_of_another_org_is_as_absent_as_any(
     else:  # what may be a name as well as an id is a wrong argument to some methods
         wrong = {grpc.StatusCode.INVALID_ARGUMENT} if member == "model" else set()
         assert answers[0].code in {grpc.StatusCode.NOT_FOUND, *wrong}
-    assert (await rows(service), len(model.requests)) == (before, asked)
+    assert (await rows(service), len(model.requests)) == (before, requests_before)
 
 
 NOUNS = {

@@ -50,7 +50,7 @@ async def backend_of(
         yield AnthropicBackend(lambda _: Endpoint(base_url, SECRET), http, limits, sleep=sleep)
 
 
-def asked(*messages: Message, **members: Any) -> ModelRequest:
+def model_request(*messages: Message, **members: Any) -> ModelRequest:
     return ModelRequest(provider="anthropic", model="scripted-1", messages=messages or (HI,), **members)
 
 
@@ -75,7 +75,7 @@ async def run(
         AnthropicUpstream(answers) as upstream,
         backend_of(upstream.base_url, limits, allowed) as backend,
     ):
-        return await collected(backend, request or asked())
+        return await collected(backend, request or model_request())
 
 
 async def sent(request: ModelRequest) -> dict[str, Any]:
@@ -211,7 +211,7 @@ async def test_conversation_is_sent_in_turns_with_system_apart():
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
         {"type": "image_url", "image_url": {"url": "https://x.example/i.png"}},
     ]
-    body = await sent(asked(
+    body = await sent(model_request(
         Message(role="system", message="Be brief."),
         Message(role="assistant", message="Welcome!"),
         Message(role="user", content=from_python(parts)),
@@ -238,7 +238,7 @@ async def test_conversation_is_sent_in_turns_with_system_apart():
 
 async def test_blank_text_is_left_out():
     calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    body = await sent(asked(
+    body = await sent(model_request(
         Message(role="system", message=" \n"),
         Message(role="user", content=from_python([{"type": "text", "text": "see"}, {"type": "text", "text": " "}])),
         Message(role="assistant", content=from_python([{"type": "refusal", "refusal": "\n"}]),
@@ -267,7 +267,7 @@ async def test_ids_are_sent_in_the_form_of_the_api_each_for_one_call():
         AnthropicUpstream(anthropic_text("ok")) as upstream,
         backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
     ):
-        await collected(backend, asked(*messages))
+        await collected(backend, model_request(*messages))
 
     blocks = [block for message in upstream.requests[0].body["messages"] for block in message["content"]]
     ids = [block["id"] for block in blocks if block["type"] == "tool_use"]
@@ -279,7 +279,7 @@ async def test_ids_are_sent_in_the_form_of_the_api_each_for_one_call():
 async def test_settings_are_sent_under_the_names_of_the_api():
     function = {"name": "f", "description": "d", "parameters": {"properties": {}}, "strict": True}
     schema = {"type": "object", "properties": {}}
-    body = await sent(asked(
+    body = await sent(model_request(
         stop=["x"], thinking={"type": "enabled", "budgetTokens": 2000}, tools=[{"type": "function", "function": function}],
         tool_choice="auto", parallel_tool_calls=False, reasoning_effort="minimal", temperature=0.5, top_p=0.5, seed=1,
         response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
@@ -309,16 +309,16 @@ async def test_settings_are_sent_under_the_names_of_the_api():
 async def test_tool_choice_is_sent(choice, sent_choice):
     tools = [{"type": "function", "function": {"name": "f"}}]
 
-    assert (await sent(asked(tools=tools, tool_choice=choice)))["tool_choice"] == sent_choice
+    assert (await sent(model_request(tools=tools, tool_choice=choice)))["tool_choice"] == sent_choice
 
 
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
-        (asked(n=2), "n"),
-        (asked(response_format={"type": "json_object"}), "response_format"),
-        (asked(Message(role="system", message="x")), "input"),
-        (asked(Message(role="user", content=from_python([{"type": "input_audio"}]))), "input"),
+        (model_request(n=2), "n"),
+        (model_request(response_format={"type": "json_object"}), "response_format"),
+        (model_request(Message(role="system", message="x")), "input"),
+        (model_request(Message(role="user", content=from_python([{"type": "input_audio"}]))), "input"),
     ],
     ids=["n", "json-object", "nothing-said", "audio"],
 )
@@ -336,7 +336,7 @@ async def test_environment_of_the_operator_does_not_leave(monkeypatch):
         AnthropicUpstream(anthropic_text("ok")) as upstream,
         backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
     ):
-        await collected(backend, asked())
+        await collected(backend, model_request())
 
     [received] = upstream.requests
     assert (received.method, received.path) == ("POST", "/v1/messages")
@@ -420,7 +420,7 @@ async def test_closing_the_iterator_closes_the_connection():
         AnthropicUpstream(Answer([*beginning(), STALL])) as upstream,
         backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
     ):
-        async with aclosing(backend.generate(asked())) as events:
+        async with aclosing(backend.generate(model_request())) as events:
             await anext(events)
 
         await upstream.disconnected.wait()
@@ -431,7 +431,7 @@ async def test_connection_is_used_again_after_a_whole_answer():
         AnthropicUpstream(anthropic_text("Hi")) as upstream,
         backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
     ):
-        await collected(backend, asked())
-        await collected(backend, asked())
+        await collected(backend, model_request())
+        await collected(backend, model_request())
 
     assert (len(upstream.requests), upstream.connections) == (2, 1)

@@ -16,17 +16,21 @@ CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "argume
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
 
-def said(role: str, content: Any = None, **members: Any) -> Message:
+def message_of(role: str, content: Any = None, **members: Any) -> Message:
     return Message(role=role, content=None if content is None else from_python(content), **members)
 
 
-SYSTEM, USER, ANSWER = said("system", "Be brief."), said("user", "Hi"), said("assistant", "Hello")
-CALLING = said("assistant", tool_calls=from_python([CALL]))
-RESULT = said("tool", "done", tool_call_id="abcdefghi")
-REFUSAL = said("assistant", refusal="I cannot.")
+SYSTEM, USER, ANSWER = (
+    message_of("system", "Be brief."),
+    message_of("user", "Hi"),
+    message_of("assistant", "Hello"),
+)
+CALLING = message_of("assistant", tool_calls=from_python([CALL]))
+RESULT = message_of("tool", "done", tool_call_id="abcdefghi")
+REFUSAL = message_of("assistant", refusal="I cannot.")
 
 
-def asked(provider: str, *messages: Message, **members: Any) -> ModelRequest:
+def model_request(provider: str, *messages: Message, **members: Any) -> ModelRequest:
     return ModelRequest(
         provider=provider, model=members.pop("model", "m"), messages=messages or (USER,), **members
     )
@@ -35,7 +39,7 @@ def asked(provider: str, *messages: Message, **members: Any) -> ModelRequest:
 def sent(provider: str, *messages: Message) -> list[tuple[str, Any]]:
     return [
         (message["role"], message["content"])
-        for message in request_body(asked(provider, *messages))["messages"]
+        for message in request_body(model_request(provider, *messages))["messages"]
     ]
 
 
@@ -52,7 +56,9 @@ def sent(provider: str, *messages: Message) -> list[tuple[str, Any]]:
 )
 def test_members_have_the_names_that_the_provider_knows(provider, expected):
     body = request_body(
-        asked(provider, max_tokens=1, seed=2, frequency_penalty=0.1, presence_penalty=0.2, temperature=0.3)
+        model_request(
+            provider, max_tokens=1, seed=2, frequency_penalty=0.1, presence_penalty=0.2, temperature=0.3
+        )
     )
 
     assert body.keys() == {"model", "messages", "stream", "temperature", *expected}
@@ -60,24 +66,24 @@ def test_members_have_the_names_that_the_provider_knows(provider, expected):
 
 @pytest.mark.parametrize("provider", ["mistral", "groq"])
 def test_names_of_speakers_are_left_out_where_they_are_refused(provider):
-    user = said("user", "Hi", name="Ann")
+    user = message_of("user", "Hi", name="Ann")
 
-    assert request_body(asked(provider, user))["messages"] == [{"role": "user", "content": "Hi"}]
-    assert request_body(asked("openai", user))["messages"][0]["name"] == "Ann"
+    assert request_body(model_request(provider, user))["messages"] == [{"role": "user", "content": "Hi"}]
+    assert request_body(model_request("openai", user))["messages"][0]["name"] == "Ann"
 
 
 @pytest.mark.parametrize(
     ("message", "text"),
     [
         (REFUSAL, "I cannot."),
-        (said("assistant", "Hm.", refusal="I cannot."), "Hm.\n\nI cannot."),
-        (said("assistant", "I cannot.", refusal="I cannot."), "I cannot."),
+        (message_of("assistant", "Hm.", refusal="I cannot."), "Hm.\n\nI cannot."),
+        (message_of("assistant", "I cannot.", refusal="I cannot."), "I cannot."),
         (
-            said("assistant", [{"type": "output_text", "text": "Hm."}], refusal="I cannot."),
+            message_of("assistant", [{"type": "output_text", "text": "Hm."}], refusal="I cannot."),
             [{"type": "text", "text": "Hm."}, {"type": "text", "text": "I cannot."}],
         ),
         (
-            said("assistant", [{"type": "refusal", "refusal": "I cannot."}]),
+            message_of("assistant", [{"type": "refusal", "refusal": "I cannot."}]),
             [{"type": "text", "text": "I cannot."}],
         ),
     ],
@@ -101,8 +107,8 @@ def test_refusal_is_text_for_whom_it_is_no_member(message, text):
 def test_schemas_of_parameters_are_sent_whole(parameters, whole):
     function = {"name": "f", "strict": True, **({} if parameters is None else {"parameters": parameters})}
     tools = [{"type": "function", "function": function}]
-    [sent] = request_body(asked("openai", tools=tools))["tools"]
-    [to_gemini] = request_body(asked("google", tools=tools))["tools"]
+    [sent] = request_body(model_request("openai", tools=tools))["tools"]
+    [to_gemini] = request_body(model_request("google", tools=tools))["tools"]
 
     assert sent == {"type": "function", "function": {"name": "f", "strict": True, "parameters": whole}}
     assert to_gemini["function"].get("parameters") == (whole if whole["properties"] else None)
@@ -124,21 +130,21 @@ def test_tools_of_names_that_a_provider_refuses_are_refused_by_name(body, provid
     tools = [*TOOLS, {"type": "function", "function": {"name": name}}]
 
     with pytest.raises(InvalidArgument, match="tools must"):
-        body(asked(provider, tools=tools))
-    assert len(request_body(asked("custom-llm", tools=tools))["tools"]) == 2
+        body(model_request(provider, tools=tools))
+    assert len(request_body(model_request("custom-llm", tools=tools))["tools"]) == 2
 
 
 @pytest.mark.parametrize("provider", ["openai", "deep-seek"])
 def test_more_tools_than_a_provider_takes_are_refused_by_name(provider):
     tools = [{"type": "function", "function": {"name": f"f{number}"}} for number in range(129)]
 
-    assert len(request_body(asked(provider, tools=tools[:128]))["tools"]) == 128
+    assert len(request_body(model_request(provider, tools=tools[:128]))["tools"]) == 128
     with pytest.raises(InvalidArgument, match=f"tools must be at most 128 for provider {provider}"):
-        request_body(asked(provider, tools=tools))
+        request_body(model_request(provider, tools=tools))
 
 
 def test_refusal_is_a_member_for_openai():
-    assert request_body(asked("openai", USER, REFUSAL, USER))["messages"][1] == {
+    assert request_body(model_request("openai", USER, REFUSAL, USER))["messages"][1] == {
         "role": "assistant",
         "content": "",
         "refusal": "I cannot.",
@@ -146,7 +152,7 @@ def test_refusal_is_a_member_for_openai():
 
 
 def test_refusal_is_text_for_claude():
-    assert anthropic_body(asked("anthropic", USER, REFUSAL, USER))["messages"][1] == {
+    assert anthropic_body(model_request("anthropic", USER, REFUSAL, USER))["messages"][1] == {
         "role": "assistant",
         "content": [{"type": "text", "text": "I cannot."}],
     }
@@ -164,7 +170,7 @@ def test_mistral_is_sent_what_the_system_says_first_and_an_answer_behind_results
 
 
 def test_mistral_is_told_that_its_last_message_is_to_be_gone_on_with():
-    assert request_body(asked("mistral", USER, ANSWER))["messages"][1] == {
+    assert request_body(model_request("mistral", USER, ANSWER))["messages"][1] == {
         "role": "assistant",
         "content": "Hello",
         "prefix": True,
@@ -173,7 +179,9 @@ def test_mistral_is_told_that_its_last_message_is_to_be_gone_on_with():
 
 def test_gemini_is_sent_one_system_message_and_calls_in_turn_and_results_with_names():
     body = request_body(
-        asked("google", USER, SYSTEM, ANSWER, CALLING, RESULT, said("developer", "Be kind."), USER)
+        model_request(
+            "google", USER, SYSTEM, ANSWER, CALLING, RESULT, message_of("developer", "Be kind."), USER
+        )
     )
 
     assert [(message["role"], message.get("content")) for message in body["messages"]] == [
@@ -195,7 +203,7 @@ def test_gemini_is_sent_one_system_message_and_calls_in_turn_and_results_with_na
 
 
 def test_gemini_is_sent_system_messages_of_parts_as_one():
-    parts = said("system", [{"type": "text", "text": "Be kind."}])
+    parts = message_of("system", [{"type": "text", "text": "Be kind."}])
 
     assert sent("google", SYSTEM, parts, USER)[0] == (
         "system",
@@ -206,22 +214,28 @@ def test_gemini_is_sent_system_messages_of_parts_as_one():
 def test_gemini_is_sent_no_blank_text():
     blank = [{"type": "text", "text": " "}, {"type": "text", "text": "Hi"}]
 
-    assert sent("google", said("system", ""), said("user", ""), said("user", " \n"), said("user", blank)) == [
-        ("user", [{"type": "text", "text": "Hi"}])
-    ]
+    assert sent(
+        "google",
+        message_of("system", ""),
+        message_of("user", ""),
+        message_of("user", " \n"),
+        message_of("user", blank),
+    ) == [("user", [{"type": "text", "text": "Hi"}])]
 
 
-@pytest.mark.parametrize("messages", [[SYSTEM], [SYSTEM, said("user", " ")]])
+@pytest.mark.parametrize("messages", [[SYSTEM], [SYSTEM, message_of("user", " ")]])
 def test_gemini_has_to_be_told_something(messages):
     with pytest.raises(InvalidArgument, match="input must say something for provider google"):
-        request_body(asked("google", *messages))
+        request_body(model_request("google", *messages))
 
 
 def test_gemini_is_sent_its_placeholder_when_the_call_that_it_signed_broke_off():
-    message = said("assistant", tool_calls=from_python([CALL]))
+    message = message_of("assistant", tool_calls=from_python([CALL]))
     message.provider_state.provider, message.provider_state.model_family = "google", "gemini"
     message.provider_state.extra_content.add(call_id="another", json='{"google":{"thought_signature":"s"}}')
-    [_, calling, _] = request_body(asked("google", USER, message, RESULT, model="gemini-3-pro"))["messages"]
+    [_, calling, _] = request_body(model_request("google", USER, message, RESULT, model="gemini-3-pro"))[
+        "messages"
+    ]
 
     assert calling["tool_calls"][0]["extra_content"] == {
         "google": {"thought_signature": "skip_thought_signature_validator"}
@@ -229,7 +243,7 @@ def test_gemini_is_sent_its_placeholder_when_the_call_that_it_signed_broke_off()
 
 
 def test_deepseek_is_sent_reasoning_with_every_answer():
-    messages = request_body(asked("deep-seek", USER, CALLING, RESULT, ANSWER, USER))["messages"]
+    messages = request_body(model_request("deep-seek", USER, CALLING, RESULT, ANSWER, USER))["messages"]
 
     assert [message.get("reasoning_content") for message in messages] == [None, "", None, "", None]
 
@@ -238,11 +252,11 @@ def test_deepseek_is_sent_reasoning_with_every_answer():
     ("provider", "given"), [("mistral", False), ("google", False), ("groq", False), ("xai", True)]
 )
 def test_reasoning_is_not_sent_to_whom_it_is_unknown(provider, given):
-    answer = said("assistant", "Hello")
+    answer = message_of("assistant", "Hello")
     answer.provider_state.provider, answer.provider_state.model_family = provider, "m"
     answer.provider_state.reasoning_content = "hm"
     answer.provider_state.reasoning_details.append('{"type":"reasoning.text"}')
-    sent = request_body(asked(provider, USER, answer, USER))["messages"][1]
+    sent = request_body(model_request(provider, USER, answer, USER))["messages"][1]
 
     assert ("reasoning_content" in sent, "reasoning_details" in sent) == (given, given)
 
@@ -264,7 +278,7 @@ def test_reasoning_is_not_sent_to_whom_it_is_unknown(provider, given):
 )
 def test_deepseek_is_not_sent_what_it_refuses(members, field):
     with pytest.raises(InvalidArgument) as refused:
-        request_body(asked("deep-seek", **members))
+        request_body(model_request("deep-seek", **members))
 
     assert [violation.field for violation in refused.value.violations] == [field]
 
@@ -273,19 +287,25 @@ def test_deepseek_is_not_sent_what_it_refuses(members, field):
 @pytest.mark.parametrize("thinking", [{"type": "enabled", "budgetTokens": 1024}, {"type": "adaptive"}])
 def test_claude_cannot_be_forced_to_call_a_tool_while_it_thinks(choice, thinking):
     with pytest.raises(InvalidArgument, match="tool_choice must be auto or none"):
-        anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice, thinking=thinking))
-    assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice=choice))["tool_choice"]["type"] in (
+        anthropic_body(model_request("anthropic", tools=TOOLS, tool_choice=choice, thinking=thinking))
+    assert anthropic_body(model_request("anthropic", tools=TOOLS, tool_choice=choice))["tool_choice"][
+        "type"
+    ] in (
         "any",
         "tool",
     )
-    assert anthropic_body(asked("anthropic", tools=TOOLS, tool_choice="auto", thinking=thinking))["thinking"]
+    assert anthropic_body(model_request("anthropic", tools=TOOLS, tool_choice="auto", thinking=thinking))[
+        "thinking"
+    ]
 
 
 def test_deepseek_is_not_asked_to_go_on_with_an_answer_while_it_thinks():
     with pytest.raises(InvalidArgument, match="input must not end with an answer"):
-        request_body(asked("deep-seek", USER, ANSWER))
+        request_body(model_request("deep-seek", USER, ANSWER))
     assert (
-        request_body(asked("deep-seek", USER, ANSWER, model="deepseek-chat"))["messages"][1]["content"]
+        request_body(model_request("deep-seek", USER, ANSWER, model="deepseek-chat"))["messages"][1][
+            "content"
+        ]
         == "Hello"
     )
 
@@ -300,4 +320,6 @@ def test_deepseek_is_not_asked_to_go_on_with_an_answer_while_it_thinks():
     ],
 )
 def test_deepseek_is_sent_what_it_takes(members):
-    assert request_body(asked("deep-seek", **members))["messages"] == [{"role": "user", "content": "Hi"}]
+    assert request_body(model_request("deep-seek", **members))["messages"] == [
+        {"role": "user", "content": "Hi"}
+    ]

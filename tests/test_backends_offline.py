@@ -29,11 +29,11 @@ WEATHER = {
 CLOCK = {"type": "function", "function": {"name": "readClock"}}
 
 
-def said(role: str, content: object, **members: object) -> Message:
+def message_of(role: str, content: object, **members: object) -> Message:
     return Message(role=role, content=from_python(content), **members)
 
 
-def asked(*messages: Message, **members: object) -> ModelRequest:
+def model_request(*messages: Message, **members: object) -> ModelRequest:
     return ModelRequest(provider="offline", model="offline-1", messages=messages, **members)
 
 
@@ -54,7 +54,9 @@ async def call_of(request: ModelRequest) -> tuple[str, object] | None:
 
 
 async def test_answer_repeats_the_user_word_by_word_and_counts_words():
-    events = await events_of(asked(said("system", "Be brief."), said("user", "hello big  world")))
+    events = await events_of(
+        model_request(message_of("system", "Be brief."), message_of("user", "hello big  world"))
+    )
 
     assert events == [
         Ran("offline-1", "fp_offline"),
@@ -71,58 +73,67 @@ async def test_answer_repeats_the_user_word_by_word_and_counts_words():
 @pytest.mark.parametrize(
     "message",
     [
-        said("user", "hi there"),
-        said("user", [{"type": "text", "text": "hi "}, {"type": "input_text", "text": "there"}]),
-        said("user", ["hi ", {"type": "image_url", "image_url": {"url": "x"}}, "there"]),
+        message_of("user", "hi there"),
+        message_of("user", [{"type": "text", "text": "hi "}, {"type": "input_text", "text": "there"}]),
+        message_of("user", ["hi ", {"type": "image_url", "image_url": {"url": "x"}}, "there"]),
         Message(role="user", message="hi there"),
     ],
     ids=["string", "parts", "mixed", "message"],
 )
 async def test_every_form_of_a_message_is_read(message):
-    assert await text_of(asked(message)) == "You said: hi there"
+    assert await text_of(model_request(message)) == "You said: hi there"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "ends with space ", "a\nb\t c\n\n"])
 async def test_pieces_concatenate_to_the_exact_text(text):
-    assert await text_of(asked(said("user", text))) == f"You said: {text}"
+    assert await text_of(model_request(message_of("user", text))) == f"You said: {text}"
 
 
 async def test_without_user_message_says_nothing_was_said():
-    assert await text_of(asked(said("system", "Be brief."))) == "You said: "
+    assert await text_of(model_request(message_of("system", "Be brief."))) == "You said: "
 
 
 @pytest.mark.parametrize(
     "question", ["What is my name?", "what's my name", "What’s my name?", "And WHAT WAS MY NAME?"]
 )
 async def test_name_question_is_answered_from_the_context(question):
-    messages = [said("user", "Hi, my name is Alice."), said("assistant", "Hi"), said("user", question)]
+    messages = [
+        message_of("user", "Hi, my name is Alice."),
+        message_of("assistant", "Hi"),
+        message_of("user", question),
+    ]
 
-    assert await text_of(asked(*messages)) == "Your name is Alice."
+    assert await text_of(model_request(*messages)) == "Your name is Alice."
 
 
 @pytest.mark.parametrize(
     ("context", "name"),
     [
-        ([said("user", "My name is Bob"), said("user", "My name is Eve")], "Eve"),
-        ([said("user", "My name is Bob, no, my name is Eve.")], "Eve"),
-        ([said("user", "My name is Bob my name is Eve")], "Eve"),
-        ([said("system", "The caller says: my name is Ada Lovelace and more")], "Ada Lovelace"),
-        ([said("developer", "My name's O’Neil\nRemember it")], "O’Neil"),
-        ([said("user", "my name is 李雷。")], "李雷"),
-        ([said("user", "My name is Bob"), said("assistant", "My name is Robot")], "Bob"),
+        ([message_of("user", "My name is Bob"), message_of("user", "My name is Eve")], "Eve"),
+        ([message_of("user", "My name is Bob, no, my name is Eve.")], "Eve"),
+        ([message_of("user", "My name is Bob my name is Eve")], "Eve"),
+        ([message_of("system", "The caller says: my name is Ada Lovelace and more")], "Ada Lovelace"),
+        ([message_of("developer", "My name's O’Neil\nRemember it")], "O’Neil"),
+        ([message_of("user", "my name is 李雷。")], "李雷"),
+        ([message_of("user", "My name is Bob"), message_of("assistant", "My name is Robot")], "Bob"),
     ],
     ids=["latest", "latest-in-message", "no-comma", "system", "developer", "chinese", "not-the-assistant"],
 )
 async def test_name_is_the_latest_one_told(context, name):
-    assert await text_of(asked(*context, said("user", "What is my name?"))) == f"Your name is {name}."
+    assert (
+        await text_of(model_request(*context, message_of("user", "What is my name?")))
+        == f"Your name is {name}."
+    )
 
 
 async def test_unknown_name_is_admitted():
-    assert await text_of(asked(said("user", "What is my name?"))) == "I don't know your name."
+    assert await text_of(model_request(message_of("user", "What is my name?"))) == "I don't know your name."
 
 
 async def test_tool_named_by_the_user_is_called_with_required_arguments():
-    events = await events_of(asked(said("user", "How is the WEATHER in Paris?"), tools=[CLOCK, WEATHER]))
+    events = await events_of(
+        model_request(message_of("user", "How is the WEATHER in Paris?"), tools=[CLOCK, WEATHER])
+    )
 
     call = ToolCallDelta(
         index=0, id="call_offline_0", name="get_weather", arguments='{"location": "", "unit": "C"}'
@@ -144,7 +155,7 @@ async def test_tool_named_by_the_user_is_called_with_required_arguments():
     ],
 )
 async def test_tool_choice(text, choice, called):
-    request = asked(said("user", text), tools=[WEATHER, CLOCK], tool_choice=choice)
+    request = model_request(message_of("user", text), tools=[WEATHER, CLOCK], tool_choice=choice)
 
     assert ((await call_of(request)) or (None,))[0] == called
 
@@ -169,13 +180,13 @@ async def test_tool_choice(text, choice, called):
 async def test_text_is_split_into_words_as_names_are(text, names, called):
     tools = [{"type": "function", "function": {"name": name}} for name in names]
 
-    assert ((await call_of(asked(said("user", text), tools=tools))) or (None,))[0] == called
+    assert ((await call_of(model_request(message_of("user", text), tools=tools))) or (None,))[0] == called
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "other"}}])
 async def test_choice_of_a_tool_that_is_not_offered_is_refused(choice):
     with pytest.raises(InvalidArgument, match="tool_choice"):
-        await events_of(asked(said("user", "hi"), tool_choice=choice))
+        await events_of(model_request(message_of("user", "hi"), tool_choice=choice))
 
 
 async def test_tool_result_is_told_and_the_tool_not_called_again():
@@ -183,13 +194,13 @@ async def test_tool_result_is_told_and_the_tool_not_called_again():
         [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]
     )
     messages = [
-        said("user", "the weather?"),
+        message_of("user", "the weather?"),
         Message(role="assistant", tool_calls=calls),
-        said("tool", "sunny", tool_call_id="c1"),
+        message_of("tool", "sunny", tool_call_id="c1"),
     ]
 
     assert (
-        await text_of(asked(*messages, tools=[WEATHER], tool_choice="required"))
+        await text_of(model_request(*messages, tools=[WEATHER], tool_choice="required"))
         == "get_weather returned: sunny"
     )
 
@@ -208,7 +219,7 @@ async def test_json_schema_is_filled():
     }  # fmt: skip
     format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
 
-    assert json.loads(await text_of(asked(said("user", "hi"), response_format=format_))) == {
+    assert json.loads(await text_of(model_request(message_of("user", "hi"), response_format=format_))) == {
         "name": "", "age": 0, "score": 0, "ok": False, "color": "red", "kind": 7, "tags": [], "item": {"id": 0},
         "either": "", "undescribed": None,
     }  # fmt: skip
@@ -219,7 +230,7 @@ async def test_schema_that_refers_to_itself_is_bounded():
     schema = {"type": "object", "properties": {name: {"$ref": "#"} for name in names}, "required": names}
     format_ = {"type": "json_schema", "json_schema": {"schema": schema}}
 
-    assert len(await text_of(asked(said("user", "hi"), response_format=format_))) < 100_000
+    assert len(await text_of(model_request(message_of("user", "hi"), response_format=format_))) < 100_000
 
 
 REFERRED = {
@@ -243,22 +254,28 @@ async def test_what_a_schema_refers_to_again_and_again_is_bounded(referred):
     }
     format_ = {"type": "json_schema", "json_schema": {"schema": schema}}
 
-    assert len(await text_of(asked(said("user", "hi"), response_format=format_))) < 200_000
+    assert len(await text_of(model_request(message_of("user", "hi"), response_format=format_))) < 200_000
 
 
 async def test_constant_of_a_schema_is_given_as_it_is():
     constant = {"text": "x" * 50_000, "list": [1, None]}
     format_ = {"type": "json_schema", "json_schema": {"schema": {"const": constant}}}
 
-    assert json.loads(await text_of(asked(said("user", "hi"), response_format=format_))) == constant
+    assert (
+        json.loads(await text_of(model_request(message_of("user", "hi"), response_format=format_)))
+        == constant
+    )
 
 
 async def test_json_object_is_an_object():
-    assert await text_of(asked(said("user", "hi"), response_format={"type": "json_object"})) == "{}"
+    assert (
+        await text_of(model_request(message_of("user", "hi"), response_format={"type": "json_object"}))
+        == "{}"
+    )
 
 
 async def test_choices_from_the_second_on_are_numbered():
-    request = asked(said("user", "hi"), n=3)
+    request = model_request(message_of("user", "hi"), n=3)
 
     assert [await text_of(request, choice) for choice in range(3)] == [
         "You said: hi",
@@ -273,22 +290,27 @@ async def test_choices_from_the_second_on_are_numbered():
 
 
 async def test_stop_sequence_ends_the_answer():
-    assert await text_of(asked(said("user", "one two three"), stop=["three", "two"])) == "You said: one "
+    assert (
+        await text_of(model_request(message_of("user", "one two three"), stop=["three", "two"]))
+        == "You said: one "
+    )
 
 
 async def test_max_tokens_counts_words():
-    events = await events_of(asked(said("user", "one two three"), max_tokens=3))
+    events = await events_of(model_request(message_of("user", "one two three"), max_tokens=3))
 
     assert [event.text for event in events if isinstance(event, ContentDelta)] == ["You", " said:", " one"]
     assert events[-2:] == [Finish(0, "length"), Usage(3, 3)]
 
 
 async def test_answer_of_exactly_max_tokens_is_complete():
-    assert Finish(0, "stop") in await events_of(asked(said("user", "one"), max_tokens=3))
+    assert Finish(0, "stop") in await events_of(model_request(message_of("user", "one"), max_tokens=3))
 
 
 async def test_seed_shows_in_the_fingerprint():
-    assert (await events_of(asked(said("user", "hi"), seed=42)))[0] == Ran("offline-1", "fp_offline_42")
+    assert (await events_of(model_request(message_of("user", "hi"), seed=42)))[0] == Ran(
+        "offline-1", "fp_offline_42"
+    )
 
 
 async def test_delay_comes_before_each_word():
@@ -298,6 +320,10 @@ async def test_delay_comes_before_each_word():
         slept.append(seconds)
 
     backend = OfflineBackend(0.25, sleep=sleep)
-    words = [e async for e in backend.generate(asked(said("user", "hi"))) if isinstance(e, ContentDelta)]
+    words = [
+        e
+        async for e in backend.generate(model_request(message_of("user", "hi")))
+        if isinstance(e, ContentDelta)
+    ]
 
     assert slept == [0.25] * len(words) == [0.25] * 3

@@ -73,14 +73,14 @@ async def backend_of(
         )
 
 
-def asked(*messages: Message, provider: str = "openai", **members: Any) -> ModelRequest:
+def model_request(*messages: Message, provider: str = "openai", **members: Any) -> ModelRequest:
     return ModelRequest(provider=provider, model="scripted-1", messages=messages or (HI,), **members)
 
 
 async def run(answers: Any, request: ModelRequest | None = None, **options: Any) -> list[Any]:
     """All events of one call, an error last."""
     async with OpenAIUpstream(answers) as upstream, backend_of(upstream.base_url, **options) as backend:
-        return await collected(backend, request or asked())
+        return await collected(backend, request or model_request())
 
 
 async def collected(backend: OpenAIBackend, request: ModelRequest) -> list[Any]:
@@ -137,7 +137,9 @@ async def test_request_is_sent_as_chat_completions_and_nothing_else_leaves(monke
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-operator")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer sk-of-the-operator\nX-Secret: 1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    request = asked(temperature=0.5, max_tokens=9, stop=["x"], seed=1, n=2, top_p=0.1, reasoning_effort="low")
+    request = model_request(
+        temperature=0.5, max_tokens=9, stop=["x"], seed=1, n=2, top_p=0.1, reasoning_effort="low"
+    )
     async with OpenAIUpstream(openai_text("ok")) as upstream, backend_of(upstream.base_url) as backend:
         await collected(backend, request)
 
@@ -171,11 +173,11 @@ async def test_messages_of_every_kind_are_sent():
         {"role": "tool", "tool_call_id": "c1", "content": "done"},
     ]
 
-    assert (await sent(asked(*messages)))["messages"] == [
+    assert (await sent(model_request(*messages)))["messages"] == [
         {"role": "developer", "content": "Be brief."},
         *common,
     ]
-    other = await sent(asked(*messages, provider="custom-llm", max_tokens=5))
+    other = await sent(model_request(*messages, provider="custom-llm", max_tokens=5))
     assert other["messages"] == [{"role": "system", "content": "Be brief."}, *common]
     assert other["max_tokens"] == 5
 
@@ -203,7 +205,7 @@ async def test_ids_are_sent_in_the_form_of_the_provider_each_for_one_call(provid
     )
     async with upstream(openai_text("ok")) as server, backend_of(server.base_url) as backend:
         for _ in range(2):
-            await collected(backend, asked(*messages, provider=provider))
+            await collected(backend, model_request(*messages, provider=provider))
 
     first, second = (request.body["messages"] for request in server.requests)
     ids = [call["id"] for message in first for call in message.get("tool_calls", ())]
@@ -220,12 +222,12 @@ async def test_calls_of_one_message_with_one_id_are_told_apart():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     sent_ = (
         await sent(
-            asked(
+            model_request(
                 HI,
                 Message(role="assistant", tool_calls=from_python([call, call])),
                 *(
-                    Message(role="tool", tool_call_id="c", content=from_python(said))
-                    for said in ("one", "two")
+                    Message(role="tool", tool_call_id="c", content=from_python(result_text))
+                    for result_text in ("one", "two")
                 ),
             )
         )
@@ -240,7 +242,7 @@ async def test_calls_of_one_message_with_one_id_are_told_apart():
 
 async def test_mistral_is_sent_an_answer_between_a_result_and_the_user():
     bodies = {
-        provider: await sent(asked(*history("abcdefghi"), provider=provider))
+        provider: await sent(model_request(*history("abcdefghi"), provider=provider))
         for provider in ("openai", "mistral")
     }
     roles = {provider: [message["role"] for message in body["messages"]] for provider, body in bodies.items()}
@@ -469,7 +471,7 @@ async def test_odd_reasoning_is_not_kept(delta):
     call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
     delta = {**delta, "tool_calls": [{**call, **delta.get("tool_calls", [{}])[0]}]}
 
-    events = await run(openai_stream(chunk(delta), chunk(finish="stop")), asked(tools=[TOOL]))
+    events = await run(openai_stream(chunk(delta), chunk(finish="stop")), model_request(tools=[TOOL]))
 
     assert [type(event) for event in events] == [Ran, ToolCallDelta, Finish]
 
@@ -486,7 +488,7 @@ async def test_state_that_cannot_be_kept_is_an_error(member, value):
         else {"tool_calls": [call], member: [{"x": value}]}
     )
 
-    error = await error_of(openai_stream(chunk(delta), chunk(finish="stop")), asked(tools=[TOOL]))
+    error = await error_of(openai_stream(chunk(delta), chunk(finish="stop")), model_request(tools=[TOOL]))
 
     assert isinstance(error, UpstreamError)
 
@@ -496,7 +498,7 @@ async def test_reasoning_counts_as_generated():
 
     error = await error_of(
         openai_stream(*endless, chunk(finish="stop")),
-        asked(tools=[TOOL]),
+        model_request(tools=[TOOL]),
         limits=Limits(generated_characters=150),
     )
 
@@ -508,7 +510,7 @@ async def test_choices_are_kept_apart_and_finish_once():
         chunk({"content": "a"}), chunk({"content": "b"}, index=1), chunk(finish="stop"), chunk(finish="stop"),
         chunk({"content": "late"}), chunk({"content": "c"}, index=7), chunk(finish="length", index=1),
     )  # fmt: skip
-    events = await run(answer, asked(n=2))
+    events = await run(answer, model_request(n=2))
 
     assert (text(events), text(events, 1)) == ("a", "b")
     assert [event for event in events if isinstance(event, Finish)] == [
@@ -583,7 +585,7 @@ async def test_stream_without_finish_reason_is_incomplete_and_keeps_the_text(pie
 
 
 async def test_stream_with_fewer_choices_than_asked_for_is_incomplete():
-    assert isinstance(await error_of(openai_text("one"), asked(n=2)), UpstreamIncomplete)
+    assert isinstance(await error_of(openai_text("one"), model_request(n=2)), UpstreamIncomplete)
 
 
 async def test_stream_cut_after_the_last_finish_is_complete():
@@ -613,7 +615,7 @@ async def test_error_in_the_stream_is_an_error_without_its_text():
 async def test_stall_times_out_and_closes_the_connection():
     answer = Answer([*sse(chunk({"content": "Hi"})), STALL])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url, IMPATIENT) as backend:
-        events = await collected(backend, asked())
+        events = await collected(backend, model_request())
 
         assert text(events) == "Hi"
         assert isinstance(events[-1], UpstreamTimeout)
@@ -624,7 +626,7 @@ async def test_stall_times_out_and_closes_the_connection():
 async def test_endless_answer_ends_at_the_deadline(piece):
     answer = Answer([Drip(piece)])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url) as backend:
-        assert isinstance((await collected(backend, asked(timeout_seconds=1)))[-1], UpstreamTimeout)
+        assert isinstance((await collected(backend, model_request(timeout_seconds=1)))[-1], UpstreamTimeout)
         await upstream.disconnected.wait()
 
 
@@ -648,7 +650,7 @@ async def test_what_is_too_large_is_an_error_and_closes_the_connection(piece, li
         OpenAIUpstream(Answer([Drip(piece, seconds=0)])) as upstream,
         backend_of(upstream.base_url, limits) as backend,
     ):
-        error = (await collected(backend, asked()))[-1]
+        error = (await collected(backend, model_request()))[-1]
 
         assert type(error) is UpstreamError
         await upstream.disconnected.wait()
@@ -671,7 +673,7 @@ async def test_compressed_answer_is_refused():
 async def test_closing_the_iterator_closes_the_connection():
     answer = Answer([*sse(chunk({"content": "Hi"})), STALL])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url) as backend:
-        async with aclosing(backend.generate(asked())) as events:
+        async with aclosing(backend.generate(model_request())) as events:
             await anext(events)
 
         await upstream.disconnected.wait()
@@ -682,7 +684,7 @@ async def test_closing_the_iterator_closes_the_connection():
 )
 async def test_cancelling_the_reader_closes_the_connection(pieces):
     async with OpenAIUpstream(Answer(pieces)) as upstream, backend_of(upstream.base_url) as backend:
-        reader = asyncio.create_task(collected(backend, asked()))
+        reader = asyncio.create_task(collected(backend, model_request()))
         await upstream.received.wait()
         reader.cancel()
 
@@ -693,8 +695,8 @@ async def test_cancelling_the_reader_closes_the_connection(pieces):
 
 async def test_connection_is_used_again_after_a_whole_answer():
     async with OpenAIUpstream(openai_text("Hi")) as upstream, backend_of(upstream.base_url) as backend:
-        await collected(backend, asked())
-        await collected(backend, asked())
+        await collected(backend, model_request())
+        await collected(backend, model_request())
 
     assert (len(upstream.requests), upstream.connections) == (2, 1)
 
@@ -728,7 +730,7 @@ async def test_nothing_is_retried_after_the_stream_began():
         OpenAIUpstream([Answer([*sse(chunk({"content": "Hi"})), CUT]), openai_text("again")]) as upstream,
         backend_of(upstream.base_url) as backend,
     ):
-        assert isinstance((await collected(backend, asked()))[-1], UpstreamIncomplete)
+        assert isinstance((await collected(backend, model_request()))[-1], UpstreamIncomplete)
 
     assert len(upstream.requests) == 1
 
@@ -743,7 +745,7 @@ async def test_retry_after_beyond_patience_is_passed_on_at_once(retry_after_seco
 
 async def test_retry_after_beyond_the_deadline_is_passed_on_at_once():
     slept = Slept()
-    error = await error_of(rate_limited("20"), asked(timeout_seconds=10), sleep=slept)
+    error = await error_of(rate_limited("20"), model_request(timeout_seconds=10), sleep=slept)
 
     assert (type(error), error.retry_after, slept) == (UpstreamRateLimited, 20, [])
 
@@ -801,7 +803,10 @@ async def test_known_code_of_a_refusal_is_kept_and_others_are_not():
 
 
 async def test_refused_credentials_are_called_by_their_owner():
-    operators, assistants = await error_of(failure(401)), await error_of(failure(401), asked(api_key="sk-a"))
+    operators, assistants = (
+        await error_of(failure(401)),
+        await error_of(failure(401), model_request(api_key="sk-a")),
+    )
 
     assert "operator's" in operators.message and "assistant's" in assistants.message
 
@@ -828,7 +833,7 @@ async def test_server_that_is_not_there_is_unavailable_after_retries():
         base_url = upstream.base_url
     slept = Slept()
     async with backend_of(base_url, sleep=slept) as backend:
-        [error] = await collected(backend, asked())
+        [error] = await collected(backend, model_request())
 
     assert (type(error), len(slept)) == (UpstreamUnavailable, 2)
 
@@ -838,7 +843,7 @@ async def test_compatible_server_that_refuses_stream_options_is_asked_without_th
         OpenAIUpstream([failure(422), openai_text("Hi")]) as upstream,
         backend_of(upstream.base_url) as backend,
     ):
-        events = await collected(backend, asked(provider="custom-llm"))
+        events = await collected(backend, model_request(provider="custom-llm"))
 
     assert text(events) == "Hi"
     assert ["stream_options" in request.body for request in upstream.requests] == [True, False]
@@ -849,7 +854,7 @@ async def test_private_address_that_is_not_listed_is_not_connected_to():
         OpenAIUpstream(openai_text("Hi")) as upstream,
         backend_of(upstream.base_url, allowed=()) as backend,
     ):
-        error = (await collected(backend, asked()))[-1]
+        error = (await collected(backend, model_request()))[-1]
 
     assert (type(error), error.reason, upstream.connections) == (UpstreamError, "UPSTREAM_ADDRESS_REFUSED", 0)
     assert "PARLEY_UPSTREAM_ALLOW_HOSTS" in error.message
@@ -864,7 +869,7 @@ async def test_name_that_resolves_to_a_private_address_is_not_connected_to():
         provider_client(AllowedHosts(), Limits(), resolve) as http,
     ):
         url = f"http://rebound.example:{upstream.port}/v1"
-        events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), asked())
+        events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), model_request())
 
     assert (events[-1].reason, upstream.connections) == ("UPSTREAM_ADDRESS_REFUSED", 0)
 
@@ -881,7 +886,7 @@ async def test_name_is_resolved_once_and_the_checked_address_is_connected_to():
         provider_client(allowed, Limits(), resolve) as http,
     ):
         url = f"http://own.example:{upstream.port}/v1"
-        events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), asked())
+        events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), model_request())
 
     assert text(events) == "Hi"
     assert answers == [["192.0.2.1"]]
@@ -893,6 +898,6 @@ async def test_name_that_does_not_resolve_is_unavailable():
 
     async with provider_client(AllowedHosts(), Limits(), resolve) as http:
         backend = OpenAIBackend(lambda _: Endpoint("http://x.example", SECRET), http, sleep=Slept())
-        [error] = await collected(backend, asked())
+        [error] = await collected(backend, model_request())
 
     assert type(error) is UpstreamUnavailable

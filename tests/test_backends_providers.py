@@ -18,7 +18,7 @@ from tests.upstream import AnthropicUpstream, OpenAIUpstream, anthropic_text, op
 KEYS = {"openai": "sk-operator", "anthropic": "sk-operator", "custom-llm": "sk-operator"}
 
 
-def asked(provider: str, **members: Any) -> ModelRequest:
+def model_request(provider: str, **members: Any) -> ModelRequest:
     return ModelRequest(
         provider=provider, model="m", messages=[Message(role="user", message="hi")], **members
     )
@@ -40,7 +40,7 @@ async def text_of(providers: Providers, request: ModelRequest) -> str:
 
 
 async def test_offline_needs_nothing():
-    assert await text_of(Providers(), asked("offline")) == "You said: hi"
+    assert await text_of(Providers(), model_request("offline")) == "You said: hi"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ async def test_operators_url_is_called_with_the_operators_key(provider, server, 
         urls = {provider: upstream.base_url}
         providers = Providers(api_keys=KEYS, base_urls=urls, allowed=AllowedHosts(["127.0.0.1"]))
 
-        assert await text_of(providers, asked(provider)) == "Hi"
+        assert await text_of(providers, model_request(provider)) == "Hi"
     assert upstream.requests[0].headers["authorization"] == "Bearer sk-operator"
 
 
@@ -67,7 +67,7 @@ async def test_assistants_url_never_gets_the_operators_key(provider, ending):
     async with server(answer) as upstream:
         providers = Providers(api_keys=KEYS, allowed=AllowedHosts([f"127.0.0.1:{upstream.port}"]))
 
-        assert await text_of(providers, asked(provider, url=upstream.base_url + ending)) == "Hi"
+        assert await text_of(providers, model_request(provider, url=upstream.base_url + ending)) == "Hi"
     [received] = upstream.requests
     assert received.path == ("/v1/messages" if provider == "anthropic" else "/v1/chat/completions")
     assert received.headers["authorization"] == "Bearer none"
@@ -79,7 +79,7 @@ async def test_assistants_url_gets_the_assistants_key_and_keeps_its_query():
         url = f"{upstream.base_url}/chat/completions?api-version=1"
         providers = Providers(allowed=AllowedHosts(["127.0.0.1"]))
 
-        assert await text_of(providers, asked("custom-llm", url=url, api_key="sk-own")) == "Hi"
+        assert await text_of(providers, model_request("custom-llm", url=url, api_key="sk-own")) == "Hi"
     [received] = upstream.requests
     assert (received.path, received.headers["authorization"]) == (
         "/v1/chat/completions?api-version=1",
@@ -91,14 +91,14 @@ async def test_assistants_url_gets_the_assistants_key_and_keeps_its_query():
 async def test_assistants_url_that_is_not_listed_is_refused_and_not_called(provider):
     async with OpenAIUpstream(openai_text("Hi")) as upstream:
         with pytest.raises(InvalidArgument, match=r"^model\.url .*PARLEY_UPSTREAM_ALLOW_HOSTS"):
-            await text_of(Providers(), asked(provider, url=upstream.base_url))
+            await text_of(Providers(), model_request(provider, url=upstream.base_url))
 
     assert upstream.connections == 0
 
 
 @pytest.mark.parametrize("provider", sorted(name for name, url in BASE_URLS.items() if url))
 def test_built_in_provider_is_called_over_https_with_the_assistants_key(provider):
-    found = endpoint(asked(provider, api_key="sk-own"))
+    found = endpoint(model_request(provider, api_key="sk-own"))
 
     assert found.base_url.startswith("https://") and found.api_key == "sk-own"
 
@@ -106,12 +106,12 @@ def test_built_in_provider_is_called_over_https_with_the_assistants_key(provider
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
-        (asked("never-heard-of"), "model.provider"),
-        (asked("groq"), "model.provider"),
-        (asked("custom-llm"), "model.url"),
-        (asked("azure-openai"), "model.url"),
-        (asked("openai", api_key="sk\n"), "credentials"),
-        (asked("openai", api_key="sk-ü"), "credentials"),
+        (model_request("never-heard-of"), "model.provider"),
+        (model_request("groq"), "model.provider"),
+        (model_request("custom-llm"), "model.url"),
+        (model_request("azure-openai"), "model.url"),
+        (model_request("openai", api_key="sk\n"), "credentials"),
+        (model_request("openai", api_key="sk-ü"), "credentials"),
     ],
     ids=["unknown", "no-key", "no-url", "no-azure-url", "key-with-newline", "key-not-ascii"],
 )
@@ -123,13 +123,13 @@ async def test_provider_that_cannot_be_called_is_refused_naming_the_field(reques
 
 
 def test_operators_own_server_needs_no_key():
-    assert endpoint(asked("groq"), base_urls={"groq": "http://llm:8000/v1/"}) == Endpoint(
+    assert endpoint(model_request("groq"), base_urls={"groq": "http://llm:8000/v1/"}) == Endpoint(
         "http://llm:8000/v1", "none"
     )
 
 
 def test_key_does_not_show():
-    assert "sk-own" not in repr(endpoint(asked("openai", api_key="sk-own")))
+    assert "sk-own" not in repr(endpoint(model_request("openai", api_key="sk-own")))
 
 
 @pytest.mark.parametrize(

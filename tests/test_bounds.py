@@ -99,16 +99,16 @@ COMPLETION = {"path": "/v1/chat/completions", "body": {"messages": [{"role": "us
     ],
 )
 async def test_request_takes_as_many_as_the_bound_and_no_more(http, org, door, members, field, most):
-    async def asked(count: int) -> httpx.Response:
+    async def send_count(count: int) -> httpx.Response:
         return await http.post(
             door["path"],
             headers=org.bearer,
             json={"model": org.assistant_id, **door["body"], **members(count)},
         )
 
-    assert (await asked(most)).status_code == 200
+    assert (await send_count(most)).status_code == 200
     for count in (most + 1, 12_000):
-        refused = await asked(count)
+        refused = await send_count(count)
         assert refused.status_code in (400, 422)
         assert field.rpartition(".")[2] in refused.text
         assert str(most) in refused.text
@@ -122,14 +122,14 @@ async def test_request_takes_as_many_as_the_bound_and_no_more(http, org, door, m
 async def test_assistant_has_as_many_tools_as_the_bound_and_no_more(http, org, members, field, most):
     made = await http.post("/tool", headers=org.bearer, json={"type": "function", "function": {"name": "f"}})
 
-    async def asked(count: int) -> httpx.Response:
+    async def send_count(count: int) -> httpx.Response:
         many = {name: (items or [made.json()["id"]]) * count for name, items in members.items()}
         return await http.post(
             "/assistant", headers=org.bearer, json={"model": {"provider": "offline", "model": "m", **many}}
         )
 
-    assert (await asked(most)).status_code == 201
-    assert (refused := await asked(most + 1)).status_code == 400
+    assert (await send_count(most)).status_code == 201
+    assert (refused := await send_count(most + 1)).status_code == 400
     assert f"model.{field}" in refused.text
 
 

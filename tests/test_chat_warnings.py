@@ -35,7 +35,7 @@ def invalid(mark: str, param: str = AT) -> dict[str, Any]:
     }
 
 
-TOLD = [invalid("{{ name | }} {% launch %}")]
+WARNINGS = [invalid("{{ name | }} {% launch %}")]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_bad_mark_spoils_itself_alone_and_the_chat_says_so(http, org, bad)
     listed = (await http.get("/chat", headers=org.bearer, params={"assistantId": bad})).json()["results"][0]
 
     assert chat["output"][0]["content"] == "Your name is Ada."
-    assert chat["warnings"] == read["warnings"] == listed["warnings"] == TOLD
+    assert chat["warnings"] == read["warnings"] == listed["warnings"] == WARNINGS
 
 
 async def test_streamed_chat_says_so_in_a_line_of_its_own(http, org, bad):
@@ -72,7 +72,7 @@ async def test_streamed_chat_says_so_in_a_line_of_its_own(http, org, bad):
     *deltas, last = data_of(await http.post("/chat", headers=org.bearer, json=body))
 
     assert "".join(one["delta"] for one in deltas) == "You said: Hello"
-    assert last == {"id": deltas[0]["id"], "warnings": TOLD}
+    assert last == {"id": deltas[0]["id"], "warnings": WARNINGS}
 
 
 async def test_events_over_grpc_end_in_a_chat_that_says_so(channel, org, bad):
@@ -82,7 +82,7 @@ async def test_events_over_grpc_end_in_a_chat_that_says_so(channel, org, bad):
     read = await chats.GetChat(GetChatRequest(id=last.chat_id), metadata=org.metadata)
 
     assert not first.started.HasField("warnings")
-    assert to_python(last.completed.warnings) == to_python(read.warnings) == TOLD
+    assert to_python(last.completed.warnings) == to_python(read.warnings) == WARNINGS
 
 
 @pytest.mark.parametrize("base", ["/v1", "/chat"])
@@ -99,21 +99,27 @@ async def test_responses_say_so_to_the_official_client(
             event async for event in await client.responses.retrieve(events[-1].response.id, stream=True)
         ]
 
-    assert created.model_extra["warnings"] == read.model_extra["warnings"] == TOLD
+    assert created.model_extra["warnings"] == read.model_extra["warnings"] == WARNINGS
     assert "warnings" not in events[0].response.model_extra
-    assert events[-1].response.model_extra["warnings"] == again[-1].response.model_extra["warnings"] == TOLD
+    assert (
+        events[-1].response.model_extra["warnings"] == again[-1].response.model_extra["warnings"] == WARNINGS
+    )
 
 
 async def test_completions_say_so_to_the_official_client(service: Service, org: Org, bad: str) -> None:
-    said: Any = {"model": bad, "messages": [{"role": "user", "content": "Hello"}]}
+    request_members: Any = {"model": bad, "messages": [{"role": "user", "content": "Hello"}]}
     async with openai.AsyncOpenAI(
         base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0
     ) as client:
-        whole = await client.chat.completions.create(**said)
-        several = [chunk async for chunk in await client.chat.completions.create(**said, n=2, stream=True)]
+        whole = await client.chat.completions.create(**request_members)
+        several = [
+            chunk async for chunk in await client.chat.completions.create(**request_members, n=2, stream=True)
+        ]
 
-    assert whole.model_extra["warnings"] == TOLD
-    assert [chunk.model_extra.get("warnings") for chunk in several] == [None] * (len(several) - 1) + [TOLD]
+    assert whole.model_extra["warnings"] == WARNINGS
+    assert [chunk.model_extra.get("warnings") for chunk in several] == [None] * (len(several) - 1) + [
+        WARNINGS
+    ]
 
 
 async def test_message_at_the_agents_door_says_so(http, org, bad):
@@ -124,7 +130,7 @@ async def test_message_at_the_agents_door_says_so(http, org, bad):
     listed = (await http.get(f"/chat/{chat['id']}/message", headers=agents(org))).json()["messages"]
 
     assert "warnings" not in chat
-    assert reply.json()["warnings"] == TOLD
+    assert reply.json()["warnings"] == WARNINGS
     assert not any("warnings" in message for message in listed)
 
 
@@ -197,8 +203,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]] =
 }
 
 
-@pytest.mark.parametrize(("document", "members", "told"), CASES.values(), ids=CASES)
-async def test_what_is_passed_over_is_said(http, org, document, members, told):
+@pytest.mark.parametrize(("document", "members", "expected"), CASES.values(), ids=CASES)
+async def test_what_is_passed_over_is_said(http, org, document, members, expected):
     made = (await http.post("/assistant", headers=org.bearer, json=document)).json()
     chat = (
         await http.post(
@@ -206,9 +212,9 @@ async def test_what_is_passed_over_is_said(http, org, document, members, told):
         )
     ).json()
 
-    assert [(one["code"], one.get("param")) for one in chat["warnings"]] == told
+    assert [(one["code"], one.get("param")) for one in chat["warnings"]] == expected
     assert [one["code"] for one in made.get("warnings", ())] == [
-        code for code, _ in told if code == "template_too_large"
+        code for code, _ in expected if code == "template_too_large"
     ]
 
 
@@ -317,7 +323,7 @@ async def test_stored_assistant_says_so_when_it_is_written_and_comes_back_as_it_
         await http.patch(f"/assistant/{made['id']}", headers=org.bearer, json={"model": OFFLINE})
     ).json()
 
-    assert made["warnings"] == sent_back["warnings"] == TOLD
+    assert made["warnings"] == sent_back["warnings"] == WARNINGS
     assert {name: read[name] for name in BAD} == BAD
     assert "warnings" not in read and "warnings" not in mended
 
@@ -345,7 +351,7 @@ async def test_typed_assistant_says_so_over_grpc(channel, org):
     request = CreateAssistantRequest(document=struct_from(BAD))
     made = await AssistantServiceStub(channel).CreateAssistant(request, metadata=org.metadata)
 
-    assert to_python(made.warnings) == TOLD
+    assert to_python(made.warnings) == WARNINGS
     assert "warnings" not in to_python(made.document)
 
 

@@ -255,8 +255,8 @@ async def test_wrong_command_is_one_line_that_names_what_is_wrong(parley, org, t
     }
     ended = await asyncio.gather(*(parley(*words) for words in commands.values()))
 
-    for said, outcome in zip(commands, ended, strict=True):
-        assert said in refused(outcome)
+    for expected_text, outcome in zip(commands, ended, strict=True):
+        assert expected_text in refused(outcome)
 
 
 async def test_file_that_is_no_assistant_is_one_line_that_says_why(parley, org, tmp_path):
@@ -277,12 +277,12 @@ async def test_file_that_is_no_assistant_is_one_line_that_says_why(parley, org, 
         )
     )
 
-    for said, outcome in zip(files, ended, strict=True):
-        assert said in refused(outcome)
+    for expected_text, outcome in zip(files, ended, strict=True):
+        assert expected_text in refused(outcome)
 
 
 async def test_assistant_for_an_unknown_org_is_one_line_that_says_how_to_make_it(parley, org_name, tmp_path):
-    said = refused(await parley("assistants", "apply", as_file(tmp_path, HELPER), "--org", org_name))
+    expected_text = refused(await parley("assistants", "apply", as_file(tmp_path, HELPER), "--org", org_name))
 
-    assert f"org {org_name} does not exist" in said
-    assert "parley keys create" in said
+    assert f"org {org_name} does not exist" in expected_text
+    assert "parley keys create" in expected_text

@@ -15,7 +15,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.agents import documents, tools
 from server.agents import handoffs as squads
 from server.agents.bounded_liquid import Allowance
-from server.agents.found_variables import kept_together
+from server.agents.extracted_variables import bounded_variables
 from server.backends import offline
 from server.content import secrets, validation
 from server.content.json_values import from_python
@@ -176,8 +176,8 @@ def test_parameters_that_a_url_names_are_not_sent_in_the_query_too():
 def test_variables_of_one_conversation_are_bounded_together():
     found = {f"name{index}": "x" * 60_000 for index in range(300)}
 
-    assert list(kept_together(found).variables) == ["name0", "name1", "name2", "name3"]
-    assert kept_together({"large": "x" * 70_000, "nan": float("nan"), "small": 1}) == (
+    assert list(bounded_variables(found).variables) == ["name0", "name1", "name2", "name3"]
+    assert bounded_variables({"large": "x" * 70_000, "nan": float("nan"), "small": 1}) == (
         {"small": 1},
         ["large", "nan"],
     )

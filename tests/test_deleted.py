@@ -372,10 +372,10 @@ async def test_what_is_replaced_or_taken_out_of_a_session_is_gone(service, clien
 
 
 async def test_event_that_cannot_be_delivered_keeps_no_word(service, client):
-    async with Upstream(failure(404)) as told:
+    async with Upstream(failure(404)) as failing:
         made = await client.call(
             "Assistant/CreateAssistant",
-            document={"model": OFFLINE, "server": {"url": f"{told.base_url}/events"}},
+            document={"model": OFFLINE, "server": {"url": f"{failing.base_url}/events"}},
         )
         one = await chat(client, assistantId=made["id"])
         await client.call("Chat/DeleteChat", id=one)
@@ -413,14 +413,14 @@ async def begun(client: Client, name: str, agent: str) -> tuple[grpc.aio.UnarySt
     if "session" in members.values():
         session = (await client.call("Session/CreateSession", assistantId=agent, messages=[GREETING]))["id"]
     members = {key: session if value == "session" else agent for key, value in members.items()}
-    said = (
+    request_members = (
         {"content": WORD}
         if name == "message"
         else {"messages": [GREETING]}
         if name == "completion"
         else {"input": WORD}
     )
-    stream = client.stream(method, **members, **said)
+    stream = client.stream(method, **members, **request_members)
     while " wor" not in str(await stream.read()):
         pass
     chats = await rows_of_chats(client)

@@ -29,21 +29,21 @@ class Clock:
 
 
 class Scripted:
-    """A sink that fails as scripted, then takes everything; `hold` makes it wait."""
+    """A sink that fails as scripted, then takes everything; `blocked` makes it wait."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
         self.tried: list[bytes] = []
         self.ids: list[str] = []
         self.news = asyncio.Event()
-        self.hold: dict[bytes, asyncio.Event] = {}
+        self.blocked: dict[bytes, asyncio.Event] = {}
 
     async def send(self, waiting: Waiting) -> None:
         self.tried.append(waiting.body)
         self.ids.append(waiting.id)
         self.news.set()
-        if waiting.body in self.hold:
-            await self.hold[waiting.body].wait()
+        if waiting.body in self.blocked:
+            await self.blocked[waiting.body].wait()
         if self.failures:
             raise self.failures.pop(0)
 
@@ -130,13 +130,13 @@ async def test_lane_is_delivered_in_order_and_leaves_nothing(store: Store, org_i
 
 async def test_lane_that_is_stuck_holds_up_no_other(store: Store, org_id: str, clock: Clock) -> None:
     sink = Scripted()
-    sink.hold[b"slow"] = asyncio.Event()
+    sink.blocked[b"slow"] = asyncio.Event()
     await put(store, org_id, b"slow", b"behind", lane="a")
     async with delivering(store, sink, clock):
         await sink.has_tried(1)
         await put(store, org_id, b"other", lane="b")
         assert await sink.has_tried(2) == [b"slow", b"other"]
-        sink.hold[b"slow"].set()
+        sink.blocked[b"slow"].set()
 
         assert await sink.has_tried(3) == [b"slow", b"other", b"behind"]
 
@@ -221,13 +221,13 @@ async def test_clock_that_is_set_back_makes_no_delivery_wait(
 ) -> None:
     store, sink = open_store(tmp_path), Scripted(NotDelivered("it was busy", again=True, wait_seconds=0.1))
     org_id = (await store.keys.create("org", "api")).org_id
-    sink.hold[b"1"] = asyncio.Event()
+    sink.blocked[b"1"] = asyncio.Event()
     async with delivering(store, sink, Clock()):
         await put(store, org_id, b"1", b"2")
         await sink.has_tried(1)
         yesterday = time.time_ns() - 86_400_000_000_000
         monkeypatch.setattr(time, "time_ns", lambda: yesterday)
-        sink.hold[b"1"].set()
+        sink.blocked[b"1"].set()
 
         assert await sink.has_tried(3) == [b"1", b"1", b"2"]
         assert await rows(store, 0) == []
@@ -252,7 +252,7 @@ async def test_what_was_under_way_is_delivered_by_the_next_server_and_the_attemp
         Scripted(),
         Scripted(NotDelivered("it was busy", again=True), NotDelivered("it was busy", again=True)),
     )
-    first.hold[b"1"] = asyncio.Event()
+    first.blocked[b"1"] = asyncio.Event()
     await put(store, org_id, b"1")
     async with delivering(store, first, clock):
         await first.has_tried(1)

@@ -112,14 +112,14 @@ class Lab:
         return Turn(
             caller=self.caller,
             input=Value(string_value=text),
-            said=[Message(role="user", content=Value(string_value=text))],
+            input_messages=[Message(role="user", content=Value(string_value=text))],
             **members,
         )
 
     async def chats(self):
         return await rows_of(self.store, "SELECT id, status FROM chats ORDER BY id")
 
-    async def kept(self):
+    async def stored_chat(self):
         """The only chat on disk."""
         [(chat_id, _)] = await self.chats()
         return await self.store.chats.get(self.caller.scope, chat_id)
@@ -149,7 +149,7 @@ def output(chat):
     return [message.content.string_value for message in chat.output]
 
 
-async def told(stream):
+async def all_events(stream):
     return [event async for batch in stream.batches() for event in batch]
 
 
@@ -165,25 +165,25 @@ async def test_answer_is_told_and_kept(lab):
 
     outcome = await engine.run(lab.turn())
 
-    kept = await lab.kept()
-    assert (output(outcome.chat), output(kept)) == (["Hello there"], ["Hello there"])
-    assert (outcome.chat.status, kept.status, outcome.error) == ("completed", "completed", None)
+    stored_chat = await lab.stored_chat()
+    assert (output(outcome.chat), output(stored_chat)) == (["Hello there"], ["Hello there"])
+    assert (outcome.chat.status, stored_chat.status, outcome.error) == ("completed", "completed", None)
     assert (outcome.model, outcome.system_fingerprint, outcome.usage) == (
         "scripted-1-2026",
         "fp_1",
         Usage(7, 3),
     )
-    assert (outcome.finish_reasons, outcome.message_id) == (["stop"], kept.output[0].id)
+    assert (outcome.finish_reasons, outcome.message_id) == (["stop"], stored_chat.output[0].id)
     assert lab.backend.closed.is_set()
 
 
 async def test_what_is_told_is_what_is_read_back(lab):
     outcome = await lab.engine(delta("Hello"), STOP, Usage(7, 3)).run(lab.turn(name="a name"))
 
-    kept = await lab.kept()
-    for message in (*kept.messages, *kept.output):
+    stored_chat = await lab.stored_chat()
+    for message in (*stored_chat.messages, *stored_chat.output):
         message.message = message.content.string_value
-    assert outcome.chat == kept
+    assert outcome.chat == stored_chat
 
 
 async def test_model_reads_instructions_history_and_input_in_this_order(lab):
@@ -275,7 +275,7 @@ async def test_choices_beyond_the_first_are_told_and_kept_but_not_continued(lab)
 
     outcome = await engine.run(lab.turn(options=Options(n=3)))
 
-    assert (output(outcome.chat), output(await lab.kept()), outcome.finish_reasons) == (
+    assert (output(outcome.chat), output(await lab.stored_chat()), outcome.finish_reasons) == (
         ["a", "b", "c"],
         ["a", "b", "c"],
         ["stop"] * 3,
@@ -301,7 +301,7 @@ async def test_tool_calls_are_put_together_from_their_pieces(lab):
         Finish(0, "tool_calls"),
     ).run(lab.turn())
 
-    [message] = (await lab.kept()).output
+    [message] = (await lab.stored_chat()).output
     assert to_python(message.tool_calls) == [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
         {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
@@ -325,7 +325,7 @@ CUT_SHORT = {
 async def test_answer_that_was_cut_short_is_incomplete_and_says_why(lab, reason, code):
     outcome = await lab.engine(delta("Hel"), Finish(0, reason)).run(lab.turn())
 
-    for chat in (outcome.chat, await lab.kept()):
+    for chat in (outcome.chat, await lab.stored_chat()):
         assert (chat.status, chat.error.code, output(chat)) == ("incomplete", code, ["Hel"])
     assert (outcome.error, outcome.finish_reasons) == (None, [reason])
 
@@ -340,7 +340,7 @@ async def test_usage_is_estimated_where_the_provider_tells_none(lab):
 async def test_cost_is_by_the_price_table_and_exactly_the_sum_of_its_parts(lab):
     outcome = await lab.engine(delta("Hi"), STOP, Usage(1_000_000, 500_000)).run(lab.turn())
 
-    for chat in (outcome.chat, await lab.kept()):
+    for chat in (outcome.chat, await lab.stored_chat()):
         assert chat.cost == 2.0 == sum(part.cost for part in chat.costs)
         assert [part.type for part in chat.costs] == ["model", "chat"]
 
@@ -351,10 +351,10 @@ async def test_messages_carry_ids_times_and_seconds_from_the_start(lab):
 
     outcome = await lab.engine(three_seconds_pass, delta("Hi"), STOP).run(lab.turn())
 
-    [said], [answered] = outcome.chat.messages, outcome.chat.output
-    assert (said.time, said.seconds_from_start) == (1_700_000_000_000, 0)
+    [sent], [answered] = outcome.chat.messages, outcome.chat.output
+    assert (sent.time, sent.seconds_from_start) == (1_700_000_000_000, 0)
     assert (answered.time, answered.seconds_from_start) == (1_700_000_003_000, 3)
-    assert len({said.id, answered.id, outcome.chat.id}) == 3
+    assert len({sent.id, answered.id, outcome.chat.id}) == 3
     assert outcome.chat.updated_at.seconds - outcome.chat.created_at.seconds == 3
 
 
@@ -421,7 +421,7 @@ LATE = {
 async def test_failure_after_the_first_token_keeps_what_there_is(lab, error, code):
     outcome = await lab.engine(delta("Hel"), error).run(lab.turn())
 
-    for chat in (outcome.chat, await lab.kept()):
+    for chat in (outcome.chat, await lab.stored_chat()):
         assert (chat.status, chat.error.code, chat.error.message, output(chat)) == (
             "incomplete",
             code,
@@ -435,7 +435,7 @@ async def test_answer_without_a_finish_is_incomplete(lab):
     outcome = await lab.engine(delta("Hel")).run(lab.turn())
 
     assert isinstance(outcome.error, UpstreamIncomplete)
-    assert (await lab.kept()).error.code == "upstream_incomplete"
+    assert (await lab.stored_chat()).error.code == "upstream_incomplete"
 
 
 async def test_answer_of_which_one_choice_has_no_finish_is_incomplete(lab):
@@ -471,7 +471,7 @@ async def test_stream_tells_started_then_deltas_then_completed(lab):
     script = (Ran("ran-1", "fp_1"), delta("Hel"), delta("lo"), STOP, Usage(3, 2))
 
     async with lab.streams(*script).start(lab.turn()) as stream:
-        events = await told(stream)
+        events = await all_events(stream)
 
     assert kinds(events) == ["started", "delta", "delta", "completed"]
     started, first, second, completed = events
@@ -491,7 +491,7 @@ async def test_tool_calls_are_told_as_they_come(lab):
     calls = [ToolCallDelta(id="1", name="f", arguments="{"), ToolCallDelta(arguments="}")]
 
     async with lab.streams(*calls, Finish(0, "tool_calls")).start(lab.turn()) as stream:
-        events = await told(stream)
+        events = await all_events(stream)
 
     assert kinds(events) == ["started", "tool_call", "tool_call", "completed"]
     assert [event.tool_call for event in events[1:3]] == calls
@@ -499,7 +499,7 @@ async def test_tool_calls_are_told_as_they_come(lab):
 
 async def test_empty_answer_is_started_and_completed(lab):
     async with lab.streams(STOP).start(lab.turn()) as stream:
-        assert kinds(await told(stream)) == ["started", "completed"]
+        assert kinds(await all_events(stream)) == ["started", "completed"]
 
 
 @pytest.mark.parametrize("ending", [STOP, UpstreamError("it broke")], ids=["completed", "failed"])
@@ -525,7 +525,7 @@ async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
         [during] = await lab.chats()
         unfinished = await lab.store.chats.unfinished(lab.caller.org_id, during[0])
         more.set()
-        await told(stream)
+        await all_events(stream)
 
     assert (during[1], [event.delta.text for event in unfinished.events]) == ("in_progress", ["Hel"])
     assert await lab.chats() == [(during[0], "completed")]
@@ -549,8 +549,12 @@ async def test_server_that_was_killed_completes_what_it_had_told(lab):
 
     await lab.recovery.all()
 
-    kept = await lab.kept()
-    assert (kept.status, kept.error.code, output(kept)) == ("incomplete", "server_stopped", ["Hel"])
+    stored_chat = await lab.stored_chat()
+    assert (stored_chat.status, stored_chat.error.code, output(stored_chat)) == (
+        "incomplete",
+        "server_stopped",
+        ["Hel"],
+    )
     assert await lab.store.chats.in_progress() == []
 
 
@@ -570,8 +574,8 @@ async def test_next_turn_of_a_session_reads_what_a_killed_server_had_told_there(
 
     await lab.engine(delta("Yes"), STOP).run(lab.turn("two", session=session))
 
-    said = await lab.store.sessions.history(session)
-    assert [message.content.string_value for message in said] == ["one", "Hel", "two", "Yes"]
+    history = await lab.store.sessions.history(session)
+    assert [message.content.string_value for message in history] == ["one", "Hel", "two", "Yes"]
     assert [message.content.string_value for message in lab.backend.requests[0].messages][-3:] == [
         "one",
         "Hel",
@@ -611,25 +615,25 @@ async def test_failure_after_the_first_token_is_told_in_the_stream(lab):
     error = UpstreamTimeout("it stalled")
 
     async with lab.streams(delta("Hel"), error).start(lab.turn()) as stream:
-        events = await told(stream)
+        events = await all_events(stream)
 
     assert kinds(events) == ["started", "delta", "failed"]
     failed = events[-1].failed
     assert (failed.status, failed.error.code, output(failed)) == ("incomplete", "upstream_timeout", ["Hel"])
     assert (stream.error, stream.outcome.error) == (error, error)
-    assert output(await lab.kept()) == ["Hel"]
+    assert output(await lab.stored_chat()) == ["Hel"]
 
 
 async def test_bug_after_the_first_token_is_told_without_its_text(lab):
     with capture_logs() as logs:
         async with lab.streams(delta("Hel"), ZeroDivisionError("SECRET")).start(lab.turn()) as stream:
-            events = await told(stream)
+            events = await all_events(stream)
 
     assert kinds(events) == ["started", "delta", "failed"]
     assert (events[-1].failed.status, events[-1].failed.error.code) == ("failed", "internal_error")
     assert "SECRET" not in str(events[-1])
     assert type(stream.error) is Internal
-    assert ((await lab.kept()).status, output(await lab.kept())) == ("failed", ["Hel"])
+    assert ((await lab.stored_chat()).status, output(await lab.stored_chat())) == ("failed", ["Hel"])
     assert [log["event"] for log in logs] == ["exchange broke"]
 
 
@@ -678,8 +682,12 @@ async def test_caller_that_leaves_a_stream_stops_the_model_and_leaves_what_there
     await gone_after_the_first_delta(lab, lab.turn())
 
     assert lab.backend.closed.is_set()
-    kept = await lab.kept()
-    assert (kept.status, kept.error.code, output(kept)) == ("incomplete", "client_disconnected", ["Hel"])
+    stored_chat = await lab.stored_chat()
+    assert (stored_chat.status, stored_chat.error.code, output(stored_chat)) == (
+        "incomplete",
+        "client_disconnected",
+        ["Hel"],
+    )
 
 
 async def test_what_a_caller_left_can_be_continued(lab):
@@ -704,7 +712,7 @@ async def test_cancelled_unary_call_stops_the_model_and_keeps_what_there_is(lab)
     with pytest.raises(asyncio.CancelledError):
         await running
     assert lab.backend.closed.is_set()
-    assert (await lab.kept()).status == "incomplete"
+    assert (await lab.stored_chat()).status == "incomplete"
 
 
 async def test_model_that_never_pauses_can_be_left(lab):
@@ -722,7 +730,7 @@ async def test_model_that_never_pauses_can_be_left(lab):
 
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert ((await lab.kept()).status, lab.backend.closed.is_set()) == ("incomplete", True)
+    assert ((await lab.stored_chat()).status, lab.backend.closed.is_set()) == ("incomplete", True)
 
 
 async def test_cancelled_before_the_first_token_keeps_nothing(lab):
@@ -764,7 +772,7 @@ async def test_cancelled_twice_still_keeps_what_there_is(lab):
     async with asyncio.timeout(20):
         while not await lab.chats():  # noqa: ASYNC110 (reading need not leave the loop its turn)
             await asyncio.sleep(0)
-    assert (await lab.kept()).status == "incomplete"
+    assert (await lab.stored_chat()).status == "incomplete"
 
 
 async def test_what_cannot_be_kept_of_a_stream_that_was_left_is_in_the_log(sqlite_lab):
@@ -783,12 +791,12 @@ async def test_exception_in_the_reader_stops_the_model(lab):
                 raise ZeroDivisionError
 
     assert lab.backend.closed.is_set()
-    assert (await lab.kept()).error.code == "client_disconnected"
+    assert (await lab.stored_chat()).error.code == "client_disconnected"
 
 
 async def test_leaving_after_the_end_changes_nothing(lab):
     async with lab.streams(delta("Hi"), STOP).start(lab.turn()) as stream:
-        await told(stream)
+        await all_events(stream)
         before = await lab.chats()
 
     assert await lab.chats() == before
@@ -797,7 +805,7 @@ async def test_leaving_after_the_end_changes_nothing(lab):
 async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
     with capture_logs():
         async with lab.streams(delta("Hel"), asyncio.CancelledError()).start(lab.turn()) as stream:
-            events = await told(stream)
+            events = await all_events(stream)
 
     assert kinds(events) == ["started", "delta", "failed"]
     assert type(stream.error) is Internal
@@ -811,7 +819,7 @@ async def test_hundred_streams_at_once_are_each_kept_whole(lab):
         async with Streams(engine, lab.store.chats, lab.store.peers, lab.recovery).start(
             lab.turn(f"{number}?")
         ) as stream:
-            return (await told(stream))[-1].completed
+            return (await all_events(stream))[-1].completed
 
     chats = await asyncio.gather(*(one(number) for number in range(100)))
 

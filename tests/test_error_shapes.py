@@ -36,7 +36,7 @@ def cel_kinds():
     return f"%CEL(response.code >= 500 ? '{SERVERS_KIND}' : {of_one}'{CALLERS_KIND}')%"
 
 
-SAID = {
+PROBLEM = {
     Slot.MESSAGE: "%LOCAL_REPLY_BODY%",
     Slot.MESSAGES: "%LOCAL_REPLY_BODY%",
     Slot.TITLE: cel_titles(),
@@ -65,14 +65,14 @@ def test_envoys_own_errors_have_the_shape_of_the_door_to_the_byte(door):
     replies = replies_of(door)
 
     assert replies
-    assert {json.dumps(reply) for reply in replies} == {json.dumps(filled(SHAPES[door], SAID))}
+    assert {json.dumps(reply) for reply in replies} == {json.dumps(filled(SHAPES[door], PROBLEM))}
 
 
 def test_every_shape_in_envoys_answers_is_a_doors():
     shapes = [
         mapper["body_format_override"] for mapper in REPLIES["mappers"] if "body_format_override" in mapper
     ]
-    known = [filled(SHAPES[door], SAID) for door in SHAPES]
+    known = [filled(SHAPES[door], PROBLEM) for door in SHAPES]
 
     assert [
         shape

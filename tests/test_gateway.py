@@ -404,8 +404,8 @@ async def test_malformed_json_is_400_in_the_shape_of_the_door(http, path, header
         assert answer.json() == {"detail": [{"loc": ["body"], "msg": detail["msg"], "type": "json_invalid"}]}
         assert detail["msg"]
     else:
-        said = answer.json().get("message") or answer.json()["error"]["message"]
-        assert (answer.status_code, answer.json()) == (400, shape(400, "Bad Request", said))
+        message_text = answer.json().get("message") or answer.json()["error"]["message"]
+        assert (answer.status_code, answer.json()) == (400, shape(400, "Bad Request", message_text))
 
 
 @pytest.mark.parametrize(
@@ -818,13 +818,13 @@ def http_10(method: str, path: str, body: bytes = b"", *headers: str, key: str =
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def said_until_closed(edge: Gateway, *requests: bytes) -> tuple[bytes, list[bytes], bytes]:
+async def read_until_closed(edge: Gateway, *requests: bytes) -> tuple[bytes, list[bytes], bytes]:
     """Status line, headers and body of all that comes back on one connection, which the other side closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
     writer.write(b"".join(requests))
-    said = await asyncio.wait_for(reader.read(), 10)
+    message_text = await asyncio.wait_for(reader.read(), 10)
     writer.close()
-    head, _, body = said.partition(b"\r\n\r\n")
+    head, _, body = message_text.partition(b"\r\n\r\n")
     line, *headers = head.split(b"\r\n")
     return line, headers, body
 
@@ -847,7 +847,7 @@ async def said_until_closed(edge: Gateway, *requests: bytes) -> tuple[bytes, lis
     ],
 )
 async def test_http_10_is_answered_and_the_connection_closed(edge, request_, status):
-    line, headers, _ = await said_until_closed(edge, request_)
+    line, headers, _ = await read_until_closed(edge, request_)
 
     assert line == b"HTTP/1.0 " + status
     assert b"connection: close" in headers
@@ -877,7 +877,7 @@ async def test_connection_has_one_request_of_http_10(edge, upstream, path):
         "POST", path, b"2\r\n{}\r\n0\r\n\r\n", "connection: keep-alive", "transfer-encoding: chunked"
     )
     before = [method for method, _ in upstream.calls].count("ChatService/GetChat")
-    line, _, body = await said_until_closed(edge, first, http_10("GET", "/chat/c1"))
+    line, _, body = await read_until_closed(edge, first, http_10("GET", "/chat/c1"))
 
     assert line.startswith(b"HTTP/1.0 ")
     assert b"HTTP/1.0" not in body
@@ -995,8 +995,11 @@ async def test_no_server_is_503_in_the_shape_of_the_door(tmp_path):
         async with client_of(gateway) as http:
             for path, headers, shape in (door.values for door in DOORS):
                 answer = await http.post(path, headers=headers, json={})
-                said = "the service did not answer; try again"
-                assert (answer.status_code, answer.json()) == (503, shape(503, "Service Unavailable", said))
+                message_text = "the service did not answer; try again"
+                assert (answer.status_code, answer.json()) == (
+                    503,
+                    shape(503, "Service Unavailable", message_text),
+                )
             async with asyncio.timeout(10):
                 while (await http.get("/healthz")).status_code != 503:
                     pass
@@ -1033,7 +1036,7 @@ async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door
     )
     await gateway.start()
     await gateway.ready()
-    said = "the service has as many calls under way as it takes; try again"
+    message_text = "the service has as many calls under way as it takes; try again"
     upstream.chats.entered.clear()
     upstream.chats.go_on.clear()
     try:
@@ -1042,7 +1045,10 @@ async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door
                 await upstream.chats.entered.wait()
                 for path, headers, shape in (door.values for door in DOORS):
                     answer = await http.post(path, headers=headers, json={})
-                    assert (answer.status_code, answer.json()) == (429, shape(429, "Too Many Requests", said))
+                    assert (answer.status_code, answer.json()) == (
+                        429,
+                        shape(429, "Too Many Requests", message_text),
+                    )
                     assert answer.headers["retry-after"] == "1"
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.http_port}") as channel:
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -1051,7 +1057,7 @@ async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door
     finally:
         await gateway.stop(1)
 
-    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, said)
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, message_text)
 
 
 # The launcher

@@ -74,10 +74,10 @@ async def read_whole(address):
 async def test_document_is_given_out_a_few_times_a_second(upstream, tmp_path):
     """It is the only large answer without a key, and Envoy holds all of it until it is read."""
     once = {"fill_interval": ("1s", "3600s")}
-    async with edge(upstream, tmp_path, **once) as (address, _), AsyncExitStack() as held:
+    async with edge(upstream, tmp_path, **once) as (address, _), AsyncExitStack() as connections:
         statuses = []
         for _ in range(3):
-            unread = await held.enter_async_context(Http2(address, window=0))
+            unread = await connections.enter_async_context(Http2(address, window=0))
             answers = [unread.open("GET", "/openapi.json") for _ in range(100)]
             await unread.until(lambda: unread.headers.keys() >= set(answers))  # noqa: B023
             statuses += [unread.headers[answer] for answer in answers]
@@ -104,10 +104,10 @@ async def test_document_that_is_not_read_is_given_up(upstream, tmp_path):
 
 async def test_largest_unread_answers_go_when_memory_runs_short(upstream, tmp_path):
     """They would be more than twice as large as the heap; others are served all the while."""
-    async with edge(upstream, tmp_path, **SMALL_HEAP) as (address, _), AsyncExitStack() as held:
+    async with edge(upstream, tmp_path, **SMALL_HEAP) as (address, _), AsyncExitStack() as connections:
         reset = 0
         for _ in range(3):
-            unread = await held.enter_async_context(Http2(address, window=0))
+            unread = await connections.enter_async_context(Http2(address, window=0))
             for _ in range(16):  # a little at a time: what is held is looked at twenty times a second
                 answers = [unread.open("GET", "/chat/large", KEY) for _ in range(2)]
                 await unread.until(lambda: unread.headers.keys() | unread.reset >= set(answers))  # noqa: B023
@@ -123,10 +123,10 @@ async def test_connections_whose_answer_is_not_read_are_closed_when_memory_runs_
     early = {"scaling_threshold": ("0.50, saturation_threshold: 0.65", "0.30, saturation_threshold: 0.35")}
     async with (
         edge(upstream, tmp_path, **SMALL_HEAP, **early) as (address, gateway),
-        AsyncExitStack() as held,
+        AsyncExitStack() as connections,
     ):
         for _ in range(25):
-            unread = held.enter_context(socket.socket())
+            unread = connections.enter_context(socket.socket())
             unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             unread.connect(("127.0.0.1", gateway.http_port))
             unread.sendall(b"GET /chat/large HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a\r\n\r\n")

@@ -54,11 +54,11 @@ class Talk:
     def __init__(self, store: Store, channel: grpc.aio.Channel, org: Org, folder: Path) -> None:
         self.store, self.channel, self.org, self.folder = store, channel, org, folder
         self.chats, self.sessions = ChatServiceStub(channel), SessionServiceStub(channel)
-        self.said = 0
+        self.count = 0
 
     def text(self) -> str:
-        self.said += 1
-        return f"{MARK}{self.said:06d}x"
+        self.count += 1
+        return f"{MARK}{self.count:06d}x"
 
     async def chat(self, **members: str) -> str:
         named = members or {"assistant_id": self.org.assistant_id}
@@ -85,7 +85,7 @@ class Talk:
         chat = await self.get(chat_id)
         return [message.message for message in (*chat.messages, *chat.output)]
 
-    async def said_in(self, session_id: str) -> list[str]:
+    async def inputs_in(self, session_id: str) -> list[str]:
         session = await self.sessions.GetSession(GetSessionRequest(id=session_id), metadata=self.org.metadata)
         return [message.message for message in session.messages]
 
@@ -95,7 +95,7 @@ class Talk:
     async def delete_session(self, session_id: str) -> None:
         await self.sessions.DeleteSession(DeleteSessionRequest(id=session_id), metadata=self.org.metadata)
 
-    def kept(self) -> dict[str, list[tuple]]:
+    def rows_stored(self) -> dict[str, list[tuple]]:
         """Every row of every table that has anything said in it."""
         read = self.store.database.reader
         tables = [name for (name,) in read.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -146,7 +146,7 @@ async def test_last_turn_of_a_chain_is_gone_when_it_is_deleted(talk: Talk) -> No
 
     await talk.delete(second)
 
-    assert "marker000002x" not in str(talk.kept())
+    assert "marker000002x" not in str(talk.rows_stored())
     assert await talk.context(first) == ["marker000001x", "You said: marker000001x"]
 
 
@@ -160,7 +160,7 @@ async def test_middle_turn_is_gone_with_the_last_one_that_needs_it(talk: Talk) -
     assert await talk.context(third) == context
     await talk.delete(third)
 
-    assert "marker000002x" not in str(talk.kept())
+    assert "marker000002x" not in str(talk.rows_stored())
 
 
 async def test_chain_goes_on_after_its_last_turn_was_deleted(talk: Talk) -> None:
@@ -186,7 +186,7 @@ async def test_forks_keep_what_they_need_and_no_more(talk: Talk) -> None:
     await talk.delete(branches[0])
 
     assert [await talk.context(branch) for branch in branches[1:]] == contexts[1:]
-    assert "marker000002x" not in str(talk.kept())
+    assert "marker000002x" not in str(talk.rows_stored())
 
 
 async def test_replaced_messages_of_a_session_are_gone(talk: Talk) -> None:
@@ -194,9 +194,9 @@ async def test_replaced_messages_of_a_session_are_gone(talk: Talk) -> None:
 
     await talk.patch(session)
 
-    assert await talk.said_in(session) == ["marker000003x", "marker000004x"]
-    assert "marker000001x" not in str(talk.kept())
-    assert "marker000002x" not in str(talk.kept())
+    assert await talk.inputs_in(session) == ["marker000003x", "marker000004x"]
+    assert "marker000001x" not in str(talk.rows_stored())
+    assert "marker000002x" not in str(talk.rows_stored())
 
 
 async def test_exchange_whose_previous_chat_is_deleted_while_it_runs_is_not_found(talk: Talk) -> None:
@@ -240,7 +240,7 @@ async def test_deletions_in_any_order_keep_what_is_needed_and_leave_nothing(talk
     ]
     chance.shuffle(deletions)
     contexts = {chat: await talk.context(chat) for chat in chats}
-    in_sessions = {session: await talk.said_in(session) for session in sessions}
+    in_sessions = {session: await talk.inputs_in(session) for session in sessions}
 
     for delete, identifier in deletions:
         try:
@@ -251,7 +251,7 @@ async def test_deletions_in_any_order_keep_what_is_needed_and_leave_nothing(talk
         stored = {text for text, _ in await _stored(talk)}
         assert stored == needed
 
-    assert talk.kept() == {}
+    assert talk.rows_stored() == {}
     assert talk.threads() == (0, 0)
     await talk.store.database.vacuum()
     assert talk.in_files() == []
@@ -316,7 +316,7 @@ async def _needed(talk: Talk, contexts: dict[str, list[str]], in_sessions: dict[
         assert await talk.context(chat) == contexts[chat]
         needed.update(contexts[chat])
     for (session,) in read.execute("SELECT id FROM sessions").fetchall():
-        assert await talk.said_in(session) == in_sessions[session]
+        assert await talk.inputs_in(session) == in_sessions[session]
         needed.update(in_sessions[session])
     return needed
 
@@ -335,14 +335,14 @@ def _exchange(previous: StoredChat) -> Exchange:
     chat = Chat()
     chat.CopyFrom(previous.chat)
     chat.id, chat.previous_chat_id = new_id(), previous.id
-    said, answered = (
+    sent_messages, answered = (
         Message(role=role, content=Value(string_value=text))
         for role, text in (("user", "late"), ("assistant", "answer"))
     )
     return Exchange(
         chat=chat,
         key_id="k",
-        said=[said],
+        input_messages=[sent_messages],
         answered=[answered],
         alternatives=[],
         previous=previous,
@@ -369,7 +369,7 @@ async def test_every_kind_of_chat_can_be_forked(http: httpx.AsyncClient, org: Or
     box = (
         await http.post("/chat", headers={"x-api-key": org.secret}, json={"agentId": org.assistant_id})
     ).json()["id"]
-    said = {"messages": [{"role": "user", "content": "My name is Ada"}]}
+    sent_messages = {"messages": [{"role": "user", "content": "My name is Ada"}]}
     conversation = (await http.post("/v1/conversations", headers=bearer, json={})).json()["id"]
     assert (
         await http.post("/chat", headers=bearer, json={"assistantId": org.assistant_id, **name})
@@ -388,8 +388,10 @@ async def test_every_kind_of_chat_can_be_forked(http: httpx.AsyncClient, org: Or
             "/v1/responses", headers=bearer, json={"model": "demo", "conversation": conversation, **name}
         )
     ).is_success
-    assert (await http.post(completions, headers=bearer, json=said)).is_success
-    assert (await http.post(completions, headers=bearer, json={**said, "create_session": True})).is_success
+    assert (await http.post(completions, headers=bearer, json=sent_messages)).is_success
+    assert (
+        await http.post(completions, headers=bearer, json={**sent_messages, "create_session": True})
+    ).is_success
     message = {"content": "My name is Ada", "role": "user"}
     assert (
         await http.post(f"/chat/{box}/message", headers={"x-api-key": org.secret}, json=message)
@@ -419,15 +421,17 @@ async def test_patched_messages_of_a_session_are_what_it_goes_on_from(
     body = {"sessionId": session, "input": "My name is Ada"}
     before = (await http.post("/chat", headers=org.bearer, json=body)).json()
 
-    said = [{"role": "user", "content": "My name is Grace"}]
-    patched = (await http.patch(f"/session/{session}", headers=org.bearer, json={"messages": said})).json()
+    sent_messages = [{"role": "user", "content": "My name is Grace"}]
+    patched = (
+        await http.patch(f"/session/{session}", headers=org.bearer, json={"messages": sent_messages})
+    ).json()
     body = {"sessionId": session, "input": "What is my name?"}
     after = (await http.post("/chat", headers=org.bearer, json=body)).json()
 
     assert [message["content"] for message in patched["messages"]] == ["My name is Grace"]
     assert after["output"][0]["content"] == "Your name is Grace."
-    kept = (await http.get(f"/chat/{before['id']}", headers=org.bearer)).json()
-    assert [message["content"] for message in kept["messages"]] == ["My name is Ada"]
+    rows_stored = (await http.get(f"/chat/{before['id']}", headers=org.bearer)).json()
+    assert [message["content"] for message in rows_stored["messages"]] == ["My name is Ada"]
 
 
 # --- export and import --------------------------------------------------------------------------------------
@@ -448,7 +452,7 @@ PARTS = [
 ]
 
 
-async def _say_much(http: httpx.AsyncClient, org: Org) -> str:
+async def _create_long_session(http: httpx.AsyncClient, org: Org) -> str:
     """Something of everything that can be said; the id of a session."""
     bearer, assistant = org.bearer, {"assistantId": org.assistant_id}
     secretive = {
@@ -492,8 +496,10 @@ async def _say_much(http: httpx.AsyncClient, org: Org) -> str:
         for text in ("on", "fork"):
             body = {"previousChatId": chat["id"], "input": text}
             assert (await http.post("/chat", headers=bearer, json=body)).is_success
-    said = [{"role": "user", "content": "replaced"}]
-    assert (await http.patch(f"/session/{session}", headers=bearer, json={"messages": said})).is_success
+    sent_messages = [{"role": "user", "content": "replaced"}]
+    assert (
+        await http.patch(f"/session/{session}", headers=bearer, json={"messages": sent_messages})
+    ).is_success
     response = {
         **assistant,
         "input": "a response",
@@ -514,21 +520,21 @@ async def _exported(history: HistoryServiceStub, org: Org, **members: str) -> li
 async def test_history_comes_back_byte_for_byte(
     http: httpx.AsyncClient, org: Org, history: HistoryServiceStub, talk: Talk
 ) -> None:
-    await _say_much(http, org)
+    await _create_long_session(http, org)
     chats = (await http.get("/chat", headers=org.bearer, params={"sortOrder": "ASC"})).json()["results"]
 
     lines = await _exported(history, org)
     fresh = HistoryServiceStub(talk.channel)
     empty = await _new_org(talk)
-    taken = await fresh.ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
+    imported = await fresh.ImportHistory(ImportHistoryRequest(lines=lines), metadata=empty.metadata)
 
     assert await _exported(fresh, empty) == lines
-    assert (taken.imported, taken.skipped) == (len(lines) - 1, 0)
+    assert (imported.imported, imported.skipped) == (len(lines) - 1, 0)
     assert SECRET not in str(lines)
     for chat in chats:
         whole = (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
-        kept = await talk.chats.GetChat(GetChatRequest(id=chat["id"]), metadata=empty.metadata)
-        assert {**to_json(kept), "orgId": org.id} == whole
+        rows_stored = await talk.chats.GetChat(GetChatRequest(id=chat["id"]), metadata=empty.metadata)
+        assert {**to_json(rows_stored), "orgId": org.id} == whole
 
 
 async def test_imported_conversation_goes_on_and_can_be_deleted(
@@ -554,7 +560,7 @@ async def test_imported_conversation_goes_on_and_can_be_deleted(
 async def test_one_session_is_exported_alone(
     http: httpx.AsyncClient, org: Org, history: HistoryServiceStub, talk: Talk
 ) -> None:
-    session = await _say_much(http, org)
+    session = await _create_long_session(http, org)
 
     lines = await _exported(history, org, session_id=session)
     fresh, empty = HistoryServiceStub(talk.channel), await _new_org(talk)
@@ -572,7 +578,7 @@ async def test_import_in_pieces_and_again_skips_what_is_there(
     history: HistoryServiceStub,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await _say_much(http, org)
+    await _create_long_session(http, org)
     monkeypatch.setattr(server.wire.history.lines, "_BATCH_CHARACTERS", 0)  # the smallest pieces
     answers = history.ExportHistory(ExportHistoryRequest(), metadata=org.metadata)
     pieces = [list(answer.lines) async for answer in answers]
@@ -581,8 +587,8 @@ async def test_import_in_pieces_and_again_skips_what_is_there(
 
     for skipped in (False, True):
         for piece in pieces[1:]:
-            taken = await fresh.ImportHistory(ImportHistoryRequest(lines=piece), metadata=empty.metadata)
-            assert (taken.imported, taken.skipped) == ((0, len(piece)) if skipped else (len(piece), 0))
+            imported = await fresh.ImportHistory(ImportHistoryRequest(lines=piece), metadata=empty.metadata)
+            assert (imported.imported, imported.skipped) == ((0, len(piece)) if skipped else (len(piece), 0))
             assert findings(talk.folder / "parley.db") == []
 
     assert len(pieces) > 20
@@ -594,7 +600,7 @@ async def test_import_in_pieces_and_again_skips_what_is_there(
 async def test_command_exports_and_imports_with_secrets(
     http: httpx.AsyncClient, service: Service, org: Org, tmp_path: Path
 ) -> None:
-    session = await _say_much(http, org)
+    session = await _create_long_session(http, org)
     here, there, file, again = (
         service.settings.data,
         tmp_path / "fresh",
@@ -605,7 +611,7 @@ async def test_command_exports_and_imports_with_secrets(
     file.chmod(0o644)
 
     await parley("export", "--data", str(here), "--org", org.name, str(file))
-    taken = await parley("import", "--data", str(there), "--org", "empty", str(file), "--json")
+    imported = await parley("import", "--data", str(there), "--org", "empty", str(file), "--json")
     await parley("export", "--data", str(there), "--org", "empty", str(again))
     skipped = await parley("import", "--data", str(there), "--org", "empty", str(file), "--json")
     alone = await run("parley", "export", "--data", there, "--org", "empty", "--session", session)
@@ -614,7 +620,7 @@ async def test_command_exports_and_imports_with_secrets(
     assert again.read_bytes() == file.read_bytes()
     assert file.stat().st_mode & 0o777 == 0o600
     assert SECRET.encode() in lines[1] + lines[2]
-    assert orjson.loads(taken) == {"imported": len(lines) - 1, "skipped": 0}
+    assert orjson.loads(imported) == {"imported": len(lines) - 1, "skipped": 0}
     assert orjson.loads(skipped) == {"imported": 0, "skipped": len(lines) - 1}
     assert len(alone.out.splitlines()) == 9
 
@@ -743,9 +749,9 @@ async def test_import_brings_back_what_was_deleted(talk: Talk) -> None:
     lines = await _exported(stub, talk.org)
     await talk.delete(second)
 
-    taken = await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
+    imported = await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
 
-    assert taken.imported == 3  # the chat and its two messages
+    assert imported.imported == 3  # the chat and its two messages
     assert await _exported(stub, talk.org) == lines
 
 
@@ -795,10 +801,10 @@ async def test_publishable_key_may_neither_export_nor_import(org: Org, history: 
     with pytest.raises(grpc.aio.AioRpcError) as export:
         async for _ in history.ExportHistory(ExportHistoryRequest(), metadata=metadata):
             pass
-    with pytest.raises(grpc.aio.AioRpcError) as taking_in:
+    with pytest.raises(grpc.aio.AioRpcError) as ingesting:
         await history.ImportHistory(ImportHistoryRequest(lines=["{}"]), metadata=metadata)
 
-    assert export.value.code() == taking_in.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert export.value.code() == ingesting.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_every_column_is_in_an_export(talk: Talk) -> None:

@@ -18,7 +18,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from server.core.ids import new_id
 from server.rpc import idempotency
 from server.rpc.idempotency import is_posted
-from server.storage.idempotency import KEPT_MS, NOT_STORED
+from server.storage.idempotency import NOT_STORED, RETENTION_MS
 from server.storage.scope import Scope
 from server.storage.store import open_store
 from tests.conftest import Org, Service, rows_of, running
@@ -41,7 +41,7 @@ class Sent(NamedTuple):
             filled = filled.replace(f"<{name}>", value)
         return Sent(self.to.format(**names), json.loads(filled), self.status)
 
-    def saying(self, **members: Any) -> "Sent":
+    def with_members(self, **members: Any) -> "Sent":
         return self._replace(body={**self.body, **members})
 
 
@@ -140,10 +140,10 @@ class Client:
                         pieces.append(piece)
                 else:
                     pieces.append(await call)
-            told = dict(await call.initial_metadata())
+            answered_metadata = dict(await call.initial_metadata())
             return Got(
                 await call.code(),
-                told.get("idempotent-replayed") == "true",
+                answered_metadata.get("idempotent-replayed") == "true",
                 b"".join(pieces),
                 await call.details() or "",
                 tuple(pieces),
@@ -216,7 +216,7 @@ async def test_repeat_is_answered_again_and_not_carried_out(service, org, kind, 
 
 @pytest.mark.parametrize(("kind", "name"), EXCHANGES)
 async def test_answer_that_was_not_kept_is_told_again_from_the_record(service, org, kind, name, monkeypatch):
-    monkeypatch.setattr(idempotency, "MOST_KEPT", 10)
+    monkeypatch.setattr(idempotency, "MOST_PERSISTED", 10)
     client = Client(service, kind, org)
     sent = await client.case(name)
     first = await client.send(sent, "k1")
@@ -231,7 +231,7 @@ async def test_answer_that_was_not_kept_is_told_again_from_the_record(service, o
 
 @pytest.mark.parametrize("kind", ["rest", "grpc"])
 async def test_answer_that_was_not_kept_and_is_no_exchange_is_a_conflict(service, org, kind, monkeypatch):
-    monkeypatch.setattr(idempotency, "MOST_KEPT", 10)
+    monkeypatch.setattr(idempotency, "MOST_PERSISTED", 10)
     client = Client(service, kind, org)
     sent = await client.case("session")
     first = await client.send(sent, "k1")
@@ -315,7 +315,7 @@ async def test_other_body_is_refused_in_the_shape_of_the_door(service, org, name
         "completion": {"messages": [{"role": "user", "content": "Other"}]},
     }
 
-    refused = await client.send(sent.saying(**others.get(name, {"input": "Other"})), "k1")
+    refused = await client.send(sent.with_members(**others.get(name, {"input": "Other"})), "k1")
 
     assert (refused.status, json.loads(refused.body)) == (status, body)
 
@@ -325,7 +325,9 @@ async def test_other_request_over_grpc_is_an_invalid_argument(service, org):
     sent = await client.case("chat")
     await client.send(sent, "k1")
 
-    assert (await client.send(sent.saying(input="Other"), "k1")).status == grpc.StatusCode.INVALID_ARGUMENT
+    assert (
+        await client.send(sent.with_members(input="Other"), "k1")
+    ).status == grpc.StatusCode.INVALID_ARGUMENT
     assert (
         await client.send(await client.case("chat stream"), "k1")
     ).status == grpc.StatusCode.INVALID_ARGUMENT
@@ -372,12 +374,12 @@ async def test_twin_in_flight_is_a_conflict_at_once(slow, kind, name):
     client = Client(slow, kind, await slow.new_org())
     sent = await client.case(name)
     long = "word " * 3000
-    said = (
+    members_sent = (
         {"messages": [{"role": "user", "content": long}]}
         if "messages" in sent.body
         else {"content" if "content" in sent.body else "input": long}
     )
-    twins = [asyncio.create_task(client.send(sent.saying(**said), "k1")) for _ in range(2)]
+    twins = [asyncio.create_task(client.send(sent.with_members(**members_sent), "k1")) for _ in range(2)]
     done, runs_on = await asyncio.wait(twins, return_when=asyncio.FIRST_COMPLETED)
     for twin in runs_on:
         twin.cancel()
@@ -438,7 +440,11 @@ async def test_publishable_key_has_idempotency_keys_of_its_own(service, org):
 async def test_error_status_frees_the_key(client, service, org):
     sent = await client.case("chat")
 
-    for refused in (sent.saying(assistantId=new_id()), sent.saying(name="x" * 41), sent.saying(input=[])):
+    for refused in (
+        sent.with_members(assistantId=new_id()),
+        sent.with_members(name="x" * 41),
+        sent.with_members(input=[]),
+    ):
         assert (await client.send(refused, "k1")).status not in (200, grpc.StatusCode.OK)
     ran = await client.send(sent, "k1")
 
@@ -462,12 +468,12 @@ async def test_stream_that_failed_after_it_began_fails_again(client, service, or
     async with scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), CUT])) as (upstream, agent):
         sent = await client.case("chat stream", agent)
         first = await client.send(sent, "k1")
-        asked = len(upstream.requests)
+        requests_before = len(upstream.requests)
         again = await client.send(sent, "k1")
 
     assert again == first._replace(replayed=True)
     assert first.status in (200, grpc.StatusCode.UNAVAILABLE)
-    assert len(upstream.requests) == asked
+    assert len(upstream.requests) == requests_before
 
 
 async def test_key_is_forgotten_after_a_day(tmp_path):
@@ -476,7 +482,7 @@ async def test_key_is_forgotten_after_a_day(tmp_path):
         client = Client(service, "rest", await service.new_org())
         sent = await client.case("chat")
         first = await client.send(sent, "k1")
-        now[0] += KEPT_MS - 1
+        now[0] += RETENTION_MS - 1
         again = await client.send(sent, "k1")
         now[0] += 1
         later = await client.send(sent, "k1")
@@ -504,10 +510,12 @@ async def test_deleted_chat_takes_its_kept_answer_along(service, org, http):
 @pytest.mark.parametrize("stream", [False, True])
 async def test_key_of_what_is_not_stored_is_used_and_its_answer_is_kept_nowhere(service, org, stream):
     client = Client(service, "rest", org)
-    sent = (await client.case("response")).saying(store=False, stream=stream, input="a word like no other")
+    sent = (await client.case("response")).with_members(
+        store=False, stream=stream, input="a word like no other"
+    )
     first = await client.send(sent, "k1")
     again = await client.send(sent, "k1")
-    other = await client.send(sent.saying(input="another"), "k1")
+    other = await client.send(sent.with_members(input="another"), "k1")
 
     assert (first.status, again.status, other.status) == (200, 409, 400)
     assert "with store: false, so its answer is not kept" in again.text
@@ -549,13 +557,13 @@ async def test_answers_go_with_what_is_deleted_of_a_conversation(service, org, h
 
 async def test_answer_is_not_kept_of_what_was_deleted_before_the_call_was_over(service, org, monkeypatch):
     client = Client(service, "grpc", org)
-    keep = service.store.idempotency.keep
+    persist = service.store.idempotency.persist
 
-    async def keep_late(claim: Any, answer: bytes | None) -> None:
+    async def persist_late(claim: Any, answer: bytes | None) -> None:
         await service.store.assistants.delete(org.id, claim.making.partition(" ")[2])
-        await keep(claim, answer)
+        await persist(claim, answer)
 
-    monkeypatch.setattr(service.store.idempotency, "keep", keep_late)
+    monkeypatch.setattr(service.store.idempotency, "persist", persist_late)
     sent = await client.case("assistant")
     first = await client.send(sent, "k1")
     monkeypatch.undo()
@@ -723,8 +731,8 @@ async def all_of(stream: Any) -> list[Any]:
 
 
 async def test_pages_may_send_the_key_and_see_that_an_answer_was_replayed(http):
-    asked = {"origin": "https://page.example", "access-control-request-method": "POST"}
-    allowed = await http.options("/chat", headers=asked)
+    requests_before = {"origin": "https://page.example", "access-control-request-method": "POST"}
+    allowed = await http.options("/chat", headers=requests_before)
     answer = await http.get("/chat", headers={"origin": "https://page.example"})
 
     assert "idempotency-key" in allowed.headers["access-control-allow-headers"].split(", ")

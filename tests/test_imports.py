@@ -25,8 +25,8 @@ from server.storage.sqlite.checking import findings
 from server.storage.store import open_store
 from server.wire.history import files as history_files
 from server.wire.history import lines as histories
-from server.wire.history.files import take_in_file
-from server.wire.history.lines import History, Line, Taken
+from server.wire.history.files import ingest_file
+from server.wire.history.lines import History, Imported, Line
 from tests.conftest import Org, Service
 
 PARTS = [
@@ -44,7 +44,7 @@ TOOL = {
 }
 
 
-async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
+async def create_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
     """Something of every noun; the ids of one each."""
     made: dict[str, str] = {}
 
@@ -116,15 +116,17 @@ async def say_everything(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
     )
     await post("/v1/responses", model="demo", input="Hi", conversation=made["conversation"])
     completions = f"/api/v1/compatibility/openai/v1/assistants/{org.assistant_id}/chat/completions"
-    said = [{"role": "user", "content": "Hello"}]
-    await post(completions, messages=said, n=2)
+    messages_sent = [{"role": "user", "content": "Hello"}]
+    await post(completions, messages=messages_sent, n=2)
     made["choices"] = (await http.get("/chat", headers=org.bearer)).json()["results"][0]["id"]
-    await post(completions, messages=said, create_session=True)
+    await post(completions, messages=messages_sent, create_session=True)
     for chat in (await http.get("/chat", headers=org.bearer)).json()["results"]:
         for _ in range(2):
             await post("/chat", previousChatId=chat["id"], input="fork")
-    said = [{"role": "user", "content": "replaced"}]
-    assert (await http.patch(f"/session/{in_squad}", headers=org.bearer, json={"messages": said})).is_success
+    messages_sent = [{"role": "user", "content": "replaced"}]
+    assert (
+        await http.patch(f"/session/{in_squad}", headers=org.bearer, json={"messages": messages_sent})
+    ).is_success
     assert (await http.delete(f"/chat/{chat['id']}", headers=org.bearer)).is_success
     return made
 
@@ -145,17 +147,17 @@ async def empty(service: Service) -> Org:
 async def test_every_noun_comes_back_byte_for_byte(
     http: httpx.AsyncClient, service: Service, org: Org, empty: Org, secrets: bool
 ) -> None:
-    made = await say_everything(http, org)
+    made = await create_everything(http, org)
     history = History(service.store.database)
 
     async def lines_of(one: Org) -> list[str]:
         return [line async for lines in history.export(one.id, None, secrets=secrets) for line in lines]
 
     lines = await lines_of(org)
-    taken = await history.take_in(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
+    imported = await history.ingest(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
 
     assert {orjson.loads(line)["kind"] for line in lines} == {*TABLES, "history"}
-    assert (taken.imported, taken.skipped) == (len(lines) - 1, 0)
+    assert (imported.imported, imported.skipped) == (len(lines) - 1, 0)
     assert await lines_of(empty) == lines
     for path in paths_of(made):
         shown, same = [
@@ -194,7 +196,7 @@ async def test_import_that_breaks_off_leaves_whole_conversations_and_is_simply_r
     order: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await say_everything(http, org)
+    await create_everything(http, org)
     source = History(service.store.database)
     lines = [line async for batch in source.export(org.id, None, secrets=True) for line in batch]
     shuffled = random.Random(1).sample(lines[1:], len(lines) - 1)
@@ -202,21 +204,21 @@ async def test_import_that_breaks_off_leaves_whole_conversations_and_is_simply_r
     monkeypatch.setattr(history_files, "_MOST_LINES", 1)  # a piece at a time
     store = open_store(tmp_path)
     made = (await store.keys.create("acme", "api")).org_id
-    breaking, taken = Breaking(store.database), 0
+    breaking, imported = Breaking(store.database), 0
 
     for left in range(200):
         breaking.left = 1 + left // 4
         try:
-            found = await take_in_file(
+            found = await ingest_file(
                 breaking, lambda: store.keys.org_of("acme"), BytesIO("\n".join(given).encode())
             )
         except Killed:
             assert findings(tmp_path / "parley.db") == []
             continue
-        taken = found.imported + found.skipped
+        imported = found.imported + found.skipped
         break
 
-    assert taken == len(lines) - 1
+    assert imported == len(lines) - 1
     assert findings(tmp_path / "parley.db") == []
     assert [line async for batch in breaking.export(made, None, secrets=True) for line in batch] == lines
     store.close()
@@ -231,13 +233,13 @@ class Breaking(History):
 
     left = 0
 
-    async def take_in(self, org_id: str, lines: list[Line]) -> Taken:
-        taken = await super().take_in(org_id, lines)
-        if taken.imported:
+    async def ingest(self, org_id: str, lines: list[Line]) -> Imported:
+        imported = await super().ingest(org_id, lines)
+        if imported.imported:
             self.left -= 1
             if not self.left:
                 raise Killed
-        return taken
+        return imported
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
@@ -269,15 +271,15 @@ def mutants(line: str) -> Iterator[tuple[str, str]]:
     row = orjson.loads(line)
     kind = row.pop("kind")
     for path, holder, name in list(places(row, kind)):
-        kept = holder[name]
+        stored = holder[name]
         for value in ODD:
             holder[name] = value
             yield f"{path} = {value!r}", orjson.dumps({"kind": kind, **row}).decode()
-        holder[name] = kept
+        holder[name] = stored
         if isinstance(holder, dict):
             del holder[name]
             yield f"{path} is gone", orjson.dumps({"kind": kind, **row}).decode()
-            holder[name] = kept
+            holder[name] = stored
 
 
 def places(value: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
@@ -333,14 +335,14 @@ async def test_no_line_is_taken_that_fails_later(
     http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org, empty: Org
 ) -> None:
     made, history, chats = (
-        await say_everything(http, org),
+        await create_everything(http, org),
         HistoryServiceStub(channel),
         ChatServiceStub(channel),
     )
     lines = await exported(history, org)
     chance, outcomes = random.Random(1), Counter[str]()
     for before, line, after, reads in cases(lines, made):
-        for what, mutant in chance.sample(list(mutants(line)), 15):
+        for mutation, mutant in chance.sample(list(mutants(line)), 15):
             try:
                 request = ImportHistoryRequest(lines=[*before, mutant, *after])
                 await history.ImportHistory(request, metadata=empty.metadata)
@@ -348,25 +350,25 @@ async def test_no_line_is_taken_that_fails_later(
                 assert error.code() in (
                     grpc.StatusCode.INVALID_ARGUMENT,
                     grpc.StatusCode.FAILED_PRECONDITION,
-                ), what
-                assert error.details().startswith("line "), what
+                ), mutation
+                assert error.details().startswith("line "), mutation
                 outcomes["refused"] += 1
                 continue
             outcomes["taken"] += 1
             for path in reads:
                 answer = await http.get(path, headers=empty.bearer)
-                assert answer.status_code < 500, (what, path, answer.text)
+                assert answer.status_code < 500, (mutation, path, answer.text)
             if reads[0] == "/chat":
-                await told(chats, reads[1].removeprefix("/chat/"), empty)
+                await check_export(chats, reads[1].removeprefix("/chat/"), empty)
             await exported(history, empty)
-            assert (await http.delete(reads[1], headers=empty.bearer)).status_code < 500, what
+            assert (await http.delete(reads[1], headers=empty.bearer)).status_code < 500, mutation
             await forget_all(http, empty)
 
     assert min(outcomes["refused"], outcomes["taken"]) > 30
     assert len(await exported(history, empty)) == 1
 
 
-async def told(chats: ChatServiceStub, chat_id: str, org: Org) -> None:
+async def check_export(chats: ChatServiceStub, chat_id: str, org: Org) -> None:
     """Read the events of a chat, which may say that it failed."""
     try:
         async for _ in chats.WatchChat(WatchChatRequest(id=chat_id), metadata=org.metadata):
@@ -494,7 +496,7 @@ async def test_row_that_could_not_have_been_made_is_refused_by_its_member(
 async def history_of_everything(
     http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org
 ) -> tuple[list[str], HistoryServiceStub]:
-    await say_everything(http, org)
+    await create_everything(http, org)
     history = HistoryServiceStub(channel)
     return await exported(history, org), history
 
@@ -512,7 +514,7 @@ async def test_lines_are_read_and_written_outside_of_the_event_loop(
     note("_line")
     history = History(service.store.database)
     lines = [line async for batch in history.export(org.id, None, secrets=True) for line in batch]
-    await history.take_in(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
+    await history.ingest(empty.id, [Line(number, text) for number, text in enumerate(lines, 1)])
 
     assert all(threads.values())
     assert threading.get_ident() not in threads["_row"] | threads["_line"]

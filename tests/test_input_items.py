@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai.types.responses.response_input_item_param import ResponseInputItemParam
 
-from server.core.accepted import PASSED_OVER
+from server.core.accepted import IGNORED
 
 REFUSED = {"configuration_update", "compaction_trigger"}
 """What asks for something that this service does not do."""
@@ -62,19 +62,19 @@ async def test_item_of_every_type_is_read_or_refused_by_its_type(http, org, name
     kind = item.get("type", "message")
     body = {"assistantId": org.assistant_id, "stream": False} if member == "input" else {}
     answer = await http.post(path, headers=org.bearer, json={**body, member: [item, USER]})
-    told = answer.json()
+    answered = answer.json()
 
     if kind in REFUSED:
         assert answer.status_code == 400
-        assert f"{member}[0].type '{kind}' is no type of an item that can be sent" in str(told)
+        assert f"{member}[0].type '{kind}' is no type of an item that can be sent" in str(answered)
     elif kind in OURS:
         assert answer.status_code == 400
-        assert f"{member}[0].encrypted_content must be as the compact method answered it" in str(told)
+        assert f"{member}[0].encrypted_content must be as the compact method answered it" in str(answered)
     else:
-        assert answer.status_code in (200, 201), told
+        assert answer.status_code in (200, 201), answered
         if member == "input":
-            chat = (await http.get(f"/chat/{told['id']}", headers=org.bearer)).json()
-            assert len(chat["messages"]) == (1 if kind in PASSED_OVER else 3 if kind == "mcp_call" else 2)
+            chat = (await http.get(f"/chat/{answered['id']}", headers=org.bearer)).json()
+            assert len(chat["messages"]) == (1 if kind in IGNORED else 3 if kind == "mcp_call" else 2)
 
 
 def test_every_type_of_the_sdk_has_an_item():
@@ -100,11 +100,11 @@ async def referred(http, org) -> dict[str, str]:
 
 
 async def test_chat_reads_the_item_that_it_is_given_by_name(http, org):
-    asked = {"assistantId": org.assistant_id, "input": [await referred(http, org), USER]}
-    chat = (await http.post("/chat", headers=org.bearer, json=asked)).json()
+    request_body = {"assistantId": org.assistant_id, "input": [await referred(http, org), USER]}
+    chat = (await http.post("/chat", headers=org.bearer, json=request_body)).json()
 
     assert [one["message"] for one in chat["messages"]] == ["You said: My name is Ada", "Hello"]
-    assert chat["input"] == asked["input"]
+    assert chat["input"] == request_body["input"]
 
 
 async def test_conversation_takes_the_item_that_it_is_given_by_name(http, org):
@@ -115,14 +115,14 @@ async def test_conversation_takes_the_item_that_it_is_given_by_name(http, org):
             f"/v1/conversations/{made['id']}/items", headers=org.bearer, json={"items": [USER, reference]}
         )
     ).json()
-    kept = (await http.get(f"/v1/conversations/{made['id']}/items?order=asc", headers=org.bearer)).json()
+    stored = (await http.get(f"/v1/conversations/{made['id']}/items?order=asc", headers=org.bearer)).json()
 
-    assert [item["content"][0]["text"] for item in kept["data"]] == [
+    assert [item["content"][0]["text"] for item in stored["data"]] == [
         "You said: My name is Ada",
         "Hello",
         "You said: My name is Ada",
     ]
-    assert kept["data"][1:] == added["data"]
+    assert stored["data"][1:] == added["data"]
 
 
 @pytest.mark.parametrize("path", ["/v1/conversations", "/v1/conversations/{id}/items"])

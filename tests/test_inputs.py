@@ -5,7 +5,7 @@ import pytest
 from generated.parley.v1.message_pb2 import Message
 from server.content.inputs import body_id, checked_text, parse_input, parse_messages
 from server.content.json_values import MAX_DEPTH, from_python, struct_from, to_python
-from server.core.accepted import PASSED_OVER, ROLES
+from server.core.accepted import IGNORED, ROLES
 from server.core.errors import InvalidArgument
 from server.core.ids import hex_of, new_id
 
@@ -166,7 +166,7 @@ READ = {
     ),
     **{
         f"{kind}, which is passed over": ([{"type": kind}, {"role": "user", "content": "a"}], [user("a")])
-        for kind in sorted(PASSED_OVER)
+        for kind in sorted(IGNORED)
     },
     "unicode": ("ü 😀 \u202e \ufeff", [user("ü 😀 \u202e \ufeff")]),
 }

@@ -67,7 +67,7 @@ async def allowing(http: httpx.AsyncClient, org: Org) -> str:
     return made.json()["id"]
 
 
-async def say(
+async def send(
     http: httpx.AsyncClient, key: str, path: str, assistant_id: str, body: dict[str, Any]
 ) -> httpx.Response:
     named = "assistantId" if path == "/session" else "model"
@@ -79,13 +79,13 @@ async def say(
 
 @pytest.mark.parametrize(("path", "body", "field"), INSTRUCTING.values(), ids=INSTRUCTING)
 async def test_publishable_key_instructs_no_model(http, org, allowing, path, body, field):
-    refused = await say(http, org.publishable, path, org.assistant_id, body)
+    refused = await send(http, org.publishable, path, org.assistant_id, body)
 
     assert refused.status_code == 403
     assert f"{field} cannot be sent with a publishable key" in refused.text
     assert "chatSystemInstructionMode" in refused.text
-    assert (await say(http, org.publishable, path, allowing, body)).status_code in (200, 201)
-    assert (await say(http, org.api, path, org.assistant_id, body)).status_code in (200, 201)
+    assert (await send(http, org.publishable, path, allowing, body)).status_code in (200, 201)
+    assert (await send(http, org.api, path, org.assistant_id, body)).status_code in (200, 201)
 
 
 @pytest.mark.parametrize("message", [SYSTEM, DEVELOPER])
@@ -124,7 +124,7 @@ async def test_what_one_assistant_allows_does_not_instruct_another(http, org, al
         "conversation": (await http.post("/v1/conversations", headers=page, json={})).json()["id"]
     }
     where = conversation if continued == "conversation" else {}
-    first = await say(http, org.publishable, "/v1/responses", allowing, {"input": [SYSTEM, USER], **where})
+    first = await send(http, org.publishable, "/v1/responses", allowing, {"input": [SYSTEM, USER], **where})
     assert first.status_code == 200
     goes_on = where or {"previous_response_id": first.json()["id"]}
 
@@ -169,18 +169,18 @@ async def test_squad_is_instructed_when_all_of_it_allow_it(http, org, allowing, 
         "/squad", headers=org.bearer, json={"members": named, "membersOverrides": overrides}
     )
 
-    asked = await http.post(
+    reply = await http.post(
         "/v1/responses",
         headers={"authorization": f"Bearer {org.publishable}"},
         json={"squadId": made.json()["id"], "input": [SYSTEM, USER]},
     )
 
-    assert asked.status_code == status
+    assert reply.status_code == status
 
 
 async def test_chain_of_a_publishable_key_goes_on_from_its_summary(http, org):
     page = {"authorization": f"Bearer {org.publishable}"}
-    first = await say(http, org.publishable, "/v1/responses", org.assistant_id, {"input": "My name is Ada"})
+    first = await send(http, org.publishable, "/v1/responses", org.assistant_id, {"input": "My name is Ada"})
     compacted = await http.post(
         "/v1/responses/compact",
         headers=page,

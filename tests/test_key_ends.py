@@ -120,13 +120,13 @@ async def rest_when_revoked(service, key, answer):
 )
 async def test_stream_over_http_ends_in_an_error_event(service, http, org, agent, path, last):
     key = await service.store.keys.create(org.name, "api")
-    said = (
+    request_members = (
         {"messages": [{"role": "user", "content": "Hi"}], "model": agent}
         if "completions" in path
         else {"assistantId": agent, "input": "Hi"}
     )
     async with http.stream(
-        "POST", path, json={**said, "stream": True}, headers={"authorization": f"Bearer {key.key}"}
+        "POST", path, json={**request_members, "stream": True}, headers={"authorization": f"Bearer {key.key}"}
     ) as answer:
         rest = await rest_when_revoked(service, key, answer)
 

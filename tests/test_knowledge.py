@@ -40,7 +40,7 @@ def assistant(knowledge_base: dict[str, Any]) -> dict[str, Any]:
     return {"model": {"provider": "offline", "model": "offline-1", "knowledgeBase": knowledge_base}}
 
 
-async def ask(
+async def send(
     http: httpx.AsyncClient, org: Org, knowledge_base: dict[str, Any], **members: Any
 ) -> dict[str, Any]:
     body = {"assistant": assistant(knowledge_base), "input": "What is my name?", **members}
@@ -64,19 +64,19 @@ async def test_documents_join_the_context(
         if over == "rest":
             body = {"assistantId": assistant_id, "input": "What is my name?"}
             chat = (await http.post("/chat", headers=org.bearer, json=body)).json()
-            said, known = chat["output"][0]["content"], chat["knowledge"]
+            reply, known = chat["output"][0]["content"], chat["knowledge"]
         else:
             request = CreateChatRequest(
                 assistant_id=assistant_id, input=Value(string_value="What is my name?")
             )
             chat = await ChatServiceStub(channel).CreateChat(request, metadata=org.metadata)
-            said, known = chat.output[0].message, {"documents": chat.knowledge.documents}
-        [asked] = server.requests
+            reply, known = chat.output[0].message, {"documents": chat.knowledge.documents}
+        [query_sent] = server.requests
 
-    assert said == "Your name is Ada."
+    assert reply == "Your name is Ada."
     assert known == {"documents": 2}
-    assert (asked.method, asked.path) == ("POST", "/kb?a=1")
-    assert asked.body == {
+    assert (query_sent.method, query_sent.path) == ("POST", "/kb?a=1")
+    assert query_sent.body == {
         "message": {
             "type": "knowledge-base-request",
             "messages": [{"role": "user", "content": "What is my name?"}],
@@ -91,9 +91,11 @@ async def test_every_door_asks(http: httpx.AsyncClient, org: Org) -> None:
         box = (await http.post("/chat", headers={"x-api-key": org.secret}, json={"agentId": agent})).json()[
             "id"
         ]
-        said = {"content": "What is my name?", "role": "user"}
+        user_message = {"content": "What is my name?", "role": "user"}
         answers = [
-            (await http.post(f"/chat/{box}/message", headers={"x-api-key": org.secret}, json=said)).text,
+            (
+                await http.post(f"/chat/{box}/message", headers={"x-api-key": org.secret}, json=user_message)
+            ).text,
             (
                 await http.post(
                     "/chat/responses",
@@ -105,7 +107,7 @@ async def test_every_door_asks(http: httpx.AsyncClient, org: Org) -> None:
                 await http.post(
                     f"/api/v1/compatibility/openai/v1/assistants/{agent}/chat/completions",
                     headers=org.bearer,
-                    json={"messages": [said]},
+                    json={"messages": [user_message]},
                 )
             ).text,
         ]
@@ -118,7 +120,7 @@ async def test_what_was_said_before_is_told_and_documents_are_not_kept(
     http: httpx.AsyncClient, org: Org
 ) -> None:
     async with Upstream([documents("My name is Ada"), documents()]) as server:
-        first = await ask(http, org, base(server.base_url))
+        first = await send(http, org, base(server.base_url))
         body = {"previousChatId": first["id"], "input": "And what was my name?"}
         second = (await http.post("/chat", headers=org.bearer, json=body)).json()
 
@@ -134,7 +136,7 @@ async def test_what_was_said_before_is_told_and_documents_are_not_kept(
 
 async def test_message_of_the_server_joins_the_context(http: httpx.AsyncClient, org: Org) -> None:
     async with Upstream(answered({"message": {"role": "assistant", "content": "My name is Ada"}})) as server:
-        chat = await ask(http, org, base(server.base_url))
+        chat = await send(http, org, base(server.base_url))
 
     assert chat["output"][0]["content"] == "Your name is Ada."
     assert chat["knowledge"] == {"documents": 1}
@@ -142,13 +144,13 @@ async def test_message_of_the_server_joins_the_context(http: httpx.AsyncClient, 
 
 async def test_failure_is_on_the_chat_and_the_exchange_goes_on(http: httpx.AsyncClient, org: Org) -> None:
     async with Upstream(failure(500, {"error": "INSIDE TEXT"})) as server:
-        chat = await ask(http, org, base(server.base_url))
+        chat = await send(http, org, base(server.base_url))
 
-    kept = (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
-    assert kept["status"] == "completed"
-    assert kept["output"][0]["content"] == "I don't know your name."
+    stored = (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json()
+    assert stored["status"] == "completed"
+    assert stored["output"][0]["content"] == "I don't know your name."
     assert (
-        kept["knowledge"]
+        stored["knowledge"]
         == chat["knowledge"]
         == {
             "documents": 0,
@@ -170,7 +172,7 @@ async def test_streamed_exchange_has_the_report_too(http: httpx.AsyncClient, org
 
 
 async def test_chat_without_a_knowledge_base_says_nothing_of_one(http: httpx.AsyncClient, org: Org) -> None:
-    chat = await ask(http, org, {"provider": "another", "server": {"url": "http://127.0.0.1:1"}})
+    chat = await send(http, org, {"provider": "another", "server": {"url": "http://127.0.0.1:1"}})
 
     assert "knowledge" not in chat
 
@@ -179,7 +181,7 @@ async def test_chat_without_a_knowledge_base_says_nothing_of_one(http: httpx.Asy
 
 
 UNREAD = "it answered with more than 1048576 bytes, or in a compressed form"
-SAID = [Message(role="user", content=Value(string_value="Hello"))]
+MESSAGES = [Message(role="user", content=Value(string_value="Hello"))]
 
 
 async def waits(seconds: float) -> None:
@@ -189,12 +191,12 @@ async def waits(seconds: float) -> None:
 async def known(
     knowledge_base: dict[str, Any],
     allowed: str = "127.0.0.1",
-    said: list[Message] = SAID,
+    messages_sent: list[Message] = MESSAGES,
     sleep: Callable[[float], Any] = waits,
 ) -> tuple[list[str], ChatKnowledge | None]:
     poster = JsonPoster(AllowedHosts([allowed]), sleep=sleep)
     try:
-        found = await KnowledgeBases(poster).ask(knowledge_base, said, Outgoing())
+        found = await KnowledgeBases(poster).query(knowledge_base, messages_sent, Outgoing())
     finally:
         await poster.close()
     return [message.content.string_value for message in found.messages], found.report
@@ -206,7 +208,7 @@ def error_of(report: ChatKnowledge | None) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         (Answer([b"{"], 200, JSON), "its answer is not JSON"),
         (answered([]), "its answer is not an object"),
@@ -221,14 +223,14 @@ def error_of(report: ChatKnowledge | None) -> tuple[str, str]:
     ],
     ids=["json", "array", "empty", "shape", "text", "redirect", "404", "size", "cut", "compressed"],
 )
-async def test_bad_answer_is_reported(answer: Answer, told: str) -> None:
+async def test_bad_answer_is_reported(answer: Answer, expected: str) -> None:
     async with Upstream(answer) as server:
         messages, report = await known(base(server.base_url))
 
     assert not messages
     assert len(server.requests) == 1
     assert error_of(report)[0] == "knowledge_base_error"
-    assert error_of(report)[1].startswith(f"The knowledge base was of no help: {told}")
+    assert error_of(report)[1].startswith(f"The knowledge base was of no help: {expected}")
 
 
 @pytest.mark.parametrize(
@@ -260,9 +262,9 @@ async def test_headers_are_sent_and_ours_cannot_be_replaced() -> None:
         _, host = await known(base(server.base_url, headers={"Host": "elsewhere"}))
         _, split = await known(base(server.base_url, headers={"x-team": "a\r\nx: y"}))
 
-    [asked] = server.requests
-    assert (asked.headers["authorization"], asked.headers["x-team"]) == ("Bearer of news", "a")
-    assert asked.headers["content-type"] == "application/json"
+    [query_sent] = server.requests
+    assert (query_sent.headers["authorization"], query_sent.headers["x-team"]) == ("Bearer of news", "a")
+    assert query_sent.headers["content-type"] == "application/json"
     assert "Host is not a header" in error_of(host)[1]
     assert "printable ASCII" in error_of(split)[1]
 
@@ -328,7 +330,9 @@ async def test_context_takes_so_much_and_no_more() -> None:
 
 async def test_tool_result_is_no_question() -> None:
     async with Upstream(documents("x")) as server:
-        found = await known(base(server.base_url), said=[*SAID, Message(role="tool", tool_call_id="c")])
+        found = await known(
+            base(server.base_url), messages_sent=[*MESSAGES, Message(role="tool", tool_call_id="c")]
+        )
 
     assert found == ([], None)
     assert not server.requests

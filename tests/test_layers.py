@@ -41,7 +41,7 @@ CATCH_ALL = {
     "server.storage.idempotency": "lets the claim go, and raises again",
     "server.delivery.loop": "a task of its own, whose row must not be tried without end",
     "server.delivery.server_events": "what happened is recorded even when it cannot be told",
-    "server.exchange.room": "a task of its own: the key is measured again",
+    "server.exchange.capacity": "a task of its own: the key is measured again",
     "server.exchange.live": "an exchange in a task of its own: nobody else would hear of it",
 }
 MOST_LINES = 520

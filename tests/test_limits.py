@@ -43,8 +43,8 @@ def limits(time, **settings):
 
 def spend(limits, caller, times):
     """What remains after each of so many requests; None where there was none left."""
-    taken = [limits.take(caller) for _ in range(times)]
-    return [None if standing.wait else standing.remaining for standing in taken]
+    standings = [limits.acquire(caller) for _ in range(times)]
+    return [None if standing.wait else standing.remaining for standing in standings]
 
 
 # --- rates --------------------------------------------------------------------------------------------------
@@ -83,14 +83,14 @@ def test_refusal_says_when_to_come_back(time):
     time.pass_by(0.25)
 
     with pytest.raises(RateLimited) as refused:
-        bounded.take(ADA).check()
+        bounded.acquire(ADA).check()
     assert refused.value.retry_after == 0.75
     assert (
         refused.value.message
         == "too many requests of this key or org, which may send 3 at once; try again in 750ms"
     )
     time.pass_by(refused.value.retry_after)
-    bounded.take(ADA).check()
+    bounded.acquire(ADA).check()
 
 
 def test_keys_of_one_org_share_its_limit_and_orgs_share_nothing(time):
@@ -108,25 +108,30 @@ def test_request_that_the_org_has_no_token_for_costs_the_key_none(time):
 
     time.pass_by(1)
 
-    assert bounded.take(ADA) == Standing(limit=1, remaining=0, full_in=SECOND, wait=0)
+    assert bounded.acquire(ADA) == Standing(limit=1, remaining=0, full_in=SECOND, wait=0)
     assert [bounded._keys.standing(name, time(), 0).remaining for name in ("ada", "bob")] == [2, 3]
 
 
 def test_tighter_of_the_two_limits_is_told(time):
     bounded = limits(time, org_requests_per_minute=60, org_burst=5)
 
-    told = [bounded.take(caller) for caller in (ADA, BOB, BOB, BOB)]
+    standings_after = [bounded.acquire(caller) for caller in (ADA, BOB, BOB, BOB)]
 
-    assert [(standing.limit, standing.remaining) for standing in told] == [(3, 2), (3, 2), (3, 1), (3, 0)]
-    assert bounded.take(ADA)[:2] == (5, 0)
+    assert [(standing.limit, standing.remaining) for standing in standings_after] == [
+        (3, 2),
+        (3, 2),
+        (3, 1),
+        (3, 0),
+    ]
+    assert bounded.acquire(ADA)[:2] == (5, 0)
 
 
 def test_burst_is_a_minutes_worth_unless_it_is_set(time):
-    assert limits(time, key_burst=None).take(ADA).limit == 60
+    assert limits(time, key_burst=None).acquire(ADA).limit == 60
 
 
 @pytest.mark.parametrize(
-    ("full_in", "told"),
+    ("full_in", "reset"),
     [
         (0, "0ms"),
         (1, "1ms"),
@@ -139,11 +144,11 @@ def test_burst_is_a_minutes_worth_unless_it_is_set(time):
         (360 * SECOND, "6m0s"),
     ],
 )
-def test_headers_have_the_names_and_forms_of_openai(full_in, told):
+def test_headers_have_the_names_and_forms_of_openai(full_in, reset):
     assert Standing(60, 7, full_in, 0).headers == (
         ("x-ratelimit-limit-requests", "60"),
         ("x-ratelimit-remaining-requests", "7"),
-        ("x-ratelimit-reset-requests", told),
+        ("x-ratelimit-reset-requests", reset),
     )
 
 
@@ -151,7 +156,7 @@ def test_buckets_are_bounded_and_the_least_used_is_forgotten(time):
     buckets = Buckets(per_minute=60, burst=1, most=2)
     for name in ("a", "b", "a", "c"):
         time.pass_by(1)
-        buckets.take(name, time())
+        buckets.acquire(name, time())
 
     assert [buckets.wait(name, time()) for name in ("a", "b", "c")] == [0, 0, SECOND]
     assert list(buckets._full_at) == ["a", "c"]
@@ -161,7 +166,7 @@ def test_workers_share_what_there_is(time):
     one_of_two = limits(time, workers=2, key_burst=4, server_calls=3)
 
     assert spend(one_of_two, ADA, 3) == [1, 0, None]
-    assert one_of_two.take(ADA).wait == 2 * SECOND
+    assert one_of_two.acquire(ADA).wait == 2 * SECOND
     with one_of_two.call, one_of_two.call, pytest.raises(Overloaded):
         one_of_two.call.__enter__()
 
@@ -223,7 +228,7 @@ def test_nothing_is_remembered_of_calls_that_are_over(time):
 def test_limits_can_be_off(time):
     free = limits(time, limits=False, key_calls=1, org_calls=1, server_calls=1)
 
-    assert [free.take(ADA) for _ in range(10)] == [None] * 10
+    assert [free.acquire(ADA) for _ in range(10)] == [None] * 10
     with free.call, free.call, free.call_of(ADA), free.call_of(ADA):
         pass
 
@@ -231,7 +236,7 @@ def test_limits_can_be_off(time):
 def test_who_needs_no_key_has_no_limit_of_its_own(time):
     bounded = limits(time, key_calls=1)
 
-    assert [bounded.take(None) for _ in range(10)] == [None] * 10
+    assert [bounded.acquire(None) for _ in range(10)] == [None] * 10
     with bounded.call_of(None), bounded.call_of(None):
         pass
 
@@ -242,11 +247,11 @@ def test_who_needs_no_key_has_no_limit_of_its_own(time):
 def test_request_of_a_publishable_key_has_so_many_bytes(time):
     bounded = limits(time, publishable_request_bytes=1_000)
 
-    bounded.take_bytes(PAGE, 1_000)
+    bounded.acquire_bytes(PAGE, 1_000)
     for caller in (ADA, BOB, None):
-        bounded.take_bytes(caller, 1 << 30)
+        bounded.acquire_bytes(caller, 1 << 30)
     with pytest.raises(TooLarge) as refused:
-        bounded.take_bytes(PAGE, 1_001)
+        bounded.acquire_bytes(PAGE, 1_001)
 
     assert refused.value.http_status == 413
     assert refused.value.message == (
@@ -258,13 +263,13 @@ def test_request_of_a_publishable_key_has_so_many_bytes(time):
 def test_publishable_key_sends_so_many_bytes_a_day(time):
     bounded = limits(time, publishable_request_bytes=1_000, publishable_day_bytes=86_400)
     for _ in range(86):
-        bounded.take_bytes(PAGE, 1_000)
+        bounded.acquire_bytes(PAGE, 1_000)
 
     with pytest.raises(RateLimited) as refused:
-        bounded.take_bytes(PAGE, 1_000)
-    bounded.take_bytes(Caller("org", "another page", "publishable"), 1_000)
+        bounded.acquire_bytes(PAGE, 1_000)
+    bounded.acquire_bytes(Caller("org", "another page", "publishable"), 1_000)
     time.pass_by(600)
-    bounded.take_bytes(PAGE, 1_000)
+    bounded.acquire_bytes(PAGE, 1_000)
 
     assert refused.value.retry_after == pytest.approx(600)
     assert refused.value.message == (
@@ -274,4 +279,4 @@ def test_publishable_key_sends_so_many_bytes_a_day(time):
 
 
 def test_bytes_are_not_counted_where_limits_are_off(time):
-    limits(time, limits=False, publishable_request_bytes=1).take_bytes(PAGE, 1 << 30)
+    limits(time, limits=False, publishable_request_bytes=1).acquire_bytes(PAGE, 1 << 30)

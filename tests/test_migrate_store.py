@@ -27,14 +27,14 @@ async def source(tmp_path_factory):
         for number in range(ORGS):
             recorder = await Recorder.of_new_org(store, clock, f"org-{number}")
             session = await recorder.open_session("hello", name="n")
-            first = await recorder.say("a", session=session)
-            await recorder.say("b", first, alternatives=["c"])
-            gone = await recorder.say("gone")
+            first = await recorder.add("a", session=session)
+            await recorder.add("b", first, alternatives=["c"])
+            gone = await recorder.add("gone")
             await store.chats.delete(recorder.scope, gone.id)
             for documents in (store.assistants, store.squads, store.tools):
                 await documents.create(recorder.key.org_id, {"name": "x", "number": 1.5})
             claim = await store.idempotency.claim(recorder.scope, "key", b"print")
-            await store.idempotency.keep(claim, b"answer")
+            await store.idempotency.persist(claim, b"answer")
             deliveries = [
                 Delivery(org_id=recorder.key.org_id, kind="x", lane="lane", body=b"1") for _ in range(3)
             ]
@@ -142,7 +142,7 @@ async def test_move_that_breaks_off_after_every_batch_goes_on(source, target):
     class Enough(Exception):
         pass
 
-    def told(table, moved, count):
+    def report(table, moved, count):
         come_to[table] = moved
         if moved and (table, moved) not in seen:
             seen.add((table, moved))
@@ -151,7 +151,7 @@ async def test_move_that_breaks_off_after_every_batch_goes_on(source, target):
     seen, come_to = set(), {}
     for _ in range(100):
         try:
-            await move(source[0], target, told, with_secret=True)
+            await move(source[0], target, report, with_secret=True)
             break
         except Enough:
             continue
@@ -178,12 +178,12 @@ async def test_source_that_changed_between_two_runs_is_noticed(tmp_path, target)
     with closing(open_store(tmp_path, clock=clock)) as store:
         await Recorder.of_new_org(store, clock, "one")
 
-    def told(table, moved, count):
+    def report(table, moved, count):
         if table == "orgs" and moved:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await move(tmp_path, target, told, with_secret=True)
+        await move(tmp_path, target, report, with_secret=True)
     with closing(open_store(tmp_path, clock=clock)) as store:
         await store.database.write(
             lambda connection: (
@@ -205,11 +205,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("source_url", "told"), REFUSED.values(), ids=REFUSED)
-async def test_source_that_is_none_is_one_line(tmp_path, source_url, told):
+@pytest.mark.parametrize(("source_url", "expected"), REFUSED.values(), ids=REFUSED)
+async def test_source_that_is_none_is_one_line(tmp_path, source_url, expected):
     ended = await run("parley", "migrate-store", source_url.format(tmp_path), "postgresql://127.0.0.1:1/x")
 
     assert ended.code not in (0, None)
-    assert told in ended.err
+    assert expected in ended.err
     assert ended.err.count("\n") == 1
     assert not (tmp_path / "parley.db").exists()

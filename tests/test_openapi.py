@@ -182,18 +182,18 @@ TOOL = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}},
 }
-SAID = {"messages": [{"role": "user", "content": "the weather"}]}
-ASKED = {
+MESSAGES_BODY = {"messages": [{"role": "user", "content": "the weather"}]}
+BODIES = {
     "/chat": {"input": "a"},
     "/chat/responses": {"input": "a", "metadata": {"a": "b"}},
     "/v1/responses": {"input": "the weather", "tools": [TOOL]},
     "/v1/chat/completions": {
-        **SAID,
+        **MESSAGES_BODY,
         "model": "demo",
         "tools": [TOOL],
         "stream_options": {"include_usage": True},
     },
-    COMPLETIONS: {**SAID, "create_session": True, "n": 2},
+    COMPLETIONS: {**MESSAGES_BODY, "create_session": True, "n": 2},
 }
 
 
@@ -205,9 +205,9 @@ def event_schema(path):
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("path", BODIES)
 async def test_answer_is_as_described(http, org, path, stream):
-    sent = {**ASKED[path], "stream": stream} | (
+    sent = {**BODIES[path], "stream": stream} | (
         {"assistantId": org.assistant_id} if "completions" not in path else {}
     )
     if not stream:
@@ -218,9 +218,9 @@ async def test_answer_is_as_described(http, org, path, stream):
     assert answer.status_code == 200
     schema = event_schema(path) if stream else schema_of(path, "post", 200)
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
-    told = [json.loads(line) for line in lines] if stream else [answer.json()]
-    assert told
-    for one in told:
+    received = [json.loads(line) for line in lines] if stream else [answer.json()]
+    assert received
+    for one in received:
         jsonschema.validate(one, strict(schema), jsonschema.Draft202012Validator)
 
 

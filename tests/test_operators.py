@@ -103,11 +103,11 @@ async def test_command_on_an_empty_postgresql_database_makes_no_tables(postgres,
 async def test_move_of_a_store_that_is_served_is_refused_and_touches_neither_side(postgres, tmp_path):
     url = postgres.new_database()
     async with Serving(tmp_path / "data") as parley:
-        told = refused(await run("parley", "migrate-store", f"sqlite:{parley.data}", url))
+        printed = refused(await run("parley", "migrate-store", f"sqlite:{parley.data}", url))
         stopped = await parley.stop()
     moved = await run("parley", "migrate-store", f"sqlite:{parley.data}", url, "--json")
 
-    assert told == f"the database in {parley.data} is in use; stop `parley serve` there first"
+    assert printed == f"the database in {parley.data} is in use; stop `parley serve` there first"
     assert stopped == (0, "", "")
     assert json.loads(moved.out)["moved"]["orgs"] == 1
 
@@ -148,9 +148,9 @@ async def test_folder_that_may_not_be_entered_is_one_line_that_names_it(store, t
 
 
 async def test_disk_that_is_full_is_one_line_that_names_the_file(store):
-    told = refused(await run("parley", "export", "--org", "acme", "/dev/full", "--data", store))
+    printed = refused(await run("parley", "export", "--org", "acme", "/dev/full", "--data", store))
 
-    assert told == "/dev/full cannot be written: No space left on device"
+    assert printed == "/dev/full cannot be written: No space left on device"
 
 
 # Ctrl-C, before there is anything to stop
@@ -218,15 +218,15 @@ async def test_command_that_is_interrupted_fails_without_a_traceback(signalled, 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("taken", ["http", "grpc"])
+@pytest.mark.parametrize("occupied", ["http", "grpc"])
 async def test_server_whose_port_is_taken_has_made_no_keys_and_makes_them_on_the_next_start(
-    tmp_path, taken, workers
+    tmp_path, occupied, workers
 ):
     where = {"http": free_address(), "grpc": free_address()}
     with socket.socket() as other:
-        other.bind(("127.0.0.1", int(where[taken].rpartition(":")[2])))
+        other.bind(("127.0.0.1", int(where[occupied].rpartition(":")[2])))
         other.listen()
-        told = refused(
+        printed = refused(
             await run(
                 "parley",
                 "serve",
@@ -245,7 +245,7 @@ async def test_server_whose_port_is_taken_has_made_no_keys_and_makes_them_on_the
     async with Serving(tmp_path, **where, PARLEY_WORKERS=workers) as again:
         shown = json.loads("\n".join(again.lines[1:-1]))
 
-    assert where[taken] in told
+    assert where[occupied] in printed
     assert (keys.out.strip() in ("[]", ""), left) == (True, False)
     assert shown == again.keys
 
@@ -313,14 +313,14 @@ WRONG_SETTINGS = {
 
 @pytest.mark.timeout(180)
 async def test_setting_that_is_wrong_is_one_line_in_the_operators_words(tmp_path):
-    said = await few_at_a_time(
+    all_printed = await few_at_a_time(
         run("parley", "serve", "--data", tmp_path, **{f"PARLEY_{name}": value})
         for name, value in WRONG_SETTINGS
     )
 
-    for told, ended in zip(WRONG_SETTINGS.values(), said, strict=True):
+    for printed, ended in zip(WRONG_SETTINGS.values(), all_printed, strict=True):
         line = refused(ended)
-        assert line.startswith(told)
+        assert line.startswith(printed)
         assert not re.search(r"Source|dictionary|instance|Price|TwilioNumber|sk-secret", line)
     assert os.listdir(tmp_path) == []
 
@@ -421,8 +421,8 @@ def applied(store, tmp_path):
 async def test_assistant_whose_provider_cannot_be_called_is_not_applied(applied):
     ended = await asyncio.gather(*(applied(*given) for given in PROVIDERS.values()))
 
-    for told, one in zip(PROVIDERS, ended, strict=True):
-        assert told in refused(one) + "\n"
+    for printed, one in zip(PROVIDERS, ended, strict=True):
+        assert printed in refused(one) + "\n"
 
 
 async def test_assistant_whose_provider_can_be_called_is_applied(applied):

@@ -55,7 +55,7 @@ def page(org: Org) -> dict[str, str]:
 
 
 async def seen_over_http(
-    http: httpx.AsyncClient, page: dict[str, str], assistant_id: str, said: str
+    http: httpx.AsyncClient, page: dict[str, str], assistant_id: str, prompt: str
 ) -> AsyncIterator[httpx.Response]:
     async def post(path: str, body: dict[str, Any]) -> httpx.Response:
         return await http.post(path, headers=page, json=body)
@@ -65,20 +65,22 @@ async def seen_over_http(
     chat = await post("/chat", {"agentId": assistant_id})
     yield chat
     for stream in (False, True):
-        answered = await post("/v1/responses", {"assistantId": assistant_id, "input": said, "stream": stream})
+        answered = await post(
+            "/v1/responses", {"assistantId": assistant_id, "input": prompt, "stream": stream}
+        )
         yield answered
         yield await post(
-            "/chat/responses", {"sessionId": session.json()["id"], "input": said, "stream": stream}
+            "/chat/responses", {"sessionId": session.json()["id"], "input": prompt, "stream": stream}
         )
         yield await post(
             "/v1/chat/completions",
-            {"model": assistant_id, "messages": [{"role": "user", "content": said}], "stream": stream},
+            {"model": assistant_id, "messages": [{"role": "user", "content": prompt}], "stream": stream},
         )
         if not stream and answered.status_code == 200:
             for path in ("", "?stream=true", "/input_items"):
                 yield await http.get(f"/v1/responses/{answered.json()['id']}{path}", headers=page)
-    yield await post(f"/chat/{chat.json()['id']}/message", {"content": said, "role": "user"})
-    yield await post("/v1/responses/compact", {"model": assistant_id, "input": said})
+    yield await post(f"/chat/{chat.json()['id']}/message", {"content": prompt, "role": "user"})
+    yield await post("/v1/responses/compact", {"model": assistant_id, "input": prompt})
     for path in (
         f"/session/{session.json()['id']}",
         f"/chat/{chat.json()['id']}",
@@ -89,18 +91,18 @@ async def seen_over_http(
         yield await http.get(path, headers=page)
 
 
-@pytest.mark.parametrize("said", ["hi", "weather please", "lookup please"])
-async def test_page_sees_nothing_of_how_an_assistant_is_set_up(http, page, assistant_id, said):
-    async for answer in seen_over_http(http, page, assistant_id, said):
+@pytest.mark.parametrize("prompt", ["hi", "weather please", "lookup please"])
+async def test_page_sees_nothing_of_how_an_assistant_is_set_up(http, page, assistant_id, prompt):
+    async for answer in seen_over_http(http, page, assistant_id, prompt):
         shown = answer.text + json.dumps(dict(answer.headers))
         assert MARK not in shown, answer.request.url
         assert "10.1.2.3" not in shown, answer.request.url
 
 
-@pytest.mark.parametrize("said", ["hi", "weather please", "lookup please"])
-async def test_page_sees_no_more_over_grpc(channel, org, assistant_id, said):
+@pytest.mark.parametrize("prompt", ["hi", "weather please", "lookup please"])
+async def test_page_sees_no_more_over_grpc(channel, org, assistant_id, prompt):
     chats, metadata = ChatServiceStub(channel), (("authorization", f"Bearer {org.publishable}"),)
-    request = CreateChatRequest(assistant_id=assistant_id, input=from_python(said))
+    request = CreateChatRequest(assistant_id=assistant_id, input=from_python(prompt))
     seen = []
     try:
         seen += [event async for event in chats.StreamChat(request, metadata=metadata)]

@@ -16,7 +16,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsSt
 from typing_extensions import get_type_hints, is_typeddict
 
 from server.backends.backend import ModelRequest
-from server.backends.members import LACKS, TAKES, split
+from server.backends.members import ACCEPTED, LACKS, split
 from server.backends.providers import BASE_URLS
 from server.core.errors import InvalidArgument
 from tests.contract.doors import COMPLETIONS
@@ -91,16 +91,16 @@ def test_every_parameter_of_the_sdk_is_in_the_table_and_no_other(title):
 
 
 def test_table_of_providers_is_that_of_the_backends():
-    told = {
+    echoed = {
         name: (cells(sent), cells(lacking))
         for name, sent, lacking in re.findall(
             r"^\| `([^`]+)` \| ([^|]*)\| ([^|]*)\|$", section("Which provider takes what"), re.MULTILINE
         )
     }
 
-    assert told == {name: (taken, LACKS.get(name, frozenset())) for name, taken in TAKES.items()}
-    assert LACKS.keys() <= TAKES.keys()
-    assert {name for name, url in BASE_URLS.items() if url} <= TAKES.keys() <= BASE_URLS.keys()
+    assert echoed == {name: (accepted, LACKS.get(name, frozenset())) for name, accepted in ACCEPTED.items()}
+    assert LACKS.keys() <= ACCEPTED.keys()
+    assert {name for name, url in BASE_URLS.items() if url} <= ACCEPTED.keys() <= BASE_URLS.keys()
 
 
 def test_readme_shows_where_the_tables_are():
@@ -140,7 +140,7 @@ async def upstream(request):
 
 
 @pytest.fixture
-async def ask(service, http, org, upstream):
+async def caller(service, http, org, upstream):
     made = await service.store.assistants.create(
         org.id,
         {
@@ -240,14 +240,14 @@ def within(answer: dict[str, Any], name: str) -> Any:
 
 @pytest.mark.parametrize("upstream", [[TWO]], indirect=True, ids=[""])
 @pytest.mark.parametrize(("title", "name"), matrix("sent"))
-async def test_what_is_sent_is_seen_upstream(ask, title, name):
+async def test_what_is_sent_is_seen_upstream(caller, title, name):
     members, wanted = SENT[title][name]
 
-    answer = await ask.post(PATHS[title], **members)
+    answer = await caller.post(PATHS[title], **members)
 
     assert answer.status_code == 200, answer.text
     assert "warnings" not in answer.json()
-    [sent] = ask.sent
+    [sent] = caller.sent
     assert {member: sent.get(member) for member in wanted} == wanted
 
 
@@ -275,34 +275,34 @@ ECHOED = {
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("echoed"))
-async def test_what_is_echoed_is_in_the_answer(ask, title, name):
-    previous = (await ask.post(PATHS[title])).json()["id"] if name == "previous_response_id" else None
+async def test_what_is_echoed_is_in_the_answer(caller, title, name):
+    previous = (await caller.post(PATHS[title])).json()["id"] if name == "previous_response_id" else None
     members = {name: previous} if previous else ECHOED[title][name]
 
-    answer = (await ask.post(PATHS[title], **members)).json()
+    answer = (await caller.post(PATHS[title], **members)).json()
 
     top = name.partition(".")[0]
-    told = {**answer[top]} if isinstance(answer[top], dict) else answer[top]
+    echoed = {**answer[top]} if isinstance(answer[top], dict) else answer[top]
     if top in ("reasoning", "text"):
-        told = {member: told[member] for member in members[top]}
-    asked = members[top]
+        echoed = {member: echoed[member] for member in members[top]}
+    sent_value = members[top]
     if name == "text.format":
-        asked = {"format": {**asked["format"], "description": None}}
-    assert told == asked
+        sent_value = {"format": {**sent_value["format"], "description": None}}
+    assert echoed == sent_value
 
 
 UNUSED = {"tools.type": "tools[0].type"}
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("unused"))
-async def test_what_is_unused_is_named(ask, title, name):
-    whole = (await ask.post(PATHS[title], **ECHOED[title][name])).json()
-    streamed = (await ask.post(PATHS[title], **ECHOED[title][name], stream=True)).text
-    again = (await ask.get(f"/v1/responses/{whole['id']}")).json()
+async def test_what_is_unused_is_named(caller, title, name):
+    whole = (await caller.post(PATHS[title], **ECHOED[title][name])).json()
+    streamed = (await caller.post(PATHS[title], **ECHOED[title][name], stream=True)).text
+    again = (await caller.get(f"/v1/responses/{whole['id']}")).json()
 
     assert warned(whole) == warned(again) == [UNUSED.get(name, name)]
     assert streamed.count(f'"param":"{UNUSED.get(name, name)}"') == 1
-    assert {"summary", "tools", "top_logprobs"} & ask.sent[0].keys() == set()
+    assert {"summary", "tools", "top_logprobs"} & caller.sent[0].keys() == set()
 
 
 REFUSED: dict[str, dict[str, Iterable[Any]]] = {
@@ -348,12 +348,12 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("refused"))
-async def test_what_is_refused_is_an_error_that_names_it_at_every_door(ask, title, name):
+async def test_what_is_refused_is_an_error_that_names_it_at_every_door(caller, title, name):
     member, values = re.split(r"[.:]", name)[0], [*REFUSED[title][name]]
 
     for path in DOORS[title]:
         for value in values:
-            answer = await ask.post(path, **{member: value})
+            answer = await caller.post(path, **{member: value})
             if path == COMPLETIONS:
                 assert answer.status_code == 422
                 assert {tuple(one["loc"][:2]) for one in answer.json()["detail"]} == {("body", member)}
@@ -362,7 +362,7 @@ async def test_what_is_refused_is_an_error_that_names_it_at_every_door(ask, titl
                 assert (answer.status_code, re.split(r"[.\[]", error["param"])[0]) == (400, member)
                 assert error["message"].startswith(error["param"])
     assert values
-    assert ask.sent == []
+    assert caller.sent == []
 
 
 HARMLESS: dict[str, list[dict[str, Any]]] = {
@@ -422,19 +422,19 @@ HARMLESS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("title", SDK)
-async def test_defaults_are_not_refused_and_change_nothing(ask, title):
+async def test_defaults_are_not_refused_and_change_nothing(caller, title):
     left_out = [{name: None} for name in SDK[title] if name not in ("messages", "model", "input", "stream")]
-    await ask.post(PATHS[title])
+    await caller.post(PATHS[title])
 
     for path in DOORS[title]:
         for members in (*left_out, *HARMLESS[title]):
-            answer = await ask.post(path, **members)
+            answer = await caller.post(path, **members)
             assert answer.status_code == 200, (path, members, answer.text)
             assert "warnings" not in answer.json()
             assert (
-                ask.sent[-1] == {**ask.sent[0], **members}
+                caller.sent[-1] == {**caller.sent[0], **members}
                 if members in ({"service_tier": "auto"}, {"verbosity": "medium"})
-                else ask.sent[0]
+                else caller.sent[0]
             )
 
 
@@ -446,51 +446,55 @@ TIERED = openai_stream(chunk({"content": "Hello"}, service_tier="flex"), chunk(f
 
 @pytest.mark.parametrize("upstream", [[TIERED]], indirect=True, ids=[""])
 @pytest.mark.parametrize("title", SDK)
-async def test_service_tier_is_the_one_that_the_provider_used(ask, title):
-    answer = (await ask.post(PATHS[title], service_tier="priority")).json()
-    streamed = (await ask.post(PATHS[title], service_tier="priority", stream=True)).text
+async def test_service_tier_is_the_one_that_the_provider_used(caller, title):
+    answer = (await caller.post(PATHS[title], service_tier="priority")).json()
+    streamed = (await caller.post(PATHS[title], service_tier="priority", stream=True)).text
 
     assert answer["service_tier"] == "flex"
     assert set(re.findall(r'"service_tier":"(\w+)"', streamed)) == {"flex"}
     if title == "Responses":
-        assert (await ask.get(f"/v1/responses/{answer['id']}")).json()["service_tier"] == "flex"
+        assert (await caller.get(f"/v1/responses/{answer['id']}")).json()["service_tier"] == "flex"
 
 
 @pytest.mark.parametrize("title", SDK)
-async def test_frames_are_filled_up_where_it_is_asked_for(ask, title):
+async def test_frames_are_filled_up_where_it_is_asked_for(caller, title):
     options = {"include_obfuscation": True}
-    filled = (await ask.post(PATHS[title], stream=True, stream_options=options)).text
-    plain = (await ask.post(PATHS[title], stream=True, stream_options={"include_obfuscation": False})).text
+    filled = (await caller.post(PATHS[title], stream=True, stream_options=options)).text
+    plain = (await caller.post(PATHS[title], stream=True, stream_options={"include_obfuscation": False})).text
 
-    told = [
+    echoed = [
         line.removeprefix("data: ")
         for line in filled.splitlines()
         if '"delta":' in line and "[DONE]" not in line
     ]
-    assert len(told) >= 2
-    assert {len(line) % 256 for line in told} == {0}
-    assert all('"obfuscation":"' in line for line in told)
+    assert len(echoed) >= 2
+    assert {len(line) % 256 for line in echoed} == {0}
+    assert all('"obfuscation":"' in line for line in echoed)
     assert "obfuscation" not in plain
     if title == "Responses":
         response_id = re.search(r"resp_[0-9a-f]{32}", filled).group()
-        for asked in (True, False):
+        for sent_value in (True, False):
             again = (
-                await ask.get(f"/v1/responses/{response_id}?stream=true&include_obfuscation={asked}".lower())
+                await caller.get(
+                    f"/v1/responses/{response_id}?stream=true&include_obfuscation={sent_value}".lower()
+                )
             ).text
-            assert ("obfuscation" in again) is asked
+            assert ("obfuscation" in again) is sent_value
 
 
-async def test_completion_that_is_not_to_be_stored_is_not(ask):
-    kept, other = [(await ask.post("/v1/chat/completions", store=store)).json() for store in (True, False)]
+async def test_completion_that_is_not_to_be_stored_is_not(caller):
+    stored, other = [
+        (await caller.post("/v1/chat/completions", store=store)).json() for store in (True, False)
+    ]
 
-    assert (await ask.get(f"/chat/{kept['id']}")).status_code == 200
-    assert (await ask.get(f"/chat/{other['id']}")).status_code == 404
+    assert (await caller.get(f"/chat/{stored['id']}")).status_code == 200
+    assert (await caller.get(f"/chat/{other['id']}")).status_code == 404
 
 
-async def test_completion_of_a_session_is_stored(ask):
-    answer = (await ask.post("/v1/chat/completions", store=False, create_session=True)).json()
+async def test_completion_of_a_session_is_stored(caller):
+    answer = (await caller.post("/v1/chat/completions", store=False, create_session=True)).json()
 
-    assert (await ask.get(f"/chat/{answer['id']}")).status_code == 200
+    assert (await caller.get(f"/chat/{answer['id']}")).status_code == 200
 
 
 TOO_LONG = failure(400, {"error": {"code": "context_length_exceeded", "message": "UPSTREAM TEXT"}})
@@ -501,11 +505,11 @@ LONG = [{"role": "system", "content": "Be brief."}, *TURNS, {"role": "user", "co
 
 
 @pytest.mark.parametrize("upstream", [[TOO_LONG, TOO_LONG, *ANSWERS]], indirect=True, ids=[""])
-async def test_context_that_is_too_long_is_cut_at_its_beginning(ask):
-    answer = await ask.post("/v1/responses", input=LONG, truncation="auto")
+async def test_context_that_is_too_long_is_cut_at_its_beginning(caller):
+    answer = await caller.post("/v1/responses", input=LONG, truncation="auto")
 
     assert answer.json()["output"][0]["content"][0]["text"] == "Hello there"
-    assert [[message["content"] for message in sent["messages"]] for sent in ask.sent] == [
+    assert [[message["content"] for message in sent["messages"]] for sent in caller.sent] == [
         [one["content"] for one in LONG],
         ["Be brief.", "user 2", "assistant 2", "user 3", "assistant 3", "Now?"],
         ["Be brief.", "user 3", "assistant 3", "Now?"],
@@ -514,36 +518,36 @@ async def test_context_that_is_too_long_is_cut_at_its_beginning(ask):
 
 @pytest.mark.parametrize("upstream", [[TOO_LONG]], indirect=True, ids=[""])
 @pytest.mark.parametrize(("truncation", "tries"), [("disabled", 1), (None, 1), ("auto", 5)])
-async def test_context_that_stays_too_long_is_an_error(ask, truncation, tries):
-    answer = await ask.post("/v1/responses", input=LONG, truncation=truncation)
+async def test_context_that_stays_too_long_is_an_error(caller, truncation, tries):
+    answer = await caller.post("/v1/responses", input=LONG, truncation=truncation)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
-    assert len(ask.sent) == tries
+    assert len(caller.sent) == tries
 
 
 def request_for(provider: str, **members: Any) -> ModelRequest:
     return ModelRequest(provider=provider, model="m", messages=[], **members)
 
 
-@pytest.mark.parametrize("provider", [*TAKES, "custom-llm", "another"])
+@pytest.mark.parametrize("provider", [*ACCEPTED, "custom-llm", "another"])
 def test_provider_is_sent_what_it_takes_and_the_rest_is_named(provider):
-    everything = {name: "x" for name in TAKES["openai"] - {"logit_bias"}}
+    everything = {name: "x" for name in ACCEPTED["openai"] - {"logit_bias"}}
 
     sent, unused = split(request_for(provider, more=everything, temperature=0.5, seed=7))
 
-    taken, lacking = TAKES.get(provider, TAKES["openai"]), LACKS.get(provider, frozenset())
-    assert sent.more.keys() == everything.keys() & taken
+    accepted, lacking = ACCEPTED.get(provider, ACCEPTED["openai"]), LACKS.get(provider, frozenset())
+    assert sent.more.keys() == everything.keys() & accepted
     assert (sent.temperature, sent.seed) == (
         None if "temperature" in lacking else 0.5,
         None if "seed" in lacking else 7,
     )
-    assert set(unused) == (everything.keys() - taken) | ({"temperature", "seed"} & lacking)
+    assert set(unused) == (everything.keys() - accepted) | ({"temperature", "seed"} & lacking)
 
 
-@pytest.mark.parametrize("provider", TAKES)
+@pytest.mark.parametrize("provider", ACCEPTED)
 def test_bias_that_a_provider_does_not_take_is_refused(provider):
     biased = request_for(provider, more={"logit_bias": {"7": 1}})
-    if "logit_bias" in TAKES[provider]:
+    if "logit_bias" in ACCEPTED[provider]:
         assert split(biased) == (biased, ())
         return
 
@@ -555,11 +559,15 @@ def test_bias_that_a_provider_does_not_take_is_refused(provider):
 
 async def test_what_a_provider_has_nothing_for_is_named_in_every_form(http, org):
     body = {"model": org.assistant_id, "temperature": 0.5, "top_p": 1, "user": "u1", "verbosity": "low"}
-    said = {"messages": HELLO}
+    request_members = {"messages": HELLO}
 
-    whole = (await http.post("/v1/chat/completions", headers=org.bearer, json={**body, **said})).json()
+    whole = (
+        await http.post("/v1/chat/completions", headers=org.bearer, json={**body, **request_members})
+    ).json()
     streamed = (
-        await http.post("/v1/chat/completions", headers=org.bearer, json={**body, **said, "stream": True})
+        await http.post(
+            "/v1/chat/completions", headers=org.bearer, json={**body, **request_members, "stream": True}
+        )
     ).text
     del body["verbosity"]
     response = (
@@ -585,7 +593,9 @@ async def test_what_the_assistant_sets_itself_is_not_named(service, http, org):
     assert "warnings" not in answer.json()
 
 
-async def test_member_of_a_function_that_is_not_offered_is_named(ask):
-    answer = (await ask.post("/v1/responses", tools=[{**FLAT, "defer_loading": True, "async": False}])).json()
+async def test_member_of_a_function_that_is_not_offered_is_named(caller):
+    answer = (
+        await caller.post("/v1/responses", tools=[{**FLAT, "defer_loading": True, "async": False}])
+    ).json()
 
     assert warned(answer) == ["tools[0].defer_loading"]

@@ -30,7 +30,7 @@ INPUT_PARTS = [
 ]
 
 
-def said(parts: list[dict]) -> list[dict]:
+def user_message(parts: list[dict]) -> list[dict]:
     return [{"role": "user", "content": parts}]
 
 
@@ -52,33 +52,41 @@ async def test_chat_keeps_its_parts(
     over: str, http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org
 ) -> None:
     if over == "rest":
-        made = await post(http, org, "/chat", {"assistantId": org.assistant_id, "input": said(PARTS)})
-        kept = (await http.get(f"/chat/{made['id']}", headers=org.bearer)).json()
-        sent, content = kept["input"], kept["messages"][0]["content"]
+        made = await post(http, org, "/chat", {"assistantId": org.assistant_id, "input": user_message(PARTS)})
+        stored = (await http.get(f"/chat/{made['id']}", headers=org.bearer)).json()
+        sent, content = stored["input"], stored["messages"][0]["content"]
     else:
         stub = ChatServiceStub(channel)
-        request = CreateChatRequest(assistant_id=org.assistant_id, input=from_python(said(PARTS)))
+        request = CreateChatRequest(assistant_id=org.assistant_id, input=from_python(user_message(PARTS)))
         made = await stub.CreateChat(request, metadata=org.metadata)
-        kept = await stub.GetChat(GetChatRequest(id=made.id), metadata=org.metadata)
-        sent, content = to_python(kept.input), to_python(kept.messages[0].content)
+        stored = await stub.GetChat(GetChatRequest(id=made.id), metadata=org.metadata)
+        sent, content = to_python(stored.input), to_python(stored.messages[0].content)
 
-    assert sent == said(PARTS)
+    assert sent == user_message(PARTS)
     assert content == PARTS
 
 
 async def test_session_keeps_the_parts_of_every_door(http: httpx.AsyncClient, org: Org) -> None:
-    body = {"assistantId": org.assistant_id, "messages": said([IMAGE])}
+    body = {"assistantId": org.assistant_id, "messages": user_message([IMAGE])}
     session = (await post(http, org, "/session", body))["id"]
-    await post(http, org, "/chat", {"sessionId": session, "input": said([TEXT, FILE])})
+    await post(http, org, "/chat", {"sessionId": session, "input": user_message([TEXT, FILE])})
     await post(
-        http, org, completions(org.assistant_id), {"messages": said(PARTS), "store_in_session": session}
+        http,
+        org,
+        completions(org.assistant_id),
+        {"messages": user_message(PARTS), "store_in_session": session},
     )
     await post(
-        http, org, "/chat/responses", {"sessionId": session, "input": said(INPUT_PARTS), "stream": False}
+        http,
+        org,
+        "/chat/responses",
+        {"sessionId": session, "input": user_message(INPUT_PARTS), "stream": False},
     )
 
     messages = (await http.get(f"/session/{session}", headers=org.bearer)).json()["messages"]
-    patched = await http.patch(f"/session/{session}", headers=org.bearer, json={"messages": said(PARTS)})
+    patched = await http.patch(
+        f"/session/{session}", headers=org.bearer, json={"messages": user_message(PARTS)}
+    )
     page = (await http.get(f"/chat/{session}/message", headers={"x-api-key": org.secret})).json()["messages"]
 
     assert [message["content"] for message in messages if message["role"] == "user"] == [
@@ -98,7 +106,7 @@ async def test_items_have_the_names_of_the_responses_interface(
     conversation = (
         await post(http, org, "/v1/conversations", {"items": [{"role": "user", "content": sent}]})
     )["id"]
-    body = {"assistantId": org.assistant_id, "input": said(sent), "stream": False}
+    body = {"assistantId": org.assistant_id, "input": user_message(sent), "stream": False}
     response = (await post(http, org, "/chat/responses", body))["id"]
 
     items = (await http.get(f"/v1/conversations/{conversation}/items", headers=org.bearer)).json()["data"]
@@ -123,7 +131,7 @@ async def test_items_have_the_names_of_the_responses_interface(
     ids=str,
 )
 async def test_malformed_part_is_named(http: httpx.AsyncClient, org: Org, part: Any, field: str) -> None:
-    body = {"assistantId": org.assistant_id, "input": said([TEXT, part])}
+    body = {"assistantId": org.assistant_id, "input": user_message([TEXT, part])}
     answer = await http.post("/chat", headers=org.bearer, json=body)
 
     assert answer.status_code == 400
@@ -158,14 +166,17 @@ def model(provider: str) -> dict[str, Any]:
 async def test_parts_reach_openai_from_every_door(providers, door: str) -> None:
     http, org, upstreams = providers
     if door == "chat":
-        await post(http, org, "/chat", {**model("openai"), "input": said(PARTS)})
+        await post(http, org, "/chat", {**model("openai"), "input": user_message(PARTS)})
     elif door == "responses":
         await post(
-            http, org, "/chat/responses", {**model("openai"), "input": said(INPUT_PARTS), "stream": False}
+            http,
+            org,
+            "/chat/responses",
+            {**model("openai"), "input": user_message(INPUT_PARTS), "stream": False},
         )
     else:
         made = await post(http, org, "/assistant", model("openai")["assistant"])
-        await post(http, org, completions(made["id"]), {"messages": said(PARTS)})
+        await post(http, org, completions(made["id"]), {"messages": user_message(PARTS)})
 
     carried = upstreams["openai"].requests[0].body["messages"][0]["content"]
     detail = {"detail": "auto"} if door == "responses" else {}
@@ -177,7 +188,7 @@ async def test_parts_reach_openai_from_every_door(providers, door: str) -> None:
 async def test_parts_reach_anthropic(providers, sent: list) -> None:
     http, org, upstreams = providers
     note = {"type": "file", "file": {"filename": "a.txt", "file_data": NOTE}}
-    await post(http, org, "/chat", {**model("anthropic"), "input": said([*sent, note])})
+    await post(http, org, "/chat", {**model("anthropic"), "input": user_message([*sent, note])})
 
     carried = upstreams["anthropic"].requests[0].body["messages"][0]["content"]
 
@@ -200,7 +211,7 @@ async def test_parts_reach_anthropic(providers, sent: list) -> None:
 
 async def test_parts_of_earlier_turns_are_carried_again(providers) -> None:
     http, org, upstreams = providers
-    first = await post(http, org, "/chat", {**model("openai"), "input": said([TEXT, IMAGE])})
+    first = await post(http, org, "/chat", {**model("openai"), "input": user_message([TEXT, IMAGE])})
     await post(http, org, "/chat", {"previousChatId": first["id"], "input": "And now?"})
 
     assert upstreams["openai"].requests[1].body["messages"][0]["content"] == [TEXT, IMAGE]

@@ -79,11 +79,11 @@ def has_bytes(descriptor):
     )
 
 
-TOLD = [descriptor for descriptor in MESSAGES if not has_bytes(descriptor)]
+WITHOUT_BYTES = [descriptor for descriptor in MESSAGES if not has_bytes(descriptor)]
 """The messages that are ever JSON: what has bytes is kept for the server itself."""
-EXAMPLES = {f"{descriptor.name} empty": GetMessageClass(descriptor)() for descriptor in TOLD} | {
+EXAMPLES = {f"{descriptor.name} empty": GetMessageClass(descriptor)() for descriptor in WITHOUT_BYTES} | {
     f"{descriptor.name} {chosen or 'full'}": populated(descriptor, chosen)
-    for descriptor in TOLD
+    for descriptor in WITHOUT_BYTES
     for chosen in [
         field.name for oneof in descriptor.oneofs if len(oneof.fields) > 1 for field in oneof.fields
     ]
@@ -209,7 +209,7 @@ async def test_chat_is_the_same_from_us_and_from_envoy(service, org, http, milli
         Exchange(
             chat=chat,
             key_id="key",
-            said=list(full.messages),
+            input_messages=list(full.messages),
             answered=full.output[:1],
             alternatives=full.output[1:],
             previous=None,

@@ -62,7 +62,7 @@ class Strict(Upstream):
             body = json.dumps({"results": [{"toolCallId": call_id, "result": "sunny"}]}).encode()
             answer = Answer([body], headers={"content-type": "application/json"})
         else:
-            self.asked.append(request.body)
+            self.bodies.append(request.body)
             refused = self.flaw(request.body) or self.refuses(request.body)
             answer = (
                 Answer([b'{"error": {}}'], 400, {"content-type": "application/json"})
@@ -73,7 +73,7 @@ class Strict(Upstream):
 
     def __init__(self) -> None:
         super().__init__(Answer())
-        self.asked: list[dict[str, Any]] = []
+        self.bodies: list[dict[str, Any]] = []
 
     flaw: ClassVar[Callable[[dict[str, Any]], str | None]]
     """What else it refuses."""
@@ -249,8 +249,8 @@ def assistant(upstream: Any, *, runs: bool = False) -> dict[str, Any]:
     }
 
 
-def tells(*told: Any) -> bool:
-    return any(secret in str(told) for secret in (THOUGHT, SIGNATURE, "rovider_state", "roviderState"))
+def reveals(*received: Any) -> bool:
+    return any(secret in str(received) for secret in (THOUGHT, SIGNATURE, "rovider_state", "roviderState"))
 
 
 # --- it comes back ------------------------------------------------------------------------------------------
@@ -274,8 +274,8 @@ async def test_round_that_the_server_runs_is_accepted(http, org, kind):
 
     assert [one["status"] for one in (chat, second)] == ["completed", "completed"]
     assert [message["role"] for message in second["output"]] == ["assistant", "tool", "assistant"]
-    assert len(upstream.asked) == 4
-    assert not tells(chat, second)
+    assert len(upstream.bodies) == 4
+    assert not reveals(chat, second)
 
 
 @PROVIDERS
@@ -294,7 +294,7 @@ async def test_result_that_the_caller_sends_is_accepted(http, org, kind, streame
         second = (await http.post("/chat", headers=org.bearer, json={**goes_on, "input": [RESULT]})).json()
 
     assert second["output"][0]["content"] == "It is sunny."
-    assert not tells(first.text, second)
+    assert not reveals(first.text, second)
 
 
 @PROVIDERS
@@ -312,7 +312,7 @@ async def test_response_is_gone_on_with(http, org, kind):
         ).json()
 
     assert second["output"][0]["content"][0]["text"] == "It is sunny."
-    assert not tells(first, second)
+    assert not reveals(first, second)
 
 
 async def test_round_of_an_exchange_that_no_server_ends_keeps_it(service, channel, org):
@@ -326,15 +326,15 @@ async def test_round_of_an_exchange_that_no_server_ends_keeps_it(service, channe
         made = await service.store.assistants.create(org.id, assistant(upstream, runs=True))
         request = CreateChatRequest(assistant_id=made.id, input=from_python("Weather?"))
         call = ChatServiceStub(channel).StreamChat(request, metadata=org.metadata)
-        told = [await call.read() for _ in range(3)]
-        unfinished = await service.store.chats.unfinished(org.id, told[0].chat_id)
+        received = [await call.read() for _ in range(3)]
+        unfinished = await service.store.chats.unfinished(org.id, received[0].chat_id)
         call.cancel()
         await upstream.disconnected.wait()
 
     (calling_, _, last) = broken_off(unfinished, STOPPED).answered
-    assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
+    assert [event.WhichOneof("event") for event in received] == ["started", "round", "delta"]
     assert (calling_.provider_state.reasoning_content, last.HasField("provider_state")) == (THOUGHT, False)
-    assert not tells(told)
+    assert not reveals(received)
 
 
 # --- it goes to nobody else ---------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ async def test_no_answer_shows_it(service, channel, http, org, kind):
         request = CreateChatRequest(session_id=session, input=from_python("Weather?"))
         live = [event async for event in chats.StreamChat(request, metadata=org.metadata)]
         chat = GetChatRequest(id=live[0].chat_id)
-        told = [
+        received = [
             live,
             await chats.CreateChat(request, metadata=org.metadata),
             await chats.GetChat(chat, metadata=org.metadata),
@@ -376,7 +376,7 @@ async def test_no_answer_shows_it(service, channel, http, org, kind):
         )
 
     assert {answer.status_code for answer in (*answers, completion)} == {200}
-    assert not tells(told, [answer.text for answer in answers], completion.text)
+    assert not reveals(received, [answer.text for answer in answers], completion.text)
 
 
 @PROVIDERS
@@ -402,7 +402,7 @@ async def test_export_has_it_and_an_imported_conversation_goes_on(channel, http,
             json={"previousChatId": first["id"], "assistant": document, "input": [RESULT]},
         )
 
-    assert tells(lines)
+    assert reveals(lines)
     assert second.json()["output"][0]["content"] == "It is sunny."
 
 
@@ -442,11 +442,11 @@ async def test_another_host_is_sent_none_of_it(http, org):
             json={"previousChatId": first["id"], "assistant": assistant(other), "input": [RESULT]},
         )
 
-    assert other.asked
-    assert not tells(other.asked)
+    assert other.bodies
+    assert not reveals(other.bodies)
 
 
-KEPT = ProviderState(provider="openai", model_family="gpt", host="one.example")
+STATE = ProviderState(provider="openai", model_family="gpt", host="one.example")
 
 
 @pytest.mark.parametrize(
@@ -463,13 +463,13 @@ KEPT = ProviderState(provider="openai", model_family="gpt", host="one.example")
 def test_state_is_for_the_provider_and_the_model_family_that_sent_it(provider, model, url, sent):
     request = ModelRequest(provider=provider, model=model, url=url, messages=[])
 
-    assert state_for(Message(provider_state=KEPT), request) == (KEPT if sent else None)
+    assert state_for(Message(provider_state=STATE), request) == (STATE if sent else None)
 
 
 # --- what is sent in its place ------------------------------------------------------------------------------
 
 
-def asked(*messages: Message, provider: str, model: str, **members: Any) -> ModelRequest:
+def model_request(*messages: Message, provider: str, model: str, **members: Any) -> ModelRequest:
     hi = Message(role="user", content=Value(string_value="Hi"))
     return ModelRequest(provider=provider, model=model, messages=[hi, *messages], **members)
 
@@ -490,7 +490,7 @@ def calling(*call_ids: str, text: str = "", **members: Any) -> list[Message]:
 
 
 def test_gemini_is_sent_its_placeholder_with_the_first_call_that_another_model_made():
-    body = openai.request_body(asked(*calling("a", "b"), provider="google", model="gemini-3-pro"))
+    body = openai.request_body(model_request(*calling("a", "b"), provider="google", model="gemini-3-pro"))
     calls = body["messages"][1]["tool_calls"]
 
     # ai.google.dev/gemini-api/docs/thought-signatures: "skip_thought_signature_validator" for calls of other
@@ -502,7 +502,7 @@ def test_gemini_is_sent_its_placeholder_with_the_first_call_that_another_model_m
 
 
 def test_deepseek_is_sent_empty_reasoning_with_a_call_that_another_model_made():
-    sent = openai.request_body(asked(*calling("a"), provider="deep-seek", model="deepseek-v4-pro"))[
+    sent = openai.request_body(model_request(*calling("a"), provider="deep-seek", model="deepseek-v4-pro"))[
         "messages"
     ]
 
@@ -514,7 +514,7 @@ def test_deepseek_is_sent_empty_reasoning_with_a_call_that_another_model_made():
 def test_other_providers_are_sent_no_members_that_they_do_not_know(provider):
     (message,) = [
         one
-        for one in openai.request_body(asked(*calling("a"), provider=provider, model="m"))["messages"]
+        for one in openai.request_body(model_request(*calling("a"), provider=provider, model="m"))["messages"]
         if one["role"] == "assistant"
     ]
 
@@ -528,7 +528,7 @@ def claude_state(*blocks: ThinkingBlock) -> ProviderState:
 
 def claude(*messages: Message, thinking: str | None = "enabled") -> dict[str, Any]:
     return anthropic.request_body(
-        asked(
+        model_request(
             *messages,
             provider="anthropic",
             model="claude-opus-4-5",
@@ -554,7 +554,7 @@ def test_thinking_between_texts_and_calls_is_sent_where_it_was():
 
 UNTHOUGHT = calling("a")
 THOUGHT_OF = calling("a", provider_state=claude_state(ThinkingBlock(thinking="hm", signature="s")))
-ASKS = [Message(role="user", content=Value(string_value="And?"))]
+QUESTIONS = [Message(role="user", content=Value(string_value="And?"))]
 
 
 @pytest.mark.parametrize(
@@ -565,8 +565,8 @@ ASKS = [Message(role="user", content=Value(string_value="And?"))]
         ([*UNTHOUGHT, *THOUGHT_OF], "enabled", False, False),  # one round of tools is in one mode
         # without interleaved thinking, only the first call has it
         ([*THOUGHT_OF, *UNTHOUGHT], "enabled", True, True),
-        ([*UNTHOUGHT, *ASKS], "enabled", True, False),  # the round is over
-        ([*UNTHOUGHT, *ASKS, *THOUGHT_OF], "enabled", True, True),
+        ([*UNTHOUGHT, *QUESTIONS], "enabled", True, False),  # the round is over
+        ([*UNTHOUGHT, *QUESTIONS, *THOUGHT_OF], "enabled", True, True),
         (UNTHOUGHT, "adaptive", True, False),  # it may think, and need not have
         (THOUGHT_OF, "disabled", False, False),
         (THOUGHT_OF, None, False, True),  # some models think without being asked to

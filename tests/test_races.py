@@ -108,14 +108,14 @@ async def org_of(server: Server) -> str:
     return (await server.store.keys.caller(key)).org_id
 
 
-class Said(NamedTuple):
+class Conversation(NamedTuple):
     """A conversation, and its items at first."""
 
     id: str
     items: list[str]
 
 
-async def new_conversation(server: Server) -> Said:
+async def new_conversation(server: Server) -> Conversation:
     session = await server.call(
         "Session",
         "CreateSession",
@@ -123,10 +123,10 @@ async def new_conversation(server: Server) -> Said:
         messages=from_python([{"role": "user", "content": "first"}, {"role": "user", "content": "second"}]),
     )
     listed = await server.call("Conversation", "ListItems", conversation_id=session.id, order="asc")
-    return Said(session.id, [to_python(item)["id"] for item in listed.data])
+    return Conversation(session.id, [to_python(item)["id"] for item in listed.data])
 
 
-async def session_seen(server: Server, record: Said) -> Any:
+async def session_seen(server: Server, record: Conversation) -> Any:
     session = await server.call("Session", "GetSession", id=record.id)
     return (
         session.name,

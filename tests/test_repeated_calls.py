@@ -19,9 +19,9 @@ from server.exchange.repeated_calls import MOST_LOOKED_UP, with_states
 from server.storage.scope import Scope
 from tests.conftest import Org
 from tests.sdk import official_client
-from tests.test_provider_state import PROVIDERS, RESULT, Claude, assistant, tells
+from tests.test_provider_state import PROVIDERS, RESULT, Claude, assistant, reveals
 
-ASKED = {"role": "user", "content": "Weather?"}
+QUESTION = {"role": "user", "content": "Weather?"}
 ANSWER = "It is sunny."
 
 
@@ -31,8 +31,8 @@ async def created(service, org: Org, upstream: Any) -> str:
 
 def is_sent(upstream: Any) -> bool:
     """Whether the model thinks on, with what it has thought."""
-    asked = upstream.asked[-1]
-    return tells(asked) and (not isinstance(upstream, Claude) or "thinking" in asked)
+    last_body = upstream.bodies[-1]
+    return reveals(last_body) and (not isinstance(upstream, Claude) or "thinking" in last_body)
 
 
 # --- as the official SDK's users write it -------------------------------------------------------------------
@@ -42,7 +42,7 @@ def is_sent(upstream: Any) -> bool:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_completions_with_the_whole_history_are_accepted(service, org, kind, streamed):
     async with kind() as upstream, official_client(f"{service.http_url}/v1", org.api) as sdk:
-        model, messages = await created(service, org, upstream), [ASKED]
+        model, messages = await created(service, org, upstream), [QUESTION]
         for _ in range(2):
             if streamed:
                 async with sdk.chat.completions.stream(model=model, messages=messages) as stream:
@@ -52,20 +52,20 @@ async def test_completions_with_the_whole_history_are_accepted(service, org, kin
             message = first.choices[0].message
             messages += [message.model_dump(include={"role", "content", "tool_calls"}), RESULT]
             second = await sdk.chat.completions.create(model=model, messages=messages)
-            messages += [second.choices[0].message.model_dump(include={"role", "content"}), ASKED]
+            messages += [second.choices[0].message.model_dump(include={"role", "content"}), QUESTION]
             assert second.choices[0].message.content == ANSWER
             assert is_sent(upstream)
-            assert not tells(first, second)
+            assert not reveals(first, second)
 
 
 @PROVIDERS
 async def test_output_of_a_response_that_is_sent_again_is_accepted(service, org, kind):
     async with kind() as upstream, official_client(f"{service.http_url}/v1", org.api) as sdk:
         model = await created(service, org, upstream)
-        first = await sdk.responses.create(model=model, input=[ASKED])
+        first = await sdk.responses.create(model=model, input=[QUESTION])
         output = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
-        said = [ASKED, *(item.model_dump() for item in first.output), output]
-        second = await sdk.responses.create(model=model, input=said)
+        turns = [QUESTION, *(item.model_dump() for item in first.output), output]
+        second = await sdk.responses.create(model=model, input=turns)
         items = await sdk.responses.input_items.list(second.id, order="asc")
         third = await sdk.responses.create(model=model, previous_response_id=second.id, input="And tomorrow?")
 
@@ -73,7 +73,7 @@ async def test_output_of_a_response_that_is_sent_again_is_accepted(service, org,
     assert [item.type for item in items.data] == ["message", "function_call", "function_call_output"]
     assert third.output[0].type == "function_call"
     assert is_sent(upstream)
-    assert not tells(first, second, third, items)
+    assert not reveals(first, second, third, items)
 
 
 @PROVIDERS
@@ -81,19 +81,19 @@ async def test_chat_with_the_whole_history_is_accepted(http, org, kind):
     async with kind() as upstream:
         document = assistant(upstream)
         first = (
-            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})
+            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [QUESTION]})
         ).json()
         second = (
             await http.post(
                 "/chat",
                 headers=org.bearer,
-                json={"assistant": document, "input": [ASKED, *first["output"], RESULT]},
+                json={"assistant": document, "input": [QUESTION, *first["output"], RESULT]},
             )
         ).json()
 
     assert second["output"][0]["content"] == ANSWER
     assert is_sent(upstream)
-    assert not tells(first, second)
+    assert not reveals(first, second)
 
 
 # --- who gets it --------------------------------------------------------------------------------------------
@@ -101,18 +101,20 @@ async def test_chat_with_the_whole_history_is_accepted(http, org, kind):
 
 async def repeat(http, bearer: dict[str, str], document: dict[str, Any], output: list[Any]) -> Any:
     return await http.post(
-        "/chat", headers=bearer, json={"assistant": document, "input": [ASKED, *output, RESULT]}
+        "/chat", headers=bearer, json={"assistant": document, "input": [QUESTION, *output, RESULT]}
     )
 
 
-async def asked_by(
+async def bodies_by(
     upstream: Any, http, bearer: dict[str, str], who: dict[str, Any], output: list[Any]
 ) -> list[Any]:
     """What the model is asked when a key repeats these calls to it."""
-    before = len(upstream.asked)
-    answer = await http.post("/v1/responses", headers=bearer, json={**who, "input": [ASKED, *output, RESULT]})
-    assert len(upstream.asked) > before, answer.text
-    return upstream.asked[before:]
+    before = len(upstream.bodies)
+    answer = await http.post(
+        "/v1/responses", headers=bearer, json={**who, "input": [QUESTION, *output, RESULT]}
+    )
+    assert len(upstream.bodies) > before, answer.text
+    return upstream.bodies[before:]
 
 
 @PROVIDERS
@@ -121,25 +123,25 @@ async def test_nobody_else_gets_it(http, org, other_org, kind):
     async with kind() as upstream, kind() as other:
         document = assistant(upstream)
         first = (
-            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})
+            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [QUESTION]})
         ).json()
         stored = {
             "assistantId": (await http.post("/assistant", headers=org.bearer, json=document)).json()["id"]
         }
         output, transient = first["output"], {"assistant": document}
         changed = json.loads(json.dumps(output).replace('"weather"', '"weathers"'))
-        assert tells(await asked_by(upstream, http, org.bearer, stored, output))
-        told = [
-            await asked_by(upstream, http, other_org.bearer, transient, output),
-            await asked_by(upstream, http, publishable, stored, output),
-            await asked_by(other, http, org.bearer, {"assistant": assistant(other)}, output),
-            await asked_by(upstream, http, org.bearer, transient, changed),
+        assert reveals(await bodies_by(upstream, http, org.bearer, stored, output))
+        received = [
+            await bodies_by(upstream, http, other_org.bearer, transient, output),
+            await bodies_by(upstream, http, publishable, stored, output),
+            await bodies_by(other, http, org.bearer, {"assistant": assistant(other)}, output),
+            await bodies_by(upstream, http, org.bearer, transient, changed),
         ]
         for chat in (await http.get("/chat", headers=org.bearer)).json()["results"]:
             await http.delete(f"/chat/{chat['id']}", headers=org.bearer)
-        told.append(await asked_by(upstream, http, org.bearer, transient, output))
+        received.append(await bodies_by(upstream, http, org.bearer, transient, output))
 
-    assert not tells(told)
+    assert not reveals(received)
 
 
 async def test_export_has_what_it_is_found_by(http, org, other_org, channel):
@@ -147,7 +149,7 @@ async def test_export_has_what_it_is_found_by(http, org, other_org, channel):
     async with Claude() as upstream:
         document = assistant(upstream)
         first = (
-            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [ASKED]})
+            await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": [QUESTION]})
         ).json()
         lines = [
             line
@@ -193,16 +195,16 @@ def result() -> Message:
     return Message(role="tool", tool_call_id="id", content=from_python("done"))
 
 
-class Kept:
+class RecordedMessages:
     """A store of answers that counts what it is asked."""
 
     def __init__(self, *answers: Message) -> None:
         self._answers = {key_of(tool_calls_of(answer), CLAUDE): answer for answer in answers}
-        self.asked: list[list[str]] = []
+        self.bodies: list[list[str]] = []
 
-    async def said_with_calls(self, scope: Scope, keys: list[str], most_bytes: int) -> dict[str, Message]:
+    async def messages_by_calls(self, scope: Scope, keys: list[str], most_bytes: int) -> dict[str, Message]:
         assert scope == SCOPE
-        self.asked.append(keys)
+        self.bodies.append(keys)
         return {key: self._answers[key] for key in keys if key in self._answers}
 
 
@@ -217,7 +219,7 @@ ORIGINAL.text_before_calls.extend([4, 10])
 
 
 @pytest.mark.parametrize(
-    "said",
+    "turns",
     [
         [calling("a", "b", text="Let me see")],
         [calling("a", "b", text="Let me see", arguments=" { } ")],
@@ -226,16 +228,16 @@ ORIGINAL.text_before_calls.extend([4, 10])
     ],
     ids=["as it was", "spaced in another way", "item by item", "text and calls"],
 )
-async def test_answer_is_restored_as_it_was(said):
+async def test_answer_is_restored_as_it_was(turns):
     user = Message(role="user", content=from_python("x"))
-    whole = await with_states(Kept(ORIGINAL), SCOPE, CLAUDE, [user, *said, result(), result()])
+    whole = await with_states(RecordedMessages(ORIGINAL), SCOPE, CLAUDE, [user, *turns, result(), result()])
 
     assert whole == [user, ORIGINAL, result(), result()]
 
 
 async def test_changed_text_is_the_callers_behind_what_was_thought():
     [changed, _] = await with_states(
-        Kept(ORIGINAL), SCOPE, CLAUDE, [calling("a", "b", text="Look"), result()]
+        RecordedMessages(ORIGINAL), SCOPE, CLAUDE, [calling("a", "b", text="Look"), result()]
     )
 
     assert text_of(changed) == "Look"
@@ -243,7 +245,7 @@ async def test_changed_text_is_the_callers_behind_what_was_thought():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "turns",
     [
         [calling("a")],
         [calling("b", "a")],
@@ -252,17 +254,20 @@ async def test_changed_text_is_the_callers_behind_what_was_thought():
     ],
     ids=["fewer", "another order", "other arguments", "two messages and another text"],
 )
-async def test_other_calls_stay_as_they_are(said):
-    assert await with_states(Kept(ORIGINAL), SCOPE, CLAUDE, [*said, result()]) == [*said, result()]
+async def test_other_calls_stay_as_they_are(turns):
+    assert await with_states(RecordedMessages(ORIGINAL), SCOPE, CLAUDE, [*turns, result()]) == [
+        *turns,
+        result(),
+    ]
 
 
 async def test_input_without_calls_asks_nothing_and_many_are_asked_for_once():
-    kept = Kept(ORIGINAL)
+    recorded = RecordedMessages(ORIGINAL)
     rounds = [message for _ in range(1000) for message in (calling("a", "b", text="Let me see"), result())]
-    await with_states(kept, SCOPE, CLAUDE, [calling(text="a"), Message(role="user")])
-    whole = await with_states(kept, SCOPE, CLAUDE, rounds)
+    await with_states(recorded, SCOPE, CLAUDE, [calling(text="a"), Message(role="user")])
+    whole = await with_states(recorded, SCOPE, CLAUDE, rounds)
 
-    assert [len(keys) for keys in kept.asked] == [MOST_LOOKED_UP]
+    assert [len(keys) for keys in recorded.bodies] == [MOST_LOOKED_UP]
     assert whole[: 2 * (1000 - MOST_LOOKED_UP)] == rounds[: 2 * (1000 - MOST_LOOKED_UP)]
     assert whole[-2:] == [ORIGINAL, result()]
 

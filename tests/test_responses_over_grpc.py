@@ -35,8 +35,8 @@ from server.services import models as models_service
 from tests.conftest import Org, Service, running
 
 MANY_WORDS = " ".join(["word"] * 400)
-SAID = {"role": "user", "content": "My name is Ada"}
-ASKED = from_python("What is my name?")
+STATEMENT = {"role": "user", "content": "My name is Ada"}
+QUESTION = from_python("What is my name?")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def gone(call: grpc.aio.UnaryUnaryCall) -> bool:
 
 async def test_response_is_read_and_deleted(responses: ResponseServiceStub, org: Org) -> None:
     created = await responses.CreateResponse(
-        CreateResponseRequest(assistant_id=org.assistant_id, input=from_python([SAID, SAID])),
+        CreateResponseRequest(assistant_id=org.assistant_id, input=from_python([STATEMENT, STATEMENT])),
         metadata=org.metadata,
     )
     read = await responses.GetResponse(GetResponseRequest(response_id=created.id), metadata=org.metadata)
@@ -97,10 +97,10 @@ async def test_background_response_is_polled_watched_and_cancelled(
     slow: tuple[ResponseServiceStub, Org],
 ) -> None:
     responses, org = slow
-    asked = CreateResponseRequest(
+    create = CreateResponseRequest(
         assistant_id=org.assistant_id, input=from_python(MANY_WORDS), background=True
     )
-    begun = await responses.CreateResponse(asked, metadata=org.metadata)
+    begun = await responses.CreateResponse(create, metadata=org.metadata)
     polled = await responses.GetResponse(GetResponseRequest(response_id=begun.id), metadata=org.metadata)
     watched = aiter(
         responses.WatchResponse(
@@ -112,16 +112,16 @@ async def test_background_response_is_polled_watched_and_cancelled(
         CancelResponseRequest(response_id=begun.id), metadata=org.metadata
     )
     rest = [event async for event in watched]
-    kept = await responses.GetResponse(GetResponseRequest(response_id=begun.id), metadata=org.metadata)
+    stored = await responses.GetResponse(GetResponseRequest(response_id=begun.id), metadata=org.metadata)
 
     assert (begun.status, polled.status, cancelled.status) == ("in_progress", "in_progress", "cancelled")
     assert [event.sequence_number for event in (first, *rest)] == list(range(2, 3 + len(rest)))
-    assert kept == cancelled
+    assert stored == cancelled
 
 
 async def test_stream_is_told_again_as_it_was(responses: ResponseServiceStub, org: Org) -> None:
-    asked = CreateResponseRequest(assistant_id=org.assistant_id, input=from_python("Hello there"))
-    live = [event async for event in responses.StreamResponse(asked, metadata=org.metadata)]
+    create = CreateResponseRequest(assistant_id=org.assistant_id, input=from_python("Hello there"))
+    live = [event async for event in responses.StreamResponse(create, metadata=org.metadata)]
     again = [
         event
         async for event in responses.WatchResponse(
@@ -144,13 +144,14 @@ async def test_response_that_is_not_stored_leaves_nothing(responses: ResponseSer
 
 async def test_compacted_context_is_continued(responses: ResponseServiceStub, org: Org) -> None:
     first = await responses.CreateResponse(
-        CreateResponseRequest(assistant_id=org.assistant_id, input=from_python([SAID])), metadata=org.metadata
+        CreateResponseRequest(assistant_id=org.assistant_id, input=from_python([STATEMENT])),
+        metadata=org.metadata,
     )
     compacted = await responses.CompactResponse(
         CompactResponseRequest(model="demo", previous_response_id=first.id), metadata=org.metadata
     )
     second = await responses.CreateResponse(
-        CreateResponseRequest(previous_response_id=compacted.id, input=ASKED), metadata=org.metadata
+        CreateResponseRequest(previous_response_id=compacted.id, input=QUESTION), metadata=org.metadata
     )
 
     assert [to_python(item)["type"] for item in compacted.output] == ["compaction"]
@@ -161,11 +162,13 @@ async def test_conversation_is_read_and_written_item_by_item(
     responses: ResponseServiceStub, conversations: ConversationServiceStub, org: Org
 ) -> None:
     made = await conversations.CreateConversation(
-        CreateConversationRequest(items=[struct_from(SAID)], metadata=struct_from({"a": "b"})),
+        CreateConversationRequest(items=[struct_from(STATEMENT)], metadata=struct_from({"a": "b"})),
         metadata=org.metadata,
     )
     answer = await responses.CreateResponse(
-        CreateResponseRequest(assistant_id=org.assistant_id, input=ASKED, conversation=from_python(made.id)),
+        CreateResponseRequest(
+            assistant_id=org.assistant_id, input=QUESTION, conversation=from_python(made.id)
+        ),
         metadata=org.metadata,
     )
     added = (

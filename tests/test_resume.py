@@ -33,14 +33,14 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.test_resume"])  # a server that forks starts in a fifth of the time
 
 
-def serve(folder: Path, port: int, told: Connection) -> None:
+def serve(folder: Path, port: int, sender: Connection) -> None:
     """A server until it is killed; says when it serves."""
 
     async def run() -> None:
         settings = Settings(data=folder, grpc=Address(host="127.0.0.1", port=port), offline_delay_ms=4)
         app = App(settings, open_store(folder))
         await app.start()
-        told.send("serving")
+        sender.send("serving")
         await asyncio.Event().wait()
 
     uvloop.run(run())
@@ -54,11 +54,11 @@ class Killable:
         self.port = int(free_address().rpartition(":")[2])
 
     async def start(self) -> None:
-        says, told = FORKS.Pipe(duplex=False)
-        with says, told:
-            self.process = FORKS.Process(target=serve, args=(self.folder, self.port, told), daemon=True)
+        receiver, sender = FORKS.Pipe(duplex=False)
+        with receiver, sender:
+            self.process = FORKS.Process(target=serve, args=(self.folder, self.port, sender), daemon=True)
             self.process.start()
-            assert await asyncio.to_thread(says.recv) == "serving"
+            assert await asyncio.to_thread(receiver.recv) == "serving"
 
     async def kill(self) -> None:
         self.process.kill()
@@ -87,21 +87,21 @@ async def test_server_that_cannot_write_starts_all_the_same_and_can_be_read(tmp_
     store = open_store(tmp_path)
     recorder = await Recorder.of_new_org(store, now_ms)
     exchange = recorder.exchange("cut", status="in_progress")
-    await store.chats.keep_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
+    await store.chats.persist_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
     store.database._connection.execute("PRAGMA query_only = ON")  # as for a file that is read-only
     app = App(Settings(data=tmp_path, grpc=Address(host="127.0.0.1", port=0)), store)
 
     await app.start()
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
-        kept = await ChatServiceStub(channel).GetChat(
+        stored = await ChatServiceStub(channel).GetChat(
             GetChatRequest(id=exchange.chat.id),
             timeout=20,
             metadata=(("authorization", f"Bearer {recorder.key.key}"),),
         )
     await app.stop(0)
     store.close()
-    assert kept.status == "in_progress"
+    assert stored.status == "in_progress"
 
 
 @pytest.mark.timeout(240)
@@ -141,7 +141,7 @@ async def _rest(http: httpx.AsyncClient, response_id: str, known: int) -> list[d
             assert response.status_code == 503
 
 
-async def _kept(http: httpx.AsyncClient, response_id: str) -> dict:
+async def _stored(http: httpx.AsyncClient, response_id: str) -> dict:
     """The response as it is on record; asked for again while Envoy thinks that the server is away."""
     while (answer := await http.get(f"/v1/responses/{response_id}")).status_code == 503:
         pass
@@ -166,14 +166,14 @@ async def _cut_and_resume(
 
     assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
     assert seen[-1]["type"] == "response.incomplete"
-    told = "".join(event["delta"] for event in seen if event["type"] == "response.output_text.delta")
-    kept = await _kept(http, response_id)
-    assert kept["output"][0]["content"][0]["text"] == told
-    assert kept["incomplete_details"] == {"reason": "server_stopped"}
-    await _watched(killable, http.headers["authorization"], response_id, told)
+    received = "".join(event["delta"] for event in seen if event["type"] == "response.output_text.delta")
+    stored = await _stored(http, response_id)
+    assert stored["output"][0]["content"][0]["text"] == received
+    assert stored["incomplete_details"] == {"reason": "server_stopped"}
+    await _watched(killable, http.headers["authorization"], response_id, received)
 
 
-async def _watched(killable: Killable, authorization: str, response_id: str, told: str) -> None:
+async def _watched(killable: Killable, authorization: str, response_id: str, received: str) -> None:
     """The same over gRPC, from behind the first event."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{killable.port}") as channel:
         watching = ChatServiceStub(channel).WatchChat(
@@ -182,5 +182,5 @@ async def _watched(killable: Killable, authorization: str, response_id: str, tol
         events = [event async for event in watching]
 
     assert [event.sequence for event in events] == list(range(1, 1 + len(events)))
-    assert "".join(event.delta.text for event in events) == told
+    assert "".join(event.delta.text for event in events) == received
     assert (events[-1].completed.status, events[-1].completed.error.code) == ("incomplete", "server_stopped")

@@ -150,7 +150,7 @@ async def test_chain_of_responses_remembers(chat, named):
 
 
 async def test_response_echoes_what_was_asked(chat, named):
-    asked = {
+    options = {
         "metadata": {"order": "7"},
         "temperature": 0.5,
         "top_p": 0.25,
@@ -160,9 +160,9 @@ async def test_response_echoes_what_was_asked(chat, named):
         "truncation": "auto",
         "store": True,
     }
-    response = await chat.responses.create(model=ANY, input="Hello", extra_body=named, **asked)
+    response = await chat.responses.create(model=ANY, input="Hello", extra_body=named, **options)
 
-    assert {name: response.to_dict()[name] for name in asked} == asked
+    assert {name: response.to_dict()[name] for name in options} == options
 
 
 async def test_max_output_tokens_makes_a_response_incomplete(chat, named):
@@ -315,7 +315,7 @@ async def test_n_choices_are_numbered_and_the_seed_is_in_the_fingerprint(agent):
 
 
 @pytest.mark.parametrize(
-    ("asked", "content", "reason"),
+    ("options", "content", "reason"),
     [
         ({"stop": "two"}, "You said: one ", "stop"),
         ({"stop": ["three", "two"]}, "You said: one ", "stop"),
@@ -324,9 +324,9 @@ async def test_n_choices_are_numbered_and_the_seed_is_in_the_fingerprint(agent):
     ],
     ids=["stop", "stops", "max_tokens", "max_completion_tokens"],
 )
-async def test_completion_ends_where_it_was_asked_to(asked, content, reason, agent):
+async def test_completion_ends_where_it_was_asked_to(options, content, reason, agent):
     completion = await agent.chat.completions.create(
-        model="", messages=[{"role": "user", "content": "one two three"}], **asked
+        model="", messages=[{"role": "user", "content": "one two three"}], **options
     )
 
     assert (completion.choices[0].message.content, completion.choices[0].finish_reason) == (content, reason)
@@ -397,14 +397,14 @@ async def test_completion_is_parsed_into_a_model(agent):
 
 
 async def test_completion_calls_a_tool_and_is_told_its_result(agent):
-    asked: list[Any] = [{"role": "user", "content": WEATHER}]
-    called = await agent.chat.completions.create(model="", messages=asked, tools=TOOLS)
+    options: list[Any] = [{"role": "user", "content": WEATHER}]
+    called = await agent.chat.completions.create(model="", messages=options, tools=TOOLS)
     message = called.choices[0].message
     call = message.tool_calls[0]
     answered = await agent.chat.completions.create(
         model="",
         tools=TOOLS,
-        messages=[*asked, message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}],
+        messages=[*options, message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}],
     )
 
     assert (called.choices[0].finish_reason, message.content) == ("tool_calls", None)
@@ -534,23 +534,23 @@ async def test_unknown_assistant_of_a_completion_is_not_found(service, org, othe
 
 
 @pytest.mark.parametrize(
-    ("asked", "code"),
+    ("options", "code"),
     [
         ({"model": "gpt-4o"}, "unexpected_model"),
         ({"messages": [{"role": "system", "content": "Be rude"}]}, "unsupported_role"),
     ],
     ids=["model", "role"],
 )
-async def test_completion_that_the_assistant_refuses_is_a_bad_request(asked, code, agent):
+async def test_completion_that_the_assistant_refuses_is_a_bad_request(options, code, agent):
     body = await fails(
-        openai.BadRequestError, agent.chat.completions.create(**{"model": "", "messages": HELLO, **asked})
+        openai.BadRequestError, agent.chat.completions.create(**{"model": "", "messages": HELLO, **options})
     )
 
     assert (body["type"], body["code"]) == ("invalid_request_error", code)
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("options", "field"),
     [
         ({"messages": []}, "messages"),
         ({"temperature": 3}, "temperature"),
@@ -560,8 +560,8 @@ async def test_completion_that_the_assistant_refuses_is_a_bad_request(asked, cod
     ],
     ids=["messages", "temperature", "n", "stop", "store_in_session"],
 )
-async def test_invalid_completion_request_is_unprocessable_and_names_the_field(asked, field, agent):
+async def test_invalid_completion_request_is_unprocessable_and_names_the_field(options, field, agent):
     with pytest.raises(openai.UnprocessableEntityError) as failure:
-        await agent.chat.completions.create(**{"model": "", "messages": HELLO, **asked})
+        await agent.chat.completions.create(**{"model": "", "messages": HELLO, **options})
 
     assert [detail["loc"] for detail in failure.value.body["detail"]] == [["body", field]]

@@ -58,7 +58,7 @@ async def fails(status: int, call: Any) -> dict[str, Any]:
 async def test_chat_is_typed(client, org):
     began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
     chat = await client.chats.create(input="Hello there", assistant_id=org.assistant_id, name="first")
-    said, answered = chat.messages[0], chat.output[0]
+    sent, answered = chat.messages[0], chat.output[0]
     model, whole = chat.costs
 
     assert (chat.org_id, chat.assistant_id, chat.name, chat.input) == (
@@ -68,13 +68,13 @@ async def test_chat_is_typed(client, org):
         "Hello there",
     )
     assert (chat.stream, chat.session_id, chat.previous_chat_id) == (False, None, None)
-    assert (said.role, said.message, answered.role, answered.message) == (
+    assert (sent.role, sent.message, answered.role, answered.message) == (
         "user",
         "Hello there",
         "assistant",
         "You said: Hello there",
     )
-    assert answered.time >= said.time > began.timestamp() * 1000
+    assert answered.time >= sent.time > began.timestamp() * 1000
     assert began < chat.created_at <= chat.updated_at
     assert (model.type, model.model, whole.type) == ("model", MODEL, "chat")
     assert chat.cost == model.cost + whole.cost
@@ -109,13 +109,13 @@ async def test_chain_of_chats_remembers(client, org):
 
 
 async def test_input_of_typed_messages_is_echoed_and_read(client, org):
-    said = [
+    sent = [
         vapi.SystemMessage(role="system", message="My name is Ada", time=0, seconds_from_start=0),
         vapi.UserMessage(role="user", message="What is my name?", time=0, end_time=0, seconds_from_start=0),
     ]
-    chat = await client.chats.create(input=said, assistant_id=org.assistant_id)
+    chat = await client.chats.create(input=sent, assistant_id=org.assistant_id)
 
-    assert [message.dict() for message in chat.input] == [message.dict() for message in said]
+    assert [message.dict() for message in chat.input] == [message.dict() for message in sent]
     assert chat.output[0].message == "Your name is Ada."
 
 
@@ -296,7 +296,7 @@ async def test_squad_is_made_answers_and_is_deleted(client, org):
 
 
 @pytest.mark.parametrize(
-    ("part", "asked", "message"),
+    ("part", "members", "message"),
     [
         ("chats", {"input": "Hello", "name": "n" * 41}, "name must be at most 40 characters"),
         (
@@ -313,8 +313,8 @@ async def test_squad_is_made_answers_and_is_deleted(client, org):
     ],
     ids=["chat name", "chat session and previous", "session expiration", "assistant name"],
 )
-async def test_invalid_request_is_an_api_error_that_names_the_field(part, asked, message, client):
-    body = await fails(400, getattr(client, part).create(**asked))
+async def test_invalid_request_is_an_api_error_that_names_the_field(part, members, message, client):
+    body = await fails(400, getattr(client, part).create(**members))
 
     assert body == {"message": [message], "error": "Bad Request", "statusCode": 400}
 

@@ -45,7 +45,7 @@ from tests.test_access import (
     records,
     request_with,
 )
-from tests.test_tools_run import ASKED
+from tests.test_tools_run import QUESTION
 from tests.upstream import Answer, Upstream
 
 MARK = "not-to-be-told"
@@ -54,7 +54,7 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOWHERE = "http://127.0.0.1:9"
 """Allowed, and nobody listens there."""
 
-SAID = {
+CONTENT_FIELDS = {
     "content",
     "contents",
     "conditions",
@@ -198,8 +198,8 @@ ALSO = {
 """What a member is refused without."""
 
 
-def can_hold_secrets(field, above=()):
-    if field.name in SAID | OWN | NOTHING:
+def can_contain_secrets(field, above=()):
+    if field.name in CONTENT_FIELDS | OWN | NOTHING:
         return False
     if field.message_type is None:
         return field.type == field.TYPE_STRING and (
@@ -208,7 +208,7 @@ def can_hold_secrets(field, above=()):
     if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR):
         return True
     return field.message_type not in above and any(
-        can_hold_secrets(inner, (*above, field.message_type)) for inner in field.message_type.fields
+        can_contain_secrets(inner, (*above, field.message_type)) for inner in field.message_type.fields
     )
 
 
@@ -221,8 +221,8 @@ def fill(message, field, at, document=None):
             given
         )
         return
-    held = getattr(message, field.name)
-    one = held.add() if field.is_repeated else held
+    value_of_field = getattr(message, field.name)
+    one = value_of_field.add() if field.is_repeated else value_of_field
     if isinstance(one, Struct | Value):
         more = ALSO.get((message.DESCRIPTOR.name, field.name), {})
         given = {**(document or DOCUMENTS.get(field.name, odd))(where), **more}
@@ -236,7 +236,7 @@ def fill(message, field, at, document=None):
     for inner in one.DESCRIPTOR.fields:
         if (one.DESCRIPTOR.name, inner.name) in ALSO and inner.message_type is None:
             setattr(one, inner.name, ALSO[one.DESCRIPTOR.name, inner.name])
-        elif can_hold_secrets(inner, (message.DESCRIPTOR, one.DESCRIPTOR)) and inner.name != "document":
+        elif can_contain_secrets(inner, (message.DESCRIPTOR, one.DESCRIPTOR)) and inner.name != "document":
             fill(one, inner, where)
 
 
@@ -244,7 +244,7 @@ SENT = {
     f"{request.__name__}.{field.name}": ([method for method in NEEDS_KEY if method.request is request], field)
     for request in dict.fromkeys(method.request for method in NEEDS_KEY)
     for field in request.DESCRIPTOR.fields
-    if can_hold_secrets(field)
+    if can_contain_secrets(field)
 }
 """By member: the methods that take it."""
 
@@ -257,7 +257,7 @@ class Walk:
 
     def __init__(self, service, channel, http, org):
         self.service, self.channel, self.http, self.org = service, channel, http, org
-        self.told = {}
+        self.revealed = {}
         """By method, door and key: all that was answered to any call."""
 
     async def send(self, method, request, key, *, over_http=True):
@@ -271,7 +271,7 @@ class Walk:
         return answer
 
     def _note(self, who, text):
-        self.told.setdefault(who, set()).update(MARKS.findall(text))
+        self.revealed.setdefault(who, set()).update(MARKS.findall(text))
 
     def keys(self, method):
         return self.org.secret if method.service == "AgentChatService" else self.org.api, self.org.publishable
@@ -288,15 +288,15 @@ class Walk:
 
     async def in_records(self):
         """The secrets in what is kept to be shown."""
-        kept = [
+        stored = [
             await rows_of(
                 self.service.store, f"SELECT {columns} FROM {table} WHERE org_id = ?", [self.org.id]
             )
             for table, columns in (("chats", "body, record"), ("sessions", "body"), ("messages", "body"))
         ]
-        return set(MARKS.findall(str(kept)))
+        return set(MARKS.findall(str(stored)))
 
-    async def ask_for(self, made, own):
+    async def request_all(self, made, own):
         """Call every method that shows the org, and every method with every id of these; what deletes comes
         last."""
         for method in LISTS:
@@ -408,9 +408,9 @@ async def test_secret_that_is_sent_is_told_to_nobody(walk, service, channel, met
     )
     assert await walk.in_records() == set()
 
-    await walk.ask_for(made, own)
+    await walk.request_all(made, own)
 
-    assert {who: marks for who, marks in walk.told.items() if marks} == {}
+    assert {who: marks for who, marks in walk.revealed.items() if marks} == {}
     assert MARK not in "".join(capfd.readouterr()) + caplog.text
 
 
@@ -463,7 +463,7 @@ async def test_secret_in_a_refused_request_is_told_to_nobody(walk, service, chan
         for key in walk.keys(NAMES[name]):
             await walk.send(NAMES[name], request, key)
 
-    assert {who: marks for who, marks in walk.told.items() if marks} == {}
+    assert {who: marks for who, marks in walk.revealed.items() if marks} == {}
     assert MARK not in "".join(capfd.readouterr()) + caplog.text
 
 
@@ -501,11 +501,11 @@ async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel
     )
 
     answer = await there.send(NAMES["HistoryService/ImportHistory"], imported, other_org.api)
-    await there.ask_for(await there.records(), await records(service, channel, other_org, other_org.api))
+    await there.request_all(await there.records(), await records(service, channel, other_org, other_org.api))
 
     assert answer.code is grpc.StatusCode.OK, answer.text
     assert MARK in str(lines)
-    assert {who: marks for who, marks in there.told.items() if marks} == {}
+    assert {who: marks for who, marks in there.revealed.items() if marks} == {}
 
 
 # --- what others are sent -----------------------------------------------------------------------------------
@@ -517,23 +517,27 @@ async def test_secret_is_sent_to_whom_it_is_for_and_to_nobody_else(service, http
         document = assistant("it", others.base_url)
         for tools in document["model"]["tools"], document["model"]["tools"][1:]:
             document["model"]["tools"] = tools
-            sent = await http.post("/chat", headers=org.bearer, json={"assistant": document, "input": ASKED})
+            sent = await http.post(
+                "/chat", headers=org.bearer, json={"assistant": document, "input": QUESTION}
+            )
             assert sent.is_success, sent.text
         await delivered_until(
             service.store,
             lambda: len([1 for one in others.requests if one.path.startswith("/it.events")]) == 2 or None,
         )
 
-    told, bodies = {}, set()
+    revealed, bodies = {}, set()
     for request in others.requests:
         bodies |= {
             mark for mark in MARKS.findall(str(request.raw)) if not request.path.startswith("/it.tool")
         }
         name = request.path[1:].partition("?")[0]
-        told.setdefault(name, set()).update(MARKS.findall(f"{request.path} {request.headers} {request.raw}"))
+        revealed.setdefault(name, set()).update(
+            MARKS.findall(f"{request.path} {request.headers} {request.raw}")
+        )
     assert bodies == set()
-    assert set(told) == {"it.events", "it.knowledge", "it.hook", "it.tool"}
+    assert set(revealed) == {"it.events", "it.knowledge", "it.hook", "it.tool"}
     assert {
         name: {mark for mark in marks if not mark.startswith(f"{MARK}.{name}")}
-        for name, marks in told.items()
-    } == {name: set() for name in told}
+        for name, marks in revealed.items()
+    } == {name: set() for name in revealed}

@@ -41,13 +41,13 @@ def client_of(parley: Serving) -> httpx.AsyncClient:
     )
 
 
-def asking(parley: Serving, text: str, **members: Any) -> dict[str, Any]:
+def chat_body(parley: Serving, text: str, **members: Any) -> dict[str, Any]:
     return {"assistantId": parley.keys["assistantId"], "input": text, **members}
 
 
 async def chat(parley: Serving, text: str) -> dict[str, Any]:
     async with client_of(parley) as client:
-        answer = await client.post("/chat", json=asking(parley, text))
+        answer = await client.post("/chat", json=chat_body(parley, text))
     assert answer.status_code == 200
     return answer.json()
 
@@ -110,7 +110,7 @@ async def test_demo_assistant_answers_at_both_ports(first):
 @pytest.mark.parametrize("kind", ["api", "secret", "publishable"])
 async def test_each_development_key_opens_its_door(kind, first):
     keys = first.keys
-    body = asking(first, "Hello") if kind == "api" else {"agentId": keys["assistantId"]}
+    body = chat_body(first, "Hello") if kind == "api" else {"agentId": keys["assistantId"]}
     async with httpx.AsyncClient(base_url=first.url, timeout=20) as client:
         answer = await client.post("/chat", json=body, headers={"authorization": f"Bearer {keys[kind]}"})
 
@@ -121,15 +121,15 @@ async def test_each_development_key_opens_its_door(kind, first):
 
 
 async def test_taken_http_port_is_one_line(first, tmp_path):
-    said = await refused("--http", first.http, "--grpc", free_address(), data=tmp_path)
+    printed = await refused("--http", first.http, "--grpc", free_address(), data=tmp_path)
 
-    assert said == f"port {first.http} is taken by another process"
+    assert printed == f"port {first.http} is taken by another process"
 
 
 async def test_taken_grpc_port_is_one_line(first, tmp_path):
-    said = await refused("--http", free_address(), "--grpc", first.grpc, data=tmp_path)
+    printed = await refused("--http", free_address(), "--grpc", first.grpc, data=tmp_path)
 
-    assert said == f"gRPC address {first.grpc} is taken or cannot be listened on"
+    assert printed == f"gRPC address {first.grpc} is taken or cannot be listened on"
 
 
 async def test_bad_option_is_one_line_that_names_it(tmp_path):
@@ -141,17 +141,17 @@ async def test_bad_option_is_one_line_that_names_it(tmp_path):
         "a.invalid": ["--grpc", "127.0.0.1:0", "--http", "a.invalid:20000"],
         "b.invalid": ["--grpc", "b.invalid:20000"],
     }
-    said = await asyncio.gather(*(refused(*words, data=tmp_path) for words in options.values()))
+    printed = await asyncio.gather(*(refused(*words, data=tmp_path) for words in options.values()))
 
-    for named, line in zip(options, said, strict=True):
+    for named, line in zip(options, printed, strict=True):
         assert named in line
 
 
 async def test_bad_environment_variable_is_one_line_that_names_it(tmp_path):
     names = ["PARLEY_HTTP", "PARLEY_OFFLINE_DELAY_MS", "PARLEY_PRICES"]
-    said = await asyncio.gather(*(refused(data=tmp_path, **{name: "nonsense"}) for name in names))
+    printed = await asyncio.gather(*(refused(data=tmp_path, **{name: "nonsense"}) for name in names))
 
-    for name, line in zip(names, said, strict=True):
+    for name, line in zip(names, printed, strict=True):
         assert name.removeprefix("PARLEY_").lower() in line.lower()
 
 
@@ -191,9 +191,9 @@ async def test_large_database_is_served_at_once_and_what_is_found_damaged_in_it_
 
 async def test_folder_that_cannot_be_written_is_one_line_that_names_it():
     folders = ["/proc", "/proc/parley", "/dev/null/parley"]
-    said = await asyncio.gather(*(refused(data=Path(folder)) for folder in folders))
+    printed = await asyncio.gather(*(refused(data=Path(folder)) for folder in folders))
 
-    for folder, line in zip(folders, said, strict=True):
+    for folder, line in zip(folders, printed, strict=True):
         assert folder in line
 
 
@@ -249,12 +249,12 @@ class Reading:
         self.chat_id = ""
         self.error: dict[str, str] = {}
         self._parley = parley
-        self._asked = text
+        self._sent_text = text
 
     async def to_its_end(self) -> None:
         async with client_of(self._parley) as client:
             async with client.stream(
-                "POST", "/chat", json=asking(self._parley, self._asked, stream=True)
+                "POST", "/chat", json=chat_body(self._parley, self._sent_text, stream=True)
             ) as answer:
                 async for line in answer.aiter_lines():
                     if line:
@@ -276,34 +276,34 @@ async def test_stop_lets_a_stream_end_ends_one_that_takes_too_long_and_keeps_bot
         stopped = await parley.stop()
         ends = await asyncio.gather(*reading, return_exceptions=True)
     async with Serving(tmp_path) as again:
-        kept = {chat["id"]: chat for chat in await chats(again)}
+        stored = {chat["id"]: chat for chat in await chats(again)}
 
     assert stopped == (0, "", "")
     assert (ends, short.text, short.error) == ([None, None], "You said: one two three", {})
     assert long.error["code"] == "server_stopped"
-    assert kept[short.chat_id]["status"] == "completed"
-    assert kept[long.chat_id]["status"] == "incomplete"
-    assert kept[long.chat_id]["output"][0]["content"].startswith(long.text)
+    assert stored[short.chat_id]["status"] == "completed"
+    assert stored[long.chat_id]["status"] == "incomplete"
+    assert stored[long.chat_id]["output"][0]["content"].startswith(long.text)
 
 
 async def test_stop_does_not_wait_for_who_reads_nothing(tmp_path):
     """The model has 1 MB ready."""
     async with Serving(tmp_path, PARLEY_GRACE_SECONDS=1) as parley, client_of(parley) as client:
         async with client.stream(
-            "POST", "/v1/responses", json=asking(parley, "word " * 200_000, stream=True)
+            "POST", "/v1/responses", json=chat_body(parley, "word " * 200_000, stream=True)
         ) as answer:
             assert answer.status_code == 200
             stopped = await parley.stop()
     async with Serving(tmp_path) as again:
-        [kept] = await chats(again)
+        [stored] = await chats(again)
 
     assert stopped == (0, "", "")
-    assert kept["status"] == "incomplete"
+    assert stored["status"] == "incomplete"
 
 
 async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(tmp_path):
     async with Serving(tmp_path, PARLEY_DRAIN_SECONDS=2) as parley, client_of(parley) as client:
-        statuses, ends = [(await client.post("/chat", json=asking(parley, "one"))).status_code], []
+        statuses, ends = [(await client.post("/chat", json=chat_body(parley, "one"))).status_code], []
         stopping = asyncio.create_task(parley.stop())
         while (await client.get("/healthz")).status_code == 200:
             pass
@@ -313,7 +313,7 @@ async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(
             )
         while not ends:
             try:
-                statuses.append((await client.post("/chat", json=asking(parley, "one more"))).status_code)
+                statuses.append((await client.post("/chat", json=chat_body(parley, "one more"))).status_code)
             except httpx.TransportError as end:
                 ends.append(end)
         stopped = await stopping
@@ -332,7 +332,7 @@ async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_a
     ):
         stream, host = Reading(parley, "word " * 1000), parley.http.split(":")
         reading = asyncio.create_task(stream.to_its_end())
-        waiting = asyncio.create_task(client.post("/chat", json=asking(parley, "word " * 1000)))
+        waiting = asyncio.create_task(client.post("/chat", json=chat_body(parley, "word " * 1000)))
         await stream.began.wait()
         stopping = asyncio.create_task(parley.stop())
         with pytest.raises(ConnectionRefusedError):
@@ -353,18 +353,18 @@ async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_a
 async def test_stop_lets_what_runs_in_the_background_end(tmp_path):
     async with Serving(tmp_path, PARLEY_OFFLINE_DELAY_MS=50) as parley, client_of(parley) as client:
         begun = (
-            await client.post("/v1/responses", json=asking(parley, "one two three", background=True))
+            await client.post("/v1/responses", json=chat_body(parley, "one two three", background=True))
         ).json()
         stopped = await parley.stop()
     async with Serving(tmp_path) as again, client_of(again) as client:
-        kept = (await client.get(f"/v1/responses/{begun['id']}")).json()
+        stored = (await client.get(f"/v1/responses/{begun['id']}")).json()
 
     assert stopped == (0, "", "")
-    assert (begun["status"], kept["status"]) == ("in_progress", "completed")
+    assert (begun["status"], stored["status"]) == ("in_progress", "completed")
 
 
 async def test_options_win_over_the_environment(first, tmp_path):
-    said = await refused(
+    printed = await refused(
         "--http",
         first.http,
         "--grpc",
@@ -374,4 +374,4 @@ async def test_options_win_over_the_environment(first, tmp_path):
         PARLEY_DATA="/proc",
     )
 
-    assert said == f"port {first.http} is taken by another process"
+    assert printed == f"port {first.http} is taken by another process"

@@ -104,11 +104,11 @@ AWAY = {
 }
 
 
-@pytest.mark.parametrize(("command", "url", "told"), AWAY.values(), ids=AWAY)
-async def test_database_that_cannot_be_used_is_one_line(tmp_path, command, url, told):
+@pytest.mark.parametrize(("command", "url", "expected"), AWAY.values(), ids=AWAY)
+async def test_database_that_cannot_be_used_is_one_line(tmp_path, command, url, expected):
     ended = await run("parley", *command, "--data", tmp_path / "data", "--database", url)
 
     assert ended.code not in (0, None)
-    assert re.match(f"Error: {told}", ended.err)
+    assert re.match(f"Error: {expected}", ended.err)
     assert ended.err.count("\n") == 1
     assert SECRET not in ended.err + ended.out

@@ -15,7 +15,7 @@ from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from tests.conftest import Org, Service, delivered_until, rows_of, running
 from tests.upstream import STALL, Answer, Request, Upstream, failure, rate_limited
 
-TAKEN = Answer()
+ACCEPTED = Answer()
 SECRET = "a secret of the server's own"
 
 
@@ -35,66 +35,66 @@ async def create(http: httpx.AsyncClient, org: Org, path: str, body: dict[str, A
 
 
 async def test_each_change_is_told_in_order(http: httpx.AsyncClient, org: Org) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         assistant = await create(http, org, "/assistant", served(upstream))
         session = await create(http, org, "/session", {"assistantId": assistant["id"]})
         chat = await create(http, org, "/chat", {"sessionId": session["id"], "input": "Hello"})
         await http.patch(f"/session/{session['id']}", json={"name": "renamed"}, headers=org.bearer)
         await http.delete(f"/chat/{chat['id']}", headers=org.bearer)
         await http.delete(f"/session/{session['id']}", headers=org.bearer)
-        told = messages(await upstream.arrived(5))
+        delivered = messages(await upstream.arrived(5))
 
-    assert [message["type"] for message in told] == [
+    assert [message["type"] for message in delivered] == [
         "session.created",
         "chat.created",
         "session.updated",
         "chat.deleted",
         "session.deleted",
     ]
-    assert told[0]["session"]["id"] == session["id"]
-    assert told[1]["chat"] == chat
-    assert told[2]["session"]["name"] == "renamed"
-    assert told[3]["chat"]["id"] == chat["id"]
-    assert told[4]["session"]["status"] == "active"
-    assert all(isinstance(message["timestamp"], int) for message in told)
+    assert delivered[0]["session"]["id"] == session["id"]
+    assert delivered[1]["chat"] == chat
+    assert delivered[2]["session"]["name"] == "renamed"
+    assert delivered[3]["chat"]["id"] == chat["id"]
+    assert delivered[4]["session"]["status"] == "active"
+    assert all(isinstance(message["timestamp"], int) for message in delivered)
 
 
 async def test_streamed_exchange_is_told_when_it_is_over(channel: grpc.aio.Channel, org: Org) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         request = ParseDict({"assistant": served(upstream), "input": "Hello"}, CreateChatRequest())
         async for event in ChatServiceStub(channel).StreamChat(request, metadata=org.metadata):
             chat_id = event.chat_id
         await ChatServiceStub(channel).DeleteChat(DeleteChatRequest(id=chat_id), metadata=org.metadata)
-        told = messages(await upstream.arrived(2))
+        delivered = messages(await upstream.arrived(2))
 
-    assert [(message["type"], message["chat"]["id"]) for message in told] == [
+    assert [(message["type"], message["chat"]["id"]) for message in delivered] == [
         ("chat.created", chat_id),
         ("chat.deleted", chat_id),
     ]
-    assert told[0]["chat"]["output"][0]["content"] == "You said: Hello"
-    assert told[0]["chat"]["status"] == "completed"
+    assert delivered[0]["chat"]["output"][0]["content"] == "You said: Hello"
+    assert delivered[0]["chat"]["status"] == "completed"
 
 
 async def test_agents_door_and_squads_are_told_too(http: httpx.AsyncClient, org: Org) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         assistant = await create(http, org, "/assistant", served(upstream))
         squad = await create(http, org, "/squad", {"members": [{"assistantId": assistant["id"]}]})
         await create(http, org, "/chat", {"squadId": squad["id"], "input": "Hello"})
         await upstream.arrived(1)
         made = await http.post("/chat", json={"agentId": assistant["id"]}, headers={"x-api-key": org.secret})
-        told = messages(await upstream.arrived(2))
+        delivered = messages(await upstream.arrived(2))
 
-    assert [(message["type"]) for message in told] == ["chat.created", "session.created"]
-    assert told[1]["session"]["id"] == made.json()["id"]
+    assert [(message["type"]) for message in delivered] == ["chat.created", "session.created"]
+    assert delivered[1]["session"]["id"] == made.json()["id"]
 
 
 async def test_chat_in_an_event_has_its_own_input_only(http: httpx.AsyncClient, org: Org) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         first = await create(http, org, "/chat", {"assistant": served(upstream), "input": "one"})
         await create(http, org, "/chat", {"previousChatId": first["id"], "input": "two"})
-        told = messages(await upstream.arrived(2))
+        delivered = messages(await upstream.arrived(2))
 
-    by_input = {message["chat"]["input"]: message["chat"] for message in told}
+    by_input = {message["chat"]["input"]: message["chat"] for message in delivered}
     assert [message["content"] for message in by_input["two"]["messages"]] == ["two"]
 
 
@@ -102,7 +102,7 @@ async def test_chat_in_an_event_has_its_own_input_only(http: httpx.AsyncClient, 
 async def test_events_are_signed_and_the_secret_is_shown_to_nobody(
     where: str, http: httpx.AsyncClient, org: Org
 ) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         document = served(
             upstream, headers={"X-Own": "yes", "Host": "elsewhere", "x-parley-signature": "forged"}
         )
@@ -124,7 +124,7 @@ async def test_events_are_signed_and_the_secret_is_shown_to_nobody(
 
 
 async def test_stored_server_secret_is_masked_and_kept_by_a_patch(http: httpx.AsyncClient, org: Org) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         made = await create(http, org, "/assistant", served(upstream, secret=SECRET))
         assert made["server"]["secret"] == "****" + SECRET[-4:]
         await http.patch(f"/assistant/{made['id']}", json={"server": made["server"]}, headers=org.bearer)
@@ -137,7 +137,7 @@ async def test_stored_server_secret_is_masked_and_kept_by_a_patch(http: httpx.As
 
 
 async def test_without_a_secret_events_are_not_signed(http: httpx.AsyncClient, org: Org) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         await create(http, org, "/chat", {"assistant": served(upstream), "input": "Hello"})
         (request,) = await upstream.arrived(1)
 
@@ -154,7 +154,7 @@ async def test_answer_does_not_wait_for_the_server(http: httpx.AsyncClient, org:
 
 async def test_server_that_fails_is_told_again_under_the_same_id(http: httpx.AsyncClient, org: Org) -> None:
     plan = {"type": "fixed", "maxRetries": 3, "baseDelaySeconds": 0}
-    async with Upstream([failure(500), rate_limited(), Answer(status=0), TAKEN]) as upstream:
+    async with Upstream([failure(500), rate_limited(), Answer(status=0), ACCEPTED]) as upstream:
         await create(http, org, "/chat", {"assistant": served(upstream, backoffPlan=plan), "input": "Hello"})
         requests = await upstream.arrived(3)
 
@@ -219,17 +219,17 @@ async def test_only_hosts_that_the_operator_lists_are_told(
 async def test_server_messages_choose_the_events(
     listed: list[str], expected: list[str], http: httpx.AsyncClient, org: Org
 ) -> None:
-    async with Upstream(TAKEN) as upstream:
+    async with Upstream(ACCEPTED) as upstream:
         document = {**served(upstream), "serverMessages": listed}
         chat = await create(http, org, "/chat", {"assistant": document, "input": "Hello"})
         await http.delete(f"/chat/{chat['id']}", headers=org.bearer)
-        told = messages(await upstream.arrived(len(expected)))
+        delivered = messages(await upstream.arrived(len(expected)))
 
-    assert [message["type"] for message in told] == expected
+    assert [message["type"] for message in delivered] == expected
 
 
 async def test_event_under_way_is_told_again_after_a_restart(tmp_path: Path) -> None:
-    async with Upstream([Answer([STALL]), TAKEN]) as upstream:
+    async with Upstream([Answer([STALL]), ACCEPTED]) as upstream:
         async with running(tmp_path, upstream_allow_hosts="127.0.0.1") as service:
             org = await service.new_org()
             async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as http:

@@ -39,7 +39,7 @@ class Queue:
         await asyncio.wait([self._tasks[name]])
 
     async def _run(self, name: str) -> None:
-        async with self.sessions.held("s"):
+        async with self.sessions.locked("s"):
             self.begun.append(name)
             await self._ends[name].wait()
 
@@ -78,17 +78,17 @@ async def test_who_goes_away_leaves_the_queue(queue):
 
 async def test_other_sessions_do_not_wait(queue):
     await queue.come("a")
-    async with asyncio.timeout(5), queue.sessions.held("another"):
+    async with asyncio.timeout(5), queue.sessions.locked("another"):
         await queue.end("a")
 
 
 async def test_who_waits_too_long_is_refused_and_out_of_the_queue(peers):
     sessions = SessionQueue(peers, wait_seconds=0)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(sessions.held("s"))
+        await stack.enter_async_context(sessions.locked("s"))
         with pytest.raises(SessionBusy, match="0 s; try again"):
-            await stack.enter_async_context(sessions.held("s"))
+            await stack.enter_async_context(sessions.locked("s"))
 
         assert sessions.wanted("s") == 1
-    async with sessions.held("s"):
+    async with sessions.locked("s"):
         assert sessions.wanted("s") == 1

@@ -70,12 +70,12 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize(("first", "told"), UNFIT.values(), ids=UNFIT)
-def test_python_that_does_not_fit_is_one_line_and_leaves_nothing(checkout, first, told):
+@pytest.mark.parametrize(("first", "expected"), UNFIT.values(), ids=UNFIT)
+def test_python_that_does_not_fit_is_one_line_and_leaves_nothing(checkout, first, expected):
     ended = set_up(checkout, python(checkout / "python", first))
 
     assert ended.returncode == 1
-    assert told in ended.stderr
+    assert expected in ended.stderr
     assert (ended.stderr.count("\n"), ended.stdout) == (1, "")
     assert not (checkout / ".venv").exists()
 
@@ -109,8 +109,8 @@ def test_virtual_environment_that_was_not_made_to_its_end_is_completed(checkout)
 @pytest.mark.parametrize("changed", INSTALLED)
 def test_installs_the_locked_versions_again_when_what_they_are_changes(checkout, changed):
     """By a pip that only notes what it is asked for."""
-    asked = checkout / "asked"
-    note = f"if sys.argv[1] == '-m': open({str(asked)!r}, 'a').write(' '.join(sys.argv[3:]) + chr(10)); sys.exit()"
+    recorded = checkout / "asked"
+    note = f"if sys.argv[1] == '-m': open({str(recorded)!r}, 'a').write(' '.join(sys.argv[3:]) + chr(10)); sys.exit()"
     python(checkout / ".venv" / "bin" / "python", note)
     python(checkout / ".venv" / "bin" / "pip", "")
     first, second = set_up(checkout, sys.executable), set_up(checkout, sys.executable)
@@ -120,9 +120,9 @@ def test_installs_the_locked_versions_again_when_what_they_are_changes(checkout,
 
     assert [ended.returncode for ended in (first, second, third)] == [0, 0, 0]
     assert [bool(ended.stderr) for ended in (first, second, third)] == [True, False, True]
-    assert len(asked.read_text().splitlines()) == 2
+    assert len(recorded.read_text().splitlines()) == 2
     assert all(
-        "--constraint requirements.lock --editable ." in line for line in asked.read_text().splitlines()
+        "--constraint requirements.lock --editable ." in line for line in recorded.read_text().splitlines()
     )
 
 
@@ -131,13 +131,13 @@ def test_lock_has_one_version_of_everything_that_the_project_asks_for():
         line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")
     ]
     pins = {canonicalize_name(pin.name): pin.specifier for pin in map(Requirement, lines)}
-    asked = [one for one in REQUIRED if one.name != PROJECT["name"]]
+    recorded = [one for one in REQUIRED if one.name != PROJECT["name"]]
 
     assert len(pins) == len(lines)
     assert all(str(specifier).startswith("==") for specifier in pins.values())
-    assert [str(one) for one in asked if canonicalize_name(one.name) not in pins] == [], "run scripts/lock"
+    assert [str(one) for one in recorded if canonicalize_name(one.name) not in pins] == [], "run scripts/lock"
     assert [
-        str(one) for one in asked if not one.specifier.contains(str(pins[canonicalize_name(one.name)])[2:])
+        str(one) for one in recorded if not one.specifier.contains(str(pins[canonicalize_name(one.name)])[2:])
     ] == [], "run scripts/lock"
     assert "://" not in (ROOT / "requirements.lock").read_text()
 

@@ -48,27 +48,27 @@ SQUAD = {
     "members": [member("Front", "Frank"), member("Sales Team", "Sally"), member("Billing", "Bill")],
 }
 
-Ask = Callable[..., Awaitable[Chat]]
+Send = Callable[..., Awaitable[Chat]]
 
 
 @pytest.fixture(params=["grpc", "rest"])
-def ask(request, channel, http, org) -> Ask:
+def send(request, channel, http, org) -> Send:
     """One exchange of /chat, over gRPC or through Envoy: members as the proto names them."""
 
-    async def over_grpc(said: str, **members: Any) -> Chat:
+    async def over_grpc(sent_text: str, **members: Any) -> Chat:
         structs = {
             name: struct_from(value) if isinstance(value, dict) else value for name, value in members.items()
         }
         return await ChatServiceStub(channel).CreateChat(
-            CreateChatRequest(input=from_python(said), **structs), metadata=org.metadata
+            CreateChatRequest(input=from_python(sent_text), **structs), metadata=org.metadata
         )
 
-    async def over_rest(said: str, **members: Any) -> Chat:
+    async def over_rest(sent_text: str, **members: Any) -> Chat:
         names = {name: CreateChatRequest.DESCRIPTOR.fields_by_name[name].json_name for name in members}
         answer = await http.post(
             "/chat",
             headers=org.bearer,
-            json={"input": said, **{names[name]: value for name, value in members.items()}},
+            json={"input": sent_text, **{names[name]: value for name, value in members.items()}},
         )
         assert answer.status_code == 200, answer.text
         got = answer.json()
@@ -92,14 +92,14 @@ def last(chat: Chat) -> str:
     return text_of(chat.output[-1])
 
 
-async def test_first_member_answers_first(ask):
-    chat = await ask(WHO, squad=SQUAD)
+async def test_first_member_answers_first(send):
+    chat = await send(WHO, squad=SQUAD)
 
     assert last(chat) == "Your name is Frank."
 
 
-async def test_handoff_is_run_by_the_server_and_told(ask):
-    chat = await ask("I want to talk to sales", squad=SQUAD)
+async def test_handoff_is_run_by_the_server_and_told(send):
+    chat = await send("I want to talk to sales", squad=SQUAD)
 
     assert [message.role for message in chat.output] == ["assistant", "tool", "assistant"]
     assert chat.output[0].tool_calls.list_value[0]["function"]["name"] == "handoff_to_sales_team"
@@ -107,36 +107,36 @@ async def test_handoff_is_run_by_the_server_and_told(ask):
     assert last(chat) == "handoff_to_sales_team returned: Handed over to Sales Team."
 
 
-async def test_active_member_is_remembered_by_the_chain(ask):
-    first = await ask("I want to talk to sales", squad=SQUAD)
-    second = await ask(WHO, previous_chat_id=first.id)
-    third = await ask("Now billing please", previous_chat_id=second.id)
+async def test_active_member_is_remembered_by_the_chain(send):
+    first = await send("I want to talk to sales", squad=SQUAD)
+    second = await send(WHO, previous_chat_id=first.id)
+    third = await send("Now billing please", previous_chat_id=second.id)
 
     assert last(second) == "Your name is Sally."
-    assert last(await ask(WHO, previous_chat_id=third.id)) == "Your name is Bill."
-    assert last(await ask(WHO, previous_chat_id=second.id)) == "Your name is Sally."  # a fork
+    assert last(await send(WHO, previous_chat_id=third.id)) == "Your name is Bill."
+    assert last(await send(WHO, previous_chat_id=second.id)) == "Your name is Sally."  # a fork
 
 
-async def test_active_member_is_remembered_by_the_session(ask, http, org):
+async def test_active_member_is_remembered_by_the_session(send, http, org):
     squad = (await http.post("/squad", headers=org.bearer, json=SQUAD)).json()
     session = (await http.post("/session", headers=org.bearer, json={"squadId": squad["id"]})).json()["id"]
 
-    answers = [last(await ask(said, session_id=session)) for said in (WHO, "To sales!", WHO)]
+    answers = [last(await send(sent_text, session_id=session)) for sent_text in (WHO, "To sales!", WHO)]
 
     assert answers[0] == "Your name is Frank."
     assert answers[2] == "Your name is Sally."
 
 
-async def test_squad_named_again_keeps_its_active_member(ask, http, org):
+async def test_squad_named_again_keeps_its_active_member(send, http, org):
     squad = (await http.post("/squad", headers=org.bearer, json=SQUAD)).json()
-    first = await ask("To sales!", squad_id=squad["id"])
+    first = await send("To sales!", squad_id=squad["id"])
 
-    again = await ask(WHO, squad_id=squad["id"], previous_chat_id=first.id)
+    again = await send(WHO, squad_id=squad["id"], previous_chat_id=first.id)
 
     assert last(again) == "Your name is Sally."
 
 
-async def test_member_hands_only_to_its_destinations(ask):
+async def test_member_hands_only_to_its_destinations(send):
     squad = {
         "members": [
             member("Front", "Frank", to("Sales")),
@@ -145,7 +145,7 @@ async def test_member_hands_only_to_its_destinations(ask):
         ]
     }
 
-    chat = await ask("Billing, please", squad=squad)
+    chat = await send("Billing, please", squad=squad)
 
     assert last(chat) == "You said: Billing, please"
 
@@ -161,19 +161,19 @@ async def test_member_hands_only_to_its_destinations(ask):
         pytest.param(to("Sales", "lastNMessages", maxMessages=5), "Your name is Ada.", id="the last five"),
     ],
 )
-async def test_context_goes_along_as_planned(ask, plan, known):
+async def test_context_goes_along_as_planned(send, plan, known):
     squad = {"members": [member("Front", "", plan), member("Sales")]}
-    first = await ask("Hello, my name is Ada.", squad=squad)
-    second = await ask("How are you?", previous_chat_id=first.id)
+    first = await send("Hello, my name is Ada.", squad=squad)
+    second = await send("How are you?", previous_chat_id=first.id)
 
-    third = await ask("To sales!", previous_chat_id=second.id)
-    fourth = await ask(WHO, previous_chat_id=third.id)
+    third = await send("To sales!", previous_chat_id=second.id)
+    fourth = await send(WHO, previous_chat_id=third.id)
 
     assert last(third).startswith("handoff_to_sales returned")
     assert last(fourth) == known
 
 
-async def test_members_overrides_are_applied(ask):
+async def test_members_overrides_are_applied(send):
     whole = {"provider": "offline", "model": "offline-1"}
     squad = {
         "members": [
@@ -190,27 +190,27 @@ async def test_members_overrides_are_applied(ask):
         "membersOverrides": {"metadata": {"a": 1}},
     }
 
-    first = await ask(WHO, squad=squad)
-    second = await ask("To sales!", previous_chat_id=first.id)
-    third = await ask(WHO, previous_chat_id=second.id)
+    first = await send(WHO, squad=squad)
+    second = await send("To sales!", previous_chat_id=first.id)
+    third = await send(WHO, previous_chat_id=second.id)
 
     assert (last(first), last(third)) == ("Your name is Own.", "Your name is Replaced.")
 
 
-async def test_overrides_of_the_whole_squad_win(ask):
+async def test_overrides_of_the_whole_squad_win(send):
     squad = {
         "members": [member("Front", "{{name}}", assistantOverrides={"variableValues": {"name": "Own"}})],
         "membersOverrides": {"variableValues": {"name": "Everyone"}},
     }
 
-    assert last(await ask(WHO, squad=squad)) == "Your name is Everyone."
+    assert last(await send(WHO, squad=squad)) == "Your name is Everyone."
     assert (
-        last(await ask(WHO, squad=squad, assistant_overrides={"variableValues": {"name": "Now"}}))
+        last(await send(WHO, squad=squad, assistant_overrides={"variableValues": {"name": "Now"}}))
         == "Your name is Now."
     )
 
 
-async def test_stored_assistants_hand_over_by_id(ask, http, org):
+async def test_stored_assistants_hand_over_by_id(send, http, org):
     made = [
         (await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
         for one in SQUAD["members"]
@@ -224,14 +224,14 @@ async def test_stored_assistants_hand_over_by_id(ask, http, org):
             {"assistantId": made[1]},
         ]
     }
-    first = await ask("To sales!", squad=squad)
+    first = await send("To sales!", squad=squad)
     await http.delete(f"/assistant/{made[0]}", headers=org.bearer)
     await http.delete(f"/assistant/{made[2]}", headers=org.bearer)
 
     assert first.output[0].tool_calls.list_value[0]["function"]["name"] == "handoff_to_sales_team"
 
 
-async def test_member_that_was_deleted_meanwhile_is_handed_nothing(ask, http, org, service, monkeypatch):
+async def test_member_that_was_deleted_meanwhile_is_handed_nothing(send, http, org, service, monkeypatch):
     made = [
         (await http.post("/assistant", headers=org.bearer, json=one["assistant"])).json()["id"]
         for one in SQUAD["members"][:2]
@@ -244,7 +244,7 @@ async def test_member_that_was_deleted_meanwhile_is_handed_nothing(ask, http, or
         return await get(org_id, document_id)
 
     monkeypatch.setattr(service.store.assistants, "get", deleted)
-    chat = await ask("To sales!", squad={"members": [{"assistantId": one} for one in made]})
+    chat = await send("To sales!", squad={"members": [{"assistantId": one} for one in made]})
 
     assert text_of(chat.output[1]) == "Not handed over to Sales Team: nobody took over."
     assert chat.status == "completed"
@@ -414,7 +414,7 @@ async def stored(http, org, *names):
     return [(await http.post("/assistant", headers=org.bearer, json=body)).json()["id"] for body in bodies]
 
 
-async def test_destination_of_several_stored_members_is_named_by_its_id(ask, http, org):
+async def test_destination_of_several_stored_members_is_named_by_its_id(send, http, org):
     front, *sales = await stored(http, org, "Front", "Sales", "Sales")
     members = [
         {"assistantId": front, "assistantDestinations": [to("Sales")]},
@@ -425,13 +425,13 @@ async def test_destination_of_several_stored_members_is_named_by_its_id(ask, htt
         {"type": "assistant", "assistantName": "Sales", "assistantId": sales[1]}
     ]
     squad = (await http.post("/squad", headers=org.bearer, json={"members": members})).json()
-    handed = await ask("I want to talk to sales", squad_id=squad["id"])
+    handed = await send("I want to talk to sales", squad_id=squad["id"])
 
     assert (refused.status_code, refused.json()["message"]) == (400, [AMBIGUOUS])
-    assert last(await ask(WHO, previous_chat_id=handed.id)) == "Your name is Sue."
+    assert last(await send(WHO, previous_chat_id=handed.id)) == "Your name is Sue."
 
 
-async def test_squad_whose_members_got_one_name_later_can_be_patched_and_hands_to_neither(ask, http, org):
+async def test_squad_whose_members_got_one_name_later_can_be_patched_and_hands_to_neither(send, http, org):
     front, *sales = await stored(http, org, "Front", "Sales", "Sales 2")
     members = [
         {"assistantId": front, "assistantDestinations": [to("Sales")]},
@@ -443,7 +443,7 @@ async def test_squad_whose_members_got_one_name_later_can_be_patched_and_hands_t
 
     assert patched.status_code == 200
     assert (
-        last(await ask("I want to talk to sales", squad_id=squad["id"]))
+        last(await send("I want to talk to sales", squad_id=squad["id"]))
         == "You said: I want to talk to sales"
     )
 
@@ -464,22 +464,26 @@ def test_handoff_tools_are_named_after_members():
     ]
 
 
-def said(*roles: str) -> list[Message]:
+def messages_of(*roles: str) -> list[Message]:
     return [Message(id=str(index), role=role) for index, role in enumerate(roles)]
 
 
 @pytest.mark.parametrize(
     ("plan", "most", "messages", "first"),
     [
-        pytest.param("all", 0, said("user", "assistant", "user"), None, id="all"),
-        pytest.param("none", 0, said("user", "assistant", "user"), "2", id="none keeps what was said last"),
-        pytest.param("lastNMessages", 1, said("user", "assistant", "user"), "2", id="last"),
-        pytest.param("lastNMessages", 2, said("user", "assistant", "user"), "1", id="last two"),
-        pytest.param("lastNMessages", 9, said("user", "assistant", "user"), "0", id="more than there are"),
+        pytest.param("all", 0, messages_of("user", "assistant", "user"), None, id="all"),
+        pytest.param(
+            "none", 0, messages_of("user", "assistant", "user"), "2", id="none keeps what was said last"
+        ),
+        pytest.param("lastNMessages", 1, messages_of("user", "assistant", "user"), "2", id="last"),
+        pytest.param("lastNMessages", 2, messages_of("user", "assistant", "user"), "1", id="last two"),
+        pytest.param(
+            "lastNMessages", 9, messages_of("user", "assistant", "user"), "0", id="more than there are"
+        ),
         pytest.param(
             "lastNMessages",
             3,
-            said("user", "assistant", "tool", "assistant", "user"),
+            messages_of("user", "assistant", "tool", "assistant", "user"),
             "3",
             id="no orphaned result",
         ),

@@ -56,8 +56,8 @@ def blocks(role: str, *content: dict[str, Any]) -> dict[str, Any]:
     return {"role": role, "content": list(content)}
 
 
-def text(said: str = "hello") -> dict[str, Any]:
-    return {"type": "text", "text": said}
+def text(words: str = "hello") -> dict[str, Any]:
+    return {"type": "text", "text": words}
 
 
 def use(call_id: str = "c1", **members: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ IN_MISTRAL = {
     "reasoning": ([USER, {**ANSWER, "reasoning_content": "hm"}, USER], "'assistant', 'reasoning_content']"),
     "developer": ([{**SYSTEM, "role": "developer"}, USER], "extra_forbidden"),
 }
-SAYS = {"content": "Let me see."}
+TEXT = {"content": "Let me see."}
 THOUGHT = {"reasoning_content": "hm"}
 IN_DEEPSEEK = {
     "developer": ([{**SYSTEM, "role": "developer"}, USER], "unknown variant `developer`"),
@@ -134,9 +134,9 @@ IN_GEMINI = {
     ),
     "result without a name": ([USER, signed("c1"), result()], "Name cannot be empty"),
     "null": ([USER, signed("c1") | {"content": None}, result(name="f")], "not a string: null"),
-    "no signature": ([USER, calling("c1") | SAYS, result(name="f")], "missing a thought_signature"),
+    "no signature": ([USER, calling("c1") | TEXT, result(name="f")], "missing a thought_signature"),
     "no signature in the second step": (
-        [USER, signed("a"), result("a", name="f"), calling("b") | SAYS, result("b", name="f")],
+        [USER, signed("a"), result("a", name="f"), calling("b") | TEXT, result("b", name="f")],
         "missing a thought_signature",
     ),
     "refusal": ([USER, {**ANSWER, "refusal": "No."}, USER], 'Unknown name "refusal"'),
@@ -164,13 +164,13 @@ IN_MESSAGES = {
 
 def cases(flaw_in: Callable[[dict[str, Any]], str | None], flaws: dict[str, Any]) -> list[Any]:
     return [
-        pytest.param(flaw_in, messages, said, id=f"{flaw_in.__name__}-{name}")
-        for name, (messages, said) in flaws.items()
+        pytest.param(flaw_in, messages, expected, id=f"{flaw_in.__name__}-{name}")
+        for name, (messages, expected) in flaws.items()
     ]
 
 
 @pytest.mark.parametrize(
-    ("flaw_in", "messages", "said"),
+    ("flaw_in", "messages", "expected"),
     [
         *(
             case
@@ -183,12 +183,12 @@ def cases(flaw_in: Callable[[dict[str, Any]], str | None], flaws: dict[str, Any]
         *cases(flaw_in_messages, IN_MESSAGES),
     ],
 )
-def test_what_a_provider_refuses_is_refused(flaw_in, messages, said):
-    assert said in (flaw_in({"messages": messages}) or "")
+def test_what_a_provider_refuses_is_refused(flaw_in, messages, expected):
+    assert expected in (flaw_in({"messages": messages}) or "")
 
 
 @pytest.mark.parametrize(
-    ("flaw_in", "members", "said"),
+    ("flaw_in", "members", "expected"),
     [
         (flaw_in_openai, {"top_k": 1}, "Unrecognized request argument supplied: top_k"),
         *(
@@ -216,10 +216,10 @@ def test_what_a_provider_refuses_is_refused(flaw_in, messages, said):
         ),
     ],
 )
-def test_members_that_a_provider_refuses_are_refused(flaw_in, members, said):
+def test_members_that_a_provider_refuses_are_refused(flaw_in, members, expected):
     messages = [blocks("user", text())] if flaw_in is flaw_in_messages else [USER]
 
-    assert said in (flaw_in({"model": "m", "messages": messages, **members}) or "")
+    assert expected in (flaw_in({"model": "m", "messages": messages, **members}) or "")
     assert flaw_in({"model": "m", "messages": messages, "max_tokens": 1, "stream": True}) is None
 
 
@@ -229,7 +229,7 @@ ROUND = [blocks("user", text()), blocks("assistant", use()), blocks("user", used
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ({"messages": ROUND, **ENABLED}, "but found `tool_use`"),
         (
@@ -254,8 +254,8 @@ ROUND = [blocks("user", text()), blocks("assistant", use()), blocks("user", used
         ),
     ],
 )
-def test_what_claude_refuses_while_it_thinks_is_refused(body, said):
-    assert said in (flaw_in_messages(body) or "")
+def test_what_claude_refuses_while_it_thinks_is_refused(body, expected):
+    assert expected in (flaw_in_messages(body) or "")
 
 
 @pytest.mark.parametrize(
@@ -287,12 +287,12 @@ def claude_tool(name: str = "f", **schema: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("flaw_in", "tools", "said"),
+    ("flaw_in", "tools", "expected"),
     [
         *(
-            (flaw_in, tools, said)
+            (flaw_in, tools, expected)
             for flaw_in in (flaw_in_openai, flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
-            for tools, said in (
+            for tools, expected in (
                 ([tool("a.b")], "string does not match pattern"),
                 ([tool("f" * 65)], "string does not match pattern"),
                 ([tool(parameters={})], "got 'type: None'"),
@@ -313,14 +313,14 @@ def claude_tool(name: str = "f", **schema: Any) -> dict[str, Any]:
         (flaw_in_messages, [claude_tool(type=None)], "input_schema.type"),
     ],
 )
-def test_tools_that_a_provider_refuses_are_refused(flaw_in, tools, said):
+def test_tools_that_a_provider_refuses_are_refused(flaw_in, tools, expected):
     messages = [blocks("user", text())] if flaw_in is flaw_in_messages else [USER]
-    sound = (
+    well_formed = (
         [claude_tool(), claude_tool("g")] if flaw_in is flaw_in_messages else [tool(strict=True), tool("g")]
     )
 
-    assert said in (flaw_in({"messages": messages, "tools": tools}) or "")
-    assert flaw_in({"messages": messages, "tools": sound}) is None
+    assert expected in (flaw_in({"messages": messages, "tools": tools}) or "")
+    assert flaw_in({"messages": messages, "tools": well_formed}) is None
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_tools_that_a_provider_refuses_are_refused(flaw_in, tools, said):
             [SYSTEM, USER, signed("a", "b"), result("b", name="f"), result("a", name="f"), ANSWER, USER],
         ),
         # only the current turn is looked at
-        (flaw_in_gemini, [USER, calling("c1") | SAYS, result(name="f"), USER]),
+        (flaw_in_gemini, [USER, calling("c1") | TEXT, result(name="f"), USER]),
         (
             flaw_in_messages,
             [
@@ -374,7 +374,7 @@ def test_what_is_sound_is_taken(flaw_in, messages):
             [USER, calling("c1"), result(), ANSWER],
             {"tool_choice": "required"},
         ),
-        (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1") | SAYS, result(name="f")], {}),
+        (flaw_in_gemini, "gemini-2.5-flash", [USER, calling("c1") | TEXT, result(name="f")], {}),
     ],
 )
 def test_models_that_do_not_think_take_more(flaw_in, model, messages, members):

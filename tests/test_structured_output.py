@@ -156,7 +156,7 @@ async def test_form_that_is_none_is_an_error_that_names_it(
     async with openai.AsyncOpenAI(
         base_url=f"{service.http_url}/v1", api_key=org.api, max_retries=0
     ) as client:
-        for door, ask in {
+        for door, send in {
             "response_format": lambda: client.chat.completions.create(
                 model="demo", messages=[{"role": "user", "content": "Who?"}], response_format=form
             ),
@@ -165,5 +165,5 @@ async def test_form_that_is_none_is_an_error_that_names_it(
             field = named.format(door)
             if field.startswith(door):
                 with pytest.raises(openai.BadRequestError, match=why) as caught:
-                    await ask()
+                    await send()
                 assert caught.value.param == field

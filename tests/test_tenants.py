@@ -23,11 +23,11 @@ from tests.conftest import Org, Service
 from tests.upstream import Answer, OpenAIUpstream, Upstream, chunk, sse
 
 MARK = "only-of-the-first"
-Take = Callable[[Org, str, str, dict[str, Any]], Awaitable[None]]
+Insert = Callable[[Org, str, str, dict[str, Any]], Awaitable[None]]
 
 
 @pytest.fixture(params=["imported", "made with the same version"])
-def take(request: pytest.FixtureRequest, service: Service, channel: grpc.aio.Channel) -> Take:
+def insert_copy(request: pytest.FixtureRequest, service: Service, channel: grpc.aio.Channel) -> Insert:
     """Put a document of this noun and id into an org."""
 
     async def by_import(org: Org, noun: str, document_id: str, document: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ async def answer(http: httpx.AsyncClient, org: Org, **named: str) -> str:
 
 
 async def test_deleted_assistant_is_nothing_of_who_has_its_id_now(
-    http: httpx.AsyncClient, org: Org, other_org: Org, take: Take
+    http: httpx.AsyncClient, org: Org, other_org: Org, insert_copy: Insert
 ) -> None:
     async with Upstream(Answer()) as upstream:
         made = await created(http, org, "/assistant", assistant(upstream, MARK))
@@ -71,7 +71,7 @@ async def test_deleted_assistant_is_nothing_of_who_has_its_id_now(
         await upstream.arrived(1)
         await http.delete(f"/assistant/{made['id']}", headers=org.bearer)
 
-        await take(other_org, "assistant", made["id"], assistant(upstream, "Grace"))
+        await insert_copy(other_org, "assistant", made["id"], assistant(upstream, "Grace"))
 
         assert await answer(http, other_org, assistantId=made["id"]) == "Your name is Grace."
         listed = await http.get("/assistant", headers=other_org.bearer)
@@ -84,7 +84,7 @@ async def test_deleted_assistant_is_nothing_of_who_has_its_id_now(
 
 
 async def test_deleted_squad_is_nothing_of_who_has_its_id_now(
-    http: httpx.AsyncClient, org: Org, other_org: Org, take: Take
+    http: httpx.AsyncClient, org: Org, other_org: Org, insert_copy: Insert
 ) -> None:
     async with Upstream(Answer()) as upstream:
         members = [{"assistant": assistant(upstream, MARK)}]
@@ -92,7 +92,9 @@ async def test_deleted_squad_is_nothing_of_who_has_its_id_now(
         assert await answer(http, org, squadId=made["id"]) == f"Your name is {MARK}."
         await http.delete(f"/squad/{made['id']}", headers=org.bearer)
 
-        await take(other_org, "squad", made["id"], {"members": [{"assistant": assistant(upstream, "Grace")}]})
+        await insert_copy(
+            other_org, "squad", made["id"], {"members": [{"assistant": assistant(upstream, "Grace")}]}
+        )
 
         assert await answer(http, other_org, squadId=made["id"]) == "Your name is Grace."
         listed = await http.get("/squad", headers=other_org.bearer)
@@ -102,14 +104,14 @@ async def test_deleted_squad_is_nothing_of_who_has_its_id_now(
 
 
 async def test_deleted_tool_is_nothing_of_who_has_its_id_now(
-    http: httpx.AsyncClient, org: Org, other_org: Org, take: Take
+    http: httpx.AsyncClient, org: Org, other_org: Org, insert_copy: Insert
 ) -> None:
     tool = {"type": "function", "function": {"name": "get_weather", "description": MARK}}
     made = await created(http, org, "/tool", tool)
     await http.get(f"/tool/{made['id']}", headers=org.bearer)
     await http.delete(f"/tool/{made['id']}", headers=org.bearer)
 
-    await take(other_org, "tool", made["id"], {"type": "function", "function": {"name": "own"}})
+    await insert_copy(other_org, "tool", made["id"], {"type": "function", "function": {"name": "own"}})
 
     listed = await http.get("/tool", headers=other_org.bearer)
     shown = await http.get(f"/tool/{made['id']}", headers=other_org.bearer)
@@ -164,8 +166,10 @@ async def test_chat_that_runs_is_nothing_of_who_has_its_id(
         stream = chats.StreamChat(request, metadata=org.metadata)
         running = (await stream.read()).chat_id
 
-        taken = [line.replace(own["id"], running).replace(session["id"], theirs["id"]) for line in lines]
-        answer = await history.ImportHistory(ImportHistoryRequest(lines=taken), metadata=other_org.metadata)
+        rewritten = [line.replace(own["id"], running).replace(session["id"], theirs["id"]) for line in lines]
+        answer = await history.ImportHistory(
+            ImportHistoryRequest(lines=rewritten), metadata=other_org.metadata
+        )
         watched = [
             event
             async for event in chats.WatchChat(WatchChatRequest(id=running), metadata=other_org.metadata)
@@ -177,13 +181,13 @@ async def test_chat_that_runs_is_nothing_of_who_has_its_id(
             await http.delete(f"/session/{theirs['id']}", headers=other_org.bearer),
         ]
         goes_on.set()
-        told = [event async for event in rest_of(stream)]
+        reported = [event async for event in rest_of(stream)]
 
     assert (answer.imported, answer.skipped) == (len(lines) - 1, 0)
     assert MARK not in str(watched) + cancelled.text + str(turn)
     assert [response.status_code for response in (cancelled, *deleted)] == [200] * 3
     assert turn["output"][0]["content"] == "You said: More"
-    assert told[-1].completed.output[0].message == f"{MARK} to the end"
+    assert reported[-1].completed.output[0].message == f"{MARK} to the end"
     shown = await http.get(f"/session/{theirs['id']}", headers=org.bearer)
     assert [message["content"] for message in shown.json()["messages"]] == ["Hi", f"{MARK} to the end"]
 

@@ -36,10 +36,10 @@ class Talk:
         self._resolver = TurnResolver(store, Agents(store), now_ms)
         self._engine = Engine(store, ToolLoop(OfflineBackend(), None), {}, now_ms, 600)
 
-    async def say(self, text: str, where: Where | None = None) -> Outcome:
+    async def send(self, text: str, where: Where | None = None) -> Outcome:
         given, who = Value(string_value=text), Who(None if where else StoredAssistant(self.assistant_id))
         turn = await self._resolver.resolve(
-            Asked(caller=self.caller, who=who, where=where, input=given, said=parse_input(given))
+            Asked(caller=self.caller, who=who, where=where, input=given, input_messages=parse_input(given))
         )
         return await self._engine.run(turn)
 
@@ -47,20 +47,20 @@ class Talk:
         """The id of the last chat of `turns` more."""
         for number in range(turns):
             where = After(after, "previousChatId") if after else None
-            after = (await self.say(f"turn {number:04d}", where)).chat.id
+            after = (await self.send(f"turn {number:04d}", where)).chat.id
         assert after is not None
         return after
 
     async def session(self, messages: int) -> str:
         """The id of a session with so many messages, of the same texts as a chain has."""
         agent = await self._resolver._agents.stored(self.caller, self.assistant_id)
-        said = [
+        messages_sent = [
             {"role": "user", "content": f"turn {number:04d}"}
             if number % 2 == 0
             else {"role": "assistant", "content": f"You said: turn {number:04d}"}
             for number in range(messages)
         ]
-        new = self._resolver.new_session(self.caller, agent, messages=parse_input(from_python(said)))
+        new = self._resolver.new_session(self.caller, agent, messages=parse_input(from_python(messages_sent)))
         await self.store.sessions.create(new)
         return new.session.id
 
@@ -106,7 +106,7 @@ async def cost_of(talk: Talk, monkeypatch: pytest.MonkeyPatch, text: str, where:
     with monkeypatch.context() as patched:
         patched.setattr(threads, "_messages", counted)
         _on_every_step(talk, step)
-        await talk.say(text, where)
+        await talk.send(text, where)
         _on_every_step(talk, None)
     return cost
 

@@ -138,11 +138,11 @@ async def test_stored_tool_is_offered_until_it_is_deleted(http, channel, org):
     tool = (await http.post("/tool", headers=org.bearer, json=FUNCTION)).json()
     model = {**MODEL, "toolIds": [tool["id"]]}
     assistant = (await http.post("/assistant", headers=org.bearer, json={"model": model})).json()
-    asked = CreateChatRequest(assistant_id=assistant["id"], input=from_python("the weather?"))
+    create = CreateChatRequest(assistant_id=assistant["id"], input=from_python("the weather?"))
 
-    called = await ChatServiceStub(channel).CreateChat(asked, metadata=org.metadata)
+    called = await ChatServiceStub(channel).CreateChat(create, metadata=org.metadata)
     await http.delete(f"/tool/{tool['id']}", headers=org.bearer)
-    answered = await ChatServiceStub(channel).CreateChat(asked, metadata=org.metadata)
+    answered = await ChatServiceStub(channel).CreateChat(create, metadata=org.metadata)
     renamed = await http.patch(
         f"/assistant/{assistant['id']}", headers=org.bearer, json={"name": "still editable"}
     )

@@ -27,7 +27,7 @@ PARAMETERS = {
 FUNCTION = {"name": "get_weather", "description": "Tells the weather.", "parameters": PARAMETERS}
 NESTED = {"type": "function", "function": FUNCTION}
 FLAT = {"type": "function", **FUNCTION, "strict": False}
-ASKED = "How is the weather?"
+QUESTION = "How is the weather?"
 ARGUMENTS = {"city": "Paris"}
 ANSWER = "get_weather returned: sunny"
 
@@ -57,7 +57,7 @@ async def completions(service, org) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def test_sdk_loop_over_responses_by_previous_response_id(sdk):
-    first = await sdk.responses.create(model="demo", input=ASKED, tools=[FLAT])
+    first = await sdk.responses.create(model="demo", input=QUESTION, tools=[FLAT])
     (call,) = first.output
 
     second = await sdk.responses.create(
@@ -86,22 +86,22 @@ async def test_sdk_loop_until_the_model_calls_nothing(service, org, base, link, 
             if link == "conversation"
             else {}
         )
-        said: list[Any] = [{"role": "user", "content": ASKED}]
+        sent_items: list[Any] = [{"role": "user", "content": QUESTION}]
         ids = []
-        while said:
-            asked = {"model": "demo", "input": said, "tools": [FLAT], **known}
+        while sent_items:
+            completion_request = {"model": "demo", "input": sent_items, "tools": [FLAT], **known}
             if streamed:
-                async with client.responses.stream(**asked) as stream:
+                async with client.responses.stream(**completion_request) as stream:
                     response = await stream.get_final_response()
             else:
-                response = await client.responses.create(**asked)
+                response = await client.responses.create(**completion_request)
             calls = [item for item in response.output if item.type == "function_call"]
             ids += [call.call_id for call in calls]
-            said = [
+            sent_items = [
                 {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"} for call in calls
             ]
             known = known if link == "conversation" else {"previous_response_id": response.id}
-        again = await client.responses.create(model="demo", input=ASKED, tools=[FLAT], **known)
+        again = await client.responses.create(model="demo", input=QUESTION, tools=[FLAT], **known)
 
     assert response.output_text == ANSWER
     assert len(ids) == 1
@@ -109,7 +109,7 @@ async def test_sdk_loop_until_the_model_calls_nothing(service, org, base, link, 
 
 
 async def test_sdk_loop_over_responses_with_items_sent_back(sdk):
-    items: list[Any] = [{"role": "user", "content": ASKED}]
+    items: list[Any] = [{"role": "user", "content": QUESTION}]
     first = await sdk.responses.create(model="demo", input=items, tools=[FLAT])
     items += [item.model_dump() for item in first.output]
     items += [
@@ -122,7 +122,7 @@ async def test_sdk_loop_over_responses_with_items_sent_back(sdk):
 
 
 async def test_sdk_stream_of_a_function_call(sdk):
-    async with sdk.responses.stream(model="demo", input=ASKED, tools=[FLAT]) as stream:
+    async with sdk.responses.stream(model="demo", input=QUESTION, tools=[FLAT]) as stream:
         kinds = [event.type async for event in stream]
         response = await stream.get_final_response()
 
@@ -140,7 +140,7 @@ async def test_sdk_stream_of_a_function_call(sdk):
 
 
 async def test_sdk_stream_of_the_answer_to_a_tool_output(sdk):
-    first = await sdk.responses.create(model="demo", input=ASKED, tools=[FLAT])
+    first = await sdk.responses.create(model="demo", input=QUESTION, tools=[FLAT])
     output = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}
 
     async with sdk.responses.stream(
@@ -159,7 +159,7 @@ async def test_several_calls_of_one_answer_are_one_message(sdk):
     outputs = [{"type": "function_call_output", "call_id": f"c{n}", "output": f"result {n}"} for n in (1, 2)]
 
     response = await sdk.responses.create(
-        model="demo", input=[{"role": "user", "content": ASKED}, *calls, *outputs], tools=[FLAT]
+        model="demo", input=[{"role": "user", "content": QUESTION}, *calls, *outputs], tools=[FLAT]
     )
 
     chat = await sdk.get(f"{str(sdk.base_url).removesuffix('v1/')}chat/{response.id}", cast_to=object)
@@ -170,7 +170,7 @@ async def test_several_calls_of_one_answer_are_one_message(sdk):
 async def test_tool_of_the_assistant_is_offered_without_being_sent(sdk, service, org):
     assistant_id = await with_tools(service, org, NESTED)
 
-    response = await sdk.responses.create(model=assistant_id, input=ASKED)
+    response = await sdk.responses.create(model=assistant_id, input=QUESTION)
 
     assert [item.name for item in response.output] == ["get_weather"]
 
@@ -198,17 +198,17 @@ OTHER = {"name": "book_flight", "parameters": {"type": "object"}}
 
 
 @pytest.mark.parametrize(
-    ("mode", "said", "called"),
+    ("mode", "sent_items", "called"),
     [
         ("auto", "How is the weather?", []),
         ("auto", "Book it!", ["book_flight"]),
         ("required", "Hello!", ["book_flight"]),
     ],
 )
-async def test_only_allowed_tools_are_offered(sdk, completions, mode, said, called):
+async def test_only_allowed_tools_are_offered(sdk, completions, mode, sent_items, called):
     response = await sdk.responses.create(
         model="demo",
-        input=said,
+        input=sent_items,
         tools=[FLAT, {"type": "function", **OTHER, "strict": False}],
         tool_choice={
             "type": "allowed_tools",
@@ -218,7 +218,7 @@ async def test_only_allowed_tools_are_offered(sdk, completions, mode, said, call
     )
     completion = await completions.chat.completions.create(
         model="",
-        messages=[{"role": "user", "content": said}],
+        messages=[{"role": "user", "content": sent_items}],
         tools=[NESTED, {"type": "function", "function": OTHER}],
         tool_choice={
             "type": "allowed_tools",
@@ -254,7 +254,7 @@ async def test_hosted_tool_is_echoed_and_not_offered(sdk):
 )
 async def test_tool_that_is_none_is_refused(sdk, tool, param):
     with pytest.raises(openai.BadRequestError) as refused:
-        await sdk.responses.create(model="demo", input=ASKED, tools=[tool])
+        await sdk.responses.create(model="demo", input=QUESTION, tools=[tool])
 
     assert refused.value.param == param
 
@@ -263,7 +263,7 @@ async def test_tool_that_is_none_is_refused(sdk, tool, param):
 
 
 async def test_sdk_loop_over_completions(completions):
-    messages: list[Any] = [{"role": "user", "content": ASKED}]
+    messages: list[Any] = [{"role": "user", "content": QUESTION}]
     first = await completions.chat.completions.create(model="", messages=messages, tools=[NESTED])
     (call,) = first.choices[0].message.tool_calls
     messages += [first.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
@@ -276,7 +276,7 @@ async def test_sdk_loop_over_completions(completions):
 
 
 async def test_sdk_loop_over_streamed_completions(completions):
-    messages: list[Any] = [{"role": "user", "content": ASKED}]
+    messages: list[Any] = [{"role": "user", "content": QUESTION}]
     async with completions.chat.completions.stream(model="", messages=messages, tools=[NESTED]) as stream:
         message = (await stream.get_final_completion()).choices[0].message
     messages += [message, {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "sunny"}]
@@ -291,7 +291,7 @@ async def test_sdk_loop_over_streamed_completions(completions):
 async def test_tool_call_is_answered_in_its_session(completions):
     first = await completions.chat.completions.create(
         model="",
-        messages=[{"role": "user", "content": ASKED}],
+        messages=[{"role": "user", "content": QUESTION}],
         tools=[NESTED],
         extra_body={"create_session": True},
     )
@@ -336,7 +336,7 @@ async def test_tool_that_is_no_function_is_refused_by_completions(completions):
 async def test_tool_call_of_a_chat_is_answered_by_a_tool_message(http, org, service):
     assistant_id = await with_tools(service, org, NESTED)
     first = (
-        await http.post("/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": ASKED})
+        await http.post("/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": QUESTION})
     ).json()
     (call,) = first["output"][0]["tool_calls"]
 
@@ -359,7 +359,7 @@ async def test_streamed_chat_tells_its_tool_calls_whole(http, org, service):
     assistant_id = await with_tools(service, org, NESTED)
 
     answer = await http.post(
-        "/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": ASKED, "stream": True}
+        "/chat", headers=org.bearer, json={"assistantId": assistant_id, "input": QUESTION, "stream": True}
     )
 
     (frame,) = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
@@ -373,10 +373,10 @@ async def test_agents_door_shows_no_tool_traffic(http, org, service):
     secret = {"x-api-key": org.secret}
     chat = (await http.post("/chat", headers=secret, json={"agentId": assistant_id})).json()
 
-    await http.post(f"/chat/{chat['id']}/message", headers=secret, json={"role": "user", "content": ASKED})
+    await http.post(f"/chat/{chat['id']}/message", headers=secret, json={"role": "user", "content": QUESTION})
     shown = (await http.get(f"/chat/{chat['id']}/message", headers=secret)).json()["messages"]
 
-    assert [message["content"] for message in shown] == [ASKED]
+    assert [message["content"] for message in shown] == [QUESTION]
 
 
 # --- gRPC ---------------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ async def test_loop_over_grpc_chats(channel, org, service):
     stub = ChatServiceStub(channel)
     assistant_id = await with_tools(service, org, NESTED)
     first = await stub.CreateChat(
-        CreateChatRequest(assistant_id=assistant_id, input=from_python(ASKED)), metadata=org.metadata
+        CreateChatRequest(assistant_id=assistant_id, input=from_python(QUESTION)), metadata=org.metadata
     )
     (call,) = tool_calls_of(first.output[0])
     result = [{"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]
@@ -404,7 +404,7 @@ async def test_call_streams_over_grpc_as_it_came(channel, org, service):
     events = [
         event
         async for event in ChatServiceStub(channel).StreamChat(
-            CreateChatRequest(assistant_id=assistant_id, input=from_python(ASKED)), metadata=org.metadata
+            CreateChatRequest(assistant_id=assistant_id, input=from_python(QUESTION)), metadata=org.metadata
         )
     ]
 
@@ -416,7 +416,7 @@ async def test_loop_over_grpc_responses(channel, org):
     stub = ResponseServiceStub(channel)
     first = await stub.CreateResponse(
         CreateResponseRequest(
-            assistant_id=org.assistant_id, input=from_python(ASKED), tools=[struct_from(FLAT)]
+            assistant_id=org.assistant_id, input=from_python(QUESTION), tools=[struct_from(FLAT)]
         ),
         metadata=org.metadata,
     )
@@ -431,7 +431,7 @@ async def test_loop_over_grpc_responses(channel, org):
 
 async def test_call_over_grpc_completions(channel, org):
     request = CreateChatCompletionRequest(agent_id=org.assistant_id, tools=[struct_from(NESTED)])
-    request.messages.add(role="user", content=from_python(ASKED))
+    request.messages.add(role="user", content=from_python(QUESTION))
 
     completion = await CompletionServiceStub(channel).CreateChatCompletion(request, metadata=org.metadata)
 

@@ -21,7 +21,7 @@ from tests.conftest import running
 from tests.sdk import official_client
 from tests.upstream import STALL, Answer, OpenAIUpstream, Upstream, chunk, openai_stream, openai_text, sse
 
-ASKED = "Where is my order?"
+QUESTION = "Where is my order?"
 BODY = {
     "type": "object",
     "properties": {"number": {"type": "string", "enum": ["A 1"]}},
@@ -93,7 +93,7 @@ async def test_api_request_is_run_and_its_result_read_by_the_model(http, org, sh
             headers=org.bearer,
             json={
                 "assistant": assistant(tool),
-                "input": ASKED,
+                "input": QUESTION,
                 "assistantOverrides": {"variableValues": {"who": "Ada"}},
             },
         )
@@ -121,7 +121,7 @@ async def test_round_streams_over_grpc_and_is_told_again_as_it_was(service, chan
     live = [
         event
         async for event in stub.StreamChat(
-            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata
+            CreateChatRequest(assistant_id=made.id, input=from_python(QUESTION)), metadata=org.metadata
         )
     ]
     again = [
@@ -143,12 +143,12 @@ async def test_streamed_chat_names_the_message_of_its_deltas(http, org, shop):
     answer = await http.post(
         "/chat",
         headers=org.bearer,
-        json={"assistant": assistant(api_request(shop)), "input": ASKED, "stream": True},
+        json={"assistant": assistant(api_request(shop)), "input": QUESTION, "stream": True},
     )
 
-    told = frames(answer.text)
-    assert {frame["path"] for frame in told} == {"chat.output[2].content"}
-    assert "".join(frame["delta"] for frame in told) == ANSWER
+    received = frames(answer.text)
+    assert {frame["path"] for frame in received} == {"chat.output[2].content"}
+    assert "".join(frame["delta"] for frame in received) == ANSWER
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -156,7 +156,7 @@ async def test_responses_show_a_call_that_needs_no_answer(service, org, shop, st
     made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
     async with official_client(f"{service.http_url}/v1", org.api) as sdk:
         if streamed:
-            async with sdk.responses.stream(model=made.id, input=ASKED) as stream:
+            async with sdk.responses.stream(model=made.id, input=QUESTION) as stream:
                 kinds = [event.type async for event in stream]
                 response = await stream.get_final_response()
             assert [kind for kind in kinds if "mcp" in kind] == [
@@ -165,9 +165,9 @@ async def test_responses_show_a_call_that_needs_no_answer(service, org, shop, st
                 "response.mcp_call.completed",
             ]
         else:
-            response = await sdk.responses.create(model=made.id, input=ASKED)
+            response = await sdk.responses.create(model=made.id, input=QUESTION)
         items: list[Any] = [
-            {"role": "user", "content": ASKED},
+            {"role": "user", "content": QUESTION},
             *(item.model_dump() for item in response.output),
         ]
         second = await sdk.responses.create(
@@ -190,13 +190,13 @@ async def test_responses_show_a_call_that_needs_no_answer(service, org, shop, st
 async def test_completions_show_the_answer_alone(service, org, shop, streamed):
     made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
     url = f"{service.http_url}/api/v1/compatibility/openai/v1/assistants/{made.id}"
-    asked: Any = {"model": "", "messages": [{"role": "user", "content": ASKED}]}
+    completion_request: Any = {"model": "", "messages": [{"role": "user", "content": QUESTION}]}
     async with official_client(url, org.api) as sdk:
         if streamed:
-            async with sdk.chat.completions.stream(**asked) as stream:
+            async with sdk.chat.completions.stream(**completion_request) as stream:
                 completion = await stream.get_final_completion()
         else:
-            completion = await sdk.chat.completions.create(**asked)
+            completion = await sdk.chat.completions.create(**completion_request)
 
     (choice,) = completion.choices
     assert (choice.message.content, choice.message.tool_calls, choice.finish_reason) == (ANSWER, None, "stop")
@@ -208,11 +208,11 @@ async def test_agents_door_answers_with_the_last_message(http, service, org, sho
     chat = (await http.post("/chat", headers=secret, json={"agentId": made.id})).json()
     path = f"/chat/{chat['id']}/message"
 
-    reply = (await http.post(path, headers=secret, json={"role": "user", "content": ASKED})).json()
+    reply = (await http.post(path, headers=secret, json={"role": "user", "content": QUESTION})).json()
     shown = (await http.get(path, headers=secret)).json()["messages"]
 
     assert reply["content"] == ANSWER
-    assert [message["content"] for message in shown] == [ASKED, ANSWER]
+    assert [message["content"] for message in shown] == [QUESTION, ANSWER]
 
 
 # --- variables ----------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ async def test_extracted_variables_fill_later_templates(http, org, in_session):
         if in_session:
             session = (await http.post("/session", headers=org.bearer, json={"assistant": whole})).json()
             begun = {"sessionId": session["id"]}
-        first = (await http.post("/chat", headers=org.bearer, json={**begun, "input": ASKED})).json()
+        first = (await http.post("/chat", headers=org.bearer, json={**begun, "input": QUESTION})).json()
     going_on = begun if in_session else {"previousChatId": first["id"]}
 
     second = (
@@ -431,7 +431,7 @@ async def test_caller_that_goes_away_takes_the_running_tool_along(service, chann
     async with Upstream(Answer([STALL])) as shop:
         made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
         call = ChatServiceStub(channel).CreateChat(
-            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata
+            CreateChatRequest(assistant_id=made.id, input=from_python(QUESTION)), metadata=org.metadata
         )
         await shop.received.wait()
         call.cancel()
@@ -448,21 +448,21 @@ async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, 
         whole = assistant(api_request(shop), provider="custom-llm", model="m", url=llm.base_url)
         made = await service.store.assistants.create(org.id, whole)
         call = ChatServiceStub(channel).StreamChat(
-            CreateChatRequest(assistant_id=made.id, input=from_python(ASKED)), metadata=org.metadata
+            CreateChatRequest(assistant_id=made.id, input=from_python(QUESTION)), metadata=org.metadata
         )
-        told = [await call.read() for _ in range(3)]
-        unfinished = await service.store.chats.unfinished(org.id, told[0].chat_id)
+        received = [await call.read() for _ in range(3)]
+        unfinished = await service.store.chats.unfinished(org.id, received[0].chat_id)
         call.cancel()
         await llm.disconnected.wait()
 
-    kept = broken_off(unfinished, STOPPED)
-    assert [event.WhichOneof("event") for event in told] == ["started", "round", "delta"]
-    assert [text_of(message) for message in kept.answered] == ["", SHIPPED, "It is"]
-    assert [message.id for message in kept.answered] == [
-        *(message.id for message in told[1].round.messages),
-        told[1].message_id,
+    stored = broken_off(unfinished, STOPPED)
+    assert [event.WhichOneof("event") for event in received] == ["started", "round", "delta"]
+    assert [text_of(message) for message in stored.answered] == ["", SHIPPED, "It is"]
+    assert [message.id for message in stored.answered] == [
+        *(message.id for message in received[1].round.messages),
+        received[1].message_id,
     ]
-    assert not any(message.HasField("message") for message in kept.answered)
+    assert not any(message.HasField("message") for message in stored.answered)
 
 
 # --- webhooks -----------------------------------------------------------------------------------------------
@@ -473,7 +473,7 @@ async def test_webhook_is_sent_the_call_and_gives_its_result(http, org):
     async with Upstream(ok(result)) as shop:
         chat = (
             await http.post(
-                "/chat", headers=org.bearer, json={"assistant": assistant(webhook(shop)), "input": ASKED}
+                "/chat", headers=org.bearer, json={"assistant": assistant(webhook(shop)), "input": QUESTION}
             )
         ).json()
 
@@ -500,7 +500,7 @@ async def test_request_cannot_replace_a_tool_of_the_assistant(http, org):
                 headers=org.bearer,
                 json={
                     "assistant": assistant(webhook(shop)),
-                    "input": ASKED,
+                    "input": QUESTION,
                     "tools": [{"type": "function", "name": "order_status"}],
                 },
             )
@@ -516,7 +516,7 @@ async def test_call_that_the_server_ran_is_referenced_with_its_result(http, org)
             await http.post(
                 "/v1/responses",
                 headers=org.bearer,
-                json={"assistant": assistant(webhook(shop)), "input": ASKED},
+                json={"assistant": assistant(webhook(shop)), "input": QUESTION},
             )
         ).json()
     second = (
@@ -571,7 +571,9 @@ async def test_failing_tool_is_told_to_the_model_and_recorded(http, org, answer,
     async with Upstream(answer) as shop:
         chat = (
             await http.post(
-                "/chat", headers=org.bearer, json={"assistant": assistant(api_request(shop)), "input": ASKED}
+                "/chat",
+                headers=org.bearer,
+                json={"assistant": assistant(api_request(shop)), "input": QUESTION},
             )
         ).json()
 
@@ -588,7 +590,7 @@ async def test_failed_tool_of_a_response_is_an_item_that_failed(http, org):
             await http.post(
                 "/v1/responses",
                 headers=org.bearer,
-                json={"assistant": assistant(api_request(shop)), "input": ASKED},
+                json={"assistant": assistant(api_request(shop)), "input": QUESTION},
             )
         ).json()
 
@@ -799,7 +801,7 @@ async def test_host_is_listed_for_models_and_for_tools_apart(tmp_path, shop, lis
                 await http.post(
                     "/chat",
                     headers=org.bearer,
-                    json={"assistant": assistant(api_request(shop)), "input": ASKED},
+                    json={"assistant": assistant(api_request(shop)), "input": QUESTION},
                 )
             ).json()
 

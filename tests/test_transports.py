@@ -27,7 +27,7 @@ from tests.upstream import Answer, OpenAIUpstream, Request, Upstream, failure, o
 
 SID, TOKEN = "AC0123456789", "the account's token"
 NUMBER, ANOTHER = "+14155550100", "+14155550199"
-TAKEN = Answer([b'{"sid": "SM1", "status": "queued"}'], 201, {"content-type": "application/json"})
+ACCEPTED = Answer([b'{"sid": "SM1", "status": "queued"}'], 201, {"content-type": "application/json"})
 Post = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -45,7 +45,7 @@ def form_of(request: Request) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 async def carrier() -> AsyncIterator[Twilio]:
-    async with Twilio(TAKEN) as upstream:
+    async with Twilio(ACCEPTED) as upstream:
         yield upstream
 
 
@@ -66,7 +66,7 @@ async def carrying(carrier: Twilio, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def twilio(carrier: Twilio) -> Twilio:
-    carrier.script(TAKEN)
+    carrier.script(ACCEPTED)
     return carrier
 
 
@@ -213,12 +213,12 @@ async def test_deleted_chat_takes_its_message_with_it(
     rest: httpx.AsyncClient, carrying: Service, sender: Org
 ) -> None:
     chat = (await rest.post("/chat", json=body(sender, phone="phone-3"))).json()
-    kept = (await rest.post("/chat", json=body(sender, phone="phone-3"))).json()
+    stored = (await rest.post("/chat", json=body(sender, phone="phone-3"))).json()
     await rest.delete(f"/chat/{chat['id']}")
     outbox = "SELECT chat_id FROM outbox WHERE org_id = ?"
 
-    assert await rows_of(carrying.store, outbox, [sender.id]) == [(kept["id"],)]
-    await rest.delete(f"/session/{kept['sessionId']}")
+    assert await rows_of(carrying.store, outbox, [sender.id]) == [(stored["id"],)]
+    await rest.delete(f"/session/{stored['sessionId']}")
     assert await rows_of(carrying.store, outbox, [sender.id]) == []
 
 
@@ -248,7 +248,7 @@ async def test_streamed_reply_is_sent_when_it_is_whole(
 async def test_message_is_tried_again_under_one_token(
     failures: list[Answer], carrying: Service, rest: httpx.AsyncClient, twilio: Twilio, sender: Org
 ) -> None:
-    twilio.script(*failures, TAKEN)
+    twilio.script(*failures, ACCEPTED)
     chat = (await rest.post("/chat", json=body(sender))).json()
     requests = await twilio.arrived(2)
 
@@ -259,7 +259,7 @@ async def test_message_is_tried_again_under_one_token(
 async def test_refused_message_is_given_up_with_twilios_number_of_the_reason(
     carrying: Service, rest: httpx.AsyncClient, twilio: Twilio, sender: Org
 ) -> None:
-    twilio.script(failure(400, {"code": 21211, "message": "SECRET TEXT"}), TAKEN)
+    twilio.script(failure(400, {"code": 21211, "message": "SECRET TEXT"}), ACCEPTED)
     chat = (await rest.post("/chat", json=body(sender))).json()
 
     assert await settled(carrying, rest, chat["id"]) == {

@@ -59,7 +59,7 @@ class Pair:
     org_id: str
     metadata: tuple[tuple[str, str], ...]
 
-    def asking(self, text: str = "Hi", **members: object) -> dict[str, object]:
+    def call_arguments(self, text: str = "Hi", **members: object) -> dict[str, object]:
         return {
             "request": CreateChatRequest(
                 assistant_id=None if "session_id" in members else self.agent,
@@ -76,7 +76,7 @@ class Pair:
         return made.id
 
     def stream(self, server: Server, **members: object) -> grpc.aio.UnaryStreamCall:
-        return server.chats.StreamChat(**self.asking(**members))
+        return server.chats.StreamChat(**self.call_arguments(**members))
 
     def watch(self, server: Server, chat_id: str, **members: object) -> grpc.aio.UnaryStreamCall:
         return server.chats.WatchChat(WatchChatRequest(id=chat_id, **members), metadata=self.metadata)
@@ -156,18 +156,18 @@ async def test_turns_of_a_session_never_interleave(pair_of):
     servers = [pair.one, pair.other] * MANY
     await asyncio.gather(
         *(
-            servers[number].chats.CreateChat(**pair.asking(f"question {number}", session_id=session))
+            servers[number].chats.CreateChat(**pair.call_arguments(f"question {number}", session_id=session))
             for number in range(MANY)
         )
     )
 
-    asked = [
+    contexts = [
         [message["content"] for message in request.body["messages"]] for request in pair.upstream.requests
     ]
     stored = await pair.one.store.sessions.find(Scope(pair.org_id), session)
-    said = [message.content.string_value for message in await pair.one.store.sessions.history(stored)]
-    assert asked == [said[: 2 * number + 1] for number in range(MANY)]
-    assert said[1::2] == [f"answer {number}" for number in range(MANY)]
+    history = [message.content.string_value for message in await pair.one.store.sessions.history(stored)]
+    assert contexts == [history[: 2 * number + 1] for number in range(MANY)]
+    assert history[1::2] == [f"answer {number}" for number in range(MANY)]
 
 
 async def test_turn_waits_for_one_on_the_other_server_and_is_refused_in_the_end(pair_of):
@@ -177,14 +177,14 @@ async def test_turn_waits_for_one_on_the_other_server_and_is_refused_in_the_end(
     await begun(streaming)
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await pair.other.chats.CreateChat(**pair.asking(session_id=session))
+        await pair.other.chats.CreateChat(**pair.call_arguments(session_id=session))
     streaming.cancel()
     await pair.upstream.disconnected.wait()
 
     assert refused.value.code() == grpc.StatusCode.ABORTED
     while True:  # until the first one is on record
         try:
-            chat = await pair.other.chats.CreateChat(**pair.asking(session_id=session))
+            chat = await pair.other.chats.CreateChat(**pair.call_arguments(session_id=session))
             break
         except grpc.aio.AioRpcError as busy:
             assert busy.code() == grpc.StatusCode.ABORTED
@@ -194,21 +194,23 @@ async def test_turn_waits_for_one_on_the_other_server_and_is_refused_in_the_end(
 async def test_stream_is_watched_from_the_other_server_and_cancelled_there(pair_of):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     streaming = pair.stream(pair.one)
-    told = await begun(streaming)
-    watching, late = [pair.watch(pair.other, told[0].chat_id, **members) for members in ({}, {"after": 1})]
+    received = await begun(streaming)
+    watching, late = [
+        pair.watch(pair.other, received[0].chat_id, **members) for members in ({}, {"after": 1})
+    ]
     watched, later = await begun(watching), await begun(late, " wor")
 
     cancelled = await pair.other.responses.CancelResponse(
-        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata
+        CancelResponseRequest(response_id=received[0].chat_id), metadata=pair.metadata
     )
 
-    told += await rest_of(streaming)
+    received += await rest_of(streaming)
     watched += await rest_of(watching)
     later += await rest_of(late)
     assert cancelled.status == "cancelled"
-    assert (told[-1].completed.status, told[-1].completed.error.code) == ("cancelled", "cancelled")
-    assert comparable(watched)[:-1] == comparable(told)[:-1]
-    assert (watched[-1].sequence, watched[-1].completed.status) == (told[-1].sequence, "cancelled")
+    assert (received[-1].completed.status, received[-1].completed.error.code) == ("cancelled", "cancelled")
+    assert comparable(watched)[:-1] == comparable(received)[:-1]
+    assert (watched[-1].sequence, watched[-1].completed.status) == (received[-1].sequence, "cancelled")
     assert comparable(later) == comparable(watched)[2:]
     async with asyncio.timeout(5):
         await pair.upstream.disconnected.wait()
@@ -217,8 +219,8 @@ async def test_stream_is_watched_from_the_other_server_and_cancelled_there(pair_
 async def test_cancellation_is_heeded_though_its_lock_could_not_be_had_at_first(pair_of, monkeypatch):
     """Whoever runs the chat takes that lock for a moment, to look whether it is held."""
     pair = await pair_of(Answer([*BEGINNING, STALL]))
-    told = await begun(pair.stream(pair.one))
-    peers, wanted, refused = pair.other.store.peers, cancellation_of(told[0].chat_id), []
+    received = await begun(pair.stream(pair.one))
+    peers, wanted, refused = pair.other.store.peers, cancellation_of(received[0].chat_id), []
     try_lock = peers.try_lock
 
     async def refused_once(name: str) -> bool:
@@ -229,7 +231,7 @@ async def test_cancellation_is_heeded_though_its_lock_could_not_be_had_at_first(
 
     monkeypatch.setattr(peers, "try_lock", refused_once)
     cancelled = await pair.other.responses.CancelResponse(
-        CancelResponseRequest(response_id=told[0].chat_id), metadata=pair.metadata
+        CancelResponseRequest(response_id=received[0].chat_id), metadata=pair.metadata
     )
 
     assert (refused, cancelled.status) == ([wanted], "cancelled")
@@ -260,21 +262,21 @@ async def test_response_in_the_background_is_read_on_from_the_other_server(pair_
 async def test_server_that_starts_leaves_alone_what_the_other_runs(pair_of, stack, place):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     streaming = pair.stream(pair.one)
-    told = await begun(streaming)
+    received = await begun(streaming)
 
     third = await _started(stack, place)
 
-    chat = await third.chats.GetChat(GetChatRequest(id=told[0].chat_id), metadata=pair.metadata)
+    chat = await third.chats.GetChat(GetChatRequest(id=received[0].chat_id), metadata=pair.metadata)
     assert chat.status == "in_progress"
 
 
 async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     streaming = pair.stream(pair.one)
-    told = await begun(streaming)
-    await pair.one.store.peers.unlock(lock_of(told[0].chat_id))  # as the kernel does when a process dies
+    received = await begun(streaming)
+    await pair.one.store.peers.unlock(lock_of(received[0].chat_id))  # as the kernel does when a process dies
 
-    watched = await rest_of(pair.watch(pair.other, told[0].chat_id))
+    watched = await rest_of(pair.watch(pair.other, received[0].chat_id))
 
     assert (watched[-1].completed.status, watched[-1].completed.error.code) == (
         "incomplete",
@@ -286,13 +288,15 @@ async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
 async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair_of, monkeypatch):
     monkeypatch.setattr("server.exchange.recovery._LOOKS_AGAIN_SECONDS", 0.05)
     pair = await pair_of(Answer([*BEGINNING, STALL]))
-    told = await begun(pair.stream(pair.one))
-    await pair.one.store.peers.unlock(lock_of(told[0].chat_id))
+    received = await begun(pair.stream(pair.one))
+    await pair.one.store.peers.unlock(lock_of(received[0].chat_id))
 
     async with asyncio.timeout(20):
         chat = Chat(status="in_progress")
         while chat.status == "in_progress":
-            chat = await pair.other.chats.GetChat(GetChatRequest(id=told[0].chat_id), metadata=pair.metadata)
+            chat = await pair.other.chats.GetChat(
+                GetChatRequest(id=received[0].chat_id), metadata=pair.metadata
+            )
 
     assert (chat.status, chat.error.code) == ("incomplete", "server_stopped")
 
@@ -300,11 +304,11 @@ async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair
 async def test_what_runs_elsewhere_and_is_deleted_ends_in_an_event_that_says_so(pair_of):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     streaming = pair.stream(pair.one)
-    told = await begun(streaming)
-    watching = pair.watch(pair.other, told[0].chat_id)
+    received = await begun(streaming)
+    watching = pair.watch(pair.other, received[0].chat_id)
     await begun(watching)
 
-    await pair.other.chats.DeleteChat(DeleteChatRequest(id=told[0].chat_id), metadata=pair.metadata)
+    await pair.other.chats.DeleteChat(DeleteChatRequest(id=received[0].chat_id), metadata=pair.metadata)
 
     assert [event.failed.error.code for event in await rest_of(watching)] == ["chat_deleted"]
     assert (await streaming.read()).failed.error.code == "chat_deleted"
@@ -315,15 +319,15 @@ async def test_what_runs_elsewhere_and_is_deleted_ends_in_an_event_that_says_so(
 async def test_idempotency_key_is_in_use_on_both(pair_of):
     pair = await pair_of([Answer([*BEGINNING, STALL]), openai_text("once")])
     key = (*pair.metadata, ("idempotency-key", "k1"))
-    streaming = pair.one.chats.StreamChat(pair.asking()["request"], metadata=key)
+    streaming = pair.one.chats.StreamChat(pair.call_arguments()["request"], metadata=key)
     await begun(streaming)
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await pair.other.chats.StreamChat(pair.asking()["request"], metadata=key).read()
+        await pair.other.chats.StreamChat(pair.call_arguments()["request"], metadata=key).read()
     streaming.cancel()
     second = (*pair.metadata, ("idempotency-key", "k2"))
     answers = [
-        await server.chats.CreateChat(pair.asking()["request"], metadata=second)
+        await server.chats.CreateChat(pair.call_arguments()["request"], metadata=second)
         for server in (pair.one, pair.other)
     ]
 

@@ -36,7 +36,7 @@ async def upstream_assistant(http: httpx.AsyncClient, org: Org, url: str) -> str
     return made.json()["id"]
 
 
-async def say(
+async def send(
     http: httpx.AsyncClient, org: Org, text: str, key: str | None = None, **members: object
 ) -> dict:
     headers = {"authorization": f"Bearer {key or org.api}"}
@@ -52,7 +52,7 @@ async def say(
 
 async def test_counts_of_the_provider_are_not_marked(http: httpx.AsyncClient, org: Org) -> None:
     async with OpenAIUpstream(openai_text("Hello", usage=(7, 2))) as upstream:
-        chat = await say(http, org, "Hi", assistantId=await upstream_assistant(http, org, upstream.base_url))
+        chat = await send(http, org, "Hi", assistantId=await upstream_assistant(http, org, upstream.base_url))
 
     assert chat["costs"][0] == {
         "type": "model",
@@ -81,15 +81,15 @@ async def test_counts_that_the_provider_did_not_tell_are_estimated_and_marked(
         "cost": 0,
         "estimated": True,
     }
-    kept = (await http.get(f"/session/{session['id']}", headers=org.bearer)).json()
-    assert [part.get("estimated") for part in kept["costs"]] == [True]
+    stored = (await http.get(f"/session/{session['id']}", headers=org.bearer)).json()
+    assert [part.get("estimated") for part in stored["costs"]] == [True]
 
 
 async def test_documented_shapes_of_usage_have_no_mark(http: httpx.AsyncClient, org: Org) -> None:
     silent = openai_stream(chunk({"role": "assistant", "content": "Hello you"}), chunk(finish="stop"))
     async with OpenAIUpstream(silent) as upstream:
         assistant_id = await upstream_assistant(http, org, upstream.base_url)
-        response = await say(http, org, "12345678", org.secret, assistantId=assistant_id)
+        response = await send(http, org, "12345678", org.secret, assistantId=assistant_id)
         path = f"/api/v1/compatibility/openai/v1/assistants/{assistant_id}/chat/completions"
         body = {"messages": [{"role": "user", "content": "12345678"}]}
         completion = (await http.post(path, headers=org.bearer, json=body)).json()
@@ -108,11 +108,11 @@ async def test_documented_shapes_of_usage_have_no_mark(http: httpx.AsyncClient, 
 async def test_usage_by_assistant_and_key(
     http: httpx.AsyncClient, org: Org, other_org: Org, usage: UsageServiceStub
 ) -> None:
-    await say(http, org, "one two")
-    await say(http, org, "three")
-    await say(http, org, "four", org.publishable)
-    await say(http, org, "five", assistantId=None, assistant={"name": "transient"})
-    await say(http, other_org, "not ours")
+    await send(http, org, "one two")
+    await send(http, org, "three")
+    await send(http, org, "four", org.publishable)
+    await send(http, org, "five", assistantId=None, assistant={"name": "transient"})
+    await send(http, other_org, "not ours")
 
     total = await usage.GetUsage(GetUsageRequest(), metadata=org.metadata)
     grouped = await usage.GetUsage(GetUsageRequest(group_by=["key", "assistant"]), metadata=org.metadata)
@@ -132,8 +132,8 @@ async def test_deleting_does_not_change_what_was_used(
     http: httpx.AsyncClient, org: Org, usage: UsageServiceStub
 ) -> None:
     session = (await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id})).json()
-    await say(http, org, "in a session", assistantId=None, sessionId=session["id"])
-    alone = await say(http, org, "alone")
+    await send(http, org, "in a session", assistantId=None, sessionId=session["id"])
+    alone = await send(http, org, "alone")
     request = GetUsageRequest(group_by=["day", "assistant", "key"])
     before = await usage.GetUsage(request, metadata=org.metadata)
 
@@ -152,8 +152,8 @@ async def test_more_rows_than_an_answer_has_are_refused(
     http: httpx.AsyncClient, org: Org, usage: UsageServiceStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_of_usage, "MOST_ROWS", 1)
-    await say(http, org, "one")
-    await say(http, org, "two", org.publishable)
+    await send(http, org, "one")
+    await send(http, org, "two", org.publishable)
 
     assert (await usage.GetUsage(GetUsageRequest(), metadata=org.metadata)).rows[0].chats == 2
     with pytest.raises(grpc.aio.AioRpcError) as refused:

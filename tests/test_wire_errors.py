@@ -218,7 +218,7 @@ def test_every_error_is_in_a_table_here():
         "IdempotencyKeyReused",
         "IdempotencyKeyInUse",
         "AnswerLost",
-        # test_idempotency.py, test_room.py, test_races.py
+        # test_idempotency.py, test_capacity.py, test_races.py
         "SessionBusy",
         "TooLarge",
         "ConversationFull",
@@ -286,13 +286,13 @@ def test_header_is_at_most_8_kb_of_ascii_in_the_shape_of_the_door(error, door):
 def test_of_a_thousand_violations_the_first_ones_are_told(door):
     body = json.loads(header_of(MANY, door))
 
-    told = body["message"] if door == "assistants" else [one["loc"] for one in body["detail"]]
+    listed_problems = body["message"] if door == "assistants" else [one["loc"] for one in body["detail"]]
     whole = body_of(MANY, door)
-    assert len(told) > 50
+    assert len(listed_problems) > 50
     assert (
-        told
+        listed_problems
         == (whole["message"] if door == "assistants" else [one["loc"] for one in whole["detail"]])[
-            : len(told)
+            : len(listed_problems)
         ]
     )
 

@@ -62,7 +62,7 @@ async def test_calls_that_wait_to_be_taken_when_a_server_is_to_stop_are_served(t
             ChatServiceStub(channel).CreateChat(request, metadata=metadata, timeout=30) for _ in range(300)
         ]
         await calls[0]
-        await app.take_in()
+        await app.drain_arrivals()
         await app.stop()
         codes = {await call.code() for call in calls}
     await store.aclose()
@@ -96,8 +96,8 @@ async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):
     assert {answer.status_code for answer in answers} == {200}
     assert [message["role"] for message in messages] == ["user", "assistant"] * 8
     assert all(
-        answer["content"] == f"You said: {said['content']}"
-        for said, answer in zip(messages[::2], messages[1::2], strict=True)
+        answer["content"] == f"You said: {printed['content']}"
+        for printed, answer in zip(messages[::2], messages[1::2], strict=True)
     )
     assert (killed.code, len(left)) == (-signal.SIGKILL, 3)
 
@@ -105,16 +105,16 @@ async def test_workers_are_one_service_and_none_outlives_the_command(tmp_path):
 async def test_what_cannot_be_served_is_one_line_also_with_workers(tmp_path):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "parley.db").write_bytes(os.urandom(20_000))
-    taken = free_address()
-    async with await asyncio.start_server(lambda reader, writer: writer.close(), *taken.split(":")):
-        said = await asyncio.gather(
-            _refused(tmp_path / "a", "--grpc", taken, "--http", free_address()),
+    occupied = free_address()
+    async with await asyncio.start_server(lambda reader, writer: writer.close(), *occupied.split(":")):
+        printed = await asyncio.gather(
+            _refused(tmp_path / "a", "--grpc", occupied, "--http", free_address()),
             _refused(tmp_path / "damaged", "--grpc", free_address(), "--http", free_address()),
-            _refused(tmp_path / "c", "--grpc", free_address(), "--http", taken),
+            _refused(tmp_path / "c", "--grpc", free_address(), "--http", occupied),
         )
 
-    assert said[0] == said[2] == f"Error: port {taken} is taken by another process\n"
-    assert str(tmp_path / "damaged" / "parley.db") in said[1]
+    assert printed[0] == printed[2] == f"Error: port {occupied} is taken by another process\n"
+    assert str(tmp_path / "damaged" / "parley.db") in printed[1]
 
 
 async def _refused(data: Path, *arguments: object) -> str:

@@ -136,7 +136,7 @@ def statuses(*, keyed: bool, verb: str, names: bool, runs: bool, door: str) -> l
         502: runs,
     }
     return sorted(
-        always | {status for status, holds in also.items() if holds} | ({403} if not keyed else set())
+        always | {status for status, applies in also.items() if applies} | ({403} if not keyed else set())
     )
 
 

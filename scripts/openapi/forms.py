@@ -28,7 +28,7 @@ _FUNCTION: dict[str, Schema] = {
 }
 _SHELL_CALLS = [name for name in accepted.CALLS if name != "custom_tool_call"]
 _TOOL_OUTPUTS = sorted(accepted.CALL_OUTPUTS)
-_PASSED_OVER = sorted(accepted.PASSED_OVER)
+_IGNORED = sorted(accepted.IGNORED)
 _ITEM_TYPES = [
     "function_call",
     "function_call_output",
@@ -36,7 +36,7 @@ _ITEM_TYPES = [
     *accepted.COMPACTIONS,
     *accepted.CALLS,
     *_TOOL_OUTPUTS,
-    *_PASSED_OVER,
+    *_IGNORED,
 ]
 _TEXT_TYPES = sorted(accepted.TEXT_PARTS)
 _SPEAKERS = [role for role in accepted.ROLES if role != "tool"]
@@ -75,7 +75,7 @@ def _only(name: str, *values: str) -> Schema:
 
 # --- free JSON that is checked ------------------------------------------------------------------------------
 
-_SAID: dict[str, Schema] = {
+_MESSAGE_MEMBERS: dict[str, Schema] = {
     "tool_call_id": _NULLABLE,
     "name": _NULLABLE,
     "refusal": _NULLABLE,
@@ -121,14 +121,22 @@ COMPONENTS: dict[str, Schema] = {
             {
                 "description": "Something said.",
                 **_object(
-                    "role content", type=_NO_ITEM, content=ref("Content"), role=_type(*_SPEAKERS), **_SAID
+                    "role content",
+                    type=_NO_ITEM,
+                    content=ref("Content"),
+                    role=_type(*_SPEAKERS),
+                    **_MESSAGE_MEMBERS,
                 ),
             },
             {
                 "description": "The same, under the schema's name for it.",
                 "not": {"required": ["content"]},
                 **_object(
-                    "role message", type=_NO_ITEM, message=ref("Content"), role=_type(*_SPEAKERS), **_SAID
+                    "role message",
+                    type=_NO_ITEM,
+                    message=ref("Content"),
+                    role=_type(*_SPEAKERS),
+                    **_MESSAGE_MEMBERS,
                 ),
             },
             {
@@ -138,7 +146,7 @@ COMPONENTS: dict[str, Schema] = {
                     type=_NO_ITEM,
                     content=ref("Content"),
                     role=_type("tool"),
-                    **(_SAID | {"tool_call_id": _SOME_STRING}),
+                    **(_MESSAGE_MEMBERS | {"tool_call_id": _SOME_STRING}),
                 ),
             },
             {
@@ -148,7 +156,10 @@ COMPONENTS: dict[str, Schema] = {
                     type=_NO_ITEM,
                     role=_type("assistant"),
                     content={"anyOf": [ref("Content"), _NULL]},
-                    **(_SAID | {"tool_calls": {"type": "array", "minItems": 1, "items": ref("ToolCall")}}),
+                    **(
+                        _MESSAGE_MEMBERS
+                        | {"tool_calls": {"type": "array", "minItems": 1, "items": ref("ToolCall")}}
+                    ),
                 ),
             },
         ],
@@ -208,7 +219,7 @@ COMPONENTS: dict[str, Schema] = {
     },
     "InputPassedOver": {
         "description": "An item that no model here has a use for; it is passed over.",
-        **_object("type", type=_type(*_PASSED_OVER)),
+        **_object("type", type=_type(*_IGNORED)),
     },
     "InputReference": {
         "description": "The name of an item of an earlier answer, which is read in its place. Responses only.",

@@ -156,9 +156,9 @@ class Schemas:
             schema = {"anyOf": [schema, True]} if not comment.startswith("Output only.") else schema
         elif self._may_be_null(message, field, kind):
             schema = _or_null(schema)
-        told = {"description": _ROLE.sub("", comment)} if comment and kind != "parameter" else {}
+        described = {"description": _ROLE.sub("", comment)} if comment and kind != "parameter" else {}
         read_only = {"readOnly": True} if kind == "document" and comment.startswith("Output only.") else {}
-        return {**schema, **told, **read_only}
+        return {**schema, **described, **read_only}
 
     def _may_be_null(self, message: str, field: FieldDescriptorProto, kind: str) -> bool:
         if kind in ("request", "document"):  # null counts as absent

@@ -72,10 +72,10 @@ class Source:
             if file.package == PACKAGE:
                 self._read(file)
 
-    def rules(self, what: FieldDescriptorProto | DescriptorProto) -> Any:
+    def rules(self, element: FieldDescriptorProto | DescriptorProto) -> Any:
         """The FieldRules of a field, or the MessageRules of a message; empty ones when it has none."""
-        kind = "Field" if isinstance(what, FieldDescriptorProto) else "Message"
-        return self._option(what, kind, f"buf.validate.{kind.lower()}")
+        kind = "Field" if isinstance(element, FieldDescriptorProto) else "Message"
+        return self._option(element, kind, f"buf.validate.{kind.lower()}")
 
     def access(self, method: MethodDescriptorProto) -> str:
         """The name of what a method says of who may call it."""
@@ -83,10 +83,10 @@ class Source:
         return access.values_by_number[self._option(method, "Method", f"{PACKAGE}.access")].name
 
     def _option(
-        self, what: FieldDescriptorProto | DescriptorProto | MethodDescriptorProto, kind: str, name: str
+        self, element: FieldDescriptorProto | DescriptorProto | MethodDescriptorProto, kind: str, name: str
     ) -> Any:
         options = GetMessageClass(self._pool.FindMessageTypeByName(f"google.protobuf.{kind}Options"))
-        found = options.FromString(what.options.SerializeToString()).Extensions
+        found = options.FromString(element.options.SerializeToString()).Extensions
         return found[self._pool.FindExtensionByName(name)]  # type: ignore[index]  # its type is in the pool alone
 
     def _read(self, file: FileDescriptorProto) -> None:

@@ -21,9 +21,14 @@ from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_fault
 from server.agents.documents import check_assistant, check_squad, merge_patch, tool_ids
 from server.agents.handoffs import Destination, Seat, handoffs, overridden, seats, stored_id
+from server.agents.ignored_settings import (
+    of_destinations,
+    of_knowledge_base,
+    of_missing_member,
+    of_missing_tool,
+)
 from server.agents.model_providers import Fault, check_providers
 from server.agents.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
-from server.agents.passed_over import of_destinations, of_knowledge_base, of_missing_member, of_missing_tool
 from server.agents.templates import render
 from server.agents.who import StoredAssistant, StoredSquad, TransientAssistant, TransientSquad, Who
 from server.content.json_values import struct_from, to_python
@@ -135,7 +140,7 @@ class Agent:
     """Who is active when the exchange begins."""
     load: Callable[[str], Awaitable[Member]] | None = None
     """Finds another member of the squad by its key. Raises NotFound when its assistant is gone."""
-    others_take_instructions: Callable[[], Awaitable[bool]] | None = None
+    others_accept_instructions: Callable[[], Awaitable[bool]] | None = None
     """Finds out whether every other member of the squad lets callers instruct the model."""
     assistant_id: str | None = None
     assistant: dict[str, Any] | None = None
@@ -163,13 +168,13 @@ class Agent:
     @property
     def private(self) -> dict[str, Any] | None:
         """What a later turn needs and callers must not see."""
-        kept = {"assistant": self.assistant, "squad": self.squad}
-        return {name: document for name, document in kept.items() if document is not None} or None
+        transient = {"assistant": self.assistant, "squad": self.squad}
+        return {name: document for name, document in transient.items() if document is not None} or None
 
-    async def takes_instructions(self) -> bool:
+    async def accepts_instructions(self) -> bool:
         """Whether everyone who may answer lets callers instruct the model."""
         return self.settings.allows_system_messages and (
-            self.others_take_instructions is None or await self.others_take_instructions()
+            self.others_accept_instructions is None or await self.others_accept_instructions()
         )
 
     def describe(self, record: Chat | Session) -> None:
@@ -322,10 +327,10 @@ class Agents:
             raise NotFound("assistant not found", reason="ASSISTANT_NOT_FOUND")
         active = await load(state.member if state and state.member in seated else first)
         return Agent(
-            active, load, partial(self._all_take_instructions, caller, content, seated.values()), **named
+            active, load, partial(self._all_accept_instructions, caller, content, seated.values()), **named
         )
 
-    async def _all_take_instructions(
+    async def _all_accept_instructions(
         self, caller: Caller, squad: dict[str, Any], seated: Iterable[Seat]
     ) -> bool:
         for seat in seated:

@@ -253,7 +253,7 @@ class _Context(RenderContext):
     allowance: Allowance
     env: "_Bounded"
     template: "Template"
-    _held = 0
+    _allocated = 0
 
     def get(self, path: list[object], *, token: Any, default: object = UNDEFINED) -> object:
         value = super().get(path, token=token, default=default)
@@ -262,13 +262,13 @@ class _Context(RenderContext):
 
     def assign(self, key: str, val: Any) -> None:
         # The library adds up all variables with every assignment.
-        self._held += getsizeof(val, 1) - (getsizeof(self.locals[key], 1) if key in self.locals else 0)
-        if self._held > self.env.local_namespace_limit:
+        self._allocated += getsizeof(val, 1) - (getsizeof(self.locals[key], 1) if key in self.locals else 0)
+        if self._allocated > self.env.local_namespace_limit:
             raise ResourceLimitError("the template keeps too much", token=None)
         self.locals[key] = val
 
     def get_size_of_locals(self) -> int:
-        return self._held
+        return self._allocated
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         super().raise_for_loop_limit(length)
@@ -280,9 +280,9 @@ class _Context(RenderContext):
             allowance.note(UNKNOWN_FILTER, name)
 
         def spending(value: object, *arguments: object, **named: object) -> object:
-            read, told = length_of(value), max(map(length_of, (*arguments, *named.values())), default=0)
+            read, given = length_of(value), max(map(length_of, (*arguments, *named.values())), default=0)
             allowance.spend(size_of(value, allowance.left) * _SLOW.get(name, 1))
-            allowance.spend(read * told // 16 if name in _MULTIPLYING else told * _SLOW.get(name, 1) // 16)
+            allowance.spend(read * given // 16 if name in _MULTIPLYING else given * _SLOW.get(name, 1) // 16)
             if name in _SQUARING:
                 allowance.spend(read * size_of(value, allowance.left))
             if name in _OF_TEXT:

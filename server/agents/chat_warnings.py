@@ -89,9 +89,9 @@ def put(record: Chat | Session, warnings: Iterable[ChatWarning], *, for_page: bo
 
     A page is not told how an assistant is set up.
     """
-    told = [_SETUP if for_page and not warning.of_request else warning for warning in warnings]
-    if told:
-        record.warnings.CopyFrom(from_python(shown(told)).list_value)
+    visible = [_SETUP if for_page and not warning.of_request else warning for warning in warnings]
+    if visible:
+        record.warnings.CopyFrom(from_python(shown(visible)).list_value)
 
 
 def shown(warnings: Iterable[ChatWarning]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What is said of an assistant or a squad to whoever stores it: faults of its templates, providers that are
 not called.
 
-Its chats say the same, and what else they pass over (`passed_over.py`): a document that is no worse than the
+Its chats say the same, and what else they pass over (`ignored_settings.py`): a document that is no worse than the
 interface's own samples is answered as it was sent. Refuses nothing.
 """
 

@@ -68,8 +68,8 @@ def merge_patch(document: Document, patch: Document) -> Document:
     """Return the document with each member of `patch` in place of the whole member of that name; null removes
     it."""
     given = without_server_members(patch)
-    kept = {name: value for name, value in document.items() if name not in given}
-    return kept | {name: value for name, value in given.items() if value is not None}
+    remaining = {name: value for name, value in document.items() if name not in given}
+    return remaining | {name: value for name, value in given.items() if value is not None}
 
 
 def without_server_members(document: Document) -> Document:
@@ -187,14 +187,14 @@ def _well_typed(
     ParseDict alone takes "0.7" for a number, stops at the first mistake, and does not say where it is.
     """
     fields = _fields(descriptor)
-    kept = {}
+    remaining = {}
     for name, value in document.items():
         if value is None or name not in fields or (members is not None and name not in members):
             continue
         fitting = _well_typed_member(value, fields[name], members and members[name], join(at, name), mistyped)
         if fitting is not None:
-            kept[name] = fitting
-    return kept
+            remaining[name] = fitting
+    return remaining
 
 
 @functools.cache

@@ -122,14 +122,14 @@ class Destination:
         """
         if self.plan not in ("none", "lastNMessages") or not messages:
             return None
-        last_said = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].role == "user"), 0)
+        last_input = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].role == "user"), 0)
         first = (
-            last_said if self.plan == "none" else min(last_said, max(0, len(messages) - self.most_messages))
+            last_input if self.plan == "none" else min(last_input, max(0, len(messages) - self.most_messages))
         )
         while messages[first].role == "tool":  # a result without its call is refused by providers
             first += 1
             if first == len(messages):
-                return messages[last_said].id
+                return messages[last_input].id
         return messages[first].id
 
 
@@ -203,14 +203,14 @@ class _Unused:
     name."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
         self._next: dict[str, int] = {}
 
     def __call__(self, tool: str) -> str:
         number = self._next.get(tool, 2)
         unused = tool
-        while unused in self._taken:
+        while unused in self._used:
             unused, number = f"{tool}_{number}", number + 1
         self._next[tool] = number
-        self._taken.add(unused)
+        self._used.add(unused)
         return unused

@@ -47,7 +47,7 @@ class KnowledgeBases:
     def __init__(self, poster: Poster | None = None) -> None:
         self._poster = poster
 
-    async def ask(
+    async def query(
         self, base: dict[str, Any] | None, conversation: Sequence[Message], outgoing: Outgoing
     ) -> Known:
         """What an assistant's knowledge base has on a conversation that ends in something the user says."""
@@ -61,7 +61,7 @@ class KnowledgeBases:
             documents = _documents(await self._poster.post(server, _request(conversation), _FIELD, outgoing))
         except ServiceError as error:
             log.warning("knowledge_base_failed", reason=error.reason)
-            return Known(report=ChatKnowledge(error=_told(error)))
+            return Known(report=ChatKnowledge(error=_chat_error(error)))
         if not documents:
             return Known(report=ChatKnowledge())
         text = "\n\n".join([_INTRODUCTION, *documents])
@@ -70,12 +70,12 @@ class KnowledgeBases:
 
 
 def _request(conversation: Sequence[Message]) -> dict[str, Any]:
-    said = [
+    sent = [
         {"role": message.role, "content": to_python(message.content)}
         for message in conversation[-_MOST_MESSAGES:]
         if message.HasField("content")
     ]
-    return {"message": {"type": "knowledge-base-request", "messages": said}}
+    return {"message": {"type": "knowledge-base-request", "messages": sent}}
 
 
 def _documents(answer: Any) -> list[str]:
@@ -99,7 +99,7 @@ def _has_text(found: Any) -> bool:
     return isinstance(found, dict) and isinstance(found.get("content"), str)
 
 
-def _told(error: ServiceError) -> ChatError:
+def _chat_error(error: ServiceError) -> ChatError:
     """The error as the chat reports it. No text of the server's own gets here."""
     if isinstance(error, InvalidArgument):
         return ChatError(

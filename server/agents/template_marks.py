@@ -66,7 +66,7 @@ def mended(text: str, is_good: Callable[[str], bool]) -> Mended:
     marks = _Marks(is_good)
     at = 0
     while mark := MARK.search(text, at):
-        at = marks.take(text, mark)
+        at = marks.consume(text, mark)
     marks.unclosed()
     spans = _faulty(marks.found)
     return Mended(
@@ -101,7 +101,7 @@ class _Marks:
         self._open: Counter[str] = Counter()
         self.found: list[_Mark] = []
 
-    def take(self, text: str, opening: re.Match[str]) -> int:
+    def consume(self, text: str, opening: re.Match[str]) -> int:
         """Judge the mark that begins here. Returns where to look for the next."""
         start, end = opening.start(), _end_of(text, opening)
         if end is None:

@@ -19,7 +19,7 @@ import structlog
 
 from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_tool
-from server.agents.found_variables import Kept, kept_together
+from server.agents.extracted_variables import Extracted, bounded_variables
 from server.agents.templates import render
 from server.agents.tool_urls import PathChanged, filled_url
 from server.content.json_values import encodable, with_exact_numbers
@@ -237,7 +237,7 @@ class ToolRunner:
 
     async def _attempt(self, request: _Request, url: str, outgoing: Outgoing) -> _Answer:
         try:
-            outgoing.take()
+            outgoing.count_request()
             answer = await self._outside.send(
                 request.method,
                 url,
@@ -314,10 +314,10 @@ def _parameters(body: Any) -> dict[str, Any]:
     """What the model fills in of a body's schema."""
     if not isinstance(body, dict):
         return {"type": "object", "properties": {}}
-    asked = {name: given for name, given in _properties(body).items() if "value" not in given}
+    to_fill = {name: given for name, given in _properties(body).items() if "value" not in given}
     required = body.get("required")
-    needed = [name for name in required if name in asked] if isinstance(required, list) else []
-    return {**body, "type": "object", "properties": asked, "required": needed}
+    needed = [name for name in required if name in to_fill] if isinstance(required, list) else []
+    return {**body, "type": "object", "properties": to_fill, "required": needed}
 
 
 def _given_headers(schema: Any) -> dict[str, Any]:
@@ -402,10 +402,10 @@ def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
     return _Answer(answer.headers, _text(ours.get("result")))
 
 
-def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance: Allowance) -> Kept:
+def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance: Allowance) -> Extracted:
     """The variables that a plan reads out of an answer: members that its schema names, then its aliases."""
     if not isinstance(plan, dict):
-        return Kept({}, [])
+        return Extracted({}, [])
     body, schema = answer.body, plan.get("schema")
     found: dict[str, Any] = {}
     if isinstance(body, dict):
@@ -422,7 +422,7 @@ def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance
         ):
             template = _EXPRESSION.sub(lambda found: _DOLLAR.sub(_BODY, found[0]), alias["value"])
             found[alias["key"]] = render(template, known, allowance)
-    return kept_together(with_exact_numbers(found))
+    return bounded_variables(with_exact_numbers(found))
 
 
 def _failed(error: UpstreamError) -> _Failed:

@@ -88,7 +88,7 @@ class AnthropicBackend:
             response = await client.messages.with_raw_response.create(
                 model=request.model, max_tokens=body["max_tokens"], messages=[], stream=True, extra_body=body
             )
-            read_through(response.http_response, call.heard, events_of)
+            read_through(response.http_response, call.note_progress, events_of)
             # Plain dicts: the typed events assume a server that keeps to the schema.
             return await response.parse(to=anthropic.AsyncStream[object])
 
@@ -96,8 +96,8 @@ class AnthropicBackend:
         try:
             answer = _Answer(request, call)
             while not answer.over and (event := await call.receive(stream)) is not END:
-                for said in answer.read(event):
-                    yield said
+                for emitted in answer.read(event):
+                    yield emitted
             if not answer.over:
                 raise call.incomplete()
             await call.drain(stream)
@@ -155,10 +155,10 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
 
 
 def _system(messages: Sequence[Message]) -> str | None:
-    said = [message for message in messages if _is_system(message)]
-    for message in said:
+    systems = [message for message in messages if _is_system(message)]
+    for message in systems:
         check_text_only(message, "anthropic", "in a system message")
-    return "\n\n".join(text for message in said if (text := text_of(message)).strip()) or None
+    return "\n\n".join(text for message in systems if (text := text_of(message)).strip()) or None
 
 
 def _is_system(message: Message) -> bool:
@@ -241,14 +241,14 @@ def _blocks(message: Message, request: ModelRequest, ids: CallIds) -> list[dict[
         ]
     calls = tool_calls_of(message)
     uses = [_tool_use(call, call_id) for call, call_id in zip(calls, ids.of_calls(calls), strict=True)]
-    said = _blocks_of_parts(message)
+    content = _blocks_of_parts(message)
     if refusal := refusal_beside(message).strip():
-        said.append(_text_block(refusal))
-    state = state_for(message, request) if said or uses else None  # a turn of thinking alone is refused
+        content.append(_text_block(refusal))
+    state = state_for(message, request) if content or uses else None  # a turn of thinking alone is refused
     return (
-        with_thinking(text_of(message), state.thinking, said, uses)
+        with_thinking(text_of(message), state.thinking, content, uses)
         if state and state.thinking
-        else said + uses
+        else content + uses
     )
 
 
@@ -410,7 +410,7 @@ class _Answer:
         self.over = True
         if reason in ("stop", "tool_calls"):  # compatible servers say either whether there are calls or not
             reason = "tool_calls" if self._tools else "stop"
-        yield from self._thoughts.kept()
+        yield from self._thoughts.state_events()
         yield Finish(0, reason)
         if self._usage != _NO_TOKENS:
             yield _usage(self._usage)

@@ -23,7 +23,7 @@ class ModelRequest:
     provider: str
     model: str
     messages: Sequence[Message]
-    """The whole context in order: system and developer messages, history, input; as `sound.py` makes it."""
+    """The whole context in order: system and developer messages, history, input; as `well_formed.py` makes it."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -86,14 +86,14 @@ class Unused(NamedTuple):
     names: tuple[str, ...]
 
 
-class Kept(NamedTuple):
+class StateEvent(NamedTuple):
     """What the provider wants back with the message of one choice; sent at most once, before its `Finish`."""
 
     choice: int
     state: ProviderState
 
 
-ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | Kept | Finish | Usage
+ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | StateEvent | Finish | Usage
 
 
 class Backend(Protocol):

@@ -18,17 +18,17 @@ Events = Callable[[Any], Iterator[tuple[str, Any]]]
 answer."""
 
 
-def read_through(response: httpx2.Response, heard: Callable[[], None], events: Events) -> None:
-    """Let the SDK read the answer as a stream, and call `heard` at every piece that comes."""
-    response.stream = _Body(response.stream, heard, events)
+def read_through(response: httpx2.Response, note_progress: Callable[[], None], events: Events) -> None:
+    """Let the SDK read the answer as a stream, and call `note_progress` at every piece that comes."""
+    response.stream = _Body(response.stream, note_progress, events)
 
 
 class _Body(httpx2.AsyncByteStream):
     """What an SDK reads. Closing it closes what it reads itself."""
 
-    def __init__(self, stream: Any, heard: Callable[[], None], events: Events) -> None:
+    def __init__(self, stream: Any, note_progress: Callable[[], None], events: Events) -> None:
         self._stream = stream
-        self._heard = heard
+        self._note_progress = note_progress
         self._events = events
         self._head = b""
         self._begun = False
@@ -37,11 +37,11 @@ class _Body(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._stream:
-            self._heard()
+            self._note_progress()
             if self._whole:
                 self._whole.append(piece)
-            elif told := piece if self._begun else self._beginning(piece):
-                yield told
+            elif passed_on := piece if self._begun else self._beginning(piece):
+                yield passed_on
         if self._whole:
             for name, event in self._events(orjson.loads(b"".join(self._whole))):
                 yield b"event: " + name.encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"

@@ -101,7 +101,7 @@ class Call:
             raise failed.error from None
 
     async def receive(self, stream: Any) -> Any:
-        """The next event of the SDK's stream, or END. The SDKs pass over comments and pings; `heard` is told
+        """The next event of the SDK's stream, or END. The SDKs pass over comments and pings; `note_progress` is told
         of them."""
         try:
             async with asyncio.timeout_at(self._patience()) as self._silence:
@@ -114,13 +114,13 @@ class Call:
             ValueError,
             RecursionError,
         ) as error:
-            told = self._broken(error)
+            reported = self._broken(error)
         finally:
             self._silence = None
-        self._log_failure(told)
-        raise told
+        self._log_failure(reported)
+        raise reported
 
-    def heard(self) -> None:
+    def note_progress(self) -> None:
         """Something came, if only a comment: the provider is not silent, and has until the deadline at
         most."""
         if self._silence is not None and not self._silence.expired():
@@ -178,21 +178,21 @@ class Call:
         if status in (400, 413, 422):
             return _Failed(self._request_refused(_code(error.body)), status=status)
         if status in (401, 403):
-            whose = "operator's" if self._request.api_key is None else "assistant's"
-            text = f"The model provider {provider} refused the {whose} credentials."
+            key_owner = "operator's" if self._request.api_key is None else "assistant's"
+            text = f"The model provider {provider} refused the {key_owner} credentials."
             return _Failed(UpstreamError(text, reason="UPSTREAM_CREDENTIALS_REFUSED"), status=status)
         if status == 404:
             text = f"The model was not found at the model provider {provider}."
             return _Failed(UpstreamError(text, reason="UPSTREAM_MODEL_NOT_FOUND"), status=status)
         if status == 429:
-            told: UpstreamError = self._rate_limited(wait)
+            reported: UpstreamError = self._rate_limited(wait)
         elif status in (408, 504):
-            told = self._timeout(wait)
+            reported = self._timeout(wait)
         elif status in (503, 529):
-            told = self._overloaded(wait)
+            reported = self._overloaded(wait)
         else:
-            told = self._failed(wait)
-        return _Failed(told, again=status in (408, 409, 429) or status >= 500, status=status)
+            reported = self._failed(wait)
+        return _Failed(reported, again=status in (408, 409, 429) or status >= 500, status=status)
 
     def _request_refused(self, code: str | None) -> InvalidArgument:
         text = f"The model provider {self._provider} refused the request"
@@ -275,8 +275,8 @@ def _failure(state: RetryCallState) -> _Failed:
 
 
 def _wait(state: RetryCallState) -> float:
-    asked = _failure(state).error.retry_after
-    return _backoff(state) if asked is None else asked
+    requested_pause = _failure(state).error.retry_after
+    return _backoff(state) if requested_pause is None else requested_pause
 
 
 def _own_error(error: BaseException | None) -> ServiceError | None:

@@ -135,9 +135,9 @@ def in_order(provider: str, messages: list[dict[str, Any]]) -> list[dict[str, An
 
 # github.com/mistralai/mistral-common: src/mistral_common/protocol/instruct/validator.py
 def _mistral(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    system, said = _apart(messages)
+    system, turns = _apart(messages)
     ordered: list[dict[str, Any]] = system
-    for message in said:
+    for message in turns:
         if ordered and ordered[-1]["role"] == "tool" and message["role"] == "user":
             ordered.append({"role": "assistant", "content": _NO_ANSWER})
         ordered.append(message)
@@ -151,11 +151,11 @@ def _mistral(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 # (github.com/google-gemini/gemini-cli/issues/11814), results that name the function
 # (github.com/NousResearch/hermes-agent/pull/19728), and no nulls (github.com/github/copilot-sdk/issues/2061).
 def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    system, said = _apart(list(_not_blank(messages)))
+    system, turns = _apart(list(_not_blank(messages)))
     ordered = [{"role": "system", "content": _joined(system)}] if len(system) > 1 else system
     names: dict[str, str] = {}
     before = None
-    for message in said:
+    for message in turns:
         if calls := message.get("tool_calls"):
             names = {call["id"]: call["function"]["name"] for call in calls}
             if before not in ("user", "tool"):

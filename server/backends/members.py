@@ -26,7 +26,7 @@ _ALL = frozenset(
 """Every such member of chat completions: what `ModelRequest.more` may have."""
 _SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
 
-TAKES: dict[str, frozenset[str]] = {
+ACCEPTED: dict[str, frozenset[str]] = {
     "openai": _ALL,
     # https://learn.microsoft.com/en-us/azure/ai-foundry/openai/latest
     "azure-openai": _ALL - {"prompt_cache_options"},
@@ -76,8 +76,8 @@ class Split(NamedTuple):
 
 def split(request: ModelRequest) -> Split:
     """What a provider is sent of a request. Raises InvalidArgument for a member that must not be left out."""
-    provider, taken = request.provider, TAKES.get(request.provider, _ALL)
-    if refused := [name for name in request.more if name in _CHANGING - taken]:
+    provider, accepted = request.provider, ACCEPTED.get(request.provider, _ALL)
+    if refused := [name for name in request.more if name in _CHANGING - accepted]:
         text = f"cannot be sent to provider {provider}, which has nothing for it; leave it out"
         raise InvalidArgument.of(refused[0], text, reason="UNSUPPORTED_PARAMETER")
     lacking = {
@@ -85,9 +85,9 @@ def split(request: ModelRequest) -> Split:
         for name in sorted(LACKS.get(provider, ()))
         if (value := getattr(request, name)) is not None
     }
-    left_out = {name: value for name, value in request.more.items() if name not in taken}
+    left_out = {name: value for name, value in request.more.items() if name not in accepted}
     if lacking or left_out:
-        more = {name: value for name, value in request.more.items() if name in taken}
+        more = {name: value for name, value in request.more.items() if name in accepted}
         unset: dict[str, Any] = dict.fromkeys(lacking)
         request = replace(request, more=more, **unset)
     return Split(

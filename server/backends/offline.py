@@ -28,7 +28,7 @@ _SHORT = 3
 _NAME_QUESTION = re.compile(r"\bwhat(?:\s+is|\s+was|['’]?s)\s+my\s+name\b", re.IGNORECASE)
 # A look-ahead, so that two names in one sentence are two matches.
 _NAME = re.compile(r"\bmy\s+name(?:\s+is|['’]s)\s+(?=(\w[\w'’-]*(?:[ \t]+\w[\w'’-]*){0,4}))", re.IGNORECASE)
-_NAME_TELLERS = frozenset({"user", "system", "developer"})
+_NAME_ROLES = frozenset({"user", "system", "developer"})
 _SCHEMA_NODES = 1000
 _MOST_REFERENCE = 1000
 """Characters: each node of a schema may refer, and to the same."""
@@ -37,7 +37,7 @@ _MOST_CONSTANT = 10_000
 _MOST_TYPES = 8
 
 
-class _Said(NamedTuple):
+class _Reply(NamedTuple):
     """One choice: its text, or a tool call."""
 
     text: str
@@ -64,19 +64,19 @@ class OfflineBackend:
         """Yield the answer word by word; awaits nothing without a delay."""
         choices = _choices(request)
         yield Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
-        for index, said in enumerate(choices):
-            for piece in _pieces(index, said):
+        for index, reply in enumerate(choices):
+            for piece in _pieces(index, reply):
                 if self._delay > 0:
                     await self._sleep(self._delay)
                 yield piece
-            yield Finish(index, said.reason)
-        yield Usage(_prompt_words(request.messages), sum(said.words() for said in choices))
+            yield Finish(index, reply.reason)
+        yield Usage(_prompt_words(request.messages), sum(reply.words() for reply in choices))
 
     async def close(self) -> None:
         """Nothing to release."""
 
 
-def _choices(request: ModelRequest) -> list[_Said]:
+def _choices(request: ModelRequest) -> list[_Reply]:
     context = _Context(request.messages)
     if tool := _tool_to_call(request, context):
         return [_call(tool, _calls_in(request.messages) + index) for index in range(request.n)]
@@ -88,14 +88,18 @@ def _choices(request: ModelRequest) -> list[_Said]:
     return [_bounded(text if index == 0 else f"{text} ({index + 1})", request) for index in range(request.n)]
 
 
-def _pieces(index: int, said: _Said) -> Iterator[ContentDelta | ToolCallDelta]:
-    if said.tool:
+def _pieces(index: int, reply: _Reply) -> Iterator[ContentDelta | ToolCallDelta]:
+    if reply.tool:
         yield ToolCallDelta(
-            choice=index, index=0, id=f"call_offline_{said.number}", name=said.tool, arguments=said.arguments
+            choice=index,
+            index=0,
+            id=f"call_offline_{reply.number}",
+            name=reply.tool,
+            arguments=reply.arguments,
         )
         return
-    words = (found[0] for found in _WORD.finditer(said.text))
-    for word in chain([next(words, said.text)], words):
+    words = (found[0] for found in _WORD.finditer(reply.text))
+    for word in chain([next(words, reply.text)], words):
         yield ContentDelta(choice=index, text=word)
 
 
@@ -107,13 +111,13 @@ def _prompt_words(messages: Sequence[Message]) -> int:
     return sum(len(text_of(message).split()) for message in messages)
 
 
-def _bounded(text: str, request: ModelRequest) -> _Said:
+def _bounded(text: str, request: ModelRequest) -> _Reply:
     """Cut at the first stop sequence, then at max_tokens words."""
     ends = [end for stop in request.stop if stop and (end := text.find(stop)) >= 0]
     text = text[: min(ends, default=len(text))]
     if request.max_tokens is not None and len(text.split()) > request.max_tokens:
-        return _Said("".join(_WORD.findall(text)[: request.max_tokens]), "length")
-    return _Said(text, "stop")
+        return _Reply("".join(_WORD.findall(text)[: request.max_tokens]), "length")
+    return _Reply(text, "stop")
 
 
 class _Context:
@@ -123,7 +127,7 @@ class _Context:
         self._messages = messages
         self._names: dict[str, str] | None = None
         last = next((i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "user"), -1)
-        self.said = text_of(messages[last]) if last >= 0 else ""
+        self.prompt = text_of(messages[last]) if last >= 0 else ""
         self.results = [message for message in messages[last + 1 :] if message.role == "tool"]
 
     def answer(self) -> str:
@@ -131,15 +135,16 @@ class _Context:
             return "\n".join(
                 f"{self._tool_of(result)} returned: {text_of(result)}" for result in self.results
             )
-        if _NAME_QUESTION.search(self.said):
+        if _NAME_QUESTION.search(self.prompt):
             name = self._name()
             return f"Your name is {name}." if name else "I don't know your name."
-        return f"You said: {self.said}"
+        return f"You said: {self.prompt}"
 
     def _name(self) -> str | None:
-        tellers = (message for message in reversed(self._messages) if message.role in _NAME_TELLERS)
+        candidates = (message for message in reversed(self._messages) if message.role in _NAME_ROLES)
         return next(
-            (_person(found[-1]) for teller in tellers if (found := _NAME.findall(text_of(teller)))), None
+            (_person(found[-1]) for candidate in candidates if (found := _NAME.findall(text_of(candidate)))),
+            None,
         )
 
     def _tool_of(self, result: Message) -> str:
@@ -175,13 +180,13 @@ def _tool_to_call(request: ModelRequest, context: _Context) -> dict[str, Any] | 
         raise InvalidArgument.of("tool_choice", "requires a tool, and tools has none")
     if choice == "none" or not functions or context.results:
         return None
-    return _mentioned(functions, context.said) or (functions[0] if choice == "required" else None)
+    return _mentioned(functions, context.prompt) or (functions[0] if choice == "required" else None)
 
 
-def _mentioned(functions: list[dict[str, Any]], said: str) -> dict[str, Any] | None:
+def _mentioned(functions: list[dict[str, Any]], prompt: str) -> dict[str, Any] | None:
     """The first function that has a word in common with the text, and before it one whose whole name the text
     has."""
-    words, tokens = _words(said), set(_TOKEN.findall(said))
+    words, tokens = _words(prompt), set(_TOKEN.findall(prompt))
     meant = [function for function in functions if words & _words(function.get("name", ""))]
     return next((function for function in meant if function["name"] in tokens), meant[0] if meant else None)
 
@@ -191,10 +196,10 @@ def _words(text: str) -> set[str]:
     return {word.lower() for word in _WORD_OF_NAME.findall(text) if len(word) > _SHORT}
 
 
-def _call(function: dict[str, Any], number: int) -> _Said:
+def _call(function: dict[str, Any], number: int) -> _Reply:
     schema = function.get("parameters") or {}
     arguments = _Filler(schema).fill({"type": "object", **schema})
-    return _Said("", "tool_calls", function["name"], json.dumps(arguments, ensure_ascii=False), number)
+    return _Reply("", "tool_calls", function["name"], json.dumps(arguments, ensure_ascii=False), number)
 
 
 def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:

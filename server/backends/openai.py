@@ -105,7 +105,7 @@ async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -
         response = await client.chat.completions.with_raw_response.create(
             model=request.model, messages=[], stream=True, extra_body=body
         )
-        read_through(response.http_response, call.heard, chunk_of)
+        read_through(response.http_response, call.note_progress, chunk_of)
         # Plain dicts: the typed chunks assume a server that keeps to the schema.
         return response.parse(to=openai.AsyncStream[object])
 
@@ -270,7 +270,7 @@ class _Choice:
         self._call = call
         self._reasoning = Reasoning(state, call)
         self._tool_calls: list[ToolCall] = []
-        self._told_ids: set[str] = set()
+        self._emitted_ids: set[str] = set()
         self.finished = False
 
     def read(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
@@ -300,11 +300,11 @@ class _Choice:
         elif name:
             call.name = name
             call.index = sum(other.index is not None for other in self._tool_calls)
-            call.told_id = self._unused_id(call)
+            call.emitted_id = self._unused_id(call)
             yield ToolCallDelta(
                 choice=self._index,
                 index=call.index,
-                id=call.told_id,
+                id=call.emitted_id,
                 name=name,
                 arguments="".join(call.arguments),
             )
@@ -327,9 +327,9 @@ class _Choice:
     def _unused_id(self, call: ToolCall) -> str:
         """The provider's id of it, unless there is none or another call has it: results name calls by their
         ids."""
-        if call.id is None or call.id in self._told_ids:
+        if call.id is None or call.id in self._emitted_ids:
             return f"call_{secrets.token_hex(12)}"
-        self._told_ids.add(call.id)
+        self._emitted_ids.add(call.id)
         return call.id
 
     def _finish(self, reason: str) -> Iterator[ModelEvent]:
@@ -346,8 +346,8 @@ class _Choice:
         # OpenAI says `stop` when tool_choice named the tool, others say either always
         if known in ("stop", "tool_calls"):
             known = "tool_calls" if any(call.name for call in self._tool_calls) else "stop"
-        yield from self._reasoning.kept(
-            self._index, {call.told_id: call.extra for call in self._tool_calls if call.told_id}
+        yield from self._reasoning.state_events(
+            self._index, {call.emitted_id: call.extra for call in self._tool_calls if call.emitted_id}
         )
         yield Finish(self._index, known)
 

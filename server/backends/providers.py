@@ -85,7 +85,7 @@ class Providers:
         """
         backend = self.backend_for(request.provider, request.url)
         request, unused = split(request)
-        return _telling(unused, backend, request) if unused else backend.generate(request)
+        return _reporting_unused(unused, backend, request) if unused else backend.generate(request)
 
     def backend_for(self, provider: str, url: str | None = None) -> Backend:
         """The backend of a provider; one that is not known has to come with its own OpenAI-compatible
@@ -123,7 +123,7 @@ class Providers:
         return self._client
 
 
-async def _telling(
+async def _reporting_unused(
     unused: tuple[str, ...], backend: Backend, request: ModelRequest
 ) -> AsyncGenerator[ModelEvent]:
     yield Unused(unused)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from generated.parley.v1.message_pb2 import ExtraContent, ProviderState
-from server.backends.backend import Kept
+from server.backends.backend import StateEvent
 from server.backends.calls import Call
 from server.backends.dialects import dialect_of
 
@@ -51,7 +51,7 @@ class Reasoning:
             return ""
         return self._call.accept(_json(extra, self._call))
 
-    def kept(self, choice: int, extras: Mapping[str, str]) -> Iterator[Kept]:
+    def state_events(self, choice: int, extras: Mapping[str, str]) -> Iterator[StateEvent]:
         """What is to be kept with the choice, if there is anything; `extras` by the ids of the calls."""
         if self._state is None:
             return
@@ -66,7 +66,7 @@ class Reasoning:
             or self._state.reasoning_details
             or self._state.HasField("reasoning_content")
         ):
-            yield Kept(choice, self._state)
+            yield StateEvent(choice, self._state)
 
 
 class _Detail:

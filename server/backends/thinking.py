@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from generated.parley.v1.message_pb2 import ThinkingBlock
-from server.backends.backend import Kept, ModelRequest
+from server.backends.backend import ModelRequest, StateEvent
 from server.backends.calls import Call
 from server.backends.state import new_state
 
@@ -47,10 +47,10 @@ class Thoughts:
         if self._state is not None and (thought := self._open.pop(place, None)):
             self._state.thinking.append(thought.whole())
 
-    def kept(self) -> Iterator[Kept]:
+    def state_events(self) -> Iterator[StateEvent]:
         """What is to be kept with the answer, if it has thinking."""
         if self._state is not None and self._state.thinking:
-            yield Kept(0, self._state)
+            yield StateEvent(0, self._state)
 
     def _text(self, text: Any) -> str:
         return self._call.accept(text) if isinstance(text, str) else ""
@@ -98,7 +98,7 @@ def without_thinking(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def with_thinking(
-    text: str, thinking: Iterable[ThinkingBlock], said: list[dict[str, Any]], calls: list[dict[str, Any]]
+    text: str, thinking: Iterable[ThinkingBlock], content: list[dict[str, Any]], calls: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The blocks of a message with those of its thinking, in the order in which they came: the API wants no
     other."""
@@ -106,16 +106,16 @@ def with_thinking(
     at = called = 0
     for thought in thinking:
         if at < thought.characters_before:
-            blocks += _said_between(text, at, thought.characters_before)
+            blocks += _text_between(text, at, thought.characters_before)
             at = thought.characters_before
         if called < thought.calls_before:
             blocks += calls[called : thought.calls_before]
             called = thought.calls_before
         blocks.append(_block(thought))
-    return blocks + (_said_between(text, at, len(text)) if at else said) + calls[called:]
+    return blocks + (_text_between(text, at, len(text)) if at else content) + calls[called:]
 
 
-def _said_between(text: str, start: int, end: int) -> list[dict[str, Any]]:
+def _text_between(text: str, start: int, end: int) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text[start:end]}] if text[start:end].strip() else []
 
 

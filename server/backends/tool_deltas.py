@@ -22,7 +22,7 @@ class ToolCall:
         """Among the calls that were told; None until it is told."""
         self.name: str | None = None
         self.arguments: list[str] = []
-        self.told_id: str | None = None
+        self.emitted_id: str | None = None
         self.extra = ""
         """Its `extra_content`, as JSON."""
         self._tries = 0

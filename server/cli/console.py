@@ -19,7 +19,7 @@ from server.core.config import Settings
 from server.core.nearest import did_you_mean
 from server.storage.store import Store, opened
 
-_TOLD = {
+_MESSAGES = {
     "dict_type": "must be a JSON object",
     "model_type": "must be a JSON object",
     "missing": "is required",
@@ -79,8 +79,8 @@ def settings_of(**options: Any) -> Settings:
             if name in options
             else f"PARLEY_{name.upper()}"
         )
-        told = _TOLD.get(first["type"], first["msg"].removeprefix("Value error, "))
-        fail(": ".join([setting, *([".".join(inner)] if inner else []), told]))
+        message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+        fail(": ".join([setting, *([".".join(inner)] if inner else []), message]))
 
 
 def _warn_of_unknown_variables() -> None:

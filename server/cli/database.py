@@ -30,7 +30,7 @@ _replace = click.option("--replace", is_flag=True, help="Put it in the place of 
 def check(data: Path | None, as_json: bool) -> None:
     """Look whether the database is sound; the exit code is not 0 when it is not."""
     path = _folder(data) / backups.DATABASE
-    with _told():
+    with _reporting_errors():
         found = checking.findings(path)
     if found and as_json:
         show({"path": str(path), "findings": found}, True, "")
@@ -53,9 +53,12 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
     """
     from rich.filesize import decimal  # here, because `parley serve` would start later for it
 
-    with _told(), _bars(shown=not as_json, transient=True) as told:
+    with _reporting_errors(), _bars(shown=not as_json, transient=True) as report:
         made = backups.back_up(
-            _folder(data), file, replace=replace, progress=lambda left, all_: told("pages", all_ - left, all_)
+            _folder(data),
+            file,
+            replace=replace,
+            progress=lambda left, all_: report("pages", all_ - left, all_),
         )
     secret = "included" if made.has_secret else "not included: restore it with the same PARLEY_KEY_SECRET"
     show(
@@ -73,15 +76,15 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
 def restore(data: Path | None, replace: bool, file: Path, as_json: bool) -> None:
     """Put the backup FILE in the place of the database, while nothing serves it. What was there is kept
     beside it."""
-    with _told():
+    with _reporting_errors():
         done = backups.restore(file, _folder(data), replace=replace)
-    aside = f"; what was there is kept as {done.kept_aside}" if done.kept_aside else ""
+    aside = f"; what was there is kept as {done.set_aside}" if done.set_aside else ""
     secret = "" if done.has_secret else "; the backup has no key secret, so the one set or kept here stays"
     show(
         {
             "path": str(done.path),
             "keySecret": done.has_secret,
-            "keptAside": done.kept_aside and str(done.kept_aside),
+            "keptAside": done.set_aside and str(done.set_aside),
         },
         as_json,
         f"restored {done.path}{aside}{secret}",
@@ -98,7 +101,7 @@ def db() -> None:
 @json_option
 def show_stats(data: Path | None, as_json: bool) -> None:
     """Say how large the database is, and what makes it so."""
-    with _told():
+    with _reporting_errors():
         found = stats.stats(_folder(data) / backups.DATABASE)
     if as_json:
         show(found, True, "")
@@ -140,10 +143,10 @@ def migrate_store(source: str, target: str, as_json: bool) -> None:
     settings = settings_of(data=Path(folder.removesuffix(backups.DATABASE) or "."), database=target)
 
     async def run() -> dict[str, int]:
-        with _bars(shown=not as_json) as told:
-            return await move(settings.data, target, told, with_secret=settings.key_secret is None)
+        with _bars(shown=not as_json) as report:
+            return await move(settings.data, target, report, with_secret=settings.key_secret is None)
 
-    with _told():
+    with _reporting_errors():
         counts = asyncio.run(run())
     show(
         {"moved": counts},
@@ -167,21 +170,21 @@ def _bars(*, shown: bool, transient: bool = False) -> Iterator[Callable[[str, in
         transient=transient,
     )
 
-    def told(name: str, done: int, count: int) -> None:
+    def report(name: str, done: int, count: int) -> None:
         progress.start()  # not before: an error is to be the only line
         if name not in bars:
             bars[name] = progress.add_task(name)
         progress.update(bars[name], completed=done, total=count)
 
     try:
-        yield told
+        yield report
     finally:
         if bars:
             progress.stop()
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _reporting_errors() -> Iterator[None]:
     try:
         yield
     except (ServiceError, DatabaseError) as error:

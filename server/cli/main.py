@@ -45,7 +45,7 @@ from server.storage.database import DatabaseError
 from server.storage.documents import Document
 from server.storage.keys import KINDS
 from server.storage.store import Store
-from server.wire.history.files import take_in_file
+from server.wire.history.files import ingest_file
 from server.wire.history.lines import History
 
 T = TypeVar("T")
@@ -235,8 +235,8 @@ def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> N
 
     async def run(store: Store) -> dict[str, int]:
         with file.open("rb") as lines:
-            taken = await take_in_file(History(store.database), lambda: store.keys.org_of(org), lines)
-        return taken._asdict()
+            imported = await ingest_file(History(store.database), lambda: store.keys.org_of(org), lines)
+        return imported._asdict()
 
     counts = _with_store(settings, run, creates=True)
     show(counts, as_json, f"imported {counts['imported']}, skipped {counts['skipped']} that were there")

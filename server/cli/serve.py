@@ -47,7 +47,7 @@ class Servers(Protocol):
 
     async def drain(self) -> None: ...
 
-    async def take_in(self) -> None: ...
+    async def drain_arrivals(self) -> None: ...
 
     async def stop(self) -> None: ...
 
@@ -98,7 +98,7 @@ async def _serve_alone(
     from server.app import App, ListenError, spare_the_loaded
 
     async with opened_store(settings, checked=inspection is not None) as store:
-        _look_at_the_folder(settings)
+        _inspect_folder(settings)
         try:
             app = App(settings, store)
         except ValueError as error:
@@ -117,7 +117,7 @@ async def _serve_with_workers(
     try:
         await workers.spawn()  # they load their code while the database is made ready for them
         async with opened_store(settings, checked=inspection is not None):
-            _look_at_the_folder(settings)
+            _inspect_folder(settings)
 
         async def greet() -> None:
             async with opened_store(settings, checked=True) as store:
@@ -128,7 +128,7 @@ async def _serve_with_workers(
         await workers.stop()
 
 
-def _look_at_the_folder(settings: Settings) -> None:
+def _inspect_folder(settings: Settings) -> None:
     if reason := make_private(settings.data):
         log.warning("data_folder_is_open_to_others", path=str(settings.data), reason=reason)
 
@@ -234,6 +234,6 @@ async def _drain(servers: Servers, gateway: Gateway) -> None:
     what is under way end, or end it and say so in each stream. Envoy is last, because it passes that on."""
     await asyncio.gather(gateway.retire(), servers.drain())
     await gateway.close()
-    await servers.take_in()
+    await servers.drain_arrivals()
     await servers.stop()
     await gateway.stop(_PASSED_ON_SECONDS)

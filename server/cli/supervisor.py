@@ -77,7 +77,7 @@ class Workers:
         """As App.drain, all at once."""
         await asyncio.gather(*(worker.drain("drain") for worker in self._workers))
 
-    async def take_in(self) -> None:
+    async def drain_arrivals(self) -> None:
         """Nothing to do: each takes in what was sent to it when it is told to stop."""
 
     async def stop(self) -> None:
@@ -156,7 +156,7 @@ class Worker:
 
     async def serve(self) -> None:
         """Give it its settings. Raises WorkerError when it does not serve then."""
-        self._tell(orjson.dumps(self._settings.model_dump(mode="json", by_alias=True)))
+        self._send(orjson.dumps(self._settings.model_dump(mode="json", by_alias=True)))
         answer = await self._answer()
         if "ready" not in answer:
             code = await self.exit_code()
@@ -167,7 +167,7 @@ class Worker:
 
     async def drain(self, how: str) -> None:
         """Let it say that it goes away, and serve on for a while."""
-        self._tell(how.encode())
+        self._send(how.encode())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds + _ANSWERS_WITHIN_SECONDS):
                 await self._answer()
@@ -175,7 +175,7 @@ class Worker:
     def stop(self) -> None:
         """Let it end what has begun, and itself; one that does not in time is killed."""
         self.is_to_end = True
-        self._tell(b"stop")
+        self._send(b"stop")
         if self._process is not None:
             asyncio.get_running_loop().call_later(
                 self._settings.grace_seconds + _KILLED_AFTER_SECONDS, _kill, self._process
@@ -190,7 +190,7 @@ class Worker:
             await self.exit_code()
         self._reserved.close()
 
-    def _tell(self, line: bytes) -> None:
+    def _send(self, line: bytes) -> None:
         with contextlib.suppress(OSError, RuntimeError):  # it is gone
             assert self._process is not None and self._process.stdin is not None
             self._process.stdin.write(line + b"\n")

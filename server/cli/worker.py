@@ -54,13 +54,13 @@ async def _serve(app: App, commands: asyncio.StreamReader, stopping: asyncio.Eve
     try:
         _answer(ready=app.grpc_port)
         serving = asyncio.create_task(_obey(commands, app))
-        asked = asyncio.create_task(stopping.wait())
-        await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+        stop_requested = asyncio.create_task(stopping.wait())
+        await asyncio.wait({serving, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             serving.cancel()
             await app.drain(always=True)
     finally:
-        await app.take_in()
+        await app.drain_arrivals()
         await app.stop()
 
 

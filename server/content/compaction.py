@@ -11,7 +11,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.content.messages import text_of, tool_calls_of
 from server.core.ids import hex_of
 
-_ASK = (
+_INSTRUCTION = (
     "Summarise this conversation so that it can go on from your summary alone. Keep names, facts, decisions, open "
     "questions and the results of tools; leave out pleasantries."
 )
@@ -21,7 +21,7 @@ _HEAD = "Summary of the conversation so far:\n"
 def summary_request(context: Sequence[Message]) -> Message:
     """The message that asks a model for a summary of `context`."""
     text = "\n".join(_line(message) for message in context)
-    return Message(role="user", content=Value(string_value=f"{_ASK}\n\n{text}"))
+    return Message(role="user", content=Value(string_value=f"{_INSTRUCTION}\n\n{text}"))
 
 
 def summary_of(answer: Message, role: str) -> Message:

@@ -58,10 +58,10 @@ def fit_page(chats: Sequence[Chat]) -> None:
                 omit(chat, f"{name}[].message")
 
 
-def fit_round(told: ToolRound) -> None:
+def fit_round(round_: ToolRound) -> None:
     """Leave out of a round of tools the second names of texts, when it does not fit with them."""
-    if told.ByteSize() > MOST_BYTES:
-        _leave_out_second_names(told.messages)
+    if round_.ByteSize() > MOST_BYTES:
+        _leave_out_second_names(round_.messages)
 
 
 def latest(messages: Sequence[Message]) -> Sequence[Message]:

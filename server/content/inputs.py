@@ -17,15 +17,15 @@ from server.content.compaction import text_of_compaction
 from server.content.json_values import MAX_DEPTH, from_python, to_python
 from server.content.messages import mark_run
 from server.content.parts import check_part
-from server.content.sound import is_object
+from server.content.well_formed import is_object
 from server.core.accepted import (
     CALL_OUTPUTS,
     CALLS,
     COMPACTIONS,
     FUNCTION_NAME,
+    IGNORED,
     MOST_MESSAGES,
     MOST_TOOLS,
-    PASSED_OVER,
     ROLES,
     TEXT_PARTS,
 )
@@ -43,7 +43,7 @@ _ITEM_TYPES = (
     *sorted(CALL_OUTPUTS),
     *COMPACTIONS,
     "item_reference",
-    *sorted(PASSED_OVER),
+    *sorted(IGNORED),
 )
 _FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
@@ -76,7 +76,7 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
     messages: list[Message] = []
     calling = False
     for index, item in enumerate(items):
-        if _type_of(item) in PASSED_OVER:
+        if _type_of(item) in IGNORED:
             continue
         found = _messages(item, f"{field}[{index}]")
         for message in found:

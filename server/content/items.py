@@ -100,14 +100,14 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
     if message.role == "tool":
         yield _run_item(message) if message.HasField("run_by_server") else _output_item(message)
     elif message.role == "assistant":
-        yield from _said_items(message)
+        yield from _message_items(message)
     else:
         yield _message_item(
             stretch_id(message.id, 0), message.role, [as_input(part) for part in parts_of(message)]
         )
 
 
-def _said_items(message: Message) -> Iterator[dict[str, Any]]:
+def _message_items(message: Message) -> Iterator[dict[str, Any]]:
     """What an assistant said and called; calls that the server ran are told with their results."""
     calls, stretches = tool_calls_of(message), 0
     runs = message.HasField("run_by_server")

@@ -20,9 +20,9 @@ from server.content.secrets import mask_secrets
 
 _WHO = ("assistant", "assistant_overrides", "squad")
 """Documents in a request, a Chat and a Session, under the same names in each."""
-_SAID = frozenset({"conversation", "input", "instructions", "output"})
+_CONTENT = frozenset({"conversation", "input", "instructions", "output"})
 """What people and models say is told again word for word."""
-_NOT_KEPT = (*_WHO, "stream_options")
+_NOT_PERSISTED = (*_WHO, "stream_options")
 """Of a request: the Chat says who answers, and how the events were sent is over."""
 
 
@@ -38,7 +38,7 @@ def hide_secrets(record: AnyMessage) -> bool:
 
 def _hide_in_request(request: CreateResponseRequest) -> bool:
     """Leave out what the form is not made of, and mask the rest."""
-    left_out = [name for name in _NOT_KEPT if request.HasField(name)]
+    left_out = [name for name in _NOT_PERSISTED if request.HasField(name)]
     for name in left_out:
         request.ClearField(name)
     return _hide_in_options(request) or bool(left_out)
@@ -50,7 +50,8 @@ def _hide_in_options(message: CreateResponseRequest | Response) -> bool:
         [
             _mask(message, field.name)
             for field, _ in message.ListFields()
-            if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR) and field.name not in _SAID | FREE
+            if field.message_type in (Struct.DESCRIPTOR, Value.DESCRIPTOR)
+            and field.name not in _CONTENT | FREE
         ]
     )
 
@@ -58,18 +59,18 @@ def _hide_in_options(message: CreateResponseRequest | Response) -> bool:
 def _mask(message: AnyMessage, name: str) -> bool:
     """Mask the secrets in a Struct, a Value or all of a list, by the name that it has; whether there were
     any."""
-    held = getattr(message, name)
-    many = held if isinstance(held, Sequence) else [held]
+    value = getattr(message, name)
+    many = value if isinstance(value, Sequence) else [value]
     return any([_mask_one(one, name) for one in many])
 
 
-def _mask_one(held: Struct | Value, name: str) -> bool:
-    given = {name: to_python(held)}
+def _mask_one(value: Struct | Value, name: str) -> bool:
+    given = {name: to_python(value)}
     masked = mask_secrets(given)
     if masked == given:
         return False
-    if isinstance(held, Struct):
-        held.CopyFrom(struct_from(masked[name]))
+    if isinstance(value, Struct):
+        value.CopyFrom(struct_from(masked[name]))
     else:
-        held.CopyFrom(from_python(masked[name]))
+        value.CopyFrom(from_python(masked[name]))
     return True

@@ -6,7 +6,7 @@ Imports nothing that is generated: scripts/generate reads it before there is any
 ROLES = ("system", "user", "assistant", "tool", "developer")
 COMPACTIONS = ("compaction", "compaction_summary")
 """The types of items that come back as a message that instructs the model."""
-PASSED_OVER = frozenset(
+IGNORED = frozenset(
     {
         "reasoning",
         "file_search_call",

@@ -125,13 +125,13 @@ class FailedPrecondition(ServiceError):
 
 
 class ConversationFull(FailedPrecondition):
-    """Nothing more can be said in a conversation. `held` and `most` are bytes."""
+    """Nothing more can be said in a conversation. `stored_bytes` and `most` are bytes."""
 
     reason = "CONVERSATION_FULL"
 
-    def __init__(self, held: int, most: float) -> None:
+    def __init__(self, stored_bytes: int, most: float) -> None:
         super().__init__(
-            f"the conversation holds {held} bytes and has no room for this message: it may hold {most:.0f} "
+            f"the conversation holds {stored_bytes} bytes and has no room for this message: it may hold {most:.0f} "
             "with this kind of key; begin a new one, from a summary (POST /v1/responses/compact) if need be"
         )
 

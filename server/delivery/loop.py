@@ -23,7 +23,7 @@ from server.storage.peers import Peers
 _MOST = 64
 _MOST_PER_ORG = 16
 _LONGEST_REST = 1.0
-_LONGEST_ASKED = 86_400.0
+_LONGEST_RETRY_AFTER = 86_400.0
 _LOCK = "deliveries"
 _NEWS = "outbox"
 
@@ -60,7 +60,7 @@ class Patience:
     most_seconds: float = 3600.0
     fixed: bool = False
 
-    def pause(self, attempt: int, asked: float | None) -> float | None:
+    def pause(self, attempt: int, retry_after: float | None) -> float | None:
         """Seconds after a failed attempt, counted from 1, until the next; None when there is no next."""
         state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # tenacity's strategies read the number alone
         state.attempt_number = attempt
@@ -73,7 +73,7 @@ class Patience:
                 multiplier=self.base_seconds, max=self.most_seconds, jitter=self.base_seconds
             )
         )
-        return wait(state) if asked is None else min(asked, _LONGEST_ASKED)
+        return wait(state) if retry_after is None else min(retry_after, _LONGEST_RETRY_AFTER)
 
 
 class Deliveries:
@@ -115,7 +115,7 @@ class Deliveries:
                     async with asyncio.timeout(rest):
                         await self._outbox.news.wait()
                         if not self._delivers:
-                            self._peers.tell(_NEWS)
+                            self._peers.notify(_NEWS)
 
     async def _look(self, listening: contextlib.ExitStack) -> float:
         """Begin what is due, if it is this server that delivers; in how many seconds to look again without a
@@ -125,15 +125,15 @@ class Deliveries:
             if self._delivers:
                 self._outbox.news = listening.enter_context(self._peers.listen(_NEWS))
                 await self._outbox.hasten(
-                    max(_LONGEST_ASKED, self._patience.most_seconds + self._patience.base_seconds)
+                    max(_LONGEST_RETRY_AFTER, self._patience.most_seconds + self._patience.base_seconds)
                 )
         self._outbox.news.clear()
         if not self._delivers:
             return _LONGEST_REST
-        await self._begin_what_is_due()
+        await self._begin_due()
         return await self._until_due()
 
-    async def _begin_what_is_due(self) -> None:
+    async def _begin_due(self) -> None:
         while True:
             orgs = Counter(one.org_id for one in self._busy.values())
             full = [org for org, count in orgs.items() if count >= _MOST_PER_ORG]

@@ -77,12 +77,12 @@ class ServerEvents:
         kind: str,
         record: Record,
         private: Mapping[str, Any] | None,
-        told: Callable[[], Record],
+        body_of: Callable[[], Record],
     ) -> list[Delivery]:
         """The event of a change of a Chat or Session, if the server of its assistant is to be told."""
         try:
             server = self._server_of(connection, record, private or {})
-            return [self._event(kind, told(), server)] if server and kind in server.types else []
+            return [self._event(kind, body_of(), server)] if server and kind in server.types else []
         except Exception as failure:  # what happened is recorded even when it cannot be told
             log.error("event cannot be composed", type=kind, exc_info=failure)
             return []

@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Value
 from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import StreamPiece
 from generated.parley.v1.message_pb2 import Message, ProviderState
-from server.backends.backend import Finish, FinishReason, Kept
+from server.backends.backend import Finish, FinishReason, StateEvent
 from server.content.json_values import from_python
 from server.exchange.calls_key import key_of
 
@@ -86,8 +86,8 @@ class Answer:
         call.arguments.write(delta.arguments)
         self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
 
-    def add_state(self, kept: Kept) -> None:
-        self._choice(kept.choice).state = kept.state
+    def add_state(self, event: StateEvent) -> None:
+        self._choice(event.choice).state = event.state
 
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
         """Close the message that was being said with the calls and results of its round, and begin the next

@@ -34,7 +34,7 @@ class InConversation(NamedTuple):
     id: str
 
 
-class KeptIn(NamedTuple):
+class InStoredSession(NamedTuple):
     """In a session of the agent that the request names, or of nobody. One that is over counts as not
     there."""
 
@@ -53,7 +53,7 @@ class After(NamedTuple):
     """The member that names it."""
 
 
-Where = InSession | InConversation | KeptIn | InNewSession | After
+Where = InSession | InConversation | InStoredSession | InNewSession | After
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Asked:
     """As sent; echoed."""
     input_field: str = "input"
     """What the door calls it."""
-    said: Sequence[Message]
+    input_messages: Sequence[Message]
     """The messages in `input`."""
     instructions: Sequence[Message] = ()
     """Said before everything else, in this exchange only; not part of the record."""

@@ -15,8 +15,8 @@ def key_of(calls: Iterable[Mapping[str, Any]], made_by: ProviderState) -> str:
 
     Who made them is the provider, the model's family and the host; what the state has besides does not count.
     """
-    said = [[call["id"], call["name"], _arguments(call["arguments"])] for call in calls]
-    whole = [made_by.provider, made_by.model_family, made_by.host, said]
+    compared = [[call["id"], call["name"], _arguments(call["arguments"])] for call in calls]
+    whole = [made_by.provider, made_by.model_family, made_by.host, compared]
     return hashlib.sha256(orjson.dumps(whole)).hexdigest()[:32]
 
 

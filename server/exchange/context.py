@@ -17,15 +17,15 @@ from server.agents import chat_warnings
 from server.agents.agents import Member
 from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import ChatWarning, of_variable
-from server.agents.found_variables import kept_together
+from server.agents.extracted_variables import bounded_variables
 from server.agents.handoffs import Destination
-from server.agents.passed_over import of_overrides, of_taken_name, of_tool_type
+from server.agents.ignored_settings import of_duplicate_name, of_overrides, of_tool_type
 from server.agents.templates import BRIEF, variables_of
 from server.agents.tools import function_of, is_run_here
 from server.backends.backend import ModelRequest
 from server.content.inputs import INSTRUCTING
 from server.content.json_values import struct_from, to_python
-from server.content.sound import sound
+from server.content.well_formed import well_formed
 from server.core.errors import NotFound
 from server.core.offload import in_thread
 from server.core.outbound.client import Outgoing
@@ -52,7 +52,7 @@ class Context:
         turn: Turn,
         chat: Chat,
         history: Sequence[Message],
-        said: Sequence[Message],
+        input_messages: Sequence[Message],
         now: int,
         timeout_seconds: float,
         outgoing: Outgoing,
@@ -61,7 +61,7 @@ class Context:
         """What tools may still send."""
         self._turn = turn
         self._chat = chat
-        self._messages = [*history, *said]
+        self._messages = [*history, *input_messages]
         self._now = now
         self._timeout_seconds = timeout_seconds
         state = turn.state
@@ -161,7 +161,7 @@ class Context:
         if handed is not None:
             destination, self.member = handed
             self._from = destination.context_from(self._visible()) or self._from
-        self._found, left_out = kept_together({**self._found, **found})
+        self._found, left_out = bounded_variables({**self._found, **found})
         self.warn(map(of_variable, left_out))
         self._messages += messages
 
@@ -180,13 +180,13 @@ class Context:
         self.request = replace(self.request, messages=self._given())
         return True
 
-    def take_calls(self, count: int) -> int:
+    def reserve_calls(self, count: int) -> int:
         """How many of so many calls may be run; they are counted."""
         if self._calls_left is None:
             return count
-        taken = min(count, self._calls_left)
-        self._calls_left -= taken
-        return taken
+        reserved = min(count, self._calls_left)
+        self._calls_left -= reserved
+        return reserved
 
     def _first(self) -> int:
         """Where what the active member is given begins; at the first message when its own is gone."""
@@ -201,12 +201,14 @@ class Context:
         first = self._first()
         if first >= self._left_out:
             return self._messages[first:]
-        kept = [message for message in self._messages[first : self._left_out] if message.role in INSTRUCTING]
-        return [*kept, *self._messages[self._left_out :]]
+        instructing = [
+            message for message in self._messages[first : self._left_out] if message.role in INSTRUCTING
+        ]
+        return [*instructing, *self._messages[self._left_out :]]
 
     def _given(self) -> list[Message]:
         """All that the model is given."""
-        return sound([*self._prompted, *self._turn.instructions, *self._visible()])
+        return well_formed([*self._prompted, *self._turn.instructions, *self._visible()])
 
     def _offers(self) -> dict[str, Offer]:
         """Tools by name. Of two of one name the assistant's own stands: a request cannot replace it."""
@@ -218,16 +220,16 @@ class Context:
             if not (function := function_of(tool)):
                 warnings.append(of_tool_type(tool, param))
             elif (name := function["function"]["name"]) in offers:
-                warnings.append(of_taken_name(name, param))
+                warnings.append(of_duplicate_name(name, param))
             else:
                 offers[name] = Offer(function, tool if is_run_here(tool) and not several else None)
         for destination in () if several else self.member.destinations:
             if destination.tool in offers:
-                warnings.append(of_taken_name(destination.tool, "assistantDestinations"))
+                warnings.append(of_duplicate_name(destination.tool, "assistantDestinations"))
             offers.setdefault(destination.tool, Offer(destination.function, destination))
         for tool in self._turn.options.tools:
             if (name := tool["function"]["name"]) in offers:
-                warnings.append(of_taken_name(name, "tools", of_request=True))
+                warnings.append(of_duplicate_name(name, "tools", of_request=True))
             offers.setdefault(name, Offer(tool))
         self.warn(warnings)
         if self._allowed is None:
@@ -237,15 +239,15 @@ class Context:
     @property
     def _allowed(self) -> dict[str, Any] | None:
         """The choice that allows some tools only."""
-        asked = self._turn.options.tool_choice
-        return asked if isinstance(asked, dict) and asked["type"] == "allowed_tools" else None
+        requested = self._turn.options.tool_choice
+        return requested if isinstance(requested, dict) and requested["type"] == "allowed_tools" else None
 
     def _tool_choice(self, number: int, *, last: bool) -> Any:
         """A tool that had to be called has been called, when there is another round."""
-        asked = self._allowed["mode"] if self._allowed else self._turn.options.tool_choice
+        requested = self._allowed["mode"] if self._allowed else self._turn.options.tool_choice
         if last:
             return "none" if self.offers else None
-        return asked if number == 0 or asked == "none" else None
+        return requested if number == 0 or requested == "none" else None
 
     def _request(self, prompts: Sequence[Message], tool_choice: Any) -> ModelRequest:
         settings, options = self.member.settings, self._turn.options

@@ -25,6 +25,7 @@ from server.core.errors import NotFound, ServiceError, UpstreamError, UpstreamIn
 from server.core.ids import new_id
 from server.core.outbound.client import Outgoing
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
+from server.exchange.capacity import Capacity
 from server.exchange.context import Context
 from server.exchange.costs import costs_of
 from server.exchange.instructing import check_turn
@@ -32,7 +33,6 @@ from server.exchange.outgoing import OutgoingMessages, forwarded
 from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
 from server.exchange.repeated_calls import with_states
-from server.exchange.room import Room
 from server.exchange.run import Outcome, RoundFinished, Run
 from server.exchange.session_queue import SessionQueue
 from server.exchange.tool_loop import MOST_ROUNDS, ToolLoop
@@ -53,7 +53,7 @@ _ROUNDS = ChatError(
     code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them."
 )
 
-Tell = Callable[[dict[str, Any]], Awaitable[None]]
+Emit = Callable[[dict[str, Any]], Awaitable[None]]
 """Returns when there is room for more."""
 _EVENTS_IN_A_ROW = 64
 """A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the
@@ -72,7 +72,7 @@ class Engine:
         knowledge: KnowledgeBases | None = None,
         session_queue: SessionQueue | None = None,
         recovery: Recovery | None = None,
-        room: Room | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         self._store = store
         self._tool_loop = tool_loop
@@ -83,7 +83,7 @@ class Engine:
         self._outgoing_messages = outgoing_messages or OutgoingMessages(None)
         self._session_queue = session_queue or SessionQueue(store.peers)
         self._recovery = recovery or Recovery(store.chats, store.peers)
-        self._room = room or Room()
+        self._capacity = capacity or Capacity()
 
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
@@ -96,62 +96,64 @@ class Engine:
         if on_record():
             return (await recorded(self._store.chats, turn.caller.scope)).outcome
         run = await self.begin(turn)
-        async with run.held:
+        async with run.locks:
             await self.drive(run)
         return run.outcome
 
     async def begin(self, turn: Turn) -> Run:
         """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes
-        `held`."""
-        async with AsyncExitStack() as held:
+        `locks`."""
+        async with AsyncExitStack() as locks:
             if turn.begins is not None:
-                turn = await self._held(turn, turn.begins, held)
+                turn = await self._locked(turn, turn.begins, locks)
             if turn.session is not None:
-                turn = await self._held(turn, turn.session.session.id, held)
-            return await self._load(turn, held)
+                turn = await self._locked(turn, turn.session.session.id, locks)
+            return await self._load(turn, locks)
 
-    async def _held(self, turn: Turn, name: str, held: AsyncExitStack) -> Turn:
+    async def _locked(self, turn: Turn, name: str, locks: AsyncExitStack) -> Turn:
         """The turn as it is when it has waited."""
-        await held.enter_async_context(self._session_queue.held(f"{turn.caller.org_id}:{name}", turn.noun))
+        await locks.enter_async_context(self._session_queue.locked(f"{turn.caller.org_id}:{name}", turn.noun))
         if turn.session is not None:
             await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
         return await turn.renew(turn) if turn.renew else turn
 
-    async def _load(self, turn: Turn, held: AsyncExitStack) -> Run:
+    async def _load(self, turn: Turn, locks: AsyncExitStack) -> Run:
         size = await self._size(turn)
         if turn.summarises:
-            self._room.check_summary(size)
+            self._capacity.check_summary(size)
         else:
-            self._room.check(turn.caller, size, turn.said)
+            self._capacity.check(turn.caller, size, turn.input_messages)
         history = await self._history(turn)
         await check_turn(turn, history)
-        turn = replace(turn, said=await self._with_states(turn))
+        turn = replace(turn, input_messages=await self._with_states(turn))
         if turn.summarises:
-            turn = replace(turn, said=[summary_request([*history, *turn.said])])
+            turn = replace(turn, input_messages=[summary_request([*history, *turn.input_messages])])
             history = []
         chat = self._new_chat(turn)
-        said = self._stamped(turn, history)
+        input_messages = self._stamped(turn, history)
         outgoing = Outgoing()
-        known = await self._knowledge.ask(turn.agent.settings.knowledge_base, [*history, *said], outgoing)
+        known = await self._knowledge.query(
+            turn.agent.settings.knowledge_base, [*history, *input_messages], outgoing
+        )
         if known.report is not None:
             chat.knowledge.CopyFrom(known.report)
         context = Context(
             turn,
             chat,
             [*known.messages, *history],
-            said,
+            input_messages,
             self._clock(),
             self._model_timeout_seconds,
             outgoing,
         )
         await context.prepare(0, last=False)
-        return Run(turn, chat, history, said, context, held.pop_all())
+        return Run(turn, chat, history, input_messages, context, locks.pop_all())
 
-    async def drive(self, run: Run, tell: Tell | None = None) -> None:
-        """Run the model, `tell` what happens as it happens, and put the exchange on disk; it is sealed just
+    async def drive(self, run: Run, emit: Emit | None = None) -> None:
+        """Run the model, `emit` what happens as it happens, and put the exchange on disk; it is sealed just
         before that."""
         answer, outcome = run.answer, run.outcome
-        run.streamed = tell is not None
+        run.streamed = emit is not None
         error: ChatError | None = None
         number = 0
         try:
@@ -159,9 +161,9 @@ class Engine:
                 async for event in events:
                     if isinstance(event, RoundFinished):
                         self._stamp_now(run, event.messages)
-                    told = run.take(event)
-                    if told and tell:
-                        await tell(told)
+                    members = run.consume(event)
+                    if members and emit:
+                        await emit(members)
                     if run.is_full:
                         answer.cut(MOST_OUTPUT_REACHED)
                         break
@@ -197,7 +199,7 @@ class Engine:
     def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundFinished]:
         """What the model sends; where no model is wanted, the input."""
         return (
-            forwarded(run.said)
+            forwarded(run.input_messages)
             if run.forwards
             else self._tool_loop.generate(run.context, run.outcome.message_id)
         )
@@ -220,7 +222,7 @@ class Engine:
     async def _with_states(self, turn: Turn) -> list[Message]:
         settings = turn.agent.member.settings
         made_by = empty_state(settings.provider, settings.model, settings.url)
-        return await with_states(self._store.chats, turn.caller.scope, made_by, turn.said)
+        return await with_states(self._store.chats, turn.caller.scope, made_by, turn.input_messages)
 
     def _new_chat(self, turn: Turn) -> Chat:
         now = timestamp(self._clock())
@@ -245,7 +247,7 @@ class Engine:
         """The messages of the input, with ids and times."""
         now = self._clock()
         began = history[0].time if history and history[0].HasField("time") else now
-        return [_stamp(message, now, began) for message in turn.said]
+        return [_stamp(message, now, began) for message in turn.input_messages]
 
     async def commit(self, run: Run, error: ChatError | None) -> None:
         """Put the exchange on disk and complete the chat that is told."""
@@ -266,7 +268,7 @@ class Engine:
             answered = [summary_of(answered[-1], "user" if run.turn.caller.is_publishable else "system")]
         if run.turn.carriage:
             run.deliveries = self._outgoing_messages.carry(chat, run.turn.carriage, answered)
-        if run.turn.keeps:
+        if run.turn.persists:
             await self._record(run, answered, alternatives)
         chat.output.extend(present(message) for message in (*answered, *alternatives))
         fit(chat)
@@ -290,7 +292,7 @@ class Engine:
         return Exchange(
             chat=chat,
             key_id=turn.caller.key_id,
-            said=[] if turn.summarises else run.said,
+            input_messages=[] if turn.summarises else run.input_messages,
             answered=list(answered),
             alternatives=list(alternatives),
             previous=None if turn.summarises else turn.previous,
@@ -303,13 +305,17 @@ class Engine:
             completion_tokens=outcome.usage.completion_tokens,
             deliveries=run.deliveries,
             settles=turn.settles,
-            record=outcome.record(turn, [] if over else run.said, pieces if over else [], run.context.state),
+            record=outcome.record(
+                turn, [] if over else run.input_messages, pieces if over else [], run.context.state
+            ),
         )
 
     def _stamp_now(self, run: Run, messages: Sequence[Message]) -> None:
         """Give ids and times to what was answered and has none yet."""
-        now, said = self._clock(), run.said
-        began = said[0].time - said[0].seconds_from_start * 1000 if said else now
+        now, input_messages = self._clock(), run.input_messages
+        began = (
+            input_messages[0].time - input_messages[0].seconds_from_start * 1000 if input_messages else now
+        )
         for message in messages:
             if not message.HasField("time"):
                 _stamp(message, now, began)

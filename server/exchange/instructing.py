@@ -30,14 +30,14 @@ async def check_turn(turn: Turn, history: Sequence[Message]) -> None:
     if (
         turn.caller.is_publishable
         and (refusal := _refusal(turn, history))
-        and not await turn.agent.takes_instructions()
+        and not await turn.agent.accepts_instructions()
     ):
         raise refusal
 
 
-async def check_said(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
+async def check_input(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
     """The same of messages that are put into a session without an exchange."""
-    if caller.is_publishable and _instructs(messages) and not await agent.takes_instructions():
+    if caller.is_publishable and _instructs(messages) and not await agent.accepts_instructions():
         raise PermissionDenied.of(field, _REFUSED)
 
 
@@ -49,7 +49,7 @@ def _refusal(turn: Turn, history: Sequence[Message]) -> PermissionDenied | None:
         return PermissionDenied.of("tools", _REFUSED)
     if (turn.options.response_format or {}).get("type") == "json_schema":
         return PermissionDenied.of("response_format" if turn.request is None else "text.format", _REFUSED)
-    if _instructs(turn.said):
+    if _instructs(turn.input_messages):
         return PermissionDenied.of(_place_in(turn.input, turn.input_field), _REFUSED)
     if _instructs(history):  # sent before this was refused, or to another assistant, which allows it
         return PermissionDenied(
@@ -63,9 +63,9 @@ def _instructs(messages: Sequence[Message]) -> bool:
     return any(message.role in INSTRUCTING for message in messages)
 
 
-def _place_in(said: Value, field: str) -> str:
+def _place_in(items: Value, field: str) -> str:
     """The first of the items that instructs, by its place."""
-    for index, item in enumerate(said.list_value.values):
+    for index, item in enumerate(items.list_value.values):
         if _text(item.struct_value, "type") in COMPACTIONS:
             return f"{field}[{index}]"
         if _text(item.struct_value, "role") in INSTRUCTING:

@@ -64,7 +64,7 @@ class Share:
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self._is_due = False
 
-    async def take(self, events: int = 1) -> None:
+    async def acquire(self, events: int = 1) -> None:
         """Wait until these may be rendered and written; many are made up for by waiting longer afterwards."""
         if self._left > 0 and not self._waiting:
             self._left -= events
@@ -92,7 +92,7 @@ class Share:
             self._renew_next()
 
 
-class Told:
+class Entry:
     """An event, and its bytes once somebody wants them: made once for all who read it."""
 
     __slots__ = ("_data", "event", "size")
@@ -134,114 +134,114 @@ class Journal:
     def __init__(self, unread: Unread, key_id: str, *, paced: bool) -> None:
         self._first = 0
         """The place of the oldest event that is still held; those before it are on disk."""
-        self._told: list[Told] = []
-        self._told_bytes = self._taken = 0
-        self._waiting: list[Told] = []
-        self._untold_bytes = self._unread_bytes = 0
+        self._emitted: list[Entry] = []
+        self._emitted_bytes = self._consumed = 0
+        self._waiting: list[Entry] = []
+        self._pending_bytes = self._unread_bytes = 0
         self._all_unread = unread
         self._key_id = key_id
         self._paced = paced
         self._less = asyncio.Event()
         self._over = False
-        self._news: set[asyncio.Event] = set()
+        self._signals: set[asyncio.Event] = set()
 
     @property
     def _end(self) -> int:
         """The place behind the last event that was told."""
-        return self._first + len(self._told)
+        return self._first + len(self._emitted)
 
     @property
     def last(self) -> ChatEvent:
-        return self._told[-1].event
+        return self._emitted[-1].event
 
     def add(self, event: ChatEvent) -> None:
         """Note what has happened and is not on disk."""
-        told = Told(event)
-        self._waiting.append(told)
-        self._untold_bytes += told.size
-        self._change(told.size)
+        entry = Entry(event)
+        self._waiting.append(entry)
+        self._pending_bytes += entry.size
+        self._change(entry.size)
 
-    def waiting(self) -> list[Told]:
+    def waiting(self) -> list[Entry]:
         """Hand over what is to be put on disk."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
-    def tell(self, batch: list[Told], *, ends: bool = False) -> None:
+    def emit(self, batch: list[Entry], *, ends: bool = False) -> None:
         """Give it to the readers. At the end nothing is let go of: what came last may not be on disk by
         itself."""
-        size = sum(told.size for told in batch)
-        settled = self._untold_bytes if ends else size  # what could not be kept by the end is never told
-        self._told += batch
-        self._told_bytes += size
-        self._untold_bytes -= settled
+        size = sum(entry.size for entry in batch)
+        settled = self._pending_bytes if ends else size  # what could not be kept by the end is never told
+        self._emitted += batch
+        self._emitted_bytes += size
+        self._pending_bytes -= settled
         self._change(size - settled if self._paced else -settled)
         self._over = ends
         if not ends:
-            self._let_go()
-        for news in self._news:
-            news.set()
+            self._discard_consumed()
+        for signal in self._signals:
+            signal.set()
 
-    async def until_told(self) -> bool:
+    async def until_emitted(self) -> bool:
         """Wait for the first event; False when all is over without one."""
-        with self._listening() as news:
+        with self._listening() as signal:
             while not self._end and not self._over:
-                await news.wait()
-                news.clear()
+                await signal.wait()
+                signal.clear()
         return bool(self._end)
 
     async def read(
-        self, kept_from: Callable[[int], AsyncIterator[list[ChatEvent]]]
+        self, persisted_from: Callable[[int], AsyncIterator[list[ChatEvent]]]
     ) -> AsyncGenerator[list[ChatEvent]]:
-        """All that was told, then what is told, until it is over. `kept_from` reads what is not held any
+        """All that was told, then what is told, until it is over. `persisted_from` reads what is not held any
         more."""
         place = 0
-        with self._listening() as news:
+        with self._listening() as signal:
             while True:
                 over = self._over
                 if place < self._first:
-                    async for batch in kept_from(place):
+                    async for batch in persisted_from(place):
                         # there may be none in between: of what was deleted the end is left
                         place = batch[-1].sequence + 1
                         yield batch
                 elif batch := [
-                    told.event for told in self._told[place - self._first : place - self._first + BATCH]
+                    entry.event for entry in self._emitted[place - self._first : place - self._first + BATCH]
                 ]:
                     place += len(batch)
                     yield batch
                 elif over:
                     return
                 else:
-                    await news.wait()
-                    news.clear()
+                    await signal.wait()
+                    signal.clear()
 
     @contextmanager
     def _listening(self) -> Iterator[asyncio.Event]:
-        news = asyncio.Event()
-        self._news.add(news)
+        signal = asyncio.Event()
+        self._signals.add(signal)
         try:
-            yield news
+            yield signal
         finally:
-            self._news.discard(news)
+            self._signals.discard(signal)
 
     def data_of(self, event: ChatEvent) -> bytes:
         """An event serialized; once for all its readers, while it is held."""
         at = event.sequence - self._first
-        if 0 <= at < len(self._told) and self._told[at].event is event:
-            return self._told[at].data
+        if 0 <= at < len(self._emitted) and self._emitted[at].event is event:
+            return self._emitted[at].data
         return readable(event)
 
-    def taken(self, number: int) -> None:
+    def consumed(self, number: int) -> None:
         """Whoever began the exchange has read so many more."""
         if self._paced:
-            at = self._taken - self._first
-            self._taken += number
-            self._change(-sum(told.size for told in self._told[at : at + number]))
+            at = self._consumed - self._first
+            self._consumed += number
+            self._change(-sum(entry.size for entry in self._emitted[at : at + number]))
 
     def unpace(self) -> None:
         """Nobody is waited for any more."""
         if self._paced:
             self._paced = False
-            self._change(self._untold_bytes - self._unread_bytes)
+            self._change(self._pending_bytes - self._unread_bytes)
 
     async def until_room(self, patience_seconds: float) -> bool:
         """Wait while too much is unread; False when the reader has taken nothing for so long."""
@@ -251,7 +251,7 @@ class Journal:
                 async with asyncio.timeout(patience_seconds):
                     await self._less.wait()
             except TimeoutError:
-                if self._unread_bytes > self._untold_bytes:  # else it is the disk that is slow
+                if self._unread_bytes > self._pending_bytes:  # else it is the disk that is slow
                     return False
         return True
 
@@ -260,13 +260,13 @@ class Journal:
             return not self._unread_bytes  # one event at a time still goes through
         return self._unread_bytes <= MOST_OF_STREAM
 
-    def _let_go(self) -> None:
+    def _discard_consumed(self) -> None:
         """Hold no more than a reader who keeps up may need; one who falls behind reads from disk."""
-        number, most = 0, self._taken - self._first if self._paced else len(self._told)
-        while self._told_bytes > MOST_OF_STREAM and number < most:
-            self._told_bytes -= self._told[number].size
+        number, most = 0, self._consumed - self._first if self._paced else len(self._emitted)
+        while self._emitted_bytes > MOST_OF_STREAM and number < most:
+            self._emitted_bytes -= self._emitted[number].size
             number += 1
-        del self._told[:number]
+        del self._emitted[:number]
         self._first += number
 
     def _change(self, by: int) -> None:

@@ -17,8 +17,8 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.core.errors import Internal, NotFound, ServiceError, Unauthenticated
 from server.exchange import replay
 from server.exchange.engine import CANCELLED, STALLED, Engine
-from server.exchange.journal import Journal, Told
-from server.exchange.reading import KeyTold
+from server.exchange.journal import Entry, Journal
+from server.exchange.reading import SubscribeKeyEnd
 from server.exchange.remote import LOOKS_AGAIN_AFTER, call_for, cancellation_of, deletion_of, lock_of, news_of
 from server.exchange.replay import DELETED, KEY_ENDED
 from server.exchange.run import GONE, Outcome, Run
@@ -52,14 +52,14 @@ class LiveExchange:
         live: dict[tuple[str, str], "LiveExchange"],
         turn: Turn,
         counted: AbstractContextManager[None],
-        key_told: KeyTold,
+        subscribe_key_end: SubscribeKeyEnd,
         journal: Journal,
         unread_seconds: float,
         *,
         background: bool,
     ) -> None:
         self._counted = counted
-        self._key_told = key_told
+        self._subscribe_key_end = subscribe_key_end
         self._engine = engine
         self._chats = chats
         self._peers = peers
@@ -71,39 +71,41 @@ class LiveExchange:
         self._number = 0
         self._common: dict[str, Any] = {}
         self._cancelled = False
-        self._kept = False
+        self._persisted = False
         """Whether anything of it is on disk; until then a failure is raised, not told."""
         self._over = False
         self._attached = 1
         """How many read it; told by the readers, as a generator that is left would be noticed too late."""
         self._read_elsewhere_until = 0.0
-        self._happened = asyncio.Event()
+        self._changed = asyncio.Event()
         self._failure: ServiceError | None = None
         self._run: Run
         self.running: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None]
-        self._heeding: asyncio.Task[None]
+        self._persister: asyncio.Task[None]
+        self._peer_watcher: asyncio.Task[None]
 
     async def __aenter__(self) -> "LiveExchange":
         """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
         with ExitStack() as counting:
             counting.enter_context(self._counted)
             self._run = await self._engine.begin(self._turn)
-            async with self._run.held as held:
+            async with self._run.locks as locks:
                 await self._peers.try_lock(lock_of(self.chat_id))
-                held.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
-                self._run.held = held.pop_all()
-            counting.enter_context(self._key_told(self._turn.caller, lambda: self._end_early(KEY_ENDED)))
+                locks.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
+                self._run.locks = locks.pop_all()
+            counting.enter_context(
+                self._subscribe_key_end(self._turn.caller, lambda: self._end_early(KEY_ENDED))
+            )
             over = counting.pop_all()
         self._live[self._key] = self
         if self._background:
             self._start()
-        self._keeping = asyncio.create_task(self._keep())
-        self._heeding = asyncio.create_task(self._heed())
+        self._persister = asyncio.create_task(self._persist())
+        self._peer_watcher = asyncio.create_task(self._watch_peers())
         self.running = asyncio.create_task(self._drive())
         self.running.add_done_callback(lambda _: over.close())
         try:
-            if not await self._journal.until_told():
+            if not await self._journal.until_emitted():
                 raise self._failure or Internal()
         except BaseException:
             await self.__aexit__()
@@ -175,16 +177,16 @@ class LiveExchange:
         """
         async for batch in self.watched():
             yield batch
-            self._journal.taken(len(batch))
+            self._journal.consumed(len(batch))
 
     def watched(self) -> AsyncGenerator[list[ChatEvent]]:
         """The same, for readers that nobody waits for: who falls behind reads on from disk."""
-        return self._journal.read(self._kept_from)
+        return self._journal.read(self._persisted_from)
 
     def serialized(self, event: ChatEvent) -> bytes:
         return self._journal.data_of(event)
 
-    async def _kept_from(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
+    async def _persisted_from(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
         """What was told from this place on and is not held any more: some of it, or when it is over all up to
         the end."""
         outcome = self.outcome
@@ -202,20 +204,20 @@ class LiveExchange:
     async def _drive(self) -> None:
         """The exchange from its first token to its terminal event."""
         try:
-            async with self._run.held:
-                await self._until_kept()
+            async with self._run.locks:
+                await self._until_persisted()
         finally:
-            self._heeding.cancel()
+            self._peer_watcher.cancel()
             self._end()
 
-    async def _until_kept(self) -> None:
+    async def _until_persisted(self) -> None:
         try:
-            await self._engine.drive(self._run, self._take)
-            self._kept = True
+            await self._engine.drive(self._run, self._consume)
+            self._persisted = True
         except asyncio.CancelledError:
             # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a
             # bug.
-            self._kept = self._kept or self._run.sealed
+            self._persisted = self._persisted or self._run.sealed
             if not self._cancelled:
                 await self._break(None)
         except ServiceError as failure:
@@ -225,8 +227,8 @@ class LiveExchange:
         except Exception as failure:  # a task of its own: nobody else would hear of it
             await self._break(failure)
         self._run.sealed = True
-        self._happened.set()
-        await asyncio.wait([self._keeping])
+        self._changed.set()
+        await asyncio.wait([self._persister])
 
     async def _break(self, failure: Exception | None) -> None:
         """Something here is wrong: log it, and keep what there is as failed."""
@@ -237,7 +239,7 @@ class LiveExchange:
             self._run.outcome.chat.status = "failed"
             try:
                 await self._engine.commit(self._run, _BROKEN)
-                self._kept = True
+                self._persisted = True
             except ServiceError as worse:
                 log.error("what was left of an exchange could not be kept", exc_info=worse)
 
@@ -246,9 +248,9 @@ class LiveExchange:
         outcome = self._run.outcome
         self._failure = self._failure or outcome.error
         self._live.pop(self._key, None)
-        if self._kept and not self._number:
+        if self._persisted and not self._number:
             self._start()
-        if self._kept:
+        if self._persisted:
             if self._failure and not outcome.chat.HasField("error"):
                 outcome.chat.status = "failed"
                 outcome.chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
@@ -257,9 +259,9 @@ class LiveExchange:
                 outcome.chat.error.CopyFrom(self._run.why)
             self._add(**{"failed" if self._failure else "completed": outcome.chat})
         self._over = True
-        self._tell(self._journal.waiting() if self._kept else [])
+        self._emit(self._journal.waiting() if self._persisted else [])
 
-    async def _take(self, members: dict[str, Any]) -> None:
+    async def _consume(self, members: dict[str, Any]) -> None:
         """Note what happened, and wait while too much is unread."""
         if not self._number:
             self._start()
@@ -271,14 +273,14 @@ class LiveExchange:
         outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
         self._journal.add(replay.started(outcome.chat, outcome))
         self._number = 1
-        self._happened.set()
+        self._changed.set()
 
     def _add(self, **members: Any) -> None:
         self._journal.add(ChatEvent(**self._common, sequence=self._number, **members))
         self._number += 1
-        self._happened.set()
+        self._changed.set()
 
-    async def _keep(self) -> None:
+    async def _persist(self) -> None:
         """Put events on disk as they happen, then tell them; the first ones together with the beginning of
         the chat.
 
@@ -286,8 +288,8 @@ class LiveExchange:
         last commit.
         """
         while True:
-            await self._happened.wait()
-            self._happened.clear()
+            await self._changed.wait()
+            self._changed.clear()
             if self._run.sealed:
                 return
             batch = self._journal.waiting()
@@ -295,32 +297,32 @@ class LiveExchange:
             self._run.begun = True
             state = self._run.context.state
             states = [
-                self._run.answer.round_state(told.event.round.messages[0].id)
-                for told in batch
-                if told.event.HasField("round")
+                self._run.answer.round_state(entry.event.round.messages[0].id)
+                for entry in batch
+                if entry.event.HasField("round")
             ]
             try:
-                if self._turn.keeps:
-                    await self._chats.keep_events(
+                if self._turn.persists:
+                    await self._chats.persist_events(
                         self._turn.caller.org_id,
                         self.chat_id,
-                        [told.event for told in batch],
+                        [entry.event for entry in batch],
                         beginning,
                         state,
                         states,
                     )
             except ServiceError as failure:
-                if self._kept and isinstance(failure, NotFound):
+                if self._persisted and isinstance(failure, NotFound):
                     self._end_early(DELETED)
                 else:
                     self._failure = failure
                     if not self._run.sealed:
                         self._stop()
                 return
-            self._kept = True
-            self._tell(batch)
+            self._persisted = True
+            self._emit(batch)
 
-    async def _heed(self) -> None:
+    async def _watch_peers(self) -> None:
         """Notice that other servers' callers read this, or want it cancelled."""
         with self._peers.listen(call_for(self.chat_id)) as called:
             while True:
@@ -341,7 +343,7 @@ class LiveExchange:
         assert self.running is not None
         self.running.cancel()
 
-    def _tell(self, batch: list[Told]) -> None:
-        self._journal.tell(batch, ends=self._over)
+    def _emit(self, batch: list[Entry]) -> None:
+        self._journal.emit(batch, ends=self._over)
         if time.monotonic() < self._read_elsewhere_until:
-            self._peers.tell(news_of(self.chat_id))
+            self._peers.notify(news_of(self.chat_id))

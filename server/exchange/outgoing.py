@@ -43,14 +43,14 @@ class OutgoingMessages:
         return deliveries
 
 
-async def forwarded(said: Sequence[Message]) -> AsyncGenerator[ModelEvent]:
+async def forwarded(input_messages: Sequence[Message]) -> AsyncGenerator[ModelEvent]:
     """The input as its own output, in place of a model's."""
-    yield ContentDelta(text=forwarded_text(said))
+    yield ContentDelta(text=forwarded_text(input_messages))
     yield Finish(0, "stop")
 
 
-def forwarded_text(said: Sequence[Message]) -> str:
-    return "\n".join(text for message in said if (text := text_of(message)))
+def forwarded_text(input_messages: Sequence[Message]) -> str:
+    return "\n".join(text for message in input_messages if (text := text_of(message)))
 
 
 def parts_of(text: str) -> Iterator[str]:

@@ -11,17 +11,17 @@ from server.exchange.replay import KEY_ENDED
 from server.exchange.run import ReadableExchange
 from server.storage.keys import Caller
 
-KeyTold = Callable[[Caller, Callable[[], None]], AbstractContextManager[None]]
+SubscribeKeyEnd = Callable[[Caller, Callable[[], None]], AbstractContextManager[None]]
 """To be entered with what is to be called, once or more, when the key of a caller has ended."""
 
 
 async def until_key_ends(
-    told: KeyTold, caller: Caller, exchange: ReadableExchange
+    subscribe: SubscribeKeyEnd, caller: Caller, exchange: ReadableExchange
 ) -> AsyncGenerator[list[ChatEvent]]:
     """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange
     itself goes on."""
     place, waiting = 0, _Wait()
-    with told(caller, waiting.end):
+    with subscribe(caller, waiting.end):
         async with aclosing(exchange.watched()) as batches:
             while not waiting.is_ended:
                 batch = await waiting.of(batches)

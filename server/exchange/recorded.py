@@ -4,7 +4,7 @@ key."""
 from server.content.fitting import presented
 from server.exchange.replay import Replay
 from server.storage.chats import Chats
-from server.storage.idempotency import held, lost
+from server.storage.idempotency import current_claim, lost
 from server.storage.scope import Scope
 
 _BROKEN_OFF = frozenset(
@@ -14,7 +14,7 @@ _BROKEN_OFF = frozenset(
 
 def on_record() -> bool:
     """Whether the work of this call was done by an earlier call under its key."""
-    claim = held()
+    claim = current_claim()
     return claim is not None and claim.record is not None
 
 
@@ -24,7 +24,7 @@ async def recorded(chats: Chats, scope: Scope) -> Replay:
     Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole
     answer. Raises it also when what is on record is no exchange.
     """
-    claim = held()
+    claim = current_claim()
     assert claim is not None and claim.record is not None
     record = claim.record
     noun, _, chat_id = record.partition(" ")

@@ -15,23 +15,23 @@ from server.core.offload import by_size
 from server.storage.chats import Chats
 from server.storage.scope import Scope
 
-_PASSED_OVER = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
+_IGNORED = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
 """How the ids of items begin that are passed over when they are sent; no answer of this service has one."""
 _UNUSED: dict[str, Any] = {"type": "reasoning"}
 
 
-async def resolved(chats: Chats, scope: Scope, said: Value, field: str = "input") -> Value:
-    """`said`, an input, with the items that it names in the place of their names; itself when it names none.
+async def resolved(chats: Chats, scope: Scope, given_input: Value, field: str = "input") -> Value:
+    """`given_input`, an input, with the items that it names in the place of their names; itself when it names none.
 
     Raises InvalidArgument for what is no name, is named twice or is too much together, and NotFound for an
     item that is not there, or that the key may not see.
     """
-    size = said.ByteSize()
-    named = await by_size(size, _named, said, field)
+    size = given_input.ByteSize()
+    named = await by_size(size, _named, given_input, field)
     if not named:
-        return said
+        return given_input
     wanted = {message_id for identifier in named.values() if (message_id := message_of_item(identifier))}
-    found = await chats.said_under(scope, wanted, MOST_BYTES)
+    found = await chats.messages_by_id(scope, wanted, MOST_BYTES)
     if found is None:
         raise InvalidArgument.of(
             field,
@@ -39,14 +39,14 @@ async def resolved(chats: Chats, scope: Scope, said: Value, field: str = "input"
             "last answer with previous_response_id instead, or in a conversation",
         )
     size += sum(message.ByteSize() for message in found.values())
-    return await by_size(size, _with_items, said, named, found, field)
+    return await by_size(size, _with_items, given_input, named, found, field)
 
 
-def _named(said: Value, field: str) -> dict[int, str]:
+def _named(given_input: Value, field: str) -> dict[int, str]:
     """The ids that items name, by the place of the item. Raises InvalidArgument."""
     named: dict[int, str] = {}
     places: dict[str, int] = {}
-    for index, item in enumerate(said.list_value.values):
+    for index, item in enumerate(given_input.list_value.values):
         members = item.struct_value.fields
         if not _is_name(members):
             continue
@@ -68,11 +68,13 @@ def _is_name(members: Mapping[str, Value]) -> bool:
     return "id" in members and not any(name in members for name in ("role", "content", "message"))
 
 
-def _with_items(said: Value, named: Mapping[int, str], found: Mapping[str, Message], field: str) -> Value:
+def _with_items(
+    given_input: Value, named: Mapping[int, str], found: Mapping[str, Message], field: str
+) -> Value:
     whole = Value()
-    whole.CopyFrom(said)
+    whole.CopyFrom(given_input)
     for index, identifier in named.items():
-        item = _UNUSED if identifier.startswith(_PASSED_OVER) else _item(identifier, found)
+        item = _UNUSED if identifier.startswith(_IGNORED) else _item(identifier, found)
         if item is None:
             text = "names no item that is there: send the item itself"
             raise NotFound(

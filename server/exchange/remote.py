@@ -23,7 +23,7 @@ from server.storage.scope import Scope
 from server.storage.stored_chats import StoredChat
 
 LOOKS_AGAIN_AFTER = 1.0
-_ASKS_AGAIN_AFTER = 0.2
+_REPEATS_CALL_AFTER = 0.2
 _ENDED_WITHIN = 10.0
 
 # The names need no org: a chat that runs was made by a server, with an id that no chat had. What is imported
@@ -67,22 +67,22 @@ async def end_elsewhere(
 
     `wanted` is `cancellation_of` or `deletion_of` it. What a dead server has left behind is completed here.
     """
-    held = False
+    acquired = False
     with peers.listen(news_of(chat_id)) as news, suppress(NotFound, TimeoutError):
         try:
             async with asyncio.timeout(_ENDED_WITHIN):
                 while not (await chats.find(scope, chat_id)).is_over:
                     # Each time: another may want the same and give up, and whoever runs it takes the lock to
                     # look whether it is held.
-                    held = held or await peers.try_lock(wanted)
+                    acquired = acquired or await peers.try_lock(wanted)
                     news.clear()
-                    peers.tell(call_for(chat_id))
+                    peers.notify(call_for(chat_id))
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(_ASKS_AGAIN_AFTER):
+                        async with asyncio.timeout(_REPEATS_CALL_AFTER):
                             await news.wait()
                     await recover(scope.org_id, chat_id)
         finally:
-            if held:
+            if acquired:
                 await peers.unlock(wanted)
 
 
@@ -163,7 +163,7 @@ class Watching:
     async def _wait(self, news: asyncio.Event) -> None:
         """Wait for more. What a dead server has left behind is completed here."""
         chat_id = self._now.chat.id
-        self._peers.tell(call_for(chat_id))
+        self._peers.notify(call_for(chat_id))
         try:
             async with asyncio.timeout(LOOKS_AGAIN_AFTER):
                 await news.wait()

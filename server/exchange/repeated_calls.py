@@ -31,15 +31,15 @@ class _Answer:
 
 
 async def with_states(
-    chats: Chats, scope: Scope, made_by: ProviderState, said: Sequence[Message]
+    chats: Chats, scope: Scope, made_by: ProviderState, input_messages: Sequence[Message]
 ) -> list[Message]:
     """The messages of an input, those that repeat calls with what their provider wants back, if that is
     `made_by`."""
-    answers = list(_answers(said, made_by))[-MOST_LOOKED_UP:]
+    answers = list(_answers(input_messages, made_by))[-MOST_LOOKED_UP:]
     if not answers:
-        return list(said)
-    found = await chats.said_with_calls(scope, [answer.key for answer in reversed(answers)], MOST_BYTES)
-    whole = list(said)
+        return list(input_messages)
+    found = await chats.messages_by_calls(scope, [answer.key for answer in reversed(answers)], MOST_BYTES)
+    whole = list(input_messages)
     for answer in reversed(answers):
         original = found.get(answer.key)
         if original and key_of(tool_calls_of(original), original.provider_state) == answer.key:
@@ -48,15 +48,15 @@ async def with_states(
     return whole
 
 
-def _answers(said: Sequence[Message], made_by: ProviderState) -> Iterator[_Answer]:
+def _answers(input_messages: Sequence[Message], made_by: ProviderState) -> Iterator[_Answer]:
     start = 0
-    while start < len(said):
+    while start < len(input_messages):
         end = start
-        while end < len(said) and said[end].role == "assistant":
+        while end < len(input_messages) and input_messages[end].role == "assistant":
             end += 1
-        calls = [call for message in said[start:end] for call in tool_calls_of(message)]
-        if calls and not any(message.HasField("provider_state") for message in said[start:end]):
-            yield _Answer(start, said[start:end], key_of(calls, made_by))
+        calls = [call for message in input_messages[start:end] for call in tool_calls_of(message)]
+        if calls and not any(message.HasField("provider_state") for message in input_messages[start:end]):
+            yield _Answer(start, input_messages[start:end], key_of(calls, made_by))
         start = max(end, start + 1)
 
 

@@ -21,7 +21,7 @@ from server.content.walk import readable
 from server.core.errors import ServiceError, UpstreamError
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answer
 from server.exchange.journal import BATCH
-from server.exchange.run import ENDED, Outcome, round_told
+from server.exchange.run import ENDED, Outcome, round_event
 from server.storage.chats import Exchange, Unfinished
 
 DELETED = ChatError(code="chat_deleted", message="The chat was deleted before its answer was complete.")
@@ -132,7 +132,7 @@ class Replay:
         memory."""
         outcome, number = self.outcome, 1
         yield started(self.chat, outcome)
-        for one in told_again(self.chat, self.record.pieces):
+        for one in replayed_events(self.chat, self.record.pieces):
             number += 1
             yield one
         ending = "failed" if self.error else "completed"
@@ -141,7 +141,7 @@ class Replay:
         yield last
 
 
-def told_again(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]:
+def replayed_events(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]:
     """The events between the first and the last one of a chat that is over."""
     for number, members in enumerate(_deltas(chat.output, pieces or _whole(chat.output)), 1):
         yield event(chat, number, **members)
@@ -150,7 +150,7 @@ def told_again(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]
 def rest(chat: Chat, pieces: Sequence[StreamPiece], place: int, last: ChatEvent) -> Iterator[list[ChatEvent]]:
     """The events of a chat that is over from a place behind the first on, `last` being the last."""
     # if it was kept
-    events = islice(told_again(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()
+    events = islice(replayed_events(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()
     return batched(chain(events, [last]))
 
 
@@ -163,13 +163,13 @@ def batched(events: Iterable[ChatEvent]) -> Iterator[list[ChatEvent]]:
 
 def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     """An exchange that will not go on, with what was told of it, to be recorded as incomplete."""
-    answer = _told(unfinished)
-    chat, record, said = unfinished.chat, unfinished.record, list(unfinished.record.said)
+    answer = _emitted_answer(unfinished)
+    chat, record, input_messages = unfinished.chat, unfinished.record, list(unfinished.record.said)
     answered, alternatives = answer.messages(), answer.alternatives()
     for message in (*answered, *alternatives):
         if not message.HasField("time"):
-            message.time = said[-1].time if said else 0
-            message.seconds_from_start = said[-1].seconds_from_start if said else 0
+            message.time = input_messages[-1].time if input_messages else 0
+            message.seconds_from_start = input_messages[-1].seconds_from_start if input_messages else 0
     chat.status = "incomplete"
     chat.error.CopyFrom(why)
     chat.cost = 0
@@ -180,7 +180,7 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
     return Exchange(
         chat=chat,
         key_id=unfinished.key_id,
-        said=said,
+        input_messages=input_messages,
         answered=answered,
         alternatives=alternatives,
         previous=unfinished.previous,
@@ -205,7 +205,7 @@ def _finish_reason(chat: Chat, message: Message) -> str:
     return _CUT.get(chat.error.code) or ("tool_calls" if tool_calls_of(message) else "stop")
 
 
-def _told(unfinished: Unfinished) -> Answer:
+def _emitted_answer(unfinished: Unfinished) -> Answer:
     """What the model has said so far, from the events."""
     answer = Answer(1, unfinished.record.message_id)
     states = iter(unfinished.provider_states)
@@ -267,7 +267,7 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
     calls = [tool_calls_of(message) for message in output]
     for piece in pieces:
         if piece.HasField("next_message_id"):
-            yield round_told(output[begun : begun + piece.length], piece.next_message_id)
+            yield round_event(output[begun : begun + piece.length], piece.next_message_id)
             begun += piece.length
             places.clear()
             continue

@@ -20,16 +20,16 @@ from server.agents import chat_warnings
 from server.agents.agents import Agent, Agents
 from server.agents.bounded_liquid import Allowance
 from server.agents.chat_warnings import of_fault
-from server.agents.passed_over import of_overrides, of_session_overrides
+from server.agents.ignored_settings import of_overrides, of_session_overrides
 from server.agents.templates import render, variables_of
 from server.content.json_values import to_python
 from server.core.accepted import E164
 from server.core.clock import Clock, timestamp
 from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from server.core.ids import new_id
-from server.exchange.asked import After, Asked, InConversation, InNewSession, InSession, KeptIn
+from server.exchange.asked import After, Asked, InConversation, InNewSession, InSession, InStoredSession
+from server.exchange.capacity import Capacity
 from server.exchange.outgoing import forwarded_text
-from server.exchange.room import Room
 from server.exchange.turn import Carriage, Turn
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession
@@ -44,11 +44,11 @@ _NAMED = {"conversation": (Violation("conversation", "names no conversation that
 
 
 class TurnResolver:
-    def __init__(self, store: Store, agents: Agents, clock: Clock, room: Room | None = None) -> None:
+    def __init__(self, store: Store, agents: Agents, clock: Clock, capacity: Capacity | None = None) -> None:
         self._store = store
         self._agents = agents
         self._clock = clock
-        self._room = room or Room()
+        self._capacity = capacity or Capacity()
 
     async def resolve(self, asked: Asked) -> Turn:
         """The turn of a request of any door.
@@ -71,8 +71,10 @@ class TurnResolver:
             case After():
                 return await self._after(asked, where, agent)
         turn = _turn(asked, await self._named(asked) or agent or _nobody())
-        if isinstance(where, KeptIn):
-            return await self._kept_in(where, replace(turn, renew=partial(self._kept_in, where)))
+        if isinstance(where, InStoredSession):
+            return await self._in_stored_session(
+                where, replace(turn, renew=partial(self._in_stored_session, where))
+            )
         if isinstance(where, InNewSession):
             return replace(turn, new_session=self.new_session(turn.caller, turn.agent, opens=False))
         return turn if asked.transport is None else await self._by_transport(asked.transport, turn)
@@ -98,14 +100,14 @@ class TurnResolver:
                 "names another assistant than that of sessionId: a session belongs to "
                 "one; leave model out, or send the session's id as conversation",
             )
-        passed_over = own is not None and _overrides_of(asked) is not None
+        ignores_overrides = own is not None and _overrides_of(asked) is not None
         return replace(
             _turn(asked, own or agent or _nobody()),
             session=session,
             noun=where.noun,
             renew=self.renewed if own else self._joined_again,
-            warnings=[of_session_overrides()] if passed_over else [],
-            carriage=_carriage(session.session, asked.transport, asked.said),
+            warnings=[of_session_overrides()] if ignores_overrides else [],
+            carriage=_carriage(session.session, asked.transport, asked.input_messages),
         )
 
     async def _in_conversation(self, asked: Asked, where: InConversation, agent: Agent | None) -> Turn:
@@ -116,10 +118,10 @@ class TurnResolver:
             session=session,
             noun="conversation",
             renew=self._joined_again if named else self.renewed,
-            carriage=_carriage(session.session, asked.transport, asked.said),
+            carriage=_carriage(session.session, asked.transport, asked.input_messages),
         )
 
-    async def _kept_in(self, where: KeptIn, turn: Turn) -> Turn:
+    async def _in_stored_session(self, where: InStoredSession, turn: Turn) -> Turn:
         """The turn in the session as it is now. Raises NotFound also for one that is over."""
         try:
             session = await self.session(turn.caller, where.id)
@@ -138,10 +140,10 @@ class TurnResolver:
         """The turn in the session of the transport's number and customer, or in a new one."""
         session, new_session = await self._carried(turn.caller, turn.agent, transport)
         if session is not None:
-            carriage = _carriage(session.session, transport, turn.said)
+            carriage = _carriage(session.session, transport, turn.input_messages)
             return replace(turn, session=session, renew=self._joined_again, carriage=carriage)
         assert new_session is not None
-        carriage = _carriage(new_session.session, transport, turn.said)
+        carriage = _carriage(new_session.session, transport, turn.input_messages)
         assert carriage is not None
         return replace(
             turn,
@@ -179,8 +181,10 @@ class TurnResolver:
             await self._agents.again(caller, last, stored.private, stored.state if goes_on else None)
             or _nobody()
         )
-        said = Value(string_value=text)
-        asked = Asked(caller=caller, who=agent, input=said, said=[Message(role="user", content=said)])
+        content = Value(string_value=text)
+        asked = Asked(
+            caller=caller, who=agent, input=content, input_messages=[Message(role="user", content=content)]
+        )
         carriage = Carriage(last.phone_number_id, number)
         turn = replace(_turn(asked, agent), carriage=carriage, settles=settles)
         if goes_on:
@@ -277,7 +281,7 @@ class TurnResolver:
 
         Raises RateLimited when the key has no room for it.
         """
-        self._room.take(caller, messages)
+        self._capacity.reserve(caller, messages)
         now = self._clock()
         session = Session(
             id=new_id(),
@@ -333,7 +337,7 @@ def _turn(asked: Asked, agent: Agent) -> Turn:
         agent=agent,
         input=asked.input,
         input_field=asked.input_field,
-        said=asked.said,
+        input_messages=asked.input_messages,
         instructions=asked.instructions,
         options=asked.options,
         name=asked.name,
@@ -362,7 +366,9 @@ def _nobody() -> NoReturn:
     )
 
 
-def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[Message]) -> Carriage | None:
+def _carriage(
+    session: Session, transport: ChatTransport | None, input_messages: Sequence[Message]
+) -> Carriage | None:
     """How the output in a session is carried, when a transport was asked for."""
     if transport is None:
         return None
@@ -374,7 +380,7 @@ def _carriage(session: Session, transport: ChatTransport | None, said: Sequence[
         transport.HasField("use_llm_generated_message_for_outbound")
         and not transport.use_llm_generated_message_for_outbound
     )
-    if forwards and not forwarded_text(said).strip():
+    if forwards and not forwarded_text(input_messages).strip():
         raise InvalidArgument.of("input", "must have a text, which is what is to be forwarded")
     return Carriage(session.phone_number_id, _number(session.customer, "customer.number"), forwards)
 

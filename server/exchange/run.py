@@ -11,8 +11,8 @@ from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelt
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.agents.passed_over import of_unused
-from server.backends.backend import Finish, Kept, ModelEvent, ModelRequest, Ran, Unused, Usage
+from server.agents.ignored_settings import of_unused
+from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, StateEvent, Unused, Usage
 from server.content.budget import MOST_OUTPUT_BYTES, omit
 from server.content.fitting import fit_round, latest, present
 from server.content.record_secrets import hide_secrets
@@ -50,7 +50,7 @@ class Outcome:
     def record(
         self,
         turn: Turn,
-        said: Sequence[Message],
+        input_messages: Sequence[Message],
         pieces: Sequence[StreamPiece],
         state: ConversationState | None,
     ) -> ChatRecord:
@@ -65,7 +65,7 @@ class Outcome:
             reasoning_tokens=self.usage.reasoning_tokens,
             prompt_tokens=self.usage.prompt_tokens,
             completion_tokens=self.usage.completion_tokens,
-            said=said,
+            said=input_messages,
             state=state,
         )
         if turn.request is not None:
@@ -127,16 +127,16 @@ class Run:
         turn: Turn,
         chat: Chat,
         history: Sequence[Message],
-        said: list[Message],
+        input_messages: list[Message],
         context: Context,
-        held: AsyncExitStack,
+        locks: AsyncExitStack,
     ) -> None:
         self.turn = turn
-        self.held = held
+        self.locks = locks
         """What others wait for until the exchange is on record; whoever drives it closes this."""
-        self.said = said
+        self.input_messages = input_messages
         self.context = context
-        self.outcome = Outcome(_public(chat, history, said), context.request.model)
+        self.outcome = Outcome(_public(chat, history, input_messages), context.request.model)
         self.answer = Answer(turn.options.n, self.outcome.message_id)
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
@@ -168,7 +168,7 @@ class Run:
         """Whether its output is as large as it may be."""
         return self._room <= 0
 
-    def take(self, event: ModelEvent | RoundFinished) -> dict[str, Any] | None:
+    def consume(self, event: ModelEvent | RoundFinished) -> dict[str, Any] | None:
         """Note what the model sent, cut where the output is full; the members of the event that tells it, if
         it is told."""
         if isinstance(event, ContentDelta):
@@ -186,8 +186,8 @@ class Run:
             if self.is_full:
                 _leave_out_results(event.messages)
             self.answer.add_round(event.messages, event.next_message_id)
-            return round_told(event.messages, event.next_message_id)
-        if isinstance(event, Kept):
+            return round_event(event.messages, event.next_message_id)
+        if isinstance(event, StateEvent):
             self._room -= event.state.ByteSize()
             self.answer.add_state(event)
         elif isinstance(event, Finish):
@@ -223,13 +223,13 @@ def _leave_out_results(messages: Sequence[Message]) -> None:
             message.content.CopyFrom(Value(string_value=_LEFT_OUT))
 
 
-def round_told(messages: Sequence[Message], next_message_id: str) -> dict[str, Any]:
+def round_event(messages: Sequence[Message], next_message_id: str) -> dict[str, Any]:
     """The members of the event that tells a round."""
-    told = ToolRound(messages=messages)
-    for message in told.messages:
+    round_ = ToolRound(messages=messages)
+    for message in round_.messages:
         present(message)
-    fit_round(told)
-    return {"round": told, "message_id": next_message_id}
+    fit_round(round_)
+    return {"round": round_, "message_id": next_message_id}
 
 
 def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
@@ -247,8 +247,8 @@ def _sum(one: Usage, other: Usage) -> Usage:
     )
 
 
-def _public(chat: Chat, history: Sequence[Message], said: Sequence[Message]) -> Chat:
-    context = [*history, *said]
+def _public(chat: Chat, history: Sequence[Message], input_messages: Sequence[Message]) -> Chat:
+    context = [*history, *input_messages]
     shown = latest(context)
     for message in shown:
         chat.messages.add().CopyFrom(message)

@@ -26,7 +26,7 @@ class SessionQueue:
         """How many hold or wait for each: the last one takes the queue away."""
 
     @asynccontextmanager
-    async def held(self, session_id: str, noun: str = "session") -> AsyncIterator[None]:
+    async def locked(self, session_id: str, noun: str = "session") -> AsyncIterator[None]:
         """While this is entered no other exchange of the session runs.
 
         Raises SessionBusy, which calls the session `noun`, when it takes too long.
@@ -34,7 +34,7 @@ class SessionQueue:
         turn, queue = f"turn:{session_id}", self._queues[session_id]
         self._wanted[session_id] += 1
         try:
-            await self._take(turn, queue, noun)
+            await self._acquire(turn, queue, noun)
             try:
                 yield
             finally:
@@ -51,7 +51,7 @@ class SessionQueue:
         """How many exchanges of a session run here or wait."""
         return self._wanted[session_id]
 
-    async def _take(self, turn: str, queue: asyncio.Lock, noun: str) -> None:
+    async def _acquire(self, turn: str, queue: asyncio.Lock, noun: str) -> None:
         had_to_wait = queue.locked()
         with ExitStack() as given_back:
             try:

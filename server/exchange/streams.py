@@ -14,7 +14,7 @@ from server.content.fitting import presented
 from server.exchange.engine import CANCELLED, Engine
 from server.exchange.journal import Journal, Readers, Share, Unread
 from server.exchange.live import LiveExchange
-from server.exchange.reading import KeyTold, until_key_ends
+from server.exchange.reading import SubscribeKeyEnd, until_key_ends
 from server.exchange.recorded import Recorded, on_record
 from server.exchange.recovery import STOPPED, Recovery
 from server.exchange.remote import Watching, cancellation_of, deletion_of, end_elsewhere
@@ -35,7 +35,7 @@ class Streams:
     """The streamed exchanges that run in this server.
 
     `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands
-    for it then. `told` is entered while one runs or is read, with what is to be done when the caller's key
+    for it then. `subscribe_key_end` is entered while one runs or is read, with what is to be done when the caller's key
     ends. A caller who reads nothing for `unread_seconds` is taken for one who has left. A chat has
     `most_readers` at most, beside whoever began it.
     """
@@ -47,7 +47,7 @@ class Streams:
         peers: Peers,
         recovery: Recovery,
         counted: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
-        told: KeyTold = lambda caller, end: nullcontext(),
+        subscribe_key_end: SubscribeKeyEnd = lambda caller, end: nullcontext(),
         unread_seconds: float = UNREAD_SECONDS,
         most_readers: float = MOST_READERS,
     ) -> None:
@@ -56,7 +56,7 @@ class Streams:
         self._peers = peers
         self._recovery = recovery
         self._counted = counted
-        self._told = told
+        self._subscribe_key_end = subscribe_key_end
         self._unread_seconds = unread_seconds
         self._readers = Readers(most_readers)
         self._unread = Unread()
@@ -83,7 +83,7 @@ class Streams:
             self._live,
             turn,
             counted,
-            self._told,
+            self._subscribe_key_end,
             journal,
             self._unread_seconds,
             background=background,
@@ -118,7 +118,7 @@ class Streams:
     def read(self, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:
         """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key
         that ends."""
-        return until_key_ends(self._told, caller, exchange)
+        return until_key_ends(self._subscribe_key_end, caller, exchange)
 
     async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
         """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait

@@ -17,7 +17,7 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.agents.handoffs import Destination
 from server.agents.tools import ToolCall, ToolResult, ToolRunner
-from server.backends.backend import Backend, Finish, Kept, ModelEvent, Ran
+from server.backends.backend import Backend, Finish, ModelEvent, Ran, StateEvent
 from server.content.json_values import from_python
 from server.content.messages import mark_run
 from server.core.errors import InvalidArgument
@@ -54,23 +54,23 @@ class ToolLoop:
         for number in range(MOST_ROUNDS + 1):
             if number:
                 await context.prepare(number, last=number == MOST_ROUNDS)
-            said = _Said(context)
+            output = _RoundOutput(context)
             generated = (
                 self._shortening(context) if context.truncates else self._backend.generate(context.request)
             )
             async with aclosing(generated) as events:
                 async for event in events:
-                    for told in said.take(event):
-                        if not (number and isinstance(told, Ran)):
-                            yield told
-            if not said.is_for_server:
-                for event in said.held:
+                    for emitted in output.consume(event):
+                        if not (number and isinstance(emitted, Ran)):
+                            yield emitted
+            if not output.is_for_server:
+                for event in output.withheld:
                     yield event
                 return
             if number == MOST_ROUNDS:  # it was to call none: nobody runs these, and nobody can answer them
                 yield Finish(choice=0, reason=MOST_ROUNDS_REACHED)
                 return
-            over = await self._run(context, said, message_id)
+            over = await self._run(context, output, message_id)
             message_id = over.next_message_id
             yield over
 
@@ -87,16 +87,16 @@ class ToolLoop:
                 if error.reason != _TOO_LONG or not context.shorten():
                     raise
 
-    async def _run(self, context: Context, said: "_Said", message_id: str) -> RoundFinished:
-        calls = said.calls()
-        run = calls[: context.take_calls(min(len(calls), MOST_CALLS))]
+    async def _run(self, context: Context, output: "_RoundOutput", message_id: str) -> RoundFinished:
+        calls = output.calls()
+        run = calls[: context.reserve_calls(min(len(calls), MOST_CALLS))]
         wanted = (context.offers[call.name].runs for call in run)
         destination = next((runs for runs in wanted if isinstance(runs, Destination)), None)
         member = await context.behind(destination) if destination else None
         handed = (destination, member) if destination and member else None
         results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in run))
         results += [_TOO_MANY if len(run) == MOST_CALLS else _NO_MORE] * (len(calls) - len(run))
-        messages = [_calling(message_id, said.text, calls, said.state), *map(_answering, calls, results)]
+        messages = [_calling(message_id, output.text, calls, output.state), *map(_answering, calls, results)]
         mark_run(messages)
         found: dict[str, Any] = {}
         for result in results:
@@ -119,7 +119,7 @@ class ToolLoop:
         )
 
 
-class _Said:
+class _RoundOutput:
     """What a model said in one round, and what of it is held back."""
 
     def __init__(self, context: Context) -> None:
@@ -127,8 +127,8 @@ class _Said:
         self._names: dict[int, str] = {}
         self._deltas: list[ToolCallDelta] = []
         self._finish: Finish | None = None
-        self._kept: Kept | None = None
-        self._asks_caller = False
+        self._state_event: StateEvent | None = None
+        self._needs_caller = False
         self._alone = context.request.n == 1
         self._text = StringIO()
 
@@ -136,47 +136,47 @@ class _Said:
     def is_for_server(self) -> bool:
         """Whether it is complete and every call of it is run by the server."""
         ended = self._finish is not None and self._finish.reason not in ("length", "content_filter")
-        return ended and bool(self._deltas) and not self._asks_caller
+        return ended and bool(self._deltas) and not self._needs_caller
 
     @property
     def text(self) -> str:
         return self._text.getvalue()
 
     @property
-    def held(self) -> list[ModelEvent]:
-        return [*self._deltas, *(event for event in (self._kept, self._finish) if event)]
+    def withheld(self) -> list[ModelEvent]:
+        return [*self._deltas, *(event for event in (self._state_event, self._finish) if event)]
 
     @property
     def state(self) -> ProviderState | None:
         """What the provider wants back with it."""
-        return self._kept.state if self._kept else None
+        return self._state_event.state if self._state_event else None
 
-    def take(self, event: ModelEvent) -> list[ModelEvent]:
+    def consume(self, event: ModelEvent) -> list[ModelEvent]:
         """Take note of an event; what can be told now, in the order in which it came."""
         if not self._alone:
             return [event]
         if isinstance(event, ToolCallDelta):
-            return self._take_call(event)
+            return self._consume_call(event)
         if isinstance(event, Finish):
             self._finish = event
             return []
-        if isinstance(event, Kept):
-            self._kept = event
+        if isinstance(event, StateEvent):
+            self._state_event = event
             return []
         if isinstance(event, ContentDelta) and self._runs:  # else there is no round to tell it in
             self._text.write(event.text)
         return [event]
 
-    def _take_call(self, delta: ToolCallDelta) -> list[ModelEvent]:
+    def _consume_call(self, delta: ToolCallDelta) -> list[ModelEvent]:
         """With the first call that is not the server's it is known that the caller is to answer all of
         them."""
         name = self._names.setdefault(delta.index, delta.name)
-        if name in self._runs and not self._asks_caller:
+        if name in self._runs and not self._needs_caller:
             self._deltas.append(delta)
             return []
-        self._asks_caller = True
-        held, self._deltas = self._deltas, []
-        return [*held, delta]
+        self._needs_caller = True
+        withheld, self._deltas = self._deltas, []
+        return [*withheld, delta]
 
     def calls(self) -> list[ToolCall]:
         """The calls, whole and in order."""

@@ -69,7 +69,7 @@ class Turn:
     """As sent; echoed."""
     input_field: str = "input"
     """What the door calls it."""
-    said: Sequence[Message]
+    input_messages: Sequence[Message]
     """The messages in `input`."""
     instructions: Sequence[Message] = ()
     """Said before everything else, in this exchange only; not part of the record."""
@@ -96,7 +96,7 @@ class Turn:
     request: CreateResponseRequest | None = None
     """What was asked for in the Responses form; kept without input and secrets, so that the form can be made
     again."""
-    keeps: bool = True
+    persists: bool = True
     """Whether the exchange goes on record."""
     summarises: bool = False
     """Whether it makes a summary of its context, which becomes all the context that it leaves."""

@@ -28,12 +28,12 @@ class Health(HealthServicer):
     def set(self, name: str, *, serving: bool) -> None:
         """Once the server is stopping it has no effect."""
         self._serving[name] = serving
-        self._tell()
+        self._publish()
 
     def stop(self) -> None:
         """Say of every name, from now on, that it takes no calls."""
         self._is_stopping = True
-        self._tell()
+        self._publish()
 
     async def Check(self, request: HealthCheckRequest, context: Served) -> HealthCheckResponse:
         if request.service not in self._serving:
@@ -41,20 +41,20 @@ class Health(HealthServicer):
         return HealthCheckResponse(status=self._status(request.service))
 
     async def Watch(self, request: HealthCheckRequest, context: Served) -> None:
-        told = None
+        published = None
         while True:
             changed, status = self._changed, self._status(request.service)
-            if status == told:
+            if status == published:
                 await changed.wait()
             else:
                 await context.write(HealthCheckResponse(status=status))
-                told = status
+                published = status
 
     def _status(self, name: str) -> int:
         if name not in self._serving:
             return HealthCheckResponse.SERVICE_UNKNOWN
         return _SERVING if self._serving[name] and not self._is_stopping else _NOT_SERVING
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -14,7 +14,7 @@ does nothing.
     after an error status           the key is free: nothing was answered, and a retry runs
     after a crash                   what was put on record is not done again; what was not is
 
-A key is one org's, a publishable key's own, for `KEPT_MS`. Knows no SQL, and renders nothing itself.
+A key is one org's, a publishable key's own, for `RETENTION_MS`. Knows no SQL, and renders nothing itself.
 """
 
 import hashlib
@@ -34,13 +34,13 @@ from server.core.errors import InvalidArgument, ServiceError, Violation
 from server.rpc.access import needs_key
 from server.rpc.call import Call, current_call, current_caller
 from server.rpc.context import Context, Handler, Metadata, asynchronous
-from server.storage.idempotency import Claim, IdempotencyKeys, hold, lost
+from server.storage.idempotency import Claim, IdempotencyKeys, enter_claim, lost
 
 log = structlog.get_logger()
 
 HEADER = "idempotency-key"
 REPLAYED = ("idempotent-replayed", "true")
-MOST_KEPT = 8 * 1024 * 1024
+MOST_PERSISTED = 8 * 1024 * 1024
 """Bytes. The key of a longer answer is used all the same."""
 
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -83,8 +83,8 @@ class Idempotency:
         claim = await self._keys.claim(current_caller().scope, _key_of(call), _fingerprint(call, request))
         try:
             if claim.answer is not None:
-                return await _give_again(KeptAnswer.FromString(claim.answer), handler, context)
-            hold(claim)
+                return await _replay_answer(KeptAnswer.FromString(claim.answer), handler, context)
+            enter_claim(claim)
             return await self._run(claim, handler, request, context)
         finally:
             await self._keys.release(claim)
@@ -99,13 +99,13 @@ class Idempotency:
             answer = await recorder.end(await serve_of(handler)(request, recorder))
         except ServiceError as error:
             if recorder.has_begun:
-                await self._settle(claim, self._keys.keep(claim, recorder.kept(error)))
+                await self._settle(claim, self._keys.persist(claim, recorder.serialized(error)))
             elif claim.record is not None:
                 raise lost(claim.record) from None
             else:
                 await self._settle(claim, self._keys.free(claim))
             raise
-        await self._settle(claim, self._keys.keep(claim, recorder.kept()))
+        await self._settle(claim, self._keys.persist(claim, recorder.serialized()))
         return answer
 
     async def _settle(self, claim: Claim, writing: Awaitable[None]) -> None:
@@ -121,8 +121,8 @@ def is_posted(method: str) -> bool:
     request."""
     service, _, name = method.removeprefix("/").partition("/")
     methods = descriptor_pool.Default().FindServiceByName(service).methods
-    taken = next(one.input_type for one in methods if one.name == name)
-    return any(one.input_type == taken and _has_post(one) for one in methods)
+    request_type = next(one.input_type for one in methods if one.name == name)
+    return any(one.input_type == request_type and _has_post(one) for one in methods)
 
 
 class _Recorder:
@@ -159,13 +159,13 @@ class _Recorder:
             return None
         data = self._serialize(message)
         self._length += len(data)
-        if self._length <= MOST_KEPT:
+        if self._length <= MOST_PERSISTED:
             self._answer.messages.append(data)
         return data
 
-    def kept(self, error: ServiceError | None = None) -> bytes | None:
+    def serialized(self, error: ServiceError | None = None) -> bytes | None:
         """The whole answer; None when it is too long to be kept."""
-        if self._length > MOST_KEPT:
+        if self._length > MOST_PERSISTED:
             return None
         if error is not None:
             self._answer.error.CopyFrom(
@@ -180,7 +180,7 @@ def serve_of(handler: Handler) -> Callable[[Message, Context[Any]], Awaitable[An
     return serve
 
 
-async def _give_again(answer: KeptAnswer, handler: Handler, context: Context[Any]) -> bytes | None:
+async def _replay_answer(answer: KeptAnswer, handler: Handler, context: Context[Any]) -> bytes | None:
     await context.send_initial_metadata((*answer.metadata.items(), REPLAYED))
     if not handler.unary_stream:
         return answer.messages[0]
@@ -191,9 +191,9 @@ async def _give_again(answer: KeptAnswer, handler: Handler, context: Context[Any
     return None
 
 
-def _error_of(kept: KeptError) -> ServiceError:
-    error = ServiceError(kept.message, reason=kept.reason)
-    error.code = _CODES[kept.code]
+def _error_of(stored: KeptError) -> ServiceError:
+    error = ServiceError(stored.message, reason=stored.reason)
+    error.code = _CODES[stored.code]
     return error
 
 
@@ -212,8 +212,8 @@ def _fingerprint(call: Call, request: Message) -> bytes:
     """Equal for the same request: method, every member, and over HTTP the path. Made before serving changes
     the request."""
     path = (call.http_path or "").partition("?")[0]
-    told = f"{call.method} {path}\n".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told + request.SerializeToString(deterministic=True)).digest()
+    called = f"{call.method} {path}\n".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(called + request.SerializeToString(deterministic=True)).digest()
 
 
 def _has_post(method: MethodDescriptor) -> bool:

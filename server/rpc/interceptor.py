@@ -117,7 +117,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 with self._limits.keyless:
                     return await answered(call, raw, announcing)
             with self._limits.call:
-                if standing := self._limits.take(caller):
+                if standing := self._limits.acquire(caller):
                     announcing.headers = standing.headers
                     standing.check()
                 self._limits.check_unread(caller)
@@ -128,7 +128,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
             enter(call)
-            self._limits.take_bytes(call.caller, len(raw), asks=not only_stores(method))
+            self._limits.acquire_bytes(call.caller, len(raw), runs_model=not only_stores(method))
             request = await by_size_one_at_a_time(len(raw), _read, parse, raw, call.caller)
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
@@ -136,7 +136,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return (
                 answer
                 if handler.response_streaming
-                else self._held_while_unread(call, answer, announcing.context)
+                else self._reserved_while_unread(call, answer, announcing.context)
             )
 
         async def served(call: Call, announcing: Announcing) -> Any:
@@ -145,12 +145,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return _handler(handler, _guarded(method, served))
 
-    def _held_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
+    def _reserved_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
         """A whole answer, serialized, and counted for as long as gRPC holds it: until the caller has read
         it."""
         raw = _serialized(answer)
         if len(raw) > _LONG_ANSWER and call.caller is not None:
-            read = self._limits.hold_unread(call.caller, len(raw))
+            read = self._limits.reserve_unread(call.caller, len(raw))
             context.add_done_callback(lambda _: read())
         return raw
 
@@ -184,7 +184,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if bound.when() is None and (looks > 1 or not announcing.has_begun):
                 bound.reschedule(asyncio.get_running_loop().time())
 
-        with self._key_ends.told(caller, end):
+        with self._key_ends.subscribe(caller, end):
             try:
                 async with bound:
                     return await serving

@@ -30,7 +30,7 @@ class KeyEnds:
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def told(self, caller: Caller | None, end: Callable[[], None]) -> Iterator[None]:
+    def subscribe(self, caller: Caller | None, end: Callable[[], None]) -> Iterator[None]:
         """While this is entered, every look that finds the caller's key ended calls `end`. No caller has no
         key."""
         if caller is None:

@@ -72,7 +72,7 @@ class Buckets:
         """How long there are not so many tokens; takes none."""
         return max(0, self._full_at.get(name, now) + tokens * self._interval - self._capacity - now)
 
-    def take(self, name: str, now: int, tokens: int = 1) -> None:
+    def acquire(self, name: str, now: int, tokens: int = 1) -> None:
         """Take tokens that `wait` has said are there."""
         self._full_at[name] = max(self._full_at.pop(name, now), now) + tokens * self._interval
         if len(self._full_at) > self._most:
@@ -120,7 +120,7 @@ class Limits:
         """How many calls with a key are being served."""
         return self._calls.get(_ALL, 0)
 
-    def take(self, caller: Caller | None) -> Standing | None:
+    def acquire(self, caller: Caller | None) -> Standing | None:
         """Take a token of the caller's key and one of its org, or none; tells of the tighter one.
 
         None when limits are off, or the method takes no key.
@@ -130,23 +130,23 @@ class Limits:
         now = self._clock()
         of_key, of_org = self._keys.wait(caller.key_id, now), self._orgs.wait(caller.org_id, now)
         if not of_key and not of_org:
-            self._keys.take(caller.key_id, now)
-            self._orgs.take(caller.org_id, now)
+            self._keys.acquire(caller.key_id, now)
+            self._orgs.acquire(caller.org_id, now)
         key, org = (
             self._keys.standing(caller.key_id, now, of_key),
             self._orgs.standing(caller.org_id, now, of_org),
         )
         return key if (-key.wait, key.remaining) <= (-org.wait, org.remaining) else org
 
-    def take_bytes(self, caller: Caller | None, size: int, *, asks: bool = True) -> None:
-        """Take the bytes of a request that a publishable key sends from what it may send in a day; `asks`: a
+    def acquire_bytes(self, caller: Caller | None, size: int, *, runs_model: bool = True) -> None:
+        """Take the bytes of a request that a publishable key sends from what it may send in a day; `runs_model`: a
         model.
 
         Raises TooLarge for more than a request may have, RateLimited for more than is left of the day.
         """
         if caller is None or not caller.is_publishable or not self._is_on:
             return
-        if asks and size > self._request_bytes:
+        if runs_model and size > self._request_bytes:
             raise TooLarge(size, self._request_bytes)
         now = self._clock()
         if wait := self._days.wait(caller.key_id, now, size):
@@ -156,7 +156,7 @@ class Limits:
                 reason="TOO_MANY_BYTES",
                 retry_after=wait / _SECOND,
             )
-        self._days.take(caller.key_id, now, size)
+        self._days.acquire(caller.key_id, now, size)
 
     def check_unread(self, caller: Caller) -> None:
         """Raises RateLimited when too much of what the key's callers were answered is not read yet."""
@@ -168,7 +168,7 @@ class Limits:
                 retry_after=_AGAIN_SECONDS,
             )
 
-    def hold_unread(self, caller: Caller, size: int) -> Callable[[], None]:
+    def reserve_unread(self, caller: Caller, size: int) -> Callable[[], None]:
         """Count an answer of so many bytes as unread, until what this returns is called."""
         self._unread[caller.key_id] = self._unread.get(caller.key_id, 0) + size
 

@@ -123,14 +123,14 @@ class AgentChatService(AgentChatServiceServicer):
             await answer(context, stream)
 
     async def _turn(self, request: CreateMessageRequest, *, stream: bool = False) -> Turn:
-        said = Value(string_value=checked_text(request.content, "content"))
+        text = Value(string_value=checked_text(request.content, "content"))
         return await self._resolver.resolve(
             Asked(
                 caller=current_caller(),
                 who=Who(),
                 where=InSession(parse_id(request.chat_id), "chat"),
-                input=said,
-                said=[Message(role="user", content=said)],
+                input=text,
+                input_messages=[Message(role="user", content=text)],
                 stream=stream,
             )
         )

@@ -95,14 +95,14 @@ class ChatService(ChatServiceServicer):
     async def _turn(self, request: CreateChatRequest) -> Turn:
         caller = current_caller()
         given = await resolved(self._chats, caller.scope, request.input)
-        said = await by_size(given.ByteSize(), parse_input, given)
+        input_messages = await by_size(given.ByteSize(), parse_input, given)
         return await self._resolver.resolve(
             Asked(
                 caller=caller,
                 who=who_of(request),
                 where=_where(request),
                 input=request.input,
-                said=said,
+                input_messages=input_messages,
                 name=request.name if request.HasField("name") else None,
                 stream=request.stream,
                 transport=request.transport if request.HasField("transport") else None,

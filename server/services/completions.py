@@ -31,7 +31,7 @@ from server.core.accepted import ROLES
 from server.core.errors import BROKEN_OFF, InvalidArgument, ServerStopping
 from server.core.ids import parse_id
 from server.core.offload import by_size
-from server.exchange.asked import Asked, InNewSession, KeptIn, Where
+from server.exchange.asked import Asked, InNewSession, InStoredSession, Where
 from server.exchange.engine import Engine
 from server.exchange.live import LiveExchange
 from server.exchange.replay import Replay
@@ -42,7 +42,7 @@ from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.streaming import answer, write_frames
-from server.storage.idempotency import keep_nothing
+from server.storage.idempotency import persist_nothing
 from server.storage.keys import Caller
 from server.wire import completions as wire
 from server.wire import sse
@@ -79,7 +79,7 @@ class CompletionService(CompletionServiceServicer):
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream:
             chunks = _chunks(request, turn)
-            await answer(context, stream, lambda batch: chunks.take(batch, stream))
+            await answer(context, stream, lambda batch: chunks.consume(batch, stream))
 
     async def PostChatCompletion(
         self, request: CreateChatCompletionRequest, context: Context[HttpBody]
@@ -102,7 +102,7 @@ class CompletionService(CompletionServiceServicer):
             written,
             stream.batches(),
             lambda batch: wire.chunk_frames(
-                chunks.take(batch, stream),
+                chunks.consume(batch, stream),
                 with_usage=options.include_usage,
                 filled_up=options.include_obfuscation,
             ),
@@ -119,7 +119,7 @@ class CompletionService(CompletionServiceServicer):
         agent = await self._agent(caller, request)
         _check(request, agent)
         size = request.ByteSize()
-        said = await by_size(size, _messages, request)
+        input_messages = await by_size(size, _messages, request)
         given = await by_size(size, _input, request)
         options = await by_size(size, _options, request)
         turn = await self._resolver.resolve(
@@ -129,7 +129,7 @@ class CompletionService(CompletionServiceServicer):
                 where=_where(request),
                 input=given,
                 input_field="messages",
-                said=said,
+                input_messages=input_messages,
                 stream=request.stream,
                 options=options,
             )
@@ -141,8 +141,8 @@ class CompletionService(CompletionServiceServicer):
             or request.create_session
         ):
             return turn
-        keep_nothing()
-        return replace(turn, keeps=False)
+        persist_nothing()
+        return replace(turn, persists=False)
 
     async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
         """Who answers: the path says it, and where it does not, `model`."""
@@ -156,7 +156,7 @@ class CompletionService(CompletionServiceServicer):
 
 def _where(request: CreateChatCompletionRequest) -> Where | None:
     if request.HasField("store_in_session"):
-        return KeptIn(parse_id(request.store_in_session))
+        return InStoredSession(parse_id(request.store_in_session))
     return InNewSession() if request.create_session else None
 
 

@@ -25,10 +25,10 @@ from server.content.json_values import struct_from, to_python
 from server.core.clock import Clock
 from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
-from server.exchange.instructing import check_said
+from server.exchange.capacity import Capacity
+from server.exchange.instructing import check_input
 from server.exchange.references import resolved
 from server.exchange.resolve import TurnResolver, stamped
-from server.exchange.room import Room
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
 from server.services.nouns import calls
@@ -46,19 +46,23 @@ class ConversationService(ConversationServiceServicer):
         sessions: Sessions,
         chats: Chats,
         clock: Clock,
-        room: Room,
+        capacity: Capacity,
     ) -> None:
         self._streams = streams
         self._resolver = resolver
         self._sessions = sessions
         self._chats = chats
         self._clock = clock
-        self._room = room
+        self._capacity = capacity
 
     async def CreateConversation(self, request: CreateConversationRequest, context: object) -> Conversation:
-        caller, nobody, said = current_caller(), Agent(NOBODY), await self._said(request, may_be_empty=True)
-        await check_said(caller, nobody, said, "items")
-        new = self._resolver.new_session(caller, nobody, messages=said, metadata=request.metadata)
+        caller, nobody, input_messages = (
+            current_caller(),
+            Agent(NOBODY),
+            await self._messages_of(request, may_be_empty=True),
+        )
+        await check_input(caller, nobody, input_messages, "items")
+        new = self._resolver.new_session(caller, nobody, messages=input_messages, metadata=request.metadata)
         await self._sessions.create(new)
         return _conversation(new.session)
 
@@ -93,15 +97,15 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def CreateItems(self, request: CreateItemsRequest, context: object) -> ItemList:
-        caller, messages = current_caller(), stamped(await self._said(request), self._clock())
+        caller, messages = current_caller(), stamped(await self._messages_of(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
-            await check_said(
+            await check_input(
                 caller, await self._resolver.agent_in(caller, stored) or Agent(NOBODY), messages, "items"
             )
-        self._room.take(caller, messages)
+        self._capacity.reserve(caller, messages)
         await self._sessions.append(
-            caller.scope, parse_id(request.conversation_id), messages, self._room.conversation
+            caller.scope, parse_id(request.conversation_id), messages, self._capacity.conversation
         )
         return list_of(items_of(messages))
 
@@ -134,7 +138,7 @@ class ConversationService(ConversationServiceServicer):
             raise item_not_found()
         return found
 
-    async def _said(
+    async def _messages_of(
         self, request: CreateConversationRequest | CreateItemsRequest, *, may_be_empty: bool = False
     ) -> list[Message]:
         items = Value(list_value=ListValue(values=[Value(struct_value=item) for item in request.items]))

@@ -157,8 +157,8 @@ class DocumentRecords(Generic[Typed]):
         """The typed view of what was created or changed, with its warnings."""
         message = await self.message(document)
         if warnings := await self._warnings(document):
-            said = from_python(warnings).list_value
-            message.warnings.CopyFrom(said)  # type: ignore[attr-defined]  # only tools have none, and none is found of them
+            listed = from_python(warnings).list_value
+            message.warnings.CopyFrom(listed)  # type: ignore[attr-defined]  # only tools have none, and none is found of them
         return message
 
     async def written_body(self, document: Document) -> HttpBody:

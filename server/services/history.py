@@ -47,8 +47,8 @@ class HistoryService(HistoryServiceServicer):
 
     async def ImportHistory(self, request: ImportHistoryRequest, context: object) -> ImportHistoryResponse:
         lines = (Line(number, text) for number, text in enumerate(request.lines, 1))
-        taken = await self._history.take_in(current_caller().org_id, lines)
-        return ImportHistoryResponse(imported=taken.imported, skipped=taken.skipped)
+        imported = await self._history.ingest(current_caller().org_id, lines)
+        return ImportHistoryResponse(imported=imported.imported, skipped=imported.skipped)
 
     async def _read(self, writing: Awaitable[None], most_seconds: float) -> float:
         """Wait until the caller takes some lines; how many seconds that was. Raises Aborted when it takes too

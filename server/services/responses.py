@@ -23,8 +23,8 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
+from server.agents.ignored_settings import of_hosted_tools, of_unused
 from server.agents.names import model_not_found
-from server.agents.passed_over import of_hosted_tools, of_unused
 from server.agents.who import Model, Who
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.extras import extras_of
@@ -51,7 +51,7 @@ from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
-from server.storage.idempotency import keep_nothing
+from server.storage.idempotency import persist_nothing
 from server.wire import responses as wire
 from server.wire import sse
 from server.wire.response_object import compacted_of, complete, response_of
@@ -112,7 +112,7 @@ class ResponseService(ResponseServiceServicer):
             await write_messages(
                 context.write,
                 self._streams.read(current_caller(), exchange),
-                lambda batch: _behind(request, events.take(batch, exchange)),
+                lambda batch: _behind(request, events.consume(batch, exchange)),
                 self._streams.share,
             )
 
@@ -128,7 +128,8 @@ class ResponseService(ResponseServiceServicer):
                     written,
                     self._streams.read(current_caller(), exchange),
                     lambda batch: wire.event_frames(
-                        _behind(request, events.take(batch, exchange)), filled_up=request.include_obfuscation
+                        _behind(request, events.consume(batch, exchange)),
+                        filled_up=request.include_obfuscation,
                     ),
                     self._streams.share,
                 )
@@ -152,16 +153,16 @@ class ResponseService(ResponseServiceServicer):
         return wire.response_body(await self.CancelResponse(request, context))
 
     async def CompactResponse(self, request: CompactResponseRequest, context: object) -> CompactedResponse:
-        asked = CreateResponseRequest(
+        requested = CreateResponseRequest(
             input=request.input if request.HasField("input") else Value(list_value=ListValue())
         )
         for name in _COMPACTED:
             if request.HasField(name):
-                setattr(asked, name, getattr(request, name))
+                setattr(requested, name, getattr(request, name))
         for name in ("instructions", "prompt_cache_options"):
             if request.HasField(name):
-                getattr(asked, name).CopyFrom(getattr(request, name))
-        turn = replace(await self._turn(asked), summarises=True)
+                getattr(requested, name).CopyFrom(getattr(request, name))
+        turn = replace(await self._turn(requested), summarises=True)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
             raise outcome.error
@@ -171,7 +172,7 @@ class ResponseService(ResponseServiceServicer):
     async def ListInputItems(self, request: ListInputItemsRequest, context: object) -> ItemList:
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         page = page_of(request)
-        messages, has_more = await self._chats.said_from(
+        messages, has_more = await self._chats.input_page(
             stored, page.after_message, page.ascending, page.messages
         )
         return items_page(messages, page, has_more=has_more)
@@ -190,7 +191,7 @@ class ResponseService(ResponseServiceServicer):
     ) -> None:
         request.stream = True
         async with await self._started(request) as (stream, events):
-            await answer(context, stream, lambda batch: events.take(batch, stream))
+            await answer(context, stream, lambda batch: events.consume(batch, stream))
 
     async def PostResponse(self, request: CreateResponseRequest, context: Context[HttpBody]) -> None:
         if not _wants_stream(request):
@@ -206,7 +207,7 @@ class ResponseService(ResponseServiceServicer):
             await write_frames(
                 written,
                 stream.batches(),
-                lambda batch: wire.event_frames(events.take(batch, stream), filled_up=filled_up),
+                lambda batch: wire.event_frames(events.consume(batch, stream), filled_up=filled_up),
             )
             await written.write(sse.DONE)
 
@@ -224,7 +225,7 @@ class ResponseService(ResponseServiceServicer):
         _check_stored(request)
         given = await resolved(self._chats, caller.scope, request.input)
         goes_on = request.HasField("previous_response_id") or request.HasField("previous_chat_id")
-        said = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
+        input_messages = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
         turn = await self._resolver.resolve(
             Asked(
                 caller=caller,
@@ -233,7 +234,7 @@ class ResponseService(ResponseServiceServicer):
                 who=_who(request),
                 where=_where(request),
                 input=request.input,
-                said=said,
+                input_messages=input_messages,
                 stream=request.stream,
                 request=request,
                 name=request.name if request.HasField("name") else None,
@@ -251,8 +252,8 @@ class ResponseService(ResponseServiceServicer):
             and turn.session is None
             and turn.new_session is None
         ):
-            keep_nothing()
-            return replace(turn, keeps=False)
+            persist_nothing()
+            return replace(turn, persists=False)
         return turn
 
 

@@ -24,7 +24,7 @@ from server.core.clock import Clock
 from server.core.errors import InvalidArgument
 from server.core.ids import parse_id
 from server.core.offload import by_size
-from server.exchange.instructing import check_said
+from server.exchange.instructing import check_input
 from server.exchange.resolve import TurnResolver, stamped
 from server.exchange.streams import Streams
 from server.rpc.call import current_call, current_caller
@@ -52,9 +52,9 @@ class SessionService(SessionServiceServicer):
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
         if request.HasField("expiration_seconds"):
             members["expiration_seconds"] = int(request.expiration_seconds)
-        said = await by_size(request.ByteSize(), _messages, request.messages) or []
-        await check_said(caller, agent, said, "messages")
-        new = self._resolver.new_session(caller, agent, messages=said, **members)
+        messages = await by_size(request.ByteSize(), _messages, request.messages) or []
+        await check_input(caller, agent, messages, "messages")
+        new = self._resolver.new_session(caller, agent, messages=messages, **members)
         await self._sessions.create(new)
         if current_call().http_path is not None:
             await context.send_initial_metadata(CREATED)
@@ -68,9 +68,11 @@ class SessionService(SessionServiceServicer):
         return presented(await self._sessions.get(current_caller().scope, parse_id(request.id)))
 
     async def UpdateSession(self, request: UpdateSessionRequest, context: object) -> Session:
-        said = await by_size(request.ByteSize(), self._said, request)
+        messages = await by_size(request.ByteSize(), self._new_messages, request)
         return presented(
-            await self._sessions.update(current_caller().scope, parse_id(request.id), _change(request), said)
+            await self._sessions.update(
+                current_caller().scope, parse_id(request.id), _change(request), messages
+            )
         )
 
     async def DeleteSession(self, request: DeleteSessionRequest, context: object) -> Session:
@@ -79,7 +81,7 @@ class SessionService(SessionServiceServicer):
         await self._streams.end_in(session)
         return presented(await self._sessions.delete(scope, session.id))
 
-    def _said(self, request: UpdateSessionRequest) -> Sequence[Message] | None:
+    def _new_messages(self, request: UpdateSessionRequest) -> Sequence[Message] | None:
         """What replaces everything said; None when it stays."""
         if not request.HasField("messages"):
             return None

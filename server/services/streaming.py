@@ -27,7 +27,7 @@ async def write_messages(
     async for batch in batches:
         for message in form(batch):
             if share is not None:
-                await share.take()
+                await share.acquire()
             await write(message)
 
 
@@ -37,7 +37,7 @@ async def write_frames(
     """Write the frames of a batch at once, over HTTP; nothing for a batch that has none."""
     async for batch in batches:
         if share is not None:
-            await share.take(len(batch))
+            await share.acquire(len(batch))
         if frames := form(batch):
             await written.write(frames)
 

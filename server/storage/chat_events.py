@@ -51,15 +51,15 @@ def insert(
 
     Raises NotFound when the chat was deleted meanwhile."""
     # What `started` says is in the record; what is the same in all events is left out.
-    kept = [_own_members(one) for one in events if not one.HasField("started")]
-    if not kept:
+    stored = [_own_members(one) for one in events if not one.HasField("started")]
+    if not stored:
         return
-    batch = ChatEventBatch(events=kept, state=state, provider_states=provider_states)
+    batch = ChatEventBatch(events=stored, state=state, provider_states=provider_states)
     lock(connection, chat_id)
     if not connection.execute(
         "INSERT INTO chat_events (org_id, chat_id, sequence, body) SELECT ?1, ?2, ?3, ?4 WHERE EXISTS ("
         "SELECT 1 FROM chats WHERE org_id = ?1 AND id = ?2 AND status = 'in_progress')",
-        [org_id, chat_id, kept[0].sequence, batch.SerializeToString()],
+        [org_id, chat_id, stored[0].sequence, batch.SerializeToString()],
     ).rowcount:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
 
@@ -107,8 +107,8 @@ def delete_orphans(connection: Connection) -> int:
 
 def _own_members(event: ChatEvent) -> ChatEvent:
     """An event without what is the same in all of them."""
-    kept = ChatEvent()
-    kept.CopyFrom(event)
-    kept.ClearField("chat_id")
-    kept.ClearField("session_id")
-    return kept
+    stored = ChatEvent()
+    stored.CopyFrom(event)
+    stored.ClearField("chat_id")
+    stored.ClearField("session_id")
+    return stored

@@ -20,12 +20,20 @@ from server.storage import chat_events, threads
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
+from server.storage.message_lookup import by_calls, by_ids
 from server.storage.outbox import Delivery, Outbox
-from server.storage.said import under, with_calls
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session, lock_session
-from server.storage.stored_chats import COLUMNS, StoredChat, context, from_row, listed, said, with_messages
-from server.storage.usage import keep_numbers
+from server.storage.stored_chats import (
+    COLUMNS,
+    StoredChat,
+    context,
+    from_row,
+    input_messages,
+    listed,
+    with_messages,
+)
+from server.storage.usage import preserve_usage
 
 _FILTERS = {
     "id": "id",
@@ -61,7 +69,7 @@ class Exchange:
     chat: Chat
     """Without messages and without output."""
     key_id: str
-    said: list[Message]
+    input_messages: list[Message]
     """The input."""
     answered: list[Message]
     """The first choice, its rounds of tools included: what the context goes on from."""
@@ -100,7 +108,7 @@ class Chats:
         ):
             self._outbox.wake()
 
-    async def keep_events(
+    async def persist_events(
         self,
         org_id: str,
         chat_id: str,
@@ -117,7 +125,7 @@ class Chats:
         """
         making("chat", chat_id)
         if await self._database.write(
-            lambda connection: _keep(
+            lambda connection: _persist(
                 connection, self._outbox, org_id, chat_id, events, beginning, state, provider_states
             ),
             brief=True,
@@ -201,25 +209,27 @@ class Chats:
             lambda connection: threads.read(connection, stored.chat.org_id, stored.thread_id, stored.last_seq)
         )
 
-    async def said(self, stored: StoredChat) -> list[Message]:
+    async def input_messages(self, stored: StoredChat) -> list[Message]:
         """The input of a chat."""
-        return await self._database.read(lambda connection: said(connection, stored))
+        return await self._database.read(lambda connection: input_messages(connection, stored))
 
-    async def said_under(
+    async def messages_by_id(
         self, scope: Scope, ids: Iterable[str], most_bytes: int
     ) -> dict[str, Message] | None:
-        """Messages by their ids; as `said.under`."""
+        """Messages by their ids; as `message_lookup.by_ids`."""
         return await self._database.read(
-            lambda connection: under(connection, scope, ids, most_bytes), long=True
+            lambda connection: by_ids(connection, scope, ids, most_bytes), long=True
         )
 
-    async def said_with_calls(self, scope: Scope, keys: Iterable[str], most_bytes: int) -> dict[str, Message]:
-        """Messages by the keys of their calls; as `said.with_calls`."""
+    async def messages_by_calls(
+        self, scope: Scope, keys: Iterable[str], most_bytes: int
+    ) -> dict[str, Message]:
+        """Messages by the keys of their calls; as `message_lookup.by_calls`."""
         return await self._database.read(
-            lambda connection: with_calls(connection, scope, keys, most_bytes), long=True
+            lambda connection: by_calls(connection, scope, keys, most_bytes), long=True
         )
 
-    async def said_from(
+    async def input_page(
         self, stored: StoredChat, after: str | None, ascending: bool, limit: int
     ) -> tuple[list[Message], bool]:
         """One page of the input of a chat; as `threads.page`."""
@@ -264,22 +274,26 @@ class Chats:
         """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises
         NotFound."""
         stored = await self.find(scope, chat_id)
-        said = await self.said(stored)
+        input_messages = await self.input_messages(stored)
         chat = await self.whole(stored)
         await self._database.write(
-            lambda connection: self._delete(connection, chat, said, stored.private), erases=True
+            lambda connection: self._delete(connection, chat, input_messages, stored.private), erases=True
         )
         self._outbox.wake()
         return chat
 
     def _delete(
-        self, connection: Connection, chat: Chat, said: builtins.list[Message], private: dict[str, Any] | None
+        self,
+        connection: Connection,
+        chat: Chat,
+        input_messages: builtins.list[Message],
+        private: dict[str, Any] | None,
     ) -> None:
         if chat.HasField("session_id"):
             lock_session(connection, chat.org_id, chat.session_id)
         _delete(connection, chat.org_id, chat.id)
         self._outbox.forget(connection, chat.org_id, [chat.id])
-        self._outbox.announce(connection, "chat.deleted", _alone(chat, said, chat.output), private)
+        self._outbox.announce(connection, "chat.deleted", _alone(chat, input_messages, chat.output), private)
 
     async def alone_before(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
         """Chats outside of sessions that are over and were made before `until`, oldest first."""
@@ -329,12 +343,14 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
     if exchange.settles:
         outbox.settle(connection, chat.org_id, exchange.settles)
     thread_id, first_seq = _place(connection, exchange)
-    output_seq = first_seq + len(exchange.said)
+    output_seq = first_seq + len(exchange.input_messages)
     del chat.output[:]  # of an earlier run of this work, which failed half-way
     chat.output.extend(exchange.alternatives)
     _write(connection, exchange, thread_id, first_seq, output_seq)
     del chat.output[:]
-    threads.append(connection, chat.org_id, thread_id, first_seq, [*exchange.said, *exchange.answered])
+    threads.append(
+        connection, chat.org_id, thread_id, first_seq, [*exchange.input_messages, *exchange.answered]
+    )
     news |= outbox.put(connection, exchange.deliveries)
     return (
         outbox.announce(
@@ -342,24 +358,24 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
             "chat.created",
             chat,
             exchange.private,
-            lambda: _alone(chat, exchange.said, [*exchange.answered, *exchange.alternatives]),
+            lambda: _alone(chat, exchange.input_messages, [*exchange.answered, *exchange.alternatives]),
         )
         or news
     )
 
 
-def _alone(chat: Chat, said: Sequence[Message], output: Sequence[Message]) -> Chat:
+def _alone(chat: Chat, input_messages: Sequence[Message], output: Sequence[Message]) -> Chat:
     """The chat as lists show it: with its own input only, so that telling of it costs no more than it
     does."""
     alone = Chat()
     alone.CopyFrom(chat)
     del alone.messages[:], alone.output[:]
-    alone.messages.extend(said)
+    alone.messages.extend(input_messages)
     alone.output.extend(output)
     return alone
 
 
-def _keep(
+def _persist(
     connection: Connection,
     outbox: Outbox,
     org_id: str,
@@ -469,7 +485,7 @@ def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> st
 def _delete(connection: Connection, org_id: str, chat_id: str) -> None:
     chat_events.delete(connection, org_id, chat_id)
     forget(connection, org_id, "chat", chat_id)
-    keep_numbers(connection, org_id, "id = ?", chat_id)
+    preserve_usage(connection, org_id, "id = ?", chat_id)
     row = connection.execute(
         "DELETE FROM chats WHERE org_id = ? AND id = ? RETURNING thread_id", [org_id, chat_id]
     ).fetchone()

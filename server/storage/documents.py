@@ -108,9 +108,11 @@ class Documents:
         """The names of those of the documents that are there, by id; some at a time, and others' work in
         between."""
         found: dict[str, str | None] = {}
-        asked = sorted(ids)
-        for start in range(0, len(asked), _AT_ONCE):
-            rows = await self._database.read(partial(self._names_of, org_id, asked[start : start + _AT_ONCE]))
+        ordered = sorted(ids)
+        for start in range(0, len(ordered), _AT_ONCE):
+            rows = await self._database.read(
+                partial(self._names_of, org_id, ordered[start : start + _AT_ONCE])
+            )
             found.update((row[0], row[1]) for row in rows)
             await asyncio.sleep(0)
         return found

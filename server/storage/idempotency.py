@@ -23,7 +23,7 @@ from server.storage.database import Connection, Database, also
 from server.storage.peers import Peers
 from server.storage.scope import Scope
 
-KEPT_MS = 24 * 60 * 60 * 1000
+RETENTION_MS = 24 * 60 * 60 * 1000
 NOT_STORED = "nothing"
 """The record of a call that was asked to store nothing."""
 _MOST_SWEPT = 20  # an answer may be megabytes
@@ -43,7 +43,7 @@ class Claim:
     """What that call was answered."""
     making: str = ""
     """What this call is putting on record."""
-    keeps: bool = True
+    persists: bool = True
     """Whether its answer may be kept."""
 
     def mark(self, connection: Connection) -> None:
@@ -61,23 +61,23 @@ class Claim:
 
 
 # Not an argument: a key is sent with any call, and engine, services and stores would all have to hand it on.
-_held: ContextVar[Claim | None] = ContextVar("claim", default=None)
+_current_claim: ContextVar[Claim | None] = ContextVar("claim", default=None)
 
 
-def hold(claim: Claim) -> None:
+def enter_claim(claim: Claim) -> None:
     """From here on this task, and those that it starts, work under `claim`."""
-    _held.set(claim)
+    _current_claim.set(claim)
     also.set(claim.mark)
 
 
-def held() -> Claim | None:
+def current_claim() -> Claim | None:
     """The claim that this task works under."""
-    return _held.get()
+    return _current_claim.get()
 
 
 def making(noun: str, record_id: str) -> None:
     """Name what the next write of this task puts on record."""
-    claim = _held.get()
+    claim = _current_claim.get()
     if claim is not None and not claim.making:
         claim.making = f"{noun} {record_id}"
 
@@ -87,11 +87,11 @@ def lost(record: str) -> AnswerLost:
     return AnswerLost("", is_stored=False) if record == NOT_STORED else AnswerLost(record)
 
 
-def keep_nothing() -> None:
+def persist_nothing() -> None:
     """Say that the call of this task stores nothing: its key is used, and its answer is not kept."""
-    claim = _held.get()
+    claim = _current_claim.get()
     if claim is not None:
-        claim.making, claim.keeps = NOT_STORED, False
+        claim.making, claim.persists = NOT_STORED, False
 
 
 def forget(connection: Connection, org_id: str, noun: str, record_id: str) -> None:
@@ -132,19 +132,19 @@ class IdempotencyKeys:
             raise
         return claim
 
-    async def keep(self, claim: Claim, answer: bytes | None) -> None:
+    async def persist(self, claim: Claim, answer: bytes | None) -> None:
         """Keep the answer of a call; None when it cannot be kept, and then the key is used all the same.
 
         What shows a record that was deleted meanwhile is not kept either.
         """
         also.set(None)  # the call's own writes are over
-        record = "" if claim.keeps else NOT_STORED
+        record = "" if claim.persists else NOT_STORED
         await self._database.write(
             lambda connection: (
                 connection.execute(
                     "UPDATE idempotency_keys SET answer = coalesce(answer, ?), record = coalesce(record, ?) "
                     "WHERE org_id = ? AND claim_id = ?",
-                    [answer if claim.keeps else None, record, claim.org_id, claim.id],
+                    [answer if claim.persists else None, record, claim.org_id, claim.id],
                 )
                 and None
             ),
@@ -166,7 +166,7 @@ class IdempotencyKeys:
 
     async def sweep(self) -> int:
         """Delete some of what has expired; how many."""
-        until = self._clock() - KEPT_MS
+        until = self._clock() - RETENTION_MS
         return await self._database.write(
             lambda connection: (
                 connection.execute(
@@ -211,7 +211,7 @@ class IdempotencyKeys:
         claim.record = claim.answer = None
         connection.execute(
             "DELETE FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ? AND created_at <= ?",
-            [*owner, now - KEPT_MS],
+            [*owner, now - RETENTION_MS],
         )
         row = connection.execute(
             "SELECT claim_id, boot_id, fingerprint, record, answer FROM idempotency_keys "

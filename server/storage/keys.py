@@ -161,7 +161,7 @@ class Keys:
 
         await self._database.write(work)
         self._known.clear()
-        self._peers.tell(REVOKED)
+        self._peers.notify(REVOKED)
 
     async def has_orgs(self) -> bool:
         return await self._database.read(

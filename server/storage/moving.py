@@ -18,14 +18,14 @@ import orjson
 from server.storage.database import Connection, Database, DatabaseError
 from server.storage.postgres import migrations as postgres_migrations
 from server.storage.sqlite.backups import DATABASE, SECRET
-from server.storage.sqlite.database import SqliteConnection, held
+from server.storage.sqlite.database import SqliteConnection, locked_file
 from server.storage.sqlite.folder import alone
 from server.storage.store import connect_database, open_store
 
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 4 << 20
 
-Told = Callable[[str, int, int], None]
+Report = Callable[[str, int, int], None]
 """Is told of a table, how many of its rows are moved, and of how many."""
 
 
@@ -36,7 +36,7 @@ class Table(NamedTuple):
     """What its rows are read in the order of."""
 
 
-async def move(folder: Path, url: str, told: Told, *, with_secret: bool) -> dict[str, int]:
+async def move(folder: Path, url: str, report: Report, *, with_secret: bool) -> dict[str, int]:
     """Move the store in `folder`, with the secret of its keys or without; the rows of each table.
 
     Nobody can use the source meanwhile. Raises FailedPrecondition when somebody does, and DatabaseError when
@@ -51,17 +51,17 @@ async def move(folder: Path, url: str, told: Told, *, with_secret: bool) -> dict
     with alone(folder):
         target = await connect_database(url, 1)
         try:
-            with held(folder / DATABASE) as source:
-                return await _Move(source, target, told).run(secret)
+            with locked_file(folder / DATABASE) as source:
+                return await _Move(source, target, report).run(secret)
         finally:
             await target.aclose()
 
 
 class _Move:
-    def __init__(self, source: SqliteConnection, target: Database, told: Told) -> None:
+    def __init__(self, source: SqliteConnection, target: Database, report: Report) -> None:
         self._source = source
         self._target = target
-        self._told = told
+        self._report = report
         self._tables = [_table(source, name) for name in _names(source)]
 
     async def run(self, secret: bytes | None) -> dict[str, int]:
@@ -77,12 +77,12 @@ class _Move:
         return count
 
     async def _move(self, table: Table, last: list[Any] | None, moved: int, count: int) -> None:
-        self._told(table.name, moved, count)
+        self._report(table.name, moved, count)
         while rows := self._read(table, last):
             last = list(rows[-1][: len(table.key)])
             await self._target.write(partial(_put, table, rows, last, moved))
             moved += len(rows)
-            self._told(table.name, moved, count)
+            self._report(table.name, moved, count)
 
     def _read(self, table: Table, last: Sequence[Any] | None) -> list[tuple[Any, ...]]:
         key = ", ".join(table.key)

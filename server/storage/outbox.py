@@ -90,12 +90,12 @@ class Outbox:
         kind: str,
         record: Record,
         private: dict[str, Any] | None,
-        told: Callable[[], Record] | None = None,
+        body_of: Callable[[], Record] | None = None,
     ) -> bool:
-        """Put what is to be delivered about a change, as `put` does; `told` makes what is more than the
+        """Put what is to be delivered about a change, as `put` does; `body_of` makes what is more than the
         record."""
         return self.put(
-            connection, self._compose(connection, kind, record, private, told or (lambda: record))
+            connection, self._compose(connection, kind, record, private, body_of or (lambda: record))
         )
 
     def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
@@ -274,7 +274,7 @@ class Outbox:
             ).fetchone()
         )
         if gone and waiting.chat_id and not left:
-            _tell(connection, waiting, "sent", "The message was handed to the carrier.")
+            _add_status(connection, waiting, "sent", "The message was handed to the carrier.")
 
     def _bury(self, connection: Connection, waiting: Waiting, reason: str) -> None:
         bury = "UPDATE outbox SET state = 'dead', due_at = NULL, target = ?, reason = ? WHERE org_id = ? AND"
@@ -293,7 +293,7 @@ class Outbox:
                 f"{bury} chat_id = ? AND state = 'waiting'",
                 [_NO_TARGET, "an earlier part of the message was not sent", waiting.org_id, waiting.chat_id],
             )
-            _tell(connection, waiting, "failed", f"The message was not sent: {reason}.")
+            _add_status(connection, waiting, "failed", f"The message was not sent: {reason}.")
         connection.execute(
             "DELETE FROM outbox WHERE org_id = ? AND state = 'dead' AND chat_id IS NULL AND created_at < ?",
             [waiting.org_id, self._clock() - _REMEMBERED_MS],
@@ -314,7 +314,7 @@ def _lock(connection: Connection, org_id: str, lane: str) -> None:
     connection.lock(f"lane:{org_id}:{lane}")
 
 
-def _tell(connection: Connection, waiting: Waiting, status: str, message: str) -> None:
+def _add_status(connection: Connection, waiting: Waiting, status: str, message: str) -> None:
     """Say on a chat how its delivery stands."""
     own = [waiting.org_id, waiting.chat_id]
     row = connection.execute("SELECT body FROM chats WHERE org_id = ? AND id = ?", own).fetchone()

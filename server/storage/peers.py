@@ -23,7 +23,7 @@ class Peers(Protocol):
         """Let a lock go that this server holds."""
         ...
 
-    def tell(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         """Say a word to every server, this one included. May be lost: whoever waits for it also looks now and
         then."""
         ...

@@ -26,7 +26,7 @@ from server.storage.listing import Place, listing_of
 from server.storage.outbox import Outbox
 from server.storage.scope import Scope
 from server.storage.stored_sessions import COLUMNS, StoredSession, from_row, listed, with_costs
-from server.storage.usage import keep_numbers
+from server.storage.usage import preserve_usage
 
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
 _OF_ORG_KEYS = (
@@ -223,7 +223,7 @@ class Sessions:
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
         await self._write(
-            lambda connection: self._told(
+            lambda connection: self._announce_update(
                 connection, session.org_id, _update(connection, session, self._clock(), change, messages)
             ),
             erases=messages is not None,
@@ -234,7 +234,7 @@ class Sessions:
         """Take one message out of what was said; the session without its messages. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
         await self._write(
-            lambda connection: self._told(
+            lambda connection: self._announce_update(
                 connection, session.org_id, _remove(connection, session, self._clock(), message_id)
             ),
             erases=True,
@@ -249,7 +249,7 @@ class Sessions:
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
         await self._write(
-            lambda connection: self._told(
+            lambda connection: self._announce_update(
                 connection, session.org_id, _append(connection, session, self._clock(), messages, most_bytes)
             )
         )
@@ -300,7 +300,7 @@ class Sessions:
         await self._database.write(work, erases=erases)
         self._outbox.wake()
 
-    def _told(self, connection: Connection, org_id: str, session_id: str) -> None:
+    def _announce_update(self, connection: Connection, org_id: str, session_id: str) -> None:
         """Announce that a session was updated."""
         stored = _read(connection, org_id, session_id)
         self._outbox.announce(
@@ -404,21 +404,21 @@ def _update(
         ],
     )
     if messages is not None:
-        _say_anew(connection, session, stored.thread_id, thread_id, messages)
+        _rewrite_thread(connection, session, stored.thread_id, thread_id, messages)
     return session.id
 
 
 def _remove(connection: Connection, session: Session, now: int, message_id: str) -> str:
     lock_session(connection, session.org_id, session.id)
     old, new = _touch(connection, session, now), new_id()
-    said = threads.read(connection, session.org_id, old)
-    left = [message for message in said if message.id != message_id]
-    if len(left) == len(said):
+    messages_before = threads.read(connection, session.org_id, old)
+    left = [message for message in messages_before if message.id != message_id]
+    if len(left) == len(messages_before):
         raise NotFound("item not found", reason="ITEM_NOT_FOUND")
     connection.execute(
         "UPDATE sessions SET thread_id = ? WHERE org_id = ? AND id = ?", [new, session.org_id, session.id]
     )
-    _say_anew(connection, session, old, new, left)
+    _rewrite_thread(connection, session, old, new, left)
     return session.id
 
 
@@ -426,9 +426,9 @@ def _append(
     connection: Connection, session: Session, now: int, messages: Sequence[Message], most_bytes: float
 ) -> str:
     thread_id = _touch(connection, session, now)
-    held = threads.size(connection, session.org_id, thread_id)
-    if held + threads.size_of(messages) > most_bytes:
-        raise ConversationFull(held, most_bytes)
+    present_bytes = threads.size(connection, session.org_id, thread_id)
+    if present_bytes + threads.size_of(messages) > most_bytes:
+        raise ConversationFull(present_bytes, most_bytes)
     threads.append(
         connection,
         session.org_id,
@@ -452,7 +452,7 @@ def _touch(connection: Connection, session: Session, now: int) -> str:
     return thread_id
 
 
-def _say_anew(
+def _rewrite_thread(
     connection: Connection, session: Session, old: str, new: str, messages: Sequence[Message]
 ) -> None:
     """Begin the new thread of a session with these messages, and let go of its old one and of what showed
@@ -481,7 +481,7 @@ def _delete(connection: Connection, outbox: Outbox, session: Session, private: d
     ).fetchone()
     if row is None:
         raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    keep_numbers(connection, org_id, "session_id = ?", session.id)
+    preserve_usage(connection, org_id, "session_id = ?", session.id)
     _delete_events(connection, session)  # of what has begun meanwhile; from here on nothing can
     gone = connection.execute(
         "DELETE FROM chats WHERE org_id = ? AND session_id = ? RETURNING id, thread_id", own

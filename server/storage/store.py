@@ -68,7 +68,7 @@ class Store:
             clock,
         )
 
-    def telling(self, compose: Compose) -> "Store":
+    def announcing_with(self, compose: Compose) -> "Store":
         """The same store for a server: it puts what `compose` makes of each change into its outbox."""
         outbox = Outbox(self.database, self.clock, compose)
         return replace(
@@ -143,7 +143,7 @@ def open_store(
         if not checked:
             database.check(large)
         bring_up_to_date(database, path)
-        secret = key_secret.encode() if key_secret else _kept_secret(folder / SECRET)
+        secret = key_secret.encode() if key_secret else _stored_secret(folder / SECRET)
         return Store.of(database, secret, clock, FilePeers(folder / "run" / "peers"))
     except BaseException:
         database.close()
@@ -210,7 +210,7 @@ def _shared_secret(connection: Connection) -> bytes:
     return secret
 
 
-def _kept_secret(path: Path) -> bytes:
+def _stored_secret(path: Path) -> bytes:
     """The secret of the key digests, made on first use; readable by its owner only.
 
     Of several processes that make it at once the first one's holds: a key that was digested with another one

@@ -76,7 +76,7 @@ def from_row(row: tuple[Any, ...]) -> StoredChat:
     )
 
 
-def said(connection: Connection, stored: StoredChat) -> list[Message]:
+def input_messages(connection: Connection, stored: StoredChat) -> list[Message]:
     if not stored.is_over:
         return list(stored.record.said)
     return threads.between(
@@ -103,10 +103,10 @@ def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dic
 
 
 def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
-    said_then = [message for seq, message in own if seq < stored.output_seq]
+    own_input = [message for seq, message in own if seq < stored.output_seq]
     return _filled(
         stored,
-        said_then if stored.is_over else list(stored.record.said),
+        own_input if stored.is_over else list(stored.record.said),
         [message for seq, message in own if seq >= stored.output_seq],
     )
 
@@ -161,28 +161,28 @@ def _short(row: tuple[Any, ...]) -> Chat:
 def context(connection: Connection, stored: StoredChat) -> tuple[list[Message], bool]:
     """What a chat shows of its context, and whether that is all of it."""
     if not stored.is_over:
-        return said(connection, stored), True
+        return input_messages(connection, stored), True
     return threads.latest(connection, stored.chat.org_id, stored.thread_id, MOST_BYTES, stored.output_seq - 1)
 
 
 def with_messages(
-    connection: Connection, stored: StoredChat, said_before: list[Message], is_whole: bool = True
+    connection: Connection, stored: StoredChat, prior_input: list[Message], is_whole: bool = True
 ) -> Chat:
     chat = stored.chat
     if not is_whole:
         omit(chat, "messages")
     return _filled(
         stored,
-        said_before,
+        prior_input,
         threads.between(connection, chat.org_id, stored.thread_id, stored.output_seq, stored.last_seq),
     )
 
 
-def _filled(stored: StoredChat, said_before: list[Message], answered: list[Message]) -> Chat:
+def _filled(stored: StoredChat, prior_input: list[Message], answered: list[Message]) -> Chat:
     chat = stored.chat
     alternatives = list(chat.output)
     del chat.output[:]
-    chat.messages.extend(said_before)
+    chat.messages.extend(prior_input)
     chat.output.extend(answered)
     chat.output.extend(alternatives)
     return chat

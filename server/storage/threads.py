@@ -35,12 +35,12 @@ def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
     runs = []
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
-        said = _bodies(connection, org_id, next_run[0], 0, next_run[1])
+        stored_bodies = _bodies(connection, org_id, next_run[0], 0, next_run[1])
         fork = connection.execute(
             "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
             [org_id, next_run[0]],
         )
-        runs.append(_messages(said))
+        runs.append(_messages(stored_bodies))
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run]
 

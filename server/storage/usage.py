@@ -20,7 +20,7 @@ _GROUPS = {
     "key": ("key_id", "key_id"),
 }
 _OF_KEY = "WHERE org_id = ?1 AND key_id = ?2"
-_HELD = (
+_BYTES_OF_KEY = (
     "SELECT "
     f"(SELECT coalesce(sum(length(body) + length(record)), 0) FROM chats {_OF_KEY}), "
     f"(SELECT coalesce(sum(length(body) + length(variables)), 0) FROM sessions {_OF_KEY}), "
@@ -54,17 +54,17 @@ class Usage:
         # the row of everything is there for nothing, too
         return [_row(names, row) for row in rows if row[len(names)]]
 
-    async def held_by(self, org_id: str, key_id: str) -> int:
+    async def bytes_of_key(self, org_id: str, key_id: str) -> int:
         """The bytes on record of what was made with a key, as SQL knows them; passes all of its rows, and
         reads none."""
         async with self._database.snapshot() as snapshot:
             sums = await snapshot.run(
-                lambda connection: connection.execute(_HELD, [org_id, key_id]).fetchone()
+                lambda connection: connection.execute(_BYTES_OF_KEY, [org_id, key_id]).fetchone()
             )
         return sum(int(one) for one in sums)
 
 
-def keep_numbers(connection: Connection, org_id: str, condition: str, value: str) -> None:
+def preserve_usage(connection: Connection, org_id: str, condition: str, value: str) -> None:
     """Keep what an org's chats under `condition`, which are about to be deleted, used: deleting does not
     change a bill."""
     connection.execute(

@@ -64,17 +64,17 @@ class CompletionChunks:
         self._started = ChatEvent()
         self._silent = set(range(choices))
         """The choices that have not begun."""
-        self._said = self._apart = False
+        self._has_text = self._apart = False
         """Whether there was text, and whether what comes is of another message than that."""
 
-    def take(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ChatCompletionChunk]:
+    def consume(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ChatCompletionChunk]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
                 self._started = event
             elif kind == "delta":
                 text = _BETWEEN + event.delta.text if self._apart else event.delta.text
-                self._said, self._apart = True, False
+                self._has_text, self._apart = True, False
                 yield from self._begin(event.delta.choice, content="" if not event.delta.refusal else None)
                 yield self._chunk(
                     event.delta.choice,
@@ -83,7 +83,7 @@ class CompletionChunks:
                     else ChatCompletionChunkDelta(content=text),
                 )
             elif kind == "round":
-                self._apart = self._said
+                self._apart = self._has_text
             elif kind == "tool_call":
                 yield from self._begin(event.tool_call.choice, content=None)
                 yield self._chunk(event.tool_call.choice, _call_delta(event.tool_call))

@@ -67,15 +67,15 @@ def _head(message: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
 
 
 def _choice(choice: ChatCompletionChoice) -> dict[str, Any]:
-    said = choice.message
+    answered = choice.message
     message: dict[str, Any] = {
-        "role": said.role,
-        "content": said.content if said.HasField("content") else None,
-        "refusal": said.refusal if said.HasField("refusal") else None,
+        "role": answered.role,
+        "content": answered.content if answered.HasField("content") else None,
+        "refusal": answered.refusal if answered.HasField("refusal") else None,
         "annotations": [],
     }
-    if said.tool_calls:
-        message["tool_calls"] = [to_json(call) for call in said.tool_calls]
+    if answered.tool_calls:
+        message["tool_calls"] = [to_json(call) for call in answered.tool_calls]
     return {
         "index": choice.index,
         "message": message,

@@ -14,8 +14,8 @@ from server.storage.documents import Document
 
 async def document_body(document: Document, warnings: Sequence[dict[str, Any]] = ()) -> HttpBody:
     """The document; with what is to be said of it, in the answer alone that creates or changes it."""
-    said = {"warnings": warnings} if warnings else {}
-    return await by_size(document.size, lambda: _body({**_shown(document), **said}))
+    with_warnings = {"warnings": warnings} if warnings else {}
+    return await by_size(document.size, lambda: _body({**_shown(document), **with_warnings}))
 
 
 async def list_body(documents: Sequence[Document]) -> HttpBody:

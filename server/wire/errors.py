@@ -20,7 +20,7 @@ from server.wire.error_shapes import (
     title_of,
 )
 
-_TOLD = {name: door for door, name in EDGE_NAMES.items()}
+_DOORS_BY_EDGE_NAME = {name: door for door, name in EDGE_NAMES.items()}
 _DOORS: dict[str, Door] = {
     "AgentChatService": "agents",
     "ResponseService": "responses",
@@ -33,9 +33,9 @@ _DOORS: dict[str, Door] = {
 def door_of(method: str, metadata: Mapping[str, str]) -> Door:
     """The door that `/package.Service/Method` was called through: the edge says it, and for gRPC callers the
     service."""
-    told = metadata.get("x-parley-door")
-    if told in _TOLD:
-        return _TOLD[told]
+    edge_name = metadata.get("x-parley-door")
+    if edge_name in _DOORS_BY_EDGE_NAME:
+        return _DOORS_BY_EDGE_NAME[edge_name]
     service = method.rpartition("/")[0].rpartition(".")[2]
     return _DOORS.get(service, "assistants")
 

@@ -7,7 +7,7 @@ from typing import Any
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_pb2 import ResponseContentPart, ResponseItem
 from server.content.messages import Stretch, in_order, stretch_id, text_of, tool_calls_of
-from server.content.sound import is_object
+from server.content.well_formed import is_object
 from server.core.ids import hex_of
 
 MEMBERS = {"output_text": "text", "refusal": "refusal"}
@@ -39,8 +39,8 @@ def round_items(message: Message, results: Sequence[Message]) -> list[ResponseIt
 
     They are mcp_call items, which no caller tries to answer; whoever loops over function_call items would.
     """
-    said = Message(id=message.id, role=message.role, content=message.content, message=message.message)
-    items = items_of(said, "completed") if text_of(said) else []
+    own = Message(id=message.id, role=message.role, content=message.content, message=message.message)
+    items = items_of(own, "completed") if text_of(own) else []
     return items + [
         _run_item(call, result) for call, result in zip(tool_calls_of(message), results, strict=False)
     ]

@@ -23,7 +23,7 @@ class _Item:
 
     def __init__(self, item: ResponseItem) -> None:
         self.item = item
-        self.told = False
+        self.emitted = False
         """Whether its beginning is: it waits while the item before it is not over."""
         self.waiting: list[tuple[str, StringIO, int]] = []
         """What came of it meanwhile: kind, text, and the place of the message in the output."""
@@ -46,10 +46,10 @@ class _Item:
         doubled."""
         if self.is_text:
             return True
-        said = self.part[1] if self.part else StringIO()
-        if said.tell() < self._next_look:
+        text_so_far = self.part[1] if self.part else StringIO()
+        if text_so_far.tell() < self._next_look:
             return False
-        arguments = said.getvalue()
+        arguments = text_so_far.getvalue()
         if not arguments.rstrip().endswith("}"):
             return False
         self._next_look = 2 * len(arguments)
@@ -74,7 +74,7 @@ class ResponseEvents:
         self._stretches = 0
         """How many stretches of text the message has."""
 
-    def take(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ResponseStreamEvent]:
+    def consume(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ResponseStreamEvent]:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
@@ -129,20 +129,20 @@ class ResponseEvents:
         """More of an item: told at once if it is that one's turn. Then come the items whose turn it has
         become."""
         if item is self._begun[0]:
-            yield from self._tell(item, kind, text, place)
+            yield from self._emit(item, kind, text, place)
         else:
             item.wait_with(kind, text, place)
         while len(self._begun) > 1 and self._begun[0].is_over():
             yield from self._close("completed")
-            yield from self._tell_waiting(self._begun[0])
+            yield from self._emit_waiting(self._begun[0])
 
-    def _tell_waiting(self, item: _Item) -> Iterator[ResponseStreamEvent]:
+    def _emit_waiting(self, item: _Item) -> Iterator[ResponseStreamEvent]:
         for kind, text, place in item.waiting:
-            yield from self._tell(item, kind, text.getvalue(), place)
+            yield from self._emit(item, kind, text.getvalue(), place)
 
-    def _tell(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
-        if not item.told:
-            item.told = True
+    def _emit(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
+        if not item.emitted:
+            item.emitted = True
             yield self._add_item(item.item)
         if item.part is None or item.part[0] != kind:
             yield from self._close_part(item)
@@ -202,7 +202,7 @@ class ResponseEvents:
         while self._begun:
             yield from self._close(status)
             if self._begun:
-                yield from self._tell_waiting(self._begun[0])
+                yield from self._emit_waiting(self._begun[0])
         self._calls.clear()
         self._stretches = 0
 

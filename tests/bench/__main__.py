@@ -60,7 +60,7 @@ def table(goals: list[Goal]) -> Table:
     for goal in goals:
         shown.add_row(
             goal.id,
-            goal.what,
+            goal.title,
             goal.goal,
             f"{goal.measured:.3g} {goal.unit}",
             "met" if goal.is_met else "missed",

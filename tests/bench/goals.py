@@ -30,7 +30,7 @@ class Goal(NamedTuple):
     """One line of the table."""
 
     id: str
-    what: str
+    title: str
     goal: str
     measured: float
     unit: str
@@ -67,12 +67,12 @@ async def turns(sizes: Sizes, **sides: Side) -> dict[str, Seen]:
     }
 
 
-def at_least(id: str, what: str, least: float, measured: float) -> Goal:
-    return Goal(id, what, f"≥ {least:g} ×", measured, "×", measured >= least)
+def at_least(id: str, title: str, least: float, measured: float) -> Goal:
+    return Goal(id, title, f"≥ {least:g} ×", measured, "×", measured >= least)
 
 
-def at_most(id: str, what: str, most: float, measured: float, unit: str) -> Goal:
-    return Goal(id, what, f"≤ {most:g} {unit}", measured, unit, measured <= most)
+def at_most(id: str, title: str, most: float, measured: float, unit: str) -> Goal:
+    return Goal(id, title, f"≤ {most:g} {unit}", measured, unit, measured <= most)
 
 
 async def grpc_unary_and_stream(sizes: Sizes) -> list[Goal]:
@@ -154,8 +154,8 @@ async def _rest(sizes: Sizes, body: dict, callers: int, calls: int) -> dict[str,
     async with parley() as service, peer("each") as each, peer("merged") as merged:
 
         def peers(address: str) -> list[Http]:
-            asking = {"assistantId": service.keys["assistantId"], **body}
-            return [_http(address, asking) for _ in range(callers)]
+            payload = {"assistantId": service.keys["assistantId"], **body}
+            return [_http(address, payload) for _ in range(callers)]
 
         return await turns(
             sizes,
@@ -238,11 +238,11 @@ async def many_messages(sizes: Sizes) -> list[Goal]:
                 for name, service, channel in (("few", small, to_small), ("many", large, to_large))
             },
         )
-    what = f"{few} → {many} messages"
+    title = f"{few} → {many} messages"
     return [
-        at_most("S7", f"{what}: an exchange", 1.1, seen["many"].cpu_us / seen["few"].cpu_us, "×"),
-        at_most("S7", f"{what}: the latest 20, p50", 1.5, _ratio(latest, 0.5), "×"),
-        at_most("S7", f"{what}: the latest 20, p99", 2.5, _ratio(latest, 0.99), "×"),
+        at_most("S7", f"{title}: an exchange", 1.1, seen["many"].cpu_us / seen["few"].cpu_us, "×"),
+        at_most("S7", f"{title}: the latest 20, p50", 1.5, _ratio(latest, 0.5), "×"),
+        at_most("S7", f"{title}: the latest 20, p99", 2.5, _ratio(latest, 0.99), "×"),
     ]
 
 
@@ -273,30 +273,30 @@ def _latest(*sides: tuple[Parley, list[tuple[str, str]]]) -> list[list[float]]:
             database.execute("PRAGMA cache_size = -65536")
         times: list[list[float]] = [[] for _ in sides]
         for number in range(8_000):
-            for database, (_, threads), took in zip(databases, sides, times, strict=True):
+            for database, (_, threads), durations in zip(databases, sides, times, strict=True):
                 began = time.perf_counter()
                 database.execute(
                     "SELECT body FROM messages WHERE org_id = ? AND thread_id = ? ORDER BY seq DESC LIMIT 20",
                     threads[number * 7919 % len(threads)],
                 ).fetchall()
-                took.append(time.perf_counter() - began)
-    return [sorted(took[2_000:]) for took in times]
+                durations.append(time.perf_counter() - began)
+    return [sorted(durations[2_000:]) for durations in times]
 
 
 def _ratio(times: list[list[float]], share: float) -> float:
-    few, many = (took[int(len(took) * share)] for took in times)
+    few, many = (durations[int(len(durations) * share)] for durations in times)
     return many / few
 
 
 async def start_up(sizes: Sizes) -> list[Goal]:
-    took, resident = [], []
+    durations, resident = [], []
     for _ in range(sizes.rounds):
         began = time.perf_counter()
         async with parley() as service:
-            took.append(time.perf_counter() - began)
+            durations.append(time.perf_counter() - began)
             resident.append(resident_bytes(service.pids))
     return [
-        at_most("S8", "from its start until it answers, with Envoy", 1.5, statistics.median(took), "s"),
+        at_most("S8", "from its start until it answers, with Envoy", 1.5, statistics.median(durations), "s"),
         at_most("S8", "idle memory, with Envoy", 150, statistics.median(resident) / 1e6, "MB"),
     ]
 

@@ -39,11 +39,11 @@ async def closed_loop(callers: Sequence[Caller], calls: int, pids: Sequence[int]
 
     cpu, began = processor_seconds(pids), time.perf_counter()
     await asyncio.gather(*map(repeat, callers))
-    took = time.perf_counter() - began
+    elapsed = time.perf_counter() - began
     used = processor_seconds(pids) - cpu
     times.sort()
     return Seen(
-        calls / took, used / calls * 1e6, times[len(times) // 2] * 1e3, times[int(len(times) * 0.99)] * 1e3
+        calls / elapsed, used / calls * 1e6, times[len(times) // 2] * 1e3, times[int(len(times) * 0.99)] * 1e3
     )
 
 

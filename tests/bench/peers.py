@@ -66,7 +66,7 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
     from fastapi.responses import StreamingResponse
     from pydantic import BaseModel
 
-    class Asking(BaseModel):
+    class ChatRequest(BaseModel):
         assistantId: str
         input: str
         stream: bool = False
@@ -96,27 +96,27 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
                 [(one, seq, text) for one, text, _ in batch for seq in (0, 1)],
             )
             await shared.execute("COMMIT")
-        for _, _, told in batch:
-            told.set_result(None)
+        for _, _, written in batch:
+            written.set_result(None)
 
-    async def keep(chat: str, text: str) -> None:
-        told = asyncio.get_running_loop().create_future()
-        pending.append((chat, text, told))
+    async def persist(chat: str, text: str) -> None:
+        written = asyncio.get_running_loop().create_future()
+        pending.append((chat, text, written))
         if merged:
             await commit()
-            await told
+            await written
             return
         async with waiting:
             batch, pending[:] = pending[:1], pending[1:]
-            one, said, done = batch[0]
+            one, body, done = batch[0]
             await shared.execute("BEGIN IMMEDIATE")
-            await shared.execute("INSERT INTO chats VALUES (?, 'org', ?)", (one, said))
+            await shared.execute("INSERT INTO chats VALUES (?, 'org', ?)", (one, body))
             await shared.executemany(
-                "INSERT INTO messages VALUES (?, ?, ?)", [(one, 0, said), (one, 1, said)]
+                "INSERT INTO messages VALUES (?, ?, ?)", [(one, 0, body), (one, 1, body)]
             )
             await shared.execute("COMMIT")
         done.set_result(None)
-        await told
+        await written
 
     async def caller(authorization: str) -> None:
         digest = hashlib.sha256(authorization.encode()).digest()
@@ -124,40 +124,40 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
             if await found.fetchone() is None:
                 raise HTTPException(401)
 
-    async def pieces(chat: str, asking: Asking) -> AsyncIterator[str]:
+    async def pieces(chat: str, chat_request: ChatRequest) -> AsyncIterator[str]:
         queue: asyncio.Queue[str | None] = asyncio.Queue()
 
-        async def say() -> None:
-            for piece in ["You", " said:", *(f" {word}" for word in asking.input.split())]:
+        async def produce() -> None:
+            for piece in ["You", " said:", *(f" {word}" for word in chat_request.input.split())]:
                 queue.put_nowait(
                     f'data: {{"id":"{chat}","path":"chat.output[0].content","delta":{json.dumps(piece)}}}\n\n'
                 )
                 await asyncio.sleep(0)
-            await keep(chat, asking.input)
+            await persist(chat, chat_request.input)
             queue.put_nowait(None)
 
-        saying = asyncio.create_task(say())
+        producing = asyncio.create_task(produce())
         while (piece := await queue.get()) is not None:
             ready = [piece]
             while merged and not queue.empty() and queue._queue[0] is not None:  # type: ignore[attr-defined]
                 ready.append(queue.get_nowait())
             yield "".join(ready)
-        await saying
+        await producing
 
     @app.post("/chat", response_model=None)
-    async def post(asking: Asking, authorization: str = Header()) -> Any:
+    async def post(chat_request: ChatRequest, authorization: str = Header()) -> Any:
         await caller(authorization)
         chat = f"{next(numbers):032x}"
-        if asking.stream:
-            return StreamingResponse(pieces(chat, asking), media_type="text/event-stream")
-        answer = f"You said: {asking.input}"
-        await keep(chat, answer)
+        if chat_request.stream:
+            return StreamingResponse(pieces(chat, chat_request), media_type="text/event-stream")
+        answer = f"You said: {chat_request.input}"
+        await persist(chat, answer)
         return {
             "id": chat,
             "orgId": "org",
-            "assistantId": asking.assistantId,
+            "assistantId": chat_request.assistantId,
             "status": "completed",
-            "input": [{"role": "user", "message": asking.input}],
+            "input": [{"role": "user", "message": chat_request.input}],
             "output": [{"role": "assistant", "content": answer}],
         }
 
@@ -170,14 +170,14 @@ async def model(port: int, folder: Path) -> None:
     """Answers at once with one token, and the rest after the reader had time to see it."""
 
     def line(delta: dict[str, str], finish: str | None = None) -> bytes:
-        told = {
+        chunk = {
             "id": "c",
             "object": "chat.completion.chunk",
             "created": 1,
             "model": "m",
             "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
         }
-        return b"data: " + json.dumps(told).encode() + b"\n\n"
+        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -14,10 +14,10 @@ from tests.contract.doors import UNKNOWN_ID, CallError, Door
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "agent_chats.json").read_text())
 
 
-async def chat_with(door: Door, org: Org, *said: str) -> dict[str, Any]:
+async def chat_with(door: Door, org: Org, *inputs: str) -> dict[str, Any]:
     """A chat in which the user said these things."""
     chat = await door.create_agent_chat(agentId=org.assistant_id)
-    for content in said:
+    for content in inputs:
         await door.create_message(chatId=chat["id"], content=content, role="user")
     found: dict[str, Any] = chat
     return found

@@ -20,7 +20,7 @@ CALLED = {"model": {**OFFLINE, "messages": [{"role": "system", "content": "My na
 WHO = "What is my name?"
 
 
-def said(chat: dict[str, Any]) -> str:
+def reply_text(chat: dict[str, Any]) -> str:
     """The text of the answer."""
     found: str = chat["output"][0]["content"]
     return found
@@ -36,7 +36,7 @@ def ids(listed: dict[str, Any]) -> list[str]:
 async def test_exchange_is_answered_as_a_whole_chat(door: Door, org: Org) -> None:
     chat = await door.create_chat(input=HELLO, assistantId=org.assistant_id, name="first")
 
-    said, answered = chat["messages"][0], chat["output"][0]
+    sent, answered = chat["messages"][0], chat["output"][0]
     assert chat == {
         "id": chat["id"],
         "orgId": org.id,
@@ -49,11 +49,11 @@ async def test_exchange_is_answered_as_a_whole_chat(door: Door, org: Org) -> Non
         "status": "completed",
         "messages": [
             {
-                "id": said["id"],
+                "id": sent["id"],
                 "role": "user",
                 "content": HELLO,
                 "message": HELLO,
-                "time": said["time"],
+                "time": sent["time"],
                 "secondsFromStart": 0,
             }
         ],
@@ -64,7 +64,7 @@ async def test_exchange_is_answered_as_a_whole_chat(door: Door, org: Org) -> Non
                 "content": f"You said: {HELLO}",
                 "message": f"You said: {HELLO}",
                 "time": answered["time"],
-                "secondsFromStart": pytest.approx((answered["time"] - said["time"]) / 1000),
+                "secondsFromStart": pytest.approx((answered["time"] - sent["time"]) / 1000),
             }
         ],
         "costs": [
@@ -194,7 +194,10 @@ async def test_text_of_a_message_is_taken_and_given_under_both_names(
 
     [message] = chat["messages"]
     assert (message["role"], message["content"], message["message"]) == (role, "some words", "some words")
-    assert (chat["output"][0]["content"], chat["output"][0]["message"]) == (said(chat), said(chat))
+    assert (chat["output"][0]["content"], chat["output"][0]["message"]) == (
+        reply_text(chat),
+        reply_text(chat),
+    )
 
 
 async def test_parts_are_kept_as_content_and_joined_as_message(door: Door, org: Org) -> None:
@@ -203,7 +206,7 @@ async def test_parts_are_kept_as_content_and_joined_as_message(door: Door, org: 
     chat = await door.create_chat(input=[{"role": "user", "content": parts}], assistantId=org.assistant_id)
 
     assert (chat["messages"][0]["content"], chat["messages"][0]["message"]) == (parts, "ab")
-    assert said(chat) == "You said: ab"
+    assert reply_text(chat) == "You said: ab"
 
 
 async def test_tool_traffic_is_kept_in_messages(door: Door, org: Org) -> None:
@@ -216,10 +219,14 @@ async def test_tool_traffic_is_kept_in_messages(door: Door, org: Org) -> None:
 
     chat = await door.create_chat(input=given, assistantId=org.assistant_id)
 
-    _, called, told = chat["messages"]
+    _, called, tool_result = chat["messages"]
     assert (called["tool_calls"], called["message"]) == (calls, "")
-    assert (told["tool_call_id"], told["content"], told["metadata"]) == ("call_1", "a tree", {"took": 3})
-    assert said(chat) == "look returned: a tree"
+    assert (tool_result["tool_call_id"], tool_result["content"], tool_result["metadata"]) == (
+        "call_1",
+        "a tree",
+        {"took": 3},
+    )
+    assert reply_text(chat) == "look returned: a tree"
 
 
 async def test_stream_adds_up_to_the_stored_chat(door: Door, org: Org) -> None:
@@ -227,7 +234,7 @@ async def test_stream_adds_up_to_the_stored_chat(door: Door, org: Org) -> None:
 
     chat = await door.get_chat(id=streamed.events[0]["id"])
     assert (streamed.error, streamed.text) == (None, "You said: one  two\nthree")
-    assert (said(chat), chat["status"], chat["stream"]) == (streamed.text, "completed", True)
+    assert (reply_text(chat), chat["status"], chat["stream"]) == (streamed.text, "completed", True)
     assert streamed.events == [
         {"id": chat["id"], "path": "chat.output[0].content", "delta": event["delta"]}
         for event in streamed.events
@@ -239,7 +246,7 @@ async def test_answer_that_is_cut_at_the_assistants_limit_is_incomplete(door: Do
 
     chat = await door.create_chat(input="one two three", assistantId=assistant["id"])
 
-    assert (said(chat), chat["status"]) == ("You said: one", "incomplete")
+    assert (reply_text(chat), chat["status"]) == ("You said: one", "incomplete")
     assert chat["error"] == {
         "code": "max_output_tokens",
         "message": "The answer reached the most tokens it may have.",
@@ -263,7 +270,7 @@ async def test_transient_assistant_answers_and_is_shown_without_its_secrets(door
     )
 
     shown = {**assistant, "credentials": [{"provider": "openai", "apiKey": "****cdef"}]}
-    assert said(chat) == "Your name is Ada."
+    assert reply_text(chat) == "Your name is Ada."
     assert (chat["assistant"], chat.get("assistantId")) == (shown, None)
     assert (await door.get_chat(id=chat["id"]))["assistant"] == shown
 
@@ -296,7 +303,7 @@ async def test_variables_fill_the_templates_of_the_assistant(
         input=WHO, assistantId=assistant["id"], assistantOverrides={"variableValues": values}
     )
 
-    assert said(chat) == (f"Your name is {name}." if name else "I don't know your name.")
+    assert reply_text(chat) == (f"Your name is {name}." if name else "I don't know your name.")
     assert chat["assistantOverrides"] == {"variableValues": values}
 
 
@@ -307,7 +314,7 @@ async def test_templates_in_the_input_are_left_alone(door: Door, org: Org) -> No
         assistantOverrides={"variableValues": {"who": "Ada"}},
     )
 
-    assert said(chat) == "You said: {{who}} {% raw %}"
+    assert reply_text(chat) == "You said: {{who}} {% raw %}"
 
 
 async def test_instructions_of_the_assistant_are_not_shown_as_messages(door: Door, org: Org) -> None:
@@ -329,7 +336,7 @@ async def test_first_member_of_a_stored_squad_answers(door: Door) -> None:
     first = await door.create_chat(input=WHO, squadId=squad["id"])
     second = await door.create_chat(input=WHO, previousChatId=first["id"])
 
-    assert (said(first), said(second)) == ("Your name is Ada.", "Your name is Ada.")
+    assert (reply_text(first), reply_text(second)) == ("Your name is Ada.", "Your name is Ada.")
     assert (first["squadId"], second["squadId"]) == (squad["id"], squad["id"])
     assert ids(await door.list_chats(squadId=squad["id"])) == [second["id"], first["id"]]
 
@@ -340,7 +347,7 @@ async def test_first_member_of_a_transient_squad_answers(door: Door) -> None:
     first = await door.create_chat(input=WHO, squad=squad)
     second = await door.create_chat(input=WHO, previousChatId=first["id"])
 
-    assert (said(first), said(second)) == ("Your name is Ada.", "Your name is Ada.")
+    assert (reply_text(first), reply_text(second)) == ("Your name is Ada.", "Your name is Ada.")
     assert (first["squad"], second["squad"]) == (squad, squad)
 
 
@@ -349,7 +356,7 @@ async def test_overrides_of_the_member_fill_its_templates(door: Door) -> None:
 
     chat = await door.create_chat(input=WHO, squad={"members": [member]})
 
-    assert said(chat) == "Your name is Ada."
+    assert reply_text(chat) == "Your name is Ada."
 
 
 # --- chains -------------------------------------------------------------------------------------------------
@@ -361,7 +368,7 @@ async def test_chain_remembers_what_was_said(door: Door, org: Org) -> None:
 
     third = await door.create_chat(input=WHO, previousChatId=second["id"])
 
-    assert (said(third), third["assistantId"], third["previousChatId"]) == (
+    assert (reply_text(third), third["assistantId"], third["previousChatId"]) == (
         "Your name is Ada.",
         org.assistant_id,
         second["id"],
@@ -385,13 +392,13 @@ async def test_two_chats_after_the_same_one_are_a_fork(door: Door, org: Org) -> 
     first = await door.create_chat(input="Hello", assistantId=org.assistant_id)
     for name in ("Ada", "Eve"):
         fork = await door.create_chat(input=f"My name is {name}", previousChatId=first["id"])
-        asked = await door.create_chat(input=WHO, previousChatId=fork["id"])
-        assert said(asked) == f"Your name is {name}."
-        assert len(asked["messages"]) == 5
+        continued = await door.create_chat(input=WHO, previousChatId=fork["id"])
+        assert reply_text(continued) == f"Your name is {name}."
+        assert len(continued["messages"]) == 5
 
-    asked = await door.create_chat(input=WHO, previousChatId=first["id"])
+    continued = await door.create_chat(input=WHO, previousChatId=first["id"])
 
-    assert said(asked) == "I don't know your name."
+    assert reply_text(continued) == "I don't know your name."
 
 
 @pytest.mark.parametrize("deleted", [0, 1, 2], ids=["first", "middle", "last"])
@@ -404,8 +411,8 @@ async def test_deleting_a_chat_of_a_chain_leaves_its_descendants_their_context(
 
     await door.delete_chat(id=chain[deleted]["id"])
 
-    asked = await door.create_chat(input=WHO, previousChatId=chain[-1]["id"])
-    assert said(asked) == "Your name is Ada."
+    continued = await door.create_chat(input=WHO, previousChatId=chain[-1]["id"])
+    assert reply_text(continued) == "Your name is Ada."
     for left in (chat for at, chat in enumerate(chain) if at != deleted):
         assert await door.get_chat(id=left["id"]) == left
     with pytest.raises(CallError) as refused:
@@ -420,7 +427,7 @@ async def test_another_assistant_may_continue_a_chain(door: Door, org: Org) -> N
     second = await door.create_chat(input=WHO, previousChatId=first["id"], assistantId=other["id"])
     third = await door.create_chat(input=WHO, previousChatId=second["id"])
 
-    assert (said(second), second["assistantId"], third["assistantId"]) == (
+    assert (reply_text(second), second["assistantId"], third["assistantId"]) == (
         "Your name is Eve.",
         other["id"],
         other["id"],
@@ -437,7 +444,7 @@ async def test_chain_keeps_a_transient_assistant_and_its_overrides(door: Door) -
         input=WHO, previousChatId=second["id"], assistantOverrides={"variableValues": {"who": "Eve"}}
     )
 
-    assert (said(second), said(third)) == ("Your name is Ada.", "Your name is Eve.")
+    assert (reply_text(second), reply_text(third)) == ("Your name is Ada.", "Your name is Eve.")
     assert (second["assistant"], second["assistantOverrides"]) == (
         first["assistant"],
         first["assistantOverrides"],
@@ -468,7 +475,7 @@ async def test_previous_chat_is_named_bare_or_prefixed(door: Door, org: Org, for
         input=WHO, previousChatId=form.format(first["id"], digits, digits.upper())
     )
 
-    assert (said(second), second["previousChatId"]) == ("Your name is Ada.", first["id"])
+    assert (reply_text(second), second["previousChatId"]) == ("Your name is Ada.", first["id"])
     assert (await door.get_chat(id=f"resp_{digits}"))["id"] == first["id"]
 
 
@@ -522,7 +529,7 @@ async def test_chat_of_a_session_may_be_continued_outside_of_it(door: Door, org:
 
     aside = await door.create_chat(input=WHO, previousChatId=first["id"])
 
-    assert (said(aside), aside.get("sessionId")) == ("Your name is Ada.", None)
+    assert (reply_text(aside), aside.get("sessionId")) == ("Your name is Ada.", None)
     assert len((await door.get_session(id=session["id"]))["messages"]) == 4
 
 
@@ -803,9 +810,9 @@ async def test_list_tells_where_it_stands(
 
     listed = await door.list_chats(**query)
 
-    told = listed["metadata"]
-    assert bool(told.pop("nextCursor", "")) == metadata["hasNextPage"]
-    assert told == {"totalItems": 3, "sortOrder": "DESC", **metadata}
+    listed_metadata = listed["metadata"]
+    assert bool(listed_metadata.pop("nextCursor", "")) == metadata["hasNextPage"]
+    assert listed_metadata == {"totalItems": 3, "sortOrder": "DESC", **metadata}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def user(text: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
 
 
-def said(completion: dict[str, Any]) -> list[str]:
+def reply_texts(completion: dict[str, Any]) -> list[str]:
     """The text of each choice."""
     return [choice["message"]["content"] for choice in completion["choices"]]
 
@@ -58,7 +58,7 @@ async def test_completion_is_answered_and_is_a_chat(door: Door, org: Org) -> Non
     )
     assert (await door.list_chats())["results"][0]["id"] == chat["id"]
     assert (
-        said(completion),
+        reply_texts(completion),
         completion["object"],
         completion["model"],
         completion["system_fingerprint"],
@@ -113,7 +113,7 @@ async def test_sample_request_is_answered_where_the_assistant_allows_it(door: Do
 
     completion = await door.create_completion(agent_id=assistant["id"], **SAMPLE)
 
-    assert said(completion) == ["You said: Hello!"]
+    assert reply_texts(completion) == ["You said: Hello!"]
 
 
 async def test_whole_conversation_is_read(door: Door, org: Org) -> None:
@@ -122,7 +122,7 @@ async def test_whole_conversation_is_read(door: Door, org: Org) -> None:
         messages=[*user("My name is Ada"), {"role": "assistant", "content": "Hello Ada"}, *user(WHO)],
     )
 
-    assert said(completion) == ["Your name is Ada."]
+    assert reply_texts(completion) == ["Your name is Ada."]
 
 
 # --- options ------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ async def test_options_are_honoured(
         answered = streamed.text, streamed.events[-1]["choices"][0]["finish_reason"]
     else:
         completion = await door.create_completion(**call)
-        answered = said(completion)[0], completion["choices"][0]["finish_reason"]
+        answered = reply_texts(completion)[0], completion["choices"][0]["finish_reason"]
 
     assert answered == (text, reason)
 
@@ -191,7 +191,7 @@ async def test_n_answers_are_given_and_kept(door: Door, org: Org, n: int) -> Non
     completion = await door.create_completion(agent_id=org.assistant_id, messages=user("x"), n=n)
 
     expected = ["You said: x", *(f"You said: x ({k})" for k in range(2, n + 1))]
-    assert said(completion) == expected
+    assert reply_texts(completion) == expected
     assert [choice["index"] for choice in completion["choices"]] == list(range(n))
     chat = await door.get_chat(id=chat_id(completion))
     assert [message["content"] for message in chat["output"]] == expected
@@ -238,7 +238,7 @@ async def test_json_schema_is_honoured(door: Door, org: Org) -> None:
         response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
     )
 
-    assert said(completion) == ['{"n": 0}']
+    assert reply_texts(completion) == ['{"n": 0}']
 
 
 async def test_tools_are_called_and_answered(door: Door, org: Org) -> None:
@@ -270,7 +270,7 @@ async def test_tools_are_called_and_answered(door: Door, org: Org) -> None:
             {"role": "tool", "tool_call_id": call["id"], "content": "sunny"},
         ],
     )
-    assert said(answer) == ["get_weather returned: sunny"]
+    assert reply_texts(answer) == ["get_weather returned: sunny"]
 
 
 # --- streams ------------------------------------------------------------------------------------------------
@@ -375,7 +375,7 @@ async def test_created_session_is_told_and_continued(door: Door, org: Org) -> No
         agent_id=org.assistant_id, messages=user(WHO), store_in_session=first["session_id"]
     )
 
-    assert (said(second), second["session_id"]) == (["Your name is Ada."], first["session_id"])
+    assert (reply_texts(second), second["session_id"]) == (["Your name is Ada."], first["session_id"])
     session = await door.get_session(id=first["session_id"])
     assert session["assistantId"] == org.assistant_id
     assert [message["content"] for message in session["messages"]] == [
@@ -478,7 +478,7 @@ async def test_instructing_role_is_heard_where_the_assistant_allows_it(door: Doo
         agent_id=assistant["id"], messages=[{"role": role, "content": "My name is Ada."}, *user(WHO)]
     )
 
-    assert said(completion) == ["Your name is Ada."]
+    assert reply_texts(completion) == ["Your name is Ada."]
 
 
 @pytest.mark.parametrize("role", ["robot", "User", "function"])
@@ -672,7 +672,7 @@ async def test_other_errors_are_read_by_fastapi_and_openai_clients(
 
 
 @contextlib.asynccontextmanager
-async def asking(door: Door, *events: Any, provider: str = "custom-llm") -> AsyncIterator[str]:
+async def agent_answering(door: Door, *events: Any, provider: str = "custom-llm") -> AsyncIterator[str]:
     """The id of an assistant whose model answers so."""
     async with OpenAIUpstream(openai_stream(*events)) as upstream:
         yield (
@@ -687,11 +687,14 @@ async def asking(door: Door, *events: Any, provider: str = "custom-llm") -> Asyn
 
 async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(door: Door) -> None:
     events = chunk({"content": "a long answer"}), chunk(finish="model_length"), usage_chunk(3, 2)
-    async with asking(door, *events, provider="mistral") as agent_id:
+    async with agent_answering(door, *events, provider="mistral") as agent_id:
         completion = await door.create_completion(agent_id=agent_id, messages=user("x"))
         response = await door.create_response(input="x", assistantId=agent_id)
 
-    assert (said(completion), completion["choices"][0]["finish_reason"]) == (["a long answer"], "length")
+    assert (reply_texts(completion), completion["choices"][0]["finish_reason"]) == (
+        ["a long answer"],
+        "length",
+    )
     assert (response["status"], response["incomplete_details"]) == (
         "incomplete",
         {"reason": "max_output_tokens"},
@@ -705,16 +708,16 @@ async def test_usage_tells_what_was_cached_and_what_was_reasoned(door: Door) -> 
         prompt_tokens_details={"cached_tokens": 24},
         completion_tokens_details={"reasoning_tokens": 16},
     )
-    async with asking(door, chunk({"content": "a"}), chunk(finish="stop"), usage) as agent_id:
+    async with agent_answering(door, chunk({"content": "a"}), chunk(finish="stop"), usage) as agent_id:
         call = {"agent_id": agent_id, "messages": user("x")}
         whole = await door.create_completion(**call)
         streamed = await read(door.stream_completion(**call, stream_options={"include_usage": True}))
 
-    for told in (whole["usage"], streamed.events[-1]["usage"]):
+    for usage_shown in (whole["usage"], streamed.events[-1]["usage"]):
         assert (
-            told["total_tokens"],
-            told["prompt_tokens_details"]["cached_tokens"],
-            told["completion_tokens_details"]["reasoning_tokens"],
+            usage_shown["total_tokens"],
+            usage_shown["prompt_tokens_details"]["cached_tokens"],
+            usage_shown["completion_tokens_details"]["reasoning_tokens"],
         ) == (50, 24, 16)
 
 
@@ -725,7 +728,7 @@ async def test_refusal_is_told_as_one(door: Door) -> None:
         chunk(finish="stop"),
         usage_chunk(3, 2),
     )
-    async with asking(door, *events) as agent_id:
+    async with agent_answering(door, *events) as agent_id:
         completion = await door.create_completion(agent_id=agent_id, messages=user("x"))
         chunks = (await read(door.stream_completion(agent_id=agent_id, messages=user("x")))).events
         chat = await door.create_chat(input="x", assistantId=agent_id)

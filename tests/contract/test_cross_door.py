@@ -28,18 +28,18 @@ async def test_agents_chat_continues_at_completions_and_is_read_at_every_door(
     )
 
     assert completion["choices"][0]["message"]["content"] == "Your name is Ada."
-    said = ["My name is Ada", "You said: My name is Ada", WHO, "Your name is Ada."]
+    expected = ["My name is Ada", "You said: My name is Ada", WHO, "Your name is Ada."]
     for door in (native, rest):
-        assert texts((await door.list_messages(chatId=chat["id"]))["messages"]) == said
-        assert texts((await door.get_agent_chat(chatId=chat["id"]))["messages"]) == said
-        assert texts((await door.get_session(id=chat["id"]))["messages"]) == said
+        assert texts((await door.list_messages(chatId=chat["id"]))["messages"]) == expected
+        assert texts((await door.get_agent_chat(chatId=chat["id"]))["messages"]) == expected
+        assert texts((await door.get_session(id=chat["id"]))["messages"]) == expected
 
 
 async def test_every_door_hears_what_was_said_at_the_others(door: Door, org: Org) -> None:
     """Each door says one thing in a session, and the next one answers from all that came before."""
     session = await door.create_session(assistantId=org.assistant_id)
     where, user = {"sessionId": session["id"]}, "user"
-    ask = {
+    question = {
         "agent_id": org.assistant_id,
         "messages": [{"role": user, "content": WHO}],
         "store_in_session": session["id"],
@@ -51,13 +51,15 @@ async def test_every_door_hears_what_was_said_at_the_others(door: Door, org: Org
     response = await door.create_response(input=WHO, **where)
     assert response["output"][0]["content"][0]["text"] == "Your name is Eve."
     await door.create_response(input="My name is Ida", **where)
-    assert (await door.create_completion(**ask))["choices"][0]["message"]["content"] == "Your name is Ida."
-    await door.create_completion(**{**ask, "messages": [{"role": user, "content": "My name is Una"}]})
+    assert (await door.create_completion(**question))["choices"][0]["message"][
+        "content"
+    ] == "Your name is Ida."
+    await door.create_completion(**{**question, "messages": [{"role": user, "content": "My name is Una"}]})
     assert (await door.create_message(chatId=session["id"], content=WHO))["content"] == "Your name is Una."
     for opening in (
         door.stream_chat(input=WHO, **where),
         door.stream_response(input=WHO, **where),
-        door.stream_completion(**ask),
+        door.stream_completion(**question),
     ):
         assert (await read(opening)).text == "Your name is Una."
 
@@ -66,17 +68,17 @@ async def test_every_door_hears_what_was_said_at_the_others(door: Door, org: Org
 
 async def test_every_exchange_is_a_listed_chat(door: Door, org: Org) -> None:
     session = await door.create_session(assistantId=org.assistant_id)
-    where, said = {"sessionId": session["id"]}, [{"role": "user", "content": "4"}]
+    where, messages_sent = {"sessionId": session["id"]}, [{"role": "user", "content": "4"}]
     first = await door.create_chat(input="1", **where)
     second = await door.create_response(input="2", **where)
     reply = await door.create_message(chatId=session["id"], content="3", role="user")
     fourth = await door.create_completion(
-        agent_id=org.assistant_id, messages=said, store_in_session=session["id"]
+        agent_id=org.assistant_id, messages=messages_sent, store_in_session=session["id"]
     )
 
     listed = (await door.list_chats(sessionId=session["id"], sortOrder="ASC"))["results"]
 
-    assert [chat["input"] for chat in listed] == ["1", "2", "3", said]
+    assert [chat["input"] for chat in listed] == ["1", "2", "3", messages_sent]
     assert [chat["id"] for chat in (listed[0], listed[1], listed[3])] == [
         first["id"],
         next(chat["id"] for chat in listed if hex_of(chat["id"]) == second["id"].removeprefix("resp_")),

@@ -97,10 +97,10 @@ def shaped(
 def invalid(shape: str, body: dict[str, Any]) -> str:
     """What an answer of 400 (422 at completions) says is wrong, once its shape is what it must be."""
     if shape == "completions":
-        [told] = body["detail"]
-        assert body == {"detail": [{"loc": told["loc"], "msg": told["msg"], "type": told["type"]}]}
-        assert told["loc"][0] == "body"
-        return str(told["msg"])
+        [problem] = body["detail"]
+        assert body == {"detail": [{"loc": problem["loc"], "msg": problem["msg"], "type": problem["type"]}]}
+        assert problem["loc"][0] == "body"
+        return str(problem["msg"])
     if shape == "openai":
         message = body["error"]["message"]
         assert body == shaped(shape, 400, message, param=body["error"]["param"], code=body["error"]["code"])
@@ -143,7 +143,7 @@ async def test_body_that_is_no_json_object_is_told_in_the_shape_of_the_door(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "problem"),
     [
         ("assistants", {"message": ["input is required"], "error": "Bad Request", "statusCode": 400}),
         (
@@ -188,11 +188,11 @@ async def test_body_that_is_no_json_object_is_told_in_the_shape_of_the_door(
 )
 @pytest.mark.parametrize("content", [b"{}", b""], ids=["empty object", "nothing"])
 async def test_missing_input_is_named(
-    http: httpx.AsyncClient, org: Org, name: str, told: dict[str, Any], content: bytes
+    http: httpx.AsyncClient, org: Org, name: str, problem: dict[str, Any], content: bytes
 ) -> None:
     answer = await ENTRIES[name].post(http, org, content)
 
-    assert (answer.status_code, answer.json()) == (422 if name == "completions" else 400, told)
+    assert (answer.status_code, answer.json()) == (422 if name == "completions" else 400, problem)
 
 
 async def test_every_mistake_is_named_at_once(http: httpx.AsyncClient, org: Org) -> None:
@@ -297,7 +297,7 @@ def nested(levels: int, kind: str) -> Any:
     return value
 
 
-SAID = {"role": "user", "content": "x"}
+MESSAGE = {"role": "user", "content": "x"}
 ANSWERED = {"assistantId": "A", "input": "x"}
 PLAIN = {**ANSWERED, "stream": False}
 
@@ -308,12 +308,12 @@ def _with_own(body: dict[str, Any], member: str, free: Any) -> dict[str, Any]:
 
 # Every member that takes JSON of the caller's own: path, body around it.
 PLACES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
-    "chat input": ("/chat", lambda free: {**ANSWERED, "input": [{**SAID, "own": free}]}),
+    "chat input": ("/chat", lambda free: {**ANSWERED, "input": [{**MESSAGE, "own": free}]}),
     "chat content": (
         "/chat",
         lambda free: {**ANSWERED, "input": [{"role": "user", "content": [{"type": "o", "own": free}]}]},
     ),
-    "chat metadata": ("/chat", lambda free: {**ANSWERED, "input": [{**SAID, "metadata": {"own": free}}]}),
+    "chat metadata": ("/chat", lambda free: {**ANSWERED, "input": [{**MESSAGE, "metadata": {"own": free}}]}),
     "chat assistant": ("/chat", lambda free: {"input": "x", "assistant": {"own": free}}),
     "chat overrides": (
         "/chat",
@@ -360,19 +360,19 @@ PLACES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
         lambda free: {
             "messages": [
                 {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "own": free}}]},
-                SAID,
+                MESSAGE,
             ]
         },
     ),
     "completion tools": (
         COMPLETIONS,
         lambda free: {
-            "messages": [SAID],
+            "messages": [MESSAGE],
             "tools": [{"type": "function", "function": {"name": "f", "own": free}}],
         },
     ),
     **{
-        f"completion {member}": (COMPLETIONS, partial(_with_own, {"messages": [SAID]}, member))
+        f"completion {member}": (COMPLETIONS, partial(_with_own, {"messages": [MESSAGE]}, member))
         for member in ("metadata", "response_format")
     },
     "agent chat metadata": ("agents", lambda free: {"agentId": "A", "metadata": {"own": free}}),
@@ -488,7 +488,7 @@ async def test_what_another_org_has_is_answered_like_what_does_not_exist(
         ("squad", {"members": [{"assistant": {}}]}),
     ):
         theirs[noun] = (await http.post(f"/{noun}", json=made, headers=other_org.bearer)).json()["id"]
-    said = {"messages": [SAID]}
+    request_body = {"messages": [MESSAGE]}
     calls: list[tuple[str, str, dict[str, str], dict[str, Any] | None]] = [
         *(("GET", f"/{noun}/{{{noun}}}", {}, None) for noun in theirs),
         *(("DELETE", f"/{noun}/{{{noun}}}", {}, None) for noun in theirs),
@@ -500,12 +500,12 @@ async def test_what_another_org_has_is_answered_like_what_does_not_exist(
         ("DELETE", "/chat/{session}", {"x-api-key": org.secret}, None),
         ("GET", "/chat/{session}/message", {}, None),
         ("POST", "/chat/{session}/message", {}, {"content": "x"}),
-        ("POST", COMPLETIONS.format(agent_id="{assistant}"), {}, said),
+        ("POST", COMPLETIONS.format(agent_id="{assistant}"), {}, request_body),
         (
             "POST",
             COMPLETIONS.format(agent_id=org.assistant_id),
             {},
-            {**said, "store_in_session": "{session}"},
+            {**request_body, "store_in_session": "{session}"},
         ),
         ("POST", "/chat", {}, {"input": "x", "previousChatId": "{chat}"}),
         ("POST", "/chat", {}, {"input": "x", "sessionId": "{session}"}),
@@ -583,9 +583,9 @@ async def test_wrong_method_is_405_with_allow(
 
     answer = await http.request(method, path.format(agent_id=UNKNOWN_ID), headers=headers)
 
-    told = "this path does not take this method; Allow names those it takes"
+    problem = "this path does not take this method; Allow names those it takes"
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
-    assert answer.json() == shaped(shape, 405, told)
+    assert answer.json() == shaped(shape, 405, problem)
 
 
 # --- too large, and down ------------------------------------------------------------------------------------
@@ -620,9 +620,9 @@ async def test_server_that_is_down_is_503_in_the_shape_of_every_door(tmp_path: P
                 name: await entry.post(http, org, entry.filled(org)) for name, entry in ENTRIES.items()
             }
 
-    told = "the service did not answer; try again"
+    problem = "the service did not answer; try again"
     assert {name: (answer.status_code, answer.json()) for name, answer in answers.items()} == {
-        name: (503, shaped(entry.shape, 503, told)) for name, entry in ENTRIES.items()
+        name: (503, shaped(entry.shape, 503, problem)) for name, entry in ENTRIES.items()
     }
     assert all(re.fullmatch(UUID, answer.headers["x-request-id"]) for answer in answers.values())
 

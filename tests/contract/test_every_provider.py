@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.doors import CallError, Door, read
 from tests.contract.test_session_turns import DOORS
-from tests.contract.test_sound_histories import LEFT_BEHIND
+from tests.contract.test_well_formed_histories import LEFT_BEHIND
 from tests.upstream import (
     STRICT,
     Answer,
@@ -109,9 +109,9 @@ async def test_ids_that_come_again_in_every_round(door: Door, kind: type[StandIn
 
 
 @PROVIDERS
-@pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("send_text", DOORS.values(), ids=DOORS)
 async def test_call_that_nobody_answers(
-    door: Door, kind: type[StandIn], says: Callable[[Door, str, str, str], Awaitable[Any]]
+    door: Door, kind: type[StandIn], send_text: Callable[[Door, str, str, str], Awaitable[Any]]
 ) -> None:
     async with kind(
         [kind.calls(a1="weather", a2="weather"), kind.text("Fine."), kind.text("Fine.")]
@@ -119,7 +119,7 @@ async def test_call_that_nobody_answers(
         agent = await agent_of(door, upstream, FUNCTION)
         session = (await door.create_session(assistantId=agent))["id"]
         for text in ("Weather?", "Never mind.", "Still there?"):
-            await says(door, session, agent, text)
+            await send_text(door, session, agent, text)
         messages = (await door.get_session(id=session))["messages"]
 
     assert upstream.flaws == []
@@ -229,29 +229,34 @@ CALLED = {
     ],
 }
 RESULT = {"role": "tool", "tool_call_id": "made elsewhere", "content": "sunny"}
-ASKS = {"role": "user", "content": "And now?"}
-SAID = {"role": "assistant", "content": "Hello."}
+QUESTION = {"role": "user", "content": "And now?"}
+REPLY = {"role": "assistant", "content": "Hello."}
 HISTORIES = {
-    "call at the beginning": [CALLED, RESULT, ASKS],
-    "call behind an answer": [ASKS, SAID, CALLED, RESULT, SAID, ASKS],
-    "call that is open": [ASKS, CALLED, RESULT],
-    "system message behind an answer": [ASKS, SAID, {"role": "system", "content": "Be brief."}, ASKS],
-    "system message at the end": [ASKS, {"role": "system", "content": "Be brief."}],
-    "developer message": [{"role": "developer", "content": "Be brief."}, ASKS],
+    "call at the beginning": [CALLED, RESULT, QUESTION],
+    "call behind an answer": [QUESTION, REPLY, CALLED, RESULT, REPLY, QUESTION],
+    "call that is open": [QUESTION, CALLED, RESULT],
+    "system message behind an answer": [
+        QUESTION,
+        REPLY,
+        {"role": "system", "content": "Be brief."},
+        QUESTION,
+    ],
+    "system message at the end": [QUESTION, {"role": "system", "content": "Be brief."}],
+    "developer message": [{"role": "developer", "content": "Be brief."}, QUESTION],
     "several system messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "system", "content": "Be kind."},
-        ASKS,
+        QUESTION,
     ],
-    "names": [ASKS | {"name": "Ann"}, SAID | {"name": "Bob"}, ASKS | {"name": "Cid"}],
-    "refusal": [ASKS, {"role": "assistant", "content": None, "refusal": "I cannot."}, ASKS],
+    "names": [QUESTION | {"name": "Ann"}, REPLY | {"name": "Bob"}, QUESTION | {"name": "Cid"}],
+    "refusal": [QUESTION, {"role": "assistant", "content": None, "refusal": "I cannot."}, QUESTION],
     "refusal in parts": [
-        ASKS,
+        QUESTION,
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]},
-        ASKS,
+        QUESTION,
     ],
-    "users in a row": [ASKS, ASKS, SAID, SAID, ASKS],
-    "greeting": [SAID, ASKS],
+    "users in a row": [QUESTION, QUESTION, REPLY, REPLY, QUESTION],
+    "greeting": [REPLY, QUESTION],
     "blank part": [
         {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "Hi"}]}
     ],
@@ -301,7 +306,7 @@ async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(
         agent = await agent_of(door, upstream, FUNCTION, temperature=0.5, maxTokens=50)
         completion = await door.create_completion(
             agent_id=agent,
-            messages=[ASKS],
+            messages=[QUESTION],
             seed=7,
             top_p=0.5,
             frequency_penalty=0.5,
@@ -334,7 +339,7 @@ async def test_members_that_tune_an_answer_are_sent_to_whom_they_are_known(
             "response_format",
         ),
         (DeepSeekUpstream, {"tool_choice": "required"}, "tool_choice"),
-        (DeepSeekUpstream, {"messages": [ASKS, SAID]}, "input"),
+        (DeepSeekUpstream, {"messages": [QUESTION, REPLY]}, "input"),
         (ThinkingUpstream, {"tool_choice": "required"}, "tool_choice"),
     ],
 )
@@ -344,7 +349,7 @@ async def test_what_would_change_the_answer_is_refused_by_name(
     async with kind(kind.text("Fine.")) as upstream:
         agent = await agent_of(door, upstream, FUNCTION)
         with pytest.raises(CallError, match=field) as refused:
-            await door.create_completion(**{"agent_id": agent, "messages": [ASKS], **members})
+            await door.create_completion(**{"agent_id": agent, "messages": [QUESTION], **members})
 
     assert refused.value.status == 400
     assert upstream.requests == []
@@ -490,7 +495,7 @@ async def test_answers_that_come_whole_are_read(door: Door, content_type: str) -
     async with Upstream(FOUND) as tools, CustomUpstream(answers) as upstream:
         agent = await agent_of(door, upstream, run_here(tools))
         chat = await door.create_chat(input="How is the sky?", assistantId=agent)
-        completion = await door.create_completion(agent_id=agent, messages=[ASKS])
+        completion = await door.create_completion(agent_id=agent, messages=[QUESTION])
 
     assert upstream.flaws == []
     assert roles(chat) == ["assistant", "tool", "tool", "assistant"]
@@ -503,14 +508,14 @@ async def test_answers_that_come_whole_are_read(door: Door, content_type: str) -
     assert (completion["usage"]["prompt_tokens"], completion["usage"]["completion_tokens"]) == (7, 2)
 
 
-@pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("send_text", DOORS.values(), ids=DOORS)
 async def test_whole_answer_is_told_at_every_door(
-    door: Door, says: Callable[[Door, str, str, str], Awaitable[Any]]
+    door: Door, send_text: Callable[[Door, str, str, str], Awaitable[Any]]
 ) -> None:
     async with CustomUpstream(whole({"content": "Clear."}, "stop", "application/json")) as upstream:
         agent = await agent_of(door, upstream)
         session = (await door.create_session(assistantId=agent))["id"]
-        await says(door, session, agent, "How is the sky?")
+        await send_text(door, session, agent, "How is the sky?")
         messages = (await door.get_session(id=session))["messages"]
 
     assert messages[-1]["content"] == "Clear."

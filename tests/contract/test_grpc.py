@@ -33,7 +33,7 @@ Raw = grpc.aio.UnaryUnaryMultiCallable[bytes, Any]
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
-def saying(text: str, **members: Any) -> CreateChatRequest:
+def chat_request(text: str, **members: Any) -> CreateChatRequest:
     return CreateChatRequest(input=Value(string_value=text), **members)
 
 
@@ -59,7 +59,7 @@ async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
         ),
         pytest.param(
             "ChatService/CreateChat",
-            saying("x"),
+            chat_request("x"),
             grpc.StatusCode.INVALID_ARGUMENT,
             "INVALID_ARGUMENT",
             {
@@ -70,7 +70,7 @@ async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
         ),
         pytest.param(
             "ChatService/CreateChat",
-            saying("x", session_id=UNKNOWN_ID, previous_chat_id=UNKNOWN_ID),
+            chat_request("x", session_id=UNKNOWN_ID, previous_chat_id=UNKNOWN_ID),
             grpc.StatusCode.INVALID_ARGUMENT,
             "INVALID_ARGUMENT",
             {"": "sessionId and previousChatId are mutually exclusive: send one of them"},
@@ -78,7 +78,7 @@ async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
         ),
         pytest.param(
             "ChatService/CreateChat",
-            saying("a\0b", assistant_id=UNKNOWN_ID),
+            chat_request("a\0b", assistant_id=UNKNOWN_ID),
             grpc.StatusCode.INVALID_ARGUMENT,
             "INVALID_ARGUMENT",
             {"input": "must not contain the character NUL (U+0000); leave it out"},
@@ -86,7 +86,7 @@ async def refused(call: Awaitable[object]) -> grpc.aio.AioRpcError:
         ),
         pytest.param(
             "ChatService/CreateChat",
-            saying("x", assistant_id=UNKNOWN_ID),
+            chat_request("x", assistant_id=UNKNOWN_ID),
             grpc.StatusCode.NOT_FOUND,
             "ASSISTANT_NOT_FOUND",
             {},
@@ -160,7 +160,9 @@ async def test_session_that_is_over_is_a_failed_precondition(
     session = await native.create_session(assistantId=org.assistant_id, status="completed")
 
     error = await refused(
-        ChatServiceStub(channel).CreateChat(saying("x", session_id=session["id"]), metadata=org.metadata)
+        ChatServiceStub(channel).CreateChat(
+            chat_request("x", session_id=session["id"]), metadata=org.metadata
+        )
     )
 
     assert (error.code(), details_of(error)[0].reason) == (
@@ -210,8 +212,8 @@ async def test_every_answer_has_a_request_id_in_its_trailing_metadata(
     channel: grpc.aio.Channel, org: Org
 ) -> None:
     stub = ChatServiceStub(channel)
-    unary = stub.CreateChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata)
-    stream = stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata)
+    unary = stub.CreateChat(chat_request("x", assistant_id=org.assistant_id), metadata=org.metadata)
+    stream = stub.StreamChat(chat_request("x", assistant_id=org.assistant_id), metadata=org.metadata)
     await unary
     async for _ in stream:
         pass
@@ -254,7 +256,7 @@ async def test_caller_cannot_pass_for_http(channel: grpc.aio.Channel, org: Org) 
 async def test_events_are_started_deltas_and_the_completed_chat(
     channel: grpc.aio.Channel, native: Door, org: Org
 ) -> None:
-    request = saying("a b", assistant_id=org.assistant_id)
+    request = chat_request("a b", assistant_id=org.assistant_id)
 
     events = [event async for event in ChatServiceStub(channel).StreamChat(request, metadata=org.metadata)]
 
@@ -283,7 +285,9 @@ async def test_terminal_event_comes_after_the_commit(
 ) -> None:
     """What the last event tells is on disk by then, in the very moment it is received."""
     stub = ChatServiceStub(channel)
-    async for event in stub.StreamChat(saying("x", assistant_id=org.assistant_id), metadata=org.metadata):
+    async for event in stub.StreamChat(
+        chat_request("x", assistant_id=org.assistant_id), metadata=org.metadata
+    ):
         [(found,)] = await rows_of(service.store, "SELECT count(*) FROM chats WHERE id = ?", [event.chat_id])
         if event.WhichOneof("event") == "completed":
             assert found == 1
@@ -308,7 +312,7 @@ async def test_message_of_an_agents_chat_can_be_streamed(
 async def test_grpc_passes_through_envoy_as_it_is(service: Service, org: Org) -> None:
     async with grpc.aio.insecure_channel(service.http_url.removeprefix("http://")) as channel:
         stub = ChatServiceStub(channel)
-        request = saying("a", assistant_id=org.assistant_id)
+        request = chat_request("a", assistant_id=org.assistant_id)
 
         chat = await stub.CreateChat(request, metadata=org.metadata)
         events = [event async for event in stub.StreamChat(request, metadata=org.metadata)]
@@ -380,19 +384,21 @@ def played() -> Any:
 
 
 def test_unary_stub_sends_the_request_and_gives_the_answer(played: Any) -> None:
-    future = ChatServiceStub(played).CreateChat.future(saying("x"), metadata=(("authorization", "Bearer k"),))
+    future = ChatServiceStub(played).CreateChat.future(
+        chat_request("x"), metadata=(("authorization", "Bearer k"),)
+    )
 
     metadata, request, rpc = played.take_unary_unary(CREATE)
     rpc.send_initial_metadata(())
     rpc.terminate(Chat(id=new_id(), status="completed"), (), grpc.StatusCode.OK, "")
 
-    assert (request, dict(metadata)["authorization"]) == (saying("x"), "Bearer k")
+    assert (request, dict(metadata)["authorization"]) == (chat_request("x"), "Bearer k")
     assert future.result().status == "completed"
 
 
 def test_streaming_stub_gives_the_events_and_then_the_status(played: Any) -> None:
     events = [ChatEvent(chat_id="c", delta=ContentDelta(text=text)) for text in ("a", "b")]
-    call = ChatServiceStub(played).StreamChat(saying("x"))
+    call = ChatServiceStub(played).StreamChat(chat_request("x"))
 
     _, request, rpc = played.take_unary_stream(STREAM)
     rpc.send_initial_metadata(())
@@ -404,5 +410,5 @@ def test_streaming_stub_gives_the_events_and_then_the_status(played: Any) -> Non
 
     with pytest.raises(grpc.RpcError) as error:
         next(call)
-    assert (request, received) == (saying("x"), events)
+    assert (request, received) == (chat_request("x"), events)
     assert (error.value.code(), error.value.details()) == (grpc.StatusCode.UNAVAILABLE, "broken off")

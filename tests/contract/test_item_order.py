@@ -31,7 +31,7 @@ CALL, TEXT, REFUSAL, ROUND = "function_call", "message", "refusal", "mcp_call"
 OUTPUT_OF = {CALL: ("arguments",), ROUND: ("arguments", "output")}
 
 
-def say(text: str) -> dict[str, Any]:
+def text_delta(text: str) -> dict[str, Any]:
     return chunk({"content": text})
 
 
@@ -49,7 +49,7 @@ def more(index: int, arguments: str) -> dict[str, Any]:
     return call(index, arguments, None)
 
 
-def items_told(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def items_in(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The items of a stream as they are done, if it keeps the public interface's order; else it fails.
 
     platform.openai.com/docs/api-reference/responses-streaming: an item is added, told, done; then the next
@@ -93,13 +93,13 @@ def items_told(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             assert event["arguments"] == arguments
         if kind == "output_item.done":
             assert part is None
-            told = {**item, "status": event["item"]["status"]}
-            told |= {"content": content} if item["type"] == TEXT else {}
-            told |= {
+            expected = {**item, "status": event["item"]["status"]}
+            expected |= {"content": content} if item["type"] == TEXT else {}
+            expected |= {
                 name: event["item"][name] for name in OUTPUT_OF.get(item["type"], ()) if item["type"] == ROUND
             }
-            told |= {"arguments": arguments} if item["type"] == CALL else {}
-            assert event["item"] == told
+            expected |= {"arguments": arguments} if item["type"] == CALL else {}
+            assert event["item"] == expected
             done.append(event["item"])
             item = None
     assert item is None
@@ -114,17 +114,17 @@ def brief(item: dict[str, Any]) -> tuple[str, str]:
     return item["type"], item["arguments"]
 
 
-SAID: dict[str, tuple[list[Any], list[tuple[str, str]]]] = {
-    "text": ([say("a"), say("b")], [(TEXT, "ab")]),
+STREAMS: dict[str, tuple[list[Any], list[tuple[str, str]]]] = {
+    "text": ([text_delta("a"), text_delta("b")], [(TEXT, "ab")]),
     "nothing": ([], [(TEXT, "")]),
-    "text, call": ([say("a"), call(0, "{"), more(0, "}")], [(TEXT, "a"), (CALL, "{}")]),
-    "call, text": ([call(0, "{}"), say("a")], [(CALL, "{}"), (TEXT, "a")]),
+    "text, call": ([text_delta("a"), call(0, "{"), more(0, "}")], [(TEXT, "a"), (CALL, "{}")]),
+    "call, text": ([call(0, "{}"), text_delta("a")], [(CALL, "{}"), (TEXT, "a")]),
     "text, call, text": (
-        [say("a"), call(0, "{}"), say("b"), say("c")],
+        [text_delta("a"), call(0, "{}"), text_delta("b"), text_delta("c")],
         [(TEXT, "a"), (CALL, "{}"), (TEXT, "bc")],
     ),
     "text between calls": (
-        [call(0, "{}"), say("a"), call(1, '{"x":1}'), say("b")],
+        [call(0, "{}"), text_delta("a"), call(1, '{"x":1}'), text_delta("b")],
         [(CALL, "{}"), (TEXT, "a"), (CALL, '{"x":1}'), (TEXT, "b")],
     ),
     "calls": ([call(0, '{"x":'), more(0, "1}"), call(1, "{}")], [(CALL, '{"x":1}'), (CALL, "{}")]),
@@ -133,11 +133,11 @@ SAID: dict[str, tuple[list[Any], list[tuple[str, str]]]] = {
         [(CALL, '{"x":1}'), (CALL, '{"y":2}'), (CALL, "{}")],
     ),
     "text within a call": (
-        [call(0, '{"x":'), say("a"), more(0, "1}"), say("b")],
+        [call(0, '{"x":'), text_delta("a"), more(0, "1}"), text_delta("b")],
         [(CALL, '{"x":1}'), (TEXT, "ab")],
     ),
     "calls without arguments": (
-        [call(0, ""), call(1, ""), say("a")],
+        [call(0, ""), call(1, ""), text_delta("a")],
         [(CALL, "{}"), (CALL, "{}"), (TEXT, "a")],
     ),
     "braces in a string": (
@@ -145,10 +145,10 @@ SAID: dict[str, tuple[list[Any], list[tuple[str, str]]]] = {
         [(CALL, '{"x":"}"}'), (CALL, "{}")],
     ),
     "refusal": ([refuse("n"), refuse("o")], [(TEXT, "no")]),
-    "refusal, text": ([refuse("No."), say("Sorry.")], [(TEXT, "No.Sorry.")]),
-    "text, refusal": ([say("Well."), refuse("No.")], [(TEXT, "Well.|No.")]),
+    "refusal, text": ([refuse("No."), text_delta("Sorry.")], [(TEXT, "No.Sorry.")]),
+    "text, refusal": ([text_delta("Well."), refuse("No.")], [(TEXT, "Well.|No.")]),
     "call, refusal": (
-        [say("a"), call(0, "{}"), say("b"), refuse("No.")],
+        [text_delta("a"), call(0, "{}"), text_delta("b"), refuse("No.")],
         [(TEXT, "a"), (CALL, "{}"), (TEXT, "b|No.")],
     ),
 }
@@ -197,36 +197,43 @@ async def listed(
     return items if order == "asc" else items[::-1]
 
 
-@pytest.mark.parametrize(("said", "items"), SAID.values(), ids=SAID)
+@pytest.mark.parametrize(("chunks", "items"), STREAMS.values(), ids=STREAMS)
 async def test_items_have_one_order_wherever_they_are(
-    rest: Door, native: Door, http: httpx.AsyncClient, org: Org, said: list[Any], items: list[tuple[str, str]]
+    rest: Door,
+    native: Door,
+    http: httpx.AsyncClient,
+    org: Org,
+    chunks: list[Any],
+    items: list[tuple[str, str]],
 ) -> None:
     finish = "tool_calls" if any(kind == CALL for kind, _ in items) else "stop"
-    async with OpenAIUpstream(openai_stream(*said, chunk(finish=finish))) as upstream:
+    async with OpenAIUpstream(openai_stream(*chunks, chunk(finish=finish))) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
-        asked = {"input": "x", "assistant": scripted(upstream)}
-        events = (await read(rest.stream_response(**asked, conversation=conversation))).events
-        over_grpc = (await read(native.stream_response(**asked))).events
-        whole = await rest.create_response(**asked)
+        common = {"input": "x", "assistant": scripted(upstream)}
+        events = (await read(rest.stream_response(**common, conversation=conversation))).events
+        over_grpc = (await read(native.stream_response(**common))).events
+        whole = await rest.create_response(**common)
     response = events[-1]["response"]
     stored = await got(http, org, f"/v1/responses/{response['id']}")
 
-    assert [brief(item) for item in items_told(events)] == items
-    assert [brief(item) for item in items_told(over_grpc)] == items
+    assert [brief(item) for item in items_in(events)] == items
+    assert [brief(item) for item in items_in(over_grpc)] == items
     assert [brief(item) for item in whole["output"]] == items
     assert stored["output"] == response["output"]
     for order in ("asc", "desc"):
         for limit in (1, 2, 100):
-            kept = await listed(http, org, f"/v1/conversations/{conversation}/items", limit, order)
-            assert [(item["id"], *brief(item)) for item in kept[1:]] == [
+            listed_items = await listed(http, org, f"/v1/conversations/{conversation}/items", limit, order)
+            assert [(item["id"], *brief(item)) for item in listed_items[1:]] == [
                 (item["id"], *brief(item)) for item in response["output"]
             ]
-    assert items_told(await replayed(http, org, whole["id"])) == whole["output"]
+    assert items_in(await replayed(http, org, whole["id"])) == whole["output"]
 
 
 async def test_stream_is_resumed_anywhere(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
-    said, _ = SAID["calls that take turns"]
-    async with OpenAIUpstream(openai_stream(*said, say("b"), chunk(finish="tool_calls"))) as upstream:
+    chunks, _ = STREAMS["calls that take turns"]
+    async with OpenAIUpstream(
+        openai_stream(*chunks, text_delta("b"), chunk(finish="tool_calls"))
+    ) as upstream:
         events = (await read(rest.stream_response(input="x", assistant=scripted(upstream)))).events
     all_of_it = await replayed(http, org, events[-1]["response"]["id"])
 
@@ -236,10 +243,10 @@ async def test_stream_is_resumed_anywhere(rest: Door, http: httpx.AsyncClient, o
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("chunks", "status"),
     [
-        ([say("a"), say("b")], ["incomplete"]),
-        ([say("a"), call(0, '{"x":')], ["completed", "incomplete"]),
+        ([text_delta("a"), text_delta("b")], ["incomplete"]),
+        ([text_delta("a"), call(0, '{"x":')], ["completed", "incomplete"]),
         ([call(0, '{"x":'), call(1, '{"y":')], ["incomplete", "incomplete"]),
         ([call(0, "{}"), call(1, '{"y":')], ["completed", "incomplete"]),
         ([call(0, "{}"), refuse("N")], ["completed", "incomplete"]),
@@ -248,9 +255,11 @@ async def test_stream_is_resumed_anywhere(rest: Door, http: httpx.AsyncClient, o
 )
 @pytest.mark.parametrize("ending", ["length", "broken off"])
 async def test_what_is_open_is_closed_as_incomplete(
-    rest: Door, http: httpx.AsyncClient, org: Org, said: list[Any], status: list[str], ending: str
+    rest: Door, http: httpx.AsyncClient, org: Org, chunks: list[Any], status: list[str], ending: str
 ) -> None:
-    last = openai_stream(*said, chunk(finish="length")) if ending == "length" else Answer([*sse(*said), CUT])
+    last = (
+        openai_stream(*chunks, chunk(finish="length")) if ending == "length" else Answer([*sse(*chunks), CUT])
+    )
     async with OpenAIUpstream(last) as upstream:
         events = (await read(rest.stream_response(input="x", assistant=scripted(upstream)))).events
     if events[-1]["type"] == "error":
@@ -258,13 +267,13 @@ async def test_what_is_open_is_closed_as_incomplete(
         del events[-1]
 
     assert events[-1]["type"] == ("response.incomplete" if ending == "length" else "response.failed")
-    assert [item["status"] for item in items_told(events)] == status
+    assert [item["status"] for item in items_in(events)] == status
     stored = await got(http, org, f"/v1/responses/{events[-1]['response']['id']}")
     assert stored["output"] == events[-1]["response"]["output"]
 
 
 async def test_cancelled_message_is_closed_first(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
-    async with OpenAIUpstream(Answer([*sse(say("a"), call(0, '{"x":')), STALL])) as upstream:
+    async with OpenAIUpstream(Answer([*sse(text_delta("a"), call(0, '{"x":')), STALL])) as upstream:
         async with rest.stream_response(input="x", assistant=scripted(upstream), background=True) as stream:
             async for event in stream:
                 if event["type"] == "response.created":
@@ -275,7 +284,7 @@ async def test_cancelled_message_is_closed_first(rest: Door, http: httpx.AsyncCl
 
     events = await replayed(http, org, response_id)
     assert (cancelled["status"], events[-1]["type"]) == ("cancelled", "response.incomplete")
-    assert items_told(events) == cancelled["output"]
+    assert items_in(events) == cancelled["output"]
     assert [item["status"] for item in cancelled["output"]] == ["completed", "incomplete"]
 
 
@@ -304,7 +313,7 @@ async def test_anthropic_says_something_between_its_calls(
         }
         events = (await read(rest.stream_response(input="x", assistant=document))).events
 
-    assert [brief(item) for item in items_told(events)] == [
+    assert [brief(item) for item in items_in(events)] == [
         (TEXT, "a"),
         (CALL, "{}"),
         (TEXT, "b"),
@@ -328,10 +337,10 @@ def run_by_server(shop: Upstream) -> dict[str, Any]:
 
 ROUNDS = [
     openai_stream(
-        say("Let me see."), call(0, "{}", "order"), call(1, "{}", "order"), chunk(finish="tool_calls")
+        text_delta("Let me see."), call(0, "{}", "order"), call(1, "{}", "order"), chunk(finish="tool_calls")
     ),
     openai_stream(call(0, "{}", "order"), chunk(finish="tool_calls")),
-    openai_stream(say("One moment."), call(0, "{}", "mine"), chunk(finish="tool_calls")),
+    openai_stream(text_delta("One moment."), call(0, "{}", "mine"), chunk(finish="tool_calls")),
     openai_text("Done."),
 ]
 MINE = {"type": "function", "function": {"name": "mine"}}
@@ -343,17 +352,17 @@ async def test_rounds_are_listed_as_they_were_told(
 ) -> None:
     async with OpenAIUpstream(ROUNDS) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
-        asked = {"assistant": scripted(upstream, run_by_server(shop), MINE), "conversation": conversation}
+        common = {"assistant": scripted(upstream, run_by_server(shop), MINE), "conversation": conversation}
         result = {"type": "function_call_output", "call_id": "call_0", "output": "mine"}
         responses = []
-        for said in ("x", [result]):
+        for given_input in ("x", [result]):
             if streamed:
-                events = (await read(rest.stream_response(input=said, **asked))).events
-                items_told(events)
+                events = (await read(rest.stream_response(input=given_input, **common))).events
+                items_in(events)
                 responses.append(events[-1]["response"])
             else:
-                responses.append(await rest.create_response(input=said, **asked))
-            assert items_told(await replayed(http, org, responses[-1]["id"])) == responses[-1]["output"]
+                responses.append(await rest.create_response(input=given_input, **common))
+            assert items_in(await replayed(http, org, responses[-1]["id"])) == responses[-1]["output"]
             assert await got(http, org, f"/v1/responses/{responses[-1]['id']}") == responses[-1]
 
     first, second = (response["output"] for response in responses)
@@ -361,14 +370,14 @@ async def test_rounds_are_listed_as_they_were_told(
     assert [item["status"] for item in first] == ["completed"] * 6
     for order in ("asc", "desc"):
         for limit in (1, 2, 3, 100):
-            kept = await listed(http, org, f"/v1/conversations/{conversation}/items", limit, order)
-            assert [item["type"] for item in kept] == [
+            listed_items = await listed(http, org, f"/v1/conversations/{conversation}/items", limit, order)
+            assert [item["type"] for item in listed_items] == [
                 TEXT,
                 *(item["type"] for item in first),
                 "function_call_output",
                 TEXT,
             ]
-            assert kept[1:7] + kept[8:] == first + second
+            assert listed_items[1:7] + listed_items[8:] == first + second
     for item in first:
         assert await got(http, org, f"/v1/conversations/{conversation}/items/{item['id']}") == item
 
@@ -376,14 +385,16 @@ async def test_rounds_are_listed_as_they_were_told(
 async def test_call_of_the_caller_behind_one_of_the_server_keeps_its_place(
     rest: Door, http: httpx.AsyncClient, org: Org, shop: Upstream
 ) -> None:
-    both = openai_stream(say("a"), call(0, "{}", "order"), call(1, "{}", "mine"), chunk(finish="tool_calls"))
+    both = openai_stream(
+        text_delta("a"), call(0, "{}", "order"), call(1, "{}", "mine"), chunk(finish="tool_calls")
+    )
     async with OpenAIUpstream(both) as upstream:
-        asked = {"input": "x", "assistant": scripted(upstream, run_by_server(shop), MINE)}
-        events = (await read(rest.stream_response(**asked))).events
-        whole = await rest.create_response(**asked)
+        common = {"input": "x", "assistant": scripted(upstream, run_by_server(shop), MINE)}
+        events = (await read(rest.stream_response(**common))).events
+        whole = await rest.create_response(**common)
     stored = await got(http, org, f"/v1/responses/{events[-1]['response']['id']}")
 
-    assert [item.get("name") for item in items_told(events)] == [None, "order", "mine"]
+    assert [item.get("name") for item in items_in(events)] == [None, "order", "mine"]
     assert [item.get("name") for item in whole["output"]] == [None, "order", "mine"]
     assert stored["output"] == events[-1]["response"]["output"]
     assert not shop.requests
@@ -407,7 +418,11 @@ async def test_exported_conversation_keeps_its_items(
     rounds = [
         *ROUNDS[:2],
         openai_stream(
-            say("ab"), call(0, "{}", "mine"), call(1, "{}", "mine"), say("c"), chunk(finish="tool_calls")
+            text_delta("ab"),
+            call(0, "{}", "mine"),
+            call(1, "{}", "mine"),
+            text_delta("c"),
+            chunk(finish="tool_calls"),
         ),
     ]
     async with OpenAIUpstream(rounds) as upstream:
@@ -428,8 +443,8 @@ async def test_exported_conversation_keeps_its_items(
             await imported
     else:
         await imported
-        kept = await got(http, org, path, order="asc")
-        assert [item["type"] for item in kept["data"]] == [
+        listed_items = await got(http, org, path, order="asc")
+        assert [item["type"] for item in listed_items["data"]] == [
             TEXT,
             TEXT,
             ROUND,
@@ -440,7 +455,7 @@ async def test_exported_conversation_keeps_its_items(
             CALL,
             TEXT,
         ]
-        assert await got(http, other_org, path, order="asc") == kept
+        assert await got(http, other_org, path, order="asc") == listed_items
 
 
 # --- what was sent ------------------------------------------------------------------------------------------
@@ -449,8 +464,8 @@ async def test_exported_conversation_keeps_its_items(
 async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(
     rest: Door, http: httpx.AsyncClient, org: Org
 ) -> None:
-    said: list[dict[str, Any]]
-    said = [
+    given_input: list[dict[str, Any]]
+    given_input = [
         {"role": "user", "content": "x"},
         {"type": "function_call", "call_id": "c0", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c0", "output": "0"},
@@ -473,44 +488,54 @@ async def test_input_items_are_listed_in_the_order_in_which_they_were_sent(
         },
         {"role": "user", "content": "y"},
     ]
-    response = await rest.create_response(input=said, assistantId=org.assistant_id)
+    response = await rest.create_response(input=given_input, assistantId=org.assistant_id)
 
     for order in ("asc", "desc"):
         for limit in (1, 3, 100):
-            kept = await listed(http, org, f"/v1/responses/{response['id']}/input_items", limit, order)
-            assert [(item["type"], item.get("call_id")) for item in kept] == [
-                (item.get("type", TEXT), item.get("call_id")) for item in said
+            listed_items = await listed(
+                http, org, f"/v1/responses/{response['id']}/input_items", limit, order
+            )
+            assert [(item["type"], item.get("call_id")) for item in listed_items] == [
+                (item.get("type", TEXT), item.get("call_id")) for item in given_input
             ]
-    assert kept[9]["content"] == [
+    assert listed_items[9]["content"] == [
         {"type": "output_text", "text": "b", "annotations": [], "logprobs": []},
         {"type": "refusal", "refusal": "No."},
     ]
-    assert (kept[8]["name"], kept[8]["arguments"], kept[8]["output"]) == ("g", "{}", "3")
+    assert (listed_items[8]["name"], listed_items[8]["arguments"], listed_items[8]["output"]) == (
+        "g",
+        "{}",
+        "3",
+    )
 
 
 async def test_refusal_is_listed_as_one(rest: Door, http: httpx.AsyncClient, org: Org) -> None:
-    async with OpenAIUpstream(openai_stream(say("Well."), refuse("No."), chunk(finish="stop"))) as upstream:
+    async with OpenAIUpstream(
+        openai_stream(text_delta("Well."), refuse("No."), chunk(finish="stop"))
+    ) as upstream:
         conversation = (await http.post("/v1/conversations", headers=org.bearer, json={})).json()["id"]
-        asked = {"input": "x", "assistant": scripted(upstream)}
-        response = await rest.create_response(**asked, conversation=conversation)
-    kept = await got(http, org, f"/v1/conversations/{conversation}/items", order="asc")
-    said = [
-        {"type": "item_reference", "id": kept["data"][1]["id"]},
+        common = {"input": "x", "assistant": scripted(upstream)}
+        response = await rest.create_response(**common, conversation=conversation)
+    listed_items = await got(http, org, f"/v1/conversations/{conversation}/items", order="asc")
+    given_input = [
+        {"type": "item_reference", "id": listed_items["data"][1]["id"]},
         *response["output"],
         {"role": "user", "content": "y"},
     ]
     answered = (
         await http.post(
-            "/v1/responses", headers=org.bearer, json={"assistantId": org.assistant_id, "input": said}
+            "/v1/responses", headers=org.bearer, json={"assistantId": org.assistant_id, "input": given_input}
         )
     ).json()
     chat = await got(http, org, f"/chat/{response['id']}")
 
-    assert kept["data"][1] == response["output"][0]
-    assert [(part["type"], part.get("text", part.get("refusal"))) for part in kept["data"][1]["content"]] == [
+    assert listed_items["data"][1] == response["output"][0]
+    assert [
+        (part["type"], part.get("text", part.get("refusal"))) for part in listed_items["data"][1]["content"]
+    ] == [
         ("output_text", "Well."),
         ("refusal", "No."),
     ]
     again = await got(http, org, f"/v1/responses/{answered['id']}/input_items", order="asc")
-    assert [item["content"] for item in again["data"][:2]] == [kept["data"][1]["content"]] * 2
+    assert [item["content"] for item in again["data"][:2]] == [listed_items["data"][1]["content"]] * 2
     assert (chat["output"][0]["content"], chat["output"][0]["refusal"]) == ("Well.No.", "No.")

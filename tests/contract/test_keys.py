@@ -223,13 +223,13 @@ async def test_publishable_key_runs_exchanges_at_every_door_and_reads_what_it_ma
     session = await page.create_session(assistantId=org.assistant_id)
     await page.create_response(input="My name is Ada", sessionId=session["id"])
     first = await page.create_response(input="My name is Ada", assistantId=org.assistant_id)
-    ask = {"agent_id": org.assistant_id, "messages": [{"role": "user", "content": "What is my name?"}]}
+    question = {"agent_id": org.assistant_id, "messages": [{"role": "user", "content": "What is my name?"}]}
 
-    assert (await page.create_completion(**ask, store_in_session=chat["id"]))["choices"][0]["message"][
+    assert (await page.create_completion(**question, store_in_session=chat["id"]))["choices"][0]["message"][
         "content"
     ] == ("Your name is Ada.")
     assert (
-        await read(page.stream_completion(**ask, store_in_session=session["id"]))
+        await read(page.stream_completion(**question, store_in_session=session["id"]))
     ).text == "Your name is Ada."
     assert (
         await read(page.stream_response(input="What is my name?", previous_response_id=first["id"]))
@@ -291,10 +291,10 @@ async def test_publishable_key_is_refused_what_needs_a_secret_one(
 async def test_publishable_key_cannot_bring_its_own_assistant(
     page: Door, method: str, member: str, value: dict[str, Any]
 ) -> None:
-    said = {"input": "x"} if method == "create_response" else {}
+    required = {"input": "x"} if method == "create_response" else {}
 
     with pytest.raises(CallError) as refused:
-        await getattr(page, method)(**{member: value}, **said)
+        await getattr(page, method)(**{member: value}, **required)
 
     assert (refused.value.status, refused.value.text) == (403, f"{member} {NOT_SENT}")
 
@@ -332,7 +332,7 @@ async def test_keys_of_an_org_share_what_is_not_a_publishable_ones(door: Door, o
 
 
 async def test_403_has_the_shape_of_the_door(http: httpx.AsyncClient, org: Org) -> None:
-    told, headers = (
+    message, headers = (
         "a publishable key cannot do this; use a secret key",
         {"authorization": f"Bearer {org.publishable}"},
     )
@@ -341,10 +341,10 @@ async def test_403_has_the_shape_of_the_door(http: httpx.AsyncClient, org: Org) 
     assistants = await http.get("/assistant", headers=headers)
     openai = await http.post("/chat/responses", json={"input": "x", "assistant": {}}, headers=headers)
 
-    assert (agents.status_code, agents.json()) == (403, {"error": "Forbidden", "message": told})
+    assert (agents.status_code, agents.json()) == (403, {"error": "Forbidden", "message": message})
     assert (assistants.status_code, assistants.json()) == (
         403,
-        {"message": told, "error": "Forbidden", "statusCode": 403},
+        {"message": message, "error": "Forbidden", "statusCode": 403},
     )
     assert (openai.status_code, openai.json()) == (
         403,

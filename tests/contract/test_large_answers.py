@@ -29,7 +29,7 @@ TEXT = "word " * 120_000
 """600,000 bytes."""
 
 
-async def said(http: httpx.AsyncClient, org: Org, count: int = 12) -> tuple[str, list[str]]:
+async def long_conversation(http: httpx.AsyncClient, org: Org, count: int = 12) -> tuple[str, list[str]]:
     """The id of a conversation of that many such texts, and what they begin with."""
     made = await http.post("/v1/conversations", headers=org.bearer, json={})
     beginnings = [f"{number:02} " for number in range(count)]
@@ -69,7 +69,7 @@ async def session_of(http: httpx.AsyncClient, org: Org, count: int = 12) -> str:
 async def test_pages_of_items_hold_what_fits_and_neither_skip_nor_repeat(
     http: httpx.AsyncClient, channel: grpc.aio.Channel, org: Org, order: str, limit: int
 ) -> None:
-    conversation, beginnings = await said(http, org)
+    conversation, beginnings = await long_conversation(http, org)
     found: list[str] = []
     after: str | None
     stub, after, more = ConversationServiceStub(channel), None, True
@@ -126,7 +126,7 @@ async def test_page_of_items_begins_behind_any_item_of_a_message(http: httpx.Asy
 
 
 async def test_item_that_is_not_in_the_list_is_not_found(http: httpx.AsyncClient, org: Org) -> None:
-    conversation, _ = await said(http, org, 1)
+    conversation, _ = await long_conversation(http, org, 1)
     for after in ("msg_" + "0" * 32, "nothing"):
         answer = await http.get(
             f"/v1/conversations/{conversation}/items", headers=org.bearer, params={"after": after}

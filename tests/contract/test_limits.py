@@ -31,7 +31,7 @@ from tests.contract.doors import (
 from tests.sdk import official_client
 
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
-TOLD = {LIMIT, REMAINING, RESET}
+LIMIT_HEADERS = {LIMIT, REMAINING, RESET}
 LONG = "word " * 2_000
 """What the offline model takes minutes to repeat, with a delay."""
 
@@ -67,21 +67,21 @@ def shape(name: str, message: str, retry_after: int) -> dict[str, Any]:
 
 async def test_every_answer_to_a_key_tells_where_it_stands(http: httpx.AsyncClient, org: Org) -> None:
     session = (await http.post("/session", json={"assistantId": org.assistant_id}, headers=org.bearer)).json()
-    asking = {"assistantId": org.assistant_id, "input": "x"}
+    chat_body = {"assistantId": org.assistant_id, "input": "x"}
     agents = {"x-api-key": org.secret}
     chat = (await http.post("/chat", json={"agentId": org.assistant_id}, headers=agents)).json()
     answers = [
         await http.get(f"/session/{session['id']}", headers=org.bearer),
         await http.post("/session", json={"assistantId": org.assistant_id}, headers=org.bearer),
-        await http.post("/chat", json=asking, headers=org.bearer),
-        await http.post("/chat", json={**asking, "stream": True}, headers=org.bearer),
-        await http.post("/v1/responses", json={**asking, "stream": True}, headers=org.bearer),
+        await http.post("/chat", json=chat_body, headers=org.bearer),
+        await http.post("/chat", json={**chat_body, "stream": True}, headers=org.bearer),
+        await http.post("/v1/responses", json={**chat_body, "stream": True}, headers=org.bearer),
         await http.get("/assistant", headers=org.bearer),
         await http.delete(f"/chat/{chat['id']}", headers=agents),
         await http.get(f"/chat/{UNKNOWN_ID}", headers=org.bearer),
         await http.post("/chat", json={}, headers=org.bearer),
         await http.post(
-            "/chat", json={**asking, "assistantId": UNKNOWN_ID, "stream": True}, headers=org.bearer
+            "/chat", json={**chat_body, "assistantId": UNKNOWN_ID, "stream": True}, headers=org.bearer
         ),
         await http.get("/session", headers={"authorization": f"Bearer {org.publishable}"}),
     ]
@@ -99,7 +99,7 @@ async def test_every_answer_to_a_key_tells_where_it_stands(http: httpx.AsyncClie
         404,
         403,
     ]
-    assert [TOLD - set(answer.headers) for answer in answers] == [set()] * len(answers)
+    assert [LIMIT_HEADERS - set(answer.headers) for answer in answers] == [set()] * len(answers)
     remaining = [int(answer.headers[REMAINING]) for answer in answers[:6]]
     assert remaining[0] <= int(answers[0].headers[LIMIT])
 
@@ -110,16 +110,16 @@ async def test_who_has_no_key_is_told_of_no_limit(http: httpx.AsyncClient) -> No
         await http.get("/session", headers={"authorization": "Bearer api_x"}),
     ]
 
-    assert [TOLD & set(answer.headers) for answer in answers] == [set(), set()]
+    assert [LIMIT_HEADERS & set(answer.headers) for answer in answers] == [set(), set()]
 
 
 async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(
     channel: grpc.aio.Channel, org: Org
 ) -> None:
     sessions, chats = SessionServiceStub(channel), ChatServiceStub(channel)
-    asking = CreateChatRequest(assistant_id=org.assistant_id, input=from_python("x"))
+    chat_body = CreateChatRequest(assistant_id=org.assistant_id, input=from_python("x"))
     listed = sessions.ListSessions(ListSessionsRequest(), metadata=org.metadata)
-    streamed = chats.StreamChat(asking, metadata=org.metadata)
+    streamed = chats.StreamChat(chat_body, metadata=org.metadata)
     refused = sessions.GetSession(GetSessionRequest(id=UNKNOWN_ID), metadata=org.metadata)
 
     ahead = [dict(await call.initial_metadata()) for call in (listed, streamed)]
@@ -129,14 +129,16 @@ async def test_grpc_has_them_ahead_of_an_answer_and_behind_an_error(
     async for _ in streamed:
         pass
 
-    assert [TOLD - set(one) for one in (*ahead, dict(await refused.trailing_metadata()))] == [set()] * 3
+    assert [LIMIT_HEADERS - set(one) for one in (*ahead, dict(await refused.trailing_metadata()))] == [
+        set()
+    ] * 3
 
 
 async def test_pages_may_read_them(http: httpx.AsyncClient, org: Org) -> None:
     answer = await http.get("/session", headers={**org.bearer, "origin": "https://page.example"})
 
     exposed = answer.headers["access-control-expose-headers"].split(", ")
-    assert {*TOLD, "retry-after", "retry-after-ms"} <= set(exposed)
+    assert {*LIMIT_HEADERS, "retry-after", "retry-after-ms"} <= set(exposed)
 
 
 # --- too many requests --------------------------------------------------------------------------------------
@@ -173,14 +175,14 @@ async def test_request_too_many_is_429_in_the_shape_of_the_door(slow: Service, n
 
     wait = int(answer.headers["retry-after"])
     assert answer.status_code == 429
-    told = answer.json()
-    exact = told.get("retryAfter", wait)
+    error_body = answer.json()
+    exact = error_body.get("retryAfter", wait)
     assert 3_590 < exact <= wait <= 3_600
     assert 3_590_000 < int(answer.headers["retry-after-ms"]) <= 3_600_000
-    said = "too many requests of this key or org, which may send 2 at once; try again in "
-    message = told.get("detail") or told.get("message") or told["error"]["message"]
-    assert message.removeprefix(said) in ("60m0s", "59m59s", "59m58s")
-    assert told == shape(name, message, exact)
+    prefix = "too many requests of this key or org, which may send 2 at once; try again in "
+    message = error_body.get("detail") or error_body.get("message") or error_body["error"]["message"]
+    assert message.removeprefix(prefix) in ("60m0s", "59m59s", "59m58s")
+    assert error_body == shape(name, message, exact)
     assert (answer.headers[LIMIT], answer.headers[REMAINING]) == ("2", "0")
 
 
@@ -209,7 +211,9 @@ async def test_one_limit_stands_behind_every_header_and_every_door(slow: Service
     assert refused.value.status == 429
     info, _ = details_of(refused.value.answer)
     assert info.reason == RateLimited.reason
-    assert {*TOLD, "retry-after", "retry-after-ms"} <= set(dict(refused.value.answer.trailing_metadata()))
+    assert {*LIMIT_HEADERS, "retry-after", "retry-after-ms"} <= set(
+        dict(refused.value.answer.trailing_metadata())
+    )
 
 
 async def test_org_has_a_limit_of_its_own_whichever_keys_it_uses(slow: Service) -> None:
@@ -390,11 +394,13 @@ async def test_org_has_so_many_streams_at_a_time(at_narrow: tuple[Door, Org], na
 async def test_what_runs_in_the_background_counts_until_it_is_over(quiet: Service) -> None:
     """Beside the call that begins it: two calls at a time are one of them and no more."""
     org = await quiet.new_org()
-    asking = {"model": "demo", "input": LONG, "background": True}
+    chat_body = {"model": "demo", "input": LONG, "background": True}
     async with http_client(quiet) as http:
-        begun, refused = [await http.post("/v1/responses", json=asking, headers=org.bearer) for _ in range(2)]
+        begun, refused = [
+            await http.post("/v1/responses", json=chat_body, headers=org.bearer) for _ in range(2)
+        ]
         await http.post(f"/v1/responses/{begun.json()['id']}/cancel", headers=org.bearer)
-        again = await http.post("/v1/responses", json={**asking, "input": "x"}, headers=org.bearer)
+        again = await http.post("/v1/responses", json={**chat_body, "input": "x"}, headers=org.bearer)
 
     assert [answer.status_code for answer in (begun, refused, again)] == [200, 429, 200]
     assert refused.json()["error"]["code"] == "too_many_calls"
@@ -437,13 +443,13 @@ async def test_call_that_is_no_stream_is_bounded_by_the_server(narrow: Service) 
     async with door_to("grpc", narrow, org) as native:
         with pytest.raises(CallError) as refused:
             await native.create_chat(assistantId=org.assistant_id, input=LONG)
-        kept = await native.list_chats()
+        stored = await native.list_chats()
 
     assert (refused.value.status, refused.value.text) == (
         504,
         "the call took longer than 0.2 s, and was broken off; ask for less at once, or for a stream",
     )
-    assert [chat["status"] for chat in kept["results"]] in ([], ["incomplete"])
+    assert [chat["status"] for chat in stored["results"]] in ([], ["incomplete"])
 
 
 async def test_deadline_of_the_caller_is_kept(narrow: Service) -> None:
@@ -464,7 +470,9 @@ async def test_everything_can_be_turned_off(tmp_path: Path) -> None:
         async with http_client(service) as http:
             answers = [await http.get("/session", headers=org.bearer) for _ in range(3)]
 
-    assert [(answer.status_code, TOLD & set(answer.headers)) for answer in answers] == [(200, set())] * 3
+    assert [(answer.status_code, LIMIT_HEADERS & set(answer.headers)) for answer in answers] == [
+        (200, set())
+    ] * 3
 
 
 # --- sizes --------------------------------------------------------------------------------------------------

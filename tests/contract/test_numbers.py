@@ -137,8 +137,12 @@ async def test_the_first_one_is_found_however_the_body_is_written(
 ) -> None:
     answer = await http.post(COMPLETIONS.format(agent_id=org.assistant_id), content=body, headers=org.bearer)
 
-    [told] = answer.json()["detail"]
-    assert (answer.status_code, told["msg"], told["loc"][:4]) == (422, NOT_EXACT, ["body", "tools", 0, "x"])
+    [problem] = answer.json()["detail"]
+    assert (answer.status_code, problem["msg"], problem["loc"][:4]) == (
+        422,
+        NOT_EXACT,
+        ["body", "tools", 0, "x"],
+    )
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**64 - 1], ids=str)

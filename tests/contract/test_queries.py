@@ -13,7 +13,7 @@ INCLUDE = "include%5B%5D=message.output_text.logprobs&include[]=reasoning.encryp
 
 
 @pytest.fixture
-async def said(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
+async def records(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
     """The ids of a response and of a conversation."""
     response = await http.post(
         "/v1/responses", headers=org.bearer, json={"model": org.assistant_id, "input": "x"}
@@ -34,10 +34,10 @@ async def said(http: httpx.AsyncClient, org: Org) -> dict[str, str]:
     ],
 )
 async def test_list_is_read_as_sdks_write_it(
-    http: httpx.AsyncClient, org: Org, said: dict[str, str], path: str
+    http: httpx.AsyncClient, org: Org, records: dict[str, str], path: str
 ) -> None:
     answers = [
-        await http.get(f"{path.format(**said)}?{query}", headers=org.bearer)
+        await http.get(f"{path.format(**records)}?{query}", headers=org.bearer)
         for query in (INCLUDE, "include=message.output_text.logprobs", "include%5B0%5D=a&include%5B1%5D=b")
     ]
 
@@ -45,20 +45,20 @@ async def test_list_is_read_as_sdks_write_it(
 
 
 async def test_list_that_sdks_write_counts_its_members(
-    http: httpx.AsyncClient, org: Org, said: dict[str, str]
+    http: httpx.AsyncClient, org: Org, records: dict[str, str]
 ) -> None:
     query = "&".join(["include%5B%5D=a"] * 21)
-    refused = await http.get(f"/v1/responses/{said['response']}?{query}", headers=org.bearer)
+    refused = await http.get(f"/v1/responses/{records['response']}?{query}", headers=org.bearer)
 
     assert refused.status_code == 400
     assert "include" in refused.text
 
 
 async def test_include_is_taken_beside_a_body(
-    http: httpx.AsyncClient, org: Org, said: dict[str, str]
+    http: httpx.AsyncClient, org: Org, records: dict[str, str]
 ) -> None:
     items = {"items": [{"role": "user", "content": "x"}]}
-    path = f"/v1/conversations/{said['conversation']}/items?{INCLUDE}"
+    path = f"/v1/conversations/{records['conversation']}/items?{INCLUDE}"
 
     assert (await http.post(path, headers=org.bearer, json=items)).status_code == 200
 
@@ -118,7 +118,7 @@ async def test_no_answer_to_a_query_tells_a_name_of_the_inside(
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         ("limit=abc", "limit must be a number"),
         ("limit=1e400", "limit must be a number"),
@@ -128,15 +128,15 @@ async def test_no_answer_to_a_query_tells_a_name_of_the_inside(
     ],
 )
 async def test_value_that_cannot_be_read_is_told_by_its_name(
-    http: httpx.AsyncClient, org: Org, query: str, told: str
+    http: httpx.AsyncClient, org: Org, query: str, expected: str
 ) -> None:
     answer = await http.get(f"/session?{query}", headers=org.bearer)
 
-    assert (answer.status_code, answer.json()["message"]) == (400, [told])
+    assert (answer.status_code, answer.json()["message"]) == (400, [expected])
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         ("/v1/responses/resp_1?stream=perhaps", "stream must be true or false"),
         (
@@ -146,11 +146,11 @@ async def test_value_that_cannot_be_read_is_told_by_its_name(
     ],
 )
 async def test_value_that_cannot_be_read_is_told_in_the_shape_of_the_openai_form(
-    http: httpx.AsyncClient, org: Org, path: str, told: str
+    http: httpx.AsyncClient, org: Org, path: str, expected: str
 ) -> None:
     answer = await http.get(path, headers=org.bearer)
 
-    assert (answer.status_code, answer.json()["error"]["message"]) == (400, told)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, expected)
 
 
 async def test_sessions_are_filtered_by_the_numbers_that_take_part(door: Door) -> None:
@@ -208,9 +208,9 @@ async def test_filter_of_what_no_session_has_is_passed_over(
     ],
 )
 async def test_head_is_get_without_its_body(
-    http: httpx.AsyncClient, org: Org, said: dict[str, str], path: str
+    http: httpx.AsyncClient, org: Org, records: dict[str, str], path: str
 ) -> None:
-    url = path.format(**said)
+    url = path.format(**records)
     head, got = await http.head(url, headers=org.bearer), await http.get(url, headers=org.bearer)
     again = await http.head(url, headers=org.bearer)
 

@@ -58,7 +58,7 @@ STREAMED = [
 ]
 
 
-def said(response: dict[str, Any]) -> str:
+def reply_text(response: dict[str, Any]) -> str:
     """The text of the answer."""
     found: str = response["output"][0]["content"][0]["text"]
     return found
@@ -170,7 +170,7 @@ async def test_response_over_http_has_every_member_with_nulls_explicit(rest: Doo
 
 
 async def test_what_was_asked_for_is_echoed(door: Door, org: Org) -> None:
-    asked = {
+    members_sent = {
         "instructions": "Be brief.",
         "temperature": 0.5,
         "top_p": 0.25,
@@ -200,9 +200,9 @@ async def test_what_was_asked_for_is_echoed(door: Door, org: Org) -> None:
         ],
     }
 
-    response = await door.create_response(input="Hello", assistantId=org.assistant_id, **asked)
+    response = await door.create_response(input="Hello", assistantId=org.assistant_id, **members_sent)
 
-    assert {name: response[name] for name in asked} == asked
+    assert {name: response[name] for name in members_sent} == members_sent
     assert response["usage"]["input_tokens"] == 15  # the instructions were read
 
 
@@ -224,10 +224,10 @@ async def test_what_was_asked_for_is_echoed(door: Door, org: Org) -> None:
     ],
 )
 async def test_null_is_answered_as_what_is_left_out(door: Door, org: Org, member: str) -> None:
-    asked = {"input": "x", "assistantId": org.assistant_id}
+    common = {"input": "x", "assistantId": org.assistant_id}
 
-    left_out = await door.create_response(**asked)
-    given = await door.create_response(**asked, **{member: None})
+    left_out = await door.create_response(**common)
+    given = await door.create_response(**common, **{member: None})
 
     assert given[member] == left_out[member] is not None
 
@@ -253,8 +253,8 @@ async def test_echoed_function_and_format_have_every_member_of_the_schema(
     )
 
     again = (await http.get(f"/v1/responses/{response['id']}", headers=org.bearer)).json()
-    for told in (response, again):
-        assert told["tools"] == [
+    for reported in (response, again):
+        assert reported["tools"] == [
             {
                 "type": "function",
                 "name": "look",
@@ -263,12 +263,16 @@ async def test_echoed_function_and_format_have_every_member_of_the_schema(
                 "strict": bool(strict.get("strict")),
             }
         ]
-        assert told["text"]["format"] == {**form, "description": None, "strict": bool(strict.get("strict"))}
+        assert reported["text"]["format"] == {
+            **form,
+            "description": None,
+            "strict": bool(strict.get("strict")),
+        }
 
 
 NAMED = {"type": "function", "name": "look"}
 ALLOWED = {"type": "allowed_tools", "tools": [NAMED]}
-TOLD = {
+ECHOED = {
     "nested tool": (
         {"tools": [{"type": "function", "function": {"name": "look", "strict": True}}]},
         {"tools": [{**NAMED, "description": None, "parameters": None, "strict": True}]},
@@ -305,13 +309,13 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize(("asked", "told"), TOLD.values(), ids=TOLD)
+@pytest.mark.parametrize(("members_sent", "reported"), ECHOED.values(), ids=ECHOED)
 async def test_what_is_echoed_has_the_form_of_the_public_schema(
-    rest: Door, org: Org, asked: dict[str, Any], told: dict[str, Any]
+    rest: Door, org: Org, members_sent: dict[str, Any], reported: dict[str, Any]
 ) -> None:
-    response = await rest.create_response(input="x", assistantId=org.assistant_id, **asked)
+    response = await rest.create_response(input="x", assistantId=org.assistant_id, **members_sent)
 
-    assert {name: response[name] for name in told} == told
+    assert {name: response[name] for name in reported} == reported
 
 
 @pytest.mark.parametrize(
@@ -324,7 +328,7 @@ async def test_instructions_hold_for_one_exchange_only(door: Door, org: Org, ins
 
     second = await door.create_response(input=WHO, previous_response_id=first["id"])
 
-    assert (said(first), said(second)) == ("Your name is Ada.", "I don't know your name.")
+    assert (reply_text(first), reply_text(second)) == ("Your name is Ada.", "I don't know your name.")
 
 
 async def test_temperature_of_the_assistant_is_told(door: Door) -> None:
@@ -347,7 +351,7 @@ async def test_answer_cut_at_max_output_tokens_is_incomplete(door: Door, org: Or
         "incomplete",
         {"reason": "max_output_tokens"},
     )
-    assert (said(response), response["output"][0]["status"]) == ("You said: one", "incomplete")
+    assert (reply_text(response), response["output"][0]["status"]) == ("You said: one", "incomplete")
     assert response.get("completed_at") is None
     assert (chat["status"], chat["error"]["code"]) == ("incomplete", "max_output_tokens")
 
@@ -365,7 +369,7 @@ async def test_json_schema_is_honoured(door: Door, org: Org) -> None:
         text={"format": {"type": "json_schema", "name": "place", "schema": schema, "strict": True}},
     )
 
-    assert json.loads(said(response)) == {"city": "Oslo", "warm": False}
+    assert json.loads(reply_text(response)) == {"city": "Oslo", "warm": False}
 
 
 async def test_offered_function_is_called_and_its_output_answered(door: Door, org: Org) -> None:
@@ -390,7 +394,7 @@ async def test_offered_function_is_called_and_its_output_answered(door: Door, or
         '{"city": ""}',
         "completed",
     )
-    assert said(second) == "get_weather returned: sunny"
+    assert reply_text(second) == "get_weather returned: sunny"
 
 
 @pytest.mark.parametrize(
@@ -405,7 +409,7 @@ async def test_offered_function_is_called_and_its_output_answered(door: Door, or
 async def test_input_items_are_taken(door: Door, org: Org, given: Any) -> None:
     response = await door.create_response(input=given, assistantId=org.assistant_id)
 
-    assert said(response) == "You said: hi"
+    assert reply_text(response) == "You said: hi"
     assert (await door.get_chat(id=bare(response["id"])))["input"] == given
 
 
@@ -416,13 +420,16 @@ LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "pr
 
 async def test_referenced_message_is_read(door: Door, org: Org) -> None:
     first = await door.create_response(input="My name is Ada", assistantId=org.assistant_id)
-    asked = [{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]
+    given_input = [
+        {"type": "item_reference", "id": first["output"][0]["id"]},
+        {"role": "user", "content": "x"},
+    ]
 
-    second = await door.create_response(input=asked, assistantId=org.assistant_id)
+    second = await door.create_response(input=given_input, assistantId=org.assistant_id)
 
     chat = await door.get_chat(id=bare(second["id"]))
     assert [text_of(one) for one in chat["messages"]] == ["You said: My name is Ada", "x"]
-    assert chat["input"] == asked
+    assert chat["input"] == given_input
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["with its type", "without"])
@@ -441,7 +448,7 @@ async def test_referenced_call_is_answered(door: Door, org: Org, typed: bool) ->
         ],
     )
 
-    assert said(second) == "look returned: sunny"
+    assert reply_text(second) == "look returned: sunny"
 
 
 async def test_item_of_a_forked_and_of_a_session_is_read(door: Door, org: Org) -> None:
@@ -467,7 +474,7 @@ async def test_referenced_item_that_is_not_there_is_named(door: Door, org: Org, 
     publishable = door.having(org.publishable)
     unknown = f"msg_{UNKNOWN_ID.replace('-', '')}"
 
-    for asking, missing in (
+    for caller_door, missing in (
         (door, theirs["output"][0]["id"]),
         (door, unknown),
         (door, "msg_123"),
@@ -475,7 +482,7 @@ async def test_referenced_item_that_is_not_there_is_named(door: Door, org: Org, 
         (publishable, mine["output"][0]["id"]),
     ):
         with pytest.raises(CallError) as refused:
-            await asking.create_response(
+            await caller_door.create_response(
                 assistantId=org.assistant_id,
                 input=[{"role": "user", "content": "x"}, {"type": "item_reference", "id": missing}],
             )
@@ -551,7 +558,7 @@ async def test_item_without_a_use_here_is_passed_over(door: Door, org: Org, item
         input=[{"role": "user", "content": "My name is Ada"}, item, {"role": "user", "content": WHO}],
     )
 
-    assert said(response) == "Your name is Ada."
+    assert reply_text(response) == "Your name is Ada."
 
 
 # --- chains and sessions ------------------------------------------------------------------------------------
@@ -565,7 +572,7 @@ async def test_previous_response_is_continued(door: Door, org: Org, member: str,
 
     second = await door.create_response(input=WHO, **{member: previous})
 
-    assert (said(second), second["previous_response_id"]) == ("Your name is Ada.", first["id"])
+    assert (reply_text(second), second["previous_response_id"]) == ("Your name is Ada.", first["id"])
     chat = await door.get_chat(id=bare(second["id"]))
     assert (chat["previousChatId"], chat["assistantId"]) == (bare(first["id"]), org.assistant_id)
 
@@ -574,9 +581,9 @@ async def test_response_may_continue_a_chat_and_a_chat_a_response(door: Door, or
     chat = await door.create_chat(input="My name is Ada", assistantId=org.assistant_id)
     response = await door.create_response(input="Hello", previousChatId=chat["id"])
 
-    asked = await door.create_chat(input=WHO, previousChatId=response["id"])
+    continued = await door.create_chat(input=WHO, previousChatId=response["id"])
 
-    assert asked["output"][0]["content"] == "Your name is Ada."
+    assert continued["output"][0]["content"] == "Your name is Ada."
 
 
 async def test_response_joins_a_session(door: Door, org: Org) -> None:
@@ -598,7 +605,7 @@ async def test_transient_assistant_and_squad_answer_with_variables(door: Door) -
         input=WHO, squad={"members": [{"assistant": named}]}, assistantOverrides=overrides
     )
 
-    assert (said(alone), said(in_squad)) == ("Your name is Ada.", "Your name is Ada.")
+    assert (reply_text(alone), reply_text(in_squad)) == ("Your name is Ada.", "Your name is Ada.")
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
@@ -681,20 +688,20 @@ async def test_model_alone_names_an_assistant(door: Door, by: str) -> None:
 
     response = await door.create_response(input=WHO, model=ada[by])
 
-    assert (said(response), response["model"]) == ("Your name is Ada.", "offline-1")
+    assert (reply_text(response), response["model"]) == ("Your name is Ada.", "offline-1")
 
 
 async def test_model_beside_an_assistant_is_ignored(door: Door, org: Org) -> None:
     response = await door.create_response(input="x", model="gpt-4o", assistantId=org.assistant_id)
 
-    assert (said(response), response["model"]) == ("You said: x", "offline-1")
+    assert (reply_text(response), response["model"]) == ("You said: x", "offline-1")
 
 
 async def test_model_that_is_no_assistant_is_ignored_beside_a_previous_response(door: Door, org: Org) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id)
 
     assert (
-        said(await door.create_response(input="y", model="gpt-4o", previous_response_id=first["id"]))
+        reply_text(await door.create_response(input="y", model="gpt-4o", previous_response_id=first["id"]))
         == "You said: y"
     )
 
@@ -720,7 +727,7 @@ async def test_assistant_that_model_names_goes_on_from_a_response(door: Door, or
         input=WHO, model=(await _ada(door))[by], previous_response_id=first["id"]
     )
 
-    assert said(second) == "Your name is Ada."
+    assert reply_text(second) == "Your name is Ada."
     assert [one["content"] for one in (await door.get_chat(id=bare(second["id"])))["messages"]] == [
         "x",
         "You said: x",
@@ -741,7 +748,7 @@ async def test_overrides_hold_where_model_names_who_answers_and_who_answered(doo
 
     second = await door.create_response(input=WHO, model=named["id"], previous_response_id=first["id"])
 
-    assert (said(first), said(second)) == ("Your name is Ada.", "Your name is Ada.")
+    assert (reply_text(first), reply_text(second)) == ("Your name is Ada.", "Your name is Ada.")
 
 
 async def test_model_that_names_another_assistant_than_the_session_is_refused(door: Door, org: Org) -> None:
@@ -752,7 +759,7 @@ async def test_model_that_names_another_assistant_than_the_session_is_refused(do
 
     assert (refused.value.status, "model names another assistant" in refused.value.text) == (400, True)
     assert (
-        said(await door.create_response(input="x", model=org.assistant_id, sessionId=session["id"]))
+        reply_text(await door.create_response(input="x", model=org.assistant_id, sessionId=session["id"]))
         == "You said: x"
     )
 
@@ -775,7 +782,7 @@ async def test_null_conversation_is_none(door: Door, org: Org) -> None:
     first = await door.create_response(input="x", assistantId=org.assistant_id, conversation=None)
 
     assert (
-        said(await door.create_response(input="y", conversation=None, previous_response_id=first["id"]))
+        reply_text(await door.create_response(input="y", conversation=None, previous_response_id=first["id"]))
         == "You said: y"
     )
 
@@ -790,7 +797,7 @@ async def test_nobody_answers_in_a_conversation_unless_the_request_names_who(doo
     )
 
     assert (refused.value.status, "assistantId" in refused.value.text) == (400, True)
-    assert said(named) == "You said: x"
+    assert reply_text(named) == "You said: x"
     assert len((await door.get_session(id=conversation["id"]))["messages"]) == 2
 
 
@@ -850,7 +857,7 @@ async def test_v1_model_names_an_assistant(rest: Door, http: httpx.AsyncClient, 
 
     answer = await http.post("/v1/responses", json={"model": ada[by], "input": WHO}, headers=org.bearer)
 
-    assert (answer.status_code, said(answer.json())) == (200, "Your name is Ada.")
+    assert (answer.status_code, reply_text(answer.json())) == (200, "Your name is Ada.")
 
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["alone", "beside previous_response_id"])
@@ -884,7 +891,7 @@ async def test_v1_may_be_told_who_answers_as_chat_is(http: httpx.AsyncClient, or
 
     answer = await http.post("/v1/responses", json=body, headers=org.bearer)
 
-    assert (answer.status_code, said(answer.json())) == (200, "You said: x")
+    assert (answer.status_code, reply_text(answer.json())) == (200, "You said: x")
 
 
 # --- streams ------------------------------------------------------------------------------------------------
@@ -911,7 +918,7 @@ async def test_output_has_one_order_however_it_is_read(
     async with OpenAIUpstream(
         openai_stream(*pieces, chunk(finish="tool_calls"), usage_chunk(3, 2))
     ) as upstream:
-        asked = {
+        common = {
             "input": "x",
             "assistantId": (
                 await rest.create_assistant(
@@ -919,9 +926,9 @@ async def test_output_has_one_order_however_it_is_read(
                 )
             )["id"],
         }
-        whole = [await door.create_response(**asked) for door in (rest, native)]
-        events = [(await read(door.stream_response(**asked))).events for door in (rest, native)]
-    completed = [told[-1]["response"] for told in events]
+        whole = [await door.create_response(**common) for door in (rest, native)]
+        events = [(await read(door.stream_response(**common))).events for door in (rest, native)]
+    completed = [events_read[-1]["response"] for events_read in events]
     again = [
         (await http.get(f"/v1/responses/{one['id']}", headers=org.bearer)).json()
         for one in (*whole, *completed)
@@ -934,10 +941,10 @@ async def test_output_has_one_order_however_it_is_read(
     expected = [{"text": "message", "call": "function_call"}[kind] for kind in order.split()]
     for response in (*whole, *completed, *again, *(frames(body)[-2][1]["response"] for body in replayed)):
         assert [item["type"] for item in response["output"]] == expected
-    for told in events:
+    for events_read in events:
         added = {
             event["output_index"]: event["item"]["type"]
-            for event in told
+            for event in events_read
             if event["type"].endswith("item.added")
         }
         assert [added[index] for index in range(len(added))] == expected
@@ -958,7 +965,7 @@ async def test_refusal_is_a_part_of_its_own_however_it_is_read(
 ) -> None:
     answer = openai_stream(*map(chunk, deltas), chunk(finish="stop"), usage_chunk(3, 2))
     async with OpenAIUpstream(answer) as upstream:
-        asked = {
+        common = {
             "input": "x",
             "assistantId": (
                 await door.create_assistant(
@@ -966,22 +973,22 @@ async def test_refusal_is_a_part_of_its_own_however_it_is_read(
                 )
             )["id"],
         }
-        whole = await door.create_response(**asked)
-        told = (await read(door.stream_response(**asked))).events
+        whole = await door.create_response(**common)
+        events_read = (await read(door.stream_response(**common))).events
         await door.create_response(input="y", previous_response_id=whole["id"])
     again = [
         (await http.get(f"/v1/responses/{one['id']}", headers=org.bearer)).json()
-        for one in (whole, told[-1]["response"])
+        for one in (whole, events_read[-1]["response"])
     ]
     replayed = (
-        await http.get(f"/v1/responses/{told[-1]['response']['id']}?stream=true", headers=org.bearer)
+        await http.get(f"/v1/responses/{events_read[-1]['response']['id']}?stream=true", headers=org.bearer)
     ).content
 
-    for response in (whole, told[-1]["response"], *again):
+    for response in (whole, events_read[-1]["response"], *again):
         assert [
             (part["type"], part.get("text", part.get("refusal"))) for part in response["output"][0]["content"]
         ] == parts
-    names = [event["type"] for event in told]
+    names = [event["type"] for event in events_read]
     assert names == [event["type"] for _, event in frames(replayed)[:-1]]
     assert names[3:-1] == [
         *(
@@ -997,7 +1004,8 @@ async def test_refusal_is_a_part_of_its_own_however_it_is_read(
         "response.output_item.done",
     ]
     assert (
-        next(event["refusal"] for event in told if event["type"] == "response.refusal.done") == parts[-1][1]
+        next(event["refusal"] for event in events_read if event["type"] == "response.refusal.done")
+        == parts[-1][1]
     )
     [sent] = [one for one in upstream.requests[-1].body["messages"] if one["role"] == "assistant"]
     assert sent == {"role": "assistant", "content": "".join(text for _, text in parts)}
@@ -1038,14 +1046,14 @@ async def test_last_event_is_the_response_as_it_would_have_been_answered(door: D
     events = (await read(door.stream_response(input="a b", assistantId=org.assistant_id, user="u"))).events
 
     whole = await door.create_response(input="a b", assistantId=org.assistant_id, user="u")
-    told = events[-1]["response"]
+    last_shown = events[-1]["response"]
     varying = ("id", "created_at", "completed_at")
-    assert {**told, **dict.fromkeys(varying), "output": None} == {
+    assert {**last_shown, **dict.fromkeys(varying), "output": None} == {
         **whole,
         **dict.fromkeys(varying),
         "output": None,
     }
-    assert {**told["output"][0], "id": ""} == {**whole["output"][0], "id": ""}
+    assert {**last_shown["output"][0], "id": ""} == {**whole["output"][0], "id": ""}
 
 
 async def test_streamed_answer_that_is_cut_ends_incomplete(door: Door, org: Org) -> None:
@@ -1056,7 +1064,7 @@ async def test_streamed_answer_that_is_cut_ends_incomplete(door: Door, org: Org)
     last = events[-1]
     assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
     assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
-    assert said(last["response"]) == "You said:"
+    assert reply_text(last["response"]) == "You said:"
 
 
 async def test_streamed_function_call_has_events_of_its_own(door: Door, org: Org) -> None:

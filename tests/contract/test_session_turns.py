@@ -53,7 +53,7 @@ class Scene:
         self.agent = agent
         self.session = session
 
-    async def said(self) -> list[tuple[str, str]]:
+    async def history(self) -> list[tuple[str, str]]:
         messages = (await self.door.get_session(id=self.session))["messages"]
         return [(message["role"], message["content"]) for message in messages]
 
@@ -67,25 +67,25 @@ async def scene_at(door: Door, answers: Answer | list[Answer]) -> AsyncIterator[
 
 async def test_exchanges_that_come_at_once_are_answered_one_after_the_other(door: Door) -> None:
     async with scene_at(door, [openai_text(f"answer {number}") for number in range(MANY)]) as scene:
-        says = list(DOORS.values())
+        senders = list(DOORS.values())
         await asyncio.gather(
             *(
-                says[number % len(says)](door, scene.session, scene.agent, f"question {number}")
+                senders[number % len(senders)](door, scene.session, scene.agent, f"question {number}")
                 for number in range(MANY)
             )
         )
 
-        said = await scene.said()
-        asked = [
+        history = await scene.history()
+        contexts = [
             [message["content"] for message in request.body["messages"]]
             for request in scene.upstream.requests
         ]
 
-    assert [role for role, _ in said] == ["user", "assistant"] * MANY
-    assert [text for role, text in said if role == "assistant"] == [
+    assert [role for role, _ in history] == ["user", "assistant"] * MANY
+    assert [text for role, text in history if role == "assistant"] == [
         f"answer {number}" for number in range(MANY)
     ]
-    assert asked == [[text for _, text in said[: 2 * number + 1]] for number in range(MANY)]
+    assert contexts == [[text for _, text in history[: 2 * number + 1]] for number in range(MANY)]
 
 
 @asynccontextmanager
@@ -107,21 +107,21 @@ async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(
         refusals = {}
         async with scene.door.stream_chat(input="Hi", sessionId=scene.session) as events:
             await anext(events)
-            for name, say in DOORS.items():
+            for name, send_text in DOORS.items():
                 with pytest.raises(CallError) as refused:
-                    await one(say, scene)
+                    await one(send_text, scene)
                 refusals[name] = refused.value
 
         async with asyncio.timeout(5):
             await scene.upstream.disconnected.wait()
         again = await once_free(scene, "And now?")
-        said = await scene.said()
+        history = await scene.history()
 
     assert {
         name: (refusal.status, refusal.text.partition(" still busy")[0]) for name, refusal in refusals.items()
     } == {name: (409, f"the {NOUNS.get(name, 'session')} is") for name in DOORS}
     assert again["output"][0]["content"] == "Now"
-    assert [text for _, text in said] == ["Hi", "Hello wor", "And now?", "Now"]
+    assert [text for _, text in history] == ["Hi", "Hello wor", "And now?", "Now"]
 
 
 async def once_free(scene: Scene, text: str) -> dict[str, Any]:
@@ -134,9 +134,9 @@ async def once_free(scene: Scene, text: str) -> dict[str, Any]:
             assert busy.status == 409
 
 
-async def one(say: Callable[..., Awaitable[Any]], scene: Scene) -> None:
+async def one(send_text: Callable[..., Awaitable[Any]], scene: Scene) -> None:
     """One exchange; a stream's error is raised, too."""
-    answered = await say(scene.door, scene.session, scene.agent, "Me too")
+    answered = await send_text(scene.door, scene.session, scene.agent, "Me too")
     if error := getattr(answered, "error", None):
         raise CallError(409, error, answered)
 

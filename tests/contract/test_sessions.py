@@ -34,15 +34,19 @@ async def expire(service: Service, session: dict[str, Any]) -> None:
 
 async def refusals(door: Door, org: Org, session: dict[str, Any]) -> list[tuple[int, str]]:
     """What each way of saying something in a session is refused with."""
-    said = [{"role": "user", "content": "x"}]
+    user_messages = [{"role": "user", "content": "x"}]
     calls = [
         door.create_chat(input="x", sessionId=session["id"]),
         read(door.stream_chat(input="x", sessionId=session["id"])),
         door.create_response(input="x", sessionId=session["id"]),
         door.create_message(chatId=session["id"], content="x"),
-        door.create_completion(agent_id=org.assistant_id, messages=said, store_in_session=session["id"]),
+        door.create_completion(
+            agent_id=org.assistant_id, messages=user_messages, store_in_session=session["id"]
+        ),
         read(
-            door.stream_completion(agent_id=org.assistant_id, messages=said, store_in_session=session["id"])
+            door.stream_completion(
+                agent_id=org.assistant_id, messages=user_messages, store_in_session=session["id"]
+            )
         ),
     ]
     refused = []
@@ -107,9 +111,9 @@ async def test_session_keeps_what_it_was_made_with(door: Door) -> None:
 async def test_nobody_answers_in_a_session_without_an_assistant(door: Door) -> None:
     session = await door.create_session()
 
-    for ask in (door.create_chat, door.create_response):
+    for create in (door.create_chat, door.create_response):
         with pytest.raises(CallError) as refused:
-            await ask(input="x", sessionId=session["id"])
+            await create(input="x", sessionId=session["id"])
         assert (refused.value.status, "assistantId" in refused.value.text) == (400, True)
 
     assert (await door.get_session(id=session["id"]))["messages"] == []
@@ -196,8 +200,8 @@ async def test_what_continued_a_chat_outside_of_its_session_outlives_it(door: Do
 
     await door.delete_session(id=session["id"])
 
-    asked = await door.create_chat(input=WHO, previousChatId=outside["id"])
-    assert asked["output"][0]["content"] == "Your name is Ada."
+    continued = await door.create_chat(input=WHO, previousChatId=outside["id"])
+    assert continued["output"][0]["content"] == "Your name is Ada."
     assert await door.get_chat(id=outside["id"]) == outside
 
 

@@ -66,10 +66,10 @@ def address_of(service: Service, port: str) -> str:
 at_both_ports = pytest.mark.parametrize("port", ["server", "edge"])
 
 
-async def until(happened: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait for what nobody tells of."""
     async with asyncio.timeout(20):
-        while not happened():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
@@ -191,9 +191,9 @@ async def test_calls_without_a_key_take_no_place(
     wait, elsewhere."""
     org = await patient.new_org()
     headers, half = (("te", "trailers"), ("content-type", kind), *metadata), framed(b"x" * 100)[:50]
-    async with AsyncExitStack() as held:
+    async with AsyncExitStack() as connections:
         for _ in range(9):
-            connection = await held.enter_async_context(Http2(address_of(patient, port)))
+            connection = await connections.enter_async_context(Http2(address_of(patient, port)))
             for method in (CHECK, WATCH, REFLECT, RECEIVE):
                 for body, end in ((b"", True), (b"", False), (half, False)):
                     connection.open("POST", method, headers, body=body, end=end)
@@ -248,13 +248,13 @@ async def test_watcher_that_does_not_read_keeps_nobody_from_being_told(tmp_path:
             unread.call(WATCH, body=framed(b""))
             async with grpc.aio.insecure_channel(own.grpc_address) as channel:
                 watch = _health(channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
-                told = [(await watch.read()).status]
+                health = [(await watch.read()).status]
                 assert own.app is not None
                 await own.app.drain()
-                told.append((await watch.read()).status)
+                health.append((await watch.read()).status)
                 watch.cancel()
 
-    assert told == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+    assert health == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
 
 
 async def test_health_is_told_while_many_who_ask_send_no_message(patient: Service) -> None:
@@ -289,7 +289,7 @@ async def test_message_that_is_none_of_health_is_an_error_of_the_caller(service:
 async def test_health_can_be_watched_and_reflection_asked_again(service: Service) -> None:
     async with grpc.aio.insecure_channel(service.grpc_address) as channel:
         watch = _health(channel).Watch(health_pb2.HealthCheckRequest())
-        told = await watch.read()
+        health = await watch.read()
         watch.cancel()
         # whose types are those of channels that block
         reflection: Any = reflection_pb2_grpc.ServerReflectionStub
@@ -300,7 +300,7 @@ async def test_health_can_be_watched_and_reflection_asked_again(service: Service
             answers.append(await talk.read())
         await talk.done_writing()
 
-        assert told.status == health_pb2.HealthCheckResponse.SERVING
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
         assert [len(answer.file_descriptor_response.file_descriptor_proto) > 0 for answer in answers] == [
             True,
             True,

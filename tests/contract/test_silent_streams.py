@@ -25,7 +25,7 @@ STREAMS = {
 }
 
 
-def asked(path: str, body: dict[str, Any], named: str | None, assistant_id: str) -> dict[str, Any]:
+def request_of(path: str, body: dict[str, Any], named: str | None, assistant_id: str) -> dict[str, Any]:
     return {
         "url": path.format(agent_id=assistant_id),
         "json": {**body, **({named: assistant_id} if named else {})},
@@ -46,7 +46,9 @@ async def test_silence_is_filled_with_comment_lines(tmp_path: Path, path: Any, b
                 document={"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
             )
         lines = []
-        async with http.stream("POST", headers=org.bearer, **asked(path, body, named, made["id"])) as answer:
+        async with http.stream(
+            "POST", headers=org.bearer, **request_of(path, body, named, made["id"])
+        ) as answer:
             async for line in answer.aiter_lines():
                 lines.append(line)
                 if lines.count(":") == 2:
@@ -60,9 +62,9 @@ async def test_silence_is_filled_with_comment_lines(tmp_path: Path, path: Any, b
 async def test_stream_is_neither_kept_nor_held_by_proxies(
     http: httpx.AsyncClient, org: Org, path: Any, body: Any, named: Any
 ) -> None:
-    streamed = await http.post(headers=org.bearer, **asked(path, body, named, org.assistant_id))
+    streamed = await http.post(headers=org.bearer, **request_of(path, body, named, org.assistant_id))
     body = {**body, "stream": False}
-    whole = await http.post(headers=org.bearer, **asked(path, body, named, org.assistant_id))
+    whole = await http.post(headers=org.bearer, **request_of(path, body, named, org.assistant_id))
 
     assert streamed.headers["content-type"] == "text/event-stream"
     assert (streamed.headers["cache-control"], streamed.headers["x-accel-buffering"]) == ("no-cache", "no")

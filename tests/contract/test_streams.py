@@ -463,21 +463,21 @@ async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_noth
     streaming: bool,
 ) -> None:
     assistant_id = await upstream_of_rest(answer)
-    said = {"input": "Hi", "assistantId": assistant_id, "stream": streaming}
+    request_body = {"input": "Hi", "assistantId": assistant_id, "stream": streaming}
     inner = {"message": text, "type": KINDS.get(status, "server_error"), "param": None, "code": code}
     expected = {
-        "/chat": (said, {"message": text, "error": TITLES[status], "statusCode": status}),
-        "/chat/responses": (said, {"error": inner}),
-        "/v1/responses": (said, {"error": inner}),
+        "/chat": (request_body, {"message": text, "error": TITLES[status], "statusCode": status}),
+        "/chat/responses": (request_body, {"error": inner}),
+        "/v1/responses": (request_body, {"error": inner}),
         COMPLETIONS.format(agent_id=assistant_id): (
             {"messages": [{"role": "user", "content": "Hi"}], "stream": streaming, "create_session": True},
             {"detail": text, "error": inner},
         ),
     }
 
-    for path, (body, told) in expected.items():
+    for path, (body, expected_body) in expected.items():
         answered = await http.post(path, json=body, headers=org.bearer)
-        assert (answered.status_code, answered.json()) == (status, told)
+        assert (answered.status_code, answered.json()) == (status, expected_body)
         assert answered.headers["content-type"] == "application/json"
         assert ("retry-after" in answered.headers) == ("retry-after" in answer.headers)
     assert (await rest.list_chats())["results"] == []

@@ -72,7 +72,7 @@ HALF = "has one half of a surrogate pair, which is no character"
 WHOLE = re.compile(r"the body (must be an object|cannot be read: [ ,:\]}\w.'-]+)")
 
 
-class Taking(NamedTuple):
+class BodyRoute(NamedTuple):
     """A path that takes a body: whose members are a message's, or nobody's (a document)."""
 
     verb: str
@@ -87,7 +87,7 @@ class Taking(NamedTuple):
         return org.secret if self.door == "agents" else org.api
 
 
-def _taking() -> Iterator[Taking]:
+def _body_routes() -> Iterator[BodyRoute]:
     for method in METHODS:
         described = Default().FindMethodByName(f"parley.v1.{method.service}.{method.name}")
         extensions = described.GetOptions().Extensions
@@ -96,7 +96,7 @@ def _taking() -> Iterator[Taking]:
             verb = one.WhichOneof("pattern")
             if verb in ("post", "patch", "put") and method.service != "TransportService":
                 template = getattr(one, verb)
-                yield Taking(
+                yield BodyRoute(
                     verb.upper(),
                     re.sub(r"\{\w+\}", UNKNOWN_ID, template),
                     _door(template, method.service),
@@ -116,7 +116,7 @@ def _door(template: str, service: str) -> str:
     )
 
 
-TAKING = list(_taking())
+BODY_ROUTES = list(_body_routes())
 
 
 def refusal(door: str, path: str, wrong: str) -> tuple[int, dict[str, Any]]:
@@ -188,43 +188,47 @@ def wanted(field: FieldDescriptor, *, is_item: bool = False) -> str:
     return f"must be {WANTED.get(field.type, 'an object')}"
 
 
-async def send(http: httpx.AsyncClient, taking: Taking, key: str | None, content: bytes) -> httpx.Response:
+async def send(
+    http: httpx.AsyncClient, body_route: BodyRoute, key: str | None, content: bytes
+) -> httpx.Response:
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
-    return await http.request(taking.verb, taking.path, content=content, headers=headers)
+    return await http.request(body_route.verb, body_route.path, content=content, headers=headers)
 
 
-@pytest.mark.parametrize("taking", [one for one in TAKING if one.message], ids=str)
+@pytest.mark.parametrize("body_route", [one for one in BODY_ROUTES if one.message], ids=str)
 async def test_member_of_another_type_is_named_and_what_is_wanted(
-    http: httpx.AsyncClient, org: Org, taking: Taking
+    http: httpx.AsyncClient, org: Org, body_route: BodyRoute
 ) -> None:
-    assert taking.message is not None
-    in_path = {field for field in taking.message.fields_by_name if f"{{{field}}}" in taking.path}
+    assert body_route.message is not None
+    in_path = {field for field in body_route.message.fields_by_name if f"{{{field}}}" in body_route.path}
     wrong = []
-    for body, path, told in mistakes(taking.message):
-        answer = await send(http, taking, taking.key(org), body.encode())
-        if path not in in_path and (answer.status_code, answer.json()) != refusal(taking.door, path, told):
+    for body, path, problem in mistakes(body_route.message):
+        answer = await send(http, body_route, body_route.key(org), body.encode())
+        if path not in in_path and (answer.status_code, answer.json()) != refusal(
+            body_route.door, path, problem
+        ):
             wrong.append((body, answer.text))
 
     assert wrong == []
 
 
-@pytest.mark.parametrize("taking", TAKING, ids=str)
+@pytest.mark.parametrize("body_route", BODY_ROUTES, ids=str)
 async def test_body_that_is_no_json_object_is_told_in_fixed_words(
-    http: httpx.AsyncClient, org: Org, taking: Taking
+    http: httpx.AsyncClient, org: Org, body_route: BodyRoute
 ) -> None:
     for name, content in MALFORMED.items():
-        answer = await send(http, taking, taking.key(org), content)
-        told = WHOLE.search(answer.text)
-        assert told, (name, answer.text)
-        assert (answer.status_code, answer.json()) == refusal(taking.door, "", told[1]), name
+        answer = await send(http, body_route, body_route.key(org), content)
+        problem = WHOLE.search(answer.text)
+        assert problem, (name, answer.text)
+        assert (answer.status_code, answer.json()) == refusal(body_route.door, "", problem[1]), name
         assert MARK not in answer.text
 
 
-@pytest.mark.parametrize("taking", TAKING, ids=str)
+@pytest.mark.parametrize("body_route", BODY_ROUTES, ids=str)
 async def test_nothing_is_said_of_a_body_that_comes_without_a_key(
-    http: httpx.AsyncClient, taking: Taking
+    http: httpx.AsyncClient, body_route: BodyRoute
 ) -> None:
-    answers = [await send(http, taking, None, content) for content in (b"{}", *MALFORMED.values())]
+    answers = [await send(http, body_route, None, content) for content in (b"{}", *MALFORMED.values())]
 
     assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
 

@@ -30,16 +30,16 @@ async def without_files(trial: Trial) -> None:
     async with Server(trial.folder / "files", ["prlimit", f"--nofile={_MOST_FILES}"]) as server:
         known = {(await server.chat("before")).id}
         for _ in range(trial.count):
-            held = [_connected(server.port) for _ in range(_MOST_FILES + 50)]
+            connections = [_connected(server.port) for _ in range(_MOST_FILES + 50)]
             known.add((await server.chat("during")).id)
-            taken = server.files()
-            for connection in held:
+            accepted = server.files()
+            for connection in connections:
                 connection.close()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as fresh:
                 await asyncio.wait_for(fresh.channel_ready(), 30)
             known.add((await server.chat("after")).id)
-            wrong = "" if taken >= _MOST_FILES - 5 else f"only {taken} files were taken"
-            trial.tell(lost=await server.missing(known), wrong=wrong)
+            wrong = "" if accepted >= _MOST_FILES - 5 else f"only {accepted} files were taken"
+            trial.record(lost=await server.missing(known), wrong=wrong)
 
 
 def _connected(port: int) -> socket.socket:
@@ -62,7 +62,7 @@ async def slow(trial: Trial) -> None:
                 writer.write(f"x-{number}: y\r\n".encode())
             began = time.monotonic()
             answers = await asyncio.gather(*(client.get("/chat") for _ in range(20)))
-            trial.tell(
+            trial.record(
                 wrong="" if all(answer.status_code == 200 for answer in answers) else "others were refused",
                 hanging=time.monotonic() - began > 10,
             )
@@ -90,7 +90,7 @@ async def clock_jumps(trial: Trial) -> None:
             await asyncio.sleep(1.5)  # the file is read once a second
             later = (await server.chat("after the jump")).id
             callers.acknowledged.add(later)
-            trial.tell(
+            trial.record(
                 wrong="" if not callers.refused else f"refused by {callers.codes()}",
                 hanging=len(callers.acknowledged) == before,
             )
@@ -113,13 +113,13 @@ async def restarts(trial: Trial) -> None:
     for _ in range(trial.count):
         async with Serving(folder, http=http, grpc=grpc_address) as parley, client_of(parley) as client:
             lost = len(known - await on_record(client))
-            tasks = [asyncio.create_task(_ask(client, parley, known, refused)) for _ in range(8)]
+            tasks = [asyncio.create_task(_send(client, parley, known, refused)) for _ in range(8)]
             await asyncio.sleep(1 + random.random())
             ended = await parley.stop(signal.SIGTERM)
             for task in tasks:
                 task.cancel()
             _, hanging = await asyncio.wait(tasks, timeout=10)
-            trial.tell(
+            trial.record(
                 lost=lost,
                 hanging=len(hanging),
                 wrong="" if ended.code == 0 else f"it ended with {ended.code}",
@@ -129,7 +129,7 @@ async def restarts(trial: Trial) -> None:
     trial.figures |= {"acknowledged": len(known), "refused while down": refused[0]}
 
 
-async def _ask(client: httpx.AsyncClient, parley: Serving, known: set[str], refused: list[int]) -> None:
+async def _send(client: httpx.AsyncClient, parley: Serving, known: set[str], refused: list[int]) -> None:
     body = {"assistantId": parley.keys["assistantId"], "input": "one two three"}
     while True:
         with contextlib.suppress(httpx.TransportError):
@@ -153,10 +153,10 @@ async def soak(trial: Trial) -> None:
             if number == quarter:
                 memory, files, threads = await server.memory(), server.files(), server.status("Threads")
             if number < trial.count:
-                trial.tell(exchanges=100)
+                trial.record(exchanges=100)
         growth = (await server.memory() - memory) / (100 * (trial.count - quarter))
         left = max(0, server.files() - files) + max(0, server.status("Threads") - threads)
-        trial.tell(
+        trial.record(
             exchanges=100,
             hanging=left,
             wrong="" if growth < _MOST_GROWTH_KIB else f"{growth:.1f} KiB an exchange",

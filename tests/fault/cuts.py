@@ -47,11 +47,11 @@ class Removal(NamedTuple):
     path: str
 
 
-class Said(NamedTuple):
+class Printed(NamedTuple):
     line: bytes
 
 
-Event = Write | Resize | Sync | Removal | Said
+Event = Write | Resize | Sync | Removal | Printed
 
 
 async def of_power(trial: Trial) -> None:
@@ -69,17 +69,17 @@ def _recording(trial: Trial, cuts: int) -> None:
     )
     chance = random.Random()
     moments = sorted(chance.sample(range(len(events)), min(cuts, len(events))))
-    said: list[bytes] = []
+    printed: list[bytes] = []
     for moment, event in enumerate(events):
         if moments and moment == moments[0]:
             moments.pop(0)
             left = trial.folder / f"cut-{trial.tried}"
             disk.cut(left, folder, chance)
-            told = read(said)
-            verdict.tell(trial, left, told)
-            trial.figures["acknowledged"] = trial.figures.get("acknowledged", 0) + len(told.there)
-        if isinstance(event, Said):
-            said.append(event.line)
+            acknowledged = read(printed)
+            verdict.record(trial, left, acknowledged)
+            trial.figures["acknowledged"] = trial.figures.get("acknowledged", 0) + len(acknowledged.there)
+        if isinstance(event, Printed):
+            printed.append(event.line)
         else:
             disk.do(event)
 
@@ -199,7 +199,7 @@ def _events(lines: Iterator[str], folder: str) -> Iterator[Event]:
         if name == "openat" and is_over and result >= 0:
             paths[result] = _text(arguments.split('"')[1]).decode()
         elif name == "write" and first == "1" and not resumed:
-            yield Said(_text(arguments.split('"')[1]))
+            yield Printed(_text(arguments.split('"')[1]))
         elif name == "unlink" and is_over and result == 0:
             path = _text(arguments.split('"')[1]).decode()
             if path.startswith(f"{folder}/"):

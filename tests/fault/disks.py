@@ -64,7 +64,7 @@ async def full(trial: Trial) -> None:
             for size in (f"{8 + 8 * number}m" for number in range(1, trial.count + 1)):
                 refused = await _fill(server, known)
                 reads = [await server.find(chat_id) is not None for chat_id in list(known)[:5]]
-                told = await server.until_it(serves=False)
+                serving = await server.until_it(serves=False)
                 await _run("mount", "-o", f"remount,size={size}", folder)
                 again = await server.until_it(serves=True)
                 known.add((await server.chat("there is room again")).id)
@@ -74,12 +74,12 @@ async def full(trial: Trial) -> None:
                         == grpc.StatusCode.RESOURCE_EXHAUSTED,
                         "the error does not name the disk": "disk is full" in (refused.details() or ""),
                         "reads fail": all(reads),
-                        "health was SERVING": told,
+                        "health was SERVING": serving,
                         "health stayed NOT_SERVING": again,
                         "the file is not sound": not findings(folder / "parley.db"),
                     }
                 )
-                trial.tell(lost=await server.missing(known), wrong=wrong)
+                trial.record(lost=await server.missing(known), wrong=wrong)
             trial.figures["acknowledged"] = len(known)
 
 
@@ -131,13 +131,13 @@ async def _injected(
         ]
         async with Server(folder, strace) as server:
             callers = Callers(server)
-            told = await server.until_it(serves=False)
+            serving = await server.until_it(serves=False)
             again = await server.until_it(serves=True)
             hanging = await callers.stop()
             await server.kill()
         lost = len(callers.acknowledged - verdict.on_record(folder))
         counts = {"acknowledged": len(callers.acknowledged), "refused": len(callers.refused)}
-        trial.tell(
+        trial.record(
             lost=lost,
             hanging=hanging,
             **counts,
@@ -145,7 +145,7 @@ async def _injected(
                 {
                     "nobody was refused": bool(callers.refused),
                     f"refused by {callers.codes()}": callers.codes() <= codes,
-                    "health was SERVING": told,
+                    "health was SERVING": serving,
                     "health stayed NOT_SERVING": again,
                     "the file is not sound": not findings(folder / "parley.db"),
                 }
@@ -164,17 +164,17 @@ async def locked(trial: Trial) -> None:
         callers = Callers(server, 64)
         for _ in range(trial.count):
             before = len(callers.acknowledged)
-            await asyncio.to_thread(_hold, server.folder / "parley.db", 3.0)
+            await asyncio.to_thread(_lock, server.folder / "parley.db", 3.0)
             async with asyncio.timeout(60):
                 while len(callers.acknowledged) < before + 64 and not callers.refused:  # noqa: ASYNC110 (counted elsewhere)
                     await asyncio.sleep(0.05)
-            trial.tell(wrong=_wrong({f"refused: {callers.codes()}": not callers.refused}))
+            trial.record(wrong=_wrong({f"refused: {callers.codes()}": not callers.refused}))
         trial.hanging += await callers.stop()
         trial.lost += await server.missing(callers.acknowledged)
         trial.figures["acknowledged"] = len(callers.acknowledged)
 
 
-def _hold(path: Path, seconds: float) -> None:
+def _lock(path: Path, seconds: float) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as outsider:
         outsider.execute("BEGIN IMMEDIATE")
         threading.Event().wait(seconds)
@@ -197,7 +197,7 @@ async def read_only(trial: Trial) -> None:
                 callers = Callers(server, 4)
                 await asyncio.sleep(0.3)
                 hanging = await callers.stop()
-                trial.tell(
+                trial.record(
                     lost=missing,
                     hanging=hanging,
                     refused=len(callers.refused),
@@ -231,7 +231,7 @@ async def damaged(trial: Trial) -> None:
         ended = await run(
             "parley", "serve", "--data", folder, "--http", free_address(), "--grpc", grpc_address
         )
-        trial.tell(
+        trial.record(
             wrong=_wrong(
                 {
                     f"it started (damage {number})": ended.code not in (0, None),
@@ -279,7 +279,7 @@ async def backed_up(trial: Trial) -> None:
             os.link(server.folder / "dev-keys.json", restored / "dev-keys.json")
             async with Server(restored) as again:
                 lost = await again.missing(before)
-            trial.tell(
+            trial.record(
                 lost=lost,
                 in_backups=len(before),
                 wrong=_wrong(
@@ -294,9 +294,9 @@ async def backed_up(trial: Trial) -> None:
         trial.hanging += await callers.stop()
 
 
-def _wrong(held: dict[str, bool]) -> str:
+def _wrong(checks: dict[str, bool]) -> str:
     """What did not hold."""
-    return "; ".join(text for text, holds in held.items() if not holds)
+    return "; ".join(text for text, passes in checks.items() if not passes)
 
 
 ROWS = [

@@ -32,18 +32,18 @@ async def of_a_writer(trial: Trial) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.fault.writer"])
     chance = random.Random()
-    told = _NOTHING
+    acknowledged = _NOTHING
     for number in range(trial.count):
         folder = trial.folder / f"writer-{number // _KILLS_PER_DATABASE}"
         if number % _KILLS_PER_DATABASE == 0:
-            told = _NOTHING
+            acknowledged = _NOTHING
         new = read(
             await asyncio.to_thread(
                 _killed, context, folder, chance.randrange(1, 60), chance.random() * 0.004
             )
         )
-        told = verdict.both(told, new)
-        await asyncio.to_thread(verdict.tell, trial, folder, told)
+        acknowledged = verdict.both(acknowledged, new)
+        await asyncio.to_thread(verdict.record, trial, folder, acknowledged)
         trial.figures["acknowledged"] = trial.figures.get("acknowledged", 0) + len(new.there) + len(new.gone)
 
 
@@ -55,16 +55,16 @@ def _killed(
     process = context.Process(target=forked, args=(str(folder), theirs))
     process.start()
     theirs.close()
-    with os.fdopen(os.dup(ours.fileno()), "rb") as heard:
+    with os.fdopen(os.dup(ours.fileno()), "rb") as pipe:
         ours.close()
-        said = [heard.readline() for _ in range(lines)]
+        printed = [pipe.readline() for _ in range(lines)]
         time.sleep(pause)
         process.kill()
-        said += heard.readlines()
+        printed += pipe.readlines()
     process.join()
     assert process.exitcode == -signal.SIGKILL, f"the writer ended by itself: {process.exitcode}"
     process.close()
-    return said
+    return printed
 
 
 async def at_a_syscall(trial: Trial) -> None:
@@ -80,9 +80,11 @@ async def at_a_syscall(trial: Trial) -> None:
         async with limit:
             folder = trial.folder / f"{call}-{number}"
             open_store(folder).close()
-            said = await asyncio.to_thread(_injected, folder, f"inject={call}:signal=SIGKILL:when={number}")
-            await asyncio.to_thread(verdict.tell, trial, folder, read(said))
-            trial.figures["acknowledged"] = trial.figures.get("acknowledged", 0) + len(read(said).there)
+            printed = await asyncio.to_thread(
+                _injected, folder, f"inject={call}:signal=SIGKILL:when={number}"
+            )
+            await asyncio.to_thread(verdict.record, trial, folder, read(printed))
+            trial.figures["acknowledged"] = trial.figures.get("acknowledged", 0) + len(read(printed).there)
 
     await asyncio.gather(*(one(*point) for point in points[: trial.count]))
 
@@ -141,7 +143,7 @@ async def killed_again_and_again(trial: Trial, **environment: object) -> None:
             await asyncio.sleep(chance.random() * 0.5)
             await parley.stop(signal.SIGKILL)
             _, late = await asyncio.wait(callers, timeout=20)
-            trial.tell(lost=len(missing), hanging=len(late))
+            trial.record(lost=len(missing), hanging=len(late))
     async with Serving(folder, **environment) as parley, client_of(parley) as client:
         trial.lost += len(known - await on_record(client))
     trial.figures["acknowledged"] = len(known)

@@ -69,10 +69,10 @@ async def long_answer(trial: Trial) -> None:
                         )
                     ).status_code
                 )
-            said = await streaming
+            received = await streaming
             growth = memory.peak()
-            trial.tell(
-                lost=said != f"You said: {_WORDS}",
+            trial.record(
+                lost=received != f"You said: {_WORDS}",
                 hanging=not others,
                 wrong=(f"{door} took {growth} MiB" if growth > _MOST_OF_LONG_MIB else ""),
             )
@@ -88,13 +88,13 @@ async def _streamed(client: httpx.AsyncClient, parley: Serving, door: str, text:
         if door.endswith("completions")
         else {"assistantId": agent, "input": text}
     )
-    said, last = [], ""
+    received, last = [], ""
     async with client.stream("POST", door, json={**body, "stream": True}, timeout=300) as answer:
         async for line in answer.aiter_lines():
             if line.startswith("data: "):
                 last = line.removeprefix("data: ")
-                said += _deltas(last)
-    return "".join(said) if door == "/chat" or last == "[DONE]" else ""
+                received += _deltas(last)
+    return "".join(received) if door == "/chat" or last == "[DONE]" else ""
 
 
 def _deltas(data: str) -> Iterator[str]:
@@ -129,9 +129,9 @@ async def unread(trial: Trial) -> None:
             await client.post("/chat", json={"assistantId": assistant_id, "input": "warm"})
         for _ in range(trial.count):
             memory = Memory(parley)
-            asked = len(upstream.requests)
-            callers = [await _ask(parley, made.json()["id"]) for _ in range(_UNREAD)]
-            await upstream.arrived(asked + _UNREAD)
+            before = len(upstream.requests)
+            callers = [await _open_stream(parley, made.json()["id"]) for _ in range(_UNREAD)]
+            await upstream.arrived(before + _UNREAD)
             growth = await _settled(memory)
             try:
                 served = await client.post(
@@ -146,7 +146,7 @@ async def unread(trial: Trial) -> None:
                 for name, grown in growth.items()
                 if grown > _MOST_OF_UNREAD_MIB[name]
             ]
-            trial.tell(
+            trial.record(
                 lost=sum(answer != text for answer in answers), hanging=not others, wrong="; ".join(wrong)
             )
             for name, grown in growth.items():
@@ -154,14 +154,16 @@ async def unread(trial: Trial) -> None:
                 trial.figures[figure] = max(grown, trial.figures.get(figure, 0))
 
 
-async def _ask(parley: Serving, assistant_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open_stream(
+    parley: Serving, assistant_id: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A caller who has asked, and of whose socket nothing is read."""
     host, port = parley.http.split(":")
-    taking = socket.socket()
-    taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel takes all of it
-    taking.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(taking, (host, int(port)))
-    reader, writer = await asyncio.open_connection(sock=taking, limit=1 << 24)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel takes all of it
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1 << 24)
     writer.transport.pause_reading()
     body = orjson.dumps({"assistantId": assistant_id, "input": "Hello", "stream": True})
     head = f"POST /chat HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {parley.keys['api']}\r\nconnection: close\r\n"
@@ -172,13 +174,13 @@ async def _ask(parley: Serving, assistant_id: str) -> tuple[asyncio.StreamReader
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
     """The text of the answer, read to its end."""
     writer.transport.resume_reading()
-    said = []
+    received = []
     async with asyncio.timeout(240):
         while line := await reader.readline():
             if line.startswith(b"data: "):
-                said += _deltas(line.removeprefix(b"data: ").decode())
+                received += _deltas(line.removeprefix(b"data: ").decode())
     writer.close()
-    return "".join(said)
+    return "".join(received)
 
 
 async def _settled(memory: Memory) -> dict[str, float]:

@@ -19,9 +19,9 @@ from tests.processes import Serving
 
 _OF_EACH = 3
 _SHORT, _LONG = "one two three", "word " * 200 + "end"
-_SAID = "You said: "
-ANSWERED, TOLD, REFUSED, CUT = "answered", "told that the server stops", "refused", "cut"
-_NOT_TAKEN = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)
+_ECHO = "You said: "
+ANSWERED, NOTIFIED, REFUSED, CUT = "answered", "told that the server stops", "refused", "cut"
+_NOT_ACCEPTED = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)
 """Before an answer begins: the system resets the connections that nobody has accepted yet when a port is
 closed, and one that is idle may be closed as the next request is on its way (RFC 9112, 9.5)."""
 
@@ -50,28 +50,28 @@ class Calls:
         ]
 
     async def chat(self, text: str) -> str:
-        how, told = await self._streamed("/chat", {"assistantId": self._assistant, "input": text})
-        self.known |= {event["id"] for event in told}
+        how, received = await self._streamed("/chat", {"assistantId": self._assistant, "input": text})
+        self.known |= {event["id"] for event in received}
         return how or _judged(
-            "error" in told[-1], "".join(event.get("delta", "") for event in told) == _SAID + text
+            "error" in received[-1], "".join(event.get("delta", "") for event in received) == _ECHO + text
         )
 
     async def response(self, text: str) -> str:
-        how, told = await self._streamed("/v1/responses", {"assistantId": self._assistant, "input": text})
-        kind = told[-1]["type"] if told else ""
+        how, received = await self._streamed("/v1/responses", {"assistantId": self._assistant, "input": text})
+        kind = received[-1]["type"] if received else ""
         return how or _judged(kind == "response.incomplete", kind == "response.completed")
 
     async def completion(self, text: str) -> str:
         path = f"/api/v1/compatibility/openai/v1/assistants/{self._assistant}/chat/completions"
-        how, told = await self._streamed(path, {"messages": [{"role": "user", "content": text}]})
+        how, received = await self._streamed(path, {"messages": [{"role": "user", "content": text}]})
         return how or _judged(
-            "error" in told[-1], told[-1].get("choices", [{}])[0].get("finish_reason") == "stop"
+            "error" in received[-1], received[-1].get("choices", [{}])[0].get("finish_reason") == "stop"
         )
 
     async def whole(self, text: str) -> str:
         try:
             answer = await self._http.post("/chat", json={"assistantId": self._assistant, "input": text})
-        except _NOT_TAKEN:
+        except _NOT_ACCEPTED:
             return REFUSED
         if answer.status_code == 200:
             self.known.add(answer.json()["id"])
@@ -100,29 +100,29 @@ class Calls:
 
     async def _streamed(self, path: str, body: dict[str, object]) -> tuple[str, list[dict]]:
         """How it ended if that is known without a look at what was told, and what was told."""
-        told: list[dict] = []
+        received: list[dict] = []
         began = False
         try:
             async with self._http.stream("POST", path, json={**body, "stream": True}) as answer:
                 began = True
                 async for line in answer.aiter_lines():
                     if answer.status_code == 200 and line.startswith("data: {"):
-                        self.begun += not told
-                        told.append(json.loads(line.removeprefix("data: ")))
+                        self.begun += not received
+                        received.append(json.loads(line.removeprefix("data: ")))
         except httpx.TransportError as error:
-            is_refused = isinstance(error, _NOT_TAKEN) and not began
-            how = f"{type(error).__name__} after {len(told)} events, {began=}"
-            return REFUSED if is_refused else f"{CUT}: {how}", told
+            is_refused = isinstance(error, _NOT_ACCEPTED) and not began
+            how = f"{type(error).__name__} after {len(received)} events, {began=}"
+            return REFUSED if is_refused else f"{CUT}: {how}", received
         if answer.status_code != 200:
-            return REFUSED if answer.status_code == 503 else f"{CUT}: {answer.status_code}", told
-        return "" if told else f"{CUT}: nothing was told", told
+            return REFUSED if answer.status_code == 503 else f"{CUT}: {answer.status_code}", received
+        return "" if received else f"{CUT}: nothing was told", received
 
     def _request(self, text: str) -> CreateChatRequest:
         return CreateChatRequest(assistant_id=self._assistant, input=Value(string_value=text))
 
 
-def _judged(is_told: bool, is_whole: bool) -> str:
-    return TOLD if is_told else ANSWERED if is_whole else f"{CUT}: the stream ended like a whole one"
+def _judged(is_notified: bool, is_whole: bool) -> str:
+    return NOTIFIED if is_notified else ANSWERED if is_whole else f"{CUT}: the stream ended like a whole one"
 
 
 async def stopped(trial: Trial) -> None:
@@ -155,14 +155,14 @@ async def stopped(trial: Trial) -> None:
             known |= calls.known
         totals += ends
         cut = {how: times for how, times in ends.items() if how.startswith(CUT)}
-        trial.tell(
+        trial.record(
             hanging=len(late),
             cut=sum(cut.values()),
             wrong="; ".join(
                 text
                 for text, is_so in {
                     f"cut: {cut}": bool(cut),
-                    "no stream was told that the server stops": not ends[TOLD],
+                    "no stream was told that the server stops": not ends[NOTIFIED],
                     f"it ended with {ended.code}: {ended.err[-300:]}": ended.code != 0,
                 }.items()
                 if is_so
@@ -170,7 +170,7 @@ async def stopped(trial: Trial) -> None:
         )
     async with Serving(trial.folder / "stops") as parley, client_of(parley) as http:
         trial.lost += len(known - await on_record(http))
-    trial.figures |= {how: totals[how] for how in (ANSWERED, TOLD, REFUSED)}
+    trial.figures |= {how: totals[how] for how in (ANSWERED, NOTIFIED, REFUSED)}
 
 
 async def _again_and_again(kind: Call, text: str, ends: Counter[str]) -> None:

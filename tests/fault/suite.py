@@ -95,7 +95,7 @@ def _result(row: Row, count: int, bar: Progress) -> dict[str, Any]:
     return {
         **result,
         **{name: getattr(trial, name) for name in _COLUMNS},
-        "held": trial.has_held,
+        "held": trial.passed,
         "figures": trial.figures,
         "wrong": trial.wrong[:10],
         "seconds": round(time.monotonic() - began, 1),

@@ -20,14 +20,14 @@ async def recorded(tmp_path):
     """A folder with one chat, and its id."""
     folder = tmp_path / "recorded"
     store = open_store(folder)
-    chat = await (await Recorder.of_new_org(store, now_ms)).say("hello")
+    chat = await (await Recorder.of_new_org(store, now_ms)).add("hello")
     store.close()
     return folder, chat.id
 
 
-def told(folder, **acknowledged):
+def judged(folder, **acknowledged):
     trial = Trial(folder, 1)
-    verdict.tell(
+    verdict.record(
         trial, folder, Acknowledged(acknowledged.get("there", set()), acknowledged.get("gone", set()))
     )
     return trial
@@ -36,21 +36,21 @@ def told(folder, **acknowledged):
 async def test_what_is_on_record_is_not_lost(recorded):
     folder, chat_id = recorded
 
-    assert told(folder, there={chat_id}, gone={"another"}).has_held
+    assert judged(folder, there={chat_id}, gone={"another"}).passed
 
 
 async def test_acknowledged_chat_that_is_not_there_is_lost(recorded):
     folder, chat_id = recorded
 
-    trial = told(folder, there={chat_id, "another"})
+    trial = judged(folder, there={chat_id, "another"})
 
-    assert (trial.survived, trial.lost, trial.has_held) == (0, 1, False)
+    assert (trial.survived, trial.lost, trial.passed) == (0, 1, False)
 
 
 async def test_deleted_chat_that_is_there_is_counted(recorded):
     folder, chat_id = recorded
 
-    assert told(folder, gone={chat_id}).lost == 1
+    assert judged(folder, gone={chat_id}).lost == 1
 
 
 async def test_chat_without_its_messages_is_not_survived(recorded):
@@ -59,9 +59,9 @@ async def test_chat_without_its_messages_is_not_survived(recorded):
         connection.execute("DELETE FROM messages")
     (folder / "parley.db-sums").unlink()  # else the file is refused before it is read
 
-    trial = told(folder, there={chat_id})
+    trial = judged(folder, there={chat_id})
 
-    assert not trial.has_held
+    assert not trial.passed
     assert chat_id in trial.wrong[0]
 
 
@@ -72,7 +72,7 @@ def test_line_that_was_cut_was_never_told_and_what_was_to_be_deleted_may_be_ther
 
 
 def test_trial_that_tried_nothing_has_not_held(tmp_path):
-    assert not Trial(tmp_path, 5).has_held
+    assert not Trial(tmp_path, 5).passed
 
 
 def test_cut_leaves_what_was_synced_and_any_part_of_what_was_not(tmp_path):

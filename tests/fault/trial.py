@@ -27,7 +27,7 @@ class Trial:
     wrong: list[str] = field(default_factory=list)
     """What did not hold, in words."""
 
-    def tell(self, *, lost: int = 0, hanging: int = 0, wrong: str = "", **figures: float) -> None:
+    def record(self, *, lost: int = 0, hanging: int = 0, wrong: str = "", **figures: float) -> None:
         """Say how one time went: it was survived when nothing is lost, hanging or wrong. Figures are
         summed."""
         self.tried += 1
@@ -42,7 +42,7 @@ class Trial:
         self.step()
 
     @property
-    def has_held(self) -> bool:
+    def passed(self) -> bool:
         return self.tried > 0 and self.tried == self.survived and not (self.lost or self.hanging)
 
 

@@ -24,7 +24,11 @@ _BEGINNING = sse(chunk({"role": "assistant", "content": ""}), chunk({"content": 
 _DEADLINE = 3
 _MOST_GROWTH_KIB = 96 * 1024
 _BOMB = gzip.compress(bytes(50_000_000))
-_TOLD = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+_EXPECTED_CODES = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
 _GZIP = {"content-type": "text/event-stream", "content-encoding": "gzip"}
 
 BREAKING: dict[str, Callable[[], Answer]] = {
@@ -41,7 +45,7 @@ BREAKING: dict[str, Callable[[], Answer]] = {
 """By name; of all but the gzip bomb something was said before."""
 
 
-class Asking:
+class Scene:
     """A server, and a provider that answers as it is told to."""
 
     def __init__(self, server: Server, upstream: OpenAIUpstream, assistant_id: str) -> None:
@@ -68,7 +72,7 @@ class Asking:
 
 
 @asynccontextmanager
-async def _asking(server: Server, answers: Answer | list[Answer]) -> AsyncIterator[Asking]:
+async def _scene(server: Server, answers: Answer | list[Answer]) -> AsyncIterator[Scene]:
     async with OpenAIUpstream(answers) as upstream:
         model = {"provider": "custom-llm", "url": upstream.base_url, "model": "scripted-1"}
         document = Struct()
@@ -76,7 +80,7 @@ async def _asking(server: Server, answers: Answer | list[Answer]) -> AsyncIterat
         made = await AssistantServiceStub(server.channel).CreateAssistant(
             CreateAssistantRequest(document=document), metadata=server.metadata, timeout=30
         )
-        yield Asking(server, upstream, made.id)
+        yield Scene(server, upstream, made.id)
 
 
 def _server(trial: Trial) -> Server:
@@ -105,15 +109,15 @@ async def refusing(trial: Trial) -> None:
             status, form, ends = cases[number % len(cases)]
             refusal = failure(status, **form())
             waits_too_long = form().get("retry_after") == "3600"
-            async with _asking(server, [refusal, openai_text("Hi")] if ends else refusal) as asking:
-                events, code = await asking.stream()
+            async with _scene(server, [refusal, openai_text("Hi")] if ends else refusal) as scene:
+                events, code = await scene.stream()
                 answered = bool(events) and events[-1].HasField("completed")
-                trial.tell(
+                trial.record(
                     wrong=_wrong(
                         {
-                            f"{status}: {code}": answered or code in _TOLD,
-                            f"{status} was sent {len(asking.upstream.requests)} times": len(
-                                asking.upstream.requests
+                            f"{status}: {code}": answered or code in _EXPECTED_CODES,
+                            f"{status} was sent {len(scene.upstream.requests)} times": len(
+                                scene.upstream.requests
                             )
                             <= 3,
                             f"{status} that ended was not survived": answered or not ends or waits_too_long,
@@ -134,8 +138,8 @@ async def breaking(trial: Trial) -> None:
             if number == trial.count // 2 >= len(names):  # until then caches fill
                 at_first = await server.memory()
             name = names[number % len(names)]
-            async with _asking(server, BREAKING[name]()) as asking:
-                await _break(trial, name, asking)
+            async with _scene(server, BREAKING[name]()) as scene:
+                await _break(trial, name, scene)
         growth = await server.memory() - at_first if at_first else 0
         trial.figures["memory growth, MiB"] = round(growth / 1024, 1)
         if growth > _MOST_GROWTH_KIB:
@@ -143,30 +147,30 @@ async def breaking(trial: Trial) -> None:
             trial.survived -= 1
 
 
-async def _break(trial: Trial, name: str, asking: Asking) -> None:
-    events, code = await asking.stream()
+async def _break(trial: Trial, name: str, scene: Scene) -> None:
+    events, code = await scene.stream()
     if name == "gzip bomb":
-        trial.tell(wrong=_wrong({f"{name}: {code}": not events and code == grpc.StatusCode.UNAVAILABLE}))
+        trial.record(wrong=_wrong({f"{name}: {code}": not events and code == grpc.StatusCode.UNAVAILABLE}))
         return
     ended = bool(events) and events[-1].HasField("failed")
-    told = "".join(event.delta.text for event in events)
-    kept = await asking.server.find(events[0].chat_id) if events else None
-    text = kept.output[0].message if kept and kept.output else ""
-    closed = asking.upstream.disconnected
+    received = "".join(event.delta.text for event in events)
+    stored = await scene.server.find(events[0].chat_id) if events else None
+    text = stored.output[0].message if stored and stored.output else ""
+    closed = scene.upstream.disconnected
     if name in ("stall", "comment drip", "endless text"):
         try:
             await asyncio.wait_for(closed.wait(), 2)
         except TimeoutError:
-            trial.tell(hanging=1, wrong=f"{name}: the connection stayed open")
+            trial.record(hanging=1, wrong=f"{name}: the connection stayed open")
             return
-    trial.tell(
-        lost=not kept,
+    trial.record(
+        lost=not stored,
         wrong=_wrong(
             {
                 f"{name}: no event says that it failed ({code})": ended,
-                f"{name}: it is {kept and kept.status}": bool(kept) and kept.status == "incomplete",
-                f"{name}: what was told is not what is kept": text == told,
-                f"{name}: sent again after the first token": len(asking.upstream.requests) == 1,
+                f"{name}: it is {stored and stored.status}": bool(stored) and stored.status == "incomplete",
+                f"{name}: what was told is not what is kept": text == received,
+                f"{name}: sent again after the first token": len(scene.upstream.requests) == 1,
             }
         ),
     )
@@ -174,35 +178,35 @@ async def _break(trial: Trial, name: str, asking: Asking) -> None:
 
 async def left(trial: Trial) -> None:
     """A caller leaves in the middle: the model is told within a second, and what it said is kept."""
-    async with _server(trial) as server, _asking(server, Answer([*_BEGINNING, STALL])) as asking:
+    async with _server(trial) as server, _scene(server, Answer([*_BEGINNING, STALL])) as scene:
         for _ in range(trial.count):
-            asking.upstream.disconnected.clear()
-            call = server.chats.StreamChat(asking.request, metadata=server.metadata, timeout=30)
+            scene.upstream.disconnected.clear()
+            call = server.chats.StreamChat(scene.request, metadata=server.metadata, timeout=30)
             events = [await call.read() for _ in range(2)]
             call.cancel()
             try:
-                await asyncio.wait_for(asking.upstream.disconnected.wait(), 1)
+                await asyncio.wait_for(scene.upstream.disconnected.wait(), 1)
             except TimeoutError:
-                trial.tell(hanging=1, wrong="the model was not told within a second")
+                trial.record(hanging=1, wrong="the model was not told within a second")
                 continue
-            kept = await _over(server, events[0].chat_id)
-            held = {f"it is {kept and kept.status}": bool(kept) and kept.status == "incomplete"}
-            trial.tell(lost=not kept, wrong=_wrong(held))
+            stored = await _over(server, events[0].chat_id)
+            checks = {f"it is {stored and stored.status}": bool(stored) and stored.status == "incomplete"}
+            trial.record(lost=not stored, wrong=_wrong(checks))
 
 
 async def _over(server: Server, chat_id: str) -> object | None:
     """The chat once it is over: that is written after the model was told."""
     for _ in range(200):
-        kept = await server.find(chat_id)
-        if kept is None or kept.status != "in_progress":
-            return kept
+        stored = await server.find(chat_id)
+        if stored is None or stored.status != "in_progress":
+            return stored
         await asyncio.sleep(0.01)
-    return kept
+    return stored
 
 
-def _wrong(held: dict[str, bool]) -> str:
+def _wrong(checks: dict[str, bool]) -> str:
     """What did not hold."""
-    return "; ".join(text for text, holds in held.items() if not holds)
+    return "; ".join(text for text, passes in checks.items() if not passes)
 
 
 ROWS = [

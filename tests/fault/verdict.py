@@ -9,13 +9,13 @@ from tests.fault.trial import Trial
 from tests.fault.writer import Acknowledged
 
 
-def tell(trial: Trial, folder: Path, told: Acknowledged) -> None:
+def record(trial: Trial, folder: Path, acknowledged: Acknowledged) -> None:
     """Compare a folder with what its writers were told, and look whether the file is sound."""
     if found := findings(folder / "parley.db"):
-        trial.tell(wrong=found[0])
+        trial.record(wrong=found[0])
         return
     there = on_record(folder)
-    trial.tell(lost=len(told.there - there) + len(told.gone & there))
+    trial.record(lost=len(acknowledged.there - there) + len(acknowledged.gone & there))
 
 
 def on_record(folder: Path) -> set[str]:

@@ -17,7 +17,7 @@ from tests.postgres import Postgres
 from tests.processes import Serving
 
 _CALLERS = 12
-_HELD = 32
+_ADMITTED = 32
 _EXTRA = 16
 _EXTRA_CALLS = 8
 """Of each of the extra callers, in each round."""
@@ -46,7 +46,7 @@ async def restarted(trial: Trial) -> None:
                 parley.send(signal.SIGHUP)
                 await parley.logged("workers_restarted", number)
             after = set(workers_of(parley))
-            trial.tell(
+            trial.record(
                 hanging=load.hanging,
                 calls=load.ended.total(),
                 failed=load.failed.total(),
@@ -74,11 +74,11 @@ async def killed(trial: Trial) -> None:
                 await parley.logged("worker_exited", number)
                 after = await _two_again(parley)
             cut = [stream for stream in callers.streams if stream.id and not stream.is_whole]
-            wrongs = await asyncio.gather(*(_kept(callers, stream) for stream in cut))
+            wrongs = await asyncio.gather(*(_stored(callers, stream) for stream in cut))
             async with Load(callers, _CALLERS) as later:
                 await asyncio.sleep(0.1)
             counts = {"calls": load.ended.total(), "cut": load.failed.total()}
-            trial.tell(
+            trial.record(
                 hanging=load.hanging + later.hanging,
                 **counts,
                 wrong=_wrong(
@@ -108,18 +108,18 @@ async def _two_again(parley: Serving) -> list[int]:
         return found
 
 
-async def _kept(callers: Callers, stream) -> str:
+async def _stored(callers: Callers, stream) -> str:
     """What is wrong with a stream that was cut: it is read from its beginning, at whichever worker."""
-    told = ""
+    received = ""
     async for event in callers.chats.WatchChat(
         WatchChatRequest(id=stream.id), metadata=callers.metadata, timeout=60
     ):
-        told += event.delta.text
+        received += event.delta.text
     chat = await callers.chats.GetChat(GetChatRequest(id=stream.id), metadata=callers.metadata, timeout=30)
     return _wrong(
         {
             f"a stream that was cut is {chat.status}": chat.status == "incomplete",
-            "what was told is not what is kept": told.startswith(stream.text),
+            "what was told is not what is kept": received.startswith(stream.text),
         }
     )
 
@@ -129,35 +129,39 @@ async def overloaded(trial: Trial) -> None:
     end."""
     seconds: list[float] = []
     async with (
-        Serving(trial.folder / "full", PARLEY_SERVER_CALLS=_HELD, PARLEY_OFFLINE_DELAY_MS=100) as parley,
-        Callers(parley, "one two three four five six seven eight nine ten") as held,
+        Serving(trial.folder / "full", PARLEY_SERVER_CALLS=_ADMITTED, PARLEY_OFFLINE_DELAY_MS=100) as parley,
+        Callers(parley, "one two three four five six seven eight nine ten") as full_callers,
         Callers(parley, "Hello") as extra,
     ):
         for _ in range(trial.count):
-            held.streams.clear()
-            holding = [asyncio.create_task(_admitted(held.kinds[1 + 2 * (one % 2)])) for one in range(_HELD)]
-            await _full(held)
-            told = [
+            full_callers.streams.clear()
+            admitting = [
+                asyncio.create_task(_admitted(full_callers.kinds[1 + 2 * (one % 2)]))
+                for one in range(_ADMITTED)
+            ]
+            await _full(full_callers)
+            outcomes = [
                 how
                 for hows in await asyncio.gather(*(_press(extra, one, seconds) for one in range(_EXTRA)))
                 for how in hows
             ]
-            ended = set(await asyncio.gather(*holding))
+            ended = set(await asyncio.gather(*admitting))
             again = set(await asyncio.gather(*map(_admitted, extra.kinds)))
-            trial.tell(
-                hanging=sum("DEADLINE" in how or "Timeout" in how for how in told),
-                refused=len([how for how in told if how in _REFUSED]),
+            trial.record(
+                hanging=sum("DEADLINE" in how or "Timeout" in how for how in outcomes),
+                refused=len([how for how in outcomes if how in _REFUSED]),
                 wrong=_wrong(
                     {
-                        f"ended otherwise: {set(told) - _REFUSED - SERVED}": set(told) <= _REFUSED | SERVED,
-                        f"not refused in every way: {set(told)}": set(told)
+                        f"ended otherwise: {set(outcomes) - _REFUSED - SERVED}": set(outcomes)
+                        <= _REFUSED | SERVED,
+                        f"not refused in every way: {set(outcomes)}": set(outcomes)
                         >= {"whole: 429", "grpc: RESOURCE_EXHAUSTED"},
                         f"those under way ended as {ended}": ended <= SERVED,
                         f"afterwards: {again}": again == SERVED,
                     }
                 ),
             )
-        known = held.acknowledged | extra.acknowledged
+        known = full_callers.acknowledged | extra.acknowledged
         trial.lost += len(known - await on_record(extra.http))
     trial.figures |= {
         "acknowledged": len(known),
@@ -180,21 +184,21 @@ async def _admitted(call) -> str:
         return how
 
 
-async def _full(held: Callers) -> None:
+async def _full(full_callers: Callers) -> None:
     async with asyncio.timeout(30):
-        while sum(bool(one.id) for one in held.streams) < _HELD:  # noqa: ASYNC110 (what callers are told is no event)
+        while sum(bool(one.id) for one in full_callers.streams) < _ADMITTED:  # noqa: ASYNC110 (what callers are told is no event)
             await asyncio.sleep(0.005)
 
 
 async def _press(extra: Callers, number: int, seconds: list[float]) -> list[str]:
     """A caller that does not take no for an answer; how long each refusal took."""
-    told = []
+    outcomes = []
     for _ in range(_EXTRA_CALLS):
         began = time.monotonic()
-        told.append(await outcome(extra.kinds[number % 4]))
-        if told[-1] in _REFUSED:
+        outcomes.append(await outcome(extra.kinds[number % 4]))
+        if outcomes[-1] in _REFUSED:
             seconds.append(time.monotonic() - began)
-    return told
+    return outcomes
 
 
 async def on_postgres(trial: Trial) -> None:
@@ -206,9 +210,9 @@ async def on_postgres(trial: Trial) -> None:
         await asyncio.to_thread(postgres.stop)
 
 
-def _wrong(held: dict[str, bool]) -> str:
+def _wrong(checks: dict[str, bool]) -> str:
     """What did not hold."""
-    return "; ".join(text for text, holds in held.items() if not holds)
+    return "; ".join(text for text, passes in checks.items() if not passes)
 
 
 ROWS = [

@@ -45,10 +45,10 @@ def read(lines: Iterable[bytes]) -> Acknowledged:
 
 def forked(folder: str, out: Connection) -> None:
     """The body of a forked writer."""
-    asyncio.run(write(Path(folder), Saying(out.fileno())))
+    asyncio.run(write(Path(folder), AcknowledgingPipe(out.fileno())))
 
 
-class Saying:
+class AcknowledgingPipe:
     """Says lines to a descriptor; after the last it ends the process, as abruptly as a kill."""
 
     def __init__(self, out: int, lines: int = 0) -> None:
@@ -62,59 +62,61 @@ class Saying:
             os._exit(0)
 
 
-async def write(folder: Path, say: Acknowledge) -> None:
+async def write(folder: Path, acknowledge: Acknowledge) -> None:
     """Write in several tasks at once, so that commits are shared and there is always one under way."""
     store = open_store(folder)
     recorder = await Recorder.of_new_org(store, now_ms, name="org")
     chance = random.Random()
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
-            tasks.create_task(_chains(recorder, say, chance))
+            tasks.create_task(_chains(recorder, acknowledge, chance))
         for _ in range(2):
-            tasks.create_task(_sessions(recorder, say, chance))
-            tasks.create_task(_streams(recorder, say, chance))
-        tasks.create_task(_deletions(recorder, say, chance))
+            tasks.create_task(_sessions(recorder, acknowledge, chance))
+            tasks.create_task(_streams(recorder, acknowledge, chance))
+        tasks.create_task(_deletions(recorder, acknowledge, chance))
 
 
-async def _record(recorder: Recorder, say: Acknowledge, exchange: Exchange) -> str:
+async def _record(recorder: Recorder, acknowledge: Acknowledge, exchange: Exchange) -> str:
     await recorder.store.chats.record(exchange)
-    say(f"+ {exchange.chat.id}\n")
+    acknowledge(f"+ {exchange.chat.id}\n")
     return exchange.chat.id
 
 
-async def _chains(recorder: Recorder, say: Acknowledge, chance: random.Random) -> None:
+async def _chains(recorder: Recorder, acknowledge: Acknowledge, chance: random.Random) -> None:
     while True:
         previous = None
         for _ in range(chance.randrange(1, 5)):
-            chat_id = await _record(recorder, say, recorder.exchange(_text(chance), previous))
+            chat_id = await _record(recorder, acknowledge, recorder.exchange(_text(chance), previous))
             previous = await recorder.store.chats.find(recorder.scope, chat_id)
 
 
-async def _sessions(recorder: Recorder, say: Acknowledge, chance: random.Random) -> None:
+async def _sessions(recorder: Recorder, acknowledge: Acknowledge, chance: random.Random) -> None:
     while True:
         new = recorder.new_session("said before")
         await _record(
-            recorder, say, recorder.exchange(_text(chance), session_id=new.session.id, new_session=new)
+            recorder,
+            acknowledge,
+            recorder.exchange(_text(chance), session_id=new.session.id, new_session=new),
         )
         for _ in range(chance.randrange(5)):
-            await _record(recorder, say, recorder.exchange(_text(chance), session_id=new.session.id))
+            await _record(recorder, acknowledge, recorder.exchange(_text(chance), session_id=new.session.id))
 
 
-async def _streams(recorder: Recorder, say: Acknowledge, chance: random.Random) -> None:
+async def _streams(recorder: Recorder, acknowledge: Acknowledge, chance: random.Random) -> None:
     while True:
         exchange = recorder.exchange(_text(chance))
         chat_id = exchange.chat.id
         exchange.chat.status = "in_progress"
         for sequence in range(chance.randrange(1, 5)):
             event = ChatEvent(chat_id=chat_id, sequence=sequence, delta=ContentDelta(text=_text(chance)))
-            await recorder.store.chats.keep_events(
+            await recorder.store.chats.persist_events(
                 exchange.chat.org_id, chat_id, [event], None if sequence else exchange
             )
-            say(f"+ {chat_id}\n")
+            acknowledge(f"+ {chat_id}\n")
         exchange.chat.status = "completed"
         await _record(
             recorder,
-            say,
+            acknowledge,
             Exchange(
                 **{name: getattr(exchange, name) for name in Exchange.__slots__ if name != "begun"},
                 begun=True,
@@ -122,12 +124,12 @@ async def _streams(recorder: Recorder, say: Acknowledge, chance: random.Random) 
         )
 
 
-async def _deletions(recorder: Recorder, say: Acknowledge, chance: random.Random) -> None:
+async def _deletions(recorder: Recorder, acknowledge: Acknowledge, chance: random.Random) -> None:
     while True:
-        chat_id = await _record(recorder, say, recorder.exchange(_text(chance)))
-        say(f"~ {chat_id}\n")
+        chat_id = await _record(recorder, acknowledge, recorder.exchange(_text(chance)))
+        acknowledge(f"~ {chat_id}\n")
         await recorder.store.chats.delete(recorder.scope, chat_id)
-        say(f"- {chat_id}\n")
+        acknowledge(f"- {chat_id}\n")
 
 
 def _text(chance: random.Random) -> str:
@@ -135,4 +137,4 @@ def _text(chance: random.Random) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(write(Path(sys.argv[1]), Saying(sys.stdout.fileno(), int(sys.argv[2]))))
+    asyncio.run(write(Path(sys.argv[1]), AcknowledgingPipe(sys.stdout.fileno(), int(sys.argv[2]))))

@@ -359,20 +359,20 @@ async def seconds_of(caller: "Caller", case: Case, size: int, records: Records) 
     The least of some attempts where they seem too many: other processes take their share of the caches.
     """
 
-    async def taken(factor: int) -> float:
+    async def duration(factor: int) -> float:
         request = case.request(size * factor, await caller.renewed(case.method, records))
         gc.collect()
         began = time.process_time()
         await caller.call(case.method, request)
         return time.process_time() - began
 
-    largest = await taken(4)
+    largest = await duration(4)
     if largest < SOON:
         return [largest]
-    seconds = [await taken(1), await taken(2), largest]
+    seconds = [await duration(1), await duration(2), largest]
     for _ in range(_ATTEMPTS if is_too_slow(seconds) else 0):
         seconds = [
-            min(before, await taken(factor)) for before, factor in zip(seconds, (1, 2, 4), strict=True)
+            min(before, await duration(factor)) for before, factor in zip(seconds, (1, 2, 4), strict=True)
         ]
     return seconds
 

@@ -31,13 +31,13 @@ _REFUSED_AS_HTTP = b"the request is not HTTP as this service takes it"
 
 def reason_for(check: str, failure: Any, case: Any, response: Any) -> str | None:
     """Why a failed check is none of ours; None when it is."""
-    said = response.content if response is not None else b""
-    if check == "unsupported_method" and case.method == "QUERY" and _REFUSED_AS_HTTP in said:
+    body = response.content if response is not None else b""
+    if check == "unsupported_method" and case.method == "QUERY" and _REFUSED_AS_HTTP in body:
         return UNKNOWN_METHOD
-    if _REFUSED_AS_HTTP in said and any("_" in name for name in case.headers or {}):
+    if _REFUSED_AS_HTTP in body and any("_" in name for name in case.headers or {}):
         return UNDERSCORE
     if check == "positive_data_acceptance":
-        return _of_a_refusal(case, said)
+        return _of_a_refusal(case, body)
     if check == "ignored_auth" and response.status_code == 400 and case.path.startswith("/chat"):
         return OTHER_DOOR
     if check == "negative_data_rejection" and response.status_code < 300 and _is_lenient(case):
@@ -45,25 +45,25 @@ def reason_for(check: str, failure: Any, case: Any, response: Any) -> str | None
     return None
 
 
-def _of_a_refusal(case: Any, said: bytes) -> str | None:
+def _of_a_refusal(case: Any, body: bytes) -> str | None:
     """Why a request is refused that fits its schema."""
-    if b"must be as the compact method answered it" in said:
+    if b"must be as the compact method answered it" in body:
         return COMPACTION
-    if case.method == "PATCH" and (b"of type function must" in said or b"of type apiRequest must" in said):
+    if case.method == "PATCH" and (b"of type function must" in body or b"of type apiRequest must" in body):
         return MERGED
-    if b"model.provider must be one of" in said:
+    if b"model.provider must be one of" in body:
         return PROVIDER
-    if b"model.url must be an http or https URL" in said:
+    if b"model.url must be an http or https URL" in body:
         return URL
-    if b"is masked and matches no stored secret" in said:
+    if b"is masked and matches no stored secret" in body:
         return MASKED
-    if b"background needs the response to be stored" in said:
+    if b"background needs the response to be stored" in body:
         return STORED
-    if b"model is not an assistant's id or name" in said or b"must name who answers" in said:  # model: ""
+    if b"model is not an assistant's id or name" in body or b"must name who answers" in body:  # model: ""
         return NOBODY
-    if b"is an integer that a double does not hold exactly" in said:
+    if b"is an integer that a double does not hold exactly" in body:
         return NOT_EXACT
-    if b"chatSystemInstructionMode" in said:
+    if b"chatSystemInstructionMode" in body:
         return INSTRUCTED
     return None
 

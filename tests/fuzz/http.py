@@ -64,7 +64,7 @@ def fuzz(
     seed: int,
     examples: int,
     phases: Sequence[str] = PHASES,
-    told: Callable[[Report], None] = lambda report: None,
+    progress: Callable[[Report], None] = lambda report: None,
 ) -> Report:
     """Try every operation: the limits of its schema, `examples` random requests of it, and chains of
     requests.
@@ -84,7 +84,7 @@ def fuzz(
     for event in from_schema(schema).execute():
         if isinstance(event, ScenarioFinished):
             _note(event.recorder, report)
-            told(report)
+            progress(report)
         elif isinstance(event, NonFatalError | FatalError):
             report.unexplained.append(
                 f"schemathesis could not go on: {getattr(event, 'label', '')} {event!r} "
@@ -105,7 +105,7 @@ def _note(recorder: Any, report: Report) -> None:
             if reason := reason_for(name, failure, node.value, response):
                 report.explained[reason] += 1
             else:
-                report.unexplained.append(_told(name, failure, node.value, response))
+                report.unexplained.append(_described(name, failure, node.value, response))
 
 
 def _failed(checks: Any) -> Iterator[tuple[str, Any]]:
@@ -114,7 +114,7 @@ def _failed(checks: Any) -> Iterator[tuple[str, Any]]:
             yield check.name, check.failure_info.failure
 
 
-def _told(name: str, failure: Any, case: Any, response: Any) -> str:
+def _described(name: str, failure: Any, case: Any, response: Any) -> str:
     answer = f"{response.status_code} {response.content[:600]!r}" if response else "no answer"
     return f"{name}: {failure.title}: {failure.message[:600]}\n  {case.as_curl_command()[:2000]}\n  {answer}"
 

@@ -35,7 +35,7 @@ from generated.parley.v1.session_service_pb2 import UpdateSessionRequest
 from generated.parley.v1.squad_pb2 import Squad
 from generated.parley.v1.tool_pb2 import Tool
 from generated.parley.v1.transport_service_pb2 import ReceiveTwilioMessageRequest
-from server.agents import document_warnings, documents, knowledge, passed_over, templates, tools
+from server.agents import document_warnings, documents, ignored_settings, knowledge, templates, tools
 from server.agents import handoffs as squads
 from server.agents.agents import AssistantSettings
 from server.agents.bounded_liquid import Allowance
@@ -44,8 +44,8 @@ from server.backends.backend import ModelRequest
 from server.content import inputs, messages, secrets
 from server.content.items import items_of, list_of
 from server.content.json_values import from_python, struct_from, to_python
-from server.content.sound import sound
 from server.content.walk import check_values
+from server.content.well_formed import well_formed
 from server.core.config import TwilioNumber
 from server.core.errors import ServiceError, Violation
 from server.core.ids import hex_of, new_id, parse_id
@@ -263,12 +263,12 @@ def fuzz_messages(data: bytes) -> None:
         else [values.object() if values.below(4) else values.json() for _ in range(values.below(4))]
     )
     with suppress(ValueError):
-        said = inputs.parse_input(from_python(sent))
-        for message in said:
+        parsed = inputs.parse_input(from_python(sent))
+        for message in parsed:
             message.id = new_id()
             messages.text_of(message)
-        list_of(items_of(said)).SerializeToString()
-        _asked(said)
+        list_of(items_of(parsed)).SerializeToString()
+        _build_request(parsed)
 
 
 def fuzz_tools(data: bytes) -> None:
@@ -290,8 +290,8 @@ def fuzz_tools(data: bytes) -> None:
             reasoning=form,
             conversation=choice,
         )
-        _asked_with(completions._options, completion)
-        _asked_with(responses._options, response)
+        _build_request_with(completions._options, completion)
+        _build_request_with(responses._options, response)
         responses._conversation_id(response)
 
 
@@ -447,9 +447,9 @@ def run(name: str, data: bytes) -> None:
 # --- what the targets share ---------------------------------------------------------------------------------
 
 
-def _asked(said: list[Message], **members: Any) -> None:
+def _build_request(parsed: list[Message], **members: Any) -> None:
     """The request in the form of every provider."""
-    request = ModelRequest(provider="openai", model="m", messages=sound(said), **members)
+    request = ModelRequest(provider="openai", model="m", messages=well_formed(parsed), **members)
     for body_of_provider in (openai.request_body, anthropic.request_body):
         with suppress(ServiceError):
             orjson.dumps(body_of_provider(request))
@@ -458,10 +458,10 @@ def _asked(said: list[Message], **members: Any) -> None:
             list(offline._pieces(index, choice))
 
 
-def _asked_with(options_of: Callable[[Any], Any], request: AnyMessage) -> None:
+def _build_request_with(options_of: Callable[[Any], Any], request: AnyMessage) -> None:
     with suppress(ServiceError):
         options = options_of(request)
-        _asked(
+        _build_request(
             inputs.parse_input(from_python("what is a?")),
             tools=options.tools,
             tool_choice=options.tool_choice,
@@ -487,7 +487,7 @@ def _act_on(kind: type[AnyMessage], document: dict[str, Any]) -> None:
             if isinstance(entry.get("assistant"), dict):
                 AssistantSettings.of(entry["assistant"])
             squads.handoffs(entry, "a", {"a": "One", "b": "Two", "c": "Two"})
-            passed_over.of_destinations(squads.Seat(entry, "a", 0), {"a": "One", "b": "Two", "c": "Two"})
+            ignored_settings.of_destinations(squads.Seat(entry, "a", 0), {"a": "One", "b": "Two", "c": "Two"})
         with suppress(ServiceError):
             squads.check_destinations(document, {})
 

@@ -162,7 +162,7 @@ def requests(key: str, seed: int) -> Iterator[bytes]:
 
 
 async def send(
-    port: int, key: str, count: int, *, seed: int = 1, told: Callable[[str], None] = lambda text: None
+    port: int, key: str, count: int, *, seed: int = 1, progress: Callable[[str], None] = lambda text: None
 ) -> Report:
     """Send so many, some at once, each on a connection of its own."""
     report, source = Report(), zip(range(count), requests(key, seed), strict=False)
@@ -173,7 +173,7 @@ async def send(
             report.statuses[status] += 1
             if status >= 500 and status != 501:
                 report.wrong.append((status, request))
-            told(f"{number:,} of {count:,}")
+            progress(f"{number:,} of {count:,}")
 
     await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
     return report

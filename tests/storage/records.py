@@ -134,7 +134,7 @@ class Recorder:
     def scope(self) -> Scope:
         return Scope(self.key.org_id)
 
-    async def say(
+    async def add(
         self,
         text: str,
         previous: StoredChat | None = None,
@@ -180,7 +180,7 @@ class Recorder:
         return Exchange(
             chat=chat,
             key_id=self.key.id,
-            said=[message("user", text)],
+            input_messages=[message("user", text)],
             answered=[message("assistant", f"re: {text}")],
             alternatives=[message("assistant", other) for other in alternatives],
             previous=previous,
@@ -192,7 +192,7 @@ class Recorder:
             completion_tokens=2,
         )
 
-    def new_session(self, *said: str, agent_type: str | None = None, **members: Any) -> NewSession:
+    def new_session(self, *inputs: str, agent_type: str | None = None, **members: Any) -> NewSession:
         now = timestamp(self.clock())
         session = Session(
             **{
@@ -205,11 +205,11 @@ class Recorder:
                 **members,
             }
         )
-        session.messages.extend(message("user", text) for text in said)
+        session.messages.extend(message("user", text) for text in inputs)
         return NewSession(session, self.key.id, {"who": "Ada"}, None, agent_type)
 
-    async def open_session(self, *said: str, **members: Any) -> StoredSession:
-        new = self.new_session(*said, **members)
+    async def open_session(self, *inputs: str, **members: Any) -> StoredSession:
+        new = self.new_session(*inputs, **members)
         await self.store.sessions.create(new)
         return await self.store.sessions.find(self.scope, new.session.id)
 

@@ -44,7 +44,7 @@ def count(path, table):
 
 async def made(recorder, chats=3):
     for number in range(chats):
-        await recorder.say(f"hello {number}")
+        await recorder.add(f"hello {number}")
 
 
 KILLED = """
@@ -55,14 +55,16 @@ from server.storage.sqlite import backups
 backups._check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 data, other = map(Path, sys.argv[2:])
 {"backup": lambda: backups.back_up(data, other / "killed.db"),
- "migration": lambda: backups.keep_copy(data / "parley.db", 3),
+ "migration": lambda: backups.save_copy(data / "parley.db", 3),
  "restore": lambda: backups.restore(data / "parley.db", other)}[sys.argv[1]]()
 """
 
 
-def killed(what, data, other):
+def killed(command, data, other):
     """Let a process be killed when its copy is complete and has no name yet."""
-    ended = subprocess.run([sys.executable, "-c", KILLED, what, str(data), str(other)], cwd=ROOT, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, command, str(data), str(other)], cwd=ROOT, check=False
+    )
     assert ended.returncode == -signal.SIGKILL
 
 
@@ -81,13 +83,13 @@ async def test_backup_is_one_file_for_its_owner_with_what_was_acknowledged(store
     assert count(backup.path, "chats") == 3
 
 
-@pytest.mark.parametrize("what", ["backup", "migration", "restore"])
-async def test_what_a_killed_process_leaves_is_swept_by_the_next(what, store, recorder, tmp_path):
+@pytest.mark.parametrize("command", ["backup", "migration", "restore"])
+async def test_what_a_killed_process_leaves_is_swept_by_the_next(command, store, recorder, tmp_path):
     await made(recorder)
     data, other = tmp_path / "data", tmp_path / "other"
     other.mkdir()
     restore(back_up(tmp_path, tmp_path / "b.db").path, data)
-    killed(what, data, other)
+    killed(command, data, other)
     left = {
         path.name
         for folder in (data, other)
@@ -122,7 +124,7 @@ async def test_backup_while_others_write_is_of_one_moment_and_holds_up_nobody(st
 
     async def write():
         while not stop.is_set():
-            written.append((await recorder.say("x" * 2000)).id)
+            written.append((await recorder.add("x" * 2000)).id)
 
     steps = []
     writing = asyncio.create_task(write())
@@ -182,7 +184,7 @@ async def test_restored_elsewhere_the_keys_and_the_chats_are_known(store, record
 
     done = restore(tmp_path / "b.db", tmp_path / "other")
 
-    assert done.has_secret and done.kept_aside is None
+    assert done.has_secret and done.set_aside is None
     assert files(tmp_path / "other") == {"parley.db", "key-secret"}
     assert (tmp_path / "other" / "key-secret").stat().st_mode & 0o777 == 0o600
     again = open_store(tmp_path / "other")
@@ -209,7 +211,7 @@ async def test_restoring_over_a_database_must_be_wanted_and_keeps_that_one_aside
 
     done = restore(tmp_path / "b.db", tmp_path, replace=True)
 
-    assert (count(tmp_path / "parley.db", "chats"), count(done.kept_aside, "chats")) == (1, 3)
+    assert (count(tmp_path / "parley.db", "chats"), count(done.set_aside, "chats")) == (1, 3)
 
 
 async def test_damaged_database_is_replaced_and_its_log_is_not_taken_for_the_new_ones(
@@ -225,7 +227,7 @@ async def test_damaged_database_is_replaced_and_its_log_is_not_taken_for_the_new
 
     done = restore(tmp_path / "b.db", tmp_path, replace=True)
 
-    assert done.kept_aside.read_bytes() == b"damage" * 1000
+    assert done.set_aside.read_bytes() == b"damage" * 1000
     again = open_store(tmp_path)
     assert await again.keys.caller(recorder.key.key) is not None
     again.close()
@@ -289,13 +291,13 @@ async def test_copy_is_kept_before_a_database_is_migrated(store, recorder, tmp_p
 
     open_store(tmp_path).close()
 
-    kept = tmp_path / f"parley.db.before-{number}"
-    assert (count(kept, "chats"), count(tmp_path / "parley.db", "chats")) == (3, 3)
-    assert kept.stat().st_mode & 0o777 == 0o600
+    stored = tmp_path / f"parley.db.before-{number}"
+    assert (count(stored, "chats"), count(tmp_path / "parley.db", "chats")) == (3, 3)
+    assert stored.stat().st_mode & 0o777 == 0o600
     assert count(tmp_path / "parley.db", "more") == 0
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        count(kept, "more")
-    assert restore(kept, tmp_path, replace=True).has_secret is False
+        count(stored, "more")
+    assert restore(stored, tmp_path, replace=True).has_secret is False
     again = open_store(tmp_path)
     assert await again.keys.caller(recorder.key.key) is not None
     again.close()
@@ -363,8 +365,8 @@ async def test_backup_of_a_newer_program_is_refused(store, tmp_path, newer, monk
 
 
 async def test_recorder_finds_its_chats_in_the_restored_database(store, recorder, clock, tmp_path):
-    chat = await recorder.say("hello")
-    await recorder.say("again", previous=chat)
+    chat = await recorder.add("hello")
+    await recorder.add("again", previous=chat)
     back_up(tmp_path, tmp_path / "b.db")
     restore(tmp_path / "b.db", tmp_path / "other")
 

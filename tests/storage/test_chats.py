@@ -12,8 +12,8 @@ from tests.storage.records import Recorder, texts
 
 
 async def test_recorded_chat_comes_back_with_its_context_and_output(recorder):
-    first = await recorder.say("a")
-    second = await recorder.say("b", first, name="the second")
+    first = await recorder.add("a")
+    second = await recorder.add("b", first, name="the second")
 
     chat = await recorder.store.chats.get(recorder.scope, second.id)
 
@@ -23,17 +23,17 @@ async def test_recorded_chat_comes_back_with_its_context_and_output(recorder):
 
 
 async def test_other_choices_are_output_but_not_context(recorder):
-    stored = await recorder.say("a", alternatives=["second choice", "third choice"])
+    stored = await recorder.add("a", alternatives=["second choice", "third choice"])
 
     chat = await recorder.store.chats.get(recorder.scope, stored.id)
 
     assert texts(chat.output) == ["re: a", "second choice", "third choice"]
-    assert await recorder.history(await recorder.say("b", stored)) == ["a", "re: a", "b", "re: b"]
+    assert await recorder.history(await recorder.add("b", stored)) == ["a", "re: a", "b", "re: b"]
 
 
 async def test_every_member_of_a_message_survives(recorder):
     exchange = recorder.exchange("a")
-    exchange.said[:] = [
+    exchange.input_messages[:] = [
         Message(
             id=new_id(),
             role="assistant",
@@ -52,7 +52,7 @@ async def test_every_member_of_a_message_survives(recorder):
 
     chat = await recorder.store.chats.get(recorder.scope, exchange.chat.id)
 
-    assert list(chat.messages) == exchange.said
+    assert list(chat.messages) == exchange.input_messages
 
 
 async def test_what_callers_must_not_see_is_kept_beside_the_chat(recorder):
@@ -69,7 +69,7 @@ async def test_what_callers_must_not_see_is_kept_beside_the_chat(recorder):
 
 
 async def test_chat_is_there_after_a_restart(recorder, store, place):
-    stored = await recorder.say("a")
+    stored = await recorder.add("a")
     before = await store.chats.get(recorder.scope, stored.id)
     await store.aclose()
 
@@ -79,16 +79,16 @@ async def test_chat_is_there_after_a_restart(recorder, store, place):
 
 
 async def test_delete_returns_the_chat_as_it_was(recorder):
-    stored = await recorder.say("a", alternatives=["other"])
+    stored = await recorder.add("a", alternatives=["other"])
     before = await recorder.store.chats.get(recorder.scope, stored.id)
 
     assert await recorder.store.chats.delete(recorder.scope, stored.id) == before
 
 
 async def test_list_shows_each_chat_with_its_own_input_only(recorder):
-    first = await recorder.say("a")
+    first = await recorder.add("a")
     recorder.clock.now += 1
-    await recorder.say("b", first)
+    await recorder.add("b", first)
 
     chats, metadata = await recorder.store.chats.list(recorder.scope, ListChatsRequest())
 
@@ -101,7 +101,7 @@ async def test_list_shows_each_chat_with_its_own_input_only(recorder):
 
 async def test_chat_and_its_new_session_are_one_write(recorder):
     new = recorder.new_session()
-    stored = await recorder.say("a", new_session=new)
+    stored = await recorder.add("a", new_session=new)
 
     assert stored.session_id == new.session.id
     assert texts((await recorder.store.sessions.get(recorder.scope, new.session.id)).messages) == [
@@ -111,7 +111,7 @@ async def test_chat_and_its_new_session_are_one_write(recorder):
 
 
 async def test_same_id_twice_is_refused_and_leaves_the_first_as_it_was(recorder):
-    stored = await recorder.say("a")
+    stored = await recorder.add("a")
     before = await recorder.store.chats.get(recorder.scope, stored.id)
 
     with pytest.raises(Exception, match="could not be written"):
@@ -128,7 +128,7 @@ NOBODYS = {"absent": new_id(), "no id": None, "sql": "' OR '1'='1", "empty": ""}
 
 @pytest.mark.parametrize("chat_id", NOBODYS.values(), ids=NOBODYS)
 async def test_absent_chat_is_not_found(recorder, chat_id):
-    await recorder.say("a")
+    await recorder.add("a")
 
     for method in (recorder.store.chats.find, recorder.store.chats.get, recorder.store.chats.delete):
         with pytest.raises(NotFound, match=r"^chat not found$"):
@@ -137,7 +137,7 @@ async def test_absent_chat_is_not_found(recorder, chat_id):
 
 
 async def test_chat_of_another_org_is_not_found_and_not_listed(recorder, store, clock):
-    stored = await recorder.say("a")
+    stored = await recorder.add("a")
     stranger = await Recorder.of_new_org(store, clock)
 
     for method in (store.chats.find, store.chats.get, store.chats.delete):
@@ -150,7 +150,7 @@ async def test_chat_of_another_org_is_not_found_and_not_listed(recorder, store, 
 async def test_publishable_key_sees_what_it_made_and_nothing_else_of_its_org(store, clock):
     first = await Recorder.of_new_org(store, clock, "org", "publishable")
     second = await Recorder.of_new_org(store, clock, "org", "publishable")
-    mine, theirs = await first.say("mine"), await second.say("theirs")
+    mine, theirs = await first.add("mine"), await second.add("theirs")
     scope = Scope(first.key.org_id, first.key.id)
 
     assert (await store.chats.find(scope, mine.id)).id == mine.id
@@ -171,14 +171,14 @@ async def test_session_of_another_org_takes_no_exchange(recorder, store, clock):
 
 
 async def test_message_is_found_by_its_id_without_reading_others(recorder):
-    stored = await recorder.say("a")
+    stored = await recorder.add("a")
     message_id = (
         stored.record.message_id or (await recorder.store.chats.get(recorder.scope, stored.id)).output[0].id
     )
 
-    found = await recorder.store.chats.said_under(recorder.scope, [message_id, new_id()], 1_000)
-    too_much = await recorder.store.chats.said_under(recorder.scope, [message_id], 10)
-    elsewhere = await recorder.store.chats.said_under(
+    found = await recorder.store.chats.messages_by_id(recorder.scope, [message_id, new_id()], 1_000)
+    too_much = await recorder.store.chats.messages_by_id(recorder.scope, [message_id], 10)
+    elsewhere = await recorder.store.chats.messages_by_id(
         Scope(recorder.key.org_id, new_id()), [message_id], 1_000
     )
 
@@ -203,10 +203,10 @@ async def test_messages_are_found_by_their_calls_as_many_as_fit(recorder, store,
     await calling(await Recorder.of_new_org(store, clock), "theirs", keys[3])
     await store.chats.delete(recorder.scope, made[1])
 
-    found = await store.chats.said_with_calls(recorder.scope, keys[::-1], 1_000)
+    found = await store.chats.messages_by_calls(recorder.scope, keys[::-1], 1_000)
     sizes = {key: message.ByteSize() for key, message in found.items()}
-    fitting = await store.chats.said_with_calls(recorder.scope, keys[::-1], sizes[keys[2]])
-    elsewhere = await store.chats.said_with_calls(Scope(recorder.key.org_id, new_id()), keys, 1_000)
+    fitting = await store.chats.messages_by_calls(recorder.scope, keys[::-1], sizes[keys[2]])
+    elsewhere = await store.chats.messages_by_calls(Scope(recorder.key.org_id, new_id()), keys, 1_000)
 
     assert {key: texts([message]) for key, message in found.items()} == {
         keys[2]: ["re: 2"],

@@ -47,11 +47,11 @@ BROKEN = {
 @pytest.fixture
 async def used(store, recorder, tmp_path):
     """A database with a chain, a fork and a session."""
-    first = await recorder.say("one")
-    await recorder.say("two", previous=first)
-    await recorder.say("another two", previous=first)
+    first = await recorder.add("one")
+    await recorder.add("two", previous=first)
+    await recorder.add("another two", previous=first)
     session = await recorder.open_session("said before")
-    await recorder.say("three", session=session)
+    await recorder.add("three", session=session)
     return tmp_path / "parley.db"
 
 
@@ -71,13 +71,13 @@ async def test_database_is_sound_after_deletions(used, store, recorder):
     assert findings(used) == []
 
 
-@pytest.mark.parametrize(("sql", "said"), BROKEN.values(), ids=BROKEN)
-async def test_what_cannot_be_is_found(sql, said, used):
+@pytest.mark.parametrize(("sql", "expected"), BROKEN.values(), ids=BROKEN)
+async def test_what_cannot_be_is_found(sql, expected, used):
     changed(used, sql)
 
     found = findings(used)
 
-    assert any(said in finding for finding in found)
+    assert any(expected in finding for finding in found)
     assert all("\n" not in finding for finding in found)
 
 

@@ -133,10 +133,10 @@ async def test_read_that_turns_out_to_be_long_is_broken_off_in_the_loop_and_run_
     database, monkeypatch
 ):
     monkeypatch.setattr(sqlite, "_HERE_SECONDS", -1)
-    asked, ended = [], []
+    threads_used, ended = [], []
 
     def work(connection):
-        asked.append(threading.current_thread().name)
+        threads_used.append(threading.current_thread().name)
         total = sum(
             n
             for (n,) in connection.execute(
@@ -147,7 +147,7 @@ async def test_read_that_turns_out_to_be_long_is_broken_off_in_the_loop_and_run_
         return total
 
     assert await database.read(work) == 500_500
-    assert asked == [threading.current_thread().name, *ended]
+    assert threads_used == [threading.current_thread().name, *ended]
     assert ended[0].startswith("sqlite-reader")
     assert database.reader.execute("SELECT count(*) FROM json_each('[1, 2, 3]')").fetchone() == (3,)
 
@@ -243,22 +243,22 @@ async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it
     database, monkeypatch
 ):
     monkeypatch.setattr("server.storage.sqlite.writer._AGAIN_SECONDS", 0.01)
-    told: queue.Queue[bool] = queue.Queue()
-    database.watch = told.put
+    observed: queue.Queue[bool] = queue.Queue()
+    database.watch = observed.put
     database._connection.execute("PRAGMA max_page_count = 2")
 
     with pytest.raises(ResourceExhausted):
         await database.write(insert(1, "x" * 100_000))
 
-    assert await asyncio.to_thread(told.get, timeout=20) is False
+    assert await asyncio.to_thread(observed.get, timeout=20) is False
     # nobody wrote since: a page of its own was enough
-    assert await asyncio.to_thread(told.get, timeout=20) is True
-    assert told.empty()
+    assert await asyncio.to_thread(observed.get, timeout=20) is True
+    assert observed.empty()
 
 
 async def test_failures_that_are_not_the_disks_are_told_to_their_callers_only(database):
-    told = []
-    database.watch = told.append
+    observed = []
+    database.watch = observed.append
     database._connection.execute("PRAGMA query_only = ON")
     with pytest.raises(FailedPrecondition):
         await database.write(insert(1))
@@ -268,7 +268,7 @@ async def test_failures_that_are_not_the_disks_are_told_to_their_callers_only(da
 
     await database.write(insert(2))
 
-    assert told == []
+    assert observed == []
 
 
 async def test_read_only_file_is_told(database):
@@ -328,10 +328,10 @@ def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_sqlite(
 ):
     error = sqlite_error(tmp_path / "other.db", provoke)
 
-    told = storage_error(error)
+    observed = storage_error(error)
 
-    assert (type(told), told.reason, told.retry_after) == (kind, reason, retry_after)
-    assert str(error) not in told.message
+    assert (type(observed), observed.reason, observed.retry_after) == (kind, reason, retry_after)
+    assert str(error) not in observed.message
 
 
 # --- callers that go away, others that hold the file --------------------------------------------------------
@@ -386,7 +386,7 @@ async def test_write_that_a_loop_left_behind_is_made_with_the_next(database):
 async def test_write_waits_while_another_connection_holds_the_file(database, tmp_path):
     locked, release = threading.Event(), threading.Event()
 
-    def hold():
+    def lock_file():
         connection = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         locked.set()
@@ -394,7 +394,7 @@ async def test_write_waits_while_another_connection_holds_the_file(database, tmp
         connection.execute("ROLLBACK")
         connection.close()
 
-    holder = threading.Thread(target=hold)
+    holder = threading.Thread(target=lock_file)
     holder.start()
     await asyncio.to_thread(locked.wait, 20)
     writes = [asyncio.create_task(database.write(insert(number))) for number in range(64)]

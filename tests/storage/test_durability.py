@@ -41,9 +41,9 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
     for _ in range(ROUNDS):
         acknowledged |= killed_after(points.randrange(1, 120), path)
         with closing(sqlite3.connect(path)) as connection:
-            kept = {row[0] for row in connection.execute("SELECT n FROM said")}
+            stored = {row[0] for row in connection.execute("SELECT n FROM said")}
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert acknowledged <= kept
+        assert acknowledged <= stored
 
     assert len(acknowledged) > ROUNDS
 

@@ -62,15 +62,15 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("asked", [True, False], ids=["result asked for", "result not asked for"])
+@pytest.mark.parametrize("counts_rows", [True, False], ids=["result asked for", "result not asked for"])
 @pytest.mark.parametrize(("failure", "seen"), FAILURES.values(), ids=FAILURES)
-async def test_failing_write_leaves_nothing_and_the_next_one_works(database, failure, seen, asked):
+async def test_failing_write_leaves_nothing_and_the_next_one_works(database, failure, seen, counts_rows):
     def work(connection):
         insert("lost")(connection)
         if isinstance(failure, Exception):
             raise failure
         cursor = connection.execute(failure)
-        return cursor.rowcount if asked else None
+        return cursor.rowcount if counts_rows else None
 
     with pytest.raises(seen):
         await database.write(work)
@@ -201,11 +201,11 @@ async def test_values_come_back_as_the_types_that_they_went_in_as(database):
             connection.execute("SELECT body FROM messages").fetchall(),
         )
 
-    kept, sums, bodies = await database.read(work)
+    stored, sums, bodies = await database.read(work)
 
-    assert kept == tuple(row)
+    assert stored == tuple(row)
     assert (sums, bodies) == ((2**53, 0.25, 1, 1, None), [(b"\0\xff",)] * 2)
-    assert [type(value) for value in (*kept, *sums)] == [
+    assert [type(value) for value in (*stored, *sums)] == [
         str,
         str,
         type(None),

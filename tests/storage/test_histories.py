@@ -16,8 +16,8 @@ async def exported(store, org_id, session_id=None):
     return [batch async for batch in History(store.database).export(org_id, session_id, secrets=True)]
 
 
-async def take_in(store, org_id, lines):
-    return await History(store.database).take_in(
+async def ingest(store, org_id, lines):
+    return await History(store.database).ingest(
         org_id, [Line(number, text) for number, text in enumerate(lines, 1)]
     )
 
@@ -26,17 +26,17 @@ async def converse(recorder, chance):
     """Chains, forks, sessions and forks out of them, of which some are deleted; the ids of the sessions."""
     store, chats, sessions = (
         recorder.store,
-        [await recorder.say("first")],
+        [await recorder.add("first")],
         [await recorder.open_session("before")],
     )
     for _ in range(25):
         kind = chance.choice(["chain", "fork", "fork", "session", "item", "patch", "new", "delete", "delete"])
         session = chance.choice(sessions)
         if kind in ("chain", "fork") and chats:
-            chats.append(await recorder.say(kind, chats[-1] if kind == "chain" else chance.choice(chats)))
+            chats.append(await recorder.add(kind, chats[-1] if kind == "chain" else chance.choice(chats)))
         elif kind == "session":
             chats.append(
-                await recorder.say(
+                await recorder.add(
                     kind, session=await store.sessions.find(recorder.scope, session.session.id)
                 )
             )
@@ -47,7 +47,7 @@ async def converse(recorder, chance):
                 recorder.scope, session.session.id, lambda _: None, [message("user", "anew")]
             )
         elif kind == "new":
-            chats.append(await recorder.say("new", alternatives=["other"]))
+            chats.append(await recorder.add("new", alternatives=["other"]))
             sessions.append(await recorder.open_session())
         elif chats:
             await store.chats.delete(recorder.scope, chats.pop(chance.randrange(len(chats))).id)
@@ -65,8 +65,8 @@ async def test_history_comes_back_byte_for_byte_piece_by_piece(
         copy = (await Recorder.of_new_org(store, clock)).key.org_id
         pieces = await exported(store, recorder.key.org_id, session_id)
         for piece in pieces:
-            taken = await take_in(store, copy, piece)
-            assert taken.skipped == 0
+            imported = await ingest(store, copy, piece)
+            assert imported.skipped == 0
             assert engine == "postgres" or findings(tmp_path / "parley.db") == []
         assert await exported(store, copy) == pieces
 
@@ -75,9 +75,9 @@ async def test_piece_without_what_it_needs_is_refused_and_says_what_that_is(
     store, recorder, clock, monkeypatch
 ):
     monkeypatch.setattr(histories, "_BATCH_CHARACTERS", 0)
-    root = await recorder.say("root")
-    await recorder.say("more", root)
-    await recorder.say("fork", root)
+    root = await recorder.add("root")
+    await recorder.add("more", root)
+    await recorder.add("fork", root)
     pieces = (await exported(store, recorder.key.org_id))[1:]
     copy = (await Recorder.of_new_org(store, clock)).key.org_id
     before = await exported(store, copy)
@@ -86,7 +86,7 @@ async def test_piece_without_what_it_needs_is_refused_and_says_what_that_is(
         with pytest.raises(
             FailedPrecondition, match=r"line 1: needs message \d of thread .* is not here: send together"
         ):
-            await take_in(store, copy, lines)
+            await ingest(store, copy, lines)
 
     assert await exported(store, copy) == before
 

@@ -34,7 +34,7 @@ async def closed(tmp_path, clock):
     recorder = await Recorder.of_new_org(store, clock)
     session = await recorder.open_session("hello")
     for number in range(10):
-        await recorder.say(f"the answer is {number} " * 1000, session=session)
+        await recorder.add(f"the answer is {number} " * 1000, session=session)
     await store.assistants.create(recorder.key.org_id, {"name": "a", "firstMessage": "x" * 10_000})
     store.close()
     return tmp_path / "data" / "parley.db"
@@ -143,7 +143,7 @@ async def test_file_stands_still_while_it_is_compared_and_what_is_written_meanwh
     with served(closed) as (store, looks):
         recorder = await Recorder.of_new_org(store, clock)
         for _ in range(20):
-            await recorder.say("word " * 5000)
+            await recorder.add("word " * 5000)
         store.database.reader.execute("PRAGMA wal_checkpoint(PASSIVE)")
         assert closed.read_bytes()[100:] == before[100:]
 
@@ -160,7 +160,7 @@ async def test_comparison_ends_when_the_log_grows_too_long(closed, clock, monkey
     monkeypatch.setattr(inspection, "MOST_LOG_BYTES", 100_000)
     overwrite(closed, closed.read_bytes().index(b"the answer is 7"), b"T")
     with served(closed) as (store, looks):
-        await (await Recorder.of_new_org(store, clock)).say("word " * 50_000)
+        await (await Recorder.of_new_org(store, clock)).add("word " * 50_000)
 
         [left_out] = await looks.find_damage()
 

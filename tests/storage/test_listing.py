@@ -21,7 +21,7 @@ async def chats(recorder):
     made = []
     for number in range(5):
         made.append(
-            await recorder.say(
+            await recorder.add(
                 str(number),
                 made[0] if number == 4 else None,
                 assistant_id=new_id(),
@@ -128,7 +128,7 @@ async def test_newest_come_first_unless_asked_otherwise(recorder, chats, members
 
 async def test_chats_of_one_millisecond_have_one_order(recorder):
     for number in range(20):
-        await recorder.say(str(number))
+        await recorder.add(str(number))
 
     found = [number for page in range(1, 8) for number in (await listed(recorder, limit=3, page=page))[0]]
 
@@ -147,11 +147,11 @@ PAGES = {
 
 @pytest.mark.parametrize(("members", "expected", "metadata"), PAGES.values(), ids=PAGES)
 async def test_pages(recorder, chats, members, expected, metadata):
-    found, told = await listed(recorder, **members)
+    found, pagination = await listed(recorder, **members)
 
     assert found == expected
-    told.ClearField("next_cursor")
-    assert MessageToDict(told) == {
+    pagination.ClearField("next_cursor")
+    assert MessageToDict(pagination) == {
         "itemsPerPage": 2,
         "totalItems": 5,
         "totalPages": 3,
@@ -178,7 +178,7 @@ async def test_every_documented_filter_filters(recorder, request_type):
     storage = {ListChatsRequest: recorder.store.chats, ListSessionsRequest: recorder.store.sessions}[
         request_type
     ]
-    await recorder.say("a", session=await recorder.open_session())
+    await recorder.add("a", session=await recorder.open_session())
     filters = [
         field
         for field in request_type.DESCRIPTOR.fields
@@ -223,7 +223,7 @@ async def statements_of(recorder, list_of, request, columns):
 async def test_page_of_chats_takes_as_many_statements_as_one_chat_and_shows_what_each_is(recorder, chats):
     session = await recorder.open_session("before")
     for number in range(5, 8):
-        await recorder.say(str(number), session=session, alternatives=["other"])
+        await recorder.add(str(number), session=session, alternatives=["other"])
         recorder.clock.now += 1_000
 
     found, many = await statements_of(recorder, stored_chats.listed, ListChatsRequest(), {})
@@ -240,7 +240,7 @@ async def test_page_of_sessions_takes_as_many_statements_as_one_session_and_show
     for number in range(4):
         session = await recorder.open_session(name=str(number))
         for _ in range(number):
-            await recorder.say("a", session=session)
+            await recorder.add("a", session=session)
         recorder.clock.now += 1_000
 
     found, many = await statements_of(recorder, stored_sessions.listed, ListSessionsRequest(), {})
@@ -254,29 +254,29 @@ async def test_page_of_sessions_takes_as_many_statements_as_one_session_and_show
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
 async def test_cursors_go_through_all_of_a_list_as_its_page_numbers_do(recorder, order):
     for number in range(7):
-        await recorder.say(str(number))
+        await recorder.add(str(number))
         recorder.clock.now += number % 2  # some are of one millisecond
 
     pages, cursor = [], {}
     while cursor is not None:
-        found, told = await listed(recorder, limit=3, sort_order=order, **cursor)
-        assert found == (await listed(recorder, limit=3, sort_order=order, page=told.current_page))[0]
-        assert (told.has_next_page, told.current_page, told.total_items) == (
-            told.HasField("next_cursor"),
+        found, pagination = await listed(recorder, limit=3, sort_order=order, **cursor)
+        assert found == (await listed(recorder, limit=3, sort_order=order, page=pagination.current_page))[0]
+        assert (pagination.has_next_page, pagination.current_page, pagination.total_items) == (
+            pagination.HasField("next_cursor"),
             len(pages) + 1,
             7,
         )
         pages.append(found)
-        cursor = {"cursor": told.next_cursor} if told.has_next_page else None
+        cursor = {"cursor": pagination.next_cursor} if pagination.has_next_page else None
 
     assert [number for page in pages for number in page] == sorted(range(7), reverse=order == "DESC")
 
 
 async def test_page_by_a_cursor_is_as_it_was_when_newer_ones_are_added(recorder, chats):
-    _, told = await listed(recorder, limit=2)
-    await recorder.say("5")
+    _, pagination = await listed(recorder, limit=2)
+    await recorder.add("5")
 
-    assert (await listed(recorder, limit=2, cursor=told.next_cursor))[0] == [2, 1]
+    assert (await listed(recorder, limit=2, cursor=pagination.next_cursor))[0] == [2, 1]
 
 
 CURSORS = {
@@ -306,9 +306,9 @@ async def test_cursor_and_page_number_exclude_one_another(recorder):
 async def test_sessions_have_cursors_too(recorder):
     made = [(await recorder.open_session()).session.id for _ in range(3)][::-1]
 
-    first, told = await recorder.store.sessions.list(recorder.scope, ListSessionsRequest(limit=2))
+    first, pagination = await recorder.store.sessions.list(recorder.scope, ListSessionsRequest(limit=2))
     rest, last = await recorder.store.sessions.list(
-        recorder.scope, ListSessionsRequest(limit=2, cursor=told.next_cursor)
+        recorder.scope, ListSessionsRequest(limit=2, cursor=pagination.next_cursor)
     )
 
     assert [session.id for session in [*first, *rest]] == made

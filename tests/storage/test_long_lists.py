@@ -72,7 +72,7 @@ def copy(connection, org_id, table, numbers):
 
 async def of_size(store: Store, clock: StandingClock, chats: int) -> Recorder:
     recorder = await Recorder.of_new_org(store, clock)
-    await recorder.say("hello")
+    await recorder.add("hello")
     await recorder.open_session()
 
     def work(connection):
@@ -98,9 +98,9 @@ async def with_conversation(store: Store, clock: StandingClock, messages: int, t
     """One session, each of whose messages but the last two is also a chat of it that is over; and one chain
     of chats."""
     recorder = await Recorder.of_new_org(store, clock)
-    first = await recorder.say(text)
+    first = await recorder.add(text)
     session = await recorder.open_session()
-    of_session = await recorder.say(text, session=session)
+    of_session = await recorder.add(text, session=session)
     org_id = recorder.key.org_id
 
     def work(connection):
@@ -245,7 +245,7 @@ def _is_read_in_loop(node: ast.AST) -> bool:
 
 
 @pytest.fixture
-def taken(monkeypatch):
+def durations(monkeypatch):
     """The least milliseconds of each function's reads in the event loop."""
     least: dict[str, float] = {}
     read = SqliteDatabase.read
@@ -267,12 +267,12 @@ def taken(monkeypatch):
 NOT_ON_SQLITE = {"store.connect_database", "store.connect_store"}
 
 
-async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
+async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, durations):
     recorder, store = orgs.many, orgs.store
     scope = recorder.scope
     session = await recorder.open_session()
     running = recorder.exchange("running", session_id=session.session.id, status="in_progress")
-    await store.chats.keep_events(scope.org_id, running.chat.id, [], running)
+    await store.chats.persist_events(scope.org_id, running.chat.id, [], running)
     made = [
         await store.assistants.create(scope.org_id, {"name": f"a{number}", "firstMessage": "x" * 1000})
         for number in range(1000)
@@ -306,7 +306,7 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
         chat = await store.chats.find(scope, ID_1)
         await store.chats.size(chat)
         await store.chats.history(chat)
-        await store.chats.said(chat)
+        await store.chats.input_messages(chat)
         await store.chats.whole(chat)
         await store.sessions.get(scope, ID_1)
         found = await store.sessions.find(scope, ID_1)
@@ -315,12 +315,12 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, taken):
         await store.sessions.latest(found)
         await store.sessions.carried(scope.org_id, ["p1"], "+1")
 
-    assert set(reads_in_loop()) - set(taken) - NOT_ON_SQLITE == set()
-    assert {name: milliseconds for name, milliseconds in taken.items() if milliseconds > IN_LOOP_MS} == {}
+    assert set(reads_in_loop()) - set(durations) - NOT_ON_SQLITE == set()
+    assert {name: milliseconds for name, milliseconds in durations.items() if milliseconds > IN_LOOP_MS} == {}
 
 
 @pytest.mark.parametrize("which", LONG)
-async def test_no_read_of_a_long_conversation_in_the_event_loop_takes_a_millisecond(orgs, taken, which):
+async def test_no_read_of_a_long_conversation_in_the_event_loop_takes_a_millisecond(orgs, durations, which):
     recorder, store = orgs.long[which], orgs.store
     scope, (messages, _) = recorder.scope, LONG[which]
 
@@ -329,7 +329,7 @@ async def test_no_read_of_a_long_conversation_in_the_event_loop_takes_a_millisec
             chat = await store.chats.find(scope, chat_id)
             assert await store.chats.size(chat) > messages * 100
             assert len(await store.chats.history(chat)) == messages
-            assert len(await store.chats.said(chat)) == messages - 1
+            assert len(await store.chats.input_messages(chat)) == messages - 1
             assert (await store.chats.whole(chat)).output
         assert await store.chats.last_in_progress(scope.org_id, recorder.session_id) is None
         assert await store.chats.running_in(scope.org_id, recorder.session_id) == []
@@ -341,15 +341,15 @@ async def test_no_read_of_a_long_conversation_in_the_event_loop_takes_a_millisec
         costs = (await store.sessions.get(scope, recorder.session_id)).costs
         assert [cost.prompt_tokens for cost in costs] == [3 * (messages + 1)]
 
-    assert {name: milliseconds for name, milliseconds in taken.items() if milliseconds > IN_LOOP_MS} == {}
+    assert {name: milliseconds for name, milliseconds in durations.items() if milliseconds > IN_LOOP_MS} == {}
 
 
 @pytest.mark.parametrize("noun", ["chats", "sessions"])
 async def test_totals_are_kept_as_records_come_and_go(recorder, noun):
     before = (await recorder.open_session()).session.id
-    await recorder.say("a")
-    chat = await recorder.say("b", session=await recorder.open_session())
-    await (await Recorder.of_new_org(recorder.store, recorder.clock)).say("another org's")
+    await recorder.add("a")
+    chat = await recorder.add("b", session=await recorder.open_session())
+    await (await Recorder.of_new_org(recorder.store, recorder.clock)).add("another org's")
     await recorder.store.sessions.delete(recorder.scope, before)
     storage, request = {
         "chats": (recorder.store.chats, ListChatsRequest),

@@ -38,9 +38,9 @@ def open_to_others(folder):
 async def test_store_is_made_for_its_owner_only_while_it_is_open_and_after(tmp_path, clock):
     store = open_store(tmp_path / "data", clock=clock)
     recorder = await Recorder.of_new_org(store, clock)
-    await recorder.say("hello")
+    await recorder.add("hello")
     with store.peers.listen("word"):
-        store.peers.tell("word")
+        store.peers.notify("word")
 
         made = {path.name for path in (tmp_path / "data").iterdir()}
         assert {"parley.db-wal", "parley.db-shm", "parley.lock", "run"} <= made
@@ -53,7 +53,7 @@ async def test_store_of_an_earlier_version_is_closed_to_others_when_it_is_opened
     data = tmp_path / "data"
     store = open_store(data, clock=clock)
     await Recorder.of_new_org(store, clock)
-    store.peers.tell("word")
+    store.peers.notify("word")
     for name in ("parley.db.before-3", "parley.db.replaced-1", "dev-keys.json", "run/envoy.json"):
         (data / name).write_text("")
     for path in [data, *data.rglob("*")]:
@@ -107,7 +107,7 @@ def test_what_belongs_to_another_user_keeps_its_mode(tmp_path):
 
 
 async def test_restored_database_is_its_owner_s_alone(store, recorder, tmp_path):
-    await recorder.say("hello")
+    await recorder.add("hello")
     backup = back_up(tmp_path, tmp_path / "b.db").path
     backup.chmod(0o644)
 

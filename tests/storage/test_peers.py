@@ -45,7 +45,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
 async def test_lock_is_one_server_s_until_it_lets_go(server):
     one, other = server(), server()
-    taken = [
+    acquired = [
         await one.try_lock("a"),
         await one.try_lock("a"),
         await other.try_lock("a"),
@@ -53,7 +53,7 @@ async def test_lock_is_one_server_s_until_it_lets_go(server):
     ]
     await one.unlock("a")
 
-    assert taken == [True, False, False, True]
+    assert acquired == [True, False, False, True]
     assert [await other.try_lock("a"), await one.try_lock("a"), await one.try_lock("b")] == [
         True,
         False,
@@ -63,24 +63,24 @@ async def test_lock_is_one_server_s_until_it_lets_go(server):
 
 async def test_locks_go_with_the_server_that_holds_them(server):
     one, other = server(), server()
-    held = [await one.try_lock(f"chat:{number}") for number in range(500)]
+    locked = [await one.try_lock(f"chat:{number}") for number in range(500)]
     refused = [await other.try_lock(f"chat:{number}") for number in range(500)]
     one.close()
 
-    assert (set(held), set(refused)) == ({True}, {False})
+    assert (set(locked), set(refused)) == ({True}, {False})
     assert {await other.try_lock(f"chat:{number}") for number in range(500)} == {True}
 
 
 async def test_word_reaches_every_server_that_listens_for_it(server):
     servers = [server() for _ in range(3)]
     with ExitStack() as listening:
-        heard = [listening.enter_context(one.listen("word")) for one in servers]
+        received = [listening.enter_context(one.listen("word")) for one in servers]
         others = [listening.enter_context(one.listen("another")) for one in servers]
         for speaker in servers:
-            speaker.tell("word")
+            speaker.notify("word")
             async with asyncio.timeout(5):
-                await asyncio.gather(*(event.wait() for event in heard))
-            for event in heard:
+                await asyncio.gather(*(event.wait() for event in received))
+            for event in received:
                 event.clear()
 
     assert not any(event.is_set() for event in others)
@@ -89,7 +89,7 @@ async def test_word_reaches_every_server_that_listens_for_it(server):
 async def test_word_to_many_listeners_of_one_server_wakes_all(server):
     one, other = server(), server()
     with one.listen("word") as first, one.listen("word") as second:
-        other.tell("word")
+        other.notify("word")
         async with asyncio.timeout(5):
             await first.wait()
             await second.wait()
@@ -97,11 +97,11 @@ async def test_word_to_many_listeners_of_one_server_wakes_all(server):
 
 async def test_who_speaks_need_not_listen_and_who_came_later_is_heard_of(server):
     speaker = server()
-    speaker.tell("word")
-    with server().listen("word") as heard:
+    speaker.notify("word")
+    with server().listen("word") as received:
         async with asyncio.timeout(5):
-            speaker.tell("word")
-            await heard.wait()
+            speaker.notify("word")
+            await received.wait()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs pidfd to see a process end that is not ours")
@@ -116,14 +116,14 @@ async def test_killed_process_holds_nothing_and_is_not_spoken_to_any_more(tmp_pa
             cwd=Path(__file__).parents[2],
         )
         assert await process.stdout.readline() == b"True\n"
-        held = not await peers.try_lock("a")
-        peers.tell("word")
+        locked = not await peers.try_lock("a")
+        peers.notify("word")
         assert await process.stdout.readline() == b"heard\n"
         process.send_signal(signal.SIGKILL)
         await process.wait()
         await gone(process.pid)
 
-        peers.tell("word")
+        peers.notify("word")
 
-        assert (held, await peers.try_lock("a")) == (True, True)
+        assert (locked, await peers.try_lock("a")) == (True, True)
         assert [name for name in os.listdir(tmp_path) if name.endswith(".sock")] == []

@@ -86,15 +86,15 @@ async def test_write_whose_connection_is_lost_at_its_commit_is_not_acknowledged(
         "FOR EACH ROW EXECUTE FUNCTION cut_off()",
         place.url,
     )
-    told = []
-    database.watch = told.append
+    observed = []
+    database.watch = observed.append
     try:
         with pytest.raises(StorageUnavailable, match="it may or may not be"):
             await database.write(insert("a"))
     finally:
         postgres.run("DROP FUNCTION cut_off CASCADE", place.url)
     assert await database.write(insert("b")) == "b"
-    assert told == [False, True]
+    assert observed == [False, True]
 
 
 async def test_deadlock_is_run_again(database):
@@ -154,10 +154,10 @@ ERRORS = {
 
 @pytest.mark.parametrize(("error", "kind", "reason", "retry_after"), ERRORS.values(), ids=ERRORS)
 def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_postgresql(error, kind, reason, retry_after):
-    told = postgres_error(error("Key (name)=(secret) already exists"))
+    observed = postgres_error(error("Key (name)=(secret) already exists"))
 
-    assert (type(told), told.reason, told.retry_after) == (kind, reason, retry_after)
-    assert "secret" not in told.message
+    assert (type(observed), observed.reason, observed.retry_after) == (kind, reason, retry_after)
+    assert "secret" not in observed.message
 
 
 async def test_number_that_no_index_takes_is_refused(recorder):
@@ -208,13 +208,13 @@ async def test_every_table_can_be_distributed_by_org_and_the_page_names_it(postg
 
 
 async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch):
-    said, execute = set(), PostgresConnection.execute
+    executed, execute = set(), PostgresConnection.execute
 
-    def heard(self, sql, parameters=()):
-        said.add(sql)
+    def recording(self, sql, parameters=()):
+        executed.add(sql)
         return execute(self, sql, parameters)
 
-    monkeypatch.setattr(PostgresConnection, "execute", heard)
+    monkeypatch.setattr(PostgresConnection, "execute", recording)
     org, store = Org(recorder), recorder.store
     await org.fill()
     await org.shown(store)
@@ -231,13 +231,13 @@ async def test_statements_on_what_an_org_has_name_the_org(recorder, monkeypatch)
             for line in lines
         ]
         copy = (await Recorder.of_new_org(store, recorder.clock)).key.org_id
-        await History(store.database).take_in(
+        await History(store.database).ingest(
             copy, [Line(number, text) for number, text in enumerate(exported, 1)]
         )
     await org.go_on(store)
 
     tables = "|".join({*TABLES} - REFERENCE_TABLES)
-    ours = {sql for sql in said if re.search(rf"\b(FROM|INTO|UPDATE|JOIN) ({tables})\b", sql)}
+    ours = {sql for sql in executed if re.search(rf"\b(FROM|INTO|UPDATE|JOIN) ({tables})\b", sql)}
     assert len(ours) > 60
     assert {sql for sql in ours if _names_org_less_often_than_tables(sql, tables)} == set()
 
@@ -268,9 +268,9 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize(("url", "told"), UNUSABLE.values(), ids=UNUSABLE)
-async def test_database_that_cannot_be_used_is_refused_with_a_remedy(postgres, url, told):
-    with pytest.raises(DatabaseError, match=told) as error:
+@pytest.mark.parametrize(("url", "observed"), UNUSABLE.values(), ids=UNUSABLE)
+async def test_database_that_cannot_be_used_is_refused_with_a_remedy(postgres, url, observed):
+    with pytest.raises(DatabaseError, match=observed) as error:
         await connect_store(url or postgres.url("nobody_made_it"))
 
     assert "hunter2" not in str(error.value)
@@ -292,14 +292,14 @@ async def test_exchanges_that_two_servers_put_into_one_session_are_all_in_it_eac
         )
     )
 
-    said = texts(await recorder.store.sessions.history(session))
-    assert sorted(said[::2], key=int) == [str(number) for number in range(30)]
-    assert said[1::2] == [f"re: {text}" for text in said[::2]]
+    history = texts(await recorder.store.sessions.history(session))
+    assert sorted(history[::2], key=int) == [str(number) for number in range(30)]
+    assert history[1::2] == [f"re: {text}" for text in history[::2]]
 
 
 async def test_chats_that_two_servers_continue_at_once_fork(place, recorder):
     stores = [recorder.store, await place.open()]
-    first = await recorder.say("a")
+    first = await recorder.add("a")
     exchanges = [recorder.exchange(f"b{number}", first) for number in range(20)]
 
     await asyncio.gather(*(stores[number % 2].chats.record(one) for number, one in enumerate(exchanges)))
@@ -315,7 +315,7 @@ async def test_chat_continued_at_one_server_while_another_deletes_it_loses_nothi
 ):
     stores = [recorder.store, await place.open()]
     for _ in range(10):
-        first = await recorder.say("a")
+        first = await recorder.add("a")
         exchange = recorder.exchange("b", first)
         results = await asyncio.gather(
             stores[0].chats.record(exchange),

@@ -23,7 +23,7 @@ async def peers(place):
         await one.aclose()
 
 
-async def heard(event):
+async def received(event):
     async with asyncio.timeout(20):
         await event.wait()
     event.clear()
@@ -68,27 +68,27 @@ async def test_word_is_heard_by_every_server(peers):
     here, there = peers
     with here.listen("a") as first, there.listen("a") as second, there.listen("b") as other:
         for event in (first, second, other):
-            await heard(event)  # they listen now, and had to look
+            await received(event)  # they listen now, and had to look
 
-        here.tell("a")
+        here.notify("a")
 
-        await asyncio.gather(heard(first), heard(second))
+        await asyncio.gather(received(first), received(second))
         assert not other.is_set()
 
 
 async def test_locks_are_taken_again_and_words_heard_after_the_connections_were_lost(peers, place, postgres):
     here, there = peers
     with there.listen("a") as event:
-        await heard(event)
+        await received(event)
         assert await here.try_lock("a")
         cut_off(postgres, place)
 
-        await heard(event)  # what was said meanwhile was not heard: time to look
+        await received(event)  # what was said meanwhile was not heard: time to look
         assert not await here.try_lock("a")
         assert await here.try_lock("b")
         assert not await there.try_lock("a")
-        here.tell("a")
-        await heard(event)
+        here.notify("a")
+        await received(event)
 
 
 async def test_lock_that_another_server_took_meanwhile_is_lost(peers, place, postgres):
@@ -121,14 +121,14 @@ async def test_key_is_looked_up_once_in_a_while_and_not_believed_after_a_word(pl
     read = other.database.read
     other.database.read = lambda work: reads.append(1) or read(work)
     with other.peers.listen("keys") as event:
-        await heard(event)
+        await received(event)
         await other.keys.caller("nobody's")
         for _ in range(5):
             assert (await other.keys.caller(made[0].key)).key_id == made[0].id
         looks = len(reads)
 
         await store.keys.revoke(made[0].id)
-        await heard(event)
+        await received(event)
 
         assert await other.keys.caller(made[0].key) is None
         assert await other.keys.caller(made[1].key)
@@ -138,7 +138,7 @@ async def test_key_is_looked_up_once_in_a_while_and_not_believed_after_a_word(pl
 async def test_revoked_key_dies_within_a_second_even_when_no_word_is_heard(place, store, monkeypatch):
     other = await place.open()
     made = await store.keys.create("acme", "api")
-    store.peers.tell = lambda topic: None
+    store.peers.notify = lambda topic: None
     now = 0.0
     monkeypatch.setattr("server.storage.keys.time.monotonic", lambda: now)
     assert await other.keys.caller(made.key)

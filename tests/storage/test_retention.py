@@ -38,8 +38,8 @@ async def is_there(store, recorder, session: Any) -> bool:
 
 async def test_without_a_setting_nothing_that_was_said_is_deleted(store, recorder, clock, sweep):
     session = await recorder.open_session("said before")
-    await recorder.say("in it", session=session)
-    await recorder.say("alone")
+    await recorder.add("in it", session=session)
+    await recorder.add("alone")
     clock.now += 10_000 * DAY
 
     assert await sweep(None) == {"idempotency_keys": 0, "deliveries": 0}
@@ -51,7 +51,7 @@ async def test_session_goes_with_its_chats_when_it_has_been_expired_for_that_lon
     store, recorder, clock, sweep, tmp_path
 ):
     session = await recorder.open_session("said before")
-    await recorder.say("in it", session=session)
+    await recorder.add("in it", session=session)
     other = await recorder.open_session("said before", expiration_seconds=3600)
     clock.now += 30 * DAY + 61_000
 
@@ -68,7 +68,7 @@ async def test_session_goes_with_its_chats_when_it_has_been_expired_for_that_lon
 async def test_session_that_was_written_to_since_stays(store, recorder, clock, sweep):
     session = await recorder.open_session("said before")
     clock.now += 20 * DAY
-    await recorder.say("still here", session=session)
+    await recorder.add("still here", session=session)
     clock.now += 20 * DAY
 
     assert (await sweep(30))["sessions"] == 0
@@ -81,7 +81,7 @@ async def test_session_in_use_again_between_the_search_and_the_deletion_stays(st
     clock.now += 40 * DAY
     until = clock.now - 30 * DAY
     found = await store.sessions.expired(recorder.key.org_id, until, 20)
-    await recorder.say("back again", session=session)
+    await recorder.add("back again", session=session)
 
     assert found == [session.session.id]
     assert await store.sessions.delete_expired(recorder.key.org_id, found, until) == 0
@@ -91,9 +91,9 @@ async def test_session_in_use_again_between_the_search_and_the_deletion_stays(st
 async def test_chats_of_a_chain_go_one_by_one_and_leave_what_younger_ones_need(
     store, recorder, clock, sweep, tmp_path
 ):
-    first = await recorder.say("one")
+    first = await recorder.add("one")
     clock.now += 20 * DAY
-    second = await recorder.say("two", previous=first)
+    second = await recorder.add("two", previous=first)
     clock.now += 20 * DAY
 
     assert (await sweep(30))["chats"] == 1
@@ -107,36 +107,38 @@ async def test_chats_of_a_chain_go_one_by_one_and_leave_what_younger_ones_need(
 
 async def test_exchange_in_progress_stays(store, recorder, clock, sweep):
     exchange = recorder.exchange("one", status="in_progress")
-    await store.chats.keep_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
+    await store.chats.persist_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
     clock.now += 40 * DAY
 
     assert (await sweep(30))["chats"] == 0
 
 
 async def test_deletion_is_told_once_however_many_sweep(store, recorder, clock):
-    told = []
+    announced = []
 
     def compose(_, kind, record, *__):
-        told.append((kind, record.id))
+        announced.append((kind, record.id))
         return ()
 
     sessions = [await recorder.open_session("said before") for _ in range(50)]
-    chats = [await recorder.say("alone") for _ in range(50)]
+    chats = [await recorder.add("alone") for _ in range(50)]
     clock.now += 40 * DAY
 
-    swept = await asyncio.gather(*(Retention(store.telling(compose), 30, clock).sweep() for _ in range(3)))
+    swept = await asyncio.gather(
+        *(Retention(store.announcing_with(compose), 30, clock).sweep() for _ in range(3))
+    )
 
     assert sum(one.get("sessions", 0) for one in swept) == sum(one.get("chats", 0) for one in swept) == 50
-    assert sorted(told) == sorted(
+    assert sorted(announced) == sorted(
         [("session.deleted", one.session.id) for one in sessions]
         + [("chat.deleted", one.id) for one in chats]
     )
 
 
 async def test_numbers_of_what_is_swept_are_kept(store, recorder, clock, sweep):
-    await recorder.say("alone")
+    await recorder.add("alone")
     session = await recorder.open_session()
-    await recorder.say("in it", session=session)
+    await recorder.add("in it", session=session)
     clock.now += 40 * DAY
     await sweep(30)
 
@@ -147,7 +149,7 @@ async def test_idempotency_keys_are_forgotten_after_a_day_in_any_case(store, rec
     scope = Scope(recorder.key.org_id)
     for number in range(45):
         claim = await store.idempotency.claim(scope, f"key-{number}", b"fingerprint")
-        await store.idempotency.keep(claim, b"answer")
+        await store.idempotency.persist(claim, b"answer")
         await store.idempotency.release(claim)
     clock.now += DAY - 1
     assert (await sweep(None))["idempotency_keys"] == 0
@@ -179,7 +181,7 @@ async def test_batches_leave_room_for_others(store, recorder, clock, sweep):
     sweeping = asyncio.create_task(sweep(30))
     during = 0
     while not sweeping.done():
-        await recorder.say("meanwhile")
+        await recorder.add("meanwhile")
         during += 1
 
     assert (await sweeping)["sessions"] == 100

@@ -48,7 +48,7 @@ async def test_session_expires_that_many_seconds_after_its_last_write(recorder):
 async def test_exchange_puts_the_expiry_off(recorder):
     session = await recorder.open_session()
     recorder.clock.now += 50_000
-    await recorder.say("a", session=session)
+    await recorder.add("a", session=session)
 
     stored = await recorder.store.sessions.find(recorder.scope, session.session.id)
 
@@ -60,7 +60,7 @@ async def test_clock_that_jumps_back_does_not_take_time_back(recorder):
     session = await recorder.open_session()
     before = recorder.clock.now
     recorder.clock.now -= 3_600_000
-    await recorder.say("a", session=session)
+    await recorder.add("a", session=session)
 
     stored = await recorder.store.sessions.find(recorder.scope, session.session.id)
 
@@ -70,8 +70,8 @@ async def test_clock_that_jumps_back_does_not_take_time_back(recorder):
 async def test_costs_are_summed_by_model_over_the_chats_of_the_session(recorder):
     session = await recorder.open_session()
     for text in ("a", "b", "c"):
-        await recorder.say(text, session=session)
-    await recorder.say("elsewhere")
+        await recorder.add(text, session=session)
+    await recorder.add("elsewhere")
 
     found = await recorder.store.sessions.get(recorder.scope, session.session.id)
 

@@ -26,7 +26,7 @@ async def closed(tmp_path, clock):
     store = open_store(tmp_path / "data", clock=clock)
     recorder = await Recorder.of_new_org(store, clock)
     for number in range(20):
-        await recorder.say(f"the answer is {number} " * 100)
+        await recorder.add(f"the answer is {number} " * 100)
     store.close()
     return tmp_path / "data" / "parley.db"
 

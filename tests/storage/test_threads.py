@@ -10,11 +10,11 @@ from server.storage.store import open_store
 from tests.storage.records import Recorder, message, texts
 
 
-async def chain(recorder, *said):
+async def chain(recorder, *inputs):
     """A chain of chats, each continuing the one before."""
     chats = []
-    for text in said:
-        chats.append(await recorder.say(text, chats[-1] if chats else None))
+    for text in inputs:
+        chats.append(await recorder.add(text, chats[-1] if chats else None))
     return chats
 
 
@@ -40,7 +40,7 @@ async def test_continuing_a_chat_twice_forks_and_copies_nothing(recorder):
     first, second = await chain(recorder, "a", "b")
     before = await recorder.rows("messages")
 
-    other = await recorder.say("other b", first)
+    other = await recorder.add("other b", first)
 
     assert other.thread_id == other.id
     assert await recorder.history(other) == ["a", "re: a", "other b", "re: other b"]
@@ -50,11 +50,11 @@ async def test_continuing_a_chat_twice_forks_and_copies_nothing(recorder):
 
 async def test_forks_of_forks_read_their_whole_ancestry(recorder):
     root, _ = await chain(recorder, "a", "b")
-    branch = await recorder.say("c", root)
-    await recorder.say("d", branch)
-    twig = await recorder.say("e", branch)
+    branch = await recorder.add("c", root)
+    await recorder.add("d", branch)
+    twig = await recorder.add("e", branch)
 
-    assert await recorder.history(await recorder.say("f", twig)) == [
+    assert await recorder.history(await recorder.add("f", twig)) == [
         "a",
         "re: a",
         "c",
@@ -67,7 +67,7 @@ async def test_forks_of_forks_read_their_whole_ancestry(recorder):
 
 
 async def test_two_callers_continuing_the_same_chat_at_once_fork(recorder):
-    first = await recorder.say("a")
+    first = await recorder.add("a")
     exchanges = [recorder.exchange(text, first) for text in ("left", "right")]
 
     await asyncio.gather(*(recorder.store.chats.record(exchange) for exchange in exchanges))
@@ -79,7 +79,7 @@ async def test_two_callers_continuing_the_same_chat_at_once_fork(recorder):
 
 
 async def test_forty_callers_continuing_the_same_chat_at_once_see_one_another_not_at_all(recorder):
-    first = await recorder.say("a")
+    first = await recorder.add("a")
     exchanges = [recorder.exchange(f"b{number}", first) for number in range(40)]
 
     await asyncio.gather(*(recorder.store.chats.record(exchange) for exchange in exchanges))
@@ -97,9 +97,9 @@ async def test_deleting_a_chat_keeps_the_context_of_the_others(recorder, deleted
 
     await recorder.store.chats.delete(recorder.scope, chats[deleted].id)
 
-    kept = [number for number in range(3) if number != deleted]
-    assert [await recorder.history(chats[number]) for number in kept] == [
-        histories[number] for number in kept
+    remaining = [number for number in range(3) if number != deleted]
+    assert [await recorder.history(chats[number]) for number in remaining] == [
+        histories[number] for number in remaining
     ]
     with pytest.raises(NotFound):
         await recorder.store.chats.get(recorder.scope, chats[deleted].id)
@@ -109,14 +109,14 @@ async def test_continuing_past_a_deleted_end_leaves_the_deleted_messages_out(rec
     _, second, third = await chain(recorder, "a", "b", "c")
     await recorder.store.chats.delete(recorder.scope, third.id)
 
-    after = await recorder.say("other c", second)
+    after = await recorder.add("other c", second)
 
     assert await recorder.history(after) == ["a", "re: a", "b", "re: b", "other c", "re: other c"]
 
 
 async def test_deleting_the_chat_that_was_forked_keeps_the_fork(recorder):
     first, second = await chain(recorder, "a", "b")
-    fork = await recorder.say("c", first)
+    fork = await recorder.add("c", first)
 
     for chat in (first, second):
         await recorder.store.chats.delete(recorder.scope, chat.id)
@@ -135,10 +135,10 @@ ORDERS = {
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 async def test_deleting_everything_leaves_no_row(recorder, order):
     a, b = await chain(recorder, "a", "b")
-    fork = await recorder.say("c", a)
-    twig = await recorder.say("d", fork)
-    other = await recorder.say("e", fork)
-    chats = [a, b, fork, twig, other, await recorder.say("f", other)]
+    fork = await recorder.add("c", a)
+    twig = await recorder.add("d", fork)
+    other = await recorder.add("e", fork)
+    chats = [a, b, fork, twig, other, await recorder.add("f", other)]
 
     for number in order:
         await recorder.store.chats.delete(recorder.scope, chats[number].id)
@@ -147,7 +147,7 @@ async def test_deleting_everything_leaves_no_row(recorder, order):
 
 
 async def test_deleting_a_chat_twice_is_not_found(recorder):
-    chat = await recorder.say("a")
+    chat = await recorder.add("a")
     await recorder.store.chats.delete(recorder.scope, chat.id)
 
     with pytest.raises(NotFound):
@@ -155,11 +155,11 @@ async def test_deleting_a_chat_twice_is_not_found(recorder):
 
 
 async def test_chat_deleted_while_its_continuation_was_answered_is_not_found(recorder):
-    previous = await recorder.say("a")
+    previous = await recorder.add("a")
     await recorder.store.chats.delete(recorder.scope, previous.id)
 
     with pytest.raises(NotFound):
-        await recorder.say("b", previous)
+        await recorder.add("b", previous)
 
     assert [await recorder.rows(table) for table in ("chats", "messages", "forks")] == [0, 0, 0]
 
@@ -170,7 +170,7 @@ async def test_end_of_a_chain_deleted_while_its_continuation_was_answered_is_not
     await recorder.store.chats.delete(recorder.scope, second.id)
 
     with pytest.raises(NotFound):
-        await recorder.say("c", second)
+        await recorder.add("c", second)
 
     assert await recorder.history(first) == ["a", "re: a"]
 
@@ -182,7 +182,7 @@ async def test_session_is_one_thread_and_its_exchanges_go_to_its_end(recorder):
     session = await recorder.open_session("hello")
 
     for text in ("a", "b"):
-        await recorder.say(text, session=session)
+        await recorder.add(text, session=session)
 
     assert texts(await recorder.store.sessions.history(session)) == ["hello", "a", "re: a", "b", "re: b"]
     assert await recorder.threads() == 1
@@ -198,15 +198,15 @@ async def test_many_exchanges_of_a_session_at_once_are_all_in_it_each_in_one_pie
         )
     )
 
-    said = texts(await recorder.store.sessions.history(session))
-    assert sorted(said[::2], key=int) == [str(number) for number in range(30)]
-    assert said[1::2] == [f"re: {text}" for text in said[::2]]
+    inputs = texts(await recorder.store.sessions.history(session))
+    assert sorted(inputs[::2], key=int) == [str(number) for number in range(30)]
+    assert inputs[1::2] == [f"re: {text}" for text in inputs[::2]]
 
 
 async def test_deleting_a_chat_of_a_session_keeps_what_was_said_in_the_session(recorder):
     session = await recorder.open_session()
-    chat = await recorder.say("a", session=session)
-    await recorder.say("b", session=session)
+    chat = await recorder.add("a", session=session)
+    await recorder.add("b", session=session)
 
     await recorder.store.chats.delete(recorder.scope, chat.id)
 
@@ -215,7 +215,7 @@ async def test_deleting_a_chat_of_a_session_keeps_what_was_said_in_the_session(r
 
 async def test_deleting_a_session_deletes_its_chats_and_every_message(recorder):
     session = await recorder.open_session("hello")
-    chat = await recorder.say("a", session=session)
+    chat = await recorder.add("a", session=session)
 
     await recorder.store.sessions.delete(recorder.scope, session.session.id)
 
@@ -231,9 +231,9 @@ async def test_deleting_a_session_deletes_its_chats_and_every_message(recorder):
 
 async def test_deleting_a_session_keeps_what_a_fork_outside_it_needs(recorder):
     session = await recorder.open_session("hello")
-    inside = await recorder.say("a", session=session)
-    outside = await recorder.say("b", inside)
-    await recorder.say("c", session=session)
+    inside = await recorder.add("a", session=session)
+    outside = await recorder.add("b", inside)
+    await recorder.add("c", session=session)
 
     await recorder.store.sessions.delete(recorder.scope, session.session.id)
 
@@ -244,9 +244,9 @@ async def test_deleting_a_session_keeps_what_a_fork_outside_it_needs(recorder):
 
 async def test_continuing_a_chat_of_a_session_by_id_does_not_write_into_the_session(recorder):
     session = await recorder.open_session()
-    inside = await recorder.say("a", session=session)
+    inside = await recorder.add("a", session=session)
 
-    await recorder.say("b", inside)
+    await recorder.add("b", inside)
 
     assert texts(await recorder.store.sessions.history(session)) == ["a", "re: a"]
 
@@ -256,19 +256,19 @@ async def test_session_deleted_while_its_exchange_was_answered_is_not_found(reco
     await recorder.store.sessions.delete(recorder.scope, session.session.id)
 
     with pytest.raises(NotFound):
-        await recorder.say("a", session=session)
+        await recorder.add("a", session=session)
 
     assert [await recorder.rows(table) for table in ("chats", "messages")] == [0, 0]
 
 
 async def test_replacing_the_messages_of_a_session_keeps_the_context_of_its_chats(recorder):
     session = await recorder.open_session("hello")
-    old = await recorder.say("a", session=session)
+    old = await recorder.add("a", session=session)
 
     await recorder.store.sessions.update(
         recorder.scope, session.session.id, lambda _: None, [message("user", "anew")]
     )
-    new = await recorder.say("b", session=session)
+    new = await recorder.add("b", session=session)
 
     assert await recorder.history(old) == ["hello", "a", "re: a"]
     assert await recorder.history(new) == ["anew", "b", "re: b"]
@@ -279,7 +279,7 @@ async def test_replacing_the_messages_of_a_session_keeps_the_context_of_its_chat
 async def test_deleting_a_session_whose_messages_were_replaced_leaves_no_row(recorder, with_chat):
     session = await recorder.open_session("hello")
     if with_chat:
-        await recorder.say("a", session=session)
+        await recorder.add("a", session=session)
 
     for text in ("anew", "and again"):
         await recorder.store.sessions.update(
@@ -317,7 +317,7 @@ async def test_storage_grows_with_what_was_said_not_with_its_square(tmp_path, cl
     recorder = await Recorder.of_new_org(store, clock)
     previous, sizes = None, [size()]
     for turn in range(300):
-        previous = await recorder.say(f"turn {turn}: " + "what was said " * 20, previous)
+        previous = await recorder.add(f"turn {turn}: " + "what was said " * 20, previous)
         if turn in (149, 299):
             sizes.append(size())
     store.close()

@@ -63,27 +63,27 @@ class Org:
 
     async def fill(self) -> None:
         recorder, store = self.recorder, self.recorder.store
-        root = await recorder.say("root")
-        end = await recorder.say("end", root)
-        forked = await recorder.say("forked", root)
-        twig = await recorder.say("twig", forked)
-        last = await recorder.say("last", forked)
+        root = await recorder.add("root")
+        end = await recorder.add("end", root)
+        forked = await recorder.add("forked", root)
+        twig = await recorder.add("twig", forked)
+        last = await recorder.add("last", forked)
         # two threads without chats: one continues the other, and one that
         for gone in (root, end, forked, twig):
             await store.chats.delete(recorder.scope, gone.id)
         session = await recorder.open_session("said before")
-        told = await recorder.say("in the session", session=session)
-        out = await recorder.say("out of it", told)
-        await recorder.say("more", session=session)
+        inside = await recorder.add("in the session", session=session)
+        out = await recorder.add("out of it", inside)
+        await recorder.add("more", session=session)
         patched = await recorder.open_session("old words")
-        kept = await recorder.say("of the old words", session=patched)
+        unchanged = await recorder.add("of the old words", session=patched)
         await store.sessions.append(
             recorder.scope, (await recorder.open_session()).session.id, [message("user", "hm")]
         )
         await store.sessions.update(recorder.scope, patched.session.id, lambda _: None, [])
         exchange = recorder.exchange("running", last, status="in_progress")
         self.running = exchange.chat.id
-        await store.chats.keep_events(
+        await store.chats.persist_events(
             recorder.key.org_id,
             self.running,
             [ChatEvent(chat_id=self.running, sequence=1, delta=ContentDelta(text="Hel"))],
@@ -98,7 +98,7 @@ class Org:
                 ],
             )
         )
-        self.chats = [chat.id for chat in (last, told, out, kept)]
+        self.chats = [chat.id for chat in (last, inside, out, unchanged)]
         self.sessions = [session.session.id, patched.session.id]
 
     async def shown(self, store):
@@ -117,7 +117,7 @@ class Org:
         """Until nothing is left."""
         recorder = Recorder(store, self.recorder.clock, self.recorder.key)
         last = await store.chats.find(recorder.scope, self.chats[0])
-        assert await recorder.history(await recorder.say("now", last)) == [
+        assert await recorder.history(await recorder.add("now", last)) == [
             "root",
             "re: root",
             "forked",
@@ -151,15 +151,15 @@ async def test_everything_is_there_after_the_upgrade_and_goes_on(
         assert findings(tmp_path / "old" / "parley.db") == []
     copy = (await Recorder.of_new_org(upgraded, clock)).key.org_id
     lines = await exported(upgraded, orgs[0].recorder.key.org_id)
-    await History(upgraded.database).take_in(
+    await History(upgraded.database).ingest(
         copy, [Line(number, text) for number, text in enumerate(lines, 1)]
     )
     for org in orgs:
         await org.go_on(upgraded)
     assert await exported(upgraded, copy) == lines
     left = await all_rows(upgraded.database)
-    kept = {table: [row for row in left[table].rows if copy not in row] for table in TABLES}
-    assert [len(kept[table]) for table in ("chats", "messages", "forks", "chat_events")] == [0, 2, 0, 0]
+    unchanged = {table: [row for row in left[table].rows if copy not in row] for table in TABLES}
+    assert [len(unchanged[table]) for table in ("chats", "messages", "forks", "chat_events")] == [0, 2, 0, 0]
 
 
 async def exported(store, org_id):
@@ -175,12 +175,12 @@ async def _made_with_the_older_schema(place, rows):
         for table in TABLES:
             here = [column.name for column in connection.columns(table)]
             for row in rows[table].rows:
-                kept = {
+                unchanged = {
                     name: value for name, value in zip(rows[table].columns, row, strict=True) if name in here
                 }
                 connection.execute(
-                    f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})",
-                    [*kept.values()],
+                    f"INSERT INTO {table} ({', '.join(unchanged)}) VALUES ({', '.join('?' * len(unchanged))})",
+                    [*unchanged.values()],
                 )
         if "org_id" not in {column.name for column in connection.columns("messages")}:
             connection.execute("UPDATE outbox SET due_at = NULL WHERE seq <> (SELECT min(seq) FROM outbox)")
@@ -213,7 +213,7 @@ async def test_secrets_that_an_older_version_kept_are_hidden_and_everything_else
     with _before(monkeypatch, "secrets_hidden", "secrets hidden") as updated:
         old = await elsewhere.open()
         recorder = await Recorder.of_new_org(old, clock)
-        chats = [await recorder.say(str(number)) for number in range(60)]
+        chats = [await recorder.add(str(number)) for number in range(60)]
         session = await recorder.open_session("hi", assistant=struct_from(SECRETS))
         with_secrets = [chats[0], chats[55]]
         for chat in with_secrets:
@@ -269,11 +269,11 @@ async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, el
         store = await elsewhere.open()
         recorder = await Recorder.of_new_org(store, clock)
         for text in "abc":
-            await recorder.say(text)
+            await recorder.add(text)
         await store.aclose()
         undo()
 
     recorder.store = await elsewhere.open()
-    await recorder.say("d")
+    await recorder.add("d")
 
     assert (await recorder.store.chats.list(recorder.scope, ListChatsRequest()))[1].total_items == 4

@@ -36,7 +36,7 @@ def left(tmp_path):
         connection.execute("CREATE TABLE said (n INTEGER PRIMARY KEY, text)")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for number in range(5):
-            say(connection, number)
+            add(connection, number)
         shutil.copytree(used, left)
     return left / "a.db"
 
@@ -48,7 +48,7 @@ def connected(path):
     return connection
 
 
-def say(connection, number):
+def add(connection, number):
     connection.execute("INSERT INTO said VALUES (?, ?)", [number, "x" * 3000 * (1 + number % 2)])
 
 
@@ -76,7 +76,7 @@ def flip(path, frame, byte=FRAME + 100):
         log.write(bytes([old ^ 4]))
 
 
-def kept(path):
+def stored(path):
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute("SELECT count(*) FROM said").fetchone()[0]
 
@@ -87,7 +87,7 @@ def test_sound_log_is_sound_and_is_left_as_it_is(left):
     assert len(commits_of(left)) == 5
     assert lost_behind(left) is None
     assert log_of(left).read_bytes() == before
-    assert kept(left) == 5
+    assert stored(left) == 5
 
 
 @pytest.mark.parametrize("byte", [2, 5, 9, 15, 17, 23, FRAME, FRAME + 100, FRAME + PAGE - 1])
@@ -112,7 +112,7 @@ def test_what_sqlite_would_drop_is_what_is_noticed(left):
 
     with pytest.raises(DatabaseError, match=r"a\.db-wal is damaged at frame .*parley restore"):
         check_log(left)
-    assert kept(left) == 1
+    assert stored(left) == 1
 
 
 def test_last_commit_that_a_power_cut_tore_is_no_damage(left):
@@ -132,7 +132,7 @@ def test_log_that_went_on_over_a_torn_commit_is_sound(left):
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("BEGIN")
         for number in range(10, 30):
-            say(connection, number)
+            add(connection, number)
         connection.execute("COMMIT")
         torn = left.parent.parent / "torn"
         shutil.copytree(left.parent, torn)
@@ -141,7 +141,7 @@ def test_log_that_went_on_over_a_torn_commit_is_sound(left):
     (torn / f"{left.name}-shm").unlink()
     with closing(connected(path)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        say(connection, 50)
+        add(connection, 50)
         assert len(commits_of(path)) > 6
         assert lost_behind(path) is None
 
@@ -158,7 +158,7 @@ async def test_log_that_is_begun_anew_while_it_is_read_is_sound(left):
     with closing(connected(left)) as connection:
         for number in range(100, 140):
             connection.execute("PRAGMA wal_checkpoint(RESTART)")
-            say(connection, number)
+            add(connection, number)
             assert lost_behind(left) is None
 
 
@@ -169,7 +169,7 @@ async def test_store_with_a_damaged_log_is_not_opened_checked_as_sound_or_backed
     store = open_store(used, clock=clock)
     recorder = await Recorder.of_new_org(store, clock)
     for _ in range(3):
-        await recorder.say("hello")
+        await recorder.add("hello")
     shutil.copytree(used, data, ignore=lambda *_: ["run"])
     store.close()
     path = data / "parley.db"

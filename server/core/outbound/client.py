@@ -64,7 +64,7 @@ class Outgoing:
     def __init__(self, most: int = MOST_REQUESTS) -> None:
         self._left = most
 
-    def take(self) -> None:
+    def count_request(self) -> None:
         """Count one. Raises UpstreamError, whose text begins with "it", when none is left."""
         if not self._left:
             raise UpstreamError(

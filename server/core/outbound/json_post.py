@@ -49,7 +49,7 @@ class JsonPoster:
         }
 
         async def post() -> Any:
-            outgoing.take()
+            outgoing.count_request()
             return _read(
                 await self._outside.send(
                     "POST", url, headers=headers, content=orjson.dumps(content), seconds=seconds_of(server)

@@ -57,7 +57,7 @@ def outside_client(
         # A connection serves one request: bytes behind an answer would be taken for the answer to the next
         # one.
         transport=ProviderTransport(
-            allowed, limits, resolve or resolve_host, sends=None, truncates=truncates, kept=0
+            allowed, limits, resolve or resolve_host, sends=None, truncates=truncates, kept_alive=0
         ),
         timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
         follow_redirects=False,
@@ -134,12 +134,12 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         *,
         sends: frozenset[bytes] | None = _SENT_HEADERS,
         truncates: bool = False,
-        kept: int = 100,
+        kept_alive: int = 100,
     ) -> None:
         """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning
         is read.
 
-        `kept` is the number of connections that stay open for a next request.
+        `kept_alive` is the number of connections that stay open for a next request.
         """
         self._limits = limits
         self._sends = sends
@@ -147,7 +147,7 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             max_connections=None,  # the engine bounds how many calls run
-            max_keepalive_connections=kept,
+            max_keepalive_connections=kept_alive,
             keepalive_expiry=30.0,
             network_backend=GuardedNetwork(allowed, resolve),
         )

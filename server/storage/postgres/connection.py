@@ -78,7 +78,7 @@ class PostgresConnection:
                     for cursor in waiting:
                         await cursor.send()
             for cursor in waiting:
-                await cursor.take()
+                await cursor.fetch()
         except psycopg.Error as error:
             self._failure = error
             raise
@@ -115,7 +115,7 @@ class PostgresCursor:
         self._driver = psycopg.AsyncRawCursor(self._connection.driver)
         await self._driver.execute(self._sql, self._parameters, binary=True)
 
-    async def take(self) -> None:
+    async def fetch(self) -> None:
         if self._driver is not None and self._driver.description:
             self._rows = iter(await self._driver.fetchall())
 

@@ -82,7 +82,7 @@ class PostgresDatabase:
             raise unusable(self._url, error) from None
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
-        return await self._told(self._run(self._read, work))
+        return await self._translating_errors(self._run(self._read, work))
 
     async def write(
         self,
@@ -128,7 +128,7 @@ class PostgresDatabase:
             async with self._driver() as driver:
                 await driver.execute("VACUUM")
 
-        await self._told(run())
+        await self._translating_errors(run())
 
     async def aclose(self) -> None:
         if not self._closed:
@@ -160,7 +160,7 @@ class PostgresDatabase:
     async def _after(self, earlier: asyncio.Task[Any] | None, work: Callable[[Connection], T]) -> T:
         if earlier is not None:
             await asyncio.wait([earlier])
-        return await self._told(self._watched(self._run(self._write, work)))
+        return await self._translating_errors(self._watched(self._run(self._write, work)))
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         async with self._driver() as driver:
@@ -206,7 +206,7 @@ class PostgresDatabase:
             return Lost()
         return error
 
-    async def _told(self, doing: Coroutine[Any, Any, T]) -> T:
+    async def _translating_errors(self, doing: Coroutine[Any, Any, T]) -> T:
         """What callers are told of errors of the database; its texts stay here."""
         try:
             return await doing

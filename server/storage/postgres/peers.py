@@ -23,7 +23,7 @@ from server.storage.postgres.errors import postgres_error
 _CHANNEL = "parley"
 _AGAIN_SECONDS = 0.5
 _CONNECT_SECONDS = 5
-_LET_GO_SECONDS = 1
+_RELEASE_SECONDS = 1
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class PostgresPeers:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._held: set[str] = set()
+        self._owned: set[str] = set()
         self._driver: Driver | None = None
         self._locking = asyncio.Lock()
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -42,43 +42,43 @@ class PostgresPeers:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def try_lock(self, name: str) -> bool:
-        if name in self._held:
+        if name in self._owned:
             return False
         # at once: a second caller here must not come as far as the database, which would let it in
-        self._held.add(name)
-        taken = False
+        self._owned.add(name)
+        acquired = False
         try:
-            taken = bool(await self._ask("SELECT pg_try_advisory_lock(hashtextextended($1, 1))", name))
+            acquired = bool(await self._query("SELECT pg_try_advisory_lock(hashtextextended($1, 1))", name))
         except asyncio.CancelledError:
-            self._begin(self._let_go(name))  # it may have been taken all the same
+            self._begin(self._release(name))  # it may have been taken all the same
             raise
         finally:
-            if not taken:
-                self._held.discard(name)
-        return taken
+            if not acquired:
+                self._owned.discard(name)
+        return acquired
 
     async def unlock(self, name: str) -> None:
-        if name in self._held:
+        if name in self._owned:
             try:
-                await self._let_go(name)
+                await self._release(name)
             finally:
-                self._held.discard(name)
+                self._owned.discard(name)
 
-    def tell(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         self._words.add(topic)
         if len(self._words) == 1:
-            self._begin(self._tell())
+            self._begin(self._notify())
 
     @contextlib.contextmanager
     def listen(self, topic: str) -> Iterator[asyncio.Event]:
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        heard = asyncio.Event()
-        self._listeners[topic].add(heard)
+        received = asyncio.Event()
+        self._listeners[topic].add(received)
         try:
-            yield heard
+            yield received
         finally:
-            self._listeners[topic].discard(heard)
+            self._listeners[topic].discard(received)
             if not self._listeners[topic]:
                 del self._listeners[topic]
 
@@ -89,10 +89,10 @@ class PostgresPeers:
             self._listening.cancel()
             await asyncio.wait([self._listening])
         if self._driver:
-            await self._let_all_go(self._driver)
+            await self._release_all(self._driver)
             await self._driver.close()
 
-    async def _ask(self, sql: str, *parameters: Any) -> Any:
+    async def _query(self, sql: str, *parameters: Any) -> Any:
         try:
             async with self._locking:
                 driver = await self._connected()
@@ -106,17 +106,17 @@ class PostgresPeers:
             lost = self._driver is not None
             self._driver = await _connect(self._url)
             if lost:
-                await self._take_again(self._driver)
+                await self._reacquire_locks(self._driver)
         return self._driver
 
-    async def _take_again(self, driver: Driver) -> None:
-        for name in list(self._held):
+    async def _reacquire_locks(self, driver: Driver) -> None:
+        for name in list(self._owned):
             cursor = await psycopg.AsyncRawCursor(driver).execute(
                 "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", [name]
             )
-            taken = await cursor.fetchone()
-            assert taken is not None
-            if not taken[0]:
+            acquired = await cursor.fetchone()
+            assert acquired is not None
+            if not acquired[0]:
                 log.error("lock lost", name=name)
 
     def _begin(self, doing: Coroutine[Any, Any, Any]) -> None:
@@ -124,20 +124,20 @@ class PostgresPeers:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _let_go(self, name: str) -> None:
-        await self._ask("SELECT pg_advisory_unlock(hashtextextended($1, 1))", name)
+    async def _release(self, name: str) -> None:
+        await self._query("SELECT pg_advisory_unlock(hashtextextended($1, 1))", name)
 
-    async def _let_all_go(self, driver: Driver) -> None:
+    async def _release_all(self, driver: Driver) -> None:
         """At once: PostgreSQL notices some time after a connection is closed that it is, and has the locks
         until then."""
         with contextlib.suppress(psycopg.Error, TimeoutError):
-            async with asyncio.timeout(_LET_GO_SECONDS), self._locking:
+            async with asyncio.timeout(_RELEASE_SECONDS), self._locking:
                 await driver.execute("SELECT pg_advisory_unlock_all()")
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         words, self._words = list(self._words), set()
         try:
-            await self._ask(
+            await self._query(
                 "SELECT count(pg_notify($1, word)) FROM unnest($2::text[]) AS word", _CHANNEL, words
             )
         except StorageUnavailable:
@@ -149,16 +149,16 @@ class PostgresPeers:
                 driver = await _connect(self._url)
                 async with driver:
                     await driver.execute(f"LISTEN {_CHANNEL}")
-                    self._hear(*self._listeners)  # whatever was said until now was not heard
+                    self._dispatch(*self._listeners)  # whatever was said until now was not heard
                     async for word in driver.notifies():
-                        self._hear(word.payload)
+                        self._dispatch(word.payload)
             except psycopg.Error:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    def _hear(self, *topics: str) -> None:
+    def _dispatch(self, *topics: str) -> None:
         for topic in topics:
-            for heard in self._listeners.get(topic, ()):
-                heard.set()
+            for received in self._listeners.get(topic, ()):
+                received.set()
 
 
 async def _connect(url: str) -> Driver:

@@ -30,7 +30,7 @@ _STEP_PAGES = 512
 _BESIDE = ("-wal", "-shm", "-journal", "-sums", "-damaged")
 _UNFINISHED = ".parley-unfinished"
 _COPIES = 2
-_COPY_KEPT_MS = 7 * 86_400_000
+_COPY_RETENTION_MS = 7 * 86_400_000
 
 Progress = Callable[[int, int], None]
 """Called with the pages that are still to be copied, and all of them."""
@@ -50,7 +50,7 @@ class Restored(NamedTuple):
 
     path: Path
     has_secret: bool
-    kept_aside: Path | None
+    set_aside: Path | None
     """The database that was there before."""
 
 
@@ -81,12 +81,12 @@ def back_up(data: Path, target: Path, *, replace: bool = False, progress: Progre
     check_sums(data / DATABASE)
     check_log(data / DATABASE)
     secret = data / SECRET
-    kept = secret.read_bytes() if secret.is_file() else None
+    key_secret = secret.read_bytes() if secret.is_file() else None
     with _new_file(target, replace) as made:
         with reading(data / DATABASE) as source:
-            _copy(source, made, kept, progress)
+            _copy(source, made, key_secret, progress)
         size = made.stat().st_size
-    return Backup(target, size, kept is not None)
+    return Backup(target, size, key_secret is not None)
 
 
 def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
@@ -105,21 +105,21 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
                 f"{current} is there already; say --replace to keep it aside and put the backup there"
             )
         new = data / f"{DATABASE}.restoring{_UNFINISHED}"
-        held = _held(new)
+        locked = _locked_file(new)
         try:
             secret = _prepared(backup, new)
             aside = _set_aside(data) if current.exists() else None
             os.replace(new, current)
         finally:
             _remove(new)
-            os.close(held)
+            os.close(locked)
         if secret:
             _write_secret(data / SECRET, secret)
         folder.sync(data)
     return Restored(current, secret is not None, aside)
 
 
-def keep_copy(path: Path, number: int) -> Path:
+def save_copy(path: Path, number: int) -> Path:
     """Copy a database before its migration of that number, as `parley.db.before-<number>`. Only the last few
     are kept."""
     target = path.with_name(f"{path.name}.before-{number}")
@@ -140,7 +140,7 @@ def drop_copies(path: Path, most: int = _COPIES) -> None:
         reverse=True,
     )
     for place, copy in enumerate(copies):
-        if place >= most or copy.stat().st_mtime * 1000 < now_ms() - _COPY_KEPT_MS:
+        if place >= most or copy.stat().st_mtime * 1000 < now_ms() - _COPY_RETENTION_MS:
             copy.unlink(missing_ok=True)
 
 
@@ -222,9 +222,9 @@ def _new_file(target: Path, replace: bool) -> Iterator[Path]:
     """
     sweep(target.parent)
     made = target.with_name(f"{target.name}.{os.getpid()}{_UNFINISHED}")
-    held = -1
+    locked = -1
     try:
-        held = _held(made)
+        locked = _locked_file(made)
         yield made
         _sync(made)
         if replace:
@@ -239,24 +239,24 @@ def _new_file(target: Path, replace: bool) -> Iterator[Path]:
     except OSError as error:
         raise DatabaseError(f"{target} cannot be written: {error.strerror}") from None
     finally:
-        if held >= 0:
+        if locked >= 0:
             _remove(made)
-            os.close(held)
+            os.close(locked)
 
 
 def sweep(directory: Path) -> None:
     """Delete the unfinished copies that killed processes have left in a folder."""
     for left in directory.glob(f"*{_UNFINISHED}"):
         with contextlib.suppress(OSError):  # locked, gone meanwhile, or not ours
-            held = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+            locked = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _remove(left)
             finally:
-                os.close(held)
+                os.close(locked)
 
 
-def _held(path: Path) -> int:
+def _locked_file(path: Path) -> int:
     """A new file, locked. It must stay open: SQLite loses its own locks on a file that its process closes."""
     while True:
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -267,8 +267,12 @@ def _held(path: Path) -> int:
 
 
 def _refusal(error: sqlite3.Error) -> ServiceError | DatabaseError:
-    told = storage_error(error)
-    return told if isinstance(told, ResourceExhausted) else DatabaseError("the copy could not be written")
+    translated = storage_error(error)
+    return (
+        translated
+        if isinstance(translated, ResourceExhausted)
+        else DatabaseError("the copy could not be written")
+    )
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -21,7 +21,7 @@ from server.storage.database import Column, Connection, DatabaseError, with_also
 from server.storage.sqlite import folder
 from server.storage.sqlite.errors import concerns_the_file, storage_error
 from server.storage.sqlite.modes import create_private
-from server.storage.sqlite.sums import check_sums, forget_sums, keep_sums
+from server.storage.sqlite.sums import check_sums, delete_sums, save_sums
 from server.storage.sqlite.wal import check_log
 from server.storage.sqlite.writer import BUSY_MS, Write, Writer
 
@@ -61,13 +61,13 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held = share(path)
+        self._shared = share(path)
         try:
-            forget_sums(path)
+            delete_sums(path)
             self._connection = connect(path)
             self._reader = connect(path)
         except BaseException:
-            os.close(self._held)
+            os.close(self._shared)
             raise
         self._until = math.inf
         """When what runs on the reader is broken off."""
@@ -214,12 +214,12 @@ class SqliteDatabase:
             reader.close()
         self._reader.close()
         self._connection.close()
-        keep_sums(self._path, self._held)
-        os.close(self._held)
+        save_sums(self._path, self._shared)
+        os.close(self._shared)
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[SqliteConnection]:
+def locked_file(path: Path) -> Iterator[SqliteConnection]:
     """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
     check_sums(path)
     check_log(path)
@@ -307,8 +307,8 @@ def connect(path: Path) -> SqliteConnection:
 
 def _is_sound(connection: sqlite3.Connection, _: Path) -> bool:
     try:
-        told: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        return told == "ok"
+        finding: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return finding == "ok"
     except sqlite3.DatabaseError:
         return False
 

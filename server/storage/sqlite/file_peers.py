@@ -34,7 +34,7 @@ class FilePeers:
         self._path = folder
         self._closed = False
         self._files: dict[int, int] = {}
-        self._held: set[str] = set()
+        self._owned: set[str] = set()
         self._listening: dict[str, set[asyncio.Event]] = {}
         self._name = f"{new_id()}.sock"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -45,19 +45,19 @@ class FilePeers:
 
     async def try_lock(self, name: str) -> bool:
         """Take a lock that no process holds, this one included; False when it is held."""
-        if name in self._held or not self._set_lock(name, fcntl.F_WRLCK):
+        if name in self._owned or not self._set_lock(name, fcntl.F_WRLCK):
             return False
-        self._held.add(name)
+        self._owned.add(name)
         return True
 
     async def unlock(self, name: str) -> None:
         """Let a lock go that this process holds."""
-        self._held.discard(name)
+        self._owned.discard(name)
         self._set_lock(name, fcntl.F_UNLCK)
 
-    def tell(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         """Say a word to every process, this one included. Lost on those that have too many unread."""
-        self._hear(topic)
+        self._dispatch(topic)
         for other in self._listeners():
             try:
                 self._socket.sendto(topic.encode(), self._address(other))
@@ -73,12 +73,12 @@ class FilePeers:
         """An event that is set whenever the word is said, by whatever process."""
         if self._loop is None:
             self._open_ears()
-        heard = asyncio.Event()
-        self._listening.setdefault(topic, set()).add(heard)
+        received = asyncio.Event()
+        self._listening.setdefault(topic, set()).add(received)
         try:
-            yield heard
+            yield received
         finally:
-            self._listening[topic].discard(heard)
+            self._listening[topic].discard(received)
             if not self._listening[topic]:
                 del self._listening[topic]
 
@@ -143,11 +143,11 @@ class FilePeers:
     def _read(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._hear(self._socket.recv(_MOST_BYTES).decode(errors="replace"))
+                self._dispatch(self._socket.recv(_MOST_BYTES).decode(errors="replace"))
 
-    def _hear(self, topic: str) -> None:
-        for heard in self._listening.get(topic, ()):
-            heard.set()
+    def _dispatch(self, topic: str) -> None:
+        for received in self._listening.get(topic, ()):
+            received.set()
 
     def _listeners(self) -> list[str]:
         """The other processes' sockets; looked for again only when the folder has changed."""

@@ -38,13 +38,13 @@ def _share(folder: Path) -> int:
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Have a folder to oneself. Raises FailedPrecondition while anyone uses it."""
-    held = _locked(
+    locked = _locked(
         folder, fcntl.LOCK_EX, f"the database in {folder} is in use; stop `parley serve` there first"
     )
     try:
         yield
     finally:
-        os.close(held)
+        os.close(locked)
 
 
 def sync(folder: Path) -> None:

@@ -29,7 +29,7 @@ from server.storage.sqlite.sums import (
     check_not_condemned,
     condemn,
     has_sums,
-    kept_sums,
+    saved_sums,
 )
 from server.storage.sqlite.wal import check_log
 
@@ -72,14 +72,14 @@ class Inspection:
         self._enough = threading.Event()
         self._left_out: list[str] = []
         self._most_log = self._most_log_from_here()
-        self._held: int | None = share(path)
+        self._shared: int | None = share(path)
         self._connection: sqlite3.Connection | None = None
         self._sums: array[int] | None = None
 
     def begin(self) -> None:
         """Have the file stand still, if it has sums. Raises DatabaseError when it does not begin soundly or
         is cut."""
-        sums = kept_sums(self._path)
+        sums = saved_sums(self._path)
         if sums is not None:
             check_length(self._path, sums)
         self._connection = connect(self._path)
@@ -114,9 +114,9 @@ class Inspection:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        if self._shared is not None:
+            os.close(self._shared)
+            self._shared = None
 
     @property
     def _reading(self) -> sqlite3.Connection:

@@ -63,7 +63,7 @@ def _tightened(folder: int) -> str:
     ours = [name for name in names if _OURS.fullmatch(name)]
     for name in ours:
         _close_to_others(name, folder)
-    _close_what_is_below("run", folder)
+    _close_subfolders("run", folder)
     state = os.fstat(folder)
     if not state.st_mode & _FOR_OTHERS:
         return ""
@@ -75,7 +75,7 @@ def _tightened(folder: int) -> str:
     return ""
 
 
-def _close_what_is_below(name: str, folder: int) -> None:
+def _close_subfolders(name: str, folder: int) -> None:
     try:
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):  # also a link
@@ -83,7 +83,7 @@ def _close_what_is_below(name: str, folder: int) -> None:
     try:
         for inner in os.listdir(below):
             _close_to_others(inner, below)
-            _close_what_is_below(inner, below)
+            _close_subfolders(inner, below)
     finally:
         os.close(below)
 

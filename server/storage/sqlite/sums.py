@@ -29,20 +29,20 @@ def check_sums(database: Path) -> None:
     """Raises DatabaseError when a file that nobody uses has changed since it was closed, or was found damaged
     in use."""
     check_not_condemned(database)
-    kept = kept_sums(database)
-    if kept is None or not database.is_file():
+    saved = saved_sums(database)
+    if saved is None or not database.is_file():
         return
-    check_length(database, kept)
-    for number, (known, found) in enumerate(zip(kept, _sums(database), strict=False)):
+    check_length(database, saved)
+    for number, (known, found) in enumerate(zip(saved, _sums(database), strict=False)):
         if known != found:
             raise changed(database, number)
 
 
-def check_length(database: Path, kept: "array[int]") -> None:
+def check_length(database: Path, saved: "array[int]") -> None:
     """Raises DatabaseError when a file has more or fewer blocks than sums."""
     blocks = -(-database.stat().st_size // BLOCK_BYTES)
-    if blocks != len(kept):
-        raise changed(database, min(blocks, len(kept)))
+    if blocks != len(saved):
+        raise changed(database, min(blocks, len(saved)))
 
 
 def changed(database: Path, number: int) -> DatabaseError:
@@ -73,7 +73,7 @@ def has_sums(database: Path) -> bool:
     return _path(database).exists()
 
 
-def forget_sums(database: Path) -> None:
+def delete_sums(database: Path) -> None:
     """To be called before a file is opened to be written, and on disk then: sums of what it was would condemn
     it."""
     path = _path(database)
@@ -82,7 +82,7 @@ def forget_sums(database: Path) -> None:
         folder.sync(path.parent)
 
 
-def keep_sums(database: Path, shared: int) -> None:
+def save_sums(database: Path, shared: int) -> None:
     """Make the sums of a file that was just closed, unless somebody else uses it. `shared` is our hold of its
     folder.
 
@@ -110,7 +110,7 @@ def keep_sums(database: Path, shared: int) -> None:
         return
 
 
-def kept_sums(database: Path) -> "array[int] | None":
+def saved_sums(database: Path) -> "array[int] | None":
     """None when there are none, or when they are not whole."""
     try:
         raw = _path(database).read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from server.core.errors import ServiceError
 from server.storage.database import DatabaseError
-from server.storage.sqlite.backups import drop_copies, keep_copy, reading
+from server.storage.sqlite.backups import drop_copies, reading, save_copy
 from server.storage.sqlite.database import SqliteDatabase
 from server.storage.sqlite.migrations import applied, migrate, pending, unknown
 
@@ -26,17 +26,17 @@ def bring_up_to_date(database: SqliteDatabase, path: Path) -> None:
                 f"`parley restore FILE --replace` with a backup that is older"
             )
     if missing:
-        database.migrate(lambda connection: _kept_and_migrated(connection, path))
+        database.migrate(lambda connection: _backed_up_and_migrated(connection, path))
     drop_copies(path)
 
 
-def _kept_and_migrated(connection: sqlite3.Connection, path: Path) -> None:
+def _backed_up_and_migrated(connection: sqlite3.Connection, path: Path) -> None:
     """In the write transaction: whoever came first may have migrated, and nobody writes between copy and
     migration."""
     before = len(applied(connection))
     if before and pending(connection):
         try:
-            keep_copy(path, before + 1)
+            save_copy(path, before + 1)
         except ServiceError as error:
             raise DatabaseError(
                 f"{path} must be migrated, and cannot be copied before: {error.message}"

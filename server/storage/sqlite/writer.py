@@ -114,7 +114,7 @@ class Writer:
         else:
             loop.call_soon(self._begin, context=contextvars.Context())
 
-    def _taken(self, most: int) -> list[Write]:
+    def _next_batch(self, most: int) -> list[Write]:
         batch, self._waiting = self._waiting[:most], self._waiting[most:]
         return batch
 
@@ -125,7 +125,7 @@ class Writer:
             if self._closing:  # the thread takes what is left
                 return
             brief = all(write.brief for write in self._waiting[:_MOST_IN_THE_LOOP])
-            batch = self._taken(_MOST_IN_THE_LOOP if brief else _MOST_PER_COMMIT)
+            batch = self._next_batch(_MOST_IN_THE_LOOP if brief else _MOST_PER_COMMIT)
             self._handing = True
         self._began_at = time.monotonic()
         self._in_a_commit += 0.2 * (len(batch) - self._in_a_commit)
@@ -134,7 +134,7 @@ class Writer:
     def _run_here(self, batch: list[Write]) -> list[Result] | None:
         """What the writes came to, in a transaction that is left open; None when the thread has to run
         them."""
-        if not self._write_lock.take_at_once():
+        if not self._write_lock.try_acquire():
             return None
         try:
             self._wait_at_most(0)
@@ -154,7 +154,7 @@ class Writer:
             last = self._handed.get()
             assert last is not None
             self._finish(last)
-        while batch := self._taken(_MOST_PER_COMMIT):
+        while batch := self._next_batch(_MOST_PER_COMMIT):
             self._finish(_Handed(batch, None))
 
     def _next(self) -> _Handed | None:
@@ -191,7 +191,7 @@ class Writer:
                 return
             except RuntimeError:
                 with self._gate:
-                    self._beginner, batch = None, self._taken(_MOST_PER_COMMIT)
+                    self._beginner, batch = None, self._next_batch(_MOST_PER_COMMIT)
                 self._finish(_Handed(batch, None))
 
     def _finish(self, handed: _Handed) -> None:
@@ -314,7 +314,7 @@ class _WriteLock:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def take_at_once(self) -> bool:
+    def try_acquire(self) -> bool:
         """Whether it is this process's turn now, which it then has to `end`."""
         try:
             fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)

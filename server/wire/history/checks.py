@@ -199,16 +199,16 @@ def _check_chat(row: Row) -> None:
 def _check_same(row: Row, body: Chat | Session) -> None:
     kind = "chat" if isinstance(body, Chat) else "session"
     for name in _OF_BODY[kind]:
-        said = (
+        expected = (
             getattr(body, name)
             if not body.DESCRIPTOR.fields_by_name[name].has_presence or body.HasField(name)
             else None
         )
-        if row.get(name) != said:
+        if row.get(name) != expected:
             raise InvalidArgument.of(
                 camel(name),
-                f"must be what the body says, which is {said!r}"
-                if said
+                f"must be what the body says, which is {expected!r}"
+                if expected
                 else "must not be there: the body does not say it",
             )
 

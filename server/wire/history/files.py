@@ -12,13 +12,13 @@ from typing import BinaryIO
 
 from server.storage.history import ALONE
 from server.storage.history_order import in_order
-from server.wire.history.lines import History, Line, NumberedRow, Taken
+from server.wire.history.lines import History, Imported, Line, NumberedRow
 
 _MOST_LINES = 2000
 _MOST_BYTES = 4 << 20
 
 
-async def take_in_file(history: History, org: Callable[[], Awaitable[str]], file: BinaryIO) -> Taken:
+async def ingest_file(history: History, org: Callable[[], Awaitable[str]], file: BinaryIO) -> Imported:
     """Put the lines of a file into an org, some conversations at a time.
 
     `org` is asked for its id once every line was read, and before the first is written. Raises
@@ -27,11 +27,11 @@ async def take_in_file(history: History, org: Callable[[], Awaitable[str]], file
     index = _Index(file)
     async for row in history.read(_lines(file)):
         index.add(row)
-    org_id, taken = await org(), Taken(0, 0)
+    org_id, total = await org(), Imported(0, 0)
     for lines in _batches(index.units()):
-        now = await history.take_in(org_id, lines)
-        taken = Taken(taken.imported + now.imported, taken.skipped + now.skipped)
-    return taken
+        now = await history.ingest(org_id, lines)
+        total = Imported(total.imported + now.imported, total.skipped + now.skipped)
+    return total
 
 
 class _Index:

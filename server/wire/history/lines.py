@@ -84,7 +84,7 @@ class NumberedRow(NamedTuple):
     row: Row
 
 
-class Taken(NamedTuple):
+class Imported(NamedTuple):
     """What became of some lines."""
 
     imported: int
@@ -125,7 +125,7 @@ class History:
                     size += length
             yield batch
 
-    async def take_in(self, org_id: str, lines: Iterable[Line]) -> Taken:
+    async def ingest(self, org_id: str, lines: Iterable[Line]) -> Imported:
         """Put lines into an org, all of them or none.
 
         Raises InvalidArgument or FailedPrecondition naming the line.
@@ -183,7 +183,7 @@ def _lines(units: Iterable[Unit[KindRow]], secrets: bool) -> list[tuple[list[str
     return [(lines, sum(map(len, lines))) for lines in made]
 
 
-def _write(connection: Connection, org_id: str, rows: Sequence[NumberedRow]) -> Taken:
+def _write(connection: Connection, org_id: str, rows: Sequence[NumberedRow]) -> Imported:
     writer = Writer(connection, org_id)
     imported = 0
     for number, kind, row in rows:
@@ -195,7 +195,7 @@ def _write(connection: Connection, org_id: str, rows: Sequence[NumberedRow]) -> 
     for number, chat in writer.new_chats:
         with _naming(number):
             check_answer(chat, writer.answered(chat))
-    return Taken(imported, len(rows) - imported)
+    return Imported(imported, len(rows) - imported)
 
 
 @contextlib.contextmanager
@@ -255,14 +255,16 @@ def _row(line: str | bytes, columns: dict[str, Any]) -> tuple[str, Row] | None:
     if kind not in TABLES:
         raise InvalidArgument.of("kind", f"must be one of {', '.join(TABLES)}")
     row = {
-        _snake(name): _kept(kind, _snake(name), value) for name, value in members.items() if value is not None
+        _snake(name): _column_value(kind, _snake(name), value)
+        for name, value in members.items()
+        if value is not None
     }
     check_types(columns[kind], row)
     check_row(kind, row)
     return kind, row
 
 
-def _kept(kind: str, name: str, value: Any) -> Any:
+def _column_value(kind: str, name: str, value: Any) -> Any:
     if (kind, name) in _DOCUMENTS and isinstance(value, dict):
         check_document(kind, name, value)
         return orjson.dumps(value)

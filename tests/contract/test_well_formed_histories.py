@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.content.sound import NO_RESULT
+from server.content.well_formed import NO_RESULT
 from tests.contract.doors import CallError, Door
 from tests.contract.test_session_turns import DOORS
 from tests.upstream import (
@@ -67,16 +67,16 @@ async def agent_of(door: Door, upstream: Upstream, provider: str = "custom-llm")
     return found
 
 
-@pytest.mark.parametrize("says", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("send_text", DOORS.values(), ids=DOORS)
 @pytest.mark.parametrize(("answer", "sent"), LEFT_BEHIND.values(), ids=LEFT_BEHIND)
-async def test_session_goes_on(door: Door, says: Any, answer: Any, sent: Any) -> None:
+async def test_session_goes_on(door: Door, send_text: Any, answer: Any, sent: Any) -> None:
     async with OpenAIUpstream([answer, openai_text("fine")]) as upstream:
         agent = await agent_of(door, upstream)
         session = (await door.create_session(assistantId=agent))["id"]
         with suppress(CallError):  # a stream that broke off
-            await says(door, session, agent, "go")
+            await send_text(door, session, agent, "go")
         before = (await door.get_session(id=session))["messages"]
-        await says(door, session, agent, "never mind")
+        await send_text(door, session, agent, "never mind")
         messages = (await door.get_session(id=session))["messages"]
 
     assert upstream.flaws == []

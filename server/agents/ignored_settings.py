@@ -78,13 +78,16 @@ def of_knowledge_base(base: Mapping[str, Any] | None) -> list[ChatWarning]:
 def of_tool_type(tool: Mapping[str, Any], param: str, *, of_request: bool = False) -> ChatWarning:
     """The warning of a tool that is not offered to a model."""
     kind = str(tool.get("type"))[:40]
-    takes = "only function tools are" if of_request else "only function and apiRequest tools are"
+    accepted = "only function tools are" if of_request else "only function and apiRequest tools are"
     return ChatWarning(
-        "tool_not_offered", f"A tool of type {kind} is not offered to the model: {takes}.", param, of_request
+        "tool_not_offered",
+        f"A tool of type {kind} is not offered to the model: {accepted}.",
+        param,
+        of_request,
     )
 
 
-def of_taken_name(name: str, param: str, *, of_request: bool = False) -> ChatWarning:
+def of_duplicate_name(name: str, param: str, *, of_request: bool = False) -> ChatWarning:
     """The warning of a tool with the name of another."""
     return ChatWarning(
         "tool_name_taken",

@@ -31,7 +31,7 @@ MANY = 1_000
 """Pieces: half a megabyte."""
 
 
-class Said:
+class Script:
     """A script of many pieces that counts what the model was let say."""
 
     def __init__(self, pieces=MANY):
@@ -60,21 +60,21 @@ def in_order(number=MANY):
 
 
 async def test_model_is_never_far_ahead_of_its_caller(lab):
-    said, read = Said(), 0
+    source, read = Script(), 0
 
-    async with lab.streams(*said.script).start(lab.turn()) as stream:
+    async with lab.streams(*source.script).start(lab.turn()) as stream:
         async for batch in stream.batches():
             read += sum(one.HasField("delta") for one in batch)
-            assert (said.number - read) * len(PIECE) < 2 * MOST_OF_STREAM
+            assert (source.number - read) * len(PIECE) < 2 * MOST_OF_STREAM
 
     assert read == MANY
 
 
-@pytest.mark.parametrize("keeps", [True, False])
-async def test_caller_who_reads_late_misses_nothing(lab, keeps):
-    said, events = Said(), []
+@pytest.mark.parametrize("persists", [True, False])
+async def test_caller_who_reads_late_misses_nothing(lab, persists):
+    source, events = Script(), []
 
-    async with lab.streams(*said.script).start(lab.turn(keeps=keeps)) as stream:
+    async with lab.streams(*source.script).start(lab.turn(persists=persists)) as stream:
         async for batch in stream.batches():
             events += batch
             for _ in range(20):
@@ -85,57 +85,57 @@ async def test_caller_who_reads_late_misses_nothing(lab, keeps):
 
 
 async def test_caller_who_reads_nothing_for_long_has_left(lab):
-    said = Said()
+    source = Script()
     streams = Streams(
-        lab.engine(*said.script), lab.store.chats, lab.store.peers, lab.recovery, unread_seconds=0.05
+        lab.engine(*source.script), lab.store.chats, lab.store.peers, lab.recovery, unread_seconds=0.05
     )
 
     async with streams.start(lab.turn()) as stream:
         await asyncio.wait([stream.running])
         events = [one async for batch in stream.batches() for one in batch]
 
-    kept = await lab.kept()
+    stored_chat = await lab.stored_chat()
     assert lab.backend.closed.is_set()
-    assert said.number * len(PIECE) < 2 * MOST_OF_STREAM
-    assert (kept.status, kept.error.code) == ("incomplete", "client_stalled")
-    assert texts(events) == in_order(said.number)
+    assert source.number * len(PIECE) < 2 * MOST_OF_STREAM
+    assert (stored_chat.status, stored_chat.error.code) == ("incomplete", "client_stalled")
+    assert texts(events) == in_order(source.number)
     assert (kinds(events[-1:]), events[-1].completed.error.code) == (["completed"], "client_stalled")
 
 
 async def test_caller_who_leaves_while_the_model_waits_ends_it(lab):
-    said = Said()
+    source = Script()
 
-    async with lab.streams(*said.script).start(lab.turn()):
+    async with lab.streams(*source.script).start(lab.turn()):
         pass
 
-    kept = await lab.kept()
+    stored_chat = await lab.stored_chat()
     assert lab.backend.closed.is_set()
-    assert (kept.status, kept.error.code) == ("incomplete", "client_disconnected")
+    assert (stored_chat.status, stored_chat.error.code) == ("incomplete", "client_disconnected")
 
 
 async def test_answer_that_waits_for_its_caller_can_be_cancelled(lab):
-    said = Said()
+    source = Script()
 
-    async with lab.streams(*said.script).start(lab.turn()) as stream:
+    async with lab.streams(*source.script).start(lab.turn()) as stream:
         await stream.cancel(CANCELLED)
 
-    assert (await lab.kept()).status == "cancelled"
+    assert (await lab.stored_chat()).status == "cancelled"
 
 
 async def test_answer_in_the_background_waits_for_nobody_and_is_not_held(lab):
-    async with lab.streams(*Said().script).start(lab.turn(), background=True) as stream:
+    async with lab.streams(*Script().script).start(lab.turn(), background=True) as stream:
         await asyncio.wait([stream.running])
 
-    held = sum(told.size for told in stream._journal._told[:-1])
-    assert held <= 2 * MOST_OF_STREAM
-    assert (await lab.kept()).status == "completed"
+    buffered = sum(entry.size for entry in stream._journal._emitted[:-1])
+    assert buffered <= 2 * MOST_OF_STREAM
+    assert (await lab.stored_chat()).status == "completed"
 
 
 @pytest.mark.parametrize("moment", ["while it runs", "when it is over"])
 async def test_who_watches_from_behind_misses_nothing(lab, moment):
     """What is not held any more comes from the journal, and when that is empty from the record."""
     more = asyncio.Event()
-    script = Said().script
+    script = Script().script
     script.insert(-1, more)
     events = []
 
@@ -159,12 +159,14 @@ async def test_who_watches_from_behind_misses_nothing(lab, moment):
 
 
 async def test_who_watches_from_behind_hears_once_that_it_was_deleted(lab):
-    async with lab.streams(*Said().script[:-1], asyncio.Event()).start(lab.turn(), background=True) as stream:
+    async with lab.streams(*Script().script[:-1], asyncio.Event()).start(
+        lab.turn(), background=True
+    ) as stream:
         await lab.backend.waiting.wait()
-        behind, watching, told = stream.watched(), stream.watched(), 0
+        behind, watching, received = stream.watched(), stream.watched(), 0
         events = await anext(behind)
-        while told <= MANY:
-            told += len(await anext(watching))
+        while received <= MANY:
+            received += len(await anext(watching))
         await lab.store.chats.delete(lab.caller.scope, stream.chat_id)
         await stream.cancel(replay.DELETED)
         events += [one async for batch in behind for one in batch]
@@ -174,11 +176,13 @@ async def test_who_watches_from_behind_hears_once_that_it_was_deleted(lab):
 
 
 async def test_journal_is_read_from_any_place(lab):
-    async with lab.streams(*Said().script[:-1], asyncio.Event()).start(lab.turn(), background=True) as stream:
+    async with lab.streams(*Script().script[:-1], asyncio.Event()).start(
+        lab.turn(), background=True
+    ) as stream:
         await lab.backend.waiting.wait()
-        watching, told = stream.watched(), 0
-        while told <= MANY:  # what is told is on disk
-            told += len(await anext(watching))
+        watching, received = stream.watched(), 0
+        while received <= MANY:  # what is told is on disk
+            received += len(await anext(watching))
         for place in (1, 2, 63, 500, MANY):
             first = (await lab.store.chats.events(lab.caller.org_id, stream.chat_id, place))[0]
             assert (first.sequence, first.delta.text[:6]) == (place, f"{place - 1:06}")
@@ -203,7 +207,7 @@ def test_what_is_serialized_for_several_readers_can_be_said_in_json():
         Chat(id="c", input=Value(number_value=float("nan"))),
     )
     journal.add(replay.event(chat, 0, completed=chat))
-    journal.tell(journal.waiting())
+    journal.emit(journal.waiting())
     over = replay.Replay(chat, ChatRecord())
 
     for data in (journal.data_of(journal.last), over.serialized(list(over.events())[-1])):
@@ -224,23 +228,23 @@ async def test_who_reads_what_is_over_shares_it(lab):
 
 
 async def test_readers_leave_most_of_each_turn_of_the_loop_to_others():
-    share, taken, turns = Share(16), [], []
+    share, granted, turns = Share(16), [], []
 
     async def read():
         for _ in range(10):
-            await share.take()
-            taken.append(len(turns))
+            await share.acquire()
+            granted.append(len(turns))
 
     readers = [asyncio.create_task(read()) for _ in range(100)]
-    gone = asyncio.create_task(share.take(3))
+    gone = asyncio.create_task(share.acquire(3))
     await asyncio.sleep(0)
     gone.cancel()
-    while len(taken) < 1_000:
+    while len(granted) < 1_000:
         turns.append(None)
         await asyncio.sleep(0)
     await asyncio.gather(*readers)
 
-    assert max(Counter(taken).values()) <= 2 * 16
+    assert max(Counter(granted).values()) <= 2 * 16
     assert share._left <= 16
 
 
@@ -251,14 +255,14 @@ async def test_streams_of_a_key_share_what_may_be_unread():
     other = Journal(unread, "other key", paced=True)
     chat = event_of("y" * MOST_OF_KEY)
     stalled.add(chat)
-    stalled.tell(stalled.waiting())
+    stalled.emit(stalled.waiting())
     for journal in (read, other):
         journal.add(event_of("z"))
-        journal.tell(journal.waiting())
+        journal.emit(journal.waiting())
 
     assert await other.until_room(0.01)
     assert not await read.until_room(0.01)
-    read.taken(1)
+    read.consumed(1)
     assert await read.until_room(0.01)
     stalled.unpace()
     assert unread.of("key") == 0
@@ -272,7 +276,7 @@ async def test_what_could_not_be_kept_is_not_unread_for_ever(paced):
         journal.add(event_of(text))
         batch = journal.waiting()
         if text != "lost":
-            journal.tell(batch, ends=text == "last")
+            journal.emit(batch, ends=text == "last")
     journal.unpace()
 
     assert unread.of("key") == 0
@@ -317,11 +321,11 @@ async def test_unread_stream_holds_the_model_back_and_ends(tmp_path):
             chat_id = (await call.read()).chat_id
             await upstream.disconnected.wait()
             events = [one async for one in iterated(call)]
-            kept = await chats.GetChat(GetChatRequest(id=chat_id), metadata=org.metadata)
+            stored_chat = await chats.GetChat(GetChatRequest(id=chat_id), metadata=org.metadata)
 
-    assert (kept.status, kept.error.code) == ("incomplete", "client_stalled")
-    assert len(kept.output[0].message) < 8 * MOST_OF_STREAM
-    assert "".join(one.delta.text for one in events) == kept.output[0].message
+    assert (stored_chat.status, stored_chat.error.code) == ("incomplete", "client_stalled")
+    assert len(stored_chat.output[0].message) < 8 * MOST_OF_STREAM
+    assert "".join(one.delta.text for one in events) == stored_chat.output[0].message
     assert events[-1].completed.error.code == "client_stalled"
 
 
@@ -361,9 +365,9 @@ def test_text_is_looked_at_once_however_many_pieces_it_is_told_in(monkeypatch):
     """Each look copies the whole text."""
     looks = []
     monkeypatch.setattr(replay, "text_of", lambda message: looks.append(message) or text_of(message))
-    said = Message(role="assistant", content=Value(string_value="abc" * 100))
+    source = Message(role="assistant", content=Value(string_value="abc" * 100))
 
-    events = list(replay.told_again(Chat(id="c", output=[said]), [StreamPiece(length=3)] * 100))
+    events = list(replay.replayed_events(Chat(id="c", output=[source]), [StreamPiece(length=3)] * 100))
 
     assert [one.delta.text for one in events] == ["abc"] * 100
     assert len(looks) == 1

@@ -16,26 +16,26 @@ _MOST_TOGETHER = 256 << 10
 _log = structlog.get_logger(__name__)
 
 
-class Kept(NamedTuple):
+class Extracted(NamedTuple):
     """The variables that are kept, and the names of the others."""
 
     variables: dict[str, Any]
     left_out: list[str]
 
 
-def kept_together(variables: Mapping[str, Any]) -> Kept:
+def bounded_variables(variables: Mapping[str, Any]) -> Extracted:
     """Those variables that are small enough to be kept, in order, for as long as they are that together."""
-    kept = Kept({}, [])
+    extracted = Extracted({}, [])
     left: float = _MOST_TOGETHER
     for name, value in variables.items():
         size = len(name) + _size_of(value)
         if size <= min(left, _MOST):
-            kept.variables[name] = value
+            extracted.variables[name] = value
             left -= size
         else:
-            kept.left_out.append(name[:100])
+            extracted.left_out.append(name[:100])
             _log.warning("variable_not_kept", variable=name[:100])
-    return kept
+    return extracted
 
 
 def _size_of(value: Any) -> float:

@@ -12,7 +12,7 @@ from server.storage.database import Connection, Cursor
 from server.storage.scope import Scope
 
 
-def under(
+def by_ids(
     connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: int
 ) -> dict[str, Message] | None:
     """The messages of these ids that belong to a chat or a session of the scope; None when they have more
@@ -30,7 +30,7 @@ def under(
     return found
 
 
-def with_calls(
+def by_calls(
     connection: Connection, scope: Scope, keys: Iterable[str], most_bytes: int
 ) -> dict[str, Message]:
     """The messages whose calls have these keys and that belong to a chat or a session of the scope, as many
@@ -38,13 +38,13 @@ def with_calls(
 
     PostgreSQL is asked twice: where they are and how large, then for those that fit.
     """
-    asked = {
+    cursors = {
         key: _first(
             connection, scope, "thread_id, seq, length(body)", threads.HAS_CALLS_KEY, threads.ending(key)
         )
         for key in keys
     }
-    places = {key: row for key, cursor in asked.items() if (row := cursor.fetchone())}
+    places = {key: row for key, cursor in cursors.items() if (row := cursor.fetchone())}
     bodies = {}
     for key, (thread_id, seq, size) in places.items():
         most_bytes -= size

@@ -84,13 +84,13 @@ class Talk:
 
 
 STORING = ["items", "small_items"]
-ASKING = ["response", "streamed", "completion", "chain"]
+WAYS = ["response", "streamed", "completion", "chain"]
 
 
 @pytest.mark.parametrize(
     ("way", "kind", "most"),
     [
-        *((way, kind, most) for way in ASKING for kind, most in (("publishable", PAGE), ("api", ANY))),
+        *((way, kind, most) for way in WAYS for kind, most in (("publishable", PAGE), ("api", ANY))),
         *((way, kind, STORED) for way in STORING for kind in ("publishable", "api")),
     ],
 )
@@ -178,7 +178,7 @@ async def test_publishable_key_holds_so_much_until_something_of_it_is_deleted(ti
         made = []
         while (answer := await http.post("/v1/responses", headers=page, json=body)).status_code == 200:
             made.append(answer.json()["id"])
-            await tight.app.room.settle()
+            await tight.app.capacity.settle()
             assert len(made) < 20
 
         for path, sent in (
@@ -196,7 +196,7 @@ async def test_publishable_key_holds_so_much_until_something_of_it_is_deleted(ti
         for response_id in made:
             assert (await http.delete(f"/v1/responses/{response_id}", headers=own)).status_code == 200
         await http.post("/v1/responses", headers=page, json=body)
-        await tight.app.room.settle()
+        await tight.app.capacity.settle()
         assert (await http.post("/v1/responses", headers=page, json=body)).status_code == 200
 
 
@@ -205,13 +205,13 @@ async def test_keys_are_measured_by_all_that_they_made_and_nothing_else(service)
     page, own = {"authorization": f"Bearer {org.publishable}"}, {"authorization": f"Bearer {org.api}"}
     key = await service.store.keys.caller(org.publishable)
 
-    async def held() -> int:
-        return await service.store.usage.held_by(org.id, key.key_id)
+    async def bytes_used() -> int:
+        return await service.store.usage.bytes_of_key(org.id, key.key_id)
 
     async with httpx.AsyncClient(base_url=service.http_url, timeout=20) as http:
-        assert await held() == 0
+        assert await bytes_used() == 0
         for headers in (own, page):
-            before = await held()
+            before = await bytes_used()
             session = (
                 await http.post("/session", headers=headers, json={"assistantId": org.assistant_id})
             ).json()["id"]
@@ -223,5 +223,5 @@ async def test_keys_are_measured_by_all_that_they_made_and_nothing_else(service)
             await http.post(
                 "/v1/responses", headers=headers, json={"model": org.assistant_id, "input": "x" * 1_000}
             )
-            grown = await held() - before
+            grown = await bytes_used() - before
             assert grown > 3_000 if headers is page else grown == 0

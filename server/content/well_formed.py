@@ -46,14 +46,14 @@ class _Call:
         return {"id": self.id, "name": _NOT_IN_NAMES.sub("_", self.name)[:_MOST_NAME], "arguments": arguments}
 
 
-def sound(messages: Sequence[Message]) -> list[Message]:
+def well_formed(messages: Sequence[Message]) -> list[Message]:
     """The messages that can be sent, in an order that providers accept. Those that need no change are the
     same objects.
 
     A call without a result is given one that says so. A call that broke off, a blank answer, and a result
     without its call are left out. A result that came late is put behind its call.
     """
-    kept: list[tuple[Message, list[_Call]]] = []
+    remaining: list[tuple[Message, list[_Call]]] = []
     latest: dict[str, list[_Call]] = {}  # several servers use the same ids in every answer
     for message in messages:
         if message.role == "tool":
@@ -64,8 +64,8 @@ def sound(messages: Sequence[Message]) -> list[Message]:
         latest.update({call.id: [] for call in calls})
         for call in calls:
             latest[call.id].append(call)
-        kept.append((message, calls))
-    return [one for message, calls in kept for one in _sent(message, calls)]
+        remaining.append((message, calls))
+    return [one for message, calls in remaining for one in _sent(message, calls)]
 
 
 def is_object(arguments: str) -> bool:

@@ -26,7 +26,7 @@ _LEAST = 4_096
 _MOST_KEYS = 10_000
 
 
-class Room:
+class Capacity:
     """Bytes; no bound unless one is given."""
 
     def __init__(
@@ -44,42 +44,42 @@ class Room:
         self._exchange = exchange
         self._publishable_exchange = publishable_exchange
         self._publishable_key = publishable_key
-        self._held: dict[str, int] = {}
+        self._measured_bytes: dict[str, int] = {}
         """By key, when it was measured last."""
         self._sent: dict[str, int] = {}
         """By key, since then."""
         self._measuring: dict[str, asyncio.Task[None]] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    def check(self, caller: Caller, held: int, said: Sequence[Message]) -> None:
+    def check(self, caller: Caller, stored: int, input_messages: Sequence[Message]) -> None:
         """Raises ConversationFull when an exchange may not read what is held and what is said, and as
-        `take`."""
+        `reserve`."""
         most = min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
-        if held and held + threads.size_of(said) > most:
-            raise ConversationFull(held, most)
-        self.take(caller, said)
+        if stored and stored + threads.size_of(input_messages) > most:
+            raise ConversationFull(stored, most)
+        self.reserve(caller, input_messages)
 
-    def check_summary(self, held: int) -> None:
+    def check_summary(self, stored: int) -> None:
         """Raises ConversationFull when a conversation is too large even to be summarised."""
-        if held > self._exchange:
-            raise ConversationFull(held, self._exchange)
+        if stored > self._exchange:
+            raise ConversationFull(stored, self._exchange)
 
-    def take(self, caller: Caller, said: Sequence[Message]) -> None:
+    def reserve(self, caller: Caller, input_messages: Sequence[Message]) -> None:
         """Count what a key is about to put on record. Raises RateLimited when a publishable one holds as much
         as it may."""
         if self._usage is None or not caller.is_publishable or self._publishable_key == math.inf:
             return
         key = caller.key_id
-        if self._held.get(key, 0) >= self._publishable_key:
+        if self._measured_bytes.get(key, 0) >= self._publishable_key:
             self._measure(caller)  # something may have been deleted
             raise RateLimited(
-                f"what was made with this publishable key holds {self._held[key]} bytes on record, of "
+                f"what was made with this publishable key holds {self._measured_bytes[key]} bytes on record, of "
                 f"{self._publishable_key:.0f} that it may; delete sessions and chats that it made, with an api or a secret "
                 "key",
                 reason="KEY_FULL",
             )
-        sent = self._sent[key] = self._sent.get(key, 0) + max(_LEAST, threads.size_of(said))
-        if key not in self._held or sent * _MEASURED_EACH >= self._publishable_key:
+        sent = self._sent[key] = self._sent.get(key, 0) + max(_LEAST, threads.size_of(input_messages))
+        if key not in self._measured_bytes or sent * _MEASURED_EACH >= self._publishable_key:
             self._measure(caller)
 
     async def settle(self) -> None:
@@ -101,13 +101,13 @@ class Room:
             async with self._one_at_a_time:
                 sent = self._sent.get(caller.key_id, 0)
                 assert self._usage is not None
-                held = await self._usage.held_by(caller.org_id, caller.key_id)
-            self._held.pop(caller.key_id, None)
-            self._held[caller.key_id] = held
+                stored = await self._usage.bytes_of_key(caller.org_id, caller.key_id)
+            self._measured_bytes.pop(caller.key_id, None)
+            self._measured_bytes[caller.key_id] = stored
             self._sent[caller.key_id] = self._sent.get(caller.key_id, 0) - sent
-            if len(self._held) > _MOST_KEYS:
-                oldest = next(iter(self._held))
-                del self._held[oldest]
+            if len(self._measured_bytes) > _MOST_KEYS:
+                oldest = next(iter(self._measured_bytes))
+                del self._measured_bytes[oldest]
                 self._sent.pop(oldest, None)
         except Exception as error:  # it is measured again
             log.error("what a key holds could not be measured", key_id=caller.key_id, exc_info=error)

@@ -6,7 +6,7 @@ import pytest
 
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import from_python, to_python
-from server.content.sound import NO_RESULT, sound
+from server.content.well_formed import NO_RESULT, well_formed
 
 USER = Message(role="user", content=from_python("hello"))
 
@@ -20,7 +20,7 @@ def calling(*calls: dict[str, Any], text: Any = None) -> Message:
     return Message(role="assistant", content=content, tool_calls=from_python(list(calls)))
 
 
-def said(text: Any, role: str = "assistant") -> Message:
+def message_of(text: Any, role: str = "assistant") -> Message:
     return Message(role=role, content=from_python(text))
 
 
@@ -34,10 +34,10 @@ def missing(call_id: str = "c1") -> Message:
 
 SOUND = {
     "nothing": [],
-    "texts": [said("Be brief.", "system"), USER, said("hi"), USER],
-    "answered": [USER, calling(call(), text="wait"), result(), said("fine")],
+    "texts": [message_of("Be brief.", "system"), USER, message_of("hi"), USER],
+    "answered": [USER, calling(call(), text="wait"), result(), message_of("fine")],
     "parallel": [USER, calling(call("a"), call("b")), result("a"), result("b")],
-    "other parts": [said([{"type": "image_url", "image_url": {"url": "https://x.example/i.png"}}])],
+    "other parts": [message_of([{"type": "image_url", "image_url": {"url": "https://x.example/i.png"}}])],
     "refusal": [Message(role="assistant", refusal="No.")],
     "same ids again": [calling(call()), result(text="one"), calling(call()), result(text="two")],
 }
@@ -45,7 +45,7 @@ SOUND = {
 
 @pytest.mark.parametrize("messages", SOUND.values(), ids=SOUND)
 def test_sound_history_stays_as_it_is(messages):
-    assert [id(message) for message in sound(messages)] == [id(message) for message in messages]
+    assert [id(message) for message in well_formed(messages)] == [id(message) for message in messages]
 
 
 UNSOUND = {
@@ -56,16 +56,16 @@ UNSOUND = {
     ),
     "last": ([USER, calling(call())], [USER, calling(call()), missing()]),
     "answered late": (
-        [calling(call()), USER, said("fine"), result()],
-        [calling(call()), result(), USER, said("fine")],
+        [calling(call()), USER, message_of("fine"), result()],
+        [calling(call()), result(), USER, message_of("fine")],
     ),
     "in another order": (
         [calling(call("a"), call("b")), result("b"), result("a")],
         [calling(call("a"), call("b")), result("a"), result("b")],
     ),
     "something between": (
-        [calling(call()), said("Hurry.", "system"), result()],
-        [calling(call()), result(), said("Hurry.", "system")],
+        [calling(call()), message_of("Hurry.", "system"), result()],
+        [calling(call()), result(), message_of("Hurry.", "system")],
     ),
     "result of nothing": ([result(), USER, result("c2")], [USER]),
     "result before its call": ([result(), calling(call())], [calling(call()), missing()]),
@@ -82,7 +82,7 @@ UNSOUND = {
         [calling(call()), missing(), USER, calling(call()), result()],
     ),
     "half a call": ([USER, calling(call(arguments='{"x":')), USER], [USER, USER]),
-    "half a call and text": ([calling(call(arguments='{"x":'), text="wait")], [said("wait")]),
+    "half a call and text": ([calling(call(arguments='{"x":'), text="wait")], [message_of("wait")]),
     "half of two calls": ([calling(call("a"), call("b", '{"x":'))], [calling(call("a")), missing("a")]),
     "no object": ([calling(call(arguments="[1]"))], []),
     "no object, answered": (
@@ -96,9 +96,9 @@ UNSOUND = {
         [calling(call(name="functions_f_g")), result()],
     ),
     "long name": ([calling(call(name="f" * 65)), result()], [calling(call(name="f" * 64)), result()]),
-    "blank": ([USER, said(" \n"), USER], [USER, USER]),
-    "empty": ([USER, said(""), USER], [USER, USER]),
-    "blank parts": ([said([{"type": "text", "text": "\n"}, {"type": "output_text", "text": ""}])], []),
+    "blank": ([USER, message_of(" \n"), USER], [USER, USER]),
+    "empty": ([USER, message_of(""), USER], [USER, USER]),
+    "blank parts": ([message_of([{"type": "text", "text": "\n"}, {"type": "output_text", "text": ""}])], []),
     "blank beside a call": ([calling(call(), text="\n"), result()], [calling(call()), result()]),
     "call of a user": (
         [Message(role="user", content=from_python("hello"), tool_calls=from_python([call()]))],
@@ -111,15 +111,15 @@ UNSOUND = {
 def test_unsound_history_is_made_sound(messages, expected):
     before = [message.SerializeToString(deterministic=True) for message in messages]
 
-    assert sound(messages) == expected
+    assert well_formed(messages) == expected
     assert [message.SerializeToString(deterministic=True) for message in messages] == before  # what is stored
 
 
 def test_what_was_made_sound_is_sound():
     messages = [message for history, _ in UNSOUND.values() for message in history]
-    once = sound(messages)
+    once = well_formed(messages)
 
-    assert sound(once) == once
+    assert well_formed(once) == once
     assert [to_python(message.tool_calls) for message in once if message.role == "user"] == [None] * sum(
         message.role == "user" for message in once
     )
