@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -53,7 +52,7 @@ def delta(text, choice=0):
 
 
 class Scripted:
-    """A backend that does what its script says: yields events, raises errors, waits for asyncio.Events."""
+    """A backend that does what its script says: emits events, raises errors, waits for asyncio.Events."""
 
     def __init__(self, *script):
         self.script = script
@@ -61,7 +60,7 @@ class Scripted:
         self.closed = asyncio.Event()
         self.waiting = asyncio.Event()
 
-    async def generate(self, request) -> AsyncIterator:
+    async def generate(self, request, emit):
         self.requests.append(request)
         try:
             for step in self.script:
@@ -73,7 +72,7 @@ class Scripted:
                 elif callable(step):
                     await step()
                 else:
-                    yield step
+                    await emit([step])
         finally:
             self.closed.set()
 
@@ -643,7 +642,7 @@ async def test_answer_that_cannot_be_recorded_has_failed(sqlite_lab):
         sqlite_lab.store.database._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(ResourceExhausted):
-        async with sqlite_lab.streams(delta("x" * 50_000), fill_the_disk, STOP).start(sqlite_lab.turn()):
+        async with sqlite_lab.streams(fill_the_disk, delta("x" * 50_000), STOP).start(sqlite_lab.turn()):
             pytest.fail("nothing of it is on disk")
 
     assert await sqlite_lab.chats() == []
@@ -661,7 +660,7 @@ async def test_session_deleted_under_a_stream_has_failed(sqlite_lab):
         await sqlite_lab.store.sessions.delete(sqlite_lab.caller.scope, new.session.id)
 
     with pytest.raises(NotFound):
-        async with sqlite_lab.streams(delta("Hi"), delete, STOP).start(sqlite_lab.turn(session=session)):
+        async with sqlite_lab.streams(delete, delta("Hi"), STOP).start(sqlite_lab.turn(session=session)):
             pytest.fail("nothing of it is on disk")
 
     assert await sqlite_lab.chats() == []

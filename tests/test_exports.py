@@ -14,7 +14,7 @@ from server.storage.store import open_store
 from tests.conftest import running
 from tests.processes import run
 from tests.processes import running as command
-from tests.test_journal import NOTHING_AHEAD
+from tests.test_event_buffer import NOTHING_AHEAD
 
 
 async def with_much(store, org_name):

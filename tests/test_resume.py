@@ -22,6 +22,7 @@ from server.app import App
 from server.cli.first_start import first_start
 from server.core.clock import now_ms
 from server.core.config import Address, Settings
+from server.storage.chat_events import EventBatch
 from server.storage.store import open_store
 from tests.processes import free_address
 from tests.storage.records import Recorder
@@ -87,7 +88,7 @@ async def test_server_that_cannot_write_starts_all_the_same_and_can_be_read(tmp_
     store = open_store(tmp_path)
     recorder = await Recorder.of_new_org(store, now_ms)
     exchange = recorder.exchange("cut", status="in_progress")
-    await store.chats.persist_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
+    await store.chats.begin(exchange, EventBatch(exchange.chat.org_id, exchange.chat.id, []))
     store.database._connection.execute("PRAGMA query_only = ON")  # as for a file that is read-only
     app = App(Settings(data=tmp_path, grpc=Address(host="127.0.0.1", port=0)), store)
 

@@ -3,7 +3,7 @@
 Does not choose a provider (`providers.py`) and does not store anything.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -51,6 +51,8 @@ class ModelRequest:
     """The key in the assistant's `credentials` for this provider; None means the operator's."""
     timeout_seconds: float = 600.0
     """For the whole call, retries included."""
+    streams: bool = True
+    """Whether what is generated is wanted as it is generated; otherwise the provider is asked for a whole answer."""
 
 
 class Finish(NamedTuple):
@@ -96,16 +98,20 @@ class StateEvent(NamedTuple):
 ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | StateEvent | Finish | Usage
 
 
+Emit = Callable[[Sequence[ModelEvent]], Awaitable[None]]
+"""Takes what came at once, in order, and returns when there is room for more. What it raises ends the call and passes
+through."""
+
+
 class Backend(Protocol):
     """A kind of model provider."""
 
-    def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
-        """Call the model and yield what it sends, in order.
+    async def generate(self, request: ModelRequest, emit: Emit) -> None:
+        """Call the model and emit what it sends, in order.
 
-        Promises: every choice ends in exactly one `Finish`, or the iteration raises `UpstreamError` (or
-        `InvalidArgument` when the provider refuses the request itself). Nothing is retried after the first
-        delta. Closing the iterator, or cancelling the task that reads it, closes the provider's connection.
-        No text of the provider's error leaves here.
+        Promises: every choice ends in exactly one `Finish`, or this raises `UpstreamError` (or `InvalidArgument` when
+        the provider refuses the request itself). Nothing is retried after the first delta. Cancelling the task closes
+        the provider's connection. No text of the provider's error leaves here.
         """
         ...
 

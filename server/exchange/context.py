@@ -56,7 +56,10 @@ class Context:
         now: int,
         timeout_seconds: float,
         outgoing: Outgoing,
+        *,
+        streams: bool,
     ) -> None:
+        self._streams = streams
         self.outgoing = outgoing
         """What tools may still send."""
         self._turn = turn
@@ -274,4 +277,5 @@ class Context:
             reasoning_effort=options.reasoning_effort,
             more=options.more,
             timeout_seconds=self._timeout_seconds,
+            streams=self._streams,
         )

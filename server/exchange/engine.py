@@ -5,8 +5,8 @@ no provider's protocol.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from server.exchange.outgoing import OutgoingMessages, forwarded
 from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
 from server.exchange.repeated_calls import with_states
-from server.exchange.run import Outcome, RoundFinished, Run
+from server.exchange.run import Outcome, Progress, RoundFinished, Run
 from server.exchange.session_queue import SessionQueue
 from server.exchange.tool_loop import MOST_ROUNDS, ToolLoop
 from server.exchange.turn import Turn
@@ -53,14 +53,29 @@ _ROUNDS = ChatError(
     code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them."
 )
 
-Emit = Callable[[dict[str, Any]], Awaitable[None]]
-"""Returns when there is room for more."""
+Emit = Callable[[list[dict[str, Any]]], Awaitable[None]]
+"""Takes the members of events, and returns when there is room for more."""
 _EVENTS_IN_A_ROW = 64
 """A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the
 server."""
 
 
+_ENDINGS = {
+    "length": _CUT,
+    "content_filter": _FILTERED,
+    MOST_ROUNDS_REACHED: _ROUNDS,
+    MOST_OUTPUT_REACHED: _FULL,
+}
+"""The errors of answers that a finish reason says are cut short."""
+
+
+class _OutputFull(Exception):
+    """Ends the call of a model whose answer is as long as it may be."""
+
+
 class Engine:
+    """Runs exchanges: each is begun, driven and committed."""
+
     def __init__(
         self,
         store: Store,
@@ -100,15 +115,15 @@ class Engine:
             await self.drive(run)
         return run.outcome
 
-    async def begin(self, turn: Turn) -> Run:
+    async def begin(self, turn: Turn, *, streamed: bool = False) -> Run:
         """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes
-        `locks`."""
+        `locks`. A `streamed` one is driven with something to emit to."""
         async with AsyncExitStack() as locks:
             if turn.begins is not None:
                 turn = await self._locked(turn, turn.begins, locks)
             if turn.session is not None:
                 turn = await self._locked(turn, turn.session.session.id, locks)
-            return await self._load(turn, locks)
+            return await self._load(turn, locks, streamed=streamed)
 
     async def _locked(self, turn: Turn, name: str, locks: AsyncExitStack) -> Turn:
         """The turn as it is when it has waited."""
@@ -117,7 +132,7 @@ class Engine:
             await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
         return await turn.renew(turn) if turn.renew else turn
 
-    async def _load(self, turn: Turn, locks: AsyncExitStack) -> Run:
+    async def _load(self, turn: Turn, locks: AsyncExitStack, *, streamed: bool) -> Run:
         size = await self._size(turn)
         if turn.summarises:
             self._capacity.check_summary(size)
@@ -145,41 +160,21 @@ class Engine:
             self._clock(),
             self._model_timeout_seconds,
             outgoing,
+            streams=streamed,
         )
         await context.prepare(0, last=False)
-        return Run(turn, chat, history, input_messages, context, locks.pop_all())
+        return Run(turn, chat, history, input_messages, context, locks.pop_all(), streamed=streamed)
 
     async def drive(self, run: Run, emit: Emit | None = None) -> None:
-        """Run the model, `emit` what happens as it happens, and put the exchange on disk; it is sealed just
-        before that."""
+        """Run the model, `emit` what happens as it happens, and put the exchange on disk; it is sealed just before
+        that."""
         answer, outcome = run.answer, run.outcome
-        run.streamed = emit is not None
         error: ChatError | None = None
-        number = 0
         try:
-            async with aclosing(self._events(run)) as events:
-                async for event in events:
-                    if isinstance(event, RoundFinished):
-                        self._stamp_now(run, event.messages)
-                    members = run.consume(event)
-                    if members and emit:
-                        await emit(members)
-                    if run.is_full:
-                        answer.cut(MOST_OUTPUT_REACHED)
-                        break
-                    number += 1
-                    if not number % _EVENTS_IN_A_ROW:
-                        await asyncio.sleep(0)
+            await self._generate(run, emit)
             if answer.unfinished:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
-            outcome.chat.status, error = answer.status_and_reason(
-                {
-                    "length": _CUT,
-                    "content_filter": _FILTERED,
-                    MOST_ROUNDS_REACHED: _ROUNDS,
-                    MOST_OUTPUT_REACHED: _FULL,
-                }
-            )
+            outcome.chat.status, error = answer.status_and_reason(_ENDINGS)
         except ServiceError as failure:
             if not answer.begun:
                 raise
@@ -190,19 +185,50 @@ class Engine:
             # What answers a row of the outbox is run again instead: nobody would get the half of it.
             if (answer.begun or run.begun) and not run.turn.settles:
                 outcome.chat.status = "cancelled" if run.why is CANCELLED else "incomplete"
-                run.sealed = True
+                run.progress = Progress.SEALED
                 await self.commit(run, run.why)
             raise
-        run.sealed = True
+        run.progress = Progress.SEALED
         await self.commit(run, error)
 
-    def _events(self, run: Run) -> AsyncGenerator[ModelEvent | RoundFinished]:
-        """What the model sends; where no model is wanted, the input."""
-        return (
-            forwarded(run.input_messages)
-            if run.forwards
-            else self._tool_loop.generate(run.context, run.outcome.message_id)
-        )
+    async def _generate(self, run: Run, emit: Emit | None) -> None:
+        """What the model sends, up to where the output is full; where no model is wanted, the input."""
+
+        in_a_row = 0
+
+        async def consume(events: Sequence[ModelEvent | RoundFinished]) -> None:
+            nonlocal in_a_row
+            for at in range(0, len(events), _EVENTS_IN_A_ROW):
+                part = events[at : at + _EVENTS_IN_A_ROW]
+                in_a_row += len(part)
+                if in_a_row >= _EVENTS_IN_A_ROW:
+                    in_a_row = 0
+                    await asyncio.sleep(0)
+                await self._consume(run, part, emit)
+
+        try:
+            if run.forwards:
+                await consume(forwarded(run.input_messages))
+            else:
+                await self._tool_loop.generate(run.context, run.outcome.message_id, consume)
+        except _OutputFull:
+            run.answer.cut(MOST_OUTPUT_REACHED)
+
+    async def _consume(
+        self, run: Run, events: Sequence[ModelEvent | RoundFinished], emit: Emit | None
+    ) -> None:
+        emitted: list[dict[str, Any]] = []
+        for event in events:
+            if isinstance(event, RoundFinished):
+                self._stamp_now(run, event.messages)
+            if members := run.consume(event):
+                emitted.append(members)
+            if run.is_full:
+                break
+        if emitted and emit:
+            await emit(emitted)
+        if run.is_full:
+            raise _OutputFull
 
     async def _size(self, turn: Turn) -> int:
         """How much the context counts for; it is read only when that is not too much."""

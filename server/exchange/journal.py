@@ -1,276 +1,146 @@
-"""The events of one stream between the model and its readers: what is not on disk yet, and what was told
-last.
+"""The journal of a process: puts the events of all its streams on disk, in one transaction after another.
 
-Bounded: a model waits while too much of its answer is unread. Runs nothing and reads no store.
+Whatever waits when a commit is over goes into the next one, after a pause that grows with the load of the process:
+none while it is mostly idle. Events that come in the pause share a commit, and those of one stream also a frame. The
+beginning of a stream does not go through here (`live.py`), so no first token waits. Knows no reader and no SQL.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator
-from contextlib import contextmanager
+import contextvars
+import time
+from collections.abc import Sequence
+from typing import Protocol
 
-from generated.parley.v1.chat_pb2 import ChatEvent
-from server.content.walk import readable
-from server.core.errors import RateLimited
+import structlog
 
-MOST_OF_STREAM = 64 * 1024
-MOST_OF_KEY = 16 * 1024 * 1024
-"""Bytes that may be unread before the model waits: of one stream, and of all streams of a key in this
-process."""
-EVENTS_A_TURN = 4
-BATCH = 64
-"""Events that are given to a reader at once: so many take about a millisecond of everybody's time."""
+from server.core.errors import Internal, ServiceError, StorageUnavailable
+from server.storage.chat_events import EventBatch
+from server.storage.chats import Chats
 
+log = structlog.get_logger()
 
-class Readers:
-    """How many calls read each chat, beside whoever began it."""
-
-    def __init__(self, most: float) -> None:
-        self._most = most
-        self._of_chat: Counter[Hashable] = Counter()
-
-    @contextmanager
-    def one_more(self, *chat: Hashable) -> Iterator[None]:
-        """While this is entered there is one more of a chat. Raises RateLimited when it has too many.
-
-        It is named by the scope in which it was asked for and its id, which may be nobody's: so what is too
-        much costs nothing, and tells nothing about others' chats.
-        """
-        if self._of_chat[chat] >= self._most:
-            raise RateLimited(
-                f"{self._most} calls read the events of this chat, which is as many as may; let one of them "
-                "end",
-                reason="TOO_MANY_READERS",
-                retry_after=1,
-            )
-        self._of_chat[chat] += 1
-        try:
-            yield
-        finally:
-            self._of_chat[chat] -= 1
-            if not self._of_chat[chat]:
-                del self._of_chat[chat]
+LONGEST_PAUSE = 0.05
+"""Seconds. Two tokens of a fast model come in such a time."""
+_IDLE = 0.1
+_BUSY = 0.6
+"""Of one core: a process that uses less than the first makes no pause, one that uses more than the second the longest."""
+_MOST_STREAMS = 256
+"""In one commit."""
 
 
-class Share:
-    """How much of each turn of the event loop those have together who read what others began.
+class Source(Protocol):
+    """A stream whose events are to be put on disk."""
 
-    grpc.aio takes one new call a turn: were there a write for each of a hundred readers in every one, callers
-    would wait for seconds. First come, first served.
-    """
+    def batch(self) -> EventBatch | None:
+        """What waits now; None when the final commit of the exchange has it."""
+        ...
 
-    def __init__(self, most: int = EVENTS_A_TURN) -> None:
-        self._most = self._left = most
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._is_due = False
+    def journaled(self, number: int) -> None:
+        """So many of the events that waited are on disk."""
+        ...
 
-    async def acquire(self, events: int = 1) -> None:
-        """Wait until these may be rendered and written; many are made up for by waiting longer afterwards."""
-        if self._left > 0 and not self._waiting:
-            self._left -= events
-            self._renew_next()
-            return
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((mine, events))
-        self._renew_next()
-        await mine
-
-    def _renew_next(self) -> None:
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._renew)
-
-    def _renew(self) -> None:
-        self._is_due = False
-        self._left = min(self._most, self._left + self._most)
-        while self._waiting and self._left > 0:
-            waiting, events = self._waiting.popleft()
-            if not waiting.done():  # it has left
-                waiting.set_result(None)
-                self._left -= events
-        if self._waiting or self._left < self._most:
-            self._renew_next()
-
-
-class Entry:
-    """An event, and its bytes once somebody wants them: made once for all who read it."""
-
-    __slots__ = ("_data", "event", "size")
-
-    def __init__(self, event: ChatEvent) -> None:
-        self.event = event
-        self.size = event.ByteSize()
-        self._data: bytes | None = None
-
-    @property
-    def data(self) -> bytes:
-        if self._data is None:
-            self._data = readable(self.event)
-        return self._data
-
-
-class Unread:
-    """How many bytes are unread of all streams of each key."""
-
-    def __init__(self) -> None:
-        self._of_key: Counter[str] = Counter()
-
-    def change(self, key_id: str, by: int) -> None:
-        self._of_key[key_id] += by
-        if not self._of_key[key_id]:
-            del self._of_key[key_id]
-
-    def of(self, key_id: str) -> int:
-        return self._of_key[key_id]
+    def failed(self, failure: ServiceError | None) -> None:
+        """They could not be put there; None: their chat is over or deleted."""
+        ...
 
 
 class Journal:
-    """The events of one stream. Their sequence numbers are their places.
+    """Has a task of its own while anything waits."""
 
-    While it is `paced` whoever began the exchange reads it, and what that reader has not taken is unread.
-    Otherwise only what is not on disk is.
-    """
+    def __init__(self, chats: Chats) -> None:
+        self._chats = chats
+        self._waiting: dict[Source, None] = {}
+        self._writing: dict[Source, EventBatch] = {}
+        self._settled = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._load = _Load()
 
-    def __init__(self, unread: Unread, key_id: str, *, paced: bool) -> None:
-        self._first = 0
-        """The place of the oldest event that is still held; those before it are on disk."""
-        self._emitted: list[Entry] = []
-        self._emitted_bytes = self._consumed = 0
-        self._waiting: list[Entry] = []
-        self._pending_bytes = self._unread_bytes = 0
-        self._all_unread = unread
-        self._key_id = key_id
-        self._paced = paced
-        self._less = asyncio.Event()
-        self._over = False
-        self._signals: set[asyncio.Event] = set()
+    def add(self, source: Source) -> None:
+        """Have what waits in a stream put on disk soon."""
+        self._waiting[source] = None
+        if self._running is None:
+            # In a context of its own: what a call's writes do besides is not for those of others.
+            self._running = asyncio.create_task(self._run(), context=contextvars.Context())
 
-    @property
-    def _end(self) -> int:
-        """The place behind the last event that was told."""
-        return self._first + len(self._emitted)
+    async def remove(self, source: Source) -> None:
+        """Wait until nothing of a stream is on its way to the disk, and let nothing more of it go there."""
+        self._waiting.pop(source, None)
+        while source in self._writing:
+            self._settled.clear()
+            await self._settled.wait()
 
-    @property
-    def last(self) -> ChatEvent:
-        return self._emitted[-1].event
-
-    def add(self, event: ChatEvent) -> None:
-        """Note what has happened and is not on disk."""
-        entry = Entry(event)
-        self._waiting.append(entry)
-        self._pending_bytes += entry.size
-        self._change(entry.size)
-
-    def waiting(self) -> list[Entry]:
-        """Hand over what is to be put on disk."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
-
-    def emit(self, batch: list[Entry], *, ends: bool = False) -> None:
-        """Give it to the readers. At the end nothing is let go of: what came last may not be on disk by
-        itself."""
-        size = sum(entry.size for entry in batch)
-        settled = self._pending_bytes if ends else size  # what could not be kept by the end is never told
-        self._emitted += batch
-        self._emitted_bytes += size
-        self._pending_bytes -= settled
-        self._change(size - settled if self._paced else -settled)
-        self._over = ends
-        if not ends:
-            self._discard_consumed()
-        for signal in self._signals:
-            signal.set()
-
-    async def until_emitted(self) -> bool:
-        """Wait for the first event; False when all is over without one."""
-        with self._listening() as signal:
-            while not self._end and not self._over:
-                await signal.wait()
-                signal.clear()
-        return bool(self._end)
-
-    async def read(
-        self, persisted_from: Callable[[int], AsyncIterator[list[ChatEvent]]]
-    ) -> AsyncGenerator[list[ChatEvent]]:
-        """All that was told, then what is told, until it is over. `persisted_from` reads what is not held any
-        more."""
-        place = 0
-        with self._listening() as signal:
-            while True:
-                over = self._over
-                if place < self._first:
-                    async for batch in persisted_from(place):
-                        # there may be none in between: of what was deleted the end is left
-                        place = batch[-1].sequence + 1
-                        yield batch
-                elif batch := [
-                    entry.event for entry in self._emitted[place - self._first : place - self._first + BATCH]
-                ]:
-                    place += len(batch)
-                    yield batch
-                elif over:
-                    return
-                else:
-                    await signal.wait()
-                    signal.clear()
-
-    @contextmanager
-    def _listening(self) -> Iterator[asyncio.Event]:
-        signal = asyncio.Event()
-        self._signals.add(signal)
+    async def _run(self) -> None:
+        """Write until nothing waits."""
         try:
-            yield signal
+            while self._waiting:
+                if pause := self._load.pause():
+                    await asyncio.sleep(pause)
+                sources = list(self._waiting)[:_MOST_STREAMS]
+                for source in sources:
+                    del self._waiting[source]
+                    if batch := source.batch():
+                        self._writing[source] = batch
+                await self._write()
         finally:
-            self._signals.discard(signal)
+            self._running = None
 
-    def data_of(self, event: ChatEvent) -> bytes:
-        """An event serialized; once for all its readers, while it is held."""
-        at = event.sequence - self._first
-        if 0 <= at < len(self._emitted) and self._emitted[at].event is event:
-            return self._emitted[at].data
-        return readable(event)
+    async def _write(self) -> None:
+        """Write what is taken; what one stream has wrong is no fault of the others."""
+        try:
+            await self._try(self._writing)
+        except StorageUnavailable as failure:
+            _fail(self._writing, failure)
+        except Exception as failure:
+            for source, batch in list(self._writing.items()):
+                await self._write_alone(source, batch, failure)
+        finally:
+            self._writing.clear()
+            self._settled.set()
 
-    def consumed(self, number: int) -> None:
-        """Whoever began the exchange has read so many more."""
-        if self._paced:
-            at = self._consumed - self._first
-            self._consumed += number
-            self._change(-sum(entry.size for entry in self._emitted[at : at + number]))
+    async def _write_alone(self, source: Source, batch: EventBatch, before: Exception) -> None:
+        try:
+            await self._try({source: batch})
+        except ServiceError as failure:
+            source.failed(failure)
+        except Exception as failure:  # a task of its own: nobody else would hear of it
+            log.error(
+                "events could not be put on disk", chat=batch.chat_id, before=repr(before), exc_info=failure
+            )
+            source.failed(Internal())
 
-    def unpace(self) -> None:
-        """Nobody is waited for any more."""
-        if self._paced:
-            self._paced = False
-            self._change(self._pending_bytes - self._unread_bytes)
+    async def _try(self, batches: dict[Source, EventBatch]) -> None:
+        if not batches:
+            return
+        written: Sequence[bool] = await self._chats.journal(list(batches.values()))
+        for (source, batch), is_written in zip(batches.items(), written, strict=True):
+            if is_written:
+                source.journaled(len(batch.events))
+            else:
+                source.failed(None)
 
-    async def until_room(self, patience_seconds: float) -> bool:
-        """Wait while too much is unread; False when the reader has taken nothing for so long."""
-        while not self._has_room():
-            self._less.clear()
-            try:
-                async with asyncio.timeout(patience_seconds):
-                    await self._less.wait()
-            except TimeoutError:
-                if self._unread_bytes > self._pending_bytes:  # else it is the disk that is slow
-                    return False
-        return True
 
-    def _has_room(self) -> bool:
-        if self._all_unread.of(self._key_id) > MOST_OF_KEY:
-            return not self._unread_bytes  # one event at a time still goes through
-        return self._unread_bytes <= MOST_OF_STREAM
+class _Load:
+    """How busy the process is: its event loop, gRPC's threads, the writer's."""
 
-    def _discard_consumed(self) -> None:
-        """Hold no more than a reader who keeps up may need; one who falls behind reads from disk."""
-        number, most = 0, self._consumed - self._first if self._paced else len(self._emitted)
-        while self._emitted_bytes > MOST_OF_STREAM and number < most:
-            self._emitted_bytes -= self._emitted[number].size
-            number += 1
-        del self._emitted[:number]
-        self._first += number
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._seen = time.monotonic(), time.process_time()
 
-    def _change(self, by: int) -> None:
-        self._unread_bytes += by
-        self._all_unread.change(self._key_id, by)
-        if by < 0:
-            self._less.set()
+    def pause(self) -> float:
+        """Seconds to wait before the next commit."""
+        now, computed = time.monotonic(), time.process_time()
+        passed = now - self._seen[0]
+        if passed > 0:
+            share = (computed - self._seen[1]) / passed
+            self._share += min(1.0, passed / _REMEMBERED) * (share - self._share)
+            self._seen = now, computed
+        return LONGEST_PAUSE * min(1.0, max(0.0, (self._share - _IDLE) / (_BUSY - _IDLE)))
+
+
+_REMEMBERED = 0.2
+"""Seconds over which the load is averaged."""
+
+
+def _fail(sources: dict[Source, EventBatch], failure: ServiceError) -> None:
+    for source in sources:
+        source.failed(failure)

@@ -1,6 +1,7 @@
-"""One exchange in a task of its own: its events told once they are on disk, to any number of readers.
+"""One exchange in a task of its own: its events, emitted once they are on disk, to any number of readers.
 
-Runs it through the engine; knows no door's wire form and no SQL.
+Runs it through the engine; knows no door's wire form and no SQL. `journal.py` puts events on disk, `event_buffer.py`
+has those that readers want.
 """
 
 import asyncio
@@ -17,12 +18,14 @@ from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.core.errors import Internal, NotFound, ServiceError, Unauthenticated
 from server.exchange import replay
 from server.exchange.engine import CANCELLED, STALLED, Engine
-from server.exchange.journal import Entry, Journal
+from server.exchange.event_buffer import EventBuffer
+from server.exchange.journal import Journal
 from server.exchange.reading import SubscribeKeyEnd
 from server.exchange.remote import LOOKS_AGAIN_AFTER, call_for, cancellation_of, deletion_of, lock_of, news_of
 from server.exchange.replay import DELETED, KEY_ENDED
-from server.exchange.run import GONE, Outcome, Run
+from server.exchange.run import GONE, Outcome, Progress, Run
 from server.exchange.turn import Turn
+from server.storage.chat_events import EventBatch
 from server.storage.chats import Chats
 from server.storage.peers import Peers
 
@@ -37,11 +40,10 @@ _BROKEN = ChatError(code="internal_error", message="The server could not finish 
 
 
 class LiveExchange:
-    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as
-    stream`.
+    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as stream`.
 
-    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or
-    others read it; so does reading nothing while the model waits to say more.
+    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read
+    it; so does reading nothing while the model waits to say more. How far it is stands in its run's `progress`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class LiveExchange:
         counted: AbstractContextManager[None],
         subscribe_key_end: SubscribeKeyEnd,
         journal: Journal,
+        buffer: EventBuffer,
         unread_seconds: float,
         *,
         background: bool,
@@ -67,28 +70,27 @@ class LiveExchange:
         self._turn = turn
         self._background = background
         self._journal = journal
+        self._buffer = buffer
         self._unread_seconds = unread_seconds
         self._number = 0
         self._common: dict[str, Any] = {}
-        self._cancelled = False
-        self._persisted = False
-        """Whether anything of it is on disk; until then a failure is raised, not told."""
-        self._over = False
+        self._ends_early = False
+        self._is_recorded = self._is_committed = False
+        """Whether its beginning is on disk, and whether all of it is. While neither is, a failure is raised, not
+        emitted."""
         self._attached = 1
-        """How many read it; told by the readers, as a generator that is left would be noticed too late."""
+        """How many read it; counted by the readers, as a generator that is left would be noticed too late."""
         self._read_elsewhere_until = 0.0
-        self._changed = asyncio.Event()
         self._failure: ServiceError | None = None
         self._run: Run
         self.running: asyncio.Task[None] | None = None
-        self._persister: asyncio.Task[None]
-        self._peer_watcher: asyncio.Task[None]
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "LiveExchange":
         """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
         with ExitStack() as counting:
             counting.enter_context(self._counted)
-            self._run = await self._engine.begin(self._turn)
+            self._run = await self._engine.begin(self._turn, streamed=True)
             async with self._run.locks as locks:
                 await self._peers.try_lock(lock_of(self.chat_id))
                 locks.push_async_callback(self._peers.unlock, lock_of(self.chat_id))
@@ -96,16 +98,13 @@ class LiveExchange:
             counting.enter_context(
                 self._subscribe_key_end(self._turn.caller, lambda: self._end_early(KEY_ENDED))
             )
+            counting.enter_context(self._peers.on_word(call_for(self.chat_id), self._called))
             over = counting.pop_all()
         self._live[self._key] = self
-        if self._background:
-            self._start()
-        self._persister = asyncio.create_task(self._persist())
-        self._peer_watcher = asyncio.create_task(self._watch_peers())
         self.running = asyncio.create_task(self._drive())
         self.running.add_done_callback(lambda _: over.close())
         try:
-            if not await self._journal.until_emitted():
+            if not await self._buffer.until_emitted():
                 raise self._failure or Internal()
         except BaseException:
             await self.__aexit__()
@@ -113,7 +112,7 @@ class LiveExchange:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._journal.unpace()
+        self._buffer.unpace()
         await self._left()
 
     async def _left(self) -> None:
@@ -156,39 +155,38 @@ class LiveExchange:
     async def cancel(self, why: ChatError) -> None:
         """Stop the model and keep what there is. When the exchange is as good as over, wait for its end
         instead."""
-        if self.running is None or self._over:
+        if self.running is None or self._run.progress is Progress.OVER:
             return
         self._end_early(why)
         await asyncio.wait([self.running])
 
     def _end_early(self, why: ChatError) -> None:
-        if self.running is None or self._over or self._run.sealed or self._cancelled:
+        if self.running is None or self._run.sealed or self._ends_early:
             return
         self._run.why = why
         if failure := _FAILURES.get(why.code):
             self._failure = failure(why.message)
         self._stop()
 
-    async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
+    def batches(self) -> AsyncGenerator[list[ChatEvent]]:
         """All that happened so far, then what happened since the last batch: one event, or what queued up
         meanwhile.
 
         The last batch ends in a terminal event, whatever happened; never raises.
         """
-        async for batch in self.watched():
-            yield batch
-            self._journal.consumed(len(batch))
+        return self._buffer.read(self._from_disk, paces=True)
 
     def watched(self) -> AsyncGenerator[list[ChatEvent]]:
         """The same, for readers that nobody waits for: who falls behind reads on from disk."""
-        return self._journal.read(self._persisted_from)
+        return self._buffer.read(self._from_disk)
 
     def serialized(self, event: ChatEvent) -> bytes:
-        return self._journal.data_of(event)
+        """The bytes of one of its events; made once for all its readers."""
+        return self._buffer.data_of(event)
 
-    async def _persisted_from(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
-        """What was told from this place on and is not held any more: some of it, or when it is over all up to
-        the end."""
+    async def _from_disk(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
+        """What was emitted from this place on and is not in the buffer any more: some of it, or when it is over all
+        up to the end."""
         outcome = self.outcome
         if place == 0:
             yield [replay.started(outcome.chat, outcome)]
@@ -198,152 +196,162 @@ class LiveExchange:
         else:
             assert self.running is not None
             await asyncio.wait([self.running])
-            for batch in replay.rest(outcome.chat, self._run.answer.pieces, place, self._journal.last):
+            for batch in replay.rest(outcome.chat, self._run.answer.pieces, place, self._buffer.last):
                 yield batch
 
     async def _drive(self) -> None:
         """The exchange from its first token to its terminal event."""
         try:
             async with self._run.locks:
-                await self._until_persisted()
+                await self._until_recorded()
         finally:
-            self._peer_watcher.cancel()
             self._end()
 
-    async def _until_persisted(self) -> None:
+    async def _until_recorded(self) -> None:
         try:
-            await self._engine.drive(self._run, self._consume)
-            self._persisted = True
+            if self._background:
+                await self._begin([])
+            await self._engine.drive(self._run, self._emit)
+            self._is_committed = True
         except asyncio.CancelledError:
-            # What there is was kept; how it ended is on the chat. A cancellation that nobody asked for is a
-            # bug.
-            self._persisted = self._persisted or self._run.sealed
-            if not self._cancelled:
+            # What there is was recorded; how it ended is on the chat. A cancellation that nobody asked for is a bug.
+            self._is_committed = self._run.sealed
+            if not self._ends_early:
                 await self._break(None)
         except ServiceError as failure:
-            if self._cancelled and self._run.why is not DELETED:
+            if self._ends_early and self._run.why is not DELETED:
                 log.error("what was left of an exchange could not be kept", exc_info=failure)
             self._failure = self._failure or failure
         except Exception as failure:  # a task of its own: nobody else would hear of it
             await self._break(failure)
-        self._run.sealed = True
-        self._changed.set()
-        await asyncio.wait([self._persister])
+        self._run.progress = Progress.SEALED
+        await self._journal.remove(self)
 
     async def _break(self, failure: Exception | None) -> None:
         """Something here is wrong: log it, and keep what there is as failed."""
         log.error("exchange broke", exc_info=failure)
         self._failure = Internal()
         if self._number and not self._run.sealed:
-            self._run.sealed = True
+            self._run.progress = Progress.SEALED
             self._run.outcome.chat.status = "failed"
             try:
                 await self._engine.commit(self._run, _BROKEN)
-                self._persisted = True
+                self._is_committed = True
             except ServiceError as worse:
                 log.error("what was left of an exchange could not be kept", exc_info=worse)
 
     def _end(self) -> None:
-        """Tell what is left, then how it ended."""
-        outcome = self._run.outcome
-        self._failure = self._failure or outcome.error
+        """Emit what is on disk and was not emitted, then how it ended."""
+        self._failure = self._failure or self._run.outcome.error
         self._live.pop(self._key, None)
-        if self._persisted and not self._number:
-            self._start()
-        if self._persisted:
-            if self._failure and not outcome.chat.HasField("error"):
-                outcome.chat.status = "failed"
-                outcome.chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
-            elif outcome.chat.status == "in_progress":  # cancelled before anything was said or kept
-                outcome.chat.status = "incomplete"
-                outcome.chat.error.CopyFrom(self._run.why)
-            self._add(**{"failed" if self._failure else "completed": outcome.chat})
-        self._over = True
-        self._emit(self._journal.waiting() if self._persisted else [])
+        if not self._is_committed:
+            self._buffer.drop_waiting()
+            self._number = self._buffer.end
+        if self._is_recorded or self._is_committed:
+            if not self._number:
+                self._start()
+            self._add_terminal()
+        self._run.progress = Progress.OVER
+        self._buffer.close()
+        self._spread_word()
 
-    async def _consume(self, members: dict[str, Any]) -> None:
-        """Note what happened, and wait while too much is unread."""
-        if not self._number:
-            self._start()
-        self._add(**members)
-        if not await self._journal.until_room(self._unread_seconds):
+    def _add_terminal(self) -> None:
+        chat = self._run.outcome.chat
+        if self._failure and not chat.HasField("error"):
+            chat.status = "failed"
+            chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
+        elif chat.status == "in_progress":  # cancelled before anything was said or kept
+            chat.status = "incomplete"
+            chat.error.CopyFrom(self._run.why)
+        self._add({"failed" if self._failure else "completed": chat})
+
+    async def _emit(self, events: list[dict[str, Any]]) -> None:
+        """Have events put on disk and emitted, and wait while too much is unread."""
+        if not self._run.begun:
+            await self._begin(events)
+            return
+        for members in events:
+            self._add(members)
+        if self._turn.persists:
+            self._journal.add(self)
+        else:
+            self.journaled(len(self._buffer.waiting))
+        if not self._buffer.has_room and not await self._buffer.until_room(self._unread_seconds):
             self._end_early(STALLED)
+
+    async def _begin(self, events: list[dict[str, Any]]) -> None:
+        """Put the beginning of the exchange on disk together with its first events."""
+        self._start()
+        for members in events:
+            self._add(members)
+        beginning = self._engine.stored(self._run)
+        self._run.begun = True
+        if self._turn.persists:
+            try:
+                await self._chats.begin(beginning, self._waiting())
+            except ServiceError as failure:
+                self._failure = failure
+                raise
+        self.journaled(len(self._buffer.waiting))
+
+    def batch(self) -> EventBatch | None:
+        """As `journal.Source` wants it."""
+        return None if self._run.sealed else self._waiting()
+
+    def _waiting(self) -> EventBatch:
+        events = [one.event for one in self._buffer.waiting]
+        states = [
+            self._run.answer.round_state(event.round.messages[0].id)
+            for event in events
+            if event.HasField("round")
+        ]
+        return EventBatch(*self._key, events, self._run.context.state, states)
+
+    def journaled(self, number: int) -> None:
+        """As `journal.Source` wants it."""
+        self._is_recorded = True
+        self._buffer.emit(number)
+        self._spread_word()
+
+    def failed(self, failure: ServiceError | None) -> None:
+        """As `journal.Source` wants it. What the last commit has need not be on disk by itself."""
+        if self._run.sealed:
+            return
+        if failure is None:
+            self._end_early(DELETED)
+        else:
+            self._failure = failure
+            self._stop()
 
     def _start(self) -> None:
         outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
-        self._journal.add(replay.started(outcome.chat, outcome))
+        self._buffer.add(replay.started(outcome.chat, outcome))
         self._number = 1
-        self._changed.set()
 
-    def _add(self, **members: Any) -> None:
-        self._journal.add(ChatEvent(**self._common, sequence=self._number, **members))
+    def _add(self, members: dict[str, Any]) -> None:
+        self._buffer.add(ChatEvent(**self._common, sequence=self._number, **members))
         self._number += 1
-        self._changed.set()
 
-    async def _persist(self) -> None:
-        """Put events on disk as they happen, then tell them; the first ones together with the beginning of
-        the chat.
+    def _called(self) -> None:
+        """Other servers' callers read this, or want it cancelled."""
+        self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
+        answering = asyncio.create_task(self._look_for_wishes())
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
 
-        Writes are queued in order and without a pause after the look at `sealed`, so none comes after the
-        last commit.
-        """
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            if self._run.sealed:
-                return
-            batch = self._journal.waiting()
-            beginning = None if self._run.begun else self._engine.stored(self._run)
-            self._run.begun = True
-            state = self._run.context.state
-            states = [
-                self._run.answer.round_state(entry.event.round.messages[0].id)
-                for entry in batch
-                if entry.event.HasField("round")
-            ]
-            try:
-                if self._turn.persists:
-                    await self._chats.persist_events(
-                        self._turn.caller.org_id,
-                        self.chat_id,
-                        [entry.event for entry in batch],
-                        beginning,
-                        state,
-                        states,
-                    )
-            except ServiceError as failure:
-                if self._persisted and isinstance(failure, NotFound):
-                    self._end_early(DELETED)
-                else:
-                    self._failure = failure
-                    if not self._run.sealed:
-                        self._stop()
-                return
-            self._persisted = True
-            self._emit(batch)
-
-    async def _watch_peers(self) -> None:
-        """Notice that other servers' callers read this, or want it cancelled."""
-        with self._peers.listen(call_for(self.chat_id)) as called:
-            while True:
-                await called.wait()
-                called.clear()
-                self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
-                for wanted, why in (
-                    (deletion_of(self.chat_id), DELETED),
-                    (cancellation_of(self.chat_id), CANCELLED),
-                ):
-                    if await self._peers.try_lock(wanted):
-                        await self._peers.unlock(wanted)
-                    else:
-                        await self.cancel(why)
+    async def _look_for_wishes(self) -> None:
+        for wanted, why in ((deletion_of(self.chat_id), DELETED), (cancellation_of(self.chat_id), CANCELLED)):
+            if await self._peers.try_lock(wanted):
+                await self._peers.unlock(wanted)
+            else:
+                await self.cancel(why)
 
     def _stop(self) -> None:
-        self._cancelled = True
+        self._ends_early = True
         assert self.running is not None
         self.running.cancel()
 
-    def _emit(self, batch: list[Entry]) -> None:
-        self._journal.emit(batch, ends=self._over)
+    def _spread_word(self) -> None:
+        """Tell other servers that there is more to read, if anybody reads it there."""
         if time.monotonic() < self._read_elsewhere_until:
             self._peers.notify(news_of(self.chat_id))

@@ -4,7 +4,7 @@ that.
 Makes deliveries for the outbox, to be committed with the exchange. Sends nothing and runs no model.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -43,10 +43,9 @@ class OutgoingMessages:
         return deliveries
 
 
-async def forwarded(input_messages: Sequence[Message]) -> AsyncGenerator[ModelEvent]:
+def forwarded(input_messages: Sequence[Message]) -> list[ModelEvent]:
     """The input as its own output, in place of a model's."""
-    yield ContentDelta(text=forwarded_text(input_messages))
-    yield Finish(0, "stop")
+    return [ContentDelta(text=forwarded_text(input_messages)), Finish(0, "stop")]
 
 
 def forwarded_text(input_messages: Sequence[Message]) -> str:

@@ -20,7 +20,7 @@ from server.content.messages import answer_of, in_order, mark_run, text_of, tool
 from server.content.walk import readable
 from server.core.errors import ServiceError, UpstreamError
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answer
-from server.exchange.journal import BATCH
+from server.exchange.event_buffer import BATCH
 from server.exchange.run import ENDED, Outcome, round_event
 from server.storage.chats import Exchange, Unfinished
 

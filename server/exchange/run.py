@@ -1,8 +1,9 @@
 """One exchange on its way: how far it is, and what it came to. Runs nothing and stores nothing."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.struct_pb2 import Value
@@ -83,6 +84,20 @@ class RoundFinished(NamedTuple):
     next_message_id: str
 
 
+EmitAnswer = Callable[[Sequence[ModelEvent | RoundFinished]], Awaitable[None]]
+"""As `backend.Emit`, for what the models and the tool loop send."""
+
+
+class Progress(IntEnum):
+    """How far a run is."""
+
+    RUNNING = 0
+    SEALED = 1
+    """The commit of the whole exchange is on its way, and has all that was generated."""
+    OVER = 2
+    """The terminal event is emitted."""
+
+
 class ReadableExchange(Protocol):
     """An exchange whose events can be read: a LiveExchange, or a Replay."""
 
@@ -130,6 +145,8 @@ class Run:
         input_messages: list[Message],
         context: Context,
         locks: AsyncExitStack,
+        *,
+        streamed: bool,
     ) -> None:
         self.turn = turn
         self.locks = locks
@@ -140,16 +157,15 @@ class Run:
         self.answer = Answer(turn.options.n, self.outcome.message_id)
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
-        self.streamed = False
-        """Whether its pieces are told, and so have to be told again as they were."""
+        self.streamed = streamed
+        """Whether its pieces are emitted, and so have to be emitted again as they were."""
         self.deliveries: Sequence[Delivery] = ()
         self._room = MOST_OUTPUT_BYTES
         """Bytes that the output may still have."""
         self.begun = False
-        """Whether its beginning is on disk, or on its way there: streams are, before anything of them is
-        told."""
-        self.sealed = False
-        """Whether the commit of the whole exchange is on its way: it keeps what waits."""
+        """Whether its beginning is on disk, or on its way there: that of a stream is, before anything of it is
+        emitted."""
+        self.progress = Progress.RUNNING
         self.why = GONE
         """Why it ends early, when the task that drives it is cancelled."""
 
@@ -157,6 +173,11 @@ class Run:
     def request(self) -> ModelRequest:
         """What the model was asked last."""
         return self.context.request
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its last commit is on its way, or made."""
+        return self.progress >= Progress.SEALED
 
     @property
     def forwards(self) -> bool:

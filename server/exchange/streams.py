@@ -12,7 +12,8 @@ from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.session_pb2 import Session
 from server.content.fitting import presented
 from server.exchange.engine import CANCELLED, Engine
-from server.exchange.journal import Journal, Readers, Share, Unread
+from server.exchange.event_buffer import EventBuffer, Readers, Share, Unread
+from server.exchange.journal import Journal
 from server.exchange.live import LiveExchange
 from server.exchange.reading import SubscribeKeyEnd, until_key_ends
 from server.exchange.recorded import Recorded, on_record
@@ -60,6 +61,7 @@ class Streams:
         self._unread_seconds = unread_seconds
         self._readers = Readers(most_readers)
         self._unread = Unread()
+        self._journal = Journal(chats)
         self.share = Share()
         """To be taken by those who read what others began, before they write."""
         self._replays: WeakValueDictionary[tuple[str, str], Replay] = WeakValueDictionary()
@@ -75,7 +77,7 @@ class Streams:
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
         counted = self._counted(turn.caller) if background else nullcontext()
-        journal = Journal(self._unread, turn.caller.key_id, paced=not background)
+        buffer = EventBuffer(self._unread, turn.caller.key_id, paced=not background)
         return LiveExchange(
             self._engine,
             self._chats,
@@ -84,7 +86,8 @@ class Streams:
             turn,
             counted,
             self._subscribe_key_end,
-            journal,
+            self._journal,
+            buffer,
             self._unread_seconds,
             background=background,
         )

@@ -1,13 +1,12 @@
 """Model and tools in turns: while every tool call of an answer is one that the server runs, it runs them and
 asks again.
 
-Otherwise the calls go back to the caller. Tells of a round when it is over; stores nothing.
+Otherwise the calls go back to the caller. Reports each round when it is over; stores nothing.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
@@ -17,14 +16,14 @@ from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.agents.handoffs import Destination
 from server.agents.tools import ToolCall, ToolResult, ToolRunner
-from server.backends.backend import Backend, Finish, ModelEvent, Ran, StateEvent
+from server.backends.backend import Backend, Emit, Finish, ModelEvent, Ran, StateEvent
 from server.content.json_values import from_python
 from server.content.messages import mark_run
 from server.core.errors import InvalidArgument
 from server.core.ids import new_id
 from server.exchange.answer import MOST_ROUNDS_REACHED
 from server.exchange.context import Context
-from server.exchange.run import RoundFinished
+from server.exchange.run import EmitAnswer, RoundFinished
 
 MOST_ROUNDS = 8
 MOST_CALLS = 16
@@ -45,50 +44,45 @@ class ToolLoop:
         self._backend = backend
         self._tools = tools
 
-    async def generate(self, context: Context, message_id: str) -> AsyncGenerator[ModelEvent | RoundFinished]:
-        """Yield what the models send, and each round when it is over. Promises what `Backend.generate` does.
+    async def generate(self, context: Context, message_id: str, emit: EmitAnswer) -> None:
+        """Emit what the models send, and each round when it is over. Promises what `Backend.generate` does.
 
-        Deltas of calls that the server may run are held back until it is known who runs them: what is told as
-        a call is for the caller to answer.
+        Deltas of calls that the server may run are withheld until it is known who runs them: what is emitted as a
+        call is for the caller to answer.
         """
         for number in range(MOST_ROUNDS + 1):
             if number:
                 await context.prepare(number, last=number == MOST_ROUNDS)
-            output = _RoundOutput(context)
-            generated = (
-                self._shortening(context) if context.truncates else self._backend.generate(context.request)
-            )
-            async with aclosing(generated) as events:
-                async for event in events:
-                    for emitted in output.consume(event):
-                        if not (number and isinstance(emitted, Ran)):
-                            yield emitted
-            if not output.is_for_server:
-                for event in output.withheld:
-                    yield event
+            received = _Received(context, is_first=not number)
+
+            async def pass_on(events: Sequence[ModelEvent], received: _Received = received) -> None:
+                if passed := received.add(events):
+                    await emit(passed)
+
+            await self._call(context, pass_on)
+            if not received.is_for_server:
+                if received.withheld:
+                    await emit(received.withheld)
                 return
             if number == MOST_ROUNDS:  # it was to call none: nobody runs these, and nobody can answer them
-                yield Finish(choice=0, reason=MOST_ROUNDS_REACHED)
+                await emit([Finish(choice=0, reason=MOST_ROUNDS_REACHED)])
                 return
-            over = await self._run(context, output, message_id)
+            over = await self._run(context, received, message_id)
             message_id = over.next_message_id
-            yield over
+            await emit([over])
 
-    async def _shortening(self, context: Context) -> AsyncGenerator[ModelEvent]:
-        """What the model sends; it is asked again with less as long as its provider says that its context is
-        too long."""
+    async def _call(self, context: Context, emit: Emit) -> None:
+        """Call the model; again with less as long as its provider says that the context is too long, where that may be
+        cut."""
         while True:
             try:
-                async with aclosing(self._backend.generate(context.request)) as events:
-                    async for event in events:
-                        yield event
-                return
+                return await _pushed(self._backend, context.request, emit)
             except InvalidArgument as error:  # never after the first delta
-                if error.reason != _TOO_LONG or not context.shorten():
+                if error.reason != _TOO_LONG or not context.truncates or not context.shorten():
                     raise
 
-    async def _run(self, context: Context, output: "_RoundOutput", message_id: str) -> RoundFinished:
-        calls = output.calls()
+    async def _run(self, context: Context, received: "_Received", message_id: str) -> RoundFinished:
+        calls = received.calls()
         run = calls[: context.reserve_calls(min(len(calls), MOST_CALLS))]
         wanted = (context.offers[call.name].runs for call in run)
         destination = next((runs for runs in wanted if isinstance(runs, Destination)), None)
@@ -96,7 +90,10 @@ class ToolLoop:
         handed = (destination, member) if destination and member else None
         results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in run))
         results += [_TOO_MANY if len(run) == MOST_CALLS else _NO_MORE] * (len(calls) - len(run))
-        messages = [_calling(message_id, output.text, calls, output.state), *map(_answering, calls, results)]
+        messages = [
+            _calling(message_id, received.text, calls, received.state),
+            *map(_answering, calls, results),
+        ]
         mark_run(messages)
         found: dict[str, Any] = {}
         for result in results:
@@ -119,11 +116,12 @@ class ToolLoop:
         )
 
 
-class _RoundOutput:
-    """What a model said in one round, and what of it is held back."""
+class _Received:
+    """What a model sent in one round, and what of it is withheld."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, is_first: bool) -> None:
         self._runs = {name for name, offer in context.offers.items() if offer.runs is not None}
+        self._is_first = is_first
         self._names: dict[int, str] = {}
         self._deltas: list[ToolCallDelta] = []
         self._finish: Finish | None = None
@@ -151,25 +149,28 @@ class _RoundOutput:
         """What the provider wants back with it."""
         return self._state_event.state if self._state_event else None
 
-    def consume(self, event: ModelEvent) -> list[ModelEvent]:
-        """Take note of an event; what can be told now, in the order in which it came."""
+    def add(self, events: Sequence[ModelEvent]) -> Sequence[ModelEvent]:
+        """Take note of events; those that can be emitted now, in the order in which they came."""
         if not self._alone:
-            return [event]
-        if isinstance(event, ToolCallDelta):
-            return self._consume_call(event)
-        if isinstance(event, Finish):
-            self._finish = event
-            return []
-        if isinstance(event, StateEvent):
-            self._state_event = event
-            return []
-        if isinstance(event, ContentDelta) and self._runs:  # else there is no round to tell it in
-            self._text.write(event.text)
-        return [event]
+            return events
+        passed: list[ModelEvent] = []
+        for event in events:
+            if isinstance(event, ContentDelta):
+                if self._runs:  # else there is no round to report it in
+                    self._text.write(event.text)
+                passed.append(event)
+            elif isinstance(event, ToolCallDelta):
+                passed += self._add_call(event)
+            elif isinstance(event, Finish):
+                self._finish = event
+            elif isinstance(event, StateEvent):
+                self._state_event = event
+            elif self._is_first or not isinstance(event, Ran):
+                passed.append(event)
+        return passed
 
-    def _consume_call(self, delta: ToolCallDelta) -> list[ModelEvent]:
-        """With the first call that is not the server's it is known that the caller is to answer all of
-        them."""
+    def _add_call(self, delta: ToolCallDelta) -> list[ToolCallDelta]:
+        """With the first call that is not the server's it is known that the caller is to answer all of them."""
         name = self._names.setdefault(delta.index, delta.name)
         if name in self._runs and not self._needs_caller:
             self._deltas.append(delta)
@@ -221,3 +222,15 @@ def _answering(call: ToolCall, result: ToolResult) -> Message:
     if result.failure:
         message.metadata.update({"failure": result.failure})
     return message
+
+
+async def _pushed(backend: Any, request: Any, emit: Emit) -> None:  # until the backends push
+    import inspect
+
+    if inspect.iscoroutinefunction(backend.generate):
+        return await backend.generate(request, emit)
+    from contextlib import aclosing
+
+    async with aclosing(backend.generate(request)) as events:
+        async for event in events:
+            await emit([event])

@@ -20,32 +20,43 @@ class Frames:
     def __init__(self, context: Context[HttpBody], silent_seconds: float) -> None:
         self._context = context
         self._silent_seconds = silent_seconds
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self._written_at = 0.0
         self._writing = asyncio.Lock()
+        self._silence: asyncio.TimerHandle | None = None
         self._commenting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Frames":
         return self
 
     async def __aexit__(self, *raised: object) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
         if self._commenting is not None:
             self._commenting.cancel()
             # Its exception, if it has one, is that the caller is gone, which the call hears by itself.
             await asyncio.gather(self._commenting, return_exceptions=True)
 
     async def write(self, frames: bytes) -> None:
+        """Write frames, and begin to watch for silence with the first ones."""
         async with self._writing:
             await self._context.write(HttpBody(content_type="text/event-stream", data=frames))
-            self._written_at = self._now()
-        if self._commenting is None:
+            self._written_at = self._loop.time()
+        if self._silence is None:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._silence = self._loop.call_at(self._written_at + self._silent_seconds, self._look)
+
+    def _look(self) -> None:
+        """Comment when nothing was written for so long; one timer looks however often something is."""
+        if self._written_at + self._silent_seconds > self._loop.time():
+            self._watch()
+        elif self._writing.locked():
+            self._silence = self._loop.call_later(self._silent_seconds, self._look)
+        else:
             self._commenting = asyncio.create_task(self._comment())
 
     async def _comment(self) -> None:
-        while True:
-            left = self._written_at + self._silent_seconds - self._now()
-            if left > 0 or self._writing.locked():
-                await asyncio.sleep(max(left, 0) or self._silent_seconds)
-            else:
-                await self.write(sse.COMMENT)
-                await asyncio.sleep(0)  # a write that does not wait would keep the loop to itself
+        await self.write(sse.COMMENT)
+        self._watch()

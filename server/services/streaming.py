@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from generated.parley.v1.chat_pb2 import ChatEvent
-from server.exchange.journal import Share
+from server.exchange.event_buffer import Share
 from server.exchange.run import ReadableExchange
 from server.rpc.context import Context
 from server.services.frames import Frames

@@ -1,22 +1,34 @@
-"""What was told of chats that are in progress: their events, in batches. Gone when the chat is over or
-deleted.
+"""The events of chats that are in progress, in batches. Gone when the chat is over or deleted.
 
 Helpers for `chats.py` and `sessions.py`: every function takes the connection and runs inside the caller's
 transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from generated.parley.v1.chat_pb2 import ChatEvent
 from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ConversationState
 from generated.parley.v1.message_pb2 import ProviderState
-from server.core.errors import NotFound
 from server.storage.database import Connection
 
 _ORPHANS = (
     "NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = chat_events.org_id AND id = chat_id "
     "AND status = 'in_progress')"
 )
+
+
+class EventBatch(NamedTuple):
+    """Events of one chat that follow one another, with what is to be on disk beside them."""
+
+    org_id: str
+    chat_id: str
+    events: Sequence[ChatEvent]
+    state: ConversationState | None = None
+    """The state of the conversation after them."""
+    provider_states: Sequence[ProviderState] = ()
+    """What providers want back with the rounds among them."""
+
 
 _BATCHES = 4
 """Of events, read at once; each is as long as what a stream lets be unread at most."""
@@ -38,30 +50,29 @@ def running_in(connection: Connection, org_id: str, session_id: str) -> list[str
     ]
 
 
-def insert(
-    connection: Connection,
-    org_id: str,
-    chat_id: str,
-    events: Iterable[ChatEvent],
-    state: ConversationState | None,
-    provider_states: Sequence[ProviderState],
-) -> None:
-    """Keep events of a chat in progress, the state after them, and what providers want back with the rounds
-    among them.
+def insert(connection: Connection, batches: Sequence[EventBatch]) -> list[bool]:
+    """Store events of chats in progress; for each batch whether that was done: it is not when its chat is over or
+    deleted.
 
-    Raises NotFound when the chat was deleted meanwhile."""
-    # What `started` says is in the record; what is the same in all events is left out.
-    stored = [_own_members(one) for one in events if not one.HasField("started")]
-    if not stored:
-        return
-    batch = ChatEventBatch(events=stored, state=state, provider_states=provider_states)
-    lock(connection, chat_id)
-    if not connection.execute(
-        "INSERT INTO chat_events (org_id, chat_id, sequence, body) SELECT ?1, ?2, ?3, ?4 WHERE EXISTS ("
-        "SELECT 1 FROM chats WHERE org_id = ?1 AND id = ?2 AND status = 'in_progress')",
-        [org_id, chat_id, stored[0].sequence, batch.SerializeToString()],
-    ).rowcount:
-        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+    What `started` says is in the record, and a batch without anything else is not stored."""
+    written = [True] * len(batches)
+    # In the order of their ids, as whoever locks several does.
+    rows = sorted(
+        (batch.chat_id, place, body) for place, batch in enumerate(batches) if (body := _body(batch))
+    )
+    for chat_id, _, _ in rows:
+        lock(connection, chat_id)
+    cursors = [
+        connection.execute(
+            "INSERT INTO chat_events (org_id, chat_id, sequence, body) SELECT ?1, ?2, ?3, ?4 WHERE EXISTS ("
+            "SELECT 1 FROM chats WHERE org_id = ?1 AND id = ?2 AND status = 'in_progress')",
+            [batches[place].org_id, chat_id, body.first, body.data],
+        )
+        for chat_id, place, body in rows
+    ]
+    for (_, place, _), cursor in zip(rows, cursors, strict=True):  # asked last: until then nothing is sent
+        written[place] = bool(cursor.rowcount)
+    return written
 
 
 def read(connection: Connection, org_id: str, chat_id: str) -> Sequence[ChatEventBatch]:
@@ -105,10 +116,24 @@ def delete_orphans(connection: Connection) -> int:
     return connection.execute(f"DELETE FROM chat_events WHERE {_ORPHANS}").rowcount
 
 
+class _Body(NamedTuple):
+    first: int
+    """The sequence number of the first event."""
+    data: bytes
+
+
+def _body(batch: EventBatch) -> _Body | None:
+    """Without what is the same in all events of a chat."""
+    events = [_own_members(one) for one in batch.events if not one.HasField("started")]
+    if not events:
+        return None
+    data = ChatEventBatch(events=events, state=batch.state, provider_states=batch.provider_states)
+    return _Body(events[0].sequence, data.SerializeToString())
+
+
 def _own_members(event: ChatEvent) -> ChatEvent:
-    """An event without what is the same in all of them."""
-    stored = ChatEvent()
-    stored.CopyFrom(event)
-    stored.ClearField("chat_id")
-    stored.ClearField("session_id")
-    return stored
+    own = ChatEvent()
+    own.CopyFrom(event)
+    own.ClearField("chat_id")
+    own.ClearField("session_id")
+    return own

@@ -17,6 +17,7 @@ from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.core.clock import ms_of
 from server.core.errors import NotFound
 from server.storage import chat_events, threads
+from server.storage.chat_events import EventBatch
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
@@ -42,6 +43,9 @@ _FILTERS = {
     "session_id": "session_id",
     "previous_chat_id": "previous_chat_id",
 }
+
+_BRIEF = 128
+"""Events whose statements take less than a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,30 +112,24 @@ class Chats:
         ):
             self._outbox.wake()
 
-    async def persist_events(
-        self,
-        org_id: str,
-        chat_id: str,
-        events: Sequence[ChatEvent],
-        beginning: Exchange | None,
-        state: ConversationState | None = None,
-        provider_states: Sequence[ProviderState] = (),
-    ) -> None:
-        """Keep what happened in an exchange that runs, and its state then; the first time together with its
-        beginning.
-
-        `provider_states` are those of the rounds among the events. Raises NotFound when the chat was deleted
-        meanwhile, or its session.
-        """
-        making("chat", chat_id)
+    async def begin(self, beginning: Exchange, batch: EventBatch) -> None:
+        """Put the beginning of an exchange that runs on disk, and its first events. Raises NotFound when its session
+        was deleted meanwhile."""
+        making("chat", batch.chat_id)
         if await self._database.write(
-            lambda connection: _persist(
-                connection, self._outbox, org_id, chat_id, events, beginning, state, provider_states
-            ),
+            lambda connection: _begin(connection, self._outbox, beginning, batch),
             brief=True,
-            line=chat_id,
+            line=batch.chat_id,
         ):
             self._outbox.wake()
+
+    async def journal(self, batches: Sequence[EventBatch]) -> list[bool]:
+        """Put events of exchanges that have begun on disk, all of them or none; for each batch whether its chat is
+        still in progress there."""
+        size = sum(len(batch.events) for batch in batches)
+        return await self._database.write(
+            lambda connection: chat_events.insert(connection, batches), brief=size <= _BRIEF, line="journal"
+        )
 
     async def in_progress(self) -> list[tuple[str, str]]:
         """The org and the id of the chats that are in progress on disk, by whatever server, one that is dead
@@ -375,24 +373,14 @@ def _alone(chat: Chat, input_messages: Sequence[Message], output: Sequence[Messa
     return alone
 
 
-def _persist(
-    connection: Connection,
-    outbox: Outbox,
-    org_id: str,
-    chat_id: str,
-    events: Sequence[ChatEvent],
-    beginning: Exchange | None,
-    state: ConversationState | None,
-    provider_states: Sequence[ProviderState],
-) -> bool:
+def _begin(connection: Connection, outbox: Outbox, beginning: Exchange, batch: EventBatch) -> bool:
     news = False
-    if beginning:
-        if beginning.new_session:
-            news = insert_session(connection, outbox, beginning.new_session)
-        elif beginning.chat.HasField("session_id"):
-            _touch_session(connection, beginning.chat, beginning.record)
-        _write(connection, beginning, chat_id, 0, 0)
-    chat_events.insert(connection, org_id, chat_id, events, state, provider_states)
+    if beginning.new_session:
+        news = insert_session(connection, outbox, beginning.new_session)
+    elif beginning.chat.HasField("session_id"):
+        _touch_session(connection, beginning.chat, beginning.record)
+    _write(connection, beginning, batch.chat_id, 0, 0)
+    chat_events.insert(connection, [batch])
     return news
 
 

@@ -6,7 +6,8 @@ servers that share a PostgreSQL database.
 """
 
 import asyncio
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -32,6 +33,45 @@ class Peers(Protocol):
         """Let everything go. May be called twice."""
         ...
 
+    def on_word(self, topic: str, received: Callable[[], object]) -> AbstractContextManager[None]:
+        """While this is entered, `received` is called in the loop whenever the word is said, by whatever server."""
+        ...
+
     def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set whenever the word is said, by whatever server."""
         ...
+
+
+class Words:
+    """Who in this process waits for which word; what implementations of `Peers` have in common."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, set[Callable[[], object]]] = {}
+
+    @contextmanager
+    def on_word(self, topic: str, received: Callable[[], object]) -> Iterator[None]:
+        """As in `Peers`."""
+        self._listeners.setdefault(topic, set()).add(received)
+        try:
+            yield
+        finally:
+            self._listeners[topic].discard(received)
+            if not self._listeners[topic]:
+                del self._listeners[topic]
+
+    @contextmanager
+    def listen(self, topic: str) -> Iterator[asyncio.Event]:
+        """As in `Peers`."""
+        received = asyncio.Event()
+        with self.on_word(topic, received.set):
+            yield received
+
+    def hear(self, topic: str) -> None:
+        """Call those who wait for a word."""
+        for received in tuple(self._listeners.get(topic, ())):
+            received()
+
+    def hear_all(self) -> None:
+        """Call everybody: any word may have been missed."""
+        for topic in tuple(self._listeners):
+            self.hear(topic)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from generated.parley.v1.chat_pb2 import ChatEvent, ContentDelta
 from server.core.clock import now_ms
+from server.storage.chat_events import EventBatch
 from server.storage.chats import Exchange
 from server.storage.store import open_store
 from tests.storage.records import Recorder
@@ -109,9 +110,11 @@ async def _streams(recorder: Recorder, acknowledge: Acknowledge, chance: random.
         exchange.chat.status = "in_progress"
         for sequence in range(chance.randrange(1, 5)):
             event = ChatEvent(chat_id=chat_id, sequence=sequence, delta=ContentDelta(text=_text(chance)))
-            await recorder.store.chats.persist_events(
-                exchange.chat.org_id, chat_id, [event], None if sequence else exchange
-            )
+            batch = EventBatch(exchange.chat.org_id, chat_id, [event])
+            if sequence:
+                assert await recorder.store.chats.journal([batch]) == [True]
+            else:
+                await recorder.store.chats.begin(exchange, batch)
             acknowledge(f"+ {chat_id}\n")
         exchange.chat.status = "completed"
         await _record(

@@ -17,6 +17,7 @@ from generated.parley.v1.agent_chat_service_pb2 import ListAgentChatsRequest
 from generated.parley.v1.assistant_service_pb2 import ListAssistantsRequest
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.session_service_pb2 import ListSessionsRequest
+from server.storage.chat_events import EventBatch
 from server.storage.chats import _FILTERS as CHAT_FILTERS
 from server.storage.listing import listing_of
 from server.storage.sessions import _FILTERS as SESSION_FILTERS
@@ -272,7 +273,7 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, durations):
     scope = recorder.scope
     session = await recorder.open_session()
     running = recorder.exchange("running", session_id=session.session.id, status="in_progress")
-    await store.chats.persist_events(scope.org_id, running.chat.id, [], running)
+    await store.chats.begin(running, EventBatch(scope.org_id, running.chat.id, []))
     made = [
         await store.assistants.create(scope.org_id, {"name": f"a{number}", "firstMessage": "x" * 1000})
         for number in range(1000)

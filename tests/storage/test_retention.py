@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from server.core.errors import NotFound
+from server.storage.chat_events import EventBatch
 from server.storage.outbox import Delivery
 from server.storage.retention import Retention
 from server.storage.scope import Scope
@@ -107,7 +108,7 @@ async def test_chats_of_a_chain_go_one_by_one_and_leave_what_younger_ones_need(
 
 async def test_exchange_in_progress_stays(store, recorder, clock, sweep):
     exchange = recorder.exchange("one", status="in_progress")
-    await store.chats.persist_events(exchange.chat.org_id, exchange.chat.id, [], exchange)
+    await store.chats.begin(exchange, EventBatch(exchange.chat.org_id, exchange.chat.id, []))
     clock.now += 40 * DAY
 
     assert (await sweep(30))["chats"] == 0

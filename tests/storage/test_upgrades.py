@@ -11,6 +11,7 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord
 from generated.parley.v1.chat_service_pb2 import ListChatsRequest
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.content.json_values import struct_from, to_python
+from server.storage.chat_events import EventBatch
 from server.storage.outbox import Delivery
 from server.storage.postgres import migrations as postgres_migrations
 from server.storage.sqlite import migrations
@@ -83,12 +84,8 @@ class Org:
         await store.sessions.update(recorder.scope, patched.session.id, lambda _: None, [])
         exchange = recorder.exchange("running", last, status="in_progress")
         self.running = exchange.chat.id
-        await store.chats.persist_events(
-            recorder.key.org_id,
-            self.running,
-            [ChatEvent(chat_id=self.running, sequence=1, delta=ContentDelta(text="Hel"))],
-            exchange,
-        )
+        first = ChatEvent(chat_id=self.running, sequence=1, delta=ContentDelta(text="Hel"))
+        await store.chats.begin(exchange, EventBatch(recorder.key.org_id, self.running, [first]))
         await store.database.write(
             lambda connection: store.outbox.put(
                 connection,

@@ -9,14 +9,15 @@ own transactions.
 
 import asyncio
 import contextlib
-from collections import defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
 import structlog
 
 from server.core.errors import StorageUnavailable
+from server.storage.peers import Words
 from server.storage.postgres.connection import Driver, was_ended
 from server.storage.postgres.errors import postgres_error
 
@@ -36,7 +37,7 @@ class PostgresPeers:
         self._owned: set[str] = set()
         self._driver: Driver | None = None
         self._locking = asyncio.Lock()
-        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._heard = Words()
         self._words: set[str] = set()
         self._listening: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -69,18 +70,17 @@ class PostgresPeers:
         if len(self._words) == 1:
             self._begin(self._notify())
 
-    @contextlib.contextmanager
-    def listen(self, topic: str) -> Iterator[asyncio.Event]:
+    def on_word(self, topic: str, received: Callable[[], object]) -> AbstractContextManager[None]:
+        self._begin_listening()
+        return self._heard.on_word(topic, received)
+
+    def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
+        self._begin_listening()
+        return self._heard.listen(topic)
+
+    def _begin_listening(self) -> None:
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        received = asyncio.Event()
-        self._listeners[topic].add(received)
-        try:
-            yield received
-        finally:
-            self._listeners[topic].discard(received)
-            if not self._listeners[topic]:
-                del self._listeners[topic]
 
     async def aclose(self) -> None:
         """Let every lock go, and say what was told before."""
@@ -149,16 +149,11 @@ class PostgresPeers:
                 driver = await _connect(self._url)
                 async with driver:
                     await driver.execute(f"LISTEN {_CHANNEL}")
-                    self._dispatch(*self._listeners)  # whatever was said until now was not heard
+                    self._heard.hear_all()  # whatever was said until now was not heard
                     async for word in driver.notifies():
-                        self._dispatch(word.payload)
+                        self._heard.hear(word.payload)
             except psycopg.Error:
                 await asyncio.sleep(_AGAIN_SECONDS)
-
-    def _dispatch(self, *topics: str) -> None:
-        for topic in topics:
-            for received in self._listeners.get(topic, ()):
-                received.set()
 
 
 async def _connect(url: str) -> Driver:

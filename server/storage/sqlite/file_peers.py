@@ -15,10 +15,12 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from server.core.ids import new_id
+from server.storage.peers import Words
 
 _FILES = 64
 """The kernel looks through all locks of a file: with 20,000 in one file each would take 0.4 ms."""
@@ -35,7 +37,7 @@ class FilePeers:
         self._closed = False
         self._files: dict[int, int] = {}
         self._owned: set[str] = set()
-        self._listening: dict[str, set[asyncio.Event]] = {}
+        self._words = Words()
         self._name = f"{new_id()}.sock"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -57,7 +59,7 @@ class FilePeers:
 
     def notify(self, topic: str) -> None:
         """Say a word to every process, this one included. Lost on those that have too many unread."""
-        self._dispatch(topic)
+        self._words.hear(topic)
         for other in self._listeners():
             try:
                 self._socket.sendto(topic.encode(), self._address(other))
@@ -68,19 +70,15 @@ class FilePeers:
             except OSError:
                 continue
 
-    @contextlib.contextmanager
-    def listen(self, topic: str) -> Iterator[asyncio.Event]:
+    def on_word(self, topic: str, received: Callable[[], object]) -> AbstractContextManager[None]:
+        """`received` is called whenever the word is said, by whatever process."""
+        self._listen()
+        return self._words.on_word(topic, received)
+
+    def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set whenever the word is said, by whatever process."""
-        if self._loop is None:
-            self._open_ears()
-        received = asyncio.Event()
-        self._listening.setdefault(topic, set()).add(received)
-        try:
-            yield received
-        finally:
-            self._listening[topic].discard(received)
-            if not self._listening[topic]:
-                del self._listening[topic]
+        self._listen()
+        return self._words.listen(topic)
 
     async def aclose(self) -> None:
         self.close()
@@ -134,7 +132,9 @@ class FilePeers:
             )
         return file
 
-    def _open_ears(self) -> None:
+    def _listen(self) -> None:
+        if self._loop is not None:
+            return
         self._loop = asyncio.get_running_loop()
         self._socket.bind(self._address(self._name))
         os.chmod(self._name, 0o600, dir_fd=self._folder)
@@ -143,11 +143,7 @@ class FilePeers:
     def _read(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._dispatch(self._socket.recv(_MOST_BYTES).decode(errors="replace"))
-
-    def _dispatch(self, topic: str) -> None:
-        for received in self._listening.get(topic, ()):
-            received.set()
+                self._words.hear(self._socket.recv(_MOST_BYTES).decode(errors="replace"))
 
     def _listeners(self) -> list[str]:
         """The other processes' sockets; looked for again only when the folder has changed."""

@@ -19,7 +19,7 @@ from server.content.messages import text_of
 from server.core.ids import hex_of
 from server.exchange import replay
 from server.exchange.engine import CANCELLED
-from server.exchange.journal import MOST_OF_KEY, MOST_OF_STREAM, Journal, Share, Unread
+from server.exchange.event_buffer import MOST_OF_KEY, MOST_OF_STREAM, EventBuffer, Share, Unread
 from server.exchange.streams import Streams
 from server.storage.store import open_store
 from tests.conftest import running
@@ -126,7 +126,7 @@ async def test_answer_in_the_background_waits_for_nobody_and_is_not_held(lab):
     async with lab.streams(*Script().script).start(lab.turn(), background=True) as stream:
         await asyncio.wait([stream.running])
 
-    buffered = sum(entry.size for entry in stream._journal._emitted[:-1])
+    buffered = sum(entry.size for entry in stream._buffer._emitted[:-1])
     assert buffered <= 2 * MOST_OF_STREAM
     assert (await lab.stored_chat()).status == "completed"
 
@@ -202,15 +202,15 @@ async def test_what_several_read_is_serialized_once(lab):
 
 def test_what_is_serialized_for_several_readers_can_be_said_in_json():
     """NaN was stored by earlier versions."""
-    journal, chat = (
-        Journal(Unread(), "key", paced=False),
+    buffer, chat = (
+        EventBuffer(Unread(), "key", paced=False),
         Chat(id="c", input=Value(number_value=float("nan"))),
     )
-    journal.add(replay.event(chat, 0, completed=chat))
-    journal.emit(journal.waiting())
+    buffer.add(replay.event(chat, 0, completed=chat))
+    buffer.emit(1)
     over = replay.Replay(chat, ChatRecord())
 
-    for data in (journal.data_of(journal.last), over.serialized(list(over.events())[-1])):
+    for data in (buffer.data_of(buffer.last), over.serialized(list(over.events())[-1])):
         assert ChatEvent.FromString(data).completed.input.WhichOneof("kind") == "null_value"
 
 
@@ -251,14 +251,14 @@ async def test_readers_leave_most_of_each_turn_of_the_loop_to_others():
 async def test_streams_of_a_key_share_what_may_be_unread():
     """One whose caller reads goes on, piece by piece, when others have taken all of it."""
     unread = Unread()
-    stalled, read = (Journal(unread, "key", paced=True) for _ in range(2))
-    other = Journal(unread, "other key", paced=True)
+    stalled, read = (EventBuffer(unread, "key", paced=True) for _ in range(2))
+    other = EventBuffer(unread, "other key", paced=True)
     chat = event_of("y" * MOST_OF_KEY)
     stalled.add(chat)
-    stalled.emit(stalled.waiting())
-    for journal in (read, other):
-        journal.add(event_of("z"))
-        journal.emit(journal.waiting())
+    stalled.emit(1)
+    for buffer in (read, other):
+        buffer.add(event_of("z"))
+        buffer.emit(1)
 
     assert await other.until_room(0.01)
     assert not await read.until_room(0.01)
@@ -271,14 +271,17 @@ async def test_streams_of_a_key_share_what_may_be_unread():
 @pytest.mark.parametrize("paced", [True, False])
 async def test_what_could_not_be_kept_is_not_unread_for_ever(paced):
     unread = Unread()
-    journal = Journal(unread, "key", paced=paced)
-    for text in ("kept", "lost", "last"):
-        journal.add(event_of(text))
-        batch = journal.waiting()
-        if text != "lost":
-            journal.emit(batch, ends=text == "last")
-    journal.unpace()
+    buffer = EventBuffer(unread, "key", paced=paced)
+    buffer.add(event_of("kept"))
+    buffer.emit(1)
+    buffer.add(event_of("lost"))
+    buffer.drop_waiting()
+    buffer.add(event_of("last"))
+    buffer.close()
+    events = [one.delta.text async for batch in buffer.read(None) for one in batch]
+    buffer.unpace()
 
+    assert events == ["kept", "last"]
     assert unread.of("key") == 0
 
 
