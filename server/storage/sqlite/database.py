@@ -34,7 +34,7 @@ _HERE_SECONDS = 0.0004
 well."""
 _STEPS = 50
 """Of SQLite, between two looks at the time: half a dozen rows."""
-_LONG_READERS = 2
+LONG_READERS = 2
 """Threads for reads too long for the event loop, each with a connection."""
 
 
@@ -74,7 +74,7 @@ class SqliteDatabase:
         self._reader.set_progress_handler(lambda: time.perf_counter() > self._until, _STEPS)
         # a stray write here would escape the writer's transactions
         self._reader.execute("PRAGMA query_only = ON")
-        self._readers = ThreadPoolExecutor(_LONG_READERS, "sqlite-reader")
+        self._readers = ThreadPoolExecutor(LONG_READERS, "sqlite-reader")
         self._of_thread = threading.local()
         self._threads_readers: list[SqliteConnection] = []
         self._closed = False
