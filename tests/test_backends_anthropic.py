@@ -22,7 +22,8 @@ from server.core.errors import (
 )
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
-from server.core.outbound.transport import provider_client
+from server.core.outbound.transport import HttpClient
+from tests.pulled import pulled
 from tests.upstream import (
     CUT,
     STALL,
@@ -46,7 +47,7 @@ async def backend_of(
     async def sleep(seconds: float) -> None:
         """Take no time."""
 
-    async with provider_client(AllowedHosts(allowed), limits) as http:
+    async with HttpClient(AllowedHosts(allowed), limits) as http:
         yield AnthropicBackend(lambda _: Endpoint(base_url, SECRET), http, limits, sleep=sleep)
 
 
@@ -57,7 +58,7 @@ def model_request(*messages: Message, **members: Any) -> ModelRequest:
 async def collected(backend: AnthropicBackend, request: ModelRequest) -> list[Any]:
     events: list[Any] = []
     try:
-        async for event in backend.generate(request):
+        async for event in pulled(backend, request):
             events.append(event)
     except ServiceError as error:
         assert "UPSTREAM TEXT" not in repr(error.args) and SECRET not in repr(error.args)
@@ -420,7 +421,7 @@ async def test_closing_the_iterator_closes_the_connection():
         AnthropicUpstream(Answer([*beginning(), STALL])) as upstream,
         backend_of(upstream.base_url, Limits(), ("127.0.0.1",)) as backend,
     ):
-        async with aclosing(backend.generate(model_request())) as events:
+        async with aclosing(pulled(backend, model_request())) as events:
             await anext(events)
 
         await upstream.disconnected.wait()

@@ -10,6 +10,7 @@ from server.backends.backend import Finish, ModelRequest, Ran, Usage
 from server.backends.offline import OfflineBackend
 from server.content.json_values import from_python
 from server.core.errors import InvalidArgument
+from tests.pulled import pulled
 
 WEATHER = {
     "type": "function",
@@ -38,7 +39,7 @@ def model_request(*messages: Message, **members: object) -> ModelRequest:
 
 
 async def events_of(request: ModelRequest) -> list:
-    return [event async for event in OfflineBackend().generate(request)]
+    return [event async for event in pulled(OfflineBackend(), request)]
 
 
 async def text_of(request: ModelRequest, choice: int = 0) -> str:
@@ -322,7 +323,7 @@ async def test_delay_comes_before_each_word():
     backend = OfflineBackend(0.25, sleep=sleep)
     words = [
         e
-        async for e in backend.generate(model_request(message_of("user", "hi")))
+        async for e in pulled(backend, model_request(message_of("user", "hi")))
         if isinstance(e, ContentDelta)
     ]
 

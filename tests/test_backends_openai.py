@@ -29,7 +29,8 @@ from server.core.errors import (
 )
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
-from server.core.outbound.transport import provider_client
+from server.core.outbound.transport import HttpClient
+from tests.pulled import pulled
 from tests.upstream import (
     CUT,
     STALL,
@@ -67,7 +68,7 @@ async def backend_of(
     allowed: tuple[str, ...] = ("127.0.0.1",),
 ) -> AsyncIterator[OpenAIBackend]:
     limits = limits or Limits()
-    async with provider_client(AllowedHosts(allowed), limits) as http:
+    async with HttpClient(AllowedHosts(allowed), limits) as http:
         yield OpenAIBackend(
             lambda _: Endpoint(base_url, SECRET), http, limits, sleep=Slept() if sleep is None else sleep
         )
@@ -86,7 +87,7 @@ async def run(answers: Any, request: ModelRequest | None = None, **options: Any)
 async def collected(backend: OpenAIBackend, request: ModelRequest) -> list[Any]:
     events: list[Any] = []
     try:
-        async for event in backend.generate(request):
+        async for event in pulled(backend, request):
             events.append(event)
     except ServiceError as error:
         events.append(error)
@@ -673,7 +674,7 @@ async def test_compressed_answer_is_refused():
 async def test_closing_the_iterator_closes_the_connection():
     answer = Answer([*sse(chunk({"content": "Hi"})), STALL])
     async with OpenAIUpstream(answer) as upstream, backend_of(upstream.base_url) as backend:
-        async with aclosing(backend.generate(model_request())) as events:
+        async with aclosing(pulled(backend, model_request())) as events:
             await anext(events)
 
         await upstream.disconnected.wait()
@@ -866,7 +867,7 @@ async def test_name_that_resolves_to_a_private_address_is_not_connected_to():
 
     async with (
         OpenAIUpstream(openai_text("Hi")) as upstream,
-        provider_client(AllowedHosts(), Limits(), resolve) as http,
+        HttpClient(AllowedHosts(), Limits(), resolve) as http,
     ):
         url = f"http://rebound.example:{upstream.port}/v1"
         events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), model_request())
@@ -883,7 +884,7 @@ async def test_name_is_resolved_once_and_the_checked_address_is_connected_to():
     allowed = AllowedHosts(["own.example+private"])
     async with (
         OpenAIUpstream(openai_text("Hi")) as upstream,
-        provider_client(allowed, Limits(), resolve) as http,
+        HttpClient(allowed, Limits(), resolve) as http,
     ):
         url = f"http://own.example:{upstream.port}/v1"
         events = await collected(OpenAIBackend(lambda _: Endpoint(url, SECRET), http), model_request())
@@ -896,7 +897,7 @@ async def test_name_that_does_not_resolve_is_unavailable():
     async def resolve(host: str, port: int) -> list[str]:
         raise OSError("UPSTREAM TEXT")
 
-    async with provider_client(AllowedHosts(), Limits(), resolve) as http:
+    async with HttpClient(AllowedHosts(), Limits(), resolve) as http:
         backend = OpenAIBackend(lambda _: Endpoint("http://x.example", SECRET), http, sleep=Slept())
         [error] = await collected(backend, model_request())
 

@@ -13,6 +13,7 @@ from server.backends.endpoint import Endpoint
 from server.backends.providers import BASE_URLS, Endpoints, Providers, base_of
 from server.core.errors import InvalidArgument
 from server.core.outbound.guard import AllowedHosts
+from tests.pulled import pulled
 from tests.upstream import AnthropicUpstream, OpenAIUpstream, anthropic_text, openai_text
 
 KEYS = {"openai": "sk-operator", "anthropic": "sk-operator", "custom-llm": "sk-operator"}
@@ -33,7 +34,7 @@ def endpoint(
 async def text_of(providers: Providers, request: ModelRequest) -> str:
     try:
         return "".join(
-            [event.text async for event in providers.generate(request) if isinstance(event, ContentDelta)]
+            [event.text async for event in pulled(providers, request) if isinstance(event, ContentDelta)]
         )
     finally:
         await providers.close()
@@ -139,10 +140,10 @@ def test_base_url_of_a_model_url(url):
     assert base_of(url) == "http://h/v1"
 
 
-def test_sdks_are_not_imported_until_used():
+def test_http_stack_is_not_imported_until_used():
     code = (
         "import sys, server.backends.providers as p; p.Providers(); "
-        "print([m for m in ('openai', 'anthropic', 'httpx2', 'tenacity') if m in sys.modules])"
+        "print([m for m in ('openai', 'anthropic', 'httpx2', 'aiohttp', 'tenacity') if m in sys.modules])"
     )
 
     assert (

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
 from typing import Any
 
-import httpx2
 import pytest
+from multidict import CIMultiDict
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
@@ -25,6 +25,7 @@ from server.core.errors import (
     UpstreamUnavailable,
 )
 from server.core.outbound.limits import Limits
+from tests.pulled import pulled
 from tests.upstream import anthropic_text, openai_text
 
 HI = Message(role="user", content=from_python("hi"))
@@ -63,18 +64,50 @@ class Clocked(asyncio.SelectorEventLoop):
             await asyncio.sleep(0)
 
 
-class Pieces(httpx2.AsyncByteStream):
-    """A body; what is no bytes is waited for. A piece is asked for when the one before it was read."""
+class Body:
+    """A body; a piece is asked for when the one before it was read."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._pieces:
-            yield piece
+    async def readany(self) -> bytes:
+        self._failed = asyncio.get_running_loop().create_future()
+        piece = asyncio.ensure_future(anext(self._pieces, b""))
+        await asyncio.wait([piece, self._failed], return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            piece.cancel()
+            return await self._failed
+        return await piece
 
-    async def aclose(self) -> None:
-        await self._pieces.aclose()  # type: ignore[attr-defined]
+    def set_exception(self, error: BaseException) -> None:
+        self._failed.set_exception(error)
+
+    def at_eof(self) -> bool:
+        return True
+
+
+class Response:
+    """An answer that has come as far as its head."""
+
+    status = 200
+    connection = None
+
+    def __init__(self, headers: dict[str, str], pieces: AsyncIterator[bytes]) -> None:
+        self.headers = CIMultiDict(headers)
+        self.content = Body(pieces)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Http:
+    """Sends nothing, and has one answer for everything."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    async def send(self, *_: Any) -> Response:
+        return self._response
 
 
 def ran(main: Callable[[Clocked], Coroutine[Any, Any, list[Any]]]) -> list[Any]:
@@ -91,17 +124,14 @@ async def events_of(
     """All events of one call, an error last."""
     backend, provider, _ = KINDS[kind]
     headers = {} if content_type is None else {"content-type": content_type}
-    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, stream=Pieces(pieces)))
+    http = Http(Response(headers, pieces))
     request = ModelRequest(provider=provider, model="m", messages=[HI], **members)
     events: list[Any] = []
-    async with httpx2.AsyncClient(transport=transport) as http:
-        try:
-            async for event in backend(lambda _: Endpoint("http://model.example/v1", "k"), http).generate(
-                request
-            ):
-                events.append(event)
-        except ServiceError as error:
-            events.append(error)
+    try:
+        async for event in pulled(backend(lambda _: Endpoint("http://model.example/v1", "k"), http), request):
+            events.append(event)
+    except ServiceError as error:
+        events.append(error)
     return events
 
 

@@ -415,6 +415,8 @@ def _sse(event: Any, name: str | None) -> bytes:
 
 
 async def _write(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    if not piece:
+        return  # a chunk of no bytes would be the end
     writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
     await writer.drain()
 

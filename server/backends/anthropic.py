@@ -1,4 +1,4 @@
-"""Anthropic's Messages API, through the official client.
+"""Anthropic's Messages API.
 
 Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it
 refuses a request with them), `seed` and the penalties. Thinking is not told to anybody, but kept where there
@@ -9,36 +9,38 @@ import asyncio
 import base64
 import json
 import mimetypes
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import anthropic
-import httpx2
 import orjson
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
-from server.backends.bodies import read_through
+from server.backends.backend import Emit, Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.call_ids import CallIds
-from server.backends.calls import END, Call
+from server.backends.calls import Call, json_of, json_or_none
 from server.backends.dialects import check_names
-from server.backends.endpoint import MOST_CLIENTS, Endpoint
+from server.backends.endpoint import USER_AGENT, Endpoint
+from server.backends.event_stream import Event
 from server.backends.parts import check_text_only, refused_part
 from server.backends.state import state_for
 from server.backends.thinking import Thoughts, may_think, with_thinking, without_thinking
-from server.backends.whole_answers import events_of
 from server.content.json_values import encodable
 from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.accepted import TEXT_PARTS
 from server.core.errors import InvalidArgument
 from server.core.outbound.client import Sleep
 from server.core.outbound.limits import Limits
+from server.core.outbound.transport import HttpClient
 
 DEFAULT_MAX_TOKENS = 4096
 """The API wants a number; on top of it comes the budget for thinking."""
 
+_VERSION = "2026-10-21"
+_MOST_WHOLE_TOKENS = 21_333
+"""What is asked for whole. Above it an answer is expected to take more than ten minutes, at 128,000 tokens an
+hour, and the official client insists on a stream: `_calculate_nonstreaming_timeout` of
+github.com/anthropics/anthropic-sdk-python."""
 _PDF = "application/pdf"
 _NO_TOKENS = {"input_tokens": 0, "output_tokens": 0}
 _OPENING = "(The conversation begins.)"
@@ -50,6 +52,17 @@ _EFFORTS = {
     "xhigh": "xhigh",
     "max": "max",
 }
+_EVENTS = frozenset(
+    {
+        "message_start",
+        "message_delta",
+        "message_stop",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+    }
+)
+"""The events that are read, of those that have a name."""
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -61,12 +74,12 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 
 
 class AnthropicBackend:
-    """Calls messages. `http` comes from `transport.provider_client`; who made it closes it."""
+    """Calls messages. Whoever made `http` closes it."""
 
     def __init__(
         self,
         endpoint_of: Callable[[ModelRequest], Endpoint],
-        http: httpx2.AsyncClient,
+        http: HttpClient,
         limits: Limits | None = None,
         *,
         sleep: Sleep = asyncio.sleep,
@@ -75,49 +88,25 @@ class AnthropicBackend:
         self._http = http
         self._limits = limits or Limits()
         self._sleep = sleep
-        self._client = lru_cache(maxsize=MOST_CLIENTS)(self._new_client)
 
-    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
+    async def generate(self, request: ModelRequest, emit: Emit) -> None:
         """As `Backend.generate` promises."""
         body = request_body(request)
-        client = self._client(self._endpoint_of(request))
-        call = Call(request, anthropic, self._limits, sleep=self._sleep)
-
-        async def send() -> Any:
-            # As extra_body, which the client sends as it is: it would walk through every message otherwise.
-            response = await client.messages.with_raw_response.create(
-                model=request.model, max_tokens=body["max_tokens"], messages=[], stream=True, extra_body=body
-            )
-            read_through(response.http_response, call.note_progress, events_of)
-            # Plain dicts: the typed events assume a server that keeps to the schema.
-            return await response.parse(to=anthropic.AsyncStream[object])
-
-        stream = await call.open(send)
-        try:
-            answer = _Answer(request, call)
-            while not answer.over and (event := await call.receive(stream)) is not END:
-                for emitted in answer.read(event):
-                    yield emitted
-            if not answer.over:
-                raise call.incomplete()
-            await call.drain(stream)
-        finally:
-            await stream.close()
+        endpoint = self._endpoint_of(request)
+        call = Call(request, self._limits, streams="stream" in body, sleep=self._sleep)
+        headers = {
+            "authorization": f"Bearer {endpoint.api_key}",
+            "anthropic-version": _VERSION,
+            "accept": "application/json",
+            "content-type": "application/json",
+            "user-agent": USER_AGENT,
+        }
+        path = "/messages" if endpoint.base_url.endswith("/v1") else "/v1/messages"
+        response = await call.post(self._http, endpoint.url_of(path), headers, body)
+        await call.read(response, _Answer(request, call), emit)
 
     async def close(self) -> None:
         """Nothing of its own to release."""
-
-    def _new_client(self, endpoint: Endpoint) -> anthropic.AsyncAnthropic:
-        return anthropic.AsyncAnthropic(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url.removesuffix("/v1"),  # the client adds it
-            default_query=dict(endpoint.query),
-            # Explicit, or ANTHROPIC_CUSTOM_HEADERS of the environment could replace it.
-            default_headers={"Authorization": f"Bearer {endpoint.api_key}"},
-            http_client=self._http,
-            timeout=self._http.timeout,
-            max_retries=0,
-        )
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
@@ -136,11 +125,12 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         raise InvalidArgument.of(
             "tool_choice", "must be auto or none for provider anthropic while it is to think"
         )
+    most = request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0)
     members = {
         "model": request.model,
-        "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS + (thinking or {}).get("budget_tokens", 0),
+        "max_tokens": most,
         "messages": turns,
-        "stream": True,
+        "stream": True if request.streams or most > _MOST_WHOLE_TOKENS else None,
         "system": _system(request.messages),
         "stop_sequences": list(request.stop) or None,
         "thinking": thinking,
@@ -337,24 +327,55 @@ class _Answer:
         self._stop_reason: Any = None
         self.over = False
 
-    def read(self, event: Any) -> Iterator[ModelEvent]:
+    @property
+    def complete(self) -> bool:
+        return self.over
+
+    def read(self, event: Event) -> Iterator[ModelEvent]:
+        if event.name == "error":
+            raise self._call.reported(json_or_none(event.data))
+        if event.name and event.name not in _EVENTS:
+            return iter(())
+        return self._event(json_of(event.data))
+
+    def read_document(self, document: Any) -> Iterator[ModelEvent]:
+        """A message; what came whole is complete, whether it says why it ended or not."""
+        if isinstance(document, dict) and document.get("error"):
+            raise self._call.reported(document)
+        if not isinstance(document, dict) or not isinstance(blocks := document.get("content"), list):
+            raise ValueError("neither a message nor an error")
+        yield from self._start(document)
+        for place, block in enumerate(map(_dict, blocks)):
+            yield from self._block_start(place, block)
+            yield from self._block_stop(place)
+        self._stop_reason = document.get("stop_reason") or "end_turn"
+        yield from self._stop()
+
+    def end(self) -> Iterator[ModelEvent]:
+        if not self.over:
+            raise self._call.incomplete()
+        return iter(())
+
+    def _event(self, event: Any) -> Iterator[ModelEvent]:
         if not isinstance(event, dict):
             raise self._call.unreadable()
         place = index if isinstance(index := event.get("index"), int) else 0
         match event.get("type"):
-            case "message_start":
-                yield from self._start(_dict(event.get("message")))
-            case "content_block_start":
-                yield from self._block_start(place, _dict(event.get("content_block")))
             case "content_block_delta":
                 yield from self._delta(place, _dict(event.get("delta")))
+            case "content_block_start":
+                yield from self._block_start(place, _dict(event.get("content_block")))
             case "content_block_stop":
                 yield from self._block_stop(place)
+            case "message_start":
+                yield from self._start(_dict(event.get("message")))
             case "message_delta":
                 self._stop_reason = _dict(event.get("delta")).get("stop_reason")
                 self._add_usage(event.get("usage"))
             case "message_stop":
                 yield from self._stop()
+            case "error":
+                raise self._call.reported(event)
 
     def _start(self, message: dict[str, Any]) -> Iterator[ModelEvent]:
         self._add_usage(message.get("usage"))

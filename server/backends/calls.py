@@ -1,5 +1,4 @@
-"""One call of a model provider through its official SDK: deadline, silence, retries, size, and what callers
-are told.
+"""One call of a model provider: deadline, silence, retries, size, and what callers are told.
 
 Every text is ours: nothing that a provider or an exception says gets out of here, except a few error codes
 listed below. Does not know any provider's wire format (`openai.py`, `anthropic.py`) nor its addresses
@@ -7,12 +6,14 @@ listed below. Does not know any provider's wire format (`openai.py`, `anthropic.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-import httpx2
+import aiohttp
+import orjson
 import structlog
 from tenacity import (
     AsyncRetrying,
@@ -22,7 +23,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from server.backends.backend import ModelRequest
+from server.backends.backend import Emit, ModelEvent, ModelRequest
+from server.backends.event_stream import Event, EventReader
+from server.backends.silence import Silence
 from server.content.json_values import encodable
 from server.core.errors import (
     InvalidArgument,
@@ -35,9 +38,13 @@ from server.core.errors import (
 )
 from server.core.outbound.client import Sleep, retry_after
 from server.core.outbound.limits import Limits
-
-END = object()
-"""What `Call.receive` returns when the stream is over."""
+from server.core.outbound.transport import (
+    TRANSPORT_ERRORS,
+    HttpClient,
+    abandon,
+    beginning,
+    is_compressed,
+)
 
 _SAFE_CODES = frozenset(
     {
@@ -65,27 +72,51 @@ class _Failed(Exception):
         self.status = status
 
 
-class Call:
-    """One call of one provider. `sdk` is the module of its SDK, for its exceptions (both name them alike).
+class Answer(Protocol):
+    """Reads what one kind of provider answers to one call."""
 
-    Retries happen in `open` alone, so never after an event has been received.
+    @property
+    def complete(self) -> bool:
+        """Whether every choice has ended."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is expected, even if the body has not ended."""
+
+    def read(self, event: Event) -> Iterable[ModelEvent]:
+        """Read one event of a stream."""
+
+    def read_document(self, document: Any) -> Iterable[ModelEvent]:
+        """Read an answer that came whole. Raises ValueError for what is none."""
+
+    def end(self) -> Iterable[ModelEvent]:
+        """The body has ended. Raises UpstreamIncomplete when a choice has not."""
+
+
+class Call:
+    """One call of one provider.
+
+    Retries happen in `post` alone, so never after an event has been received.
     """
 
     def __init__(
-        self, request: ModelRequest, sdk: Any, limits: Limits, *, sleep: Sleep = asyncio.sleep
+        self, request: ModelRequest, limits: Limits, *, streams: bool = True, sleep: Sleep = asyncio.sleep
     ) -> None:
+        """`streams`: whether a stream is asked for. A server that was not asked for one is silent until its
+        answer is whole."""
         self._request = request
         self._provider = request.provider
-        self._sdk = sdk
         self._limits = limits
         self._sleep = sleep
         self._generated = 0
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + request.timeout_seconds
-        self._silence: asyncio.Timeout | None = None
+        self._stall = limits.stall_seconds if streams else request.timeout_seconds
 
-    async def open(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        """Send the request, again where that can help, and return what `send` returns."""
+    async def post(
+        self, http: HttpClient, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """Send the request, again where that can help, and return the answer with its body unread."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.again),
             stop=self._enough,
@@ -94,44 +125,64 @@ class Call:
             sleep=self._sleep,
             reraise=True,
         )
+        content = orjson.dumps(body)
         try:
-            return await retrying(self._attempt, send)
+            return await retrying(self._attempt, http, url, headers, content)
         except _Failed as failed:
             self._log_failure(failed.error, status=failed.status)
             raise failed.error from None
 
-    async def receive(self, stream: Any) -> Any:
-        """The next event of the SDK's stream, or END. The SDKs pass over comments and pings; `note_progress` is told
-        of them."""
+    async def read(self, response: aiohttp.ClientResponse, answer: Answer, emit: Emit) -> None:
+        """Emit what the answer says, once for each piece of its body that comes."""
+        silence = Silence(response.content, self._deadline, self._stall)
+        events = EventReader(self._limits)
         try:
-            async with asyncio.timeout_at(self._patience()) as self._silence:
-                return await anext(stream, END)
-        except (
-            TimeoutError,
-            self._sdk.APIError,
-            httpx2.HTTPError,
-            ServiceError,
-            ValueError,
-            RecursionError,
-        ) as error:
-            reported = self._broken(error)
+            while not answer.over:
+                piece = await self._piece(response, answer, silence)
+                found: list[ModelEvent] = []
+                try:
+                    self._take(piece, events, answer, found)
+                finally:  # what came before an error counts
+                    if found:
+                        await emit(found)
+                if not piece:
+                    return
+            await _drain(response)
+        except ServiceError as error:
+            self._log_failure(error)
+            raise
         finally:
-            self._silence = None
-        self._log_failure(reported)
-        raise reported
+            silence.end()
+            abandon(response)
 
-    def note_progress(self) -> None:
-        """Something came, if only a comment: the provider is not silent, and has until the deadline at
-        most."""
-        if self._silence is not None and not self._silence.expired():
-            self._silence.reschedule(self._patience())
+    async def _piece(self, response: aiohttp.ClientResponse, answer: Answer, silence: Silence) -> bytes:
+        """What came of the body; nothing at its end."""
+        silence.begin()
+        try:
+            return await response.content.readany()
+        except TimeoutError:
+            raise self._timeout() from None
+        except TRANSPORT_ERRORS:
+            if answer.complete:  # cut behind the last choice
+                return b""
+            raise self.incomplete() from None
+        finally:
+            silence.pause()
 
-    async def drain(self, stream: Any) -> None:
-        """Read the end of an answer that is complete, if it is there: only then can its connection be used
-        again."""
-        with suppress(TimeoutError, self._sdk.APIError, httpx2.HTTPError, ServiceError, ValueError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await anext(stream, END)
+    def _take(self, piece: bytes, events: EventReader, answer: Answer, found: list[ModelEvent]) -> None:
+        try:
+            for event in events.feed(piece) if piece else ():
+                found.extend(answer.read(event))
+                if answer.over:
+                    return
+            if events.is_too_large:
+                raise UpstreamError("The model provider sent more than this service reads.")
+            if not piece:
+                if events.document is not None:
+                    found.extend(answer.read_document(json_of(events.document)))
+                found.extend(answer.end())
+        except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
+            raise self.unreadable() from None
 
     def accept(self, text: str) -> str:
         """Count a piece of what was generated and return it encodable. Raises UpstreamError when it is too
@@ -153,30 +204,40 @@ class Call:
         """The error of a stream that is not what the provider's protocol says."""
         return UpstreamError(f"The model provider {self._provider} sent an answer that cannot be read.")
 
-    def _patience(self) -> float:
-        return min(self._deadline, self._loop.time() + self._limits.stall_seconds)
-
-    async def _attempt(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        sdk = self._sdk
+    async def _attempt(
+        self, http: HttpClient, url: str, headers: Mapping[str, str], content: bytes
+    ) -> aiohttp.ClientResponse:
+        response = None
         try:
-            async with asyncio.timeout_at(self._patience()):
-                return await send()
-        except TimeoutError:
-            failed = _Failed(self._timeout())
+            async with asyncio.timeout_at(min(self._deadline, self._loop.time() + self._stall)):
+                response = await http.send("POST", url, headers, content)
+                if 200 <= response.status < 300:
+                    if is_compressed(response):
+                        raise UpstreamError(
+                            "The model provider sent a compressed answer, which was not asked for."
+                        )
+                    answered, response = response, None
+                    return answered
+                body = await beginning(response, self._limits.error_bytes)
+            failed = self._refused(response, body)
         except ServiceError as error:
             failed = _Failed(error)
-        except sdk.APIStatusError as error:
-            failed = self._refused(error)
-        except (sdk.APIError, httpx2.HTTPError) as error:
-            own = _own_error(error)
-            failed = _Failed(own) if own else _Failed(self._unreachable(), again=True)
+        except aiohttp.ClientError:  # those of connecting are TimeoutErrors, too
+            failed = _Failed(self._unreachable(), again=True)
+        except TimeoutError:
+            failed = _Failed(self._timeout())
+        except (*TRANSPORT_ERRORS, ValueError):
+            failed = _Failed(self._unreachable(), again=True)
+        finally:
+            if response is not None:
+                abandon(response)
         raise failed from None
 
-    def _refused(self, error: Any) -> _Failed:
-        status, provider = error.status_code, self._provider
-        wait = retry_after(error.response.headers, time.time())
+    def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> _Failed:
+        status, provider = response.status, self._provider
+        wait = retry_after(response.headers, time.time())
         if status in (400, 413, 422):
-            return _Failed(self._request_refused(_code(error.body)), status=status)
+            return _Failed(self._request_refused(_code(json_or_none(body))), status=status)
         if status in (401, 403):
             key_owner = "operator's" if self._request.api_key is None else "assistant's"
             text = f"The model provider {provider} refused the {key_owner} credentials."
@@ -200,19 +261,7 @@ class Call:
             return InvalidArgument(f"{text}.", reason="UPSTREAM_REFUSED_REQUEST")
         return InvalidArgument(f"{text}: {code}.", reason=code.upper())
 
-    def _broken(self, error: BaseException) -> ServiceError:
-        """What the caller is told of an exception in the middle of a stream."""
-        if own := _own_error(error):
-            return own
-        if isinstance(error, TimeoutError):
-            return self._timeout()
-        if isinstance(error, ValueError | RecursionError):  # not JSON, not UTF-8, or nested without end
-            return self.unreadable()
-        if isinstance(error, httpx2.HTTPError | self._sdk.APIConnectionError):
-            return self.incomplete()
-        return self._reported(getattr(error, "body", None))
-
-    def _reported(self, body: Any) -> UpstreamError:
+    def reported(self, body: Any) -> UpstreamError:
         """An error that came with a 200: some have a type, others the status that they would have had as
         their code."""
         kind, status = _member(body, "type"), _status(body)
@@ -279,11 +328,30 @@ def _wait(state: RetryCallState) -> float:
     return _backoff(state) if requested_pause is None else requested_pause
 
 
-def _own_error(error: BaseException | None) -> ServiceError | None:
-    """Our own error, when the transport raised it inside the SDK: anthropic wraps what passes through it."""
-    while error is not None and not isinstance(error, ServiceError):
-        error = error.__cause__
-    return error
+def json_of(text: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError, or RecursionError, for what is none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # takes neither halves of characters nor NaN
+        return json.loads(text.decode())
+
+
+def json_or_none(text: bytes) -> Any:
+    """The same, and None for what is none."""
+    try:
+        return json_of(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read the end of an answer that is complete, if it is there: only then can its connection be used
+    again."""
+    if response.content.at_eof():
+        return
+    with suppress(*TRANSPORT_ERRORS):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await response.content.readany()
 
 
 def _member(body: Any, name: str) -> Any:

@@ -1,10 +1,9 @@
 """Where a request to a model provider goes. `providers.py` finds it."""
 
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
-MOST_CLIENTS = 256
-"""How many clients of one SDK are kept, one for each endpoint. Making one takes as long as using it, and its
-first call asks a thread for the platform it runs on."""
+USER_AGENT = "parley"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +13,8 @@ class Endpoint:
     base_url: str
     api_key: str = field(repr=False)
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def url_of(self, path: str) -> str:
+        """The URL of one method, whose path begins with a slash."""
+        url = self.base_url.rstrip("/") + path
+        return f"{url}?{urlencode(self.query)}" if self.query else url

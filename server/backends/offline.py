@@ -7,13 +7,13 @@ temperature, top_p, the penalties, thinking and the model's name (it says which 
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.backend import Emit, Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.content.json_values import size_of
 from server.content.messages import text_of, tool_calls_of
 from server.core.errors import InvalidArgument
@@ -60,17 +60,24 @@ class OfflineBackend:
         self._delay = delay_seconds
         self._sleep = sleep
 
-    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
-        """Yield the answer word by word; awaits nothing without a delay."""
+    async def generate(self, request: ModelRequest, emit: Emit) -> None:
+        """Emit the answer word by word where there is a delay, and all of it at once where there is none."""
         choices = _choices(request)
-        yield Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
+        usage = Usage(_prompt_words(request.messages), sum(reply.words() for reply in choices))
+        begun = Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
+        delay = self._delay if request.streams else 0.0
+        events: list[ModelEvent] = [begun]
         for index, reply in enumerate(choices):
             for piece in _pieces(index, reply):
                 if self._delay > 0:
+                    if events and delay:
+                        await emit(events)
+                        events = []
                     await self._sleep(self._delay)
-                yield piece
-            yield Finish(index, reply.reason)
-        yield Usage(_prompt_words(request.messages), sum(reply.words() for reply in choices))
+                events.append(piece)
+            events.append(Finish(index, reply.reason))
+        events.append(usage)
+        await emit(events)
 
     async def close(self) -> None:
         """Nothing to release."""

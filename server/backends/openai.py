@@ -1,4 +1,4 @@
-"""Every provider that speaks OpenAI's chat completions, through the official client.
+"""Every provider that speaks OpenAI's chat completions.
 
 Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in
 parts, missing indexes, usage in every chunk or in none. A refusal is passed on as text that says so;
@@ -9,33 +9,32 @@ retry or time out by itself (`calls.py`).
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx2
-import openai
+import aiohttp
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
-from server.backends.backend import Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
-from server.backends.bodies import read_through
+from server.backends.backend import Emit, Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
 from server.backends.call_ids import CallIds
-from server.backends.calls import END, Call
+from server.backends.calls import Call, json_of
 from server.backends.dialects import check_values, dialect_of, in_order, tools_for
-from server.backends.endpoint import MOST_CLIENTS, Endpoint
+from server.backends.endpoint import USER_AGENT, Endpoint
+from server.backends.event_stream import Event
 from server.backends.parts import check_text_only, refused_part
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
-from server.backends.whole_answers import chunk_of
 from server.content.json_values import encodable
 from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
-from server.core.errors import InvalidArgument, UpstreamIncomplete
+from server.core.errors import InvalidArgument
 from server.core.outbound.client import Sleep
 from server.core.outbound.limits import Limits
+from server.core.outbound.transport import HttpClient
 
 _MOST_TOOL_CALLS = 128
+_DONE = b"[DONE]"
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop", "end_turn": "stop", "eos": "stop", "stop_sequence": "stop",
@@ -46,75 +45,42 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 
 
 class OpenAIBackend:
-    """Calls chat completions. `http` comes from `transport.provider_client`; who made it closes it."""
+    """Calls chat completions. Whoever made `http` closes it."""
 
     def __init__(
-        self, endpoint_of: Callable[[ModelRequest], Endpoint], http: httpx2.AsyncClient, limits: Limits | None = None,
+        self, endpoint_of: Callable[[ModelRequest], Endpoint], http: HttpClient, limits: Limits | None = None,
         *, sleep: Sleep = asyncio.sleep,
     ) -> None:  # fmt: skip
         self._endpoint_of = endpoint_of
         self._http = http
         self._limits = limits or Limits()
         self._sleep = sleep
-        self._client = lru_cache(maxsize=MOST_CLIENTS)(self._new_client)
 
-    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
+    async def generate(self, request: ModelRequest, emit: Emit) -> None:
         """As `Backend.generate` promises."""
-        client = self._client(self._endpoint_of(request))
-        call = Call(request, openai, self._limits, sleep=self._sleep)
-        stream = await _open(call, client, request)
-        try:
-            answer = _Answer(request, call)
-            while (chunk := await self._receive(call, stream, answer)) is not END:
-                for event in answer.read(chunk):
-                    yield event
-            for event in answer.end():
-                yield event
-        finally:
-            await stream.close()
+        call = Call(request, self._limits, streams=request.streams, sleep=self._sleep)
+        response = await self._open(call, self._endpoint_of(request), request)
+        await call.read(response, _Answer(request, call), emit)
 
     async def close(self) -> None:
         """Nothing of its own to release."""
 
-    async def _receive(self, call: Call, stream: Any, answer: "_Answer") -> Any:
+    async def _open(self, call: Call, endpoint: Endpoint, request: ModelRequest) -> aiohttp.ClientResponse:
+        url = endpoint.url_of("/chat/completions")
+        headers = {
+            "authorization": f"Bearer {endpoint.api_key}",
+            "accept": "application/json",
+            "content-type": "application/json",
+            "user-agent": USER_AGENT,
+        }
+        body = request_body(request)
         try:
-            return await call.receive(stream)
-        except UpstreamIncomplete:
-            if answer.complete:  # cut between the last choice and [DONE]
-                return END
-            raise
-
-    def _new_client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url,
-            default_query=dict(endpoint.query),
-            # Explicit, or OPENAI_CUSTOM_HEADERS of the environment could replace it.
-            default_headers={"Authorization": f"Bearer {endpoint.api_key}"},
-            http_client=self._http,
-            timeout=self._http.timeout,
-            max_retries=0,
-        )
-
-
-async def _open(call: Call, client: openai.AsyncOpenAI, request: ModelRequest) -> Any:
-    body = request_body(request)
-
-    async def send() -> Any:
-        # As extra_body, which the client sends as it is: it would walk through every message otherwise.
-        response = await client.chat.completions.with_raw_response.create(
-            model=request.model, messages=[], stream=True, extra_body=body
-        )
-        read_through(response.http_response, call.note_progress, chunk_of)
-        # Plain dicts: the typed chunks assume a server that keeps to the schema.
-        return response.parse(to=openai.AsyncStream[object])
-
-    try:
-        return await call.open(send)
-    except InvalidArgument:
-        if dialect_of(request.provider).is_newest or body.pop("stream_options", None) is None:
-            raise
-    return await call.open(send)  # perhaps it was stream_options that the server does not know
+            return await call.post(self._http, url, headers, body)
+        except InvalidArgument:
+            if dialect_of(request.provider).is_newest or body.pop("stream_options", None) is None:
+                raise
+        # perhaps it was stream_options that the server does not know
+        return await call.post(self._http, url, headers, body)
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
@@ -124,8 +90,8 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     members = {
         "model": request.model,
         "messages": _messages(request),
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream": True if request.streams else None,
+        "stream_options": {"include_usage": True} if request.streams else None,
         "temperature": request.temperature,
         "top_p": request.top_p,
         "max_tokens": request.max_tokens,
@@ -230,14 +196,33 @@ class _Answer:
         ]
         self._usage: Usage | None = None
         self._begun = False
+        self.over = False
 
     @property
     def complete(self) -> bool:
         return all(choice.finished for choice in self._choices)
 
-    def read(self, chunk: Any) -> Iterator[ModelEvent]:
+    def read(self, event: Event) -> Iterator[ModelEvent]:
+        if event.data.startswith(_DONE):
+            self.over = True
+            return self.end()
+        return self._chunk(json_of(event.data))
+
+    def read_document(self, document: Any) -> Iterator[ModelEvent]:
+        """A completion; what came whole is complete, whether it says why it ended or
+        not."""
+        choices = document.get("choices") if isinstance(document, dict) else None
+        if not isinstance(document, dict) or not (choices or document.get("error")):
+            raise ValueError("neither a completion nor an error")
+        for choice in _dicts(choices):
+            choice["finish_reason"] = choice.get("finish_reason") or "stop"
+        return self._chunk(document)
+
+    def _chunk(self, chunk: Any) -> Iterator[ModelEvent]:
         if not isinstance(chunk, dict):
             raise self._call.unreadable()
+        if chunk.get("error"):
+            raise self._call.reported(chunk)
         self._usage = _usage(chunk.get("usage")) or self._usage
         if not self._begun and (model := _text_or_none(chunk.get("model"))):
             self._begun = True

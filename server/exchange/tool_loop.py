@@ -76,7 +76,7 @@ class ToolLoop:
         cut."""
         while True:
             try:
-                return await _pushed(self._backend, context.request, emit)
+                return await self._backend.generate(context.request, emit)
             except InvalidArgument as error:  # never after the first delta
                 if error.reason != _TOO_LONG or not context.truncates or not context.shorten():
                     raise
@@ -222,15 +222,3 @@ def _answering(call: ToolCall, result: ToolResult) -> Message:
     if result.failure:
         message.metadata.update({"failure": result.failure})
     return message
-
-
-async def _pushed(backend: Any, request: Any, emit: Emit) -> None:  # until the backends push
-    import inspect
-
-    if inspect.iscoroutinefunction(backend.generate):
-        return await backend.generate(request, emit)
-    from contextlib import aclosing
-
-    async with aclosing(backend.generate(request)) as events:
-        async for event in events:
-            await emit([event])

@@ -26,9 +26,9 @@ from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
 
 if TYPE_CHECKING:  # loaded on first use
-    from httpx2 import AsyncClient
+    from aiohttp import ClientResponse
 
-    from server.core.outbound.transport import Resolve
+    from server.core.outbound.transport import HttpClient, Resolve
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -98,7 +98,7 @@ class Outside:
         self._truncates = truncates
         self._resolve = resolve
         self._making = asyncio.Lock()
-        self._client: AsyncClient | None = None
+        self._client: HttpClient | None = None
 
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None, seconds: float
@@ -109,37 +109,55 @@ class Outside:
         address that may not be called and for an answer that is not read. Their texts begin with "it".
         """
         client = self._client or await self._made()
-        import httpx2  # loaded with the client
+        from server.core.outbound.transport import TRANSPORT_ERRORS, abandon  # loaded with the client
 
+        response = None
         try:
             async with asyncio.timeout(seconds):
-                response = await client.request(method, url, headers=headers, content=content)
-        except TimeoutError:
-            raise UpstreamTimeout(f"it did not answer within {seconds:g} seconds") from None
+                response = await client.send(method, url, {"user-agent": "parley", **headers}, content)
+                body = await self._body(response)
         except ServiceError as error:
             raise self._of_transport(error) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
-            if isinstance(error.__cause__, ServiceError):
-                raise self._of_transport(error.__cause__) from None
+        except TimeoutError as error:
+            if isinstance(error, TRANSPORT_ERRORS[:1]):  # of connecting
+                raise UpstreamUnavailable("it could not be reached") from None
+            raise UpstreamTimeout(f"it did not answer within {seconds:g} seconds") from None
+        except (*TRANSPORT_ERRORS, ValueError):
             raise UpstreamUnavailable("it could not be reached") from None
-        return Answer(response.status_code, dict(response.headers), response.content)
+        finally:
+            if response is not None:
+                abandon(response)
+        return Answer(response.status, _joined(response), body)
+
+    async def _body(self, response: "ClientResponse") -> bytes:
+        """What is read of the body. Raises UpstreamError, whose text is of no account, for one that is not
+        read."""
+        from server.core.outbound.transport import beginning, is_compressed
+
+        if self._truncates or response.status >= 300:
+            return await beginning(response, self._limits.error_bytes)
+        most = self._limits.body_bytes
+        if is_compressed(response) or len(body := await beginning(response, most + 1)) > most:
+            raise UpstreamError("not read")
+        return body
 
     async def close(self) -> None:
         """Close every connection. Requests in flight fail."""
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
 
-    async def _made(self) -> "AsyncClient":
+    async def _made(self) -> "HttpClient":
         """The client, made in a thread: its imports would hold up the event loop."""
         async with self._making:
             if self._client is None:
                 self._client = await asyncio.to_thread(self._make)
         return self._client
 
-    def _make(self) -> "AsyncClient":
-        from server.core.outbound.transport import outside_client
+    def _make(self) -> "HttpClient":
+        from server.core.outbound.transport import HttpClient
 
-        return outside_client(self.allowed, self._limits, self._resolve, truncates=self._truncates)
+        # A connection serves one request: bytes behind an answer would be taken for the answer to the next one.
+        return HttpClient(self.allowed, self._limits, self._resolve, kept_alive=0)
 
     def _of_transport(self, error: ServiceError) -> UpstreamError:
         """What the transport, which speaks of model providers, raised."""
@@ -152,6 +170,15 @@ class Outside:
         return UpstreamError(
             f"it answered with more than {self._limits.body_bytes} bytes, or in a compressed form"
         )
+
+
+def _joined(response: "ClientResponse") -> dict[str, str]:
+    """The headers of an answer, their names in lower case; those of one name are one."""
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def can_be_sent(name: str, value: Any) -> bool:

@@ -1,6 +1,6 @@
 """How far a model provider is trusted: the sizes and times that bound one call of it.
 
-Does not enforce them; `transport.py` counts bytes, `calls.py` the rest.
+Does not enforce them; `event_stream.py` and `client.py` count bytes, `calls.py` the rest.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,16 @@ class Limits:
     longest_wait_seconds: float = 60.0
     """A Retry-After beyond this is passed on to the caller instead of waited for."""
     event_bytes: int = 1 << 20
-    """One event of a stream, its line ends and comments included, or an answer that comes whole."""
+    """One event of a stream, its line ends and comments included."""
     body_bytes: int = 512 << 20
     """One answer, framing included; a token takes some 300 bytes of it."""
     error_bytes: int = 64 << 10
     """What is read of an error's body."""
     generated_characters: int = 4 << 20
     """Text and tool arguments of one call, all choices together."""
+
+    @property
+    def document_bytes(self) -> int:
+        """One answer that comes whole. JSON takes up to six bytes for a character, and has members beside
+        what was generated."""
+        return min(self.body_bytes, 6 * self.generated_characters + self.event_bytes)

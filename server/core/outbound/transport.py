@@ -1,20 +1,26 @@
-"""The HTTP client of provider SDKs and of `client.py`: guarded addresses, bounded answers, nothing sent on
-the side.
+"""HTTP/1.1 to providers and to servers that others name: guarded addresses, a pool of connections, nothing
+sent on the side.
 
 Connects only to addresses that `guard.py` permits, after resolving the name once, so a second DNS answer
-cannot move the connection. Does not retry, follow redirects, use proxies, keep cookies or know about
-deadlines (`calls.py`).
+cannot move the connection. Does not retry, follow redirects, use proxies, keep cookies, know about deadlines
+(`calls.py`, `client.py`) or count what is read (`limits.py` has the numbers, the readers count).
 """
 
 import asyncio
+import io
+import os
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self
 
-import httpcore2
-import httpx2
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
+from yarl import URL
 
 from server.core.errors import UpstreamError
 from server.core.outbound.guard import AllowedHosts
@@ -23,48 +29,24 @@ from server.core.outbound.limits import Limits
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the IP addresses of a host, best first; raises OSError."""
 
-# The SDKs add the operator's environment (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS, …), platform details and
-# cookies. None of that is meant for an assistant's own model.url, so only what the protocols need leaves.
-_SENT_HEADERS = frozenset({
-    b"accept", b"anthropic-version", b"authorization", b"connection", b"content-length", b"content-type", b"host",
-    b"user-agent",
-})  # fmt: skip
-_TRANSPORT_ERRORS = (
-    httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError, httpcore2.TimeoutException,
-    httpcore2.UnsupportedProtocol,
-)  # fmt: skip
-_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+TRANSPORT_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError)
+"""What a request or the reading of its answer raises when the other side, or the way to it, fails."""
 
-
-def provider_client(
-    allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None
-) -> httpx2.AsyncClient:
-    """The client to give to an SDK. Whoever makes it closes it."""
-    return httpx2.AsyncClient(
-        transport=ProviderTransport(allowed, limits, resolve or resolve_host),
-        timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
-        follow_redirects=False,
-        trust_env=False,
-    )
-
-
-def outside_client(
-    allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None, *, truncates: bool = False
-) -> httpx2.AsyncClient:
-    """The client for requests of our own making, under the same guard: every header is sent. Whoever makes it
-    closes it."""
-    return httpx2.AsyncClient(
-        # A connection serves one request: bytes behind an answer would be taken for the answer to the next
-        # one.
-        transport=ProviderTransport(
-            allowed, limits, resolve or resolve_host, sends=None, truncates=truncates, kept_alive=0
-        ),
-        timeout=httpx2.Timeout(None, connect=limits.connect_seconds),
-        follow_redirects=False,
-        trust_env=False,
-        headers={"user-agent": "parley"},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one org's must not reach another's tool
-    )
+_IDLE_SECONDS = 30.0
+_READ_BYTES = 64 << 10
+"""At most twice as much of an answer waits to be read."""
+_LINE_BYTES = 16 << 10
+"""Longest line of an answer's head, and longest line that says the size of a chunk."""
+_MOST_HEADERS = 128
+_LARGE_BODY = 1 << 20
+_SENT_AS_IT_IS = re.compile(r"[!-~]+")
+_CA_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
@@ -73,48 +55,123 @@ async def resolve_host(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class GuardedNetwork(httpcore2.AsyncNetworkBackend):
-    """Opens connections to permitted addresses only.
+class HttpClient:
+    """Sends requests over guarded connections. May be made in any thread, and is used in one event loop.
 
-    Raises UpstreamError when a name has no permitted address, ConnectError and ConnectTimeout otherwise.
+    `kept_alive` is the number of connections that stay open for a next request.
     """
 
-    def __init__(self, allowed: AllowedHosts, resolve: Resolve) -> None:
+    def __init__(
+        self, allowed: AllowedHosts, limits: Limits, resolve: Resolve | None = None, *, kept_alive: int = 100
+    ) -> None:
+        self._guard = _Guard(allowed, resolve or resolve_host, limits.connect_seconds)
+        self._kept_alive = kept_alive
+        self._tls = tls_context()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> aiohttp.ClientResponse:
+        """Send one request and return its answer as soon as its head is there; the caller reads and closes
+        it.
+
+        Raises UpstreamError for an address that may not be called, one of TRANSPORT_ERRORS, or ValueError for
+        what cannot be a request.
+        """
+        session = self._session
+        if session is None:
+            session = self._session = self._new_session()
+        data = io.BytesIO(content) if content is not None and len(content) > _LARGE_BODY else content
+        return await session.request(
+            method,
+            URL(url, encoded=_SENT_AS_IT_IS.fullmatch(url) is not None),
+            data=data,
+            # A compressed body defeats every byte count.
+            headers={**headers, "accept-encoding": "identity", "connection": "keep-alive"},
+            allow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        """Close every connection. Requests in flight fail."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=GuardedConnector(self._guard, self._tls, self._kept_alive),
+            timeout=aiohttp.ClientTimeout(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=_READ_BYTES,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_LINE_BYTES,
+            max_headers=_MOST_HEADERS,
+        )
+
+
+def abandon(response: aiohttp.ClientResponse) -> None:
+    """Close an answer: one that was read to its end gives its connection back, any other ends it at once."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None and not response.content.at_eof():
+        connection.transport.abort()  # a server that does not read would hold up closing
+    response.close()
+
+
+def is_compressed(response: aiohttp.ClientResponse) -> bool:
+    """Whether an answer came compressed, which is never asked for."""
+    encodings = response.headers.getall("content-encoding", ())
+    return any(encoding.strip().lower() not in ("", "identity") for encoding in encodings)
+
+
+async def beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """At most so many bytes of a body; the rest is not read."""
+    pieces: list[bytes] = []
+    while most > 0 and (piece := await response.content.readany()):
+        pieces.append(piece[:most])
+        most -= len(piece)
+    return b"".join(pieces)
+
+
+def tls_context() -> ssl.SSLContext:
+    """The context for calls: the machine's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+    if sys.platform == "darwin" and not (os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}):
+        import truststore  # OpenSSL does not know the certificates of macOS
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not paths.cafile and not paths.capath:  # an OpenSSL that was built for another system
+        found = next(filter(os.path.isfile, _CA_FILES), None)
+        if found:
+            context.load_verify_locations(found)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class _Guard:
+    """Finds the addresses of a host that may be connected to."""
+
+    def __init__(self, allowed: AllowedHosts, resolve: Resolve, seconds: float) -> None:
         self._allowed = allowed
         self._resolve = resolve
-        self._network = httpcore2.AnyIOBackend()
+        self.seconds = seconds
+        """For name resolution, connection and TLS."""
 
-    async def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None,  # noqa: ASYNC109  httpcore's signature
-        local_address: str | None = None, socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:  # fmt: skip
-        """Connect to the first permitted address that answers, sharing the time among them."""
-        addresses = await self._permitted(host, port, timeout)
-        share = None if timeout is None else timeout / len(addresses)
-        for address in addresses[:-1]:
-            try:
-                return await self._network.connect_tcp(address, port, share, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue
-        return await self._network.connect_tcp(addresses[-1], port, share, local_address, socket_options)
-
-    async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
-        """Refuse: no provider is reached that way."""
-        raise httpcore2.ConnectError("unix sockets are not called")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait; httpcore's own retries, which are off, would use it."""
-        await asyncio.sleep(seconds)
-
-    async def _permitted(self, host: str, port: int, seconds: float | None) -> list[str]:
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Raises UpstreamError when the host has no permitted address, OSError when it has none at all."""
         try:
-            async with asyncio.timeout(seconds):
-                found = await self._resolve(host, port)
-        except TimeoutError:
-            raise httpcore2.ConnectTimeout("name resolution") from None
-        except (OSError, UnicodeError):
-            raise httpcore2.ConnectError("name resolution") from None
-        permitted = [address for address in found if self._allowed.permits(host, port, address)]
+            found = await self._resolve(host, port)
+        except UnicodeError:
+            raise OSError("the name cannot be resolved") from None
+        permitted = [address for address in found if self.permits(host, port, address)]
         if not permitted:
             raise UpstreamError(
                 "The address of the model provider is not a public one, and the operator has not listed its host in "
@@ -122,121 +179,69 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
             )  # fmt: skip
         return permitted
 
+    def permits(self, host: str, port: int, address: str) -> bool:
+        return self._allowed.permits(host, port, address)
 
-class ProviderTransport(httpx2.AsyncBaseTransport):
-    """Sends requests over guarded connections and bounds what comes back."""
 
-    def __init__(
+class GuardedConnector(aiohttp.BaseConnector):
+    """Opens connections to permitted addresses only, and keeps some of them.
+
+    Every host, a literal address too, goes through the guard; the connection is opened to the address itself,
+    and what it is connected to is checked again.
+    """
+
+    def __init__(self, guard: _Guard, tls: ssl.SSLContext, kept_alive: int) -> None:
+        # The engine bounds how many calls run.
+        reuse: dict[str, Any] = {"keepalive_timeout": _IDLE_SECONDS} if kept_alive else {"force_close": True}
+        super().__init__(limit=0, **reuse)
+        self._guard = guard
+        self._tls = tls
+        self._kept_alive = kept_alive
+
+    async def _create_connection(
         self,
-        allowed: AllowedHosts,
-        limits: Limits,
-        resolve: Resolve,
-        *,
-        sends: frozenset[bytes] | None = _SENT_HEADERS,
-        truncates: bool = False,
-        kept_alive: int = 100,
-    ) -> None:
-        """`sends` names the headers that leave; None means all. `truncates`: of any answer only the beginning
-        is read.
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  aiohttp's signature
+    ) -> ResponseHandler:
+        """Connect to the first permitted address that answers, sharing the time among them."""
+        host, port = req.url.raw_host, req.port
+        assert host is not None and port is not None  # aiohttp refuses such a URL
+        tls, name = (self._tls, host.rstrip(".")) if req.is_ssl() else (None, None)
+        until = self._loop.time() + self._guard.seconds
+        async with asyncio.timeout_at(until):
+            addresses = await self._guard.addresses(host, port)
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            now = self._loop.time()
+            try:
+                async with asyncio.timeout_at(now + (until - now) / left):
+                    protocol: ResponseHandler
+                    transport, protocol = await self._loop.create_connection(
+                        self._factory, address, port, ssl=tls, server_hostname=name
+                    )
+            except OSError as error:  # TimeoutError is one
+                if left == 1 or isinstance(error, ssl.SSLError):
+                    raise
+                continue
+            self._check(transport, host, port)
+            return protocol
+        raise AssertionError("addresses are never none")
 
-        `kept_alive` is the number of connections that stay open for a next request.
-        """
-        self._limits = limits
-        self._sends = sends
-        self._truncates = truncates
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(),
-            max_connections=None,  # the engine bounds how many calls run
-            max_keepalive_connections=kept_alive,
-            keepalive_expiry=30.0,
-            network_backend=GuardedNetwork(allowed, resolve),
-        )
+    def _check(self, transport: asyncio.Transport, host: str, port: int) -> None:
+        peer = transport.get_extra_info("peername")
+        if peer is None or not self._guard.permits(host, port, peer[0]):
+            transport.abort()
+            raise OSError("connected to another address")
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send one request; its own headers stay as they are, because the SDKs read them back."""
-        with _httpx_errors():
-            response = await self._pool.handle_async_request(_sent(request, self._sends))
-        if self._truncates or response.status >= 300:
-            return self._beginning(response)
-        await _check_not_compressed(response)
-        body = _Body(response, self._limits.body_bytes, self._limits.event_bytes)
-        return httpx2.Response(
-            response.status, headers=response.headers, stream=body, extensions=response.extensions
-        )
+    async def _get(self, key: Any, traces: list[Any]) -> Connection | None:
+        """A connection on which nothing came since its last answer: that would be taken for the next one."""
+        while (found := await super()._get(key, traces)) is not None:
+            if found.protocol is not None and not found.protocol.should_close:
+                return found
+            found.close()
+        return None
 
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._pool.aclose()
-
-    def _beginning(self, response: httpcore2.Response) -> httpx2.Response:
-        """An answer of which little matters, as it was sent: compressed bytes stay what they are."""
-        body = _Body(response, self._limits.error_bytes, self._limits.error_bytes, truncate=True)
-        headers = [(name, value) for name, value in response.headers if name.lower() != b"content-encoding"]
-        return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
-
-
-class _Body(httpx2.AsyncByteStream):
-    """The bytes of an answer, counted. Too many raise UpstreamError, or end the body when `truncate` is
-    set."""
-
-    def __init__(
-        self, response: httpcore2.Response, body_bytes: int, event_bytes: int, *, truncate: bool = False
-    ) -> None:
-        self._response = response
-        self._body_left = body_bytes
-        self._event_bytes = event_bytes
-        self._truncate = truncate
-        self._in_event = 0
-        self._tail = b""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _httpx_errors():
-            async for chunk in self._response.stream:  # type: ignore[union-attr]  # an async client's
-                self._body_left -= len(chunk)
-                if self._truncate and self._body_left < 0:
-                    return
-                self._check(chunk)
-                yield chunk
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
-
-    def _check(self, chunk: bytes) -> None:
-        seen = self._tail + chunk
-        self._tail = seen[-3:]  # an event's end can be split over chunks
-        end = max(seen.rfind(mark) + len(mark) if mark in seen else 0 for mark in _EVENT_ENDS)
-        self._in_event = len(seen) - end if end else self._in_event + len(chunk)
-        if self._body_left < 0 or self._in_event > self._event_bytes:
-            raise UpstreamError("The model provider sent more than this service reads.")
-
-
-@contextmanager
-def _httpx_errors() -> Iterator[None]:
-    try:
-        yield
-    except _TRANSPORT_ERRORS as error:
-        # Both packages name them alike; the SDKs know httpx's.
-        raise getattr(httpx2, type(error).__name__)(type(error).__name__) from error
-
-
-def _sent(request: httpx2.Request, sends: frozenset[bytes] | None) -> httpcore2.Request:
-    # A dict: of one header under two spellings (the environment's, then ours) the last is sent.
-    headers = {
-        name.lower(): value for name, value in request.headers.raw if sends is None or name.lower() in sends
-    }
-    headers[b"accept-encoding"] = b"identity"  # a compressed body defeats every byte count
-    return httpcore2.Request(
-        request.method,
-        httpcore2.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port,
-                      target=request.url.raw_path),
-        headers=list(headers.items()),
-        content=request.stream,
-        extensions=request.extensions,
-    )  # fmt: skip
-
-
-async def _check_not_compressed(response: httpcore2.Response) -> None:
-    for name, value in response.headers:
-        if name.lower() == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            await response.aclose()
-            raise UpstreamError("The model provider sent a compressed answer, which was not asked for.")
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        """Keep a connection, unless as many are kept as may be."""
+        full = not should_close and sum(map(len, self._conns.values())) >= self._kept_alive
+        super()._release(key, protocol, should_close=should_close or full)
