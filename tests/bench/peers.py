@@ -4,7 +4,6 @@
     echo      a bare grpc.aio server on uvloop: unary and streamed, nothing parsed, nothing kept
     each      a minimal FastAPI chat on SQLite: a transaction for every request, a write for every chunk
     merged    the same on one connection: commits of waiting requests are merged, chunks that wait are written in one
-    model     an upstream model that speaks chat completions, for the first token
 
 They do what the service does in as little code as can be: the key looked up, the exchange on disk (WAL, FULL)
 before the answer ends.
@@ -166,44 +165,8 @@ async def fastapi(port: int, folder: Path, *, merged: bool) -> None:
     await uvicorn.Server(config).serve()
 
 
-async def model(port: int, folder: Path) -> None:
-    """Answers at once with one token, and the rest after the reader had time to see it."""
-
-    def line(delta: dict[str, str], finish: str | None = None) -> bytes:
-        chunk = {
-            "id": "c",
-            "object": "chat.completion.chunk",
-            "created": 1,
-            "model": "m",
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        }
-        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-                )
-                for data in (
-                    line({"role": "assistant", "content": "Hello"}),
-                    line({}, "stop") + b"data: [DONE]\n\n",
-                ):
-                    writer.write(b"%x\r\n%b\r\n" % (len(data), data))
-                writer.write(b"0\r\n\r\n")
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
-        await server.serve_forever()
-
-
 PEERS = {
     "echo": echo,
-    "model": model,
     "each": lambda port, folder: fastapi(port, folder, merged=False),
     "merged": lambda port, folder: fastapi(port, folder, merged=True),
 }

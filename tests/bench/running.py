@@ -68,7 +68,7 @@ async def peer(name: str) -> AsyncIterator[tuple[str, list[int]]]:
             sys.executable, "-m", "tests.bench.peers", name, address.partition(":")[2], folder
         )
         try:
-            await _listening(address)
+            await listening(address)
             yield address, [process.pid]
         finally:
             process.kill()
@@ -92,9 +92,10 @@ def raw_caller(
     return stream if streams else unary
 
 
-async def _listening(address: str) -> None:
+async def listening(address: str, seconds: float = SECONDS) -> None:
+    """Wait until something accepts connections there."""
     host, _, port = address.partition(":")
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(seconds):
         while True:
             try:
                 _, writer = await asyncio.open_connection(host, int(port))
