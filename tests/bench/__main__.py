@@ -86,8 +86,8 @@ async def measured(names: list[str], sizes: Sizes) -> Found:
     for name in names:
         began, others = time.perf_counter(), seconds_of_others()
         found += await ALL[name](sizes)
-        durations = time.perf_counter() - began
-        run = Run(name, durations, (seconds_of_others() - others) / durations)
+        took = time.perf_counter() - began
+        run = Run(name, took, (seconds_of_others() - others) / took)
         click.echo(f"{name}: {run.seconds:.0f} s, with {run.others:.2f} cores used by others", err=True)
         found.append(run)
     return found

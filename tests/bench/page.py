@@ -174,7 +174,7 @@ def _short(value: float) -> str:
 
 def _goals(goals: Sequence[Goal]) -> str:
     rows = "".join(
-        f"<tr><td>{goal.id}<td>{html.escape(goal.what)}<td>{html.escape(goal.goal)}"
+        f"<tr><td>{goal.id}<td>{html.escape(goal.title)}<td>{html.escape(goal.goal)}"
         f'<td class="number">{_short(goal.measured)} {html.escape(goal.unit)}'
         + ('<td class="met">met' if goal.is_met else '<td class="missed">missed')
         for goal in goals

@@ -27,7 +27,7 @@ from tests.bench.upstream import SHORT, THINKING
 
 MOST_GAP_MS = 60
 MOST_OF_IDEAL = 1.1
-_FAR_FROM_IDEAL = 1.4
+_NEAR_IDEAL, _FAR_FROM_IDEAL = 1.2, 1.4
 _MOST_STREAMS = 1024
 _SPREAD = 0.25
 T = TypeVar("T")
@@ -170,6 +170,8 @@ async def _carried(contender: Contender, sizes: Sizes) -> tuple[float, list[tupl
             points[at_once] = min(ratio, points.get(at_once, ratio))
             if ratio <= MOST_OF_IDEAL:
                 return True
+            if sizes.is_quick and ratio > _NEAR_IDEAL:
+                return False
         return False
 
     await streams(contender, sizes.pace, 16, 16)  # warms up

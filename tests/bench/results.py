@@ -8,7 +8,7 @@ class Goal(NamedTuple):
     """One line of the table."""
 
     id: str
-    what: str
+    title: str
     goal: str
     measured: float
     unit: str

@@ -35,4 +35,13 @@ class Sizes(NamedTuple):
         return REAL._replace(tokens=self.tokens)
 
 
-QUICK = Sizes(rounds=1, calls=300, messages=50_000, waves=1, first_calls=30, precision=0.15, is_quick=True)
+QUICK = Sizes(
+    rounds=1,
+    calls=300,
+    messages=50_000,
+    waves=1,
+    first_calls=20,
+    idle_streams=500,
+    precision=0.25,
+    is_quick=True,
+)
