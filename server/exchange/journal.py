@@ -19,10 +19,10 @@ from server.storage.chats import Chats
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE = 0.05
+LONGEST_PAUSE = 0.04
 """Seconds. Two tokens of a fast model come in such a time."""
-_IDLE = 0.1
-_BUSY = 0.6
+_IDLE = 0.03
+_BUSY = 0.15
 """Of one core: a process that uses less than the first makes no pause, one that uses more than the second the longest."""
 _MOST_STREAMS = 256
 """In one commit."""

@@ -82,6 +82,9 @@ class LiveExchange:
         """How many read it; counted by the readers, as a generator that is left would be noticed too late."""
         self._read_elsewhere_until = 0.0
         self._failure: ServiceError | None = None
+        self._written: asyncio.Future[None] | None = None
+        self._is_in_a_row = False
+        """Whether the event loop did nothing else since the model sent something."""
         self._run: Run
         self.running: asyncio.Task[None] | None = None
         self._answering: set[asyncio.Task[None]] = set()
@@ -266,7 +269,8 @@ class LiveExchange:
         self._add({"failed" if self._failure else "completed": chat})
 
     async def _emit(self, events: list[dict[str, Any]]) -> None:
-        """Have events put on disk and emitted, and wait while too much is unread."""
+        """Have events put on disk and emitted, and wait for that, and while too much is unread: meanwhile what the model
+        goes on to send gathers in its connection, and is read at once."""
         if not self._run.begun:
             await self._begin(events)
             return
@@ -274,10 +278,23 @@ class LiveExchange:
             self._add(members)
         if self._turn.persists:
             self._journal.add(self)
+            await self._until_written()
         else:
             self.journaled(len(self._buffer.waiting))
         if not self._buffer.has_room and not await self._buffer.until_room(self._unread_seconds):
             self._end_early(STALLED)
+
+    async def _until_written(self) -> None:
+        """Wait for the journal, unless the model has more at once: it would be slowed down to an event a commit."""
+        loop = asyncio.get_running_loop()
+        if not self._is_in_a_row:
+            self._written = loop.create_future()
+            await self._written
+        self._is_in_a_row = True
+        loop.call_soon(self._end_row)
+
+    def _end_row(self) -> None:
+        self._is_in_a_row = False
 
     async def _begin(self, events: list[dict[str, Any]]) -> None:
         """Put the beginning of the exchange on disk together with its first events."""
@@ -311,10 +328,12 @@ class LiveExchange:
         """As `journal.Source` wants it."""
         self._is_recorded = True
         self._buffer.emit(number)
+        self._resume()
         self._spread_word()
 
     def failed(self, failure: ServiceError | None) -> None:
         """As `journal.Source` wants it. What the last commit has need not be on disk by itself."""
+        self._resume()
         if self._run.sealed:
             return
         if failure is None:
@@ -322,6 +341,10 @@ class LiveExchange:
         else:
             self._failure = failure
             self._stop()
+
+    def _resume(self) -> None:
+        if self._written is not None and not self._written.done():
+            self._written.set_result(None)
 
     def _start(self) -> None:
         outcome, self._common = self._run.outcome, replay.common(self._run.outcome.chat)
