@@ -21,6 +21,8 @@ import envoy
 import httpx2
 import yaml
 
+from .page_routes import add_pages
+
 ROOT = Path(__file__).resolve().parent.parent
 """Of a checkout, or of what is installed: envoy.yaml names its files from here."""
 CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
@@ -282,7 +284,8 @@ def load(config: Path) -> dict[str, Any]:
 def render(
     config: Path, http: Address, upstreams: list[Address], admin: Path, most_calls: int | None = None
 ) -> dict[str, Any]:
-    """`config` with this start's addresses; with fewer calls under way, if there are not to be so many."""
+    """`config` with this start's addresses and the pages; with fewer calls under way, if there are not to be so
+    many."""
     bootstrap = load(config)
     # Whoever may write there may stop Envoy.
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
@@ -299,6 +302,8 @@ def render(
             ]
         }
     ]
+    manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    add_pages(manager["route_config"]["virtual_hosts"][0], ROOT)
     if most_calls is not None:
         threshold = resources["clusters"][0]["circuit_breakers"]["thresholds"][0]
         threshold["max_requests"] = min(most_calls, threshold["max_requests"])

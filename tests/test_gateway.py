@@ -411,7 +411,7 @@ async def test_malformed_json_is_400_in_the_shape_of_the_door(http, path, header
 @pytest.mark.parametrize(
     ("method", "path", "shape"),
     [
-        ("GET", "/", assistants_error),
+        ("GET", "/index.html", assistants_error),
         ("GET", "/nope", assistants_error),
         ("POST", "/chat/c1/nope", assistants_error),
         ("GET", "/chat/", assistants_error),

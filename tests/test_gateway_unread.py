@@ -71,21 +71,22 @@ async def read_whole(address):
         return (await http.get("/chat/c1", headers=dict(KEY))).status_code
 
 
-async def test_document_is_given_out_a_few_times_a_second(upstream, tmp_path):
-    """It is the only large answer without a key, and Envoy holds all of it until it is read."""
+@pytest.mark.parametrize(("path", "sent"), [("/openapi.json", 50), ("/pages/scalar.js", 20)])
+async def test_large_file_is_given_out_a_few_times_a_second(upstream, tmp_path, path, sent):
+    """Large answers without a key: Envoy holds all of each until it is read."""
     once = {"fill_interval": ("1s", "3600s")}
     async with edge(upstream, tmp_path, **once) as (address, _), AsyncExitStack() as connections:
         statuses = []
         for _ in range(3):
             unread = await connections.enter_async_context(Http2(address, window=0))
-            answers = [unread.open("GET", "/openapi.json") for _ in range(100)]
+            answers = [unread.open("GET", path) for _ in range(100)]
             await unread.until(lambda: unread.headers.keys() >= set(answers))  # noqa: B023
             statuses += [unread.headers[answer] for answer in answers]
         others = await read_whole(address)
 
     refused = [headers for headers in statuses if headers[":status"] == "429"]
     assert {headers[":status"] for headers in statuses} == {"200", "429"}
-    assert len(refused) == 250
+    assert len(refused) == 300 - sent
     assert {
         (headers["retry-after"], headers["content-type"], headers["access-control-allow-origin"])
         for headers in refused

@@ -112,6 +112,9 @@ def test_wheel_holds_all_that_serving_needs_and_no_test(wheel):
         "gateway/http_errors.lua",
         "gateway/needs_key.lua",
         "gateway/error_bodies.lua",
+        "gateway/pages/index.html",
+        "gateway/pages/playground.js",
+        "gateway/pages/scalar.js.gz",
         "generated/parley.binpb",
         "generated/error_shapes.lua",
         "generated/openapi.json",
@@ -140,11 +143,13 @@ async def test_installed_server_streams_through_envoy(commands, tmp_path):
             json={"assistantId": parley.keys["assistantId"], "input": "Hello!", "stream": True},
         )
         document = await http.get(f"{parley.url}/openapi.json")
+        playground = await http.get(parley.url)
 
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.text.count("data: ") > 2
     assert '"delta":"Hello!"' in answer.text.replace(" ", "")
     assert document.json()["info"]["title"] == "Parley"
+    assert "<title>Parley playground</title>" in playground.text
     assert (tmp_path / "data" / "parley.db").exists()
 
 

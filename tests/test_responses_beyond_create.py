@@ -78,6 +78,26 @@ async def test_background_response_goes_on_without_its_caller(client: openai.Asy
     assert (await client.responses.retrieve(begun.id)).status == "completed"
 
 
+async def test_background_response_whose_model_cannot_begin_is_recorded_as_failed(
+    service: Service, org: Org, v1: openai.AsyncOpenAI
+) -> None:
+    keyless = await service.store.assistants.create(
+        org.id, {"name": "keyless", "model": {"provider": "openai", "model": "gpt"}}
+    )
+    streamed = [
+        event
+        async for event in await v1.responses.create(
+            model=keyless.id, input="Hello", background=True, stream=True
+        )
+    ]
+    recorded = await v1.responses.retrieve(streamed[0].response.id)
+
+    assert [event.type for event in streamed][-2:] == ["response.failed", "error"]
+    assert recorded.status == streamed[-2].response.status == "failed"
+    assert recorded.error == streamed[-2].response.error
+    assert "model.provider openai has no key" in recorded.error.message
+
+
 async def test_background_stream_is_resumed_where_it_was_left(client: openai.AsyncOpenAI) -> None:
     seen = []
     async with await client.responses.create(

@@ -11,44 +11,65 @@ from gateway.checker import Route, candidates, connection_manager, read_routes
 from gateway.launcher import CONFIG, ROOT, load
 
 from . import errors
+from .naming import Naming
 from .operations import Operations
 from .schemas import Schemas
 from .source import Source
 
-_ABOUT = """One conversation service: a conversation begun at one door can be continued at another and read at all of them.
+_ABOUT = """Parley is one conversation service with several interfaces, called doors. A conversation begun at one door can be
+continued at another and read at all of them. The [playground](./) is the quickest way to a first answer.
 
-**Doors.** `/chat` is two doors' path, and the key decides: with a key sent as `x-api-key`, or with a Bearer token that
-begins with `pk_` or `sk_`, it is the agents door; with any other Bearer token the assistants door. What is one door's alone
-has `x-parley-door` here. `Authorization` decides when both headers are there.
+## Doors
 
-**Keys.** `api` and `secret` keys may do everything. A `publishable` key creates chats and sessions, runs exchanges, and
-reads and continues by id what it made itself; it cannot send an assistant, a squad or a transport of its own.
+- **Assistants**: chats, sessions, assistants, squads and tools. Send `Authorization: Bearer api_…`.
+- **OpenAI form**: responses, conversations, models and chat completions, for OpenAI's clients. Takes any key.
+- **Completions**: chat completions with one agent a base URL, for OpenAI's clients. Takes any key.
+- **Agents**: chats as containers of messages, for browsers too. Send the key as `x-api-key`, or as a Bearer token that
+  begins with `sk_` or `pk_`.
 
-**Every path** answers 405 with `allow` to a method it does not take, and every answer carries `x-request-id`. Query
-parameters that are not listed are passed over. The body is read as JSON whatever its content type, at most 4 MB of it,
-nested 30 levels deep at most, without the character NUL. As proto3 JSON has it, members that are not listed are dropped
-(but kept in assistants, squads and tools), `null` counts as absent, `"true"` passes for true and `"0.7"` for a
-number, and one value for an array of one. Every POST with a key takes an `Idempotency-Key`."""
-_DOORS = {
-    "assistants": "Chats, sessions, assistants, squads and tools.",
-    "openai": "The same exchanges in the forms of OpenAI's interfaces.",
-    "completions": "Chat completions of one agent.",
-    "agents": "Chats as containers of messages.",
-}
+`/chat` is a path of two doors, and the key decides: a key in `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`,
+leads to the agents door, any other Bearer token to the assistants door. `Authorization` decides when both headers are sent.
+Whatever belongs to one door of a shared path has the mark `x-parley-door`.
+
+## Keys
+
+`api` and `secret` keys may do everything. A `publishable` key creates chats and sessions, runs exchanges, and reads and
+continues by id what it created itself; it cannot send an assistant, a squad or a transport of its own.
+
+## Requests
+
+- The body is read as JSON whatever its content type: at most 4 MB, nested 30 levels deep, without the character NUL.
+- Members and query parameters that are not listed are ignored (assistants, squads and tools keep them). `null` counts as
+  absent, `"true"` as true, `"0.7"` as a number, and one value as an array of one.
+- Every POST with a key takes an `Idempotency-Key`: sent again, the same request is carried out once.
+
+## Answers
+
+Every answer has an `x-request-id`. A method that a path does not take is answered 405 with `allow`. Errors have the shape of
+their door."""
 
 
 def document(image: bytes) -> dict[str, Any]:
     """The document, of a protoc image with source info."""
     source = Source(image)
     schemas = Schemas(source)
-    operations = Operations(source, schemas)
+    naming = Naming()
+    operations = Operations(source, schemas, naming)
     paths = operations.paths(_door_of)
+    naming.check()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Parley", "version": version, "description": _ABOUT},
-        "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": text} for name, text in _DOORS.items()],
+        "info": {
+            "title": "Parley",
+            "version": version,
+            "description": _ABOUT,
+            "contact": {"name": "Parley contributors"},
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "The server that this document comes from"}],
+        "tags": naming.tags,
+        "x-tagGroups": naming.groups,
         "security": [{"bearer": []}, {"apiKey": []}],
         "paths": paths,
         "components": {

@@ -7,6 +7,7 @@ from typing import Any
 
 from server.wire.error_shapes import (
     CALLERS_KIND,
+    EDGE_NAMES,
     INVALID,
     KINDS,
     OPTIONAL,
@@ -16,6 +17,9 @@ from server.wire.error_shapes import (
     Door,
     Shape,
     Slot,
+    filled,
+    kind_of,
+    title_of,
 )
 
 from .forms import Schema, ref
@@ -74,7 +78,7 @@ _SHAPES = {
 }
 MEANINGS = {
     400: "The request is malformed, or its members are wrong.",
-    401: "There is no key, or not one of ours.",
+    401: "The key is missing or unknown.",
     403: "A key of this kind may not do this.",
     404: "What is named is absent, or another org's.",
     408: "The request did not arrive in time.",
@@ -88,6 +92,27 @@ MEANINGS = {
     503: "The service or the model provider is not available; try again.",
     504: "The service or the model provider did not answer in time.",
 }
+_EXAMPLES = {
+    400: ("input is required", "input", "invalid_argument"),
+    401: (
+        "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`",
+        None,
+        "unauthenticated",
+    ),
+    403: ("a publishable key cannot do this; use a secret key", None, "permission_denied"),
+    404: ("chat not found", None, "chat_not_found"),
+    408: ("the request did not arrive in time", None, None),
+    409: ("a request with this Idempotency-Key is still running", None, "idempotency_key_in_use"),
+    413: ("the body is larger than 4 MB", None, None),
+    422: ("is required", "messages", "missing"),
+    429: ("this key has sent more requests than it may; try again later", None, "rate_limited"),
+    431: ("the headers are larger than 60 KiB", None, None),
+    500: ("Internal Server Error", None, "internal"),
+    502: ("the model provider answered with an error", None, "upstream_error"),
+    503: ("the service did not answer; try again", None, None),
+    504: ("the model provider did not answer in time", None, "upstream_timeout"),
+}
+"""An example of each: the message, the member that is wrong, and the code."""
 HEADERS: dict[str, Schema] = {
     "RequestId": {
         "description": "Names the request in the server's log; the caller's own, when it sent one.",
@@ -152,11 +177,32 @@ def response(doors: list[str], status: int) -> tuple[str, dict[str, Any]]:
     if status in (429, 502, 503, 504):
         headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
     name = "Or".join(door.capitalize() for door in doors) + str(status)
+    schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    examples = {door: {"summary": f"At the {door} door", "value": _example(door, status)} for door in doors}
     return name, {
         "description": MEANINGS[status],
         "headers": headers,
-        "content": {"application/json": {"schema": shapes[0] if len(shapes) == 1 else {"anyOf": shapes}}},
+        "content": {"application/json": {"schema": schema, "examples": examples}},
     }
+
+
+def _example(edge_name: str, status: int) -> dict[str, Any]:
+    message, member, code = _EXAMPLES[status]
+    if edge_name == "completions" and status == 422:
+        place = {Slot.PLACE: ["body", member], Slot.WRONG: message, Slot.RULE: code}
+        return {INVALID: [filled(VIOLATION, place)]}
+    [door] = (door for door, name in EDGE_NAMES.items() if name == edge_name)
+    values = {
+        Slot.MESSAGE: message,
+        Slot.MESSAGES: [message] if status == 400 else message,
+        Slot.TITLE: title_of(status),
+        Slot.STATUS: status,
+        Slot.KIND: kind_of(status),
+        Slot.PARAM: member,
+        Slot.CODE: code,
+        Slot.RETRY_AFTER: 1,
+    }
+    return filled(SHAPES[door] | (OPTIONAL.get(door, {}) if status == 429 else {}), values)
 
 
 def responses(used: set[tuple[tuple[str, ...], int]]) -> Iterator[tuple[str, dict[str, Any]]]:

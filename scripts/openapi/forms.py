@@ -466,7 +466,7 @@ RULES: dict[str, list[Schema]] = {
                     "properties": {
                         "role": {"const": "assistant"},
                         "content": {},
-                        "tool_calls": {"type": "array", "minItems": 1},
+                        "tool_calls": {"type": "array", "minItems": 1, "items": {}},
                     },
                 },
             ]
@@ -496,7 +496,7 @@ RULES: dict[str, list[Schema]] = {
 """What must hold between the members of a message."""
 
 CEL: dict[str, Schema | None] = {
-    "assistant.message_content": {"type": ["string", "array", "null"]},
+    "assistant.message_content": {"type": ["string", "array", "null"], "items": {}},
     "completion.logit_bias": {
         "maxProperties": 1024,
         "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
@@ -514,7 +514,7 @@ CEL: dict[str, Schema | None] = {
         _NULL,
     ),
     **{
-        rule: {"type": ["array", "null"], "maxItems": 0}
+        rule: {"type": ["array", "null"], "maxItems": 0, "items": {}}
         for rule in ("completion.functions", "response.context_management")
     },
     "completion.function_call": {"enum": ["none", "auto", None]},
@@ -575,7 +575,7 @@ keeps them."""
 
 # --- what HTTP prints beside the proto ----------------------------------------------------------------------
 
-_EMPTY_ARRAY: Schema = {"type": "array"}
+_EMPTY_ARRAY: Schema = {"type": "array", "items": {}}
 
 NULLS: dict[str, set[str]] = {
     "Response": {"transport", "prompt_cache_options", "warnings"},

@@ -1,4 +1,5 @@
-"""Methods as operations: parameters, body, answers of each path, and the paths that two doors share.
+"""Methods as operations: parameters, body, answers of each path, and the paths that two doors share. Their names
+and examples are naming.py's.
 
 A path that is two doors' is one operation here, which says what holds at which: whatever is one door's alone
 has the mark `x-parley-door`. Which door a path comes through is read off the routes of envoy.yaml.
@@ -12,11 +13,14 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from . import errors, forms
 from .forms import Schema
+from .naming import EVENTS, FORM, JSON, Naming
 from .schemas import Schemas
 from .source import Method, Path, Source, paths_of, simple
 
 Operation = dict[str, Any]
 DOOR = "x-parley-door"
+DOORS = "x-parley-doors"
+"""The doors that have a path; what is one door's alone has the mark of that."""
 _VARIABLE = re.compile(r"\{[^}]*\}")
 _HTTP_BODY = "google.api.HttpBody"
 _EMPTY = "google.protobuf.Empty"
@@ -36,8 +40,6 @@ class Binding(NamedTuple):
     method: Method
     path: Path
     door: str
-    number: int
-    """Which of the method's paths it is, from 0."""
 
     @property
     def keyed(self) -> bool:
@@ -45,9 +47,10 @@ class Binding(NamedTuple):
 
 
 class Operations:
-    def __init__(self, source: Source, schemas: Schemas) -> None:
+    def __init__(self, source: Source, schemas: Schemas, naming: Naming) -> None:
         self._source = source
         self._schemas = schemas
+        self._naming = naming
         self._used: set[tuple[tuple[str, ...], int]] = set()
 
     @property
@@ -59,8 +62,8 @@ class Operations:
         """The paths object. `door_of` tells the door of a service at a verb and a path."""
         shared: dict[tuple[str, str], list[Binding]] = {}
         for method in self._source.methods:
-            for number, path in enumerate(paths_of(method)):
-                binding = Binding(method, path, door_of(method.service, path.verb, path.template), number)
+            for path in paths_of(method):
+                binding = Binding(method, path, door_of(method.service, path.verb, path.template))
                 shared.setdefault((_VARIABLE.sub("x", path.template), path.verb), []).append(binding)
         paths: dict[str, Any] = {}
         for bindings in shared.values():
@@ -71,12 +74,12 @@ class Operations:
 
     def _operation(self, bindings: list[Binding]) -> Operation:
         first = bindings[0]
+        named = self._naming.of(first.path.verb, self._template(first))
         operation: Operation = {
-            "operationId": "_or_".join(
-                f"{one.method.name}{one.number + 1 if one.number else ''}" for one in bindings
-            ),
-            "tags": [one.door for one in bindings],
-            "summary": " / ".join(dict.fromkeys(_summary(self._text(one)) for one in bindings)),
+            "operationId": named.id,
+            "tags": named.tags,
+            DOORS: [one.door for one in bindings],
+            "summary": named.title,
             "description": "\n\n".join(self._description(one, shared=len(bindings) > 1) for one in bindings),
             "parameters": self._parameters(bindings),
         }
@@ -107,9 +110,7 @@ class Operations:
             else f"{twin.comment}\n\n{binding.method.comment}"
         )
         return "\n\n".join(
-            re.sub(r"\s*An HttpBody because[^.]*\.", "", paragraph)
-            for paragraph in own.split("\n\n")
-            if not paragraph.startswith("Errors")
+            paragraph for paragraph in own.split("\n\n") if paragraph and not paragraph.startswith("Errors")
         )
 
     def _description(self, binding: Binding, *, shared: bool) -> str:
@@ -159,16 +160,29 @@ class Operations:
             "required": place == "path",
             "description": self._schemas.description(binding.method.request, field),
             "schema": schema,
+            **self._value(binding, field, place),
         }
+
+    def _value(self, binding: Binding, field: FieldDescriptorProto, place: str) -> Schema:
+        """What a variable of a path may be; filters of a list have no value that suits everybody."""
+        if place != "path":
+            return {}
+        return {"example": self._naming.path_value(self._template(binding), field.json_name)}
 
     def _body(self, bindings: list[Binding]) -> Schema:
         if bindings[0].method.name == "ReceiveTwilioMessage":
-            return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
+            return {"required": True, "content": {FORM: {"schema": _FORM, **self._requests(bindings[0])}}}
         schemas = _marked([(one.door, self._sent(one)) for one in bindings])
         return {
             "required": any(map(self._needs_body, bindings)),
-            "content": {"application/json": {"schema": schemas}},
+            "content": {JSON: {"schema": schemas, **self._requests(bindings[0])}},
         }
+
+    def _requests(self, binding: Binding) -> Schema:
+        return _examples(self._naming.requests(binding.path.verb, self._template(binding)))
+
+    def _answers(self, binding: Binding, content_type: str) -> Schema:
+        return _examples(self._naming.answers(binding.path.verb, self._template(binding), content_type))
 
     def _needs_body(self, binding: Binding) -> bool:
         """Whether an empty body, which is what none is, is refused."""
@@ -227,12 +241,12 @@ class Operations:
         content: Schema = {}
         shown = [(one.door, shape) for one in bindings if (shape := self._shown(one.method)) is not None]
         if shown:
-            content["application/json"] = {"schema": _marked(shown)}
+            content[JSON] = {"schema": _marked(shown), **self._answers(bindings[0], JSON)}
         for one in bindings:
             if one.method.name in forms.STREAMED:
-                content["text/event-stream"] = self._stream(one.method)
-            if one.method.name in forms.OTHER_TYPES:
-                content[forms.OTHER_TYPES[one.method.name]] = {"schema": {"type": "string"}}
+                content[EVENTS] = {**self._stream(one.method), **self._answers(one, EVENTS)}
+            if (other := forms.OTHER_TYPES.get(one.method.name)) is not None:
+                content[other] = {"schema": {"type": "string"}, **self._answers(one, other)}
         return {**found, "content": content} if content else found
 
     def _shown(self, method: Method) -> Schema | None:
@@ -282,7 +296,7 @@ class Operations:
         )
 
 
-_SUCCESS = {"200": "It was done.", "201": "It was made.", "204": "It was done; there is no body."}
+_SUCCESS = {"200": "Success.", "201": "Created.", "204": "Success; there is no body."}
 
 
 def _status(method: Method) -> str:
@@ -296,5 +310,5 @@ def _marked(schemas: list[tuple[str, Schema]]) -> Schema:
     return {"anyOf": [{**schema, DOOR: door} for door, schema in schemas]}
 
 
-def _summary(text: str) -> str:
-    return re.split(r"(?<=[^.])\.(?:\s|$)", text, maxsplit=1)[0]
+def _examples(examples: dict[str, Any]) -> Schema:
+    return {"examples": examples} if examples else {}

@@ -41,6 +41,7 @@ _KEYWORDS = {
     "lt": "exclusiveMaximum",
 }
 _TIME: Schema = {"type": "string", "format": "date-time"}
+_AS_SENT: Schema = {"description": "Anything else is kept as it was sent."}
 _TIMES = re.compile("(created|updated)_at_(gt|lt|ge|le)")
 """The filters of lists that are times; Timestamp cannot be in a query."""
 _ROLE = re.compile(r"^(Output only|Required|Optional)\. ")
@@ -129,7 +130,7 @@ class Schemas:
         self._check_rules(message)
         schema: Schema = {
             "type": "object",
-            "description": self._source.comments.get(name, ""),
+            **_described(self._source.comments.get(name, "")),
             "properties": {field.json_name: self._member(name, field, kind) for field in fields},
         }
         schema["properties"] |= forms.ADDED.get(name, {})
@@ -153,7 +154,7 @@ class Schemas:
         comment = self._source.comments.get(f"{message}.{field.name}", "")
         schema = self._typed(message, field, kind)
         if kind == "document" and field.json_name not in _ACTED_ON.get(message, (field.json_name,)):
-            schema = {"anyOf": [schema, True]} if not comment.startswith("Output only.") else schema
+            schema = {"anyOf": [schema, _AS_SENT]} if not comment.startswith("Output only.") else schema
         elif self._may_be_null(message, field, kind):
             schema = _or_null(schema)
         described = {"description": _ROLE.sub("", comment)} if comment and kind != "parameter" else {}
@@ -238,6 +239,10 @@ class Schemas:
         return patches
 
 
+def _described(text: str) -> Schema:
+    return {"description": text} if text else {}
+
+
 def _is_any(field: FieldDescriptorProto) -> bool:
     """Whether it may be any JSON, null as such among it."""
     return field.type_name.endswith("protobuf.Value") and field.label != _TYPES.LABEL_REPEATED
@@ -250,6 +255,8 @@ def _has_presence(field: FieldDescriptorProto) -> bool:
 
 
 def _or_null(schema: Schema) -> Schema:
+    if not schema:  # any JSON, null among it
+        return schema
     if isinstance(schema.get("type"), str) and "enum" not in schema and "const" not in schema:
         return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}

@@ -21,6 +21,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from gateway.checker import http_rules
 
+from .texts import for_callers
+
 PACKAGE = "parley.v1"
 # numbers of FileDescriptorProto.message_type, .service, and of their members
 _MESSAGES, _SERVICES, _MEMBERS = 4, 6, 2
@@ -119,7 +121,7 @@ def _comments(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
     for location in file.source_code_info.location:
         name = _named(file, list(location.path))
         if name and location.leading_comments:
-            yield name, _paragraphs(location.leading_comments)
+            yield name, for_callers(_paragraphs(location.leading_comments))
 
 
 def _named(file: FileDescriptorProto, path: list[int]) -> str | None:

@@ -176,9 +176,9 @@ class Engine:
                 raise UpstreamIncomplete("the model provider's answer ended before it was complete")
             outcome.chat.status, error = answer.status_and_reason(_ENDINGS)
         except ServiceError as failure:
-            if not answer.begun:
+            if not (answer.begun or run.begun):
                 raise
-            outcome.error, outcome.chat.status = failure, "incomplete"
+            outcome.error, outcome.chat.status = failure, "incomplete" if answer.begun else "failed"
             code = failure.error_code if isinstance(failure, UpstreamError) else failure.reason.lower()
             error = ChatError(code=code, message=failure.message)
         except asyncio.CancelledError:

@@ -76,7 +76,7 @@ def fuzz(
         document["paths"] = {
             path: verbs
             for path, verbs in document["paths"].items()
-            if any(door in operation["tags"] for operation in verbs.values())
+            if any(door in operation["x-parley-doors"] for operation in verbs.values())
         }
     config = _config(url, key, door, seed, examples, phases)
     schema = schemathesis.openapi.from_dict(document, config=config)

@@ -1,0 +1,1 @@
+Scalar.createApiReference("#reference",{url:"openapi.json",proxyUrl:"",telemetry:!1,agent:{disabled:!0},mcp:{disabled:!0},withDefaultFonts:!1,hideClientButton:!0,showDeveloperTools:"never",persistAuth:!1,documentDownloadType:"none",modelsSectionLabel:"Schemas",defaultHttpClient:{targetKey:"shell",clientKey:"curl"}});

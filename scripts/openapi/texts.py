@@ -1,0 +1,47 @@
+"""Comments of the protos in the words of those who call over HTTP: without what they say to readers of the protos.
+
+Left out are reasons for a type, what a message mirrors, and names of methods and messages, which HTTP does not
+have. Adds nothing that the comment does not say.
+"""
+
+import re
+
+_SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z`{]|gRPC )")
+_INNER = re.compile(
+    r"Mirrors "
+    r"|An? (HttpBody|ListValue|Value|Struct|double) because "
+    r"|(Request|Answer) of (?!the methods)\w+( method)?"
+    r"|gRPC callers "
+    r"|HTTP prints every|HTTP prints it with every"
+    r"|\w+ for HTTP(\.|, answered 201\.)"
+)
+_INNER_PARAGRAPH = re.compile(
+    r"Mirrors .*this message is its typed view|Mirrors the message objects", re.DOTALL
+)
+_METHODS = {
+    "GetResponse for HTTP, and WatchResponse when `stream` is true.": "Its events instead, when `stream` is true.",
+    "CreateChat and StreamChat for HTTP: JSON": "JSON",
+    "gRPC only: over HTTP the": "The",
+    "Both of the above for HTTP: JSON": "JSON",
+    "a filter of ListAgentChats": "`GET /chat` filters by it",
+    "SessionService returns them": "`GET /session/{id}` returns them",
+    "as AssistantService takes it": "as `POST /assistant` takes it",
+    "which ListMessages lists": "which `GET /chat/{chatId}/message` lists",
+    "which GetModel gets": "which `GET /v1/models/{model}` gets",
+    "read with GetResponse": "read with `GET /v1/responses/{response_id}`",
+    "As in CreateResponseRequest": "As in `POST /v1/responses`",
+}
+
+
+def for_callers(comment: str) -> str:
+    """The comment, its paragraphs parted by blank lines, with what callers have no use for left out."""
+    for inner, outer in _METHODS.items():
+        comment = comment.replace(inner, outer)
+    paragraphs = (_kept(paragraph) for paragraph in comment.split("\n\n"))
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def _kept(paragraph: str) -> str:
+    if _INNER_PARAGRAPH.match(paragraph):
+        return ""
+    return " ".join(sentence for sentence in _SENTENCE.split(paragraph) if not _INNER.match(sentence))
