@@ -15,9 +15,7 @@ ONLY_IN = {
     "psycopg": "server.storage",
     "psycopg_pool": "server.storage",
     "greenlet": "server.storage",
-    "openai": "server.backends",
-    "anthropic": "server.backends",
-    "httpcore2": "server.core.outbound",
+    "aiohttp": ("server.backends", "server.core.outbound"),
     "httpx2": ("gateway", "server.backends", "server.core.outbound"),
     "envoy": "gateway",
     "yaml": "gateway",
@@ -42,6 +40,7 @@ CATCH_ALL = {
     "server.delivery.loop": "a task of its own, whose row must not be tried without end",
     "server.delivery.server_events": "what happened is recorded even when it cannot be told",
     "server.exchange.capacity": "a task of its own: the key is measured again",
+    "server.exchange.journal": "what one stream has wrong must not end the journal of all",
     "server.exchange.live": "an exchange in a task of its own: nobody else would hear of it",
 }
 MOST_LINES = 520
