@@ -39,7 +39,7 @@ PROGRESS_SECONDS = 5
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     kinds = parser.add_subparsers(dest="kind", required=True)
     parsers = kinds.add_parser("parsers", help="our own parsers, under atheris")
     parsers.add_argument("runs", type=int, nargs="?", default=10_000_000)

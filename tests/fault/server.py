@@ -128,7 +128,9 @@ class Server:
         return self.status("VmRSS")
 
     def files(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """Open files, without those of locks: a set of 64, each opened when a name first falls to it."""
+        folder = Path(f"/proc/{self.pid}/fd")
+        return sum(not os.readlink(file).endswith(".lock") for file in folder.iterdir())
 
 
 def _give_back() -> None:
