@@ -1,5 +1,5 @@
 """Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, openapi.json, and what Envoy
-reads: the descriptor and tables.
+reads: the descriptor and tables. Also the page docs/grpcurl.md.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on
 sys.path (there a folder named grpc would shadow the real package); google.* and grpc.* come from their own
@@ -22,6 +22,7 @@ import error_shapes
 import google.api
 import grpc_tools
 import grpc_tools.protoc
+import grpcurl
 import members
 import openapi
 import stubs
@@ -33,6 +34,7 @@ PROTO = ROOT / "proto"
 GENERATED = ROOT / "generated"
 GOOGLEAPIS = Path(google.api.__path__[0]).parent.parent
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+PAGE = ROOT / "docs" / "grpcurl.md"
 VALIDATE = "buf/validate/validate.proto"
 IMPORT = re.compile(r"^(from|import) (parley|buf)\b", re.MULTILINE)
 
@@ -47,9 +49,10 @@ def main() -> int:
         fresh = Path(scratch) / "generated"
         generate(fresh, Path(scratch))
         if check:
-            return check_fresh(fresh) or lint(Path(scratch))
+            return check_fresh(fresh) or check_page(Path(scratch)) or lint(Path(scratch))
         shutil.rmtree(GENERATED, ignore_errors=True)
         shutil.copytree(fresh, GENERATED)
+        PAGE.write_text(page_of(Path(scratch)))
     return 0
 
 
@@ -135,6 +138,17 @@ def check_fresh(fresh: Path) -> int:
     if stale:
         print("stale, run scripts/generate: " + ", ".join(stale), file=sys.stderr)
     return 1 if stale else 0
+
+
+def page_of(scratch: Path) -> str:
+    return grpcurl.page((scratch / "everything.binpb").read_bytes())
+
+
+def check_page(scratch: Path) -> int:
+    if PAGE.is_file() and PAGE.read_text() == page_of(scratch):
+        return 0
+    print(f"stale, run scripts/generate: {PAGE.relative_to(ROOT)}", file=sys.stderr)
+    return 1
 
 
 def lint(scratch: Path) -> int:

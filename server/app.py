@@ -11,7 +11,6 @@ from functools import partial
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from generated.parley.v1 import (
     agent_chat_service_pb2,
@@ -69,10 +68,12 @@ from server.exchange.streams import Streams
 from server.exchange.tool_loop import ToolLoop
 from server.rpc import health
 from server.rpc.activity import Traffic
+from server.rpc.admin import Admin
 from server.rpc.idempotency import Idempotency
 from server.rpc.interceptor import CallInterceptor
 from server.rpc.key_ends import KeyEnds
 from server.rpc.rate_limits import Limits
+from server.rpc.reflection import add_reflection
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
@@ -133,6 +134,10 @@ _SERVICES = (
     transport_service_pb2,
     usage_service_pb2,
 )
+_NAMES = tuple(
+    service.full_name for module in _SERVICES for service in module.DESCRIPTOR.services_by_name.values()
+)
+"""Whose health can be asked for, beside that of the whole server: each takes calls while it does."""
 
 
 class ListenError(Exception):
@@ -171,6 +176,8 @@ class App:
     def __init__(self, settings: Settings, store: Store, clock: Clock = now_ms) -> None:
         """Must be called inside the event loop that serves."""
         self._settings = settings
+        self._health = health.Health()
+        self._admin = settings.admin and Admin(settings.admin, self._health, channelz=settings.channelz)
         allowed = AllowedHosts(settings.upstream_allow_hosts | settings.tool_allow_hosts, TOOLS)
         self.store = store = store.announcing_with(ServerEvents(allowed, clock).compose)
         self._providers = Providers(
@@ -182,7 +189,6 @@ class App:
         self._provider_fault, self._not_called = [
             partial(fault, base_urls=settings.provider_urls) for fault in (unknown, not_called)
         ]
-        self._health = health.Health()
         self._traffic = Traffic()
         self.limits = Limits(settings)
         self._key_ends = KeyEnds(store.keys, store.peers)
@@ -235,7 +241,7 @@ class App:
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, resolver), clock)
         self._register(engine, self._streams, agents, resolver, clock)
-        self.grpc_port = 0
+        self.grpc_port = self.admin_port = 0
 
     async def start(self) -> None:
         """Listen and serve. Raises ListenError when the address is taken."""
@@ -245,6 +251,14 @@ class App:
             raise ListenError(
                 f"gRPC address {self._settings.grpc} is taken or cannot be listened on"
             ) from None
+        if self._admin:
+            try:
+                await self._admin.start()
+            except RuntimeError:
+                raise ListenError(
+                    f"admin address {self._settings.admin} is taken or cannot be listened on"
+                ) from None
+            self.admin_port = self._admin.port
         offload.leave_turns()
         await self._recovery.start()
         self._key_ends.start()
@@ -257,14 +271,15 @@ class App:
 
         self.store.database.watch = watch
         await self._server.start()
-        for name in ("", EDGE):
+        for name in ("", EDGE, *_NAMES):
             self._health.set(name, serving=True)
 
     def _writes_work(self, working: bool) -> None:
         """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why
         writes fail."""
         log.error("writes succeed again" if working else "writes fail")
-        self._health.set("", serving=working)
+        for name in ("", *_NAMES):
+            self._health.set(name, serving=working)
 
     @property
     def ports(self) -> list[int]:
@@ -321,6 +336,8 @@ class App:
         await self._poster.close()
         await self._providers.close()
         await self._json_poster.close()
+        if self._admin:
+            await self._admin.stop()
 
     def _delivering(self, allowed: AllowedHosts, answering: Inbound, clock: Clock) -> Deliveries:
         settings = self._settings
@@ -374,12 +391,4 @@ class App:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
-            names = [
-                service.full_name
-                for module in _SERVICES
-                for service in module.DESCRIPTOR.services_by_name.values()
-            ]
-            names += [health.NAME, reflection.SERVICE_NAME]
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-                reflection.aio.ReflectionServicer(names), server
-            )
+            add_reflection(server, [*_NAMES, health.NAME])

@@ -25,8 +25,9 @@ ONLY_IN = {
     "uuid_utils": "server.core.ids",
     "rich": "server.cli.database",
     "uvloop": ("server.cli.main", "server.cli.worker"),
-    "grpc_health": ("server.app", "server.rpc.health"),
-    "grpc_reflection": "server.app",
+    "grpc_channelz": "server.rpc.admin",
+    "grpc_health": ("server.app", "server.rpc.admin", "server.rpc.health"),
+    "grpc_reflection": "server.rpc.reflection",
 }
 """Packages that one layer has to itself, or a few."""
 CATCH_ALL = {

@@ -25,6 +25,8 @@ SET_UP = re.compile(r"^key\(\)")
 INSTALLS = re.compile(r"pip install|scripts/setup")
 UNSERVED = "docs/postgres.md"
 """Its commands take the data of a server that has stopped."""
+OF_GRPCURL = "docs/grpcurl.md"
+"""Its commands need grpcurl, with which `tests/test_grpcurl.py` runs them."""
 
 
 ENVIRONMENT = {
@@ -56,7 +58,7 @@ def examples_of(page: str) -> list[Example]:
 
 # Those that install more come last: before them the environment has what every user has.
 EXAMPLES = sorted(
-    (example for page in OWN if page != UNSERVED for example in examples_of(page)),
+    (example for page in OWN if page not in (UNSERVED, OF_GRPCURL) for example in examples_of(page)),
     key=lambda example: bool(INSTALLS.search(example.text)),
 )
 

@@ -65,6 +65,8 @@ def main() -> None:
 @click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
 @database_option
 @click.option("--workers", metavar="N", help="Server processes. [1]")
+@click.option("--admin", metavar="HOST:PORT", help="Where operators find gRPC health and channelz. [nowhere]")
+@click.option("--channelz", is_flag=True, default=None, help="Show gRPC's channelz on the --admin port.")
 @click.option("--no-dev", is_flag=True, help="Make no development keys on the first start.")
 def serve(no_dev: bool, **options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""

@@ -50,7 +50,9 @@ class Workers:
     async def spawn(self) -> None:
         """Start the processes; they serve nothing yet. Raises WorkerError when a port cannot be had."""
         for number in range(self._settings.workers):
-            worker = Worker(self._settings, self._settings.grpc.port if number == 0 else 0)
+            worker = Worker(
+                _with_admin_port(self._settings, number), self._settings.grpc.port if number == 0 else 0
+            )
             self._workers.append(worker)
             await worker.spawn()
 
@@ -202,6 +204,14 @@ class Worker:
         line = await stdout.readline()
         answer: dict[str, Any] = orjson.loads(line) if line.endswith(b"\n") else {}
         return answer
+
+
+def _with_admin_port(settings: Settings, number: int) -> Settings:
+    """Those of one of several workers: each has its own admin port, counted from the one that is set."""
+    admin = settings.admin
+    if admin is None or admin.port == 0:
+        return settings
+    return settings.model_copy(update={"admin": admin.model_copy(update={"port": admin.port + number})})
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

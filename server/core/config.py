@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     dev: bool = True
     """Whether the first start makes an org `dev` with keys and an assistant, and prints the keys."""
     reflection: bool = True
+    admin: Annotated[Address | None, NoDecode] = None
+    """Where each server process answers its operator, without a key; workers take the ports from this one
+    on."""
+    channelz: bool = False
+    """Whether the admin port has channelz too."""
     offline_delay_ms: float = Field(default=0, ge=0)
     model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """`host[:port]`, comma-separated: where a private address or an assistant's own `model.url` must be
@@ -153,10 +158,25 @@ class Settings(BaseSettings):
     message_seconds: float = Field(default=30, gt=0)
     """How long a gRPC caller may take to send its message; one without a key no longer than 3."""
 
-    @field_validator("http", "grpc", mode="before")
+    @field_validator("http", "grpc", "admin", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
         return Address.parse(value) if isinstance(value, str) else value
+
+    @field_validator("admin")
+    @classmethod
+    def _room_for_workers(cls, value: Address | None, info: ValidationInfo) -> Address | None:
+        last = 65536 - info.data.get("workers", 1)
+        if value and value.port > last:
+            raise ValueError(f"each worker takes a port from this one on; choose one up to {last}")
+        return value
+
+    @field_validator("channelz")
+    @classmethod
+    def _on_the_admin_port(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and "admin" in info.data and info.data["admin"] is None:
+            raise ValueError("is on the admin port alone; name one with --admin HOST:PORT (PARLEY_ADMIN)")
+        return value
 
     @field_validator("database")
     @classmethod

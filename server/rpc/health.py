@@ -6,14 +6,19 @@ else's from being told, and the server from stopping.
 """
 
 import asyncio
+from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
 from server.rpc.context import Served
 
 NAME = "grpc.health.v1.Health"
+_LISTS: Any = health_pb2
+"""Whose types do not know the messages of List."""
+_UNKNOWN = "there is no service of this name; List has the names, and the empty one is the whole server"
 _SERVING, _NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
@@ -37,8 +42,14 @@ class Health(HealthServicer):
 
     async def Check(self, request: HealthCheckRequest, context: Served) -> HealthCheckResponse:
         if request.service not in self._serving:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no service of this name")
+            await context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN)
         return HealthCheckResponse(status=self._status(request.service))
+
+    async def List(self, request: Any, context: Served) -> Any:
+        """Every name with its status, the server as a whole under the empty name."""
+        return _LISTS.HealthListResponse(
+            statuses={name: HealthCheckResponse(status=self._status(name)) for name in self._serving}
+        )
 
     async def Watch(self, request: HealthCheckRequest, context: Served) -> None:
         published = None

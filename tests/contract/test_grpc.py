@@ -1,5 +1,4 @@
-"""What only gRPC callers see: statuses with google.rpc details, metadata, event streams, health,
-reflection."""
+"""What only gRPC callers see: statuses with google.rpc details, metadata, event streams."""
 
 import re
 from collections.abc import Awaitable
@@ -9,8 +8,6 @@ import grpc
 import grpc_testing
 import pytest
 from google.protobuf.struct_pb2 import Value
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from generated.parley.v1 import (
     agent_chat_service_pb2,
@@ -27,7 +24,6 @@ from generated.parley.v1.session_service_pb2_grpc import SessionServiceStub
 from server.core.ids import new_id
 from tests.conftest import Org, Service, rows_of
 from tests.contract.doors import UNKNOWN_ID, Door, details_of
-from tests.services import SERVICES
 
 Raw = grpc.aio.UnaryUnaryMultiCallable[bytes, Any]
 
@@ -321,27 +317,6 @@ async def test_grpc_passes_through_envoy_as_it_is(service: Service, org: Org) ->
 
     assert (chat.output[0].message, events[-1].WhichOneof("event")) == ("You said: a", "completed")
     assert (error.code(), details_of(error)[0].reason) == (grpc.StatusCode.NOT_FOUND, "CHAT_NOT_FOUND")
-
-
-# --- standard services --------------------------------------------------------------------------------------
-
-
-async def test_health_is_serving_without_a_key(channel: grpc.aio.Channel) -> None:
-    stub: Any = health_pb2_grpc.HealthStub(channel)  # whose types name no method
-    answer = await stub.Check(health_pb2.HealthCheckRequest())
-
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
-
-
-async def test_reflection_lists_every_service(channel: grpc.aio.Channel) -> None:
-    reflection: Any = reflection_pb2_grpc.ServerReflectionStub  # whose types are those of channels that block
-    call = reflection(channel).ServerReflectionInfo(
-        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-    )
-
-    answer = await call.read()
-
-    assert {one.name for one in answer.list_services_response.service} == set(SERVICES)
 
 
 # --- a client of the generated stubs, against grpc_testing --------------------------------------------------
