@@ -1,7 +1,7 @@
 """The journal of a process: puts the events of all its streams on disk, in one transaction after another.
 
-Whatever waits when a commit is over goes into the next one, after a pause that grows with the load of the process:
-none while it is mostly idle. Events that come in the pause share a commit, and those of one stream also a frame. The
+Whatever waits goes into the next commit. The period of commits grows with the load of the process, and there is none
+while it is mostly idle. Events that come meanwhile share a commit, and those of one stream also a frame. The
 beginning of a stream does not go through here (`live.py`), so no first token waits. Knows no reader and no SQL.
 """
 
@@ -19,11 +19,12 @@ from server.storage.chats import Chats
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE = 0.04
-"""Seconds. Two tokens of a fast model come in such a time."""
+LONGEST_PERIOD = 0.048
+"""Seconds from the beginning of one commit to that of the next. Two or three tokens of a fast model come in such a
+time."""
 _IDLE = 0.03
 _BUSY = 0.15
-"""Of one core: a process that uses less than the first makes no pause, one that uses more than the second the longest."""
+"""Of one core: below the first one commit follows the other at once, above the second in the longest period."""
 _MOST_STREAMS = 256
 """In one commit."""
 
@@ -54,6 +55,8 @@ class Journal:
         self._settled = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._load = _Load()
+        self._began_at = 0.0
+        """When the last commit began."""
 
     def add(self, source: Source) -> None:
         """Have what waits in a stream put on disk soon."""
@@ -73,8 +76,9 @@ class Journal:
         """Write until nothing waits."""
         try:
             while self._waiting:
-                if pause := self._load.pause():
+                if (pause := self._began_at + self._load.period() - time.monotonic()) > 0:
                     await asyncio.sleep(pause)
+                self._began_at = time.monotonic()
                 sources = list(self._waiting)[:_MOST_STREAMS]
                 for source in sources:
                     del self._waiting[source]
@@ -126,15 +130,15 @@ class _Load:
         self._share = 0.0
         self._seen = time.monotonic(), time.process_time()
 
-    def pause(self) -> float:
-        """Seconds to wait before the next commit."""
+    def period(self) -> float:
+        """Seconds from one commit to the next."""
         now, computed = time.monotonic(), time.process_time()
         passed = now - self._seen[0]
         if passed > 0:
             share = (computed - self._seen[1]) / passed
             self._share += min(1.0, passed / _REMEMBERED) * (share - self._share)
             self._seen = now, computed
-        return LONGEST_PAUSE * min(1.0, max(0.0, (self._share - _IDLE) / (_BUSY - _IDLE)))
+        return LONGEST_PERIOD * min(1.0, max(0.0, (self._share - _IDLE) / (_BUSY - _IDLE)))
 
 
 _REMEMBERED = 0.2

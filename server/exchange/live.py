@@ -255,6 +255,7 @@ class LiveExchange:
                 self._start()
             self._add_terminal()
         self._run.progress = Progress.OVER
+        self._complete(len(self._buffer.waiting))
         self._buffer.close()
         self._spread_word()
 
@@ -283,6 +284,7 @@ class LiveExchange:
             self.journaled(len(self._buffer.waiting))
         if not self._buffer.has_room and not await self._buffer.until_room(self._unread_seconds):
             self._end_early(STALLED)
+            await asyncio.sleep(0)  # nothing more of the model is let in
 
     async def _until_written(self) -> None:
         """Wait for the journal, unless the model has more at once: it would be slowed down to an event a commit."""
@@ -327,9 +329,15 @@ class LiveExchange:
     def journaled(self, number: int) -> None:
         """As `journal.Source` wants it."""
         self._is_recorded = True
+        self._complete(number)
         self._buffer.emit(number)
         self._resume()
         self._spread_word()
+
+    def _complete(self, number: int) -> None:
+        """Give so many of those that wait the members that are the same in all events, and that the disk has once."""
+        for one in self._buffer.waiting[:number]:
+            replay.complete(one.event, self._common)
 
     def failed(self, failure: ServiceError | None) -> None:
         """As `journal.Source` wants it. What the last commit has need not be on disk by itself."""
@@ -352,7 +360,7 @@ class LiveExchange:
         self._number = 1
 
     def _add(self, members: dict[str, Any]) -> None:
-        self._buffer.add(ChatEvent(**self._common, sequence=self._number, **members))
+        self._buffer.add(ChatEvent(sequence=self._number, **members))
         self._number += 1
 
     def _called(self) -> None:

@@ -132,6 +132,8 @@ def _body(batch: EventBatch) -> _Body | None:
 
 
 def _own_members(event: ChatEvent) -> ChatEvent:
+    if not event.chat_id:  # not given to it yet
+        return event
     own = ChatEvent()
     own.CopyFrom(event)
     own.ClearField("chat_id")
