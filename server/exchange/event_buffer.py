@@ -203,7 +203,9 @@ class EventBuffer:
                         # there may be none in between: of what was deleted the end is left
                         place = batch[-1].sequence + 1
                         yield batch
-                elif batch := [one.event for one in self._emitted[place - self._first :][:BATCH]]:
+                elif batch := [
+                    one.event for one in self._emitted[place - self._first : place - self._first + BATCH]
+                ]:
                     place += len(batch)
                     yield batch
                     if paces:

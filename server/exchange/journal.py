@@ -54,13 +54,16 @@ class Journal:
         self._writing: dict[Source, EventBatch] = {}
         self._settled = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._pausing: asyncio.Future[None] | None = None
         self._load = _Load()
         self._began_at = 0.0
         """When the last commit began."""
 
-    def add(self, source: Source) -> None:
-        """Have what waits in a stream put on disk soon."""
+    def add(self, source: Source, *, at_once: bool = False) -> None:
+        """Have what waits in a stream put on disk soon; `at_once`, because the model can say no more until then."""
         self._waiting[source] = None
+        if at_once:
+            self._end_pause()
         if self._running is None:
             # In a context of its own: what a call's writes do besides is not for those of others.
             self._running = asyncio.create_task(self._run(), context=contextvars.Context())
@@ -77,7 +80,7 @@ class Journal:
         try:
             while self._waiting:
                 if (pause := self._began_at + self._load.period() - time.monotonic()) > 0:
-                    await asyncio.sleep(pause)
+                    await self._pause(pause)
                 self._began_at = time.monotonic()
                 sources = list(self._waiting)[:_MOST_STREAMS]
                 for source in sources:
@@ -87,6 +90,17 @@ class Journal:
                 await self._write()
         finally:
             self._running = None
+
+    async def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._pausing = loop.create_future()
+        timer = loop.call_later(seconds, self._end_pause)
+        await self._pausing
+        timer.cancel()
+
+    def _end_pause(self) -> None:
+        if self._pausing is not None and not self._pausing.done():
+            self._pausing.set_result(None)
 
     async def _write(self) -> None:
         """Write what is taken; what one stream has wrong is no fault of the others."""

@@ -278,7 +278,7 @@ class LiveExchange:
         for members in events:
             self._add(members)
         if self._turn.persists:
-            self._journal.add(self)
+            self._journal.add(self, at_once=not self._buffer.has_room)
             await self._until_written()
         else:
             self.journaled(len(self._buffer.waiting))

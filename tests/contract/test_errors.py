@@ -542,7 +542,6 @@ async def test_what_another_org_has_is_answered_like_what_does_not_exist(
 @pytest.mark.parametrize(
     ("method", "path", "shape"),
     [
-        ("GET", "/", "assistants"),
         ("GET", "/nothing", "assistants"),
         ("POST", "/chat/x/y", "assistants"),
         ("GET", "/chat/", "assistants"),
