@@ -59,7 +59,7 @@ def main() -> int:
 def generate(target: Path, scratch: Path) -> None:
     """Write the whole generated package to `target`; `scratch` receives the descriptor sets on the way."""
     target.mkdir()
-    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    sources = sorted(str(path.relative_to(PROTO)) for path in (PROTO / "parley").rglob("*.proto"))
     services = [name for name in sources if name.endswith("_service.proto")]
     rules = scratch / "validate.binpb"
     rules.write_bytes(validate_descriptors())
@@ -159,7 +159,7 @@ def lint(scratch: Path) -> int:
         "lint",
         str(image),
         "--config",
-        str(ROOT / "buf.yaml"),
+        str(PROTO / "buf.yaml"),
         "--path",
         "parley",
     ]

@@ -19,7 +19,7 @@ ONLY_IN = {
     "httpx2": ("gateway", "server.backends", "server.core.outbound"),
     "envoy": "gateway",
     "yaml": "gateway",
-    "click": ("server.cli.main", "server.cli.console", "server.cli.database", "server.cli.serve"),
+    "click": "server.cli",
     "liquid": ("server.agents.bounded_liquid", "server.agents.liquid_filters", "server.agents.templates"),
     "protovalidate": "server.content.validation",
     "uuid_utils": "server.core.ids",

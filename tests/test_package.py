@@ -26,7 +26,7 @@ def wheel(tmp_path_factory):
     return built(
         tmp_path_factory.mktemp("server"),
         ".",
-        ["pyproject.toml", "README.md", "LICENSE", "envoy.yaml", "server", "gateway", "generated"],
+        ["pyproject.toml", "README.md", "LICENSE", "envoy.yaml", "server", "gateway", "generated", "proto"],
     )
 
 
@@ -119,7 +119,12 @@ def test_wheel_holds_all_that_serving_needs_and_no_test(wheel):
         "generated/error_shapes.lua",
         "generated/openapi.json",
         "server/app.py",
+        "server/cli/proto/buf.yaml",
+        "server/cli/proto/buf.gen.yaml",
     } <= names
+    assert {name.removeprefix("server/cli/") for name in names if name.startswith("server/cli/proto/")} == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "proto").rglob("*") if path.is_file()
+    }
     assert {name.partition("/")[0] for name in names} == {"server", "gateway", "generated"}
 
 

@@ -35,6 +35,7 @@ from server.cli.console import (
     where,
 )
 from server.cli.database import back_up, check, db, migrate_store, restore
+from server.cli.protos import protos
 from server.cli.serve import serve as serve_until_stopped
 from server.content.secrets import mask_secrets, restore_secrets
 from server.core.clock import now_ms, parse_rfc3339
@@ -261,7 +262,7 @@ def vacuum(settings: Settings, as_json: bool) -> None:
     show({"vacuumed": True}, as_json, "vacuumed")
 
 
-for command in (check, back_up, restore, db, migrate_store):
+for command in (check, back_up, restore, db, migrate_store, protos):
     main.add_command(command)
 
 

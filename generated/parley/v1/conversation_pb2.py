@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cparley/v1/conversation.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x8b\x01\n\x0c\x43onversation\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x1e\n\ncreated_at\x18\x03 \x01(\x01R\ncreated_at\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadatab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cparley/v1/conversation.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x8b\x01\n\x0c\x43onversation\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x1e\n\ncreated_at\x18\x03 \x01(\x01R\ncreated_at\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadataBc\n\rcom.parley.v1B\x11\x43onversationProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.conversation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\021ConversationProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
   _globals['_CONVERSATION']._serialized_start=74
   _globals['_CONVERSATION']._serialized_end=213
 # @@protoc_insertion_point(module_scope)

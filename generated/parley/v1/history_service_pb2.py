@@ -26,13 +26,14 @@ from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fparley/v1/history_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16parley/v1/access.proto\"O\n\x14\x45xportHistoryRequest\x12(\n\nsession_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06H\x00R\tsessionId\x88\x01\x01\x42\r\n\x0b_session_id\"-\n\x15\x45xportHistoryResponse\x12\x14\n\x05lines\x18\x01 \x03(\tR\x05lines\"9\n\x14ImportHistoryRequest\x12!\n\x05lines\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90NR\x05lines\"M\n\x15ImportHistoryResponse\x12\x1a\n\x08imported\x18\x01 \x01(\rR\x08imported\x12\x18\n\x07skipped\x18\x02 \x01(\rR\x07skipped2\xc6\x01\n\x0eHistoryService\x12Z\n\rExportHistory\x12\x1f.parley.v1.ExportHistoryRequest\x1a .parley.v1.ExportHistoryResponse\"\x04\x88\xb5\x18\x01\x30\x01\x12X\n\rImportHistory\x12\x1f.parley.v1.ImportHistoryRequest\x1a .parley.v1.ImportHistoryResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fparley/v1/history_service.proto\x12\tparley.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16parley/v1/access.proto\"O\n\x14\x45xportHistoryRequest\x12(\n\nsession_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x06H\x00R\tsessionId\x88\x01\x01\x42\r\n\x0b_session_id\"-\n\x15\x45xportHistoryResponse\x12\x14\n\x05lines\x18\x01 \x03(\tR\x05lines\"9\n\x14ImportHistoryRequest\x12!\n\x05lines\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90NR\x05lines\"M\n\x15ImportHistoryResponse\x12\x1a\n\x08imported\x18\x01 \x01(\rR\x08imported\x12\x18\n\x07skipped\x18\x02 \x01(\rR\x07skipped2\xc6\x01\n\x0eHistoryService\x12Z\n\rExportHistory\x12\x1f.parley.v1.ExportHistoryRequest\x1a .parley.v1.ExportHistoryResponse\"\x04\x88\xb5\x18\x01\x30\x01\x12X\n\rImportHistory\x12\x1f.parley.v1.ImportHistoryRequest\x1a .parley.v1.ImportHistoryResponse\"\x04\x88\xb5\x18\x01\x42\x65\n\rcom.parley.v1B\x13HistoryServiceProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.history_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\023HistoryServiceProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
   _globals['_EXPORTHISTORYREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_EXPORTHISTORYREQUEST'].fields_by_name['session_id']._serialized_options = b'\210\265\030\006'
   _globals['_IMPORTHISTORYREQUEST'].fields_by_name['lines']._loaded_options = None

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bparley/v1/idempotency.proto\x12\tparley.v1\"\xd2\x01\n\nKeptAnswer\x12\x1a\n\x08messages\x18\x01 \x03(\x0cR\x08messages\x12?\n\x08metadata\x18\x02 \x03(\x0b\x32#.parley.v1.KeptAnswer.MetadataEntryR\x08metadata\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x14.parley.v1.KeptErrorR\x05\x65rror\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"Q\n\tKeptError\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x03 \x01(\tR\x07messageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bparley/v1/idempotency.proto\x12\tparley.v1\"\xd2\x01\n\nKeptAnswer\x12\x1a\n\x08messages\x18\x01 \x03(\x0cR\x08messages\x12?\n\x08metadata\x18\x02 \x03(\x0b\x32#.parley.v1.KeptAnswer.MetadataEntryR\x08metadata\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x14.parley.v1.KeptErrorR\x05\x65rror\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"Q\n\tKeptError\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x03 \x01(\tR\x07messageBb\n\rcom.parley.v1B\x10IdempotencyProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.idempotency_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\020IdempotencyProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
   _globals['_KEPTANSWER_METADATAENTRY']._loaded_options = None
   _globals['_KEPTANSWER_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_KEPTANSWER']._serialized_start=43

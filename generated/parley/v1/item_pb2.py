@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14parley/v1/item.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xc4\x01\n\x08ItemList\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12+\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x17.google.protobuf.StructR\x04\x64\x61ta\x12\x1f\n\x08\x66irst_id\x18\x03 \x01(\tH\x00R\x08\x66irst_id\x88\x01\x01\x12\x1d\n\x07last_id\x18\x04 \x01(\tH\x01R\x07last_id\x88\x01\x01\x12\x1a\n\x08has_more\x18\x05 \x01(\x08R\x08has_moreB\x0b\n\t_first_idB\n\n\x08_last_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14parley/v1/item.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xc4\x01\n\x08ItemList\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12+\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x17.google.protobuf.StructR\x04\x64\x61ta\x12\x1f\n\x08\x66irst_id\x18\x03 \x01(\tH\x00R\x08\x66irst_id\x88\x01\x01\x12\x1d\n\x07last_id\x18\x04 \x01(\tH\x01R\x07last_id\x88\x01\x01\x12\x1a\n\x08has_more\x18\x05 \x01(\x08R\x08has_moreB\x0b\n\t_first_idB\n\n\x08_last_idB[\n\rcom.parley.v1B\tItemProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.item_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\tItemProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
   _globals['_ITEMLIST']._serialized_start=66
   _globals['_ITEMLIST']._serialized_end=262
 # @@protoc_insertion_point(module_scope)

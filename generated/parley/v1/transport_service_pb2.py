@@ -27,13 +27,14 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parley/v1/transport_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x16parley/v1/access.proto\"d\n\x1bReceiveTwilioMessageRequest\x12\x1b\n\x06org_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x02R\x05orgId\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\x97\x01\n\x10TransportService\x12\x82\x01\n\x14ReceiveTwilioMessage\x12&.parley.v1.ReceiveTwilioMessageRequest\x1a\x14.google.api.HttpBody\",\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\"\"\x1a/transport/twilio/{org_id}:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parley/v1/transport_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x16parley/v1/access.proto\"d\n\x1bReceiveTwilioMessageRequest\x12\x1b\n\x06org_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x02R\x05orgId\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\x97\x01\n\x10TransportService\x12\x82\x01\n\x14ReceiveTwilioMessage\x12&.parley.v1.ReceiveTwilioMessageRequest\x1a\x14.google.api.HttpBody\",\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\"\"\x1a/transport/twilio/{org_id}:\x04\x62odyBg\n\rcom.parley.v1B\x15TransportServiceProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.transport_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\025TransportServiceProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
   _globals['_RECEIVETWILIOMESSAGEREQUEST'].fields_by_name['org_id']._loaded_options = None
   _globals['_RECEIVETWILIOMESSAGEREQUEST'].fields_by_name['org_id']._serialized_options = b'\210\265\030\002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['ReceiveTwilioMessage']._loaded_options = None
