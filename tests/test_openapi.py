@@ -69,7 +69,7 @@ def test_limits_of_the_proto_are_in_it():
     completion = DOCUMENT["components"]["schemas"]["CreateChatCompletionRequest"]
 
     assert (members["name"]["maxLength"], members["name"]["type"]) == (40, ["string", "null"])
-    assert members["name"]["description"] == "The caller's own name for the chat; at most 40 characters."
+    assert members["name"]["description"] == "The caller's name for the chat; at most 40 characters."
     assert (completion["properties"]["messages"]["minItems"], completion["required"]) == (1, ["messages"])
     assert (
         completion["properties"]["temperature"]["minimum"],

@@ -29,9 +29,10 @@ if _version_not_supported:
 
 
 class AgentChatServiceStub:
-    """The agents door: chats as containers of messages, for holders of publishable and secret keys.
+    """Manages the chats of the agents door, which are containers of messages, for publishable and secret keys.
 
-    Envoy sends `/chat` here when the caller shows `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`.
+    Envoy routes `/chat` here when the caller sends `x-api-key`, or a Bearer token that begins with `pk_` or
+    `sk_`.
     """
 
     def __init__(self, channel):
@@ -78,13 +79,15 @@ class AgentChatServiceStub:
 
 
 class AgentChatServiceServicer:
-    """The agents door: chats as containers of messages, for holders of publishable and secret keys.
+    """Manages the chats of the agents door, which are containers of messages, for publishable and secret keys.
 
-    Envoy sends `/chat` here when the caller shows `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`.
+    Envoy routes `/chat` here when the caller sends `x-api-key`, or a Bearer token that begins with `pk_` or
+    `sk_`.
     """
 
     def CreateAgentChat(self, request, context):
-        """Creates an empty chat with an agent. No model is called; the agent's first message is there when it speaks first.
+        """Creates an empty chat with an agent and calls no model. If the agent speaks first, the chat contains its
+        first message.
 
         Errors: INVALID_ARGUMENT without `agentId`; NOT_FOUND for an unknown agent.
         """
@@ -111,7 +114,7 @@ class AgentChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAgentChat(self, request, context):
-        """Deletes a chat and what was said in it; HTTP answers 204 without a body. Secret keys only.
+        """Deletes a chat with its messages; HTTP answers 204 without a body. Secret keys only.
 
         Errors: NOT_FOUND as for GetAgentChat.
         """
@@ -120,17 +123,18 @@ class AgentChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateMessage(self, request, context):
-        """Says something in a chat and returns the agent's reply, both on disk.
+        """Sends a message to a chat and returns the agent's reply, once both are on disk.
 
         Errors: INVALID_ARGUMENT for empty content or a role other than user; NOT_FOUND as for GetAgentChat;
-        FAILED_PRECONDITION for an expired chat; UNAVAILABLE or DEADLINE_EXCEEDED when the model cannot be reached.
+        FAILED_PRECONDITION for an expired chat; UNAVAILABLE or DEADLINE_EXCEEDED when the model cannot be
+        reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """Lists everything said in a chat, oldest first.
+        """Lists the messages of a chat, oldest first.
 
         Errors: NOT_FOUND as for GetAgentChat.
         """
@@ -139,8 +143,8 @@ class AgentChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamMessage(self, request, context):
-        """Says something in a chat and streams the reply as it is generated. gRPC only: the documented interface has no
-        streaming form. Errors as for CreateMessage.
+        """Sends a message to a chat and streams the reply as it is generated. gRPC only: the documented interface
+        has no streaming form. Errors as for CreateMessage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,9 +197,10 @@ def add_AgentChatServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentChatService:
-    """The agents door: chats as containers of messages, for holders of publishable and secret keys.
+    """Manages the chats of the agents door, which are containers of messages, for publishable and secret keys.
 
-    Envoy sends `/chat` here when the caller shows `x-api-key`, or a Bearer token that begins with `pk_` or `sk_`.
+    Envoy routes `/chat` here when the caller sends `x-api-key`, or a Bearer token that begins with `pk_` or
+    `sk_`.
     """
 
     @staticmethod

@@ -28,10 +28,11 @@ if _version_not_supported:
 
 
 class AssistantServiceStub:
-    """Assistants: the documents that say who answers.
+    """Manages assistants, the documents that define who answers.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     def __init__(self, channel):
@@ -93,14 +94,15 @@ class AssistantServiceStub:
 
 
 class AssistantServiceServicer:
-    """Assistants: the documents that say who answers.
+    """Manages assistants, the documents that define who answers.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     def CreateAssistant(self, request, context):
-        """Makes an assistant.
+        """Creates an assistant.
 
         Errors: INVALID_ARGUMENT naming the fields.
         """
@@ -109,7 +111,7 @@ class AssistantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostAssistant(self, request, context):
-        """CreateAssistant for HTTP, answered 201. An HttpBody because the document comes back as it was sent.
+        """CreateAssistant for HTTP, answered 201. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +120,7 @@ class AssistantServiceServicer:
     def ListAssistants(self, request, context):
         """Lists the org's assistants, newest first.
 
-        Errors: INVALID_ARGUMENT for a filter that cannot be read.
+        Errors: INVALID_ARGUMENT for an invalid filter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,14 +143,15 @@ class AssistantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchAssistant(self, request, context):
-        """GetAssistant for HTTP. An HttpBody because the document comes back as it was sent.
+        """GetAssistant for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAssistant(self, request, context):
-        """Changes an assistant: a member given replaces the whole member, null removes it, the others stay.
+        """Changes an assistant: a given member replaces the whole member, null removes it, and other members stay
+        unchanged.
 
         Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND as for GetAssistant.
         """
@@ -157,14 +160,14 @@ class AssistantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PatchAssistant(self, request, context):
-        """UpdateAssistant for HTTP. An HttpBody because the document comes back as it was sent.
+        """UpdateAssistant for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAssistant(self, request, context):
-        """Deletes an assistant and returns it as it was. Conversations that it answered stay.
+        """Deletes an assistant and returns its last state. Conversations that it answered remain.
 
         Errors: NOT_FOUND as for GetAssistant.
         """
@@ -173,7 +176,7 @@ class AssistantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveAssistant(self, request, context):
-        """DeleteAssistant for HTTP. An HttpBody because the document comes back as it was sent.
+        """DeleteAssistant for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,10 +244,11 @@ def add_AssistantServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AssistantService:
-    """Assistants: the documents that say who answers.
+    """Manages assistants, the documents that define who answers.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     @staticmethod

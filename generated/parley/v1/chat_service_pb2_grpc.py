@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class ChatServiceStub:
-    """The assistants door: exchanges with an assistant, chained or inside a session.
+    """Runs and reads exchanges at the assistants door, chained or in a session.
     """
 
     def __init__(self, channel):
@@ -75,31 +75,32 @@ class ChatServiceStub:
 
 
 class ChatServiceServicer:
-    """The assistants door: exchanges with an assistant, chained or inside a session.
+    """Runs and reads exchanges at the assistants door, chained or in a session.
     """
 
     def CreateChat(self, request, context):
-        """Runs one exchange and returns it, on disk.
+        """Runs one exchange and returns it once it is on disk.
 
-        Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND for an unknown assistant, squad, session or previous chat;
-        FAILED_PRECONDITION for an expired or completed session; UNAVAILABLE or DEADLINE_EXCEEDED when the model fails before
-        its first token. Later failures are a Chat whose status is incomplete.
+        Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND for an unknown assistant, squad, session or
+        previous chat; FAILED_PRECONDITION for an expired or completed session; UNAVAILABLE or DEADLINE_EXCEEDED
+        when the model fails before its first token. After a later failure the returned Chat has the status
+        incomplete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamChat(self, request, context):
-        """Runs one exchange and streams what happens. Errors before the first event as for CreateChat; after it the last event
-        is `failed` or a `completed` chat whose status is incomplete.
+        """Runs one exchange and streams its events. Errors before the first event as for CreateChat; after it the
+        last event is `failed`, or `completed` with a chat whose status is incomplete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchChat(self, request, context):
-        """Streams what happens in an exchange that runs, or happened in one that is over, from any point on, each event exactly
-        once; also after the server was restarted. gRPC only: over HTTP the Responses form does this for every chat.
+        """Streams the events of an exchange, running or over, from any point on, each event exactly once, even
+        after a restart of the server. gRPC only: over HTTP the Responses form does this for every chat.
 
         Errors: NOT_FOUND as for GetChat.
         """
@@ -108,17 +109,17 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostChat(self, request, context):
-        """CreateChat and StreamChat for HTTP: JSON, or server-sent events when `stream` is true. An HttpBody because one path
-        answers in two content types.
+        """CreateChat and StreamChat for HTTP: JSON, or server-sent events when `stream` is true. An HttpBody
+        because one path answers in two content types.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListChats(self, request, context):
-        """Lists the org's chats, whichever door made them, newest first. Each shows its own input only as `messages`.
+        """Lists the org's chats from every door, newest first. `messages` of each contains only its own input.
 
-        Errors: INVALID_ARGUMENT for a filter that cannot be read.
+        Errors: INVALID_ARGUMENT for an invalid filter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,7 +135,7 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteChat(self, request, context):
-        """Deletes one chat and returns it as it was. Chats that continue it keep their context.
+        """Deletes one chat and returns its last state. Chats that continue it keep their context.
 
         Errors: NOT_FOUND as for GetChat.
         """
@@ -189,7 +190,7 @@ def add_ChatServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ChatService:
-    """The assistants door: exchanges with an assistant, chained or inside a session.
+    """Runs and reads exchanges at the assistants door, chained or in a session.
     """
 
     @staticmethod

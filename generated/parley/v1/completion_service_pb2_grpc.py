@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class CompletionServiceStub:
-    """The completions door: OpenAI-compatible chat completions of one agent, with sessions.
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session.
     """
 
     def __init__(self, channel):
@@ -55,14 +55,15 @@ class CompletionServiceStub:
 
 
 class CompletionServiceServicer:
-    """The completions door: OpenAI-compatible chat completions of one agent, with sessions.
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session.
     """
 
     def CreateChatCompletion(self, request, context):
-        """Answers a conversation; every answer is also a Chat.
+        """Answers a conversation. Every answer is also a Chat.
 
-        Errors: INVALID_ARGUMENT naming the fields (HTTP 422), or for an unsupported role or model (HTTP 400); NOT_FOUND for
-        an unknown agent or session; UNAVAILABLE or DEADLINE_EXCEEDED when the model fails before its first token.
+        Errors: INVALID_ARGUMENT naming the fields (HTTP 422), or for an unsupported role or model (HTTP 400);
+        NOT_FOUND for an unknown agent or session; UNAVAILABLE or DEADLINE_EXCEEDED when the model fails before
+        its first token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,8 +78,8 @@ class CompletionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostChatCompletion(self, request, context):
-        """Both of the above for HTTP: JSON, or server-sent events when `stream` is true. An HttpBody because one path answers
-        in two content types and prints explicit nulls.
+        """CreateChatCompletion and StreamChatCompletion for HTTP: JSON, or server-sent events when `stream` is
+        true. An HttpBody because one path answers in two content types and prints explicit nulls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,7 +112,7 @@ def add_CompletionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CompletionService:
-    """The completions door: OpenAI-compatible chat completions of one agent, with sessions.
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ if _version_not_supported:
 
 
 class ConversationServiceStub:
-    """Conversations of the Responses interface: sessions whose items can be read and written one by one.
+    """Manages conversations of the Responses interface: sessions whose items can be read and written one by one.
     """
 
     def __init__(self, channel):
@@ -81,11 +81,11 @@ class ConversationServiceStub:
 
 
 class ConversationServiceServicer:
-    """Conversations of the Responses interface: sessions whose items can be read and written one by one.
+    """Manages conversations of the Responses interface: sessions whose items can be read and written one by one.
     """
 
     def CreateConversation(self, request, context):
-        """Makes a conversation, with items if any are given.
+        """Creates a conversation, with items if any are given.
 
         Errors: INVALID_ARGUMENT naming the item.
         """
@@ -112,7 +112,7 @@ class ConversationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteConversation(self, request, context):
-        """Deletes a conversation with everything said in it.
+        """Deletes a conversation with its items.
 
         Errors: NOT_FOUND as for GetConversation.
         """
@@ -121,7 +121,7 @@ class ConversationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateItems(self, request, context):
-        """Adds items at the end of a conversation and returns them.
+        """Appends items to a conversation and returns them.
 
         Errors: INVALID_ARGUMENT naming the item; NOT_FOUND as for GetConversation.
         """
@@ -139,7 +139,7 @@ class ConversationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetItem(self, request, context):
-        """Gets one item of a conversation, as it stands in the list.
+        """Gets one item of a conversation, in the form that the list has.
 
         Errors: NOT_FOUND as for GetConversation, or for the item.
         """
@@ -208,7 +208,7 @@ def add_ConversationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConversationService:
-    """Conversations of the Responses interface: sessions whose items can be read and written one by one.
+    """Manages conversations of the Responses interface: sessions whose items can be read and written one by one.
     """
 
     @staticmethod

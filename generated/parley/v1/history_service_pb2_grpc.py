@@ -26,16 +26,16 @@ if _version_not_supported:
 
 
 class HistoryServiceStub:
-    """What was said, as JSON Lines that another service of this kind, or the same one, takes in again. gRPC only: an answer of
-    any length that is read as it comes has no good form over HTTP, and the mirrored interfaces have none. Not for publishable
-    keys.
+    """Exports and imports an org's history as JSON Lines, which the same or another server of this kind can
+    import again. gRPC only: HTTP has no good form for an answer of any length that is read as it comes, and
+    the mirrored interfaces have none. Not for publishable keys.
 
-    A file is a line that says what it is, then a line each for assistants, squads, tools and sessions, ordered by id, then for
-    forks, messages and chats: a conversation before those that continue it, and each chat after its messages. The members of a
-    line are ordered by name. The same history always gives the same bytes, also after it was imported into an empty org.
-    Exchanges that are still running are left out.
+    A file begins with a line that describes it, then has a line for each assistant, squad, tool and session,
+    ordered by id, then for each fork, message and chat: a conversation precedes those that continue it, and
+    each chat follows its messages. The members of a line are ordered by name. The same history always gives
+    the same bytes, even after an import into an empty org. Running exchanges are left out.
 
-    An id belongs to its org: what another org has under the same one is another record, and is not told of.
+    An id belongs to its org: another org's record with the same id is a different record, and is not revealed.
     """
 
     def __init__(self, channel):
@@ -57,36 +57,36 @@ class HistoryServiceStub:
 
 
 class HistoryServiceServicer:
-    """What was said, as JSON Lines that another service of this kind, or the same one, takes in again. gRPC only: an answer of
-    any length that is read as it comes has no good form over HTTP, and the mirrored interfaces have none. Not for publishable
-    keys.
+    """Exports and imports an org's history as JSON Lines, which the same or another server of this kind can
+    import again. gRPC only: HTTP has no good form for an answer of any length that is read as it comes, and
+    the mirrored interfaces have none. Not for publishable keys.
 
-    A file is a line that says what it is, then a line each for assistants, squads, tools and sessions, ordered by id, then for
-    forks, messages and chats: a conversation before those that continue it, and each chat after its messages. The members of a
-    line are ordered by name. The same history always gives the same bytes, also after it was imported into an empty org.
-    Exchanges that are still running are left out.
+    A file begins with a line that describes it, then has a line for each assistant, squad, tool and session,
+    ordered by id, then for each fork, message and chat: a conversation precedes those that continue it, and
+    each chat follows its messages. The members of a line are ordered by name. The same history always gives
+    the same bytes, even after an import into an empty org. Running exchanges are left out.
 
-    An id belongs to its org: what another org has under the same one is another record, and is not told of.
+    An id belongs to its org: another org's record with the same id is a different record, and is not revealed.
     """
 
     def ExportHistory(self, request, context):
-        """Streams the lines of the org, or of one session with its exchanges, as they are at this moment. The secrets of
-        assistants are left out; `parley export` has them.
+        """Streams the lines of the org, or of one session with its exchanges, as of this moment. Secrets of
+        assistants are left out; `parley export` includes them.
 
-        Errors: NOT_FOUND for an unknown session; ABORTED, in the middle, when nothing is read for a minute, or little for an
-        hour: the answers before it are whole, but not all.
+        Errors: NOT_FOUND for an unknown session; ABORTED, in the middle, when the caller reads nothing for a
+        minute, or too little for an hour: the lines so far are correct, but incomplete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportHistory(self, request, context):
-        """Takes in some lines of an export, in the order of the export. All of them are taken in, or none. What is there already
-        is left as it is and counted, so that an import that broke off is simply run again. A line is held to the rules that the
-        methods have which make such records.
+        """Imports some lines of an export, in the order of the export: all of them, or none. Existing records stay
+        unchanged and are counted, so that an interrupted import can simply be repeated. Each line must satisfy
+        the rules of the methods that create such records.
 
-        Errors: INVALID_ARGUMENT naming the line that cannot be read, and its member; FAILED_PRECONDITION naming the line that
-        contradicts what is there, or that needs what is neither there nor in the request.
+        Errors: INVALID_ARGUMENT naming the invalid line and its member; FAILED_PRECONDITION naming the line that
+        contradicts an existing record, or that needs a record which neither exists nor is in the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,16 +114,16 @@ def add_HistoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HistoryService:
-    """What was said, as JSON Lines that another service of this kind, or the same one, takes in again. gRPC only: an answer of
-    any length that is read as it comes has no good form over HTTP, and the mirrored interfaces have none. Not for publishable
-    keys.
+    """Exports and imports an org's history as JSON Lines, which the same or another server of this kind can
+    import again. gRPC only: HTTP has no good form for an answer of any length that is read as it comes, and
+    the mirrored interfaces have none. Not for publishable keys.
 
-    A file is a line that says what it is, then a line each for assistants, squads, tools and sessions, ordered by id, then for
-    forks, messages and chats: a conversation before those that continue it, and each chat after its messages. The members of a
-    line are ordered by name. The same history always gives the same bytes, also after it was imported into an empty org.
-    Exchanges that are still running are left out.
+    A file begins with a line that describes it, then has a line for each assistant, squad, tool and session,
+    ordered by id, then for each fork, message and chat: a conversation precedes those that continue it, and
+    each chat follows its messages. The members of a line are ordered by name. The same history always gives
+    the same bytes, even after an import into an empty org. Running exchanges are left out.
 
-    An id belongs to its org: what another org has under the same one is another record, and is not told of.
+    An id belongs to its org: another org's record with the same id is a different record, and is not revealed.
     """
 
     @staticmethod

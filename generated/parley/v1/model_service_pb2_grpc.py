@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """The models interface of OpenAI clients: here a model is an assistant.
+    """Lists assistants as models, for OpenAI clients.
     """
 
     def __init__(self, channel):
@@ -48,11 +48,11 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """The models interface of OpenAI clients: here a model is an assistant.
+    """Lists assistants as models, for OpenAI clients.
     """
 
     def ListModels(self, request, context):
-        """Lists the org's assistants as models, newest first; a thousand at most.
+        """Lists the org's assistants as models, newest first, 1,000 at most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,7 +61,8 @@ class ModelServiceServicer:
     def GetModel(self, request, context):
         """Gets one assistant as a model.
 
-        Errors: NOT_FOUND for what is neither the id nor the name of an assistant; INVALID_ARGUMENT for the name of several.
+        Errors: NOT_FOUND when no assistant has this id or name; INVALID_ARGUMENT for a name that several
+        assistants have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +90,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """The models interface of OpenAI clients: here a model is an assistant.
+    """Lists assistants as models, for OpenAI clients.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ if _version_not_supported:
 
 
 class ResponseServiceStub:
-    """The OpenAI Responses form of an exchange.
+    """Runs and reads exchanges in the form of OpenAI Responses.
     """
 
     def __init__(self, channel):
@@ -96,38 +96,38 @@ class ResponseServiceStub:
 
 
 class ResponseServiceServicer:
-    """The OpenAI Responses form of an exchange.
+    """Runs and reads exchanges in the form of OpenAI Responses.
     """
 
     def CreateResponse(self, request, context):
-        """Runs one exchange and returns it, on disk.
+        """Runs one exchange and returns it once it is on disk.
 
-        Errors as for ChatService.CreateChat; NOT_FOUND with reason model_not_found for a model that is no assistant where
-        the model names one.
+        Errors as for ChatService.CreateChat; NOT_FOUND with reason model_not_found when `model` must name an
+        assistant and does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamResponse(self, request, context):
-        """Runs one exchange and streams its events. Errors before the first event as for CreateResponse; after it the stream
-        tells them in an event.
+        """Runs one exchange and streams its events. Errors before the first event as for CreateResponse; after it
+        the stream reports them in an event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PostResponse(self, request, context):
-        """Both of the above for HTTP: JSON or server-sent events. An HttpBody because one path answers in two content types
-        and prints explicit nulls. Under `/chat` a stream is the default, unless `Accept` lists application/json or
-        `X-Fern-Language` is sent; under `/v1` it is not.
+        """CreateResponse and StreamResponse for HTTP: JSON or server-sent events. An HttpBody because one path
+        answers in two content types and prints explicit nulls. Under `/chat` a stream is the default, unless
+        `Accept` lists application/json or `X-Fern-Language` is sent; under `/v1` it is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetResponse(self, request, context):
-        """Gets one exchange in the Responses form, whichever door it came through.
+        """Gets one exchange in the Responses form, from any door.
 
         Errors: NOT_FOUND when absent, another org's, or, for a publishable key, another key's.
         """
@@ -136,8 +136,8 @@ class ResponseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchResponse(self, request, context):
-        """Streams the events of an exchange that runs, or of one that is over, from any point on, each exactly once; also after
-        the server was restarted.
+        """Streams the events of an exchange, running or over, from any point on, each exactly once, even after a
+        restart of the server.
 
         Errors: NOT_FOUND as for GetResponse.
         """
@@ -154,7 +154,7 @@ class ResponseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteResponse(self, request, context):
-        """Deletes an exchange. What others that continue it need is kept.
+        """Deletes an exchange. Exchanges that continue it keep their context.
 
         Errors: NOT_FOUND as for GetResponse.
         """
@@ -163,7 +163,8 @@ class ResponseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelResponse(self, request, context):
-        """Stops an exchange that runs; what there is of it is kept, its status is cancelled. One that is over stays as it is.
+        """Cancels a running exchange; its output so far is stored, with the status cancelled. An exchange that is
+        over stays unchanged.
 
         Errors: NOT_FOUND as for GetResponse.
         """
@@ -179,8 +180,8 @@ class ResponseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompactResponse(self, request, context):
-        """Replaces a context by a summary that the model writes; exchanges that continue the answer's id, or begin with its
-        output, go on from there. The context that was stays as it is.
+        """Replaces a context by a summary that the model writes. Exchanges that continue the answer's id, or begin
+        with its output, continue from the summary. The original context stays unchanged.
 
         Errors as for CreateResponse; INVALID_ARGUMENT when there is nothing to summarise.
         """
@@ -189,7 +190,7 @@ class ResponseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListInputItems(self, request, context):
-        """Lists what was said in the input of an exchange, as input items.
+        """Lists the input of an exchange as input items.
 
         Errors: NOT_FOUND as for GetResponse.
         """
@@ -264,7 +265,7 @@ def add_ResponseServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ResponseService:
-    """The OpenAI Responses form of an exchange.
+    """Runs and reads exchanges in the form of OpenAI Responses.
     """
 
     @staticmethod

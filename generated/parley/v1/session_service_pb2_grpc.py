@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """Sessions, for every door.
+    """Manages sessions, for every door.
     """
 
     def __init__(self, channel):
@@ -64,11 +64,12 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """Sessions, for every door.
+    """Manages sessions, for every door.
     """
 
     def CreateSession(self, request, context):
-        """Makes a session. Template variables of its assistant are filled now and stay as they are. HTTP answers 201.
+        """Creates a session. Template variables of its assistant are filled at this moment and stay fixed. HTTP
+        answers 201.
 
         Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND for an unknown assistant or squad.
         """
@@ -79,14 +80,14 @@ class SessionServiceServicer:
     def ListSessions(self, request, context):
         """Lists the org's sessions, newest first, without their messages.
 
-        Errors: INVALID_ARGUMENT for a filter that cannot be read.
+        Errors: INVALID_ARGUMENT for an invalid filter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """Gets one session with everything said in it.
+        """Gets one session with its messages.
 
         Errors: NOT_FOUND when absent, another org's, or, for a publishable key, another key's.
         """
@@ -95,7 +96,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """Changes a session: a member given replaces the whole member, null removes it.
+        """Changes a session: a given member replaces the whole member, null removes it.
 
         Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND as for GetSession.
         """
@@ -104,7 +105,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """Deletes a session with its exchanges and returns it as it was.
+        """Deletes a session with its exchanges and returns its last state.
 
         Errors: NOT_FOUND as for GetSession.
         """
@@ -149,7 +150,7 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """Sessions, for every door.
+    """Manages sessions, for every door.
     """
 
     @staticmethod

@@ -28,10 +28,11 @@ if _version_not_supported:
 
 
 class SquadServiceStub:
-    """Squads: assistants that hand a conversation on to each other.
+    """Manages squads: assistants that hand a conversation over to each other.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     def __init__(self, channel):
@@ -93,14 +94,15 @@ class SquadServiceStub:
 
 
 class SquadServiceServicer:
-    """Squads: assistants that hand a conversation on to each other.
+    """Manages squads: assistants that hand a conversation over to each other.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     def CreateSquad(self, request, context):
-        """Makes a squad.
+        """Creates a squad.
 
         Errors: INVALID_ARGUMENT naming the fields.
         """
@@ -109,7 +111,7 @@ class SquadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostSquad(self, request, context):
-        """CreateSquad for HTTP, answered 201. An HttpBody because the document comes back as it was sent.
+        """CreateSquad for HTTP, answered 201. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +120,7 @@ class SquadServiceServicer:
     def ListSquads(self, request, context):
         """Lists the org's squads, newest first.
 
-        Errors: INVALID_ARGUMENT for a filter that cannot be read.
+        Errors: INVALID_ARGUMENT for an invalid filter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,14 +143,15 @@ class SquadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchSquad(self, request, context):
-        """GetSquad for HTTP. An HttpBody because the document comes back as it was sent.
+        """GetSquad for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSquad(self, request, context):
-        """Changes a squad: a member given replaces the whole member, null removes it, the others stay.
+        """Changes a squad: a given member replaces the whole member, null removes it, and other members stay
+        unchanged.
 
         Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND as for GetSquad.
         """
@@ -157,14 +160,14 @@ class SquadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PatchSquad(self, request, context):
-        """UpdateSquad for HTTP. An HttpBody because the document comes back as it was sent.
+        """UpdateSquad for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSquad(self, request, context):
-        """Deletes a squad and returns it as it was. Conversations that it answered stay.
+        """Deletes a squad and returns its last state. Conversations that it answered remain.
 
         Errors: NOT_FOUND as for GetSquad.
         """
@@ -173,7 +176,7 @@ class SquadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveSquad(self, request, context):
-        """DeleteSquad for HTTP. An HttpBody because the document comes back as it was sent.
+        """DeleteSquad for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,10 +244,11 @@ def add_SquadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SquadService:
-    """Squads: assistants that hand a conversation on to each other.
+    """Manages squads: assistants that hand a conversation over to each other.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     @staticmethod

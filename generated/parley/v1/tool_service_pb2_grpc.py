@@ -28,10 +28,11 @@ if _version_not_supported:
 
 
 class ToolServiceStub:
-    """Tools that assistants offer to their models, stored once and named by `model.toolIds`.
+    """Manages tools that assistants offer to their models, stored once and named by `model.toolIds`.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     def __init__(self, channel):
@@ -93,14 +94,15 @@ class ToolServiceStub:
 
 
 class ToolServiceServicer:
-    """Tools that assistants offer to their models, stored once and named by `model.toolIds`.
+    """Manages tools that assistants offer to their models, stored once and named by `model.toolIds`.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     def CreateTool(self, request, context):
-        """Makes a tool.
+        """Creates a tool.
 
         Errors: INVALID_ARGUMENT naming the fields.
         """
@@ -109,7 +111,7 @@ class ToolServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostTool(self, request, context):
-        """CreateTool for HTTP, answered 201. An HttpBody because the document comes back as it was sent.
+        """CreateTool for HTTP, answered 201. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +120,7 @@ class ToolServiceServicer:
     def ListTools(self, request, context):
         """Lists the org's tools, newest first.
 
-        Errors: INVALID_ARGUMENT for a filter that cannot be read.
+        Errors: INVALID_ARGUMENT for an invalid filter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,14 +143,15 @@ class ToolServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchTool(self, request, context):
-        """GetTool for HTTP. An HttpBody because the document comes back as it was sent.
+        """GetTool for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTool(self, request, context):
-        """Changes a tool: a member given replaces the whole member, null removes it, the others stay.
+        """Changes a tool: a given member replaces the whole member, null removes it, and other members stay
+        unchanged.
 
         Errors: INVALID_ARGUMENT naming the fields; NOT_FOUND as for GetTool.
         """
@@ -157,14 +160,14 @@ class ToolServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PatchTool(self, request, context):
-        """UpdateTool for HTTP. An HttpBody because the document comes back as it was sent.
+        """UpdateTool for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTool(self, request, context):
-        """Deletes a tool and returns it as it was. Assistants that name it offer it no longer.
+        """Deletes a tool and returns its last state. Assistants that name it no longer offer it.
 
         Errors: NOT_FOUND as for GetTool.
         """
@@ -173,7 +176,7 @@ class ToolServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveTool(self, request, context):
-        """DeleteTool for HTTP. An HttpBody because the document comes back as it was sent.
+        """DeleteTool for HTTP. An HttpBody because the document is returned as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,10 +244,11 @@ def add_ToolServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ToolService:
-    """Tools that assistants offer to their models, stored once and named by `model.toolIds`.
+    """Manages tools that assistants offer to their models, stored once and named by `model.toolIds`.
 
-    Each method has a twin for HTTP (Post…, Fetch…, Patch…, Remove…) that answers a google.api.HttpBody. A stored
-    document comes back with every member it was sent with, and a list is a bare array: neither is the JSON of a message.
+    Each method has a counterpart for HTTP (Post…, Fetch…, Patch…, Remove…) that returns a google.api.HttpBody:
+    HTTP returns a stored document with every member as it was sent, and a list as a bare array, and neither is
+    the JSON of a message.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class TransportServiceStub:
-    """What carriers post to us. Its methods take no key: a carrier's signature stands for one.
+    """Receives requests from carriers. Its methods take no key: the carrier's signature authenticates them.
     """
 
     def __init__(self, channel):
@@ -44,17 +44,18 @@ class TransportServiceStub:
 
 
 class TransportServiceServicer:
-    """What carriers post to us. Its methods take no key: a carrier's signature stands for one.
+    """Receives requests from carriers. Its methods take no key: the carrier's signature authenticates them.
     """
 
     def ReceiveTwilioMessage(self, request, context):
-        """Receives a text message that a person sent to one of the operator's Twilio numbers. Answers at once, with nothing to be
-        said; the session that this person has at this number is continued, and its answer goes through the outbox. A message
-        of a MessageSid that was received before is ignored. An HttpBody because the carrier sends a form and reads XML.
+        """Receives a text message that a person sent to one of the operator's Twilio numbers. Returns at once with
+        an empty reply; the session of this person at this number continues, and its answer is delivered through
+        the outbox. A message whose MessageSid was received before is ignored. An HttpBody because the carrier
+        sends a form and reads XML.
 
-        Errors: PERMISSION_DENIED when X-Twilio-Signature is not that of the URL and the form; NOT_FOUND when nobody of that
-        number has a session, or no account is configured; INVALID_ARGUMENT for a form without MessageSid, To or From, or of
-        more than 64 KiB (over HTTP 413).
+        Errors: PERMISSION_DENIED when X-Twilio-Signature does not match the URL and the form; NOT_FOUND when the
+        number has no session, or no account is configured; INVALID_ARGUMENT for a form without MessageSid, To or
+        From, or of more than 64 KiB (over HTTP 413).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,7 +78,7 @@ def add_TransportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TransportService:
-    """What carriers post to us. Its methods take no key: a carrier's signature stands for one.
+    """Receives requests from carriers. Its methods take no key: the carrier's signature authenticates them.
     """
 
     @staticmethod

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class UsageServiceStub:
-    """What an org used. gRPC only: the mirrored interfaces have no such path, and who reads it is the operator's own accounting.
+    """Reports an org's usage. gRPC only: the mirrored interfaces have no such path, and the reader is the
+    operator's own accounting.
     """
 
     def __init__(self, channel):
@@ -43,13 +44,15 @@ class UsageServiceStub:
 
 
 class UsageServiceServicer:
-    """What an org used. gRPC only: the mirrored interfaces have no such path, and who reads it is the operator's own accounting.
+    """Reports an org's usage. gRPC only: the mirrored interfaces have no such path, and the reader is the
+    operator's own accounting.
     """
 
     def GetUsage(self, request, context):
-        """Sums the tokens and the cost of the org's exchanges, those deleted since included. Not for publishable keys.
+        """Sums the tokens and the cost of the org's exchanges, including deleted ones. Not for publishable keys.
 
-        Errors: INVALID_ARGUMENT for a time that cannot be read, for an unknown group, and for groups of more than 10,000 rows.
+        Errors: INVALID_ARGUMENT for an invalid time, for an unknown group, and for groups of more than 10,000
+        rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +75,8 @@ def add_UsageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UsageService:
-    """What an org used. gRPC only: the mirrored interfaces have no such path, and who reads it is the operator's own accounting.
+    """Reports an org's usage. gRPC only: the mirrored interfaces have no such path, and the reader is the
+    operator's own accounting.
     """
 
     @staticmethod
