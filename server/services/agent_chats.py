@@ -1,4 +1,5 @@
-"""The agents door: chats as containers of messages. Such a chat is a session, each message an exchange."""
+"""The agents door: chats as containers of messages. Such a chat is a session, and each message of a user is
+an exchange."""
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import ListValue, Value
@@ -43,6 +44,9 @@ _known_as_chat = calls("session", "chat")
 
 
 class AgentChatService(AgentChatServiceServicer):
+    """Manages the chats of the agents door, which are containers of messages, for publishable and secret
+    keys."""
+
     def __init__(
         self, engine: Engine, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions
     ) -> None:
@@ -54,6 +58,7 @@ class AgentChatService(AgentChatServiceServicer):
 
     @calls("assistant", "agent")
     async def CreateAgentChat(self, request: CreateAgentChatRequest, context: object) -> AgentChat:
+        """Create an empty chat with an agent and call no model."""
         _check(request)
         caller = current_caller()
         agent = await self._agents.stored(caller, body_id(request.agent_id, "agentId"))
@@ -69,6 +74,7 @@ class AgentChatService(AgentChatServiceServicer):
         )
 
     async def ListAgentChats(self, request: ListAgentChatsRequest, context: object) -> ListAgentChatsResponse:
+        """List the org's chats, newest first, 1,000 at most."""
         sessions, has_more = await self._sessions.of_agents(current_caller().scope, request)
         return ListAgentChatsResponse(
             chats=[_chat(session) for session in sessions], has_more=has_more or None
@@ -76,6 +82,7 @@ class AgentChatService(AgentChatServiceServicer):
 
     @_known_as_chat
     async def GetAgentChat(self, request: GetAgentChatRequest, context: object) -> AgentChatWithMessages:
+        """Get one chat with all its messages."""
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         session = stored.session
         messages, is_whole = await self._sessions.latest(stored)
@@ -90,6 +97,7 @@ class AgentChatService(AgentChatServiceServicer):
 
     @_known_as_chat
     async def DeleteAgentChat(self, request: DeleteAgentChatRequest, context: Context[Empty]) -> Empty:
+        """Delete a chat with its messages; HTTP answers 204 without a body."""
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.chat_id))).session
         await self._streams.end_in(session)
@@ -100,6 +108,7 @@ class AgentChatService(AgentChatServiceServicer):
 
     @_known_as_chat
     async def CreateMessage(self, request: CreateMessageRequest, context: object) -> AgentMessage:
+        """Send a message to a chat and return the agent's reply, once both are on disk."""
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
@@ -112,6 +121,7 @@ class AgentChatService(AgentChatServiceServicer):
 
     @_known_as_chat
     async def ListMessages(self, request: ListMessagesRequest, context: object) -> ListMessagesResponse:
+        """List the messages of a chat, oldest first."""
         stored = await self._sessions.find(current_caller().scope, parse_id(request.chat_id))
         before = parse_id(request.before) or "" if request.HasField("before") else None
         messages, is_whole = await self._sessions.latest(stored, before)
@@ -119,6 +129,8 @@ class AgentChatService(AgentChatServiceServicer):
 
     @_known_as_chat
     async def StreamMessage(self, request: CreateMessageRequest, context: Context[ChatEvent]) -> None:
+        """Send a message to a chat and stream the reply as it is generated. gRPC only: the documented
+        interface has no streaming form."""
         async with self._streams.start(await self._turn(request, stream=True)) as stream:
             await answer(context, stream)
 
@@ -154,7 +166,7 @@ def _warnings(record: Chat | Session) -> ListValue | None:
 
 
 def _chat(session: Session) -> AgentChat:
-    """A chat as lists document it: without teamId."""
+    """Return a session as a chat in the form of lists, which document no teamId."""
     return AgentChat(
         id=session.id,
         created_at=session.created_at,
@@ -164,7 +176,8 @@ def _chat(session: Session) -> AgentChat:
 
 
 def _shown(messages: list[Message]) -> list[AgentMessage]:
-    """What this door documents: user and assistant text. Tool traffic and instructions stay out of it."""
+    """Return the user and assistant messages with text; the door documents neither tool traffic nor
+    instructions."""
     return [_message(message) for message in messages if message.role in _SHOWN_ROLES and text_of(message)]
 
 

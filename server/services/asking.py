@@ -1,4 +1,4 @@
-"""What requests of several services have in common, as the door-neutral parts of `Asked`."""
+"""Translates members that requests of several services share into the door-neutral parts of `Asked`."""
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
@@ -9,8 +9,8 @@ from server.content.json_values import to_python
 
 
 def who_of(request: CreateChatRequest | CreateResponseRequest | CreateSessionRequest) -> Who:
-    """Whom the assistantId, assistant, squadId or squad of a request names. Raises InvalidArgument for what
-    is no id."""
+    """Return who answers by the request's assistantId, assistant, squadId or squad. Raises InvalidArgument
+    for an invalid id."""
     overrides = to_python(request.assistant_overrides) if request.HasField("assistant_overrides") else None
     return Who(_name_in(request), overrides=overrides)
 

@@ -1,4 +1,4 @@
-"""Assistants: lossless documents, typed for gRPC callers and as they were sent for HTTP."""
+"""Assistants: lossless documents, typed for gRPC callers and as sent for HTTP."""
 
 from typing import Any
 
@@ -34,11 +34,13 @@ from server.wire.documents import document_body, list_body
 
 
 class AssistantService(AssistantServiceServicer):
+    """Manages assistants, the documents that define who answers."""
+
     def __init__(
         self, assistants: Assistants, tools: Tools, provider_fault: Fault, not_called: Fault
     ) -> None:
-        """`provider_fault` says why a model's provider is refused, `not_called` why one that can be stored is
-        not called."""
+        """`provider_fault` returns why a model's provider is refused, `not_called` why a provider that can be
+        stored is not called."""
         self._tools = tools
         self._provider_fault = provider_fault
         self._not_called = not_called
@@ -52,14 +54,17 @@ class AssistantService(AssistantServiceServicer):
         )
 
     async def CreateAssistant(self, request: CreateAssistantRequest, context: object) -> Assistant:
+        """Create an assistant."""
         return await self._records.written(await self._records.create(request, "assistant"))
 
     async def PostAssistant(self, request: CreateAssistantRequest, context: Context[HttpBody]) -> HttpBody:
+        """CreateAssistant for HTTP, answered 201."""
         body = await self._records.written_body(await self._records.create(request, "assistant"))
         await context.send_initial_metadata(CREATED)
         return body
 
     async def ListAssistants(self, request: ListAssistantsRequest, context: object) -> ListAssistantsResponse:
+        """List the org's assistants, newest first."""
         found = await self._records.list(request)
         return ListAssistantsResponse(
             assistants=[await self._records.message(document) for document in found.documents],
@@ -67,27 +72,35 @@ class AssistantService(AssistantServiceServicer):
         )
 
     async def FetchAssistants(self, request: ListAssistantsRequest, context: Context[HttpBody]) -> HttpBody:
+        """ListAssistants for HTTP."""
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
         return await list_body(found.documents)
 
     async def GetAssistant(self, request: GetAssistantRequest, context: object) -> Assistant:
+        """Get one assistant."""
         return await self._records.message(await self._records.get(request))
 
     async def FetchAssistant(self, request: GetAssistantRequest, context: object) -> HttpBody:
+        """GetAssistant for HTTP."""
         return await document_body(await self._records.get(request))
 
     async def UpdateAssistant(self, request: UpdateAssistantRequest, context: object) -> Assistant:
+        """Change an assistant: a given member replaces the whole member, null removes it, and other members
+        stay unchanged."""
         return await self._records.written(await self._records.update(request))
 
     async def PatchAssistant(self, request: UpdateAssistantRequest, context: object) -> HttpBody:
+        """UpdateAssistant for HTTP."""
         return await self._records.written_body(await self._records.update(request))
 
     async def DeleteAssistant(self, request: DeleteAssistantRequest, context: object) -> Assistant:
+        """Delete an assistant and return its last state."""
         return await self._records.message(await self._records.delete(request))
 
     async def RemoveAssistant(self, request: DeleteAssistantRequest, context: object) -> HttpBody:
+        """DeleteAssistant for HTTP."""
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
@@ -100,9 +113,10 @@ class AssistantService(AssistantServiceServicer):
         return await by_size(document.size, of_assistant, document.content, self._not_called)
 
     async def _check_tool_ids(self, document: dict[str, Any], before: dict[str, Any]) -> None:
-        """A tool deleted after it was named is no reason to refuse other changes of the assistant.
+        """Raise for ids of tools that do not exist, unless the document named them before.
 
-        What is no id at all names nothing and is kept: the documented sample has a placeholder there.
+        A tool that was deleted after it was named must not prevent other changes of the assistant. A value
+        that is no id is stored, because the documented sample has a placeholder there.
         """
         named_before = tool_ids(before)
         remedy = "make it with POST /tool first, or leave its id out"

@@ -36,6 +36,8 @@ from server.wire import chats as wire
 
 
 class ChatService(ChatServiceServicer):
+    """Runs and reads exchanges at the assistants door, chained or in a session."""
+
     def __init__(
         self,
         engine: Engine,
@@ -51,17 +53,21 @@ class ChatService(ChatServiceServicer):
         self._silent_seconds = silent_seconds
 
     async def CreateChat(self, request: CreateChatRequest, context: object) -> Chat:
+        """Run one exchange and return it once it is on disk."""
         return (await self._engine.run(await self._turn(request))).chat
 
     async def StreamChat(self, request: CreateChatRequest, context: Context[ChatEvent]) -> None:
+        """Run one exchange and stream its events."""
         request.stream = True
         async with self._streams.start(await self._turn(request)) as stream:
             await answer(context, stream)
 
     async def WatchChat(self, request: WatchChatRequest, context: Context[ChatEvent]) -> None:
+        """Stream the events of an exchange, running or over, from any point on, each event exactly once, even
+        after a restart of the server. gRPC only: over HTTP the Responses form does this for every chat."""
         caller = current_caller()
         async with self._streams.reading(caller.scope, parse_id(request.id)) as watched:
-            # Bytes are sent as they are.
+            # Stored events are bytes already and are sent unchanged.
             await write_messages(
                 lambda event: context.write(watched.serialized(event)),  # type: ignore[arg-type]
                 self._streams.read(caller, watched),
@@ -70,6 +76,7 @@ class ChatService(ChatServiceServicer):
             )
 
     async def PostChat(self, request: CreateChatRequest, context: Context[HttpBody]) -> None:
+        """CreateChat and StreamChat for HTTP: JSON, or server-sent events when `stream` is true."""
         turn = await self._turn(request)
         if not request.stream:
             await context.write(wire.chat_body((await self._engine.run(turn)).chat))
@@ -78,15 +85,18 @@ class ChatService(ChatServiceServicer):
             await write_frames(written, stream.batches(), wire.chat_frames)
 
     async def ListChats(self, request: ListChatsRequest, context: object) -> ListChatsResponse:
+        """List the org's chats from every door, newest first. `messages` of each contains only its own input."""
         chats, metadata = await self._chats.list(current_caller().scope, request)
         page = [shown(chat) for chat in chats]
         fit_page(page)
         return ListChatsResponse(results=page, metadata=metadata)
 
     async def GetChat(self, request: GetChatRequest, context: object) -> Chat:
+        """Get one chat with its whole context."""
         return shown(await self._chats.get(current_caller().scope, parse_id(request.id)))
 
     async def DeleteChat(self, request: DeleteChatRequest, context: object) -> Chat:
+        """Delete one chat and return its last state."""
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.id))
         await self._streams.cancel(scope, stored.id, DELETED)
@@ -119,5 +129,5 @@ def _where(request: CreateChatRequest) -> Where | None:
 
 
 def _behind(request: WatchChatRequest, events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:
-    """The events that the caller does not know yet."""
+    """Return the events after `request.after`."""
     return (event for event in events if not request.HasField("after") or event.sequence > request.after)

@@ -50,6 +50,8 @@ from server.wire.completion_chunks import CompletionChunks, completion_of
 
 
 class CompletionService(CompletionServiceServicer):
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session."""
+
     def __init__(
         self,
         engine: Engine,
@@ -67,6 +69,7 @@ class CompletionService(CompletionServiceServicer):
     async def CreateChatCompletion(
         self, request: CreateChatCompletionRequest, context: object
     ) -> ChatCompletion:
+        """Answer a conversation."""
         outcome = await self._engine.run(await self._turn(request))
         if outcome.error is not None:
             raise outcome.error
@@ -75,6 +78,7 @@ class CompletionService(CompletionServiceServicer):
     async def StreamChatCompletion(
         self, request: CreateChatCompletionRequest, context: Context[ChatCompletionChunk]
     ) -> None:
+        """Answer a conversation as a stream."""
         request.stream = True
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream:
@@ -84,6 +88,8 @@ class CompletionService(CompletionServiceServicer):
     async def PostChatCompletion(
         self, request: CreateChatCompletionRequest, context: Context[HttpBody]
     ) -> None:
+        """CreateChatCompletion and StreamChatCompletion for HTTP: JSON, or server-sent events when `stream`
+        is true."""
         if not request.stream:
             await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
             return
@@ -145,7 +151,7 @@ class CompletionService(CompletionServiceServicer):
         return replace(turn, persists=False)
 
     async def _agent(self, caller: Caller, request: CreateChatCompletionRequest) -> Agent:
-        """Who answers: the path says it, and where it does not, `model`."""
+        """Return the agent that the path names, otherwise the one that `model` names."""
         if request.agent_id:
             return await self._agents.stored(caller, parse_id(request.agent_id))
         agent = await self._agents.named_by_model(caller, Who(model=Model(request.model)))
@@ -175,7 +181,7 @@ def _check(request: CreateChatCompletionRequest, agent: Agent) -> None:
                 f"Unsupported role '{message.role[:40]}': use user, assistant or tool",
                 reason="UNSUPPORTED_ROLE",
             )
-        # Only the door that names the assistant in its path documents this.
+        # Only the door whose path names the assistant documents this restriction.
         if request.agent_id and message.role in INSTRUCTING and not settings.allows_system_messages:
             raise InvalidArgument(
                 f"Unsupported role '{message.role}': this assistant has its own instructions; to allow it, set "

@@ -39,6 +39,9 @@ _known_as_conversation = calls("session", "conversation")
 
 
 class ConversationService(ConversationServiceServicer):
+    """Manages conversations of the Responses interface: sessions whose items can be read and written one by
+    one."""
+
     def __init__(
         self,
         streams: Streams,
@@ -56,6 +59,7 @@ class ConversationService(ConversationServiceServicer):
         self._capacity = capacity
 
     async def CreateConversation(self, request: CreateConversationRequest, context: object) -> Conversation:
+        """Create a conversation, with items if any are given."""
         caller, nobody, input_messages = (
             current_caller(),
             Agent(NOBODY),
@@ -68,12 +72,14 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def GetConversation(self, request: GetConversationRequest, context: object) -> Conversation:
+        """Get one conversation."""
         return _conversation(
             (await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))).session
         )
 
     @_known_as_conversation
     async def UpdateConversation(self, request: UpdateConversationRequest, context: object) -> Conversation:
+        """Replace the metadata of a conversation."""
         return _conversation(
             await self._sessions.update(
                 current_caller().scope,
@@ -87,6 +93,7 @@ class ConversationService(ConversationServiceServicer):
     async def DeleteConversation(
         self, request: DeleteConversationRequest, context: object
     ) -> DeletedConversation:
+        """Delete a conversation with its items."""
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.conversation_id))).session
         await self._streams.end_in(session)
@@ -97,6 +104,7 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def CreateItems(self, request: CreateItemsRequest, context: object) -> ItemList:
+        """Append items to a conversation and return them."""
         caller, messages = current_caller(), stamped(await self._messages_of(request), self._clock())
         if caller.is_publishable:
             stored = await self._sessions.find(caller.scope, parse_id(request.conversation_id))
@@ -111,6 +119,7 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def ListItems(self, request: ListItemsRequest, context: object) -> ItemList:
+        """List the items of a conversation."""
         page = page_of(request)
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
         messages, has_more = await self._sessions.page(
@@ -120,18 +129,20 @@ class ConversationService(ConversationServiceServicer):
 
     @_known_as_conversation
     async def GetItem(self, request: GetItemRequest, context: object) -> Struct:
+        """Get one item of a conversation, in the form that the list has."""
         found = await self._message(request)
         return next(struct_from(item) for item in items_of([found]) if item["id"] == request.item_id)
 
     @_known_as_conversation
     async def DeleteItem(self, request: DeleteItemRequest, context: object) -> Conversation:
+        """Delete one item of a conversation and return the conversation."""
         gone = await self._message(request)
         return _conversation(
             await self._sessions.remove(current_caller().scope, parse_id(request.conversation_id), gone.id)
         )
 
     async def _message(self, request: GetItemRequest | DeleteItemRequest) -> Message:
-        """The message that an item is, or is a part of. Raises NotFound."""
+        """Return the message that the requested item is, or belongs to. Raises NotFound."""
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
         found = await self._sessions.message(stored, message_id_of(request.item_id))
         if found is None or all(item["id"] != request.item_id for item in items_of([found])):

@@ -1,6 +1,6 @@
-"""What assistants, squads and tools have in common: lossless documents, typed for gRPC and whole for HTTP.
+"""The common part of assistants, squads and tools: lossless documents, typed for gRPC and as sent for HTTP.
 
-Knows none of the nouns; `assistants.py`, `squads.py` and `tools.py` say how each is checked and typed.
+Knows none of the nouns; `assistants.py`, `squads.py` and `tools.py` pass their own checks and types.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class _Stored(Protocol):
-    """A message that has what every record has."""
+    """A typed message with the members of every record."""
 
     id: str
     org_id: str
@@ -56,7 +56,7 @@ class _Patch(_Named, Protocol):
 
 
 class _Create(Protocol):
-    """A request that also has the typed form of its document."""
+    """A create request, which has the document or its typed form."""
 
     @property
     def document(self) -> Struct: ...
@@ -73,8 +73,8 @@ another."""
 
 
 class DocumentRecords(Generic[Typed]):
-    """Create, get, list, update and delete, for the caller's org. All raise what the storage and the check
-    raise."""
+    """Create, get, list, update and delete documents of the caller's org. All methods raise the errors of the
+    storage and of the check."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class DocumentRecords(Generic[Typed]):
         check_names: Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]] | None = None,
         warnings_of: Callable[[Document], Awaitable[list[ChatWarning]]] | None = None,
     ) -> None:
-        """`check_names` is given a document and the one it replaces, and raises for what it names that is not
-        there.
+        """`check_names` receives a document and the one that it replaces, and raises for names of records
+        that do not exist.
 
-        `warnings_of` says what chats will pass over of a document that was written.
+        `warnings_of` returns the warnings about settings of a written document that chats ignore.
         """
         self._documents = documents
         self._check = check
@@ -100,7 +100,7 @@ class DocumentRecords(Generic[Typed]):
         """By org and id; gone with the last that holds or waits."""
 
     async def create(self, request: _Create, typed_member: str) -> Document:
-        """The new record of a create request, which has a `document` or its typed member."""
+        """Create a record from the request's `document` or typed member."""
         size = request.ByteSize()
         sent = await by_size(size, self._sent, request, typed_member)
         if self._check_names:
@@ -109,16 +109,18 @@ class DocumentRecords(Generic[Typed]):
         return await self._documents.create(current_caller().org_id, content)
 
     async def get(self, request: _Named) -> Document:
+        """Return one record. Raises NotFound."""
         return await self._documents.get(current_caller().org_id, parse_id(request.id))
 
     async def list(self, request: AnyMessage) -> Listed:
+        """Return one page of records."""
         return await self._documents.list(current_caller().org_id, request)
 
     async def update(self, request: _Patch) -> Document:
-        """The record with each member of the patch in place of its own; null removes one.
+        """Replace the members in the patch, remove those that are null there, and return the new record.
 
-        A patch that meets another is applied to what that left. Raises ChangedMeanwhile when others are
-        always first.
+        A concurrent update is not lost: the patch is applied again to its result. Raises ChangedMeanwhile
+        when other updates always come first.
         """
         named = current_caller().org_id, parse_id(request.id)
         async with self._patching.setdefault(named, asyncio.Lock()):
@@ -129,12 +131,13 @@ class DocumentRecords(Generic[Typed]):
 
     async def _update(self, request: _Patch) -> Document:
         stored = await self.get(request)
-        merged = await in_thread(self._merged, stored, request)  # what is stored may be large
+        merged = await in_thread(self._merged, stored, request)  # a stored document may be large
         if self._check_names:
             await self._check_names(merged, stored.content)
         return await self._documents.replace(stored, await in_thread(restore_secrets, merged, stored.content))
 
     async def delete(self, request: _Named) -> Document:
+        """Delete a record and return its last state. Raises NotFound."""
         stored = await self.get(request)
         await self._documents.delete(stored.org_id, stored.id)
         return stored
@@ -154,7 +157,7 @@ class DocumentRecords(Generic[Typed]):
         return merged
 
     async def written(self, document: Document) -> Typed:
-        """The typed view of what was created or changed, with its warnings."""
+        """Return the typed view of a created or changed document, with its warnings."""
         message = await self.message(document)
         if warnings := await self._warnings(document):
             listed = from_python(warnings).list_value
@@ -162,14 +165,14 @@ class DocumentRecords(Generic[Typed]):
         return message
 
     async def written_body(self, document: Document) -> HttpBody:
-        """The same for HTTP: as it was sent."""
+        """Return the document of `written` as an HTTP body, as it was sent."""
         return await document_body(document, await self._warnings(document))
 
     async def _warnings(self, document: Document) -> Sequence[dict[str, Any]]:
         return shown(await self._warnings_of(document)) if self._warnings_of else []
 
     async def message(self, document: Document) -> Typed:
-        """The typed view, for gRPC."""
+        """Return the typed view of a document, for gRPC."""
         message = await by_size(document.size, self._typed, document.content)
         message.id, message.org_id = document.id, document.org_id
         message.created_at.CopyFrom(timestamp(document.created_at))

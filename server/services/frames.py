@@ -1,4 +1,4 @@
-"""Server-sent events as they are written over HTTP. Knows no event of any door."""
+"""Writes server-sent events over HTTP. Knows the events of no door."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ SILENT_SECONDS = 15.0
 
 
 class Frames:
-    """What one stream writes: events in order, and a comment line after so long without a byte.
+    """The output of one stream: events in order, and comment lines during silence.
 
-    Proxies and clients take a connection that is silent for dead. No comment comes before the first event:
-    until then the call may still be answered with an error's status.
+    Proxies and clients close a silent connection. No comment precedes the first event: until then the call
+    can still be answered with an error's status.
     """
 
     def __init__(self, context: Context[HttpBody], silent_seconds: float) -> None:
@@ -34,10 +34,11 @@ class Frames:
             self._silence.cancel()
         if self._commenting is not None:
             self._commenting.cancel()
-            # Its exception, if it has one, is that the caller is gone, which the call hears by itself.
+            # A failed comment means that the caller has disconnected, which the call notices by itself.
             await asyncio.gather(self._commenting, return_exceptions=True)
 
     async def write(self, frames: bytes) -> None:
+        """Write frames, and start the comments after the first ones."""
         """Write frames, and begin to watch for silence with the first ones."""
         async with self._writing:
             await self._context.write(HttpBody(content_type="text/event-stream", data=frames))

@@ -1,4 +1,4 @@
-"""What was said, out of the service and into it again as JSON Lines."""
+"""Exports an org's history as JSON Lines and imports it again."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -22,8 +22,11 @@ MOST_READING_SECONDS = 3600.0
 
 
 class HistoryService(HistoryServiceServicer):
-    """An export is of one moment, so the log of the database grows as long as it is read: whoever reads none
-    of it for `unread_seconds`, or slowly for longer than `most_reading_seconds`, has to begin again."""
+    """Exports and imports the history of an org.
+
+    An export is a snapshot, so the database's log grows while it is read. Reading nothing for
+    `unread_seconds`, or reading for longer than `most_reading_seconds`, ends the export with Aborted.
+    """
 
     def __init__(
         self, history: History, unread_seconds: float, most_reading_seconds: float = MOST_READING_SECONDS
@@ -35,6 +38,7 @@ class HistoryService(HistoryServiceServicer):
     async def ExportHistory(
         self, request: ExportHistoryRequest, context: Context[ExportHistoryResponse]
     ) -> None:
+        """Stream the lines of the org, or of one session with its exchanges, as of this moment."""
         session_id = parse_id(request.session_id) if request.HasField("session_id") else None
         if request.HasField("session_id") and session_id is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
@@ -46,13 +50,14 @@ class HistoryService(HistoryServiceServicer):
                 left -= await self._read(context.write(ExportHistoryResponse(lines=lines)), left)
 
     async def ImportHistory(self, request: ImportHistoryRequest, context: object) -> ImportHistoryResponse:
+        """Import some lines of an export, in the order of the export: all of them, or none."""
         lines = (Line(number, text) for number, text in enumerate(request.lines, 1))
         imported = await self._history.ingest(current_caller().org_id, lines)
         return ImportHistoryResponse(imported=imported.imported, skipped=imported.skipped)
 
     async def _read(self, writing: Awaitable[None], most_seconds: float) -> float:
-        """Wait until the caller takes some lines; how many seconds that was. Raises Aborted when it takes too
-        long."""
+        """Wait until the caller has read some lines, and return the seconds waited. Raises Aborted after
+        `most_seconds`."""
         loop = asyncio.get_running_loop()
         begun, most = loop.time(), min(self._unread_seconds, most_seconds)
         try:

@@ -1,4 +1,4 @@
-"""The models interface of OpenAI clients: here a model is an assistant."""
+"""The models interface of OpenAI clients, in which a model is an assistant."""
 
 from generated.parley.v1.model_service_pb2 import (
     GetModelRequest,
@@ -16,16 +16,20 @@ _MOST = 1000
 
 
 class ModelService(ModelServiceServicer):
+    """Lists assistants as models, for OpenAI clients."""
+
     def __init__(self, assistants: Assistants) -> None:
         self._assistants = assistants
 
     async def ListModels(self, request: ListModelsRequest, context: object) -> ListModelsResponse:
+        """List the org's assistants as models, newest first, 1,000 at most."""
         found, has_more = await self._assistants.names(current_caller().org_id, _MOST)
         return ListModelsResponse(
             object="list", data=[_model(*named) for named in found], has_more=has_more or None
         )
 
     async def GetModel(self, request: GetModelRequest, context: object) -> Model:
+        """Get one assistant as a model."""
         document = await assistant_of_model(self._assistants, current_caller(), request.model)
         if document is None:
             raise model_not_found(request.model)

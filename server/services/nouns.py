@@ -1,5 +1,5 @@
-"""What an interface calls a record that is not there: the Responses interface has conversations and
-responses, not sessions and chats; the agents' has chats and agents, not sessions and assistants."""
+"""Renames records in NotFound errors: the Responses interface has conversations and responses instead of
+sessions and chats; the agents interface has chats and agents instead of sessions and assistants."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -11,7 +11,7 @@ Method = Callable[..., Awaitable[Any]]
 
 
 def calls(stored: str, noun: str) -> Callable[[Method], Method]:
-    """A method whose callers know the record that is stored as `stored` by another noun."""
+    """Return a decorator for methods whose callers know the stored record `stored` as `noun`."""
 
     def decorate(method: Method) -> Method:
         @wraps(method)

@@ -1,4 +1,4 @@
-"""The OpenAI Responses form of an exchange."""
+"""Exchanges in the form of OpenAI Responses."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -74,6 +74,8 @@ _known_as_response = calls("chat", "response")
 
 
 class ResponseService(ResponseServiceServicer):
+    """Runs and reads exchanges in the form of OpenAI Responses."""
+
     def __init__(
         self,
         engine: Engine,
@@ -89,6 +91,7 @@ class ResponseService(ResponseServiceServicer):
         self._silent_seconds = silent_seconds
 
     async def CreateResponse(self, request: CreateResponseRequest, context: object) -> Response:
+        """Run one exchange and return it once it is on disk."""
         turn = await self._turn(request)
         if request.background:
             async with self._streams.start(turn, background=True) as stream:
@@ -103,10 +106,13 @@ class ResponseService(ResponseServiceServicer):
 
     @_known_as_response
     async def GetResponse(self, request: GetResponseRequest, context: object) -> Response:
+        """Get one exchange in the Responses form, from any door."""
         return _response_of(await self._exchange(request.response_id))
 
     @_known_as_response
     async def WatchResponse(self, request: GetResponseRequest, context: Context[ResponseStreamEvent]) -> None:
+        """Stream the events of an exchange, running or over, from any point on, each exactly once, even after
+        a restart of the server."""
         async with self._reading(request.response_id) as exchange:
             events = ResponseEvents(exchange.request, None)
             await write_messages(
@@ -118,6 +124,7 @@ class ResponseService(ResponseServiceServicer):
 
     @_known_as_response
     async def FetchResponse(self, request: GetResponseRequest, context: Context[HttpBody]) -> None:
+        """GetResponse for HTTP, and WatchResponse when `stream` is true."""
         if not request.stream:
             await context.write(wire.response_body(_response_of(await self._exchange(request.response_id))))
             return
@@ -137,6 +144,7 @@ class ResponseService(ResponseServiceServicer):
 
     @_known_as_response
     async def DeleteResponse(self, request: DeleteResponseRequest, context: object) -> DeletedResponse:
+        """Delete an exchange."""
         scope = current_caller().scope
         stored = await self._chats.find(scope, parse_id(request.response_id))
         await self._streams.cancel(scope, stored.id, DELETED)
@@ -145,14 +153,17 @@ class ResponseService(ResponseServiceServicer):
 
     @_known_as_response
     async def CancelResponse(self, request: CancelResponseRequest, context: object) -> Response:
+        """Cancel a running exchange; its output so far is stored, with the status cancelled."""
         scope = current_caller().scope
         await self._streams.cancel(scope, (await self._chats.find(scope, parse_id(request.response_id))).id)
         return _response_of(await self._exchange(request.response_id))
 
     async def PostCancelResponse(self, request: CancelResponseRequest, context: object) -> HttpBody:
+        """CancelResponse for HTTP."""
         return wire.response_body(await self.CancelResponse(request, context))
 
     async def CompactResponse(self, request: CompactResponseRequest, context: object) -> CompactedResponse:
+        """Replace a context by a summary that the model writes."""
         requested = CreateResponseRequest(
             input=request.input if request.HasField("input") else Value(list_value=ListValue())
         )
@@ -170,6 +181,7 @@ class ResponseService(ResponseServiceServicer):
 
     @_known_as_response
     async def ListInputItems(self, request: ListInputItemsRequest, context: object) -> ItemList:
+        """List the input of an exchange as input items."""
         stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
         page = page_of(request)
         messages, has_more = await self._chats.input_page(
@@ -178,22 +190,24 @@ class ResponseService(ResponseServiceServicer):
         return items_page(messages, page, has_more=has_more)
 
     async def _exchange(self, response_id: str) -> ReadableExchange:
-        """The exchange of this id: the one that runs, or the one on record. Raises NotFound."""
+        """Return the exchange of this id, running or stored. Raises NotFound."""
         scope = current_caller().scope
         return await self._streams.exchange(scope, await self._chats.find(scope, parse_id(response_id)))
 
     def _reading(self, response_id: str) -> AbstractAsyncContextManager[ReadableExchange]:
-        """The same for one who reads its events."""
+        """Return the exchange of this id for reading its events, as a context manager. Raises NotFound."""
         return self._streams.reading(current_caller().scope, parse_id(response_id))
 
     async def StreamResponse(
         self, request: CreateResponseRequest, context: Context[ResponseStreamEvent]
     ) -> None:
+        """Run one exchange and stream its events."""
         request.stream = True
         async with await self._started(request) as (stream, events):
             await answer(context, stream, lambda batch: events.consume(batch, stream))
 
     async def PostResponse(self, request: CreateResponseRequest, context: Context[HttpBody]) -> None:
+        """CreateResponse and StreamResponse for HTTP: JSON or server-sent events."""
         if not _wants_stream(request):
             request.stream = False
             await context.write(wire.response_body(await self.CreateResponse(request, context)))
@@ -258,7 +272,7 @@ class ResponseService(ResponseServiceServicer):
 
 
 def _who(request: CreateResponseRequest) -> Who:
-    """Who answers: `model` may name them where no other member does."""
+    """Return who answers. `model` can name it when no other member does."""
     who = who_of(request)
     if who.name is not None or not request.model:
         return who
@@ -266,9 +280,10 @@ def _who(request: CreateResponseRequest) -> Who:
 
 
 def _unknown_model(request: CreateResponseRequest) -> ServiceError | None:
-    """The error for a `model` that is no assistant. Under `/v1` it does not exist.
+    """Return the error for a `model` that names no assistant, or None when it is ignored.
 
-    Elsewhere it says nothing where something is continued: the OpenAI SDKs have to send a model.
+    Under `/v1` it is an error. Elsewhere it is ignored when a conversation is continued, because the OpenAI
+    SDKs must send a model.
     """
     if (current_call().http_path or "").startswith("/v1/"):
         return model_not_found(request.model)
@@ -296,7 +311,7 @@ def _where(request: CreateResponseRequest) -> Where | None:
 
 
 def _response_of(exchange: ReadableExchange) -> Response:
-    """The Response of an exchange, as it stands."""
+    """Return the Response of an exchange in its current state."""
     outcome = exchange.outcome
     response = response_of(exchange.request, outcome.chat, outcome.model)
     return response if outcome.chat.status == "in_progress" else complete(response, outcome.chat, outcome)
@@ -305,13 +320,13 @@ def _response_of(exchange: ReadableExchange) -> Response:
 def _behind(
     request: GetResponseRequest, events: Iterator[ResponseStreamEvent]
 ) -> Iterator[ResponseStreamEvent]:
-    """The events that the caller does not know yet."""
+    """Return the events after `request.starting_after`."""
     known = request.starting_after if request.HasField("starting_after") else -1
     return (event for event in events if event.sequence_number > known)
 
 
 def _conversation_id(request: CreateResponseRequest) -> str | None:
-    """The conversation's id, which is sent bare or in an object."""
+    """Return the conversation's id, which is sent bare or in an object."""
     conversation = to_python(request.conversation)
     identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
     if conversation is not None and not isinstance(identifier, str):
@@ -329,7 +344,7 @@ def _check_stored(request: CreateResponseRequest) -> None:
 
 
 def _check_echoed(request: CreateResponseRequest) -> None:
-    """What an answer repeats of its request must leave room for the output."""
+    """Raise InvalidArgument when the members that the answer repeats leave no room for its output."""
     size = request.ByteSize()
     if size > _MOST_ECHOED_BYTES:
         size -= sum(
@@ -356,8 +371,11 @@ class _Streaming(NamedTuple):
 
 
 def _wants_stream(request: CreateResponseRequest) -> bool:
-    """An explicit `stream` wins. Under `/chat` a stream is the default, but not for clients that cannot read
-    one: openai-python says so in Accept, the SDKs of the assistants interface by their X-Fern-Language."""
+    """Return whether to stream. An explicit `stream` decides.
+
+    Under `/chat` a stream is the default, except for clients that cannot read one: openai-python sends
+    Accept, and the SDKs of the assistants interface send X-Fern-Language.
+    """
     if request.HasField("stream"):
         return request.stream
     call = current_call()
@@ -369,6 +387,7 @@ def _wants_stream(request: CreateResponseRequest) -> bool:
 
 
 def parse_instructions(request: CreateResponseRequest) -> list[Message]:
+    """Return the instructions as system messages. Raises InvalidArgument."""
     if not request.HasField("instructions") or request.instructions.HasField("null_value"):
         return []
     messages = parse_input(request.instructions, "instructions")
@@ -403,7 +422,8 @@ def _extras(request: CreateResponseRequest) -> dict[str, Any]:
 
 
 def _unused(request: CreateResponseRequest) -> list[str]:
-    """What there is nothing for here: members of functions, summaries of reasoning, log probabilities."""
+    """Return the sent members that have no effect: those of functions, summaries of reasoning, log
+    probabilities."""
     reasoning = to_python(request.reasoning)
     summaries = [
         f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None
@@ -417,13 +437,13 @@ def _unused(request: CreateResponseRequest) -> list[str]:
 
 
 def _unused_of(tool: dict[str, Any], field: str) -> list[str]:
-    if tool.get("type", "function") != "function":  # not offered at all
+    if tool.get("type", "function") != "function":  # such a tool is not offered to the model
         return []
     return [f"{field}.{name}" for name in _NOT_OFFERED if tool.get(name)]
 
 
 def _is_given(request: CreateResponseRequest, name: str) -> bool:
-    """Whether a member is sent, and not as null."""
+    """Return whether a member is sent and not null."""
     return request.HasField(name) and not (
         name == "conversation" and request.conversation.HasField("null_value")
     )

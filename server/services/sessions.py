@@ -37,6 +37,8 @@ _COPIED = ("name", "status", "customer", "customer_id", "phone_number_id", "meta
 
 
 class SessionService(SessionServiceServicer):
+    """Manages sessions, for every door."""
+
     def __init__(
         self, streams: Streams, resolver: TurnResolver, agents: Agents, sessions: Sessions, clock: Clock
     ) -> None:
@@ -47,6 +49,7 @@ class SessionService(SessionServiceServicer):
         self._clock = clock
 
     async def CreateSession(self, request: CreateSessionRequest, context: Context[Session]) -> Session:
+        """Create a session."""
         caller = current_caller()
         agent = await self._agents.named(caller, who_of(request)) or Agent(NOBODY)
         members = {name: getattr(request, name) for name in _COPIED if request.HasField(name)}
@@ -61,13 +64,16 @@ class SessionService(SessionServiceServicer):
         return presented(await self._sessions.get(caller.scope, new.session.id))
 
     async def ListSessions(self, request: ListSessionsRequest, context: object) -> ListSessionsResponse:
+        """List the org's sessions, newest first, without their messages."""
         sessions, metadata = await self._sessions.list(current_caller().scope, request)
         return ListSessionsResponse(results=sessions, metadata=metadata)
 
     async def GetSession(self, request: GetSessionRequest, context: object) -> Session:
+        """Get one session with its messages."""
         return presented(await self._sessions.get(current_caller().scope, parse_id(request.id)))
 
     async def UpdateSession(self, request: UpdateSessionRequest, context: object) -> Session:
+        """Change a session: a given member replaces the whole member, null removes it."""
         messages = await by_size(request.ByteSize(), self._new_messages, request)
         return presented(
             await self._sessions.update(
@@ -76,20 +82,21 @@ class SessionService(SessionServiceServicer):
         )
 
     async def DeleteSession(self, request: DeleteSessionRequest, context: object) -> Session:
+        """Delete a session with its exchanges and return its last state."""
         scope = current_caller().scope
         session = (await self._sessions.find(scope, parse_id(request.id))).session
         await self._streams.end_in(session)
         return presented(await self._sessions.delete(scope, session.id))
 
     def _new_messages(self, request: UpdateSessionRequest) -> Sequence[Message] | None:
-        """What replaces everything said; None when it stays."""
+        """Return the messages that replace the session's messages; None to leave those unchanged."""
         if not request.HasField("messages"):
             return None
         return stamped(_messages(request.messages) or [], self._clock())
 
 
 def presented(session: Session) -> Session:
-    """A stored session as callers see it."""
+    """Return a stored session in the form that callers see."""
     for message in session.messages:
         present(message)
     fit(session)

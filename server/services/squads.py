@@ -1,4 +1,4 @@
-"""Squads: lossless documents, typed for gRPC callers and as they were sent for HTTP."""
+"""Squads: lossless documents, typed for gRPC callers and as sent for HTTP."""
 
 from typing import Any
 
@@ -32,10 +32,12 @@ from server.wire.documents import document_body, list_body
 
 
 class SquadService(SquadServiceServicer):
+    """Manages squads: assistants that hand a conversation over to each other."""
+
     def __init__(
         self, squads: Squads, assistants: Assistants, provider_fault: Fault, not_called: Fault
     ) -> None:
-        """As an AssistantService."""
+        """Takes the same arguments as AssistantService."""
         self._assistants = assistants
         self._provider_fault = provider_fault
         self._not_called = not_called
@@ -44,14 +46,17 @@ class SquadService(SquadServiceServicer):
         )
 
     async def CreateSquad(self, request: CreateSquadRequest, context: object) -> Squad:
+        """Create a squad."""
         return await self._records.written(await self._records.create(request, "squad"))
 
     async def PostSquad(self, request: CreateSquadRequest, context: Context[HttpBody]) -> HttpBody:
+        """CreateSquad for HTTP, answered 201."""
         body = await self._records.written_body(await self._records.create(request, "squad"))
         await context.send_initial_metadata(CREATED)
         return body
 
     async def ListSquads(self, request: ListSquadsRequest, context: object) -> ListSquadsResponse:
+        """List the org's squads, newest first."""
         found = await self._records.list(request)
         return ListSquadsResponse(
             squads=[await self._records.message(document) for document in found.documents],
@@ -59,32 +64,40 @@ class SquadService(SquadServiceServicer):
         )
 
     async def FetchSquads(self, request: ListSquadsRequest, context: Context[HttpBody]) -> HttpBody:
+        """ListSquads for HTTP."""
         found = await self._records.list(request)
         if found.has_more:
             await context.send_initial_metadata(HAS_MORE)
         return await list_body(found.documents)
 
     async def GetSquad(self, request: GetSquadRequest, context: object) -> Squad:
+        """Get one squad."""
         return await self._records.message(await self._records.get(request))
 
     async def FetchSquad(self, request: GetSquadRequest, context: object) -> HttpBody:
+        """GetSquad for HTTP."""
         return await document_body(await self._records.get(request))
 
     async def UpdateSquad(self, request: UpdateSquadRequest, context: object) -> Squad:
+        """Change a squad: a given member replaces the whole member, null removes it, and other members stay
+        unchanged."""
         return await self._records.written(await self._records.update(request))
 
     async def PatchSquad(self, request: UpdateSquadRequest, context: object) -> HttpBody:
+        """UpdateSquad for HTTP."""
         return await self._records.written_body(await self._records.update(request))
 
     async def DeleteSquad(self, request: DeleteSquadRequest, context: object) -> Squad:
+        """Delete a squad and return its last state."""
         return await self._records.message(await self._records.delete(request))
 
     async def RemoveSquad(self, request: DeleteSquadRequest, context: object) -> HttpBody:
+        """DeleteSquad for HTTP."""
         return await document_body(await self._records.delete(request))
 
     async def _check_names(self, document: dict[str, Any], before: dict[str, Any]) -> None:
-        """Destinations are looked at where they may have changed: later an assistant may be given the name of
-        another."""
+        """Check the destinations only where they may have changed: an assistant may later receive another
+        one's name."""
         size = MEMBER_BYTES * len(document["members"])
         named, named_before = model_providers.of_squad(document), model_providers.of_squad(before)
         await by_size(size, check_providers, named, self._provider_fault, named_before)

@@ -1,7 +1,4 @@
-"""What HTTP answers say beside their bodies, as metadata: statuses for `http_errors.lua`, and headers.
-
-gRPC callers ignore it.
-"""
+"""Metadata that sets the status and headers of HTTP answers, for `http_errors.lua`. gRPC callers ignore it."""
 
 CREATED = (("x-http-status", "201"),)
 NO_CONTENT = (("x-http-status", "204"),)

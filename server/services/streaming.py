@@ -1,7 +1,8 @@
-"""The loop of every stream, over gRPC and over HTTP: batches of events in, messages or frames out.
+"""The loop of every stream, over gRPC and over HTTP: it reads batches of events and writes messages or
+frames.
 
-A `form` makes of a batch what is written of it. Who reads what another call began passes the `share` that its
-turns come from. Knows no event of any door.
+A `form` translates a batch to its output. A reader of another call's exchange passes the `share` from which
+its turns come. Knows the events of no door.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -23,7 +24,7 @@ async def write_messages(
     form: Callable[[list[ChatEvent]], Iterable[T]],
     share: Share | None = None,
 ) -> None:
-    """Write each message by itself, over gRPC."""
+    """Write each message of the batches separately, over gRPC."""
     async for batch in batches:
         for message in form(batch):
             if share is not None:
@@ -34,7 +35,7 @@ async def write_messages(
 async def write_frames(
     written: Frames, batches: Batches, form: Callable[[list[ChatEvent]], bytes], share: Share | None = None
 ) -> None:
-    """Write the frames of a batch at once, over HTTP; nothing for a batch that has none."""
+    """Write the frames of each batch in one piece, over HTTP; nothing for a batch without frames."""
     async for batch in batches:
         if share is not None:
             await share.acquire(len(batch))
@@ -45,7 +46,7 @@ async def write_frames(
 async def answer(
     context: Context[Any], stream: ReadableExchange, form: Callable[[list[ChatEvent]], Iterable[Any]] = iter
 ) -> None:
-    """Write what this call has begun, over gRPC. Raises the error that it ends with."""
+    """Write the stream that this call has begun, over gRPC. Raises the error with which it ends."""
     await write_messages(context.write, stream.batches(), form)
     if stream.error:
         raise stream.error

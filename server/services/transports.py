@@ -1,4 +1,4 @@
-"""What carriers post to us. Authenticated by the carrier's signature, not by a key."""
+"""Receives requests from carriers, authenticated by the carrier's signature instead of a key."""
 
 import hmac
 from urllib.parse import parse_qsl
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 
 class TransportService(TransportServiceServicer):
+    """Receives requests from carriers."""
+
     def __init__(
         self, account: TwilioAccount | None, public_url: str | None, sessions: Sessions, outbox: Outbox
     ) -> None:
@@ -32,6 +34,7 @@ class TransportService(TransportServiceServicer):
         self._outbox = outbox
 
     async def ReceiveTwilioMessage(self, request: ReceiveTwilioMessageRequest, context: object) -> HttpBody:
+        """Receive a text message that a person sent to one of the operator's Twilio numbers."""
         account = self._account
         if account is None:
             raise NotFound(
@@ -52,8 +55,8 @@ class TransportService(TransportServiceServicer):
         return _NOTHING
 
     def _checked(self, account: TwilioAccount, request: ReceiveTwilioMessageRequest) -> dict[str, str]:
-        """The form, if it is signed. Raises PermissionDenied. Twilio signs its fields, so they are read
-        first, if few."""
+        """Return the form's fields if the signature matches. Raises PermissionDenied. Twilio signs the
+        fields, so they are parsed first, up to a limit."""
         given = current_call().metadata.get("x-twilio-signature", "")
         form = _fields(request.body.data) if given else []
         expected = account.signature(self._url(request), form)
@@ -64,7 +67,7 @@ class TransportService(TransportServiceServicer):
         return dict(form)
 
     def _url(self, request: ReceiveTwilioMessageRequest) -> str:
-        """The URL that was asked for, as who sent the request knows it."""
+        """Return the requested URL as the sender knows it."""
         call = current_call()
         path = call.http_path or f"/transport/twilio/{request.org_id}"
         if self._public_url:
@@ -74,7 +77,7 @@ class TransportService(TransportServiceServicer):
 
 
 def _fields(form: bytes) -> list[tuple[str, str]]:
-    """None of a form that is none."""
+    """Return the form's fields; none for an invalid form."""
     try:
         return parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:

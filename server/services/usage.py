@@ -1,4 +1,4 @@
-"""What an org used: totals by day, assistant and key."""
+"""Usage of an org: totals by day, assistant and key."""
 
 from generated.parley.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 from generated.parley.v1.usage_service_pb2_grpc import UsageServiceServicer
@@ -9,10 +9,14 @@ from server.storage.usage import Usage
 
 
 class UsageService(UsageServiceServicer):
+    """Reports an org's usage. gRPC only: the mirrored interfaces have no such path, and the reader is the
+    operator's own accounting."""
+
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
 
     async def GetUsage(self, request: GetUsageRequest, context: object) -> GetUsageResponse:
+        """Sum the tokens and the cost of the org's exchanges, including deleted ones."""
         start, end = _time(request, "start"), _time(request, "end")
         return GetUsageResponse(
             rows=await self._usage.sums(current_caller().org_id, start, end, request.group_by)
