@@ -1,1 +1,1 @@
-"""What happens around every call: who calls, limits, errors as statuses, Idempotency-Keys."""
+"""Code around every call: authentication, access, limits, errors as statuses, Idempotency-Keys."""

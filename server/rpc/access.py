@@ -1,8 +1,8 @@
-"""Who may call a method and send its members, as the proto says (`access` and `sent_with`). Nothing is listed
-here.
+"""Which keys may call a method and send its members, read from the proto's `access` and `sent_with`; nothing
+is listed here.
 
-A publishable key creates chats and sessions, runs exchanges at any door, and reads or continues by id what it
-created itself; `storage/scope.py` sees to that.
+A publishable key creates chats and sessions, runs exchanges at any door, and reads or continues by id only
+what it created itself; `storage/scope.py` enforces that.
 """
 
 from functools import cache
@@ -26,14 +26,14 @@ from server.core.errors import PermissionDenied
 
 @cache
 def access_to(method: str) -> Access:
-    """What `/package.Service/Method` demands. The service's module must be loaded, as it is when it is
-    served."""
+    """Return the access that `/package.Service/Method` requires. The service's module must be loaded, as it
+    is while being served."""
     return _declared(method).GetOptions().Extensions[access]
 
 
 @cache
 def only_stores(method: str) -> bool:
-    """Whether the method asks no model."""
+    """Return whether the method calls no model."""
     return _declared(method).GetOptions().Extensions[only_stores_option]
 
 
@@ -43,17 +43,18 @@ def _declared(method: str) -> MethodDescriptor:
 
 
 def needs_key(method: str) -> bool:
+    """Return whether the method requires a key."""
     return access_to(method) != ACCESS_NO_KEY
 
 
 def admits(method: str, *, publishable: bool) -> bool:
-    """Whether a key of this kind may call the method. Where nothing is declared no key may."""
+    """Return whether a key of this kind may call the method. A method without declared access admits no key."""
     return access_to(method) in ((ACCESS_ANY_KEY,) if publishable else (ACCESS_ANY_KEY, ACCESS_ORG_KEY))
 
 
 def check_sent(request: Message) -> None:
-    """Raises PermissionDenied naming the first member of a publishable key's request that needs an org's own
-    key."""
+    """Raise PermissionDenied naming the first member of a publishable key's request that requires an api or
+    secret key."""
     for field in _of_org_keys(request.DESCRIPTOR):
         if request.HasField(field.name):
             raise PermissionDenied.of(

@@ -1,5 +1,4 @@
-"""The calls that are under way, and when the last one came: what a server that is to stop must know. Decides
-nothing."""
+"""Records the running calls and the time of the latest one, for a server that is stopping. Decides nothing."""
 
 import asyncio
 import time
@@ -17,12 +16,12 @@ class UnderWay(Protocol):
     """Whether its caller has been told anything of the answer."""
 
     def break_off(self) -> None:
-        """End it; its caller is told that the server stops."""
+        """End the call; its caller learns that the server is stopping."""
         ...
 
 
 class Traffic:
-    """`with traffic.of(call):` around every call."""
+    """The running calls of a server: `with traffic.of(call):` surrounds each of them."""
 
     def __init__(self) -> None:
         self._under_way: set[UnderWay] = set()
@@ -33,6 +32,7 @@ class Traffic:
 
     @contextmanager
     def of(self, call: UnderWay) -> Iterator[None]:
+        """Count `call` as running while this context is entered."""
         self._under_way.add(call)
         self._last_begun = time.monotonic()
         self.begun += 1
@@ -43,16 +43,16 @@ class Traffic:
             self._last = time.monotonic()
 
     def within(self, seconds: float) -> bool:
-        """Whether a call is under way, or ended in the last `seconds`."""
+        """Return whether a call is running, or ended in the last `seconds`."""
         return bool(self._under_way) or time.monotonic() - self._last < seconds
 
     def begun_within(self, seconds: float) -> bool:
-        """Whether a call has come in the last `seconds`."""
+        """Return whether a call began in the last `seconds`."""
         return time.monotonic() - self._last_begun < seconds
 
     async def refuse(self, within_seconds: float, *, begun: bool) -> None:
-        """Break calls off, those only that have told nothing yet unless `begun`, and wait until each has been
-        refused."""
+        """End calls and wait up to `within_seconds` until each is refused; only calls that have sent nothing
+        yet, unless `begun`."""
         calls = [call for call in self._under_way if begun or not call.has_begun]
         for call in calls:
             call.break_off()

@@ -1,5 +1,5 @@
-"""The context of one call, as interceptors and services see it: what goes ahead of its messages, and how it
-is ended early.
+"""The context of one call, as interceptors and services see it: it sends metadata before the messages and can
+end the call early.
 
 Serves nothing, and knows neither keys nor limits.
 """
@@ -19,8 +19,8 @@ _STOPPING = "the server is stopping, and has broken the call off; send it again"
 
 
 class Announcing:
-    """The context of a call, which sends `headers` ahead of the first message, and with a service's own in
-    one piece."""
+    """The context of a call, which sends `headers` before the first message, together with the service's own
+    metadata."""
 
     def __init__(self, context: Served, call: Call) -> None:
         self.context = context
@@ -41,7 +41,7 @@ class Announcing:
         return getattr(self.context, name)
 
     def break_off(self) -> None:
-        """End the call; its caller is told that the server stops."""
+        """End the call; its caller learns that the server is stopping."""
         self.is_broken_off = True
         if self.waits:
             self._ending = asyncio.create_task(self._end())
@@ -49,15 +49,17 @@ class Announcing:
             self.task.cancel()
 
     async def _end(self) -> None:
-        # InternalError: the caller has gone meanwhile
+        # InternalError: the caller has disconnected meanwhile
         with suppress(grpc.aio.AbortError, grpc.aio.InternalError):
             await self.refuse_as_stopping()
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """Send the service's metadata together with `headers`."""
         headers, self.headers = self.headers, ()
         await self.context.send_initial_metadata((*metadata, *headers))
 
     async def announce(self) -> None:
+        """Send `headers` unless they are sent already, and mark the call as begun."""
         self.has_begun = True
         if self.headers:
             await self.send_initial_metadata(())
@@ -67,10 +69,11 @@ class Announcing:
         await refuse(self.context, self._call, error, self.headers)
 
     async def refuse_as_stopping(self) -> None:
-        """End the call because the server stops. Raises grpc.aio.AbortError."""
+        """End the call because the server is stopping. Raises grpc.aio.AbortError."""
         await self.refuse(ServerStopping(_STOPPING, retry_after=1))
 
     async def write(self, message: Any) -> None:
+        """Write a message, after the headers."""
         await self.announce()
         self.write = self.context.write  # type: ignore[method-assign, assignment]  # from now on there is nothing in between
         await self.context.write(message)

@@ -1,12 +1,12 @@
-"""Waits for the messages of calls, for a bounded time. Knows neither keys nor methods, and renders no error
+"""Waits a bounded time for the messages of calls. Knows neither keys nor methods, and renders no error
 itself.
 
-gRPC reads a unary method's message before its handler runs, and answers nothing when none comes: such a call
-would stay for as long as its caller likes, and nobody would count it. Methods are therefore served as if they
-streamed, and read here.
+gRPC reads a unary method's message before its handler runs, and answers nothing when none arrives: such a
+call would stay for as long as its caller likes, uncounted. Methods are therefore served as streams, and their
+messages are read here.
 
-A read must not be cancelled: gRPC would still write into what it has freed. A call that waits too long is
-ended by its status instead, which ends the read.
+A read must not be cancelled: gRPC would still write into freed memory. A call that waits too long is ended by
+its status instead, which ends the read.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ class _Waiting(NamedTuple):
 
 
 class Arrivals:
-    """Calls that wait for a message, each for `seconds`. They share one timer: one each would cost more than
-    the read."""
+    """Calls that wait for a message, each for up to `seconds`. They share one timer, because a timer per call
+    would cost more than the read."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -42,15 +42,15 @@ class Arrivals:
         self._timer: asyncio.TimerHandle | None = None
 
     async def only(self, context: Served, refuse: Refuse) -> bytes:
-        """The one message of a call. Raises InvalidArgument when the call ends without."""
+        """Return the only message of a call. Raises InvalidArgument when the call ends without one."""
         message = await self.next(context, refuse)
         if message is None:
             raise InvalidArgument("the call ended without a message; send one, which may be empty")
         return message
 
     async def next(self, context: Served, refuse: Refuse) -> bytes | None:
-        """The next message of a call, or None at its end. Raises grpc.aio.AbortError when the call was ended
-        meanwhile."""
+        """Return the next message of a call, or None at its end. Raises grpc.aio.AbortError when the call was
+        ended meanwhile."""
         loop = asyncio.get_running_loop()
         self._waiting[context] = _Waiting(loop.time() + self._seconds, refuse)
         if self._timer is None:
@@ -79,7 +79,7 @@ class Arrivals:
 
     async def _end(self, context: Served, refuse: Refuse) -> None:
         if context in self._overdue:
-            # InternalError: the caller has gone meanwhile.
+            # InternalError: the caller has disconnected meanwhile.
             with suppress(grpc.aio.AbortError, grpc.aio.InternalError):
                 await refuse(
                     DeadlineExceeded(f"the message of the call did not arrive within {self._seconds:g} s")

@@ -1,5 +1,4 @@
-"""What is known of the call that is being served: who calls, and how it came here. Set by
-`rpc/interceptor.py` alone."""
+"""The call that is being served: its caller, method and metadata. Set only by `rpc/interceptor.py`."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -10,6 +9,8 @@ from server.storage.keys import Caller
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """One call with its metadata and, once authenticated, its caller."""
+
     request_id: str
     method: str
     """`/parley.v1.ChatService/GetChat`."""
@@ -18,25 +19,27 @@ class Call:
 
     @property
     def http_path(self) -> str | None:
-        """The path that was asked for over HTTP; None when the caller speaks gRPC."""
+        """Return the requested path of an HTTP call; None for a gRPC call."""
         return self.metadata.get("x-envoy-original-path")
 
 
-# Not an argument: gRPC calls the methods of services, and gives them a request and a context of its own.
+# A context variable instead of an argument: gRPC calls the methods of services with only a request and its
+# own context.
 _current: ContextVar[Call] = ContextVar("call")
 
 
 def current_call() -> Call:
-    """The call being served by this task."""
+    """Return the call that this task serves."""
     return _current.get()
 
 
 def current_caller() -> Caller:
-    """Who makes it. Every method of ours that asks needs a key, so there is one."""
+    """Return the caller of that call. Every method that uses this requires a key, so there always is one."""
     caller = _current.get().caller
     assert caller is not None
     return caller
 
 
 def enter(call: Call) -> None:
+    """Make `call` the current call of this task."""
     _current.set(call)

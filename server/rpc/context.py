@@ -1,8 +1,5 @@
-"""What a call and a method are to this server: those parts of grpc.aio that it uses, of which grpc's own
-types say little.
-
-Types, and nothing that does anything.
-"""
+"""Types for the parts of grpc.aio that this server uses and that grpc's own types describe only partly.
+Contains no behaviour."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Never, Protocol, TypeVar
@@ -14,7 +11,7 @@ Metadata = Sequence[tuple[str, str]]
 
 
 class Context(Protocol[Sent]):
-    """A call as services see it: where its messages and what goes ahead of them are written."""
+    """A call as services see it: the target of its metadata and messages."""
 
     async def write(self, message: Sent, /) -> None: ...
 
@@ -22,7 +19,7 @@ class Context(Protocol[Sent]):
 
 
 class Served(Context[Any], Protocol):
-    """The same call as gRPC has it."""
+    """The same call as gRPC provides it."""
 
     async def read(self) -> Any: ...
 
@@ -42,7 +39,7 @@ class Served(Context[Any], Protocol):
 
 
 class Handler(Protocol):
-    """A method as grpc.aio serves it. Of the last four one is there."""
+    """A method as grpc.aio serves it. Exactly one of the last four members is set."""
 
     request_streaming: bool
     response_streaming: bool
@@ -55,5 +52,5 @@ class Handler(Protocol):
 
 
 def asynchronous(handler: "grpc.RpcMethodHandler[Any, Any]") -> Handler:
-    """The same handler."""
+    """Return the same handler, typed."""
     return handler  # type: ignore[return-value]  # grpc types handlers as a synchronous server calls them

@@ -1,8 +1,7 @@
-"""gRPC health: what each name of this server stands at, for those who ask once and those who watch. Decides
-nothing.
+"""gRPC health: the serving status of each service name, for Check and Watch. Decides nothing.
 
-The library's own holds a lock while it writes to a watcher, so one that does not read would keep everybody
-else's from being told, and the server from stopping.
+The library's implementation holds a lock while it writes to a watcher, so one that does not read would block
+the updates of all others, and the stop of the server.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ _SERVING, _NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SE
 
 
 class Health(HealthServicer):
-    """Nothing waits for a watcher: one that is slow sees the newest state when it reads."""
+    """The health service. Nothing waits for a watcher: a slow one sees the newest status at its next read."""
 
     def __init__(self) -> None:
         self._serving: dict[str, bool] = {}
@@ -31,16 +30,17 @@ class Health(HealthServicer):
         self._changed = asyncio.Event()
 
     def set(self, name: str, *, serving: bool) -> None:
-        """Once the server is stopping it has no effect."""
+        """Set the status of a name. Has no effect once the server is stopping."""
         self._serving[name] = serving
         self._publish()
 
     def stop(self) -> None:
-        """Say of every name, from now on, that it takes no calls."""
+        """Report every name as not serving from now on."""
         self._is_stopping = True
         self._publish()
 
     async def Check(self, request: HealthCheckRequest, context: Served) -> HealthCheckResponse:
+        """Return the status of a name, or end the call with NOT_FOUND."""
         if request.service not in self._serving:
             await context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN)
         return HealthCheckResponse(status=self._status(request.service))
@@ -52,6 +52,7 @@ class Health(HealthServicer):
         )
 
     async def Watch(self, request: HealthCheckRequest, context: Served) -> None:
+        """Stream the status of a name, at once and after every change."""
         published = None
         while True:
             changed, status = self._changed, self._status(request.service)

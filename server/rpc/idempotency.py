@@ -48,12 +48,14 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Idempotency:
+    """Wraps the methods that HTTP posts to, so that a repeated request runs once."""
+
     def __init__(self, keys: IdempotencyKeys) -> None:
         self._keys = keys
 
     def around(self, method: str, handler: Handler) -> Handler:
-        """The handler of `/package.Service/Method` with this around it; as it is when HTTP does not post to
-        it."""
+        """Return the handler of `/package.Service/Method` wrapped for idempotency; unchanged when HTTP does
+        not post to it."""
         if not is_posted(method) or not needs_key(method):
             return handler
         serve, serialize = serve_of(handler), handler.response_serializer
@@ -90,9 +92,8 @@ class Idempotency:
             await self._keys.release(claim)
 
     async def _run(self, claim: Claim, handler: Handler, request: Message, context: Context[Any]) -> Any:
-        """The call itself. With something on record from before, exchanges come from there, and whatever else
-        would write raises AnswerLost. When the call is broken off, what is on record by then is all that its
-        key knows.
+        """Run the call. If an earlier run of it recorded something, exchanges are read from there, and any
+        other write raises AnswerLost. When the call is aborted, its key knows only what is recorded by then.
         """
         recorder = _Recorder(context, handler.response_serializer, is_repeated=claim.record is not None)
         try:
@@ -111,14 +112,14 @@ class Idempotency:
     async def _settle(self, claim: Claim, writing: Awaitable[None]) -> None:
         try:
             await writing
-        # what the call did is on record all the same: it is answered as without a key
+        # the call's result is recorded all the same, so it is answered as without a key
         except ServiceError as error:
             log.warning("idempotency key not settled", reason=error.reason, record=claim.making)
 
 
 def is_posted(method: str) -> bool:
-    """Whether HTTP posts to `/package.Service/Method`, or to its twin: a method of that service with the same
-    request."""
+    """Return whether HTTP posts to `/package.Service/Method`, or to its counterpart: a method of that service
+    with the same request."""
     service, _, name = method.removeprefix("/").partition("/")
     methods = descriptor_pool.Default().FindServiceByName(service).methods
     request_type = next(one.input_type for one in methods if one.name == name)
@@ -126,7 +127,7 @@ def is_posted(method: str) -> bool:
 
 
 class _Recorder:
-    """The context of a call, which also notes what is answered."""
+    """The context of a call that also records its answer."""
 
     def __init__(
         self, context: Context[Any], serialize: Callable[[Message], bytes], *, is_repeated: bool
@@ -143,16 +144,18 @@ class _Recorder:
         return getattr(self._context, name)
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """Record and send leading metadata."""
         self._answer.metadata.update(metadata)
         ahead, self._ahead = self._ahead, ()
         await self._context.send_initial_metadata((*metadata, *ahead))
 
     async def write(self, message: Message) -> None:
+        """Record and write one message of a stream."""
         self.has_begun = True
         await self._context.write(await self.end(message))
 
     async def end(self, message: Message | None) -> bytes | None:
-        """Note what a unary method answers; None, the end of a stream, is passed on."""
+        """Record the answer of a unary method; None, the end of a stream, is passed through."""
         if self._ahead:
             await self.send_initial_metadata(())
         if message is None:
@@ -164,7 +167,7 @@ class _Recorder:
         return data
 
     def serialized(self, error: ServiceError | None = None) -> bytes | None:
-        """The whole answer; None when it is too long to be kept."""
+        """Return the whole answer serialized; None when it is too long to be stored."""
         if self._length > MOST_PERSISTED:
             return None
         if error is not None:
@@ -175,6 +178,7 @@ class _Recorder:
 
 
 def serve_of(handler: Handler) -> Callable[[Message, Context[Any]], Awaitable[Any]]:
+    """Return the handler's function for a single request."""
     serve = handler.unary_stream or handler.unary_unary
     assert serve is not None
     return serve
@@ -209,8 +213,8 @@ def _key_of(call: Call) -> str:
 
 
 def _fingerprint(call: Call, request: Message) -> bytes:
-    """Equal for the same request: method, every member, and over HTTP the path. Made before serving changes
-    the request."""
+    """Return a digest that is equal for equal requests: method, every member, and over HTTP the path.
+    Computed before serving changes the request."""
     path = (call.http_path or "").partition("?")[0]
     called = f"{call.method} {path}\n".encode("utf-8", "surrogatepass")
     return hashlib.sha256(called + request.SerializeToString(deterministic=True)).digest()

@@ -1,6 +1,6 @@
-"""What happens around every call: request id, key → caller, limits, key kind, parsing, rules, error → status.
+"""Surrounds every call: request id, authentication, limits, access, parsing, validation, errors to statuses.
 
-The only place that catches every exception; `refusals.py` turns errors into statuses. Runs no exchange.
+The only place that catches every exception; `refusals.py` translates errors to statuses. Runs no exchange.
 """
 
 import asyncio
@@ -59,9 +59,9 @@ _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or 
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method: those of ours, and health and reflection.
+    """Wraps every method: the service's own, health and reflection.
 
-    Each is served as if it streamed, so that who calls is known, and counted, before there is a message.
+    Each is served as a stream, so that the caller is authenticated and counted before its message is read.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Return the wrapped handler of a method; each method is wrapped once."""
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
@@ -102,13 +103,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
-        """The handler with everything around it."""
+        """Return the handler with everything that surrounds it."""
         handler = self._idempotency.around(method, handler)
         serve, parse = serve_of(handler), handler.request_deserializer
         serve = serve if handler.unary_stream else _within(self._call_seconds, serve)
 
         async def admitted(call: Call, announcing: Announcing) -> Any:
-            """What a key may ask for is decided before anything is read of what it asks."""
+            """Check the key's access and limits before anything of the request is read."""
             caller = await self._authenticated(call, announcing.context)
             if caller is None:
                 raw = await self._only_message(self._keyless, announcing)
@@ -146,8 +147,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return _handler(handler, _guarded(method, served))
 
     def _reserved_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
-        """A whole answer, serialized, and counted for as long as gRPC holds it: until the caller has read
-        it."""
+        """Return a whole answer serialized. It counts as unread until the caller has read it, because gRPC
+        holds it for that long."""
         raw = _serialized(answer)
         if len(raw) > _LONG_ANSWER and call.caller is not None:
             read = self._limits.reserve_unread(call.caller, len(raw))
@@ -172,9 +173,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _while_key_lasts(
         self, caller: Caller | None, announcing: Announcing, serving: Awaitable[Any]
     ) -> Any:
-        """What `serving` comes to. Raises Unauthenticated when the caller's key ends before that.
+        """Return the result of `serving`. Raises Unauthenticated when the caller's key ends first.
 
-        A stream that has begun has until the next look to end itself, by an event that says why.
+        A stream that has begun has until the next check to end itself with an event that gives the reason.
         """
         bound, looks = asyncio.timeout(None), 0
 
@@ -196,7 +197,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 ) from None
 
     async def _authenticated(self, call: Call, context: Served) -> Caller | None:
-        """Who calls; None at a method that takes no key. Raises Unauthenticated."""
+        """Return the caller; None for a method without a key. Raises Unauthenticated."""
         if not needs_key(call.method):
             return None
         _check_shown_once(context)
@@ -225,7 +226,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 def _guarded(
     method: str, served: Callable[[Call, Announcing], Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """What gRPC calls: `served`, whose errors become statuses."""
+    """Return the function that gRPC calls: `served`, with errors as statuses."""
 
     async def guarded(_: Any, context: Served) -> Any:
         call = _call_of(method, context)
@@ -233,16 +234,16 @@ def _guarded(
         context.set_trailing_metadata((("x-request-id", call.request_id),))
         try:
             return await served(call, announcing)
-        except grpc.aio.AbortError:  # it has its status
+        except grpc.aio.AbortError:  # the call has its status already
             raise
         except asyncio.CancelledError:
-            if not announcing.is_broken_off:  # the caller has gone
+            if not announcing.is_broken_off:  # the caller has disconnected
                 raise
             announcing.task.uncancel()
             await announcing.refuse_as_stopping()
         except ServiceError as error:
             await announcing.refuse(error)
-        except Exception as error:  # the outermost: nothing of it may reach the caller
+        except Exception as error:  # the outermost handler: no detail may reach the caller
             log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
             await announcing.refuse(Internal())
 
@@ -250,8 +251,8 @@ def _guarded(
 
 
 def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]]) -> "grpc.RpcMethodHandler[Any, Any]":
-    """It reads for itself, since gRPC answers nothing when no message comes, and parses: gRPC would answer
-    UNKNOWN."""
+    """Return a handler that reads and parses messages itself, since gRPC answers nothing when no message
+    arrives, and UNKNOWN when parsing fails."""
     if handler.response_streaming:
         return grpc.stream_stream_rpc_method_handler(
             guarded, request_deserializer=None, response_serializer=_serialized
@@ -262,14 +263,13 @@ def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]]) -> "grpc.
 
 
 def _serialized(answer: Any) -> bytes:
-    """An answer as JSON can say it; a whole one is that already, and so is what a service serializes for
-    several readers."""
+    """Serialize an answer with text that JSON can represent; bytes are returned unchanged, because they were
+    serialized for several readers."""
     return answer if isinstance(answer, bytes) else readable(answer)
 
 
 def _check_shown_once(context: Served) -> None:
-    """Raises Unauthenticated when a header has two values: which of them counts would be a guess, here and in
-    a proxy."""
+    """Raise Unauthenticated when a header has two values: choosing one would be a guess, here and in a proxy."""
     shown = [(name, value) for name, value in context.invocation_metadata() or () if name in _SHOWN_IN]
     if len(shown) > 1:
         for header in _SHOWN_IN:
@@ -280,13 +280,13 @@ def _check_shown_once(context: Served) -> None:
 
 
 def _check_access(call: Call, caller: Caller | None) -> None:
-    """Raises PermissionDenied."""
+    """Raise PermissionDenied when the caller's key may not call the method."""
     if caller is not None and not admits(call.method, publishable=caller.is_publishable):
         raise PermissionDenied("a publishable key cannot do this; use a secret key")
 
 
 def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The same, which raises DeadlineExceeded when time is up."""
+    """Return `serve` with a deadline, after which it raises DeadlineExceeded."""
 
     async def bounded(*arguments: Any) -> Any:
         bound = asyncio.timeout(seconds)
@@ -307,16 +307,16 @@ def _within(seconds: float, serve: Callable[..., Awaitable[Any]]) -> Callable[..
 def _call_of(method: str, context: Served) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     given = metadata.get("x-request-id", "")
-    # It is sent back, and metadata that is no text would break the answer off.
+    # The id is sent back, and metadata with invalid text would abort the answer.
     return Call(given if given.isascii() and given.isprintable() and given else new_id(), method, metadata)
 
 
 def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> Any:
-    """The request in some bytes, once it is known to be sound. Raises InvalidArgument or PermissionDenied."""
+    """Return the parsed and validated request. Raises InvalidArgument or PermissionDenied."""
     try:
         request = parse(raw)
     except DecodeError:
-        # Also what JSON nested deeper than protobuf's limit of 100 messages becomes.
+        # JSON nested deeper than protobuf's limit of 100 messages arrives in this form too.
         raise _unreadable(
             "the request cannot be read: it is nested too deeply or is not valid UTF-8"
         ) from None
@@ -330,7 +330,7 @@ def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> A
 
 
 def _in_body(field: str) -> str:
-    """A member as an HTTP caller knows it, whose whole body is the document."""
+    """Return a member's name as an HTTP caller knows it, whose whole body is the document."""
     return field.removeprefix("document.").removeprefix("patch.")
 
 

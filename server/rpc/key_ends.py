@@ -1,7 +1,7 @@
-"""Tells whoever works for a key that it has ended: was revoked or has expired, and opens nothing any more.
+"""Notifies the tasks that work for a key when it is revoked or has expired.
 
-All keys that are worked for are looked at with one statement, every half second, and at once when another
-server says that one was revoked. Ends nothing itself.
+One statement checks all keys in use, every half second, and at once when another server reports a revocation.
+Ends nothing itself.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _LOOKS_AGAIN_SECONDS = 0.5
 
 
 class KeyEnds:
-    """Looks from `start` until `close`."""
+    """Checks keys from `start` until `close`."""
 
     def __init__(self, keys: Keys, peers: Peers) -> None:
         self._keys = keys
@@ -31,8 +31,8 @@ class KeyEnds:
 
     @contextmanager
     def subscribe(self, caller: Caller | None, end: Callable[[], None]) -> Iterator[None]:
-        """While this is entered, every look that finds the caller's key ended calls `end`. No caller has no
-        key."""
+        """Call `end` at every check that finds the caller's key ended, while this context is entered. A
+        caller without a key is never notified."""
         if caller is None:
             yield
             return
@@ -46,15 +46,17 @@ class KeyEnds:
                 del self._working[caller.key_id]
 
     def start(self) -> None:
+        """Start the checks."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
+        """Stop the checks."""
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def look(self) -> None:
-        """Tell those whose key has ended."""
+        """Check all keys in use once, and notify the subscribers of those that have ended."""
         if not self._working:
             return
         for key_id in await self._keys.ended(list(self._working)):
@@ -70,5 +72,5 @@ class KeyEnds:
                 word.clear()
                 try:
                     await self.look()
-                except ServiceError as error:  # a database that cannot be read: nothing is known of any key
+                except ServiceError as error:  # the database is unreadable: the state of no key is known
                     log.warning("keys_not_looked_at", reason=error.reason)

@@ -1,8 +1,8 @@
-"""Health and reflection, which take no key: few calls at a time, none for long, and none of them in a keyed
-caller's place.
+"""Health and reflection, which take no key: limited in number and duration, and separate from the limits of
+callers with keys.
 
-Asking for health once is always answered, however many others ask: Envoy takes a server that does not answer
-for a dead one. Renders no error, and knows no method by name.
+A health Check is always answered, however many others run: Envoy treats a server that does not answer as
+dead. Renders no error, and knows no method by name.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ _MOST_SECONDS = 600
 
 
 class OpenMethods:
-    """Wraps handlers of methods that are not ours."""
+    """Wraps handlers of health and reflection."""
 
     def __init__(self, limits: Limits, arrivals: Arrivals) -> None:
         self._limits = limits
         self._arrivals = arrivals
 
     def serving(self, handler: Handler) -> Serve:
-        """What serves a call of the handler's method: returns the one answer, or writes many. Raises
-        ServiceError."""
+        """Return a function that serves a call of the handler's method: it returns one answer, or writes
+        many. Raises ServiceError."""
         if handler.unary_unary:
             return self._unary(handler, handler.unary_unary)
         return self._lasting(handler)

@@ -1,12 +1,12 @@
-"""How much each key, each org and the whole server may do: requests a minute, and calls at a time, streams
-included; of a publishable key also how many bytes a request and a day may have.
+"""Limits of each key, each org and the whole server: requests a minute and concurrent calls, streams
+included; for a publishable key also bytes a request and bytes a day.
 
-Kept in the memory of one process; of several workers each gives its share. What is refused takes nothing from
-any limit. Callers without a key never count among those with one: they have places of their own, which no
-setting takes away. Knows neither calls nor metadata.
+State is in the memory of one process; each of several workers enforces its share. A refused request consumes
+nothing of any limit. Callers without a key never count among those with one: they have a separate limit,
+which no setting removes. Knows neither calls nor metadata.
 
-Rates are token buckets in the form of GCRA: of each bucket nothing is kept but the time at which it will be
-full again, and one that is full is as good as none.
+Rates are token buckets in the form of GCRA: a bucket stores only the time at which it will be full again, and
+a full one needs no entry.
 """
 
 import math
@@ -30,7 +30,7 @@ _AGAIN_SECONDS = 1
 
 
 class Standing(NamedTuple):
-    """Where a bucket stands after a request. Times are nanoseconds."""
+    """State of a bucket after a request. Times are in nanoseconds."""
 
     limit: int
     remaining: int
@@ -40,7 +40,7 @@ class Standing(NamedTuple):
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """As OpenAI names and writes them."""
+        """Return the state as headers with OpenAI's names and format."""
         return (
             ("x-ratelimit-limit-requests", str(self.limit)),
             ("x-ratelimit-remaining-requests", str(self.remaining)),
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raises RateLimited when there was no token."""
+        """Raise RateLimited when there was no token."""
         if self.wait:
             raise RateLimited(
                 f"too many requests of this key or org, which may send {self.limit} at once; try again in "
@@ -58,7 +58,7 @@ class Standing(NamedTuple):
 
 
 class Buckets:
-    """A bucket for each of many names. It holds `burst` tokens and gets `per_minute` new ones a minute."""
+    """Token buckets by name. Each holds `burst` tokens and gains `per_minute` tokens a minute."""
 
     def __init__(self, per_minute: float, burst: float, most: int = _MOST_BUCKETS) -> None:
         self._interval = max(1, round(60 * _SECOND / per_minute))
@@ -69,16 +69,17 @@ class Buckets:
         """In the order of use, so that the first is the one to forget when there are too many."""
 
     def wait(self, name: str, now: int, tokens: int = 1) -> int:
-        """How long there are not so many tokens; takes none."""
+        """Return the nanoseconds until `tokens` are available, 0 when they are; takes none."""
         return max(0, self._full_at.get(name, now) + tokens * self._interval - self._capacity - now)
 
     def acquire(self, name: str, now: int, tokens: int = 1) -> None:
-        """Take tokens that `wait` has said are there."""
+        """Take tokens whose availability `wait` has reported."""
         self._full_at[name] = max(self._full_at.pop(name, now), now) + tokens * self._interval
         if len(self._full_at) > self._most:
             del self._full_at[next(iter(self._full_at))]
 
     def standing(self, name: str, now: int, wait: int) -> Standing:
+        """Return the state of a bucket for the headers."""
         full_in = max(0, self._full_at.get(name, now) - now)
         return Standing(self._burst, max(0, (self._capacity - full_in) // self._interval), full_in, wait)
 
@@ -117,11 +118,11 @@ class Limits:
 
     @property
     def under_way(self) -> int:
-        """How many calls with a key are being served."""
+        """Return the number of running calls with a key."""
         return self._calls.get(_ALL, 0)
 
     def acquire(self, caller: Caller | None) -> Standing | None:
-        """Take a token of the caller's key and one of its org, or none; tells of the tighter one.
+        """Take a token of the caller's key and one of its org, or neither; return the tighter state.
 
         None when limits are off, or the method takes no key.
         """
@@ -139,10 +140,10 @@ class Limits:
         return key if (-key.wait, key.remaining) <= (-org.wait, org.remaining) else org
 
     def acquire_bytes(self, caller: Caller | None, size: int, *, runs_model: bool = True) -> None:
-        """Take the bytes of a request that a publishable key sends from what it may send in a day; `runs_model`: a
-        model.
+        """Take a request's bytes from a publishable key's daily limit for requests that run a model or not
+        (`runs_model`).
 
-        Raises TooLarge for more than a request may have, RateLimited for more than is left of the day.
+        Raises TooLarge for more than a request may have, RateLimited for more than remains of the day.
         """
         if caller is None or not caller.is_publishable or not self._is_on:
             return
@@ -159,7 +160,7 @@ class Limits:
         self._days.acquire(caller.key_id, now, size)
 
     def check_unread(self, caller: Caller) -> None:
-        """Raises RateLimited when too much of what the key's callers were answered is not read yet."""
+        """Raise RateLimited when the key's callers have too many answered bytes unread."""
         if self._unread.get(caller.key_id, 0) > self._most_unread:
             raise RateLimited(
                 f"{self._unread[caller.key_id]} bytes of answers to calls with this key are not read yet, and "
@@ -169,7 +170,7 @@ class Limits:
             )
 
     def reserve_unread(self, caller: Caller, size: int) -> Callable[[], None]:
-        """Count an answer of so many bytes as unread, until what this returns is called."""
+        """Count an answer of `size` bytes as unread until the returned function is called."""
         self._unread[caller.key_id] = self._unread.get(caller.key_id, 0) + size
 
         def read() -> None:
@@ -180,8 +181,8 @@ class Limits:
         return read
 
     def call_of(self, caller: Caller | None) -> "_UnderWay":
-        """To be entered for a call of this caller. Raises RateLimited when its key or its org has too
-        many."""
+        """Return a context manager that counts a call of this caller. Raises RateLimited when its key or its
+        org has too many."""
         if caller is None:
             return _UnderWay(self._calls, ())
         return _UnderWay(
@@ -190,7 +191,7 @@ class Limits:
 
 
 class _UnderWay:
-    """A call that counts under some names, each with the most that it may have."""
+    """A call that counts under several names, each with its own maximum."""
 
     __slots__ = ("_calls", "_names")
 
@@ -234,7 +235,7 @@ def _buckets(per_minute: float, burst: int | None, workers: int) -> Buckets:
 
 
 def _duration(nanoseconds: int) -> str:
-    """As Go writes it: 20ms, 1.5s, 6m0s. Rounded up."""
+    """Format a duration as Go does: 20ms, 1.5s, 6m0s. Rounded up."""
     milliseconds = math.ceil(nanoseconds / 1_000_000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"

@@ -1,4 +1,5 @@
-"""Errors as what ends a call: a gRPC status with its details, or over HTTP the status and body of the door.
+"""Translates errors to the end of a call: a gRPC status with details, or over HTTP the status and body of the
+door.
 
 The only place where an error becomes a status. Catches nothing, and logs nothing.
 """
@@ -24,8 +25,8 @@ async def refuse(
     context: Served, call: Call, error: ServiceError, headers: tuple[tuple[str, str], ...]
 ) -> None:
     """End a call with the status of an error, in the form of its door. Raises grpc.aio.AbortError."""
-    # gRPC keeps a refused call in a cycle. What led to the error, and the request with it, would wait for the
-    # collector.
+    # gRPC keeps a refused call in a reference cycle. The traceback, and the request with it, would wait for
+    # the garbage collector.
     for led in (error, sys.exception()):
         if led is not None:
             led.__traceback__ = led.__context__ = led.__cause__ = None
@@ -50,16 +51,16 @@ async def refuse(
 
 
 def _fitting_details(error: ServiceError) -> status_pb2.Status:
-    """The details of an error, cut to what a header may have: a larger one ends the connection and every call
-    on it."""
+    """Return the details of an error, cut to the limit of a header: a larger one ends the connection and
+    every call on it."""
     details, shown = _details(error), len(error.violations)
     while len(quote(details.message)) + details.ByteSize() > _MOST_BYTES:
-        details, shown = _details(shortened(error, shown)), max(1, shown // 2)  # one always fits
+        details, shown = _details(shortened(error, shown)), max(1, shown // 2)  # one violation always fits
     return details
 
 
 def _details(error: ServiceError) -> status_pb2.Status:
-    """google.rpc.ErrorInfo, and BadRequest where fields are named."""
+    """Return google.rpc.ErrorInfo, and BadRequest when fields are named."""
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain="parley")]
     if error.violations:
         details.append(
