@@ -1,1 +1,1 @@
-"""What is kept, one file per noun; `database.py` owns connections and transactions."""
+"""Persistence, one file per noun; `database.py` defines connections and transactions."""

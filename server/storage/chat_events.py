@@ -35,12 +35,12 @@ _BATCHES = 4
 
 
 def lock(connection: Connection, chat_id: str) -> None:
-    """Let nobody else delete or end a chat in progress, or tell of it, until the transaction ends."""
+    """Prevent other transactions from deleting, ending or extending a chat in progress until this one ends."""
     connection.lock(f"running:{chat_id}")
 
 
 def running_in(connection: Connection, org_id: str, session_id: str) -> list[str]:
-    """The chats of a session that are in progress, in the order in which they are to be locked."""
+    """Return the chats of a session that are in progress, in the order in which they must be locked."""
     return [
         chat_id
         for (chat_id,) in connection.execute(
@@ -76,7 +76,7 @@ def insert(connection: Connection, batches: Sequence[EventBatch]) -> list[bool]:
 
 
 def read(connection: Connection, org_id: str, chat_id: str) -> Sequence[ChatEventBatch]:
-    """All that is kept of a chat."""
+    """Return all stored batches of a chat."""
     return [
         ChatEventBatch.FromString(body)
         for (body,) in connection.execute(
@@ -87,7 +87,7 @@ def read(connection: Connection, org_id: str, chat_id: str) -> Sequence[ChatEven
 
 
 def read_on(connection: Connection, org_id: str, chat_id: str, start: int) -> Sequence[ChatEventBatch]:
-    """Some of what is kept of a chat, from the batch that has this event on; empty when there is no more."""
+    """Return some batches of a chat, from the one with event `start` on; empty when there are no more."""
     return [
         ChatEventBatch.FromString(body)
         for (body,) in connection.execute(
@@ -100,19 +100,18 @@ def read_on(connection: Connection, org_id: str, chat_id: str, start: int) -> Se
 
 
 def delete(connection: Connection, org_id: str, chat_id: str) -> None:
-    """Delete what is kept of a chat that ends or is deleted; nothing more is kept until the transaction
-    ends."""
+    """Delete the events of a chat that ends or is deleted, and prevent new ones until the transaction ends."""
     lock(connection, chat_id)
     connection.execute("DELETE FROM chat_events WHERE org_id = ? AND chat_id = ?", [org_id, chat_id])
 
 
 def has_orphans(connection: Connection) -> bool:
-    """Whether there are events of chats that are over or gone: none that this version leaves."""
+    """Return whether events exist without a chat in progress; this version leaves none."""
     return connection.execute(f"SELECT 1 FROM chat_events WHERE {_ORPHANS} LIMIT 1").fetchone() is not None
 
 
 def delete_orphans(connection: Connection) -> int:
-    """Delete them; how many batches there were."""
+    """Delete such events; return the number of batches."""
     return connection.execute(f"DELETE FROM chat_events WHERE {_ORPHANS}").rowcount
 
 

@@ -50,7 +50,7 @@ _BRIEF = 128
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A chat that no server runs any more, and what was told of it."""
+    """A chat that no server runs any more, with its stored events."""
 
     chat: Chat
     key_id: str
@@ -68,7 +68,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What one exchange adds to the record."""
+    """The changes to the record by one exchange."""
 
     chat: Chat
     """Without messages and without output."""
@@ -99,13 +99,15 @@ class Exchange:
 
 
 class Chats:
+    """The stored chats."""
+
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
 
     async def record(self, exchange: Exchange) -> None:
-        """Put an exchange on disk, its messages at the end of its thread. Raises NotFound when what it
-        continues is gone."""
+        """Write an exchange to disk and append its messages to its thread. Raises NotFound when the record
+        that it continues is gone."""
         making("chat", exchange.chat.id)
         if await self._database.write(
             lambda connection: _insert(connection, self._outbox, exchange), brief=True, line=exchange.chat.id
@@ -132,8 +134,7 @@ class Chats:
         )
 
     async def in_progress(self) -> list[tuple[str, str]]:
-        """The org and the id of the chats that are in progress on disk, by whatever server, one that is dead
-        included."""
+        """Return (org id, chat id) of the chats in progress on disk, of any server, dead ones included."""
         return await self._database.read(
             lambda connection: connection.execute(
                 "SELECT org_id, id FROM chats WHERE status = 'in_progress'"
@@ -141,7 +142,7 @@ class Chats:
         )
 
     async def last_in_progress(self, org_id: str, session_id: str) -> str | None:
-        """The last chat of a session, if it is in progress on disk."""
+        """Return the last chat of a session if it is in progress on disk."""
         row = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT id, status FROM chats WHERE org_id = ? AND session_id = ? ORDER BY created_at DESC, id DESC LIMIT 1",
@@ -151,21 +152,21 @@ class Chats:
         return row[0] if row and row[1] == "in_progress" else None
 
     async def running_in(self, org_id: str, session_id: str) -> list[str]:
-        """The chats of a session that are in progress on disk."""
+        """Return the ids of a session's chats in progress on disk."""
         return await self._database.read(
             lambda connection: chat_events.running_in(connection, org_id, session_id)
         )
 
     async def sweep_events(self) -> int:
-        """Delete the events of chats that are over or gone, as earlier versions left them; how many
+        """Delete events that earlier versions left of chats that are over or gone; return the number of
         batches."""
         if not await self._database.read(chat_events.has_orphans):
             return 0
         return await self._database.write(chat_events.delete_orphans, erases=True)
 
     async def unfinished(self, org_id: str, chat_id: str) -> Unfinished | None:
-        """A chat that is in progress on disk, for whoever knows that nobody runs it; None when it is over or
-        gone."""
+        """Return a chat that is in progress on disk, for callers that know that no server runs it; None when
+        it is over or gone."""
         row = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT id, key_id, org_id, private, provider, model, record, body FROM chats "
@@ -176,15 +177,14 @@ class Chats:
         return await self._unfinished(row) if row else None
 
     async def events(self, org_id: str, chat_id: str, start: int) -> list[ChatEvent]:
-        """Some of what was told of a chat in progress, from the event of this number on; empty when there is
-        no more."""
+        """Return some events of a chat in progress, from number `start` on; empty when there are no more."""
         batches = await self._database.read(
             lambda connection: chat_events.read_on(connection, org_id, chat_id, start)
         )
         return [event for batch in batches for event in batch.events if event.sequence >= start]
 
     async def find(self, scope: Scope, chat_id: str | None) -> StoredChat:
-        """Raises NotFound for an absent chat, another caller's, or None (an id that could not be read)."""
+        """Return a chat. Raises NotFound for an absent chat, another caller's, or None (an invalid id)."""
         condition, parameters = scope.where()
         row = await self._database.read(
             lambda connection: connection.execute(
@@ -196,25 +196,25 @@ class Chats:
         return from_row(row)
 
     async def size(self, stored: StoredChat) -> int:
-        """The bytes that the context counts for which a chat leaves."""
+        """Return the size in bytes of the context that a chat leaves."""
         return await self._database.read(
             lambda connection: threads.size(connection, stored.chat.org_id, stored.thread_id, stored.last_seq)
         )
 
     async def history(self, stored: StoredChat) -> list[Message]:
-        """The context that a chat leaves: everything said up to its output."""
+        """Return the context that a chat leaves: all messages up to its output."""
         return await self._database.read(
             lambda connection: threads.read(connection, stored.chat.org_id, stored.thread_id, stored.last_seq)
         )
 
     async def input_messages(self, stored: StoredChat) -> list[Message]:
-        """The input of a chat."""
+        """Return the input of a chat."""
         return await self._database.read(lambda connection: input_messages(connection, stored))
 
     async def messages_by_id(
         self, scope: Scope, ids: Iterable[str], most_bytes: int
     ) -> dict[str, Message] | None:
-        """Messages by their ids; as `message_lookup.by_ids`."""
+        """Return messages by their ids; see `message_lookup.by_ids`."""
         return await self._database.read(
             lambda connection: by_ids(connection, scope, ids, most_bytes), long=True
         )
@@ -222,7 +222,7 @@ class Chats:
     async def messages_by_calls(
         self, scope: Scope, keys: Iterable[str], most_bytes: int
     ) -> dict[str, Message]:
-        """Messages by the keys of their calls; as `message_lookup.by_calls`."""
+        """Return messages by the keys of their calls; see `message_lookup.by_calls`."""
         return await self._database.read(
             lambda connection: by_calls(connection, scope, keys, most_bytes), long=True
         )
@@ -230,7 +230,7 @@ class Chats:
     async def input_page(
         self, stored: StoredChat, after: str | None, ascending: bool, limit: int
     ) -> tuple[list[Message], bool]:
-        """One page of the input of a chat; as `threads.page`."""
+        """Return one page of a chat's input; see `threads.page`."""
         if not stored.is_over:
             return (list(stored.record.said) if ascending else list(stored.record.said)[::-1]), False
         return await self._database.read(
@@ -247,18 +247,18 @@ class Chats:
         )
 
     async def get(self, scope: Scope, chat_id: str | None) -> Chat:
-        """The chat with its whole context. Raises NotFound."""
+        """Return a chat with its whole context. Raises NotFound."""
         return await self.whole(await self.find(scope, chat_id))
 
     async def whole(self, stored: StoredChat) -> Chat:
-        """A chat with its context, as much of it as an answer can have."""
+        """Return a chat with as much of its context as fits into an answer."""
         return await self._database.read(
             lambda connection: with_messages(connection, stored, *context(connection, stored))
         )
 
     async def list(self, scope: Scope, request: ListChatsRequest) -> tuple[list[Chat], PaginationMeta]:
-        """One page of chats, each with its own input only; shortened where all of them would be too large for
-        one answer."""
+        """Return one page of chats, each with its own input only; shortened when they are too large for one
+        answer."""
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Chat], PaginationMeta]:
@@ -269,8 +269,8 @@ class Chats:
         return await self._database.read(work, long=True)
 
     async def delete(self, scope: Scope, chat_id: str | None) -> Chat:
-        """Delete a chat and return it as it was. What other chats or its session still need is kept. Raises
-        NotFound."""
+        """Delete a chat and return its last state. Messages that other chats or its session need remain.
+        Raises NotFound."""
         stored = await self.find(scope, chat_id)
         input_messages = await self.input_messages(stored)
         chat = await self.whole(stored)
@@ -294,7 +294,7 @@ class Chats:
         self._outbox.announce(connection, "chat.deleted", _alone(chat, input_messages, chat.output), private)
 
     async def alone_before(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
-        """Chats outside of sessions that are over and were made before `until`, oldest first."""
+        """Return chats outside of sessions that are over and were created before `until`, oldest first."""
         return await self._database.read(
             lambda connection: [
                 chat_id
@@ -331,8 +331,7 @@ class Chats:
 
 
 def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
-    """Write an exchange that is over, in place of its beginning when that was kept; whether the outbox has
-    news."""
+    """Write an exchange that is over, replacing its stored beginning; return whether the outbox has new rows."""
     chat, news = exchange.chat, bool(exchange.settles)
     if exchange.begun:
         _end(connection, chat.org_id, chat.id)
@@ -342,7 +341,7 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
         outbox.settle(connection, chat.org_id, exchange.settles)
     thread_id, first_seq = _place(connection, exchange)
     output_seq = first_seq + len(exchange.input_messages)
-    del chat.output[:]  # of an earlier run of this work, which failed half-way
+    del chat.output[:]  # left by an earlier run of this work that failed half-way
     chat.output.extend(exchange.alternatives)
     _write(connection, exchange, thread_id, first_seq, output_seq)
     del chat.output[:]
@@ -363,8 +362,8 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
 
 
 def _alone(chat: Chat, input_messages: Sequence[Message], output: Sequence[Message]) -> Chat:
-    """The chat as lists show it: with its own input only, so that telling of it costs no more than it
-    does."""
+    """Return the chat as lists show it, with its own input only, so that announcing it costs no more than its
+    own size."""
     alone = Chat()
     alone.CopyFrom(chat)
     del alone.messages[:], alone.output[:]
@@ -385,7 +384,7 @@ def _begin(connection: Connection, outbox: Outbox, beginning: Exchange, batch: E
 
 
 def _end(connection: Connection, org_id: str, chat_id: str) -> None:
-    """Take away the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
+    """Delete the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
     chat_events.delete(connection, org_id, chat_id)
     if not connection.execute("DELETE FROM chats WHERE org_id = ? AND id = ?", [org_id, chat_id]).rowcount:
         raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
@@ -428,7 +427,7 @@ def _write(
 
 
 def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
-    """The thread that an exchange joins, and its first place there."""
+    """Return the thread that an exchange joins, and its first position there."""
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
         thread_id = _touch_session(connection, chat, exchange.record)
@@ -446,8 +445,8 @@ def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
 
 
 def _is_there(connection: Connection, stored: StoredChat) -> bool:
-    """Whether what a chat said is still there: it may be deleted while the model answers, and another be in
-    its place."""
+    """Return whether a chat's messages still exist: the chat may be deleted while the model answers, and
+    another take its place."""
     org_id = stored.chat.org_id
     if connection.execute("SELECT 1 FROM chats WHERE org_id = ? AND id = ?", [org_id, stored.id]).fetchone():
         return True
@@ -456,7 +455,7 @@ def _is_there(connection: Connection, stored: StoredChat) -> bool:
 
 
 def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> str:
-    """Mark the session of a chat as written now, with what the chat changed in it; its thread."""
+    """Mark the session of a chat as changed now, with the chat's changes to it; return its thread."""
     state = record.state.SerializeToString() if record.HasField("state") else None
     row = connection.execute(
         "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END, "

@@ -1,8 +1,8 @@
-"""What storage needs of a database: an interface that `sqlite/` and `postgres/` keep. Holds no SQL.
+"""The interface of a database, implemented in `sqlite/` and `postgres/`. Contains no SQL.
 
-All SQL of the other modules is for both. It is called in works: callbacks that get a connection, do not
-await, and are run where and when the engine sees fit; after a conflict with another transaction PostgreSQL
-runs a work again, from its start.
+All SQL of the other modules runs on both. It is called in works: callbacks that receive a connection, do not
+await, and run where and when the engine chooses; after a conflict with another transaction PostgreSQL runs a
+work again from its start.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class DatabaseError(Exception):
-    """The database cannot be used at all; the text says why and what to do."""
+    """The database cannot be used at all; the message gives the reason and the remedy."""
 
 
 class Column(NamedTuple):
@@ -28,50 +28,58 @@ class Column(NamedTuple):
 
 
 class Cursor(Protocol):
-    """What a statement found or did. It may run only when this is asked."""
+    """The result of a statement, which may run only when the result is requested."""
 
     @property
-    def rowcount(self) -> int: ...
+    def rowcount(self) -> int:
+        """Number of rows that the statement found or changed."""
 
-    def fetchone(self) -> Any: ...
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
 
-    def fetchall(self) -> list[Any]: ...
+    def fetchall(self) -> list[Any]:
+        """Return the remaining rows."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
 class Connection(Protocol):
-    """What works are given. Parameters are `?` or `?1`, `?2`, …"""
+    """The connection that works receive. Parameters are `?` or `?1`, `?2`, …"""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        """Run one statement."""
 
-    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Any: ...
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Any:
+        """Run one statement for each of many sets of parameters."""
 
     def lock(self, name: str) -> None:
-        """Wait for the transactions that locked this name before; until this one ends, others wait for it."""
+        """Wait for transactions that have locked this name; other transactions then wait until this one ends."""
         ...
 
-    def columns(self, table: str) -> list[Column]: ...
+    def columns(self, table: str) -> list[Column]:
+        """Return the columns of a table."""
 
 
 class Snapshot(Protocol):
-    """The database as it was when this was opened."""
+    """The database as of the moment when this was opened."""
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads."""
+        """Run `work`, which only reads, and return its result."""
         ...
 
 
 class Database(Protocol):
+    """One database. Works run in transactions."""
+
     watch: Callable[[bool], None]
     """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed
     again."""
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run `work`, which only reads, and unless it is `long`, mostly for less than a millisecond.
+        """Run `work`, which only reads, and unless it is `long`, usually takes less than a millisecond.
 
-        It may be run twice, the first time not to its end: what it changes of its own it changes when it has
-        read all.
+        It may run twice, the first time not to its end: it must change its own state only after its last
+        read.
         """
         ...
 
@@ -85,36 +93,35 @@ class Database(Protocol):
     ) -> T:
         """Run `work` in a write transaction and return its result once that is on disk.
 
-        Writes of one `line` are done in the order in which they were asked for. `brief` is said of works that
-        write a few rows by their keys: an engine that runs in this process may run them in the event loop.
+        Writes of one `line` are made in the order of their calls. `brief` marks works that write a few rows
+        by their keys: an engine that runs in this process may run them in the event loop.
 
-        What `work` raises undoes its changes. What a write that `erases` deletes is overwritten if the engine
-        can do that.
+        An exception of `work` undoes its changes. The text that a write with `erases` deletes is overwritten
+        if the engine can do that.
         """
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """The database as it is now, for reads that take long: `async with database.snapshot() as
-        snapshot`."""
+        """Open the database as of now, for long reads: `async with database.snapshot() as snapshot`."""
         ...
 
     async def vacuum(self) -> None:
-        """Leave no trace of what was deleted."""
+        """Remove all traces of deleted rows."""
         ...
 
     async def aclose(self) -> None:
-        """Finish the writes that wait, then close. May be called twice."""
+        """Finish the waiting writes, then close. May be called twice."""
         ...
 
 
-# Not an argument: whichever write comes first must not be made without it, and between the two are all the
-# floors.
+# A context variable instead of an argument: the first write, whichever it is, must include it, and all layers
+# lie between the two.
 also: ContextVar[Callable[[Connection], None] | None] = ContextVar("also", default=None)
 """What every write of a task does besides, in the same transaction."""
 
 
 def with_also(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
-    """The work, and before it what this task's writes do besides."""
+    """Return a work that first runs the additional work of this task's writes, then `work`."""
     besides = also.get()
     if besides is None:
         return work

@@ -1,5 +1,5 @@
-"""Records that are lossless JSON documents: assistants, squads, tools. Does not look inside them but for the
-name."""
+"""Records that are lossless JSON documents: assistants, squads, tools. Reads nothing of their content except
+the name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Document:
 
 
 class Named(NamedTuple):
-    """What tells a document from others."""
+    """The id and the name of a document."""
 
     id: str
     org_id: str
@@ -71,6 +71,7 @@ class Documents:
         """By org, id and version."""
 
     async def create(self, org_id: str, content: dict[str, Any], document_id: str | None = None) -> Document:
+        """Store a new document and return it."""
         now = self._clock()
         body = orjson.dumps(content)
         made = Document(document_id or new_id(), org_id, now, now, 1, content, len(body))
@@ -88,14 +89,14 @@ class Documents:
         return made
 
     async def get(self, org_id: str, document_id: str | None) -> Document:
-        """Raises NotFound for an absent document, another org's, or None (an id that could not be read)."""
+        """Return a document. Raises NotFound for an absent document, another org's, or None (an invalid id)."""
         found = await self._database.read(lambda connection: self._read(connection, org_id, document_id))
         if found is None:
             raise self._not_found()
         return found
 
     async def ids_of(self, org_id: str, name: str, most: int) -> list[str]:
-        """The ids of the oldest documents of this name: names are not unique."""
+        """Return the ids of the oldest documents with this name; names are not unique."""
         rows = await self._database.read(
             lambda connection: connection.execute(
                 f"SELECT id FROM {self._table} WHERE org_id = ? AND name = ? ORDER BY created_at, id LIMIT ?",
@@ -105,8 +106,8 @@ class Documents:
         return [row[0] for row in rows]
 
     async def names_of(self, org_id: str, ids: Iterable[str]) -> dict[str, str | None]:
-        """The names of those of the documents that are there, by id; some at a time, and others' work in
-        between."""
+        """Return the names of those documents that exist, by id; read in batches, so that other work can run
+        in between."""
         found: dict[str, str | None] = {}
         ordered = sorted(ids)
         for start in range(0, len(ordered), _AT_ONCE):
@@ -124,7 +125,7 @@ class Documents:
         ).fetchall()
 
     async def list(self, org_id: str, request: AnyMessage) -> Listed:
-        """As many of the documents as fit into an answer."""
+        """Return one page of documents, as many as fit into an answer."""
         listing = listing_of(request, Scope(org_id), {"id": "id"})
 
         def work(connection: Connection) -> Listed:
@@ -147,7 +148,7 @@ class Documents:
         return await self._database.read(work)
 
     async def names(self, org_id: str, most: int) -> tuple[builtins.list[Named], bool]:
-        """The newest documents' ids and names, and whether there are more."""
+        """Return the newest documents' ids and names, and whether there are more."""
         rows = await self._database.read(
             lambda connection: connection.execute(
                 f"SELECT id, org_id, name, created_at FROM {self._table} WHERE org_id = ? "
@@ -181,7 +182,7 @@ class Documents:
         return changed
 
     async def delete(self, org_id: str, document_id: str) -> None:
-        """Raises NotFound."""
+        """Delete a document. Raises NotFound."""
 
         def work(connection: Connection) -> None:
             done = connection.execute(
@@ -200,7 +201,7 @@ class Documents:
     def _parsed_or_read(
         self, connection: Connection, org_id: str, document_id: str | None, version: int
     ) -> Document | None:
-        """A document that is there; None when it is not any more."""
+        """Return a document that exists; None when it no longer does."""
         if parsed := self._parsed.get((org_id, document_id, version)):
             return parsed
         row = connection.execute(
@@ -220,8 +221,8 @@ class Documents:
 
 
 def _ending_between_times(times: Sequence[int], count: int) -> int:
-    """Where a page ends at `count` or before, so that those made later or earlier than its last one are all
-    the others."""
+    """Return where a page ends, at `count` or before, so that all other documents were created before or
+    after its last one."""
     end = count
     while 0 < end < len(times) and times[end - 1] == times[end]:
         end -= 1
@@ -234,7 +235,7 @@ def _name(content: dict[str, Any]) -> str | None:
 
 
 def version_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> int | None:
-    """The version of a document, inside the caller's transaction; None when there is no such document."""
+    """Return the version of a document, inside the caller's transaction; None when there is no such document."""
     row = connection.execute(
         f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]
     ).fetchone()
@@ -242,7 +243,7 @@ def version_in(connection: Connection, table: str, org_id: str, document_id: str
 
 
 def content_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> bytes:
-    """The JSON of a document that is there, inside the caller's transaction."""
+    """Return the JSON of an existing document, inside the caller's transaction."""
     content: bytes = connection.execute(
         f"SELECT document FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]
     ).fetchone()[0]

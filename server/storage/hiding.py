@@ -1,5 +1,5 @@
-"""Masks the secrets in the sessions and chats that earlier versions stored. For migrations; both engines
-speak its SQL."""
+"""Masks secrets in the sessions and chats that earlier versions stored. For migrations; both engines run its
+SQL."""
 
 from typing import Any, Protocol
 
@@ -20,13 +20,13 @@ _FORMS: dict[str, dict[str, type[Message]]] = {
 
 
 class _Connection(Protocol):
-    """What both engines' connections have in common, outside of works as well."""
+    """The common part of both engines' connections, also outside of works."""
 
     def execute(self, sql: str, parameters: Any, /) -> Any: ...
 
 
 def hide_stored_secrets(connection: _Connection) -> None:
-    """Go through all rows, and write those that had secrets without them."""
+    """Rewrite all rows that contain secrets without them."""
     for table, forms in _FORMS.items():
         last = ("", "")
         while rows := connection.execute(

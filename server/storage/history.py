@@ -1,8 +1,8 @@
-"""The rows that an org's or a session's history is made of: read in one order, and put back where they were.
+"""The rows of an org's or a session's history: read in one order, and written back.
 
-A row is a dict of its columns but `org_id` and `version`. What is in its blobs is for `wire/history/` to read
-and write. Rows come from callers: whatever they say, nothing of another org's is touched, read or joined on
-to, and nothing shows that it is there. A record or a thread with the id of another org's is another one.
+A row is a dict of its columns except `org_id` and `version`. `wire/history/` reads and writes the contents of
+its blobs. Rows come from callers: whatever they contain, no record of another org is changed, read, joined or
+revealed. A record or a thread with the id of another org's is a different one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ ALONE = ("assistant", "squad", "tool", "session")
 
 
 def read_rows(connection: Connection, org_id: str, session_id: str | None) -> Iterator[Unit[KindRow]]:
-    """All that an org or one of its sessions has, in pieces that can be put into an org one after another.
+    """Yield all rows of an org or of one of its sessions, in units that can be imported one after another.
 
     Exchanges in progress are left out.
     """
@@ -117,8 +117,8 @@ class _ThreadReader:
             self._needed[parent_id] = max(parent_seq, self._needed.get(parent_id, -1))
 
     def rows(self, thread_id: str) -> Iterator[tuple[KindRow, bool]]:
-        """The rows of a thread, each chat after its messages; and of each whether it, or a session, needs all
-        before it."""
+        """Yield the rows of a thread, each chat after its messages, and for each whether it, or a session,
+        needs all rows before it."""
         if fork := self.forks.get(thread_id):
             yield ("fork", {"thread_id": thread_id, "parent_id": fork[0], "parent_seq": fork[1]}), False
         last = self._needed.get(thread_id, -1)
@@ -147,8 +147,8 @@ class _ThreadReader:
     def _pages(
         self, kind: str, condition: str, parameters: Sequence[str], key: Sequence[str]
     ) -> Iterator[Row]:
-        """The rows under a condition, some at a time: one cursor at a time can be open, and here are several
-        readers."""
+        """Yield the rows that match a condition, in batches: only one cursor can be open at a time, and there
+        are several readers."""
         names, at = self._columns[kind], [-1, ""][: len(key)]
         places = ", ".join(
             f"?{number}" for number in range(len(parameters) + 1, len(parameters) + 1 + len(key))
@@ -167,7 +167,7 @@ class _ThreadReader:
 
 
 def columns_of(connection: Connection, kind: str) -> dict[str, tuple[str, bool]]:
-    """The columns of a row: the type, and whether a row must have it."""
+    """Return the columns of a row: the type, and whether it is required."""
     return {
         column.name: (column.type, column.is_required)
         for column in connection.columns(TABLES[kind].name)
@@ -176,6 +176,7 @@ def columns_of(connection: Connection, kind: str) -> dict[str, tuple[str, bool]]
 
 
 def has_session(connection: Connection, scope: Scope, session_id: str | None) -> bool:
+    """Return whether the scope has this session."""
     condition, parameters = scope.where()
     return (
         connection.execute(
@@ -186,7 +187,7 @@ def has_session(connection: Connection, scope: Scope, session_id: str | None) ->
 
 
 class Writer:
-    """Puts rows into an org, inside the caller's transaction."""
+    """Writes rows to an org, inside the caller's transaction."""
 
     def __init__(self, connection: Connection, org_id: str) -> None:
         self._connection = connection
@@ -196,7 +197,8 @@ class Writer:
         """Number, kind and row of what is in threads."""
 
     def write(self, number: int, kind: str, row: Row) -> bool:
-        """Whether the row was new. Raises FailedPrecondition when it contradicts what is there."""
+        """Write a row and return whether it was new. Raises FailedPrecondition when it contradicts an
+        existing record."""
         for name in ("thread_id", "parent_id"):
             if name in row:
                 self._lock_thread(row[name])
@@ -210,7 +212,7 @@ class Writer:
             return False
         members = {**row, "org_id": self._org_id}
         if table.is_of_documents:
-            # Never one that the id had before it was deleted: servers have documents in caches, by their
+            # Never a version that the id had before it was deleted: servers cache documents by their
             # versions.
             members["version"] = secrets.randbits(_VERSION_BITS)
         self._connection.execute(
@@ -222,10 +224,9 @@ class Writer:
         return True
 
     def finish(self) -> Iterator[tuple[int, Callable[[], None]]]:
-        """What is to be done after the last row: delete what nothing needs, and check that the rest is whole.
+        """Yield the steps after the last row: delete what nothing needs, and check that the rest is complete.
 
-        Each step with the number of the row that it is about, 0 for all of them. Steps raise
-        FailedPrecondition.
+        Each step comes with the number of its row, 0 for all of them. Steps raise FailedPrecondition.
         """
         yield 0, self._check_lines
         yield 0, self._discard
@@ -234,11 +235,11 @@ class Writer:
 
     @property
     def new_chats(self) -> list[tuple[int, Row]]:
-        """With the numbers of their rows."""
+        """Return the new chats with the numbers of their rows."""
         return [(number, row) for number, kind, row in self._new if kind == "chat"]
 
     def answered(self, chat: Row) -> list[Message]:
-        """What was answered in a chat that is there, its other choices aside."""
+        """Return the answer of an existing chat, without its other choices."""
         return threads.between(
             self._connection, self._org_id, chat["thread_id"], chat["output_seq"], chat["last_seq"]
         )
@@ -253,8 +254,8 @@ class Writer:
             threads.discard(self._connection, self._org_id, thread_id)
 
     def _check_whole(self, kind: str, row: Row) -> None:
-        """Whether all is there that a row needs. What is in a thread begins at 0 and has no gap, so one place
-        tells."""
+        """Raise FailedPrecondition unless everything that a row needs exists. A thread begins at 0 and has no
+        gap, so one position suffices."""
         thread_id, seq = _needed(kind, row)
         # discarded
         if seq < 0 or self._has_message(thread_id, seq) or self._known(TABLES[kind], row) is None:
@@ -288,7 +289,7 @@ class Writer:
             threads.lock(self._connection, self._org_id, thread_id)
 
     def _check_line(self, thread_id: str, sound: set[str]) -> None:
-        """A thread that is its own ancestor would be read for ever."""
+        """Raise for a thread that is its own ancestor, which could be read without end."""
         line: set[str] = set()
         above: str | None = thread_id
         while above and above not in sound:
@@ -303,14 +304,15 @@ class Writer:
 
 
 def _needed(kind: str, row: Row) -> tuple[str, int]:
-    """The thread and the place of the last message that has to be there for a row."""
+    """Return the thread and the position of the last message that a row requires."""
     if kind == "fork":
         return row["parent_id"], row["parent_seq"]
     return row["thread_id"], row["seq"] - 1 if kind == "message" else row["last_seq"]
 
 
 def _check_same(table: Table, known: Mapping[str, Any], row: Row) -> None:
-    """What has the same key is what it was, unless it may have been changed since."""
+    """Raise unless a row equals the existing record with its key, apart from members that may have changed
+    since."""
     if table.is_in_threads and any(
         known[name] != value
         and (name != "body" or Message.FromString(known[name]) != Message.FromString(value))

@@ -1,14 +1,14 @@
-"""Idempotency keys: which call each was used for, what that call put on record, and the answer it was given.
+"""Idempotency keys: the call that each was used for, what that call recorded, and its answer.
 
-A call that runs under a key holds a claim. Whatever it writes marks the claim in the same transaction, so
-that after a crash it is known whether the work was done. Keeps answers as bytes; does not run, render or
-compare anything.
+A call under a key holds a claim. Each of its writes marks the claim in the same transaction, so that after a
+crash it is known whether the work was done. Stores answers as bytes; does not run, render or compare
+anything.
 
-What is deleted takes the answers that show it along: `forget` leaves an empty one in their place, which no
-later answer of a call that still runs can replace.
+Deleting a record deletes the answers that show it: `forget` leaves an empty answer in their place, which no
+later answer of a running call can replace.
 
-A claim is alive while the call that holds it runs: in this process, which knows, or in another one on the
-same database, which then holds the claim's lock.
+A claim is alive while the call that holds it runs: in this process, which knows that, or in another one on
+the same database, which then holds the claim's lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from server.storage.scope import Scope
 RETENTION_MS = 24 * 60 * 60 * 1000
 NOT_STORED = "nothing"
 """The record of a call that was asked to store nothing."""
-_MOST_SWEPT = 20  # an answer may be megabytes
+_MOST_SWEPT = 20  # an answer can have megabytes
 _FORGOTTEN = b""
 
 
@@ -47,7 +47,7 @@ class Claim:
     """Whether its answer may be kept."""
 
     def mark(self, connection: Connection) -> None:
-        """Say that this call has put something on record, in the transaction that does so.
+        """Mark that this call has recorded something, in the transaction that does so.
 
         Raises AnswerLost when an earlier call did: nothing is done twice.
         """
@@ -60,43 +60,43 @@ class Claim:
         )
 
 
-# Not an argument: a key is sent with any call, and engine, services and stores would all have to hand it on.
+# A context variable instead of an argument: any call can have a key, and engine, services and stores would
+# all have to pass it on.
 _current_claim: ContextVar[Claim | None] = ContextVar("claim", default=None)
 
 
 def enter_claim(claim: Claim) -> None:
-    """From here on this task, and those that it starts, work under `claim`."""
+    """Let this task, and the tasks that it starts, work under `claim`."""
     _current_claim.set(claim)
     also.set(claim.mark)
 
 
 def current_claim() -> Claim | None:
-    """The claim that this task works under."""
+    """Return the claim under which this task works."""
     return _current_claim.get()
 
 
 def making(noun: str, record_id: str) -> None:
-    """Name what the next write of this task puts on record."""
+    """Name the record that this task's next write creates."""
     claim = _current_claim.get()
     if claim is not None and not claim.making:
         claim.making = f"{noun} {record_id}"
 
 
 def lost(record: str) -> AnswerLost:
-    """The error of a call whose work was done by an earlier one, which has put this on record."""
+    """Return the error for a call whose work an earlier call did, which created this record."""
     return AnswerLost("", is_stored=False) if record == NOT_STORED else AnswerLost(record)
 
 
 def persist_nothing() -> None:
-    """Say that the call of this task stores nothing: its key is used, and its answer is not kept."""
+    """Declare that this task's call stores nothing: its key is used, and its answer is not stored."""
     claim = _current_claim.get()
     if claim is not None:
         claim.making, claim.persists = NOT_STORED, False
 
 
 def forget(connection: Connection, org_id: str, noun: str, record_id: str) -> None:
-    """Delete the answers that show a record which is being deleted, now and for good. Their keys stay
-    used."""
+    """Delete the answers that show a record which is being deleted, permanently. Their keys stay used."""
     connection.execute(
         "UPDATE idempotency_keys SET answer = ? WHERE org_id = ? AND record = ?",
         [_FORGOTTEN, org_id, f"{noun} {record_id}"],
@@ -104,6 +104,8 @@ def forget(connection: Connection, org_id: str, noun: str, record_id: str) -> No
 
 
 class IdempotencyKeys:
+    """The stored idempotency keys."""
+
     def __init__(self, database: Database, clock: Clock, peers: Peers) -> None:
         self._database = database
         self._clock = clock
@@ -113,10 +115,11 @@ class IdempotencyKeys:
         """Entered before the row is written, and read by the writer's thread."""
 
     async def claim(self, scope: Scope, key: str, fingerprint: bytes) -> Claim:
-        """A claim on `key`, on disk, for a call with this fingerprint. To be released when the call is over.
+        """Return a claim on `key`, on disk, for a call with this fingerprint. It must be released when the
+        call is over.
 
-        Raises IdempotencyKeyReused when the key belongs to a call with another one, IdempotencyKeyInUse when
-        its call runs.
+        Raises IdempotencyKeyReused when the key belongs to a call with another fingerprint,
+        IdempotencyKeyInUse when its call is running.
         """
         claim = Claim(new_id(), scope.org_id)
         owner = scope.org_id, scope.key_id or "", key
@@ -133,9 +136,9 @@ class IdempotencyKeys:
         return claim
 
     async def persist(self, claim: Claim, answer: bytes | None) -> None:
-        """Keep the answer of a call; None when it cannot be kept, and then the key is used all the same.
+        """Store the answer of a call; None when it cannot be stored, and then the key is used all the same.
 
-        What shows a record that was deleted meanwhile is not kept either.
+        An answer that shows a record which was deleted meanwhile is not stored either.
         """
         also.set(None)  # the call's own writes are over
         record = "" if claim.persists else NOT_STORED
@@ -152,7 +155,7 @@ class IdempotencyKeys:
         )
 
     async def free(self, claim: Claim) -> None:
-        """Let the key be used again, for any call."""
+        """Free the key for any other call."""
         also.set(None)
         await self._database.write(
             lambda connection: (
@@ -165,7 +168,7 @@ class IdempotencyKeys:
         )
 
     async def sweep(self) -> int:
-        """Delete some of what has expired; how many."""
+        """Delete some expired keys; return their number."""
         until = self._clock() - RETENTION_MS
         return await self._database.write(
             lambda connection: (
@@ -179,13 +182,13 @@ class IdempotencyKeys:
         )
 
     async def release(self, claim: Claim) -> None:
-        """The call is over. What it put on record is all that counts from here on."""
+        """End the claim of a call that is over. From now on only what it recorded counts."""
         if claim.id in self._alive:
             self._alive.remove(claim.id)
             await self._peers.unlock(_lock_of(claim.id))
 
     async def _dead_elsewhere(self, owner: tuple[str, str, str]) -> str | None:
-        """The claim on a key that another process has made and does not hold any more."""
+        """Return the claim on a key that another process made and no longer holds."""
         row = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT claim_id, boot_id FROM idempotency_keys WHERE org_id = ? AND key_id = ? AND key = ?",
@@ -228,8 +231,8 @@ class IdempotencyKeys:
                 raise IdempotencyKeyInUse
             if claim.answer is not None:
                 return
-        # None known, or one whose call ended without an answer: this call goes on from what that put on
-        # record.
+        # No claim, or one whose call ended without an answer: this call continues from what that call
+        # recorded.
         connection.execute(
             "INSERT INTO idempotency_keys "
             "(org_id, key_id, key, claim_id, boot_id, fingerprint, record, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "

@@ -1,4 +1,5 @@
-"""Orgs and their keys. Keys are kept as HMAC-SHA-256 digests: whoever reads the file learns none of them."""
+"""Orgs and their keys. Keys are stored as HMAC-SHA-256 digests, so that a reader of the file learns none of
+them."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ _MOST_KNOWN = 4096
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: an org, through one of its keys."""
+    """The authenticated caller: an org, through one of its keys."""
 
     org_id: str
     key_id: str
@@ -39,23 +40,24 @@ class Caller:
 
     @property
     def is_publishable(self) -> bool:
+        """Whether the key is publishable."""
         return self.kind == "publishable"
 
     @property
     def scope(self) -> Scope:
-        """The chats and sessions this caller may see."""
+        """The chats and sessions that this caller may see."""
         return Scope(self.org_id, self.key_id if self.is_publishable else None)
 
 
 class _Found(NamedTuple):
-    """Who shows a key that is not revoked, and when that ends."""
+    """The caller of a key that is not revoked, with its expiry."""
 
     caller: Caller
     expires_at: int | None
 
 
 class NewKey(NamedTuple):
-    """A key just made: the only time its text exists here."""
+    """A key that was just created: the only time that its text exists here."""
 
     id: str
     org_id: str
@@ -64,8 +66,8 @@ class NewKey(NamedTuple):
 
 
 class Keys:
-    """Remembers who shows a key: a revoked one is useless everywhere as soon as `peers` have told one
-    another, and after a second at the latest."""
+    """The orgs and their keys. Caches callers: a revoked key stops working everywhere as soon as `peers` have
+    notified one another, after one second at most."""
 
     def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers) -> None:
         self._database = database
@@ -76,15 +78,16 @@ class Keys:
         """Who showed a key, and until when that may be believed."""
         self._revoked: asyncio.Event | None = None
         self._listening = ExitStack()
-        # Callers show the same few keys again and again, and OpenSSL takes 30 µs and more to set up an HMAC.
+        # The same few keys are used again and again, and OpenSSL takes at least 30 µs to set up an HMAC.
         self._digest = lru_cache(maxsize=4096)(self._computed_digest)
 
     def knows(self, key: str) -> bool:
-        """Whether `key` was shown before and found good, so that many bad ones are no reason to refuse it."""
+        """Return whether `key` was valid before, so that a flood of invalid keys does not lead to its
+        refusal."""
         return self._digest(key) in self._known
 
     async def caller(self, key: str) -> Caller | None:
-        """Who shows `key`; None when it is unknown, revoked or expired."""
+        """Return the caller with `key`; None when it is unknown, revoked or expired."""
         found = await self._remembered(self._digest(key))
         if found is None or (found.expires_at is not None and found.expires_at <= self._clock()):
             return None
@@ -111,7 +114,7 @@ class Keys:
         return _Found(Caller(*row[:3]), row[3]) if row else None
 
     async def ended(self, key_ids: Collection[str]) -> set[str]:
-        """Those of some keys that open nothing any more."""
+        """Return those of the keys that are revoked or expired."""
         rows = await self._database.read(
             lambda connection: connection.execute(
                 f"SELECT id FROM keys WHERE id IN ({', '.join('?' * len(key_ids))}) AND revoked_at IS NULL "
@@ -122,8 +125,8 @@ class Keys:
         return set(key_ids).difference(key_id for (key_id,) in rows)
 
     async def create(self, org_name: str, kind: str, expires_at: int | None = None) -> NewKey:
-        """Make a key, and the org when it is new. `expires_at` (milliseconds): it opens nothing from then
-        on."""
+        """Create a key, and the org if it is new. The key expires at `expires_at` (milliseconds since the
+        epoch)."""
         text = _PREFIXES[kind] + secrets.token_urlsafe(32)
         now = self._clock()
 
@@ -139,6 +142,7 @@ class Keys:
         return await self._database.write(work)
 
     async def list(self) -> list[dict[str, Any]]:
+        """Return all keys with their orgs, oldest first."""
         rows = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT keys.id, orgs.name, org_id, kind, keys.created_at, revoked_at, expires_at "
@@ -149,7 +153,7 @@ class Keys:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     async def revoke(self, key_id: str) -> None:
-        """Make a key useless at once. Raises NotFound."""
+        """Revoke a key at once. Raises NotFound."""
         now = self._clock()
 
         def work(connection: Connection) -> None:
@@ -164,17 +168,19 @@ class Keys:
         self._peers.notify(REVOKED)
 
     async def has_orgs(self) -> bool:
+        """Return whether any org exists."""
         return await self._database.read(
             lambda connection: connection.execute("SELECT 1 FROM orgs LIMIT 1").fetchone() is not None
         )
 
     async def org_ids(self) -> builtins.list[str]:
+        """Return the ids of all orgs."""
         return await self._database.read(
             lambda connection: [org_id for (org_id,) in connection.execute("SELECT id FROM orgs")]
         )
 
     async def org_id(self, name: str) -> str:
-        """The id of an org. Raises NotFound."""
+        """Return the id of an org. Raises NotFound."""
         row = await self._database.read(
             lambda connection: connection.execute("SELECT id FROM orgs WHERE name = ?", [name]).fetchone()
         )
@@ -184,7 +190,7 @@ class Keys:
         return org_id
 
     async def org_of(self, name: str) -> str:
-        """The id of an org, made when it is new."""
+        """Return the id of an org, which is created if it is new."""
         now = self._clock()
         return await self._database.write(lambda connection: _org(connection, name, now))
 

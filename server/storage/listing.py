@@ -1,6 +1,6 @@
 """WHERE, ORDER BY and pages of the list methods, from the filter members that their requests share.
 
-Runs no SQL. Column names come from tables here, never from a caller; values are bound.
+Runs no SQL. Column names come from tables in the code, never from a caller; values are bound.
 """
 
 import re
@@ -24,7 +24,7 @@ _CURSOR = re.compile(r"([1-9][0-9]{0,9})\.(-?[0-9]{1,15})\.([0-9a-f]{8}(?:-[0-9a
 
 
 class Place(NamedTuple):
-    """Where in a list a record is."""
+    """Position of a record in a list."""
 
     created_at: int
     id: str
@@ -42,7 +42,7 @@ class Listing(NamedTuple):
     """What the page follows; it is found by this and not by its number, however deep it is."""
 
     def select(self, columns: str, table: str) -> tuple[str, list[Any]]:
-        """The rows of the page, and one more when another page follows."""
+        """Return the SQL for the rows of the page, and for one more when another page follows."""
         order, following = ("ASC", ">") if self.ascending else ("DESC", "<")
         where, parameters, skipped = self.where, self.parameters, (self.page - 1) * self.limit
         if self.after:
@@ -51,7 +51,7 @@ class Listing(NamedTuple):
                 [*parameters, *self.after],
                 0,
             )
-        # Which rows, first: an index tells that, and what is skipped is not read.
+        # The ids are selected first: an index provides them, and skipped rows are not read.
         sql = (
             f"SELECT {columns} FROM (SELECT id AS listed_id FROM {table} WHERE {where} "
             f"ORDER BY created_at {order}, id {order} LIMIT ? OFFSET ?) AS page "
@@ -60,7 +60,7 @@ class Listing(NamedTuple):
         return sql, [*parameters, self.limit + 1, skipped, self.parameters[0]]
 
     def count_all(self, table: str) -> tuple[str, list[Any]]:
-        """How many are on all pages. What an org has in all is kept."""
+        """Return the SQL for the number of rows on all pages. The total of an org is stored."""
         if self.where == "org_id = ?":
             return "SELECT coalesce(sum(total), 0) FROM totals WHERE org_id = ? AND noun = ?", [
                 *self.parameters,
@@ -69,7 +69,8 @@ class Listing(NamedTuple):
         return f"SELECT count(*) FROM {table} WHERE {self.where}", self.parameters
 
     def metadata(self, total: int, following: Place | None) -> PaginationMeta:
-        """Where the list stands. `following` is the last of the page when another page follows."""
+        """Return the position in the list. `following` is the last record of the page when another page
+        follows."""
         pages = -(-total // self.limit) if self.limit else 0
         cursor = f"{self.page + 1}.{following.created_at}.{following.id}" if following else None
         return PaginationMeta(
@@ -84,16 +85,16 @@ class Listing(NamedTuple):
 
 
 def last_of(shown: Sequence[Chat | Session]) -> Place | None:
+    """Return the position of the last record of a page; None for an empty one."""
     return Place(ms_of(shown[-1].created_at), shown[-1].id) if shown else None
 
 
 def listing_of(
     request: AnyMessage, scope: Scope, columns: Mapping[str, str], limit: int = _DEFAULT_LIMIT
 ) -> Listing:
-    """The page that a list request asks for. `columns` maps its own equality filters to columns.
+    """Return the page that a list request selects. `columns` maps its own equality filters to columns.
 
-    Raises InvalidArgument naming a time that cannot be read. An id that is none matches nothing, as an
-    unknown one does.
+    Raises InvalidArgument naming an invalid time. An invalid id matches nothing, as an unknown one does.
     """
     condition, parameters = scope.where()
     conditions = [condition]
@@ -115,7 +116,7 @@ def listing_of(
 
 
 def _cursor(given: Mapping[str, Any]) -> tuple[int, Place]:
-    """The number of the page that a cursor names, and what the page follows."""
+    """Return the page number in a cursor, and the position after which the page begins."""
     if "page" in given:
         raise InvalidArgument.of("cursor", "cannot be given together with `page`; leave one of them out")
     match = _CURSOR.fullmatch(given["cursor"])
@@ -154,7 +155,7 @@ def _id_or_text(text: str) -> str:
 
 def _time(name: str, text: str) -> int:
     try:
-        # a `+` of an offset arrives as a space when it was not escaped
+        # the `+` of an offset arrives as a space unless it was escaped
         return parse_rfc3339(text.replace(" ", "+"))
     except ValueError:
         raise InvalidArgument.of(name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z") from None

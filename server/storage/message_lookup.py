@@ -1,5 +1,5 @@
-"""Messages in whatever thread they are: by the ids that an input names instead of repeating them, and by
-calls it repeats.
+"""Finds messages in any thread: by the ids that an input names instead of repeating them, and by the calls
+that it repeats.
 
 Helper for `chats.py`: takes the connection and runs inside the caller's transaction.
 """
@@ -15,9 +15,8 @@ from server.storage.scope import Scope
 def by_ids(
     connection: Connection, scope: Scope, ids: Iterable[str], most_bytes: int
 ) -> dict[str, Message] | None:
-    """The messages of these ids that belong to a chat or a session of the scope; None when they have more
-    than `most_bytes` together.
-    """
+    """Return the messages with these ids that belong to a chat or a session of the scope; None when they
+    exceed `most_bytes` together."""
     found: dict[str, Message] = {}
     for message_id in ids:
         row = _first(connection, scope, "body", threads.HAS_ID, threads.beginning(message_id)).fetchone()
@@ -33,10 +32,10 @@ def by_ids(
 def by_calls(
     connection: Connection, scope: Scope, keys: Iterable[str], most_bytes: int
 ) -> dict[str, Message]:
-    """The messages whose calls have these keys and that belong to a chat or a session of the scope, as many
-    of them as have `most_bytes` together, in the order of the keys.
+    """Return the messages whose calls have these keys and that belong to a chat or a session of the scope, in
+    the order of the keys, up to `most_bytes` together.
 
-    PostgreSQL is asked twice: where they are and how large, then for those that fit.
+    Two queries on PostgreSQL: positions and sizes first, then the messages that fit.
     """
     cursors = {
         key: _first(

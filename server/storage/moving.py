@@ -1,9 +1,8 @@
-"""Moves a whole store from SQLite to PostgreSQL, a batch at a time. A move that broke off goes on where it
-was.
+"""Moves a whole store from SQLite to PostgreSQL in batches. An interrupted move can be continued.
 
-How far each table has come is kept in the target, in the same transaction as its rows: nothing is moved twice
-or left out. Until everything is there and counted, the target says that it is being moved into and no server
-starts on it.
+The target stores the progress of each table in the same transaction as its rows: nothing is moved twice or
+left out. Until everything is moved and counted, the target is marked as incomplete and no server starts on
+it.
 """
 
 from __future__ import annotations
@@ -37,10 +36,11 @@ class Table(NamedTuple):
 
 
 async def move(folder: Path, url: str, report: Report, *, with_secret: bool) -> dict[str, int]:
-    """Move the store in `folder`, with the secret of its keys or without; the rows of each table.
+    """Move the store in `folder`, with or without the secret of its keys; return the number of rows of each
+    table.
 
-    Nobody can use the source meanwhile. Raises FailedPrecondition when somebody does, and DatabaseError when
-    the target holds anything else, or counts differ.
+    The source is locked meanwhile. Raises FailedPrecondition when it is in use, and DatabaseError when the
+    target holds anything else, or its counts differ.
     """
     if not (folder / DATABASE).exists():
         raise DatabaseError(f"{folder} has no {DATABASE}; name the folder that `parley serve --data` had")
@@ -100,7 +100,7 @@ class _Move:
 
 
 def _names(source: SqliteConnection) -> list[str]:
-    """The tables, what others refer to first; not the totals, which a database keeps by itself."""
+    """Return the tables, referenced tables first; without the totals, which the target computes itself."""
     return [
         name
         for (name,) in source.execute(
@@ -119,7 +119,7 @@ def _table(source: SqliteConnection, name: str) -> Table:
 def _begin(
     connection: Connection, tables: list[Table], secret: bytes | None
 ) -> dict[str, tuple[list[Any] | None, int]]:
-    """How far each table has come."""
+    """Return the progress of each table."""
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {postgres_migrations.MOVING} "
         "(name text PRIMARY KEY, last_key bytea, moved bigint NOT NULL)"

@@ -1,9 +1,9 @@
-"""The outbox: what is to be delivered elsewhere, written in the same transaction as what it is about.
+"""The outbox: deliveries, written in the same transaction as the change that they are about.
 
-A lane of an org is delivered in order, one row at a time: of its rows that wait, only the first is due. A row
-that is delivered is gone; one that cannot be is dead, and kept with its last reason: as long as its chat, or
-for a week and without what was said. Sends nothing (`delivery/loop.py` does), and is read by no caller: rows
-hold what was said and to whom.
+A lane of an org is delivered in order, one row at a time: of its waiting rows, only the first is due. A
+delivered row is deleted; one that cannot be delivered is dead, and is stored with its last reason: as long as
+its chat, or for a week and without its content. Sends nothing (`delivery/loop.py` does), and no caller can
+read it: rows contain messages and recipients.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SWEPT_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Something to be delivered."""
+    """Something that must be delivered."""
 
     org_id: str
     kind: str
@@ -75,8 +75,10 @@ def _nothing(*_: object) -> Iterable[Delivery]:
 
 
 class Outbox:
+    """The outbox of a store."""
+
     def __init__(self, database: Database, clock: Clock, compose: Compose = _nothing) -> None:
-        """Without `compose` nobody is told of changes."""
+        """Without `compose` no changes are announced."""
         self._database = database
         self._clock = clock
         self._due_clock = steady(clock)
@@ -92,19 +94,19 @@ class Outbox:
         private: dict[str, Any] | None,
         body_of: Callable[[], Record] | None = None,
     ) -> bool:
-        """Put what is to be delivered about a change, as `put` does; `body_of` makes what is more than the
+        """Write the deliveries about a change, as `put` does; `body_of` makes their content besides the
         record."""
         return self.put(
             connection, self._compose(connection, kind, record, private, body_of or (lambda: record))
         )
 
     def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
-        """Write deliveries, inside the caller's transaction; whether there were any. Then `wake` is to follow
-        the commit."""
+        """Write deliveries, inside the caller's transaction; return whether there were any. Then `wake` must
+        follow the commit."""
         put = False
         for one in deliveries:
             put = True
-            # or a later row might be seen, and be due, before this one
+            # otherwise a later row could be seen, and be due, before this one
             _lock(connection, one.org_id, one.lane)
             connection.execute(
                 "INSERT INTO outbox (id, org_id, kind, lane, chat_id, state, attempts, due_at, created_at, body, target) "
@@ -125,12 +127,12 @@ class Outbox:
         return put
 
     def wake(self) -> None:
-        """Say that something was put. What is put without a word is found within a second."""
+        """Report that deliveries were written. Without this they are found within one second."""
         self.news.set()
 
     async def receive(self, delivery: Delivery, receipt: str) -> bool:
-        """Put a delivery, unless its org has had one of the same receipt within a week; whether it was
-        put."""
+        """Write a delivery, unless its org had one with the same receipt within a week; return whether it was
+        written."""
         now = self._clock()
 
         def work(connection: Connection) -> bool:
@@ -155,8 +157,7 @@ class Outbox:
         return fresh
 
     async def due(self, limit: int, busy: Collection[int], full: Collection[str]) -> list[Waiting]:
-        """What is due now, longest due first, without the rows that are busy and the orgs that have enough of
-        them."""
+        """Return the due deliveries, longest due first, without busy rows and orgs at their limit."""
         rows = await self._database.read(
             lambda connection: connection.execute(
                 f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ?{_but('seq', busy)}{_but('org_id', full)} "
@@ -167,7 +168,7 @@ class Outbox:
         return [Waiting(*(*row[:-1], orjson.loads(row[-1]))) for row in rows]
 
     async def until_due(self) -> float | None:
-        """Seconds until the first row that is not due yet will be."""
+        """Return the seconds until the next row is due."""
         now = self._due_clock()
         due_at = await self._database.read(
             lambda connection: connection.execute(
@@ -177,7 +178,7 @@ class Outbox:
         return None if due_at is None else (due_at - now) / 1000
 
     async def hasten(self, most_seconds: float) -> None:
-        """Make due what is to wait for longer: an earlier server had a clock that was ahead."""
+        """Reduce longer waits to `most_seconds`: the clock of an earlier server may have been ahead."""
         now = self._due_clock()
         await self._database.write(
             lambda connection: (
@@ -189,7 +190,7 @@ class Outbox:
         )
 
     async def begin(self, waiting: Waiting) -> bool:
-        """Count an attempt, before it is made; False when the row is gone."""
+        """Count an attempt before it is made; False when the row is gone."""
         return await self._database.write(
             lambda connection: (
                 connection.execute(
@@ -201,11 +202,11 @@ class Outbox:
         )
 
     async def delivered(self, waiting: Waiting) -> None:
-        """Take a row away, and say so on its chat when it was the last of it."""
+        """Delete a delivered row, and update its chat when it was the last of it."""
         await self._database.write(lambda connection: self._delivered(connection, waiting))
 
     async def again(self, waiting: Waiting, pause_seconds: float, reason: str) -> None:
-        """Let a row wait for so long; its lane waits with it."""
+        """Let a row wait for `pause_seconds`; its lane waits with it."""
         await self._database.write(
             lambda connection: (
                 connection.execute(
@@ -217,11 +218,11 @@ class Outbox:
         )
 
     async def bury(self, waiting: Waiting, reason: str) -> None:
-        """Give a row up, and what else there is of its chat; the lane goes on."""
+        """Give up a row and the other rows of its chat; the lane continues."""
         await self._database.write(lambda connection: self._bury(connection, waiting, reason))
 
     async def sweep(self) -> int:
-        """Delete some of what is remembered no longer; how many rows."""
+        """Delete some expired rows; return their number."""
         until = self._clock() - _REMEMBERED_MS
 
         def work(connection: Connection) -> int:
@@ -242,8 +243,7 @@ class Outbox:
         return await self._database.write(work)
 
     def settle(self, connection: Connection, org_id: str, row_id: str) -> None:
-        """Take a row away, inside the transaction of what it led to. Raises Aborted when it has led to that
-        before."""
+        """Delete a row, inside the transaction of its result. Raises Aborted when it already had a result."""
         row = connection.execute(
             "DELETE FROM outbox WHERE org_id = ? AND id = ? RETURNING lane", [org_id, row_id]
         ).fetchone()
@@ -252,7 +252,7 @@ class Outbox:
         self._advance(connection, org_id, row[0])
 
     def forget(self, connection: Connection, org_id: str, chat_ids: Collection[str]) -> None:
-        """Take away what there is of chats that are deleted, sent or not."""
+        """Delete the rows of deleted chats, sent or not."""
         for chat_id in chat_ids:
             lanes = connection.execute(
                 "DELETE FROM outbox WHERE org_id = ? AND chat_id = ? RETURNING lane", [org_id, chat_id]
@@ -282,7 +282,7 @@ class Outbox:
         gone = connection.execute(
             f"{bury} seq = ?", [_NO_TARGET, reason, waiting.org_id, waiting.seq]
         ).rowcount
-        # whatever it is about may be deleted, and then nothing would take this along
+        # the subject of the row may be deleted, and that would not delete the row
         if gone and waiting.chat_id is None:
             connection.execute(
                 "UPDATE outbox SET body = ? WHERE org_id = ? AND seq = ?",
@@ -315,7 +315,7 @@ def _lock(connection: Connection, org_id: str, lane: str) -> None:
 
 
 def _add_status(connection: Connection, waiting: Waiting, status: str, message: str) -> None:
-    """Say on a chat how its delivery stands."""
+    """Record the state of a delivery on its chat."""
     own = [waiting.org_id, waiting.chat_id]
     row = connection.execute("SELECT body FROM chats WHERE org_id = ? AND id = ?", own).fetchone()
     if row is None:
@@ -328,5 +328,5 @@ def _add_status(connection: Connection, waiting: Waiting, status: str, message: 
 
 
 def _but(column: str, values: Collection[Any]) -> str:
-    """The condition that a column has none of these values."""
+    """Return the condition that a column has none of these values."""
     return f" AND {column} NOT IN ({', '.join('?' * len(values))})" if values else ""

@@ -1,7 +1,7 @@
-"""The other servers on the same database: locks that die with whoever holds them, and words passed between
-servers.
+"""The other servers on the same database: locks that end with the process that holds them, and notifications
+between servers.
 
-A contract only. `FilePeers` keeps it for the processes that share one SQLite file, `PostgresPeers` for
+An interface only. `FilePeers` implements it for processes that share one SQLite file, `PostgresPeers` for
 servers that share a PostgreSQL database.
 """
 
@@ -12,25 +12,24 @@ from typing import Protocol
 
 
 class Peers(Protocol):
-    """What a server knows of its peers. Every name is a short ASCII string, such as `turn:<session id>` or
-    `chat:<id>`."""
+    """The peers of a server. Every name is a short ASCII string, such as `turn:<session id>` or `chat:<id>`."""
 
     async def try_lock(self, name: str) -> bool:
-        """Take a lock that no server holds, this one included; False when it is held. It ends with the
-        process anyway."""
+        """Acquire a lock that no server holds, this one included; False when it is held. It ends with the
+        process at the latest."""
         ...
 
     async def unlock(self, name: str) -> None:
-        """Let a lock go that this server holds."""
+        """Release a lock that this server holds."""
         ...
 
     def notify(self, topic: str) -> None:
-        """Say a word to every server, this one included. May be lost: whoever waits for it also looks now and
+        """Notify every server, this one included. A notification can be lost, so listeners also check now and
         then."""
         ...
 
     async def aclose(self) -> None:
-        """Let everything go. May be called twice."""
+        """Release everything. May be called twice."""
         ...
 
     def on_word(self, topic: str, received: Callable[[], object]) -> AbstractContextManager[None]:
@@ -38,7 +37,7 @@ class Peers(Protocol):
         ...
 
     def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set whenever the word is said, by whatever server."""
+        """Return an event that is set at every notification of `topic`, from any server."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""What is forgotten by itself: swept in small batches, so that nobody's write waits for long.
+"""Deletes expired records in small batches, so that other writes never wait long.
 
-Sessions and chats only when the operator says after how many days; what is promised to be forgotten in any
-case.
+Sessions and chats only when the operator has set a number of days; keys, receipts and other promised expiries
+in any case.
 """
 
 import asyncio
@@ -37,15 +37,18 @@ class Retention:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Start sweeping."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
+        """Stop sweeping."""
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def sweep(self) -> dict[str, int]:
-        """Delete all that is due; how much of each kind. Nothing while another server does it."""
+        """Delete everything that is due; return the number of each kind. Does nothing while another server
+        sweeps."""
         if not await self._store.peers.try_lock(_LOCK):
             return {}
         try:
@@ -97,7 +100,7 @@ class Retention:
 
 
 async def _batches(batch: Callable[[], Awaitable[int]]) -> int:
-    """Run a batch until there is nothing left for it, with room for others' writes between."""
+    """Run batches until nothing is left, with room for other writes in between."""
     swept = 0
     while found := await batch():
         swept += found

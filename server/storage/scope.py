@@ -1,4 +1,5 @@
-"""Whose records a call may see. Ownership is in every WHERE; nothing is loaded first and checked after."""
+"""Scope of the records that a call may see. Every WHERE checks ownership; nothing is loaded first and checked
+afterwards."""
 
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ class Scope(NamedTuple):
     key_id: str | None = None
 
     def where(self) -> tuple[str, list[str]]:
-        """The SQL condition on `org_id` and `key_id`, and its parameters."""
+        """Return the SQL condition on `org_id` and `key_id`, and its parameters."""
         if self.key_id is None:
             return "org_id = ?", [self.org_id]
         return "org_id = ? AND key_id = ?", [self.org_id, self.key_id]

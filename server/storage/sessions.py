@@ -49,7 +49,7 @@ _FILTERS = {
 
 
 class Carried(NamedTuple):
-    """A session that a person's number takes part in."""
+    """A session with a person's phone number."""
 
     key_id: str
     """The key that made it."""
@@ -58,7 +58,7 @@ class Carried(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session to be made."""
+    """A session to create."""
 
     session: Session
     """Without costs; its messages are what was said before."""
@@ -70,18 +70,20 @@ class NewSession:
 
 
 class Sessions:
+    """The stored sessions."""
+
     def __init__(self, database: Database, clock: Clock, outbox: Outbox) -> None:
         self._database = database
         self._clock = clock
         self._outbox = outbox
 
     async def create(self, new: NewSession) -> None:
-        """Put a new session and its messages on disk."""
+        """Write a new session and its messages to disk."""
         making("session", new.session.id)
         await self._write(lambda connection: insert_session(connection, self._outbox, new))
 
     async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
-        """Raises NotFound for an absent session, another caller's, or None (an id that could not be read)."""
+        """Return a session. Raises NotFound for an absent session, another caller's, or None (an invalid id)."""
         condition, parameters = scope.where()
         row = await self._database.read(
             lambda connection: connection.execute(
@@ -93,10 +95,10 @@ class Sessions:
         return from_row(row)
 
     async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
-        """The latest sessions of these numbers, ours and the customer's, the newest first.
+        """Return the latest sessions between the operator's numbers and the customer's, newest first.
 
-        None that a publishable key made, as they could before: whoever reads such a key would read a person's
-        messages.
+        Excludes sessions that a publishable key created, as was possible before: a reader of such a key could
+        read a person's messages.
         """
         if not phone_number_ids:
             return []
@@ -111,19 +113,19 @@ class Sessions:
         return [Carried(row[0], from_row(row[1:])) for row in rows]
 
     async def size(self, stored: StoredSession) -> int:
-        """The bytes that all of it counts for."""
+        """Return the size in bytes of a session's messages."""
         return await self._database.read(
             lambda connection: threads.size(connection, stored.session.org_id, stored.thread_id)
         )
 
     async def history(self, stored: StoredSession) -> list[Message]:
-        """Everything said in a session, oldest first."""
+        """Return all messages of a session, oldest first."""
         return await self._database.read(
             lambda connection: threads.read(connection, stored.session.org_id, stored.thread_id)
         )
 
     async def get(self, scope: Scope, session_id: str | None) -> Session:
-        """The session with its messages and costs. Raises NotFound."""
+        """Return a session with its messages and costs. Raises NotFound."""
         stored = await self.find(scope, session_id)
         messages, is_whole = await self.latest(stored)
         stored.session.messages.extend(messages)
@@ -132,7 +134,8 @@ class Sessions:
         return await self._database.read(lambda connection: with_costs(connection, stored.session))
 
     async def latest(self, stored: StoredSession, before: str | None = None) -> tuple[list[Message], bool]:
-        """What was said last, or before a message, as much as fits into an answer; whether that is all of it.
+        """Return the latest messages, or those before a message, that fit into an answer, and whether these
+        are all.
 
         Raises NotFound when no message has the id `before`.
         """
@@ -153,7 +156,7 @@ class Sessions:
     async def page(
         self, stored: StoredSession, after: str | None, ascending: bool, limit: int
     ) -> tuple[list[Message], bool]:
-        """One page of what was said; as `threads.page`."""
+        """Return one page of messages; see `threads.page`."""
         return await self._database.read(
             lambda connection: threads.page(
                 connection,
@@ -168,7 +171,7 @@ class Sessions:
         )
 
     async def message(self, stored: StoredSession, message_id: str) -> Message | None:
-        """One message; None when there is none of this id."""
+        """Return one message; None when no message has this id."""
 
         def work(connection: Connection) -> Message | None:
             place = _place_of(connection, stored, message_id)
@@ -179,7 +182,7 @@ class Sessions:
         return await self._database.read(work, long=True)
 
     async def of_agents(self, scope: Scope, request: ListAgentChatsRequest) -> tuple[list[Session], bool]:
-        """What lists show of the sessions that have an agent, and whether there are more after them.
+        """Return the sessions that have an agent, with the members that lists show, and whether more follow.
 
         Raises NotFound when no chat of the caller's has the id `before`.
         """
@@ -201,8 +204,8 @@ class Sessions:
         ], len(rows) > listing.limit
 
     async def list(self, scope: Scope, request: ListSessionsRequest) -> tuple[list[Session], PaginationMeta]:
-        """One page of sessions, without their messages; shortened where all of them would be too large for
-        one answer."""
+        """Return one page of sessions, without their messages; shortened when they are too large for one
+        answer."""
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Session], PaginationMeta]:
@@ -219,7 +222,7 @@ class Sessions:
         change: Callable[[Session], None],
         messages: Sequence[Message] | None,
     ) -> Session:
-        """Apply `change`, and replace what was said when `messages` is given. Raises NotFound."""
+        """Apply `change`, and replace the messages when `messages` is given. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
         await self._write(
@@ -231,7 +234,7 @@ class Sessions:
         return await self.get(scope, session.id)
 
     async def remove(self, scope: Scope, session_id: str | None, message_id: str) -> Session:
-        """Take one message out of what was said; the session without its messages. Raises NotFound."""
+        """Delete one message; return the session without its messages. Raises NotFound."""
         session = (await self.find(scope, session_id)).session
         await self._write(
             lambda connection: self._announce_update(
@@ -244,8 +247,7 @@ class Sessions:
     async def append(
         self, scope: Scope, session_id: str | None, messages: Sequence[Message], most_bytes: float = math.inf
     ) -> None:
-        """Add to what was said. Raises NotFound, and ConversationFull when it would be more than
-        `most_bytes`."""
+        """Append messages. Raises NotFound, and ConversationFull when they would exceed `most_bytes`."""
         session = (await self.find(scope, session_id)).session
         making("session", session.id)
         await self._write(
@@ -255,7 +257,7 @@ class Sessions:
         )
 
     async def delete(self, scope: Scope, session_id: str | None) -> Session:
-        """Delete a session with its chats and return it as it was. What forks of it need is kept. Raises
+        """Delete a session with its chats and return its last state. Messages that forks need remain. Raises
         NotFound."""
         private = (await self.find(scope, session_id)).private
         session = await self.get(scope, session_id)
@@ -263,7 +265,7 @@ class Sessions:
         return session
 
     async def expired(self, org_id: str, until: int, limit: int) -> builtins.list[str]:
-        """Sessions that expired before `until`, longest made first."""
+        """Return sessions that expired before `until`, oldest first."""
         return await self._database.read(
             lambda connection: [
                 session_id
@@ -276,10 +278,10 @@ class Sessions:
         )
 
     async def delete_expired(self, org_id: str, session_ids: Sequence[str], until: int) -> int:
-        """Delete sessions as their owner would; how many were still there, and not in use again since."""
+        """Delete expired sessions; return how many still existed and had not been used again."""
 
         def work(connection: Connection) -> int:
-            # One at a time: SQLite would look for several of an org's in all that the org has.
+            # One at a time: for several at once SQLite would search all of the org's rows.
             found = [
                 connection.execute(
                     f"SELECT {COLUMNS} FROM sessions WHERE org_id = ? AND id = ? AND {_ENDED}",
@@ -309,7 +311,8 @@ class Sessions:
 
 
 def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> bool:
-    """Write the rows of a new session, inside the caller's transaction; whether the outbox has news."""
+    """Write the rows of a new session, inside the caller's transaction; return whether the outbox has new
+    rows."""
     session = new.session
     body = Session()
     body.CopyFrom(session)
@@ -345,7 +348,7 @@ def insert_session(connection: Connection, outbox: Outbox, new: NewSession) -> b
 
 
 def lock_session(connection: Connection, org_id: str, session_id: str) -> None:
-    """Let nobody else patch a session, or delete it or one of its chats, until the transaction ends."""
+    """Prevent other transactions from changing or deleting a session or its chats until this one ends."""
     connection.lock(f"session:{org_id}:{session_id}")
 
 
@@ -386,7 +389,7 @@ def _update(
     stored = _read(connection, found.org_id, found.id)
     session = stored.session
     change(session)
-    # What is said anew goes to a new thread: the chats of this session keep their places in the old one.
+    # New messages go to a new thread: the chats of this session keep their positions in the old one.
     thread_id = stored.thread_id if messages is None else new_id()
     connection.execute(
         "UPDATE sessions SET name = ?1, status = ?2, expiration_seconds = ?3, "
@@ -440,7 +443,8 @@ def _append(
 
 
 def _touch(connection: Connection, session: Session, now: int) -> str:
-    """Mark a session as written now; its thread, to which nobody else appends until the transaction ends."""
+    """Mark a session as changed now; return its thread, to which no other transaction can append until this
+    one ends."""
     row = connection.execute(
         "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END "
         "WHERE org_id = ?2 AND id = ?3 RETURNING thread_id",
@@ -455,15 +459,15 @@ def _touch(connection: Connection, session: Session, now: int) -> str:
 def _rewrite_thread(
     connection: Connection, session: Session, old: str, new: str, messages: Sequence[Message]
 ) -> None:
-    """Begin the new thread of a session with these messages, and let go of its old one and of what showed
-    it."""
+    """Begin the new thread of a session with these messages, and release its old one with the answers that
+    showed it."""
     _forget_answers(connection, session)
     threads.append(connection, session.org_id, new, 0, messages)
     threads.discard(connection, session.org_id, old)
 
 
 def _forget_answers(connection: Connection, session: Session) -> None:
-    """Forget the answers that show what was said in a session; those of its chats show it as their
+    """Delete the stored answers that show a session's messages; those of its chats show them as their
     context."""
     forget(connection, session.org_id, "session", session.id)
     for (chat_id,) in connection.execute(

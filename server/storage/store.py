@@ -69,7 +69,8 @@ class Store:
         )
 
     def announcing_with(self, compose: Compose) -> "Store":
-        """The same store for a server: it puts what `compose` makes of each change into its outbox."""
+        """Return the same store for a server: it writes the deliveries that `compose` makes of each change to
+        its outbox."""
         outbox = Outbox(self.database, self.clock, compose)
         return replace(
             self,
@@ -84,7 +85,7 @@ class Store:
         await self.database.aclose()
 
     def close(self) -> None:
-        """The same at once, for SQLite."""
+        """Finish the waiting writes and close the database without awaiting, for SQLite."""
         assert isinstance(self.database, SqliteDatabase) and isinstance(self.peers, FilePeers)
         self.database.close()
         self.peers.close()
@@ -100,10 +101,10 @@ async def opened(
     checked: bool = False,
     creates: bool = True,
 ) -> AsyncIterator[Store]:
-    """The PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it
+    """Open the PostgreSQL store at `url`, or else the SQLite store in `folder`. Raises DatabaseError when it
     cannot be used.
 
-    Without `creates` also when there is none: nothing is made then.
+    Without `creates` also when there is none: nothing is created then.
     """
     store = (
         open_store(folder, key_secret, checked=checked, creates=creates)
@@ -125,11 +126,11 @@ def open_store(
     creates: bool = True,
     large: int = LARGE,
 ) -> Store:
-    """The SQLite store in `folder`; one that is new is made, if it `creates`. Raises DatabaseError when it
-    cannot be used.
+    """Open the SQLite store in `folder`, creating it if `creates`. Raises DatabaseError when it cannot be
+    used.
 
-    `checked` says that somebody else looks whether the file is sound. One of more than `large` bytes is not
-    read to its end for that, unless it has sums to be compared with.
+    `checked` means that another process checks whether the file is sound. A file of more than `large` bytes
+    is not read to its end for that, unless it has checksums.
     """
     path = folder / DATABASE
     if not creates and not path.is_file():
@@ -158,7 +159,7 @@ async def connect_store(
     *,
     creates: bool = True,
 ) -> Store:
-    """The PostgreSQL store at `url`, its tables made when they are not there, unless `creates` is false.
+    """Open the PostgreSQL store at `url`, creating its tables unless `creates` is false.
 
     Raises DatabaseError when it cannot be reached or used.
     """
@@ -199,8 +200,8 @@ async def connect_database(url: str, connections: int, *, creates: bool = True) 
 
 
 def _shared_secret(connection: Connection) -> bytes:
-    """The secret of the key digests, made on first use; in the database, since every server needs the same
-    one."""
+    """Return the secret of the key digests, created on first use; in the database, since every server needs
+    the same one."""
     connection.lock("key secret")
     row = connection.execute("SELECT secret FROM key_secret").fetchone()
     if row is None:
@@ -211,10 +212,10 @@ def _shared_secret(connection: Connection) -> bytes:
 
 
 def _stored_secret(path: Path) -> bytes:
-    """The secret of the key digests, made on first use; readable by its owner only.
+    """Return the secret of the key digests, created on first use; readable by its owner only.
 
-    Of several processes that make it at once the first one's holds: a key that was digested with another one
-    is lost.
+    Of several processes that create it at once the first one wins: keys digested with another secret would be
+    lost.
     """
     if not path.exists():
         new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")

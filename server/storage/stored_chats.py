@@ -32,8 +32,8 @@ _SIZE = (
 
 @dataclass(frozen=True, slots=True)
 class StoredChat:
-    """A chat and where its messages are. `chat` is without messages; its output holds only choices beyond the
-    first."""
+    """A chat and the positions of its messages. `chat` is without messages; its output holds only choices
+    beyond the first."""
 
     id: str
     session_id: str | None
@@ -47,14 +47,15 @@ class StoredChat:
 
     @property
     def is_over(self) -> bool:
+        """Whether the exchange has ended."""
         return self.chat.status != "in_progress"
 
 
 def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place | None]:
-    """A page of chats, each with its own input only; shortened where all of them would be too large for one
-    answer.
+    """Return a page of chats, each with its own input only, and the position of the last one when another
+    page follows.
 
-    With the place of the last one when another page follows.
+    Chats are shortened when all of them would be too large for one answer.
     """
     found = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
     rows = found[: listing.limit]
@@ -65,6 +66,7 @@ def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place 
 
 
 def from_row(row: tuple[Any, ...]) -> StoredChat:
+    """Return the chat in a row of the table."""
     *places, private, record, body = row
     return StoredChat(
         *(
@@ -77,6 +79,7 @@ def from_row(row: tuple[Any, ...]) -> StoredChat:
 
 
 def input_messages(connection: Connection, stored: StoredChat) -> list[Message]:
+    """Return the input of a chat."""
     if not stored.is_over:
         return list(stored.record.said)
     return threads.between(
@@ -85,7 +88,7 @@ def input_messages(connection: Connection, stored: StoredChat) -> list[Message]:
 
 
 def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Chat]:
-    """Chats with their own input and output, by id; in two statements, however many they are."""
+    """Return chats with their own input and output, by id; always in two statements."""
     listed_ids = ", ".join("?" * len(ids))
     rows = connection.execute(
         f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({listed_ids})", [org_id, *ids]
@@ -112,7 +115,7 @@ def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
 
 
 def _short(row: tuple[Any, ...]) -> Chat:
-    """A chat without what was said, for a page that has no room for it."""
+    """Return a chat without its messages, for a page that has no room for them."""
     (
         chat_id,
         org_id,
@@ -159,7 +162,7 @@ def _short(row: tuple[Any, ...]) -> Chat:
 
 
 def context(connection: Connection, stored: StoredChat) -> tuple[list[Message], bool]:
-    """What a chat shows of its context, and whether that is all of it."""
+    """Return the context that a chat shows, and whether that is all of it."""
     if not stored.is_over:
         return input_messages(connection, stored), True
     return threads.latest(connection, stored.chat.org_id, stored.thread_id, MOST_BYTES, stored.output_seq - 1)
@@ -168,6 +171,7 @@ def context(connection: Connection, stored: StoredChat) -> tuple[list[Message], 
 def with_messages(
     connection: Connection, stored: StoredChat, prior_input: list[Message], is_whole: bool = True
 ) -> Chat:
+    """Return the chat with its context and messages."""
     chat = stored.chat
     if not is_whole:
         omit(chat, "messages")

@@ -28,7 +28,7 @@ _SHORT = (
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session without its messages and costs, and the variables its templates were filled with."""
+    """A session without its messages and costs, and the variables that filled its templates."""
 
     session: Session
     thread_id: str
@@ -39,17 +39,19 @@ class StoredSession:
 
     @property
     def is_open(self) -> bool:
+        """Whether the session is active."""
         return self.session.status == "active"
 
     def has_expired(self, now: int) -> bool:
+        """Return whether the session has expired at `now` (milliseconds since the epoch)."""
         return now > ms_of(self.session.updated_at) + self.session.expiration_seconds * 1000
 
 
 def listed(connection: Connection, listing: Listing) -> tuple[list[Session], Place | None]:
-    """A page of sessions without their messages; shortened where all of them would be too large for one
-    answer.
+    """Return a page of sessions without their messages, and the position of the last one when another page
+    follows.
 
-    With the place of the last one when another page follows.
+    Sessions are shortened when all of them would be too large for one answer.
     """
     found = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
     rows = found[: listing.limit]
@@ -71,7 +73,7 @@ def _of_ids(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str
 
 
 def _short(row: tuple[Any, ...]) -> Session:
-    """A session without what callers gave it, for a page that has no room for it."""
+    """Return a session without the members that callers set, for a page that has no room for them."""
     names = (
         "id",
         "org_id",
@@ -101,6 +103,7 @@ def _short(row: tuple[Any, ...]) -> Session:
 
 
 def from_row(row: tuple[Any, ...]) -> StoredSession:
+    """Return the session in a row of the table."""
     status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body = row
     session = Session.FromString(body)
     session.status = status
@@ -121,12 +124,13 @@ def from_row(row: tuple[Any, ...]) -> StoredSession:
 
 
 def with_costs(connection: Connection, session: Session) -> Session:
+    """Return the session with its costs."""
     _add_costs(connection, [session])
     return session
 
 
 def _add_costs(connection: Connection, sessions: Sequence[Session]) -> None:
-    """Say on sessions of one org what they cost; in one statement, however many they are."""
+    """Add the costs to sessions of one org, in one statement."""
     if not sessions:
         return
     by_id = {session.id: session for session in sessions}

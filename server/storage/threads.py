@@ -1,9 +1,10 @@
-"""Messages in threads: what was said, once, however many chats have it in their context.
+"""Messages in threads, each stored once, however many chats have it in their context.
 
 A session has a thread, and so has a chain of chats. A chat that continues anything but the end of a chain
-begins a thread of its own that names its parent, so storage grows with what was said. Helpers for `chats.py`
-and `sessions.py`: every function takes the connection and runs inside the caller's transaction. A thread is
-an org's: whatever the id, no other org's words are read or touched, and all of it is on one shard.
+begins a thread of its own that names its parent, so storage grows only with new messages. Helpers for
+`chats.py` and `sessions.py`: every function takes the connection and runs inside the caller's transaction. A
+thread belongs to an org: whatever the id, no other org's messages are read or changed, and all of it is on
+one shard.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ _ROW = 100
 
 
 def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> list[Message]:
-    """Everything said in a thread up to and including `last_seq`, oldest first, its ancestors' part first."""
+    """Return the messages of a thread up to and including `last_seq`, oldest first, ancestors included."""
     runs = []
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
@@ -48,8 +49,7 @@ def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
 def latest(
     connection: Connection, org_id: str, thread_id: str, most_bytes: int, last_seq: int = LAST
 ) -> tuple[list[Message], bool]:
-    """What was said last up to `last_seq`, as much as fits into `most_bytes`, and whether that is
-    everything."""
+    """Return the latest messages up to `last_seq` that fit into `most_bytes`, and whether these are all."""
     runs: list[list[Message]] = []
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     is_whole = True
@@ -67,8 +67,8 @@ def latest(
 def _first_fitting(
     connection: Connection, org_id: str, thread_id: str, last_seq: int, most_bytes: int
 ) -> tuple[int, int, bool]:
-    """The place from which on one thread's own messages fit, what is then left, and whether all of them
-    do."""
+    """Return the position from which one thread's own messages fit, the bytes then left, and whether all of
+    them fit."""
     first_seq = last_seq + 1
     while True:
         sizes = connection.execute(
@@ -94,10 +94,11 @@ def page(
     ascending: bool,
     limit: int,
 ) -> tuple[list[Message], bool]:
-    """One thread's own messages within a span of places, in either direction, and whether more follow.
+    """Return one thread's own messages within a span of positions, in either direction, and whether more
+    follow.
 
     They begin with the message whose id is `after`, which is not counted. Of `limit` messages as many are
-    read as fit into an answer, and one at least; none when no message has the id `after`.
+    read as fit into an answer, at least one; none when no message has the id `after`.
     """
     first_seq, last_seq = span
     if after is not None:
@@ -122,7 +123,7 @@ def page(
 def place_of(
     connection: Connection, org_id: str, thread_id: str, span: tuple[int, int], message_id: str
 ) -> int | None:
-    """Where in a span the message of this id is; None when it is not there."""
+    """Return the position of a message in a span; None when it is not there."""
     row = connection.execute(
         f"SELECT seq FROM messages WHERE org_id = ? AND thread_id = ? AND seq BETWEEN ? AND ? AND {HAS_ID}",
         [org_id, thread_id, *span, beginning(message_id)],
@@ -131,19 +132,19 @@ def place_of(
 
 
 def beginning(message_id: str) -> bytes:
-    """The parameter of HAS_ID."""
+    """Return the parameter of HAS_ID."""
     return Message(id=message_id).SerializeToString()
 
 
 def ending(calls_key: str) -> bytes:
-    """The parameter of HAS_CALLS_KEY."""
+    """Return the parameter of HAS_CALLS_KEY."""
     return Message(calls_key=calls_key).SerializeToString()
 
 
 def between(
     connection: Connection, org_id: str, thread_id: str, first_seq: int, last_seq: int
 ) -> list[Message]:
-    """One thread's own messages from `first_seq` to `last_seq`, both included."""
+    """Return one thread's own messages from `first_seq` to `last_seq`, both included."""
     return _messages(_bodies(connection, org_id, thread_id, first_seq, last_seq))
 
 
@@ -159,13 +160,12 @@ def _messages(bodies: Cursor) -> list[Message]:
 
 
 def size_of(messages: Sequence[Message]) -> int:
-    """The bytes that messages count for."""
+    """Return the size of messages in bytes."""
     return sum(message.ByteSize() + _ROW for message in messages)
 
 
 def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> int:
-    """The bytes that what was said in a thread up to `last_seq` counts for, with its ancestors' part; reads
-    none of it."""
+    """Return the size in bytes of a thread up to `last_seq`, ancestors included, without reading messages."""
     total = 0
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
@@ -182,12 +182,13 @@ def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
 
 
 def lock(connection: Connection, org_id: str, thread_id: str) -> None:
-    """Let nobody else change what is at the end of a thread, or what is needed of it, until the transaction
+    """Prevent other transactions from changing the end of a thread, or what is needed of it, until this one
     ends."""
     connection.lock(f"thread:{org_id}:{thread_id}")
 
 
 def next_seq(connection: Connection, org_id: str, thread_id: str) -> int:
+    """Return the position after the last message of a thread."""
     seq: int = connection.execute(
         "SELECT coalesce(max(seq) + 1, 0) FROM messages WHERE org_id = ? AND thread_id = ?",
         [org_id, thread_id],
@@ -198,6 +199,7 @@ def next_seq(connection: Connection, org_id: str, thread_id: str) -> int:
 def append(
     connection: Connection, org_id: str, thread_id: str, first_seq: int, messages: Sequence[Message]
 ) -> None:
+    """Append messages to a thread, from position `first_seq` on."""
     connection.executemany(
         "INSERT INTO messages (org_id, thread_id, seq, body) VALUES (?, ?, ?, ?)",
         [
@@ -208,6 +210,7 @@ def append(
 
 
 def fork(connection: Connection, org_id: str, thread_id: str, parent_id: str, parent_seq: int) -> None:
+    """Record that a thread continues another up to and including `parent_seq`."""
     connection.execute(
         "INSERT INTO forks (org_id, thread_id, parent_id, parent_seq) VALUES (?, ?, ?, ?)",
         [org_id, thread_id, parent_id, parent_seq],
@@ -215,8 +218,8 @@ def fork(connection: Connection, org_id: str, thread_id: str, parent_id: str, pa
 
 
 def discard(connection: Connection, org_id: str, thread_id: str) -> None:
-    """Delete what no chat, no session and no fork needs any more of a thread; when that is all of it, its
-    parent's too."""
+    """Delete the messages of a thread that no chat, session or fork needs; when those are all, also its
+    parent's."""
     unneeded: str | None = thread_id
     while unneeded:
         lock(connection, org_id, unneeded)
@@ -234,8 +237,8 @@ def discard(connection: Connection, org_id: str, thread_id: str) -> None:
 
 
 def _last_needed(connection: Connection, org_id: str, thread_id: str) -> int:
-    """The last place that something needs: a session needs all, a chat and a fork what is up to their own; -1
-    for none."""
+    """Return the last position that something needs: a session needs all, a chat or a fork everything up to
+    its own; -1 for none."""
     seq: int = connection.execute(
         "SELECT coalesce(max(seq), -1) FROM (SELECT max(last_seq) AS seq FROM chats "
         "WHERE org_id = ?1 AND thread_id = ?2 "

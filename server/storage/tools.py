@@ -1,4 +1,4 @@
-"""Tools, kept as the JSON document that was sent."""
+"""Tools, stored as the JSON document that was sent."""
 
 from server.core.clock import Clock
 from server.storage.database import Database
@@ -6,5 +6,7 @@ from server.storage.documents import Documents
 
 
 class Tools(Documents):
+    """The stored tools."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database, clock, "tools", "tool")

@@ -1,5 +1,4 @@
-"""What orgs used, summed in SQL over chats and over the numbers that are kept of deleted ones. Knows no
-prices."""
+"""Usage of orgs, summed in SQL over chats and over the stored numbers of deleted ones. Knows no prices."""
 
 from __future__ import annotations
 
@@ -31,15 +30,18 @@ _NUMBERS = "org_id, key_id, assistant_id, created_at, prompt_tokens, completion_
 
 
 class Usage:
+    """The stored usage."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def sums(
         self, org_id: str, start: int | None, end: int | None, group_by: Collection[str]
     ) -> list[UsageRow]:
-        """One row a group, of the exchanges that began at `start` or later and before `end` (milliseconds).
+        """Return one row for each group, of the exchanges that began at `start` or later and before `end`
+        (milliseconds).
 
-        Raises InvalidArgument for more than `MOST_ROWS`: some of them would be taken for all.
+        Raises InvalidArgument for more than `MOST_ROWS`: a part could be mistaken for all.
         """
         sql, parameters = _query(org_id, start, end, group_by)
         async with self._database.snapshot() as snapshot:
@@ -51,12 +53,12 @@ class Usage:
                 "`end`, or group by less",
             )
         names = [_GROUPS[group][0] for group in _GROUPS if group in group_by]
-        # the row of everything is there for nothing, too
+        # the row for everything exists even without exchanges
         return [_row(names, row) for row in rows if row[len(names)]]
 
     async def bytes_of_key(self, org_id: str, key_id: str) -> int:
-        """The bytes on record of what was made with a key, as SQL knows them; passes all of its rows, and
-        reads none."""
+        """Return the stored bytes that were created with a key, as SQL counts them; scans all of its rows
+        without reading them."""
         async with self._database.snapshot() as snapshot:
             sums = await snapshot.run(
                 lambda connection: connection.execute(_BYTES_OF_KEY, [org_id, key_id]).fetchone()
@@ -65,8 +67,8 @@ class Usage:
 
 
 def preserve_usage(connection: Connection, org_id: str, condition: str, value: str) -> None:
-    """Keep what an org's chats under `condition`, which are about to be deleted, used: deleting does not
-    change a bill."""
+    """Preserve the usage of chats under `condition`, which are about to be deleted: deleting does not change
+    a bill."""
     connection.execute(
         f"INSERT INTO deleted_usage ({_NUMBERS}) SELECT {_NUMBERS} FROM chats "
         f"WHERE org_id = ? AND status <> 'in_progress' AND {condition}",
