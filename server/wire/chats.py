@@ -1,6 +1,6 @@
 """`POST /chat` over HTTP: one Chat, or data lines without `event:` and without `[DONE]`.
 
-The documented client JSON-parses every data line and takes `id` for its next `previousChatId`.
+The documented client parses every data line as JSON and uses `id` as its next `previousChatId`.
 """
 
 from collections.abc import Iterable
@@ -18,11 +18,12 @@ from server.wire import sse
 
 
 def chat_body(chat: Chat) -> HttpBody:
+    """Return a chat as a JSON body."""
     return HttpBody(content_type="application/json", data=orjson.dumps(to_json(chat)))
 
 
 def chat_frames(events: Iterable[ChatEvent]) -> bytes:
-    """The frames of some events; nothing for events that this form does not show."""
+    """Return the frames of some events; nothing for events that this form does not show."""
     return b"".join(_frame(event) for event in events)
 
 
@@ -44,20 +45,20 @@ def _frame(event: ChatEvent) -> bytes:
 
 
 def _error_frame(event: ChatEvent, error: ChatError) -> bytes:
-    """The end of an answer that is not whole."""
+    """Return the frame that ends an incomplete answer."""
     return sse.data({**_head(event), "error": {"message": error.message, "code": error.code}})
 
 
 @lru_cache(maxsize=1024)
 def _beginning(chat_id: str, session_id: str, output_index: int) -> bytes:
-    """A delta's frame up to its text: the same for all of a message."""
+    """Return a delta's frame up to its text, which is the same for all deltas of a message."""
     head = {"id": chat_id, **({"sessionId": session_id} if session_id else {})}
     return b'data: %b,"delta":' % orjson.dumps({**head, "path": f"chat.output[{output_index}].content"})[:-1]
 
 
 def _calls_frame(event: ChatEvent) -> bytes:
-    """The tool calls that the caller is to answer, whole and without `delta`: the documented client prints
-    every delta."""
+    """Return the complete tool calls that the caller must answer, without `delta`: the documented client
+    prints every delta."""
     last = len(event.completed.output) - 1
     if last < 0 or not event.completed.output[last].HasField("tool_calls"):
         return b""
@@ -66,7 +67,7 @@ def _calls_frame(event: ChatEvent) -> bytes:
 
 
 def _warnings_frame(event: ChatEvent, chat: Chat) -> bytes:
-    """What was passed over; likewise without `delta`."""
+    """Return the frame of the warnings, also without `delta`."""
     return (
         sse.data({**_head(event), "warnings": to_python(chat.warnings)}) if chat.HasField("warnings") else b""
     )

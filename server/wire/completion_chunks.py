@@ -1,6 +1,6 @@
 """An exchange in the form of chat completions: the answer, and the chunks of a streamed one.
 
-Makes typed messages from Chats and ChatEvents; `wire/completions.py` makes bytes of them. Runs nothing.
+Translates Chats and ChatEvents to typed messages; `wire/completions.py` serializes them. Runs nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ _BETWEEN = "\n\n"
 
 
 def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompletion:
-    """The answer of an exchange that is over; `metadata` is what the request had."""
+    """Return the answer of a finished exchange; `metadata` is that of the request."""
     chat = outcome.chat
     return ChatCompletion(
         service_tier=outcome.service_tier or "default",
@@ -56,8 +56,8 @@ def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompl
 
 
 class CompletionChunks:
-    """Turns the events of one streamed exchange into chunks: the role first, then what is new, then why it
-    ended."""
+    """Translates the events of one streamed exchange to chunks: the role first, then new text, then the
+    finish reason."""
 
     def __init__(self, choices: int, *, with_usage: bool) -> None:
         self._with_usage = with_usage
@@ -68,6 +68,7 @@ class CompletionChunks:
         """Whether there was text, and whether what comes is of another message than that."""
 
     def consume(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ChatCompletionChunk]:
+        """Yield the chunks of some events."""
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
@@ -91,8 +92,8 @@ class CompletionChunks:
                 yield from self._end(stream.outcome)
 
     def _begin(self, choice: int, content: str | None) -> Iterator[ChatCompletionChunk]:
-        """The chunk with the role, before the first of a choice. One that begins with a tool call has no
-        content."""
+        """Yield the chunk with the role, before the first of a choice. A choice that begins with a tool call
+        has no content."""
         if choice in self._silent:
             self._silent.discard(choice)
             yield self._chunk(choice, ChatCompletionChunkDelta(role="assistant", content=content))
@@ -150,8 +151,8 @@ def _usage(outcome: Outcome) -> CompletionUsage:
 
 
 def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
-    """One message of what was said over all rounds of tools. What the server ran itself is not for the caller
-    to answer."""
+    """Return one message with the text of all rounds of tools. Calls that the server ran itself are left out,
+    because the caller must not answer them."""
     last = messages[-1]
     calls = [
         ChatCompletionToolCall(

@@ -1,7 +1,7 @@
 """The completions door over HTTP: chat.completion objects and chunks, byte for byte as OpenAI clients read
 them.
 
-Makes bytes of typed messages; what happens when is decided in `completion_chunks.py`.
+Serializes typed messages; `completion_chunks.py` decides their order.
 """
 
 from collections.abc import Iterable
@@ -25,6 +25,7 @@ from server.wire.errors import http_status, openai_error
 
 
 def completion_body(completion: ChatCompletion) -> HttpBody:
+    """Return a completion as a JSON body."""
     json = _head(completion)
     json["choices"] = [_choice(choice) for choice in completion.choices]
     json["usage"] = _usage(completion.usage)
@@ -36,17 +37,17 @@ def completion_body(completion: ChatCompletion) -> HttpBody:
 def chunk_frames(
     chunks: Iterable[ChatCompletionChunk], *, with_usage: bool, filled_up: bool = False
 ) -> bytes:
-    """The frames of some chunks. When the usage was asked for, every other chunk has it as null, as
+    """Return the frames of some chunks. When the usage was requested, every other chunk has it as null, as
     documented.
 
-    They can be filled up, so that their sizes do not tell what is in them.
+    Frames can be padded (`filled_up`) so that their sizes do not reveal their content.
     """
     frames = (_chunk(chunk, with_usage) for chunk in chunks)
     return b"".join(sse.data(sse.filled_up(frame) if filled_up else frame) for frame in frames)
 
 
 def error_frame(error: ServiceError) -> bytes:
-    """What ends a stream that has begun and failed."""
+    """Return the frame that ends a stream which failed after it began."""
     return sse.data({"error": openai_error(error, http_status(error, "completions"))})
 
 

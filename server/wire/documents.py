@@ -1,4 +1,4 @@
-"""Assistants, squads and tools over HTTP: the document as it was sent, beside what the server knows of it."""
+"""Assistants, squads and tools over HTTP: the document as it was sent, with the members that the server sets."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from server.storage.documents import Document
 
 
 async def document_body(document: Document, warnings: Sequence[dict[str, Any]] = ()) -> HttpBody:
-    """The document; with what is to be said of it, in the answer alone that creates or changes it."""
+    """Return the document as a JSON body. Warnings are added only in the answer that creates or changes it."""
     with_warnings = {"warnings": warnings} if warnings else {}
     return await by_size(document.size, lambda: _body({**_shown(document), **with_warnings}))
 
 
 async def list_body(documents: Sequence[Document]) -> HttpBody:
-    """A bare array, as documented."""
+    """Return a bare array, as documented."""
     return await by_size(
         sum(document.size for document in documents),
         lambda: _body([_shown(document) for document in documents]),

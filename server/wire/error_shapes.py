@@ -1,8 +1,8 @@
-"""The one table of errors: the shape of a body at each door, and what is said of each status.
+"""The one table of errors: the shape of a body at each door, and the title of each status.
 
-The server fills the shapes in (`errors.py`); scripts/generate writes them for Envoy's Lua filters and for
-openapi.json. The copy in envoy.yaml is held against them by tests/test_error_shapes.py. Knows no error, and
-imports nothing of ours.
+The server fills in the shapes (`errors.py`); scripts/generate writes them for Envoy's Lua filters and for
+openapi.json. tests/test_error_shapes.py compares the copy in envoy.yaml with them. Knows no error, and
+imports nothing of the server.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Door = Literal["assistants", "agents", "responses", "completions"]
 
 
 class Slot(StrEnum):
-    """What stands in a shape for a value."""
+    """Placeholder of a value in a shape."""
 
     MESSAGE = "message"
     MESSAGES = "messages"
@@ -86,16 +86,17 @@ CALLERS_KIND, SERVERS_KIND = "invalid_request_error", "server_error"
 
 
 def title_of(status: int) -> str:
+    """Return the title of an HTTP status."""
     return TITLES.get(status, NO_TITLE)
 
 
 def kind_of(status: int) -> str:
-    """What the OpenAI form calls the type of an error."""
+    """Return the error type of a status in the OpenAI form."""
     return KINDS.get(status, CALLERS_KIND if status < 500 else SERVERS_KIND)
 
 
 def filled(shape: Shape, values: Mapping[Slot, Any]) -> dict[str, Any]:
-    """The body with these values in it."""
+    """Return the shape with its placeholders replaced by values."""
     return {
         name: filled(part, values) if isinstance(part, dict) else values[part] for name, part in shape.items()
     }

@@ -1,5 +1,5 @@
-"""The error body of each door, in the shapes of `error_shapes.py`. Decides no status and reads no exception
-but ours."""
+"""The error body of each door, in the shapes of `error_shapes.py`. Decides no status and reads only
+ServiceErrors."""
 
 import json
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ _DOORS: dict[str, Door] = {
 
 
 def door_of(method: str, metadata: Mapping[str, str]) -> Door:
-    """The door that `/package.Service/Method` was called through: the edge says it, and for gRPC callers the
-    service."""
+    """Return the door of a call to `/package.Service/Method`: the edge names it, and for gRPC callers the
+    service determines it."""
     edge_name = metadata.get("x-parley-door")
     if edge_name in _DOORS_BY_EDGE_NAME:
         return _DOORS_BY_EDGE_NAME[edge_name]
@@ -41,13 +41,15 @@ def door_of(method: str, metadata: Mapping[str, str]) -> Door:
 
 
 def http_status(error: ServiceError, door: Door) -> int:
-    """The completions door answers 422 where a member is wrong, as documented; elsewhere it is 400."""
+    """Return the HTTP status of an error. The completions door documents 422 for a wrong member; other doors
+    use 400."""
     if door == "completions" and error.http_status == 400 and error.violations:
         return 422
     return error.http_status
 
 
 def body_of(error: ServiceError, door: Door) -> dict[str, Any]:
+    """Return the body of an error in the form of its door."""
     status = http_status(error, door)
     if door == "completions" and status == 422:
         return {
@@ -69,7 +71,7 @@ def body_of(error: ServiceError, door: Door) -> dict[str, Any]:
 
 
 def openai_error(error: ServiceError, status: int) -> dict[str, Any]:
-    """The inner object of the OpenAI form."""
+    """Return the inner object of the OpenAI form."""
     return filled(OPENAI, _values(error, status))
 
 
@@ -91,10 +93,14 @@ _MOST_BYTES = 7_500
 
 
 def header_of(error: ServiceError, door: Door) -> str:
-    """The body as ASCII, for the metadata that `http_errors.lua` reads; what does not fit is cut."""
+    """Return the body as ASCII, for the metadata that `http_errors.lua` reads; a body that is too long is
+    cut."""
     text, shown = _ascii(body_of(error, door)), len(error.violations)
     while len(text) > _MOST_BYTES:
-        text, shown = _ascii(body_of(shortened(error, shown), door)), max(1, shown // 2)  # one always fits
+        text, shown = (
+            _ascii(body_of(shortened(error, shown), door)),
+            max(1, shown // 2),
+        )  # one violation always fits
     return text
 
 
@@ -103,7 +109,7 @@ def _ascii(body: dict[str, Any]) -> str:
 
 
 def _location(field: str) -> list[str | int]:
-    """`messages[0].role` as FastAPI writes it: ["messages", 0, "role"]."""
+    """Return `messages[0].role` in FastAPI's form: ["messages", 0, "role"]."""
     parts: list[str | int] = []
     for step in field.split("."):
         name, *indexes = step.split("[")

@@ -1,5 +1,5 @@
-"""The output items of the Responses interface: those of a whole message, and the parts that a stream makes
-them of."""
+"""The output items of the Responses interface: those of a complete message, and the parts from which a stream
+builds them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +15,9 @@ MEMBERS = {"output_text": "text", "refusal": "refusal"}
 
 
 def items_of(message: Message, status: str) -> list[ResponseItem]:
-    """The output items of an assistant message, in the order in which they began.
+    """Return the output items of an assistant message, in the order in which they began.
 
-    `status` is that of the last one, and of those before it that were not whole when it began.
+    `status` applies to the last one, and to earlier ones that were incomplete when it began.
     """
     items, calls, stretches = [], tool_calls_of(message), 0
     for one in in_order(message):
@@ -35,9 +35,10 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
 
 
 def round_items(message: Message, results: Sequence[Message]) -> list[ResponseItem]:
-    """The items of a round: what was said in it, then the calls that the server ran.
+    """Return the items of a round: its text, then the calls that the server ran.
 
-    They are mcp_call items, which no caller tries to answer; whoever loops over function_call items would.
+    The calls are mcp_call items, which no caller tries to answer; a client that loops over function_call
+    items would.
     """
     own = Message(id=message.id, role=message.role, content=message.content, message=message.message)
     items = items_of(own, "completed") if text_of(own) else []
@@ -47,18 +48,20 @@ def round_items(message: Message, results: Sequence[Message]) -> list[ResponseIt
 
 
 def is_whole(arguments: str) -> bool:
-    """Whether the arguments of a call are complete, as far as one can tell before its provider says so."""
+    """Return whether the arguments of a call look complete before its provider says so."""
     return bool(arguments.strip()) and is_object(arguments)
 
 
 def part_of(kind: str, text: str) -> ResponseContentPart:
+    """Return a part of a message item with this text."""
     return ResponseContentPart(type=kind, **{MEMBERS[kind]: text})
 
 
 def message_item(
     message_id: str, number: int, status: str, content: Sequence[ResponseContentPart] = ()
 ) -> ResponseItem:
-    """One stretch of a message's text: the first one, unless calls began between its texts."""
+    """Return the item for one stretch of a message's text: the first one, unless calls began between its
+    texts."""
     return ResponseItem(
         id=stretch_id(message_id, number), type="message", status=status, role="assistant", content=content
     )
@@ -67,6 +70,7 @@ def message_item(
 def call_item(
     message_id: str, index: int, status: str, call_id: str, name: str, arguments: str
 ) -> ResponseItem:
+    """Return the item of a function call."""
     return ResponseItem(
         id=f"fc_{hex_of(message_id)}{index:02x}",
         type="function_call",

@@ -1,6 +1,6 @@
 """An exchange in the form of the Responses interface: the Response object.
 
-Makes typed messages from Chats; `wire/responses.py` makes bytes of them. Runs nothing.
+Translates Chats to typed messages; `wire/responses.py` serializes them. Runs nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -53,7 +53,7 @@ def response_of(
     temperature: float | None = None,
     service_tier: str | None = None,
 ) -> Response:
-    """The Response of a chat, with what the request asked for echoed; without output and usage."""
+    """Return the Response of a chat with the members of its request, without output and usage."""
     response = Response(
         id=f"resp_{hex_of(chat.id)}",
         object="response",
@@ -84,7 +84,7 @@ def response_of(
 
 
 def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Response:
-    """The same Response once the exchange is over."""
+    """Complete the Response of an exchange that is over."""
     response.status = "failed" if chat.error.code and chat.error.code not in ENDED else chat.status
     if chat.HasField("transport"):
         response.transport.CopyFrom(chat.transport)
@@ -102,13 +102,13 @@ def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Respons
     status = "completed" if response.status == "completed" else "incomplete"
     for message, results in _rounds_of(chat.output):
         response.output.extend(round_items(message, results) if results else items_of(message, status))
-        if not results:  # the last of the first choice
+        if not results:  # the last message of the first choice
             break
     return response
 
 
 def _rounds_of(output: Iterable[Message]) -> list[tuple[Message, list[Message]]]:
-    """The assistant's messages, each with the results of the tools that the server ran for it."""
+    """Return the assistant's messages, each with the results of the tools that the server ran for it."""
     rounds: list[tuple[Message, list[Message]]] = []
     for message in output:
         if message.role == "tool" and rounds:
@@ -119,7 +119,7 @@ def _rounds_of(output: Iterable[Message]) -> list[tuple[Message, list[Message]]]
 
 
 def compacted_of(outcome: Outcome) -> CompactedResponse:
-    """The answer of a compaction that is over."""
+    """Return the answer of a finished compaction."""
     return CompactedResponse(
         id=f"resp_{hex_of(outcome.chat.id)}",
         object="response.compaction",
@@ -145,7 +145,7 @@ def _given(request: CreateResponseRequest, name: str, otherwise: float) -> float
 
 
 def _fill_defaults(response: Response) -> None:
-    """What the public schema has where nothing was asked for."""
+    """Set the defaults of the public schema for members that the request left out."""
     if not response.HasField("tool_choice") or response.tool_choice.HasField("null_value"):
         response.tool_choice.CopyFrom(Value(string_value="auto"))
     if not response.text.fields["format"].HasField("struct_value"):
@@ -168,8 +168,8 @@ def _fill_defaults(response: Response) -> None:
 
 
 def _lift(members: Struct, name: str) -> None:
-    """Put what stands in an object of this name, as chat completions have it, where the Responses interface
-    has it."""
+    """Move the members of an object of this name, where chat completions have them, to where the Responses
+    interface has them."""
     if name in members.fields and members.fields[name].HasField("struct_value"):
         inner = Struct()
         inner.CopyFrom(members.fields[name].struct_value)
@@ -179,7 +179,7 @@ def _lift(members: Struct, name: str) -> None:
 
 
 def _fill(members: Struct, defaults: Mapping[str, Any]) -> None:
-    """Add what is left out, or null where the schema has none."""
+    """Add members that are left out, or null where the schema has no default."""
     for name, value in defaults.items():
         if name not in members.fields or members.fields[name].HasField("null_value"):
             members.fields[name].CopyFrom(from_python(value))

@@ -1,7 +1,7 @@
 """The events of a streamed exchange in the form of the Responses interface.
 
-An item is over before the next one is told of, as the public interface has it. Makes typed messages from
-ChatEvents; `wire/responses.py` makes bytes of them. Runs nothing.
+An item ends before the next one begins, as in the public interface. Translates ChatEvents to typed messages;
+`wire/responses.py` serializes them. Runs nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ _ARGUMENTS = "arguments"
 
 
 class _Item:
-    """An item of the message that is being said, begun and not over."""
+    """An unfinished item of the current message."""
 
     def __init__(self, item: ResponseItem) -> None:
         self.item = item
@@ -34,16 +34,18 @@ class _Item:
 
     @property
     def is_text(self) -> bool:
+        """Whether the item is text."""
         return self.item.type == "message"
 
     def wait_with(self, kind: str, text: str, place: int) -> None:
+        """Buffer text until the item's turn."""
         if not self.waiting or self.waiting[-1][0] != kind:
             self.waiting.append((kind, StringIO(), place))
         self.waiting[-1][1].write(text)
 
     def is_over(self) -> bool:
-        """Whether it can be closed once another has begun. Looks at long arguments again only when they have
-        doubled."""
+        """Return whether the item can be closed once another has begun. Long arguments are checked again only
+        when they have doubled in length."""
         if self.is_text:
             return True
         text_so_far = self.part[1] if self.part else StringIO()
@@ -57,7 +59,7 @@ class _Item:
 
 
 class ResponseEvents:
-    """Turns the events of one streamed exchange into those of the Responses interface, numbered from 0."""
+    """Translates the events of one streamed exchange to those of the Responses interface, numbered from 0."""
 
     def __init__(self, request: CreateResponseRequest, temperature: float | None) -> None:
         self._request = request
@@ -75,6 +77,7 @@ class ResponseEvents:
         """How many stretches of text the message has."""
 
     def consume(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ResponseStreamEvent]:
+        """Yield the events for some events of the exchange."""
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "started":
@@ -108,7 +111,7 @@ class ResponseEvents:
         yield self._event("response.in_progress", response=self._response)
 
     def _add_text(self, delta: ContentDelta) -> Iterator[ResponseStreamEvent]:
-        """Text goes on in the item that began last, when that is text; else it begins one."""
+        """Append text to the latest item if that is text, otherwise begin an item."""
         if not (self._begun and self._begun[-1].is_text):
             self._begun.append(_Item(message_item(self._message_id, self._stretches, "in_progress")))
             self._stretches += 1
@@ -122,11 +125,11 @@ class ResponseEvents:
             self._calls[delta.index] = made
             self._begun.append(made)
         call = self._calls[delta.index]
-        if call in self._begun:  # else its arguments were whole, and white space follows
+        if call in self._begun:  # otherwise its arguments were complete, and white space follows
             yield from self._add(call, _ARGUMENTS, delta.arguments, delta.output_index)
 
     def _add(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
-        """More of an item: told at once if it is that one's turn. Then come the items whose turn it has
+        """Extend an item: emitted at once if it is that item's turn. Then emit the items whose turn it has
         become."""
         if item is self._begun[0]:
             yield from self._emit(item, kind, text, place)
@@ -191,14 +194,14 @@ class ResponseEvents:
         yield self._event("response.content_part.done", **at, part=item.item.content[-1])
 
     def _close(self, status: str) -> Iterator[ResponseStreamEvent]:
-        """The end of the item that is being told."""
+        """End the current item."""
         item = self._begun.pop(0)
         yield from self._close_part(item)
         item.item.status = status
         yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=item.item)
 
     def _close_all(self, status: str) -> Iterator[ResponseStreamEvent]:
-        """The end of the message, whose items that are not over get this status."""
+        """End the message; its unfinished items get this status."""
         while self._begun:
             yield from self._close(status)
             if self._begun:
@@ -210,7 +213,7 @@ class ResponseEvents:
         yield from self._close_all("completed")
         message, *results = event.round.messages
         for done in round_items(message, results):
-            if done.type == "message":  # it was streamed
+            if done.type == "message":  # the item was streamed
                 continue
             begun = ResponseItem()
             begun.CopyFrom(done)
@@ -230,7 +233,7 @@ class ResponseEvents:
         return self._event("response.output_item.added", output_index=len(self._output) - 1, item=item)
 
     def _end(self, chat: Chat, outcome: Outcome | None) -> Iterator[ResponseStreamEvent]:
-        # the last message says nothing
+        # the last message is empty
         if not self._begun and chat.output and chat.output[-1].role == "assistant":
             yield from self._add_text(ContentDelta(output_index=len(chat.output) - 1))
         yield from self._close_all("completed" if chat.status == "completed" else "incomplete")
@@ -247,6 +250,6 @@ class ResponseEvents:
 
     def _over(self, chat: Chat, outcome: Outcome | None) -> Response:
         response = complete(self._response, chat, outcome)
-        del response.output[:]  # the items as they were streamed: clients refuse ids that change
+        del response.output[:]  # the streamed items replace them: clients refuse ids that change
         response.output.extend(self._output)
         return response

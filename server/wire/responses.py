@@ -1,7 +1,7 @@
-"""`POST /chat/responses` and `/v1/responses` over HTTP: the Response object with nulls explicit, and its
+"""`POST /chat/responses` and `/v1/responses` over HTTP: the Response object with explicit nulls, and its
 events.
 
-Makes bytes of typed messages; what happens when is decided in `response_stream.py`.
+Serializes typed messages; `response_stream.py` decides their order.
 """
 
 from collections.abc import Iterable
@@ -18,11 +18,12 @@ _REASONING = {"effort": None, "summary": None}
 
 
 def response_body(response: Response) -> HttpBody:
+    """Return a response as a JSON body."""
     return HttpBody(content_type="application/json", data=orjson.dumps(_response(response)))
 
 
 def event_frames(events: Iterable[ResponseStreamEvent], *, filled_up: bool = False) -> bytes:
-    """The frames of some events; deltas can be filled up, so that their sizes do not tell what is in them."""
+    """Return the frames of some events; deltas can be padded so that their sizes do not reveal their content."""
     return b"".join(
         sse.named(
             event.type,
@@ -62,7 +63,11 @@ def _response(response: Response) -> dict[str, Any]:
     json = to_json(response, nulls=True)
     json["output"] = [_item(item) for item in response.output]
     json["reasoning"] = {**_REASONING, **(json["reasoning"] or {})}
-    for name in ("transport", "prompt_cache_options", "warnings"):  # not in the public schema
+    for name in (
+        "transport",
+        "prompt_cache_options",
+        "warnings",
+    ):  # members that the public schema does not have
         if not json[name]:
             del json[name]
     return json

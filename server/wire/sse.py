@@ -1,5 +1,4 @@
-"""Server-sent events: one event is one piece of bytes, lines end in a line feed. Knows no event of any
-door."""
+"""Server-sent events: one event is one piece of bytes, lines end in a line feed. Knows the events of no door."""
 
 from secrets import token_urlsafe
 from typing import Any
@@ -15,14 +14,16 @@ _STEP = 256
 
 
 def filled_up(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with an `obfuscation`: random text that makes its size a multiple of 256 bytes."""
+    """Return the event with an `obfuscation`: random text that makes its size a multiple of 256 bytes."""
     size = len(orjson.dumps({**event, "obfuscation": ""}))
     return {**event, "obfuscation": token_urlsafe(_STEP)[: -size % _STEP]}
 
 
 def data(event: Any) -> bytes:
+    """Return an event without a name."""
     return b"data: %b\n\n" % orjson.dumps(event)
 
 
 def named(name: str, event: Any) -> bytes:
+    """Return an event with a name."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(event))

@@ -1,1 +1,1 @@
-"""History as JSON Lines: out of an org, and into one."""
+"""Export and import of history as JSON Lines."""

@@ -1,7 +1,7 @@
-"""What a row of a history has to be: what the server itself could have put on record, so that nothing fails
-on it later.
+"""Checks that a row of a history is one that the server itself could have recorded, so that nothing fails on
+it later.
 
-Of one row, and of a chat with its answer. What rows need of one another is for `storage/history.py`.
+Covers single rows, and a chat with its answer; `storage/history.py` checks rows against one another.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ _OF_BODY = {
 
 
 def check_line(members: Any) -> None:
-    """Raises InvalidArgument when a line has more in it than a request may bring, the pieces of a stream
-    aside, or an integer that would not stay what it is."""
+    """Raise InvalidArgument when a line has more than a request may contain, apart from the pieces of a
+    stream, or an integer that would lose precision."""
     if isinstance(members, dict) and isinstance(members.get("record"), dict):
         members = {**members, "record": {**members["record"], "pieces": None}}
     left, waiting = _MOST_VALUES, [members]
@@ -71,7 +71,7 @@ def check_line(members: Any) -> None:
 
 
 def check_document(kind: str, name: str, document: dict[str, Any]) -> None:
-    """Of the documents in a row. Raises InvalidArgument naming the member."""
+    """Check the documents in a row. Raises InvalidArgument naming the member."""
     if kind in _CHECKED:
         _check_stored(kind, document)
     elif name == "private":
@@ -90,7 +90,7 @@ def _check_stored(kind: str, document: dict[str, Any]) -> None:
 
 
 def _check_private(private: dict[str, Any]) -> None:
-    """What is kept of a transient assistant or squad: all of it, with its secrets."""
+    """Check the private copy of a transient assistant or squad, which includes its secrets."""
     for name, document in private.items():
         if name not in ("assistant", "squad"):
             raise InvalidArgument.of(f"private.{name}", "is not a member; assistant and squad are")
@@ -107,10 +107,10 @@ def _check_json(document: dict[str, Any], name: str) -> None:
 
 
 def check_form(name: str, made: AnyMessage) -> None:
-    """Of the messages in a row. Raises InvalidArgument naming the member."""
+    """Check the messages in a row. Raises InvalidArgument naming the member."""
     check_values(made, 1 << 32, lambda field: f"{name}.{field}")
     _refuse_nul(made, name)
-    # The input of a request is kept as messages.
+    # The input of a request is stored as messages.
     refuse([found for found in violations_of(made, name) if found.field != "record.request.input"])
     if isinstance(made, Message):
         check_message(made, name)
@@ -143,7 +143,7 @@ def _check_body(body: Chat | Session) -> None:
 
 
 def _check_as_sent(body: Chat | Session, request: CreateChatRequest | CreateSessionRequest) -> None:
-    """Whether a request could have said what the body says of these."""
+    """Check that a request could have sent the body's members."""
     for name in ("name", "assistant_id", "squad_id"):
         if body.HasField(name):
             setattr(request, name, getattr(body, name))
@@ -154,8 +154,7 @@ def _check_as_sent(body: Chat | Session, request: CreateChatRequest | CreateSess
 
 
 def check_row(kind: str, row: Row) -> None:
-    """What the types of the columns, and their forms, do not say. Raises InvalidArgument naming the
-    column."""
+    """Check what column types and message forms do not express. Raises InvalidArgument naming the column."""
     for name in _IDS:
         if row.get(name) is not None and parse_id(row[name]) != row[name]:
             raise InvalidArgument.of(camel(name), "must be a UUID in lower case")
@@ -214,8 +213,8 @@ def _check_same(row: Row, body: Chat | Session) -> None:
 
 
 def check_answer(chat: Row, answered: Sequence[Message]) -> None:
-    """Whether the pieces of a streamed answer can be cut out of it. Raises InvalidArgument naming the first
-    that cannot."""
+    """Check that the pieces of a streamed answer can be cut out of it. Raises InvalidArgument naming the
+    first that cannot."""
     output = [*answered, *Chat.FromString(chat["body"]).output]
     calls = [len(tool_calls_of(message)) for message in output]
     begun = 0
@@ -228,7 +227,7 @@ def check_answer(chat: Row, answered: Sequence[Message]) -> None:
 
 
 def check_types(columns: Mapping[str, tuple[str, bool]], row: Row) -> None:
-    """Raises InvalidArgument naming the column that is missing, unknown or of another type."""
+    """Raise InvalidArgument naming the column that is missing, unknown or of another type."""
     for name in row.keys() - columns.keys():
         raise InvalidArgument.of(camel(name), "is not a member of such a line")
     for name, (type_, required) in columns.items():
@@ -253,11 +252,11 @@ def _fits(value: Any, type_: str) -> bool:
     if type_ == "REAL":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if type_ == "TEXT":
-        return isinstance(value, str) and "\0" not in value  # which PostgreSQL cannot keep
+        return isinstance(value, str) and "\0" not in value  # PostgreSQL cannot store NUL
     return isinstance(value, bytes)
 
 
 def camel(name: str) -> str:
-    """The name of a column as lines have it."""
+    """Return a column's name in the form of lines."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)

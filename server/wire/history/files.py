@@ -1,6 +1,6 @@
-"""A file of history, taken into an org: read whole, then put there conversation by conversation.
+"""Imports a file of history into an org: reads it whole, then writes it conversation by conversation.
 
-Wherever that breaks off, what is there is whole, whatever the order of the file's lines is.
+Wherever an import is interrupted, the records so far are complete, whatever the order of the file's lines.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _MOST_BYTES = 4 << 20
 
 
 async def ingest_file(history: History, org: Callable[[], Awaitable[str]], file: BinaryIO) -> Imported:
-    """Put the lines of a file into an org, some conversations at a time.
+    """Import the lines of a file into an org, some conversations at a time.
 
-    `org` is asked for its id once every line was read, and before the first is written. Raises
+    `org` is called for the org's id after every line was read and before the first is written. Raises
     InvalidArgument or FailedPrecondition naming the line.
     """
     index = _Index(file)
@@ -35,7 +35,7 @@ async def ingest_file(history: History, org: Callable[[], Awaitable[str]], file:
 
 
 class _Index:
-    """Where the lines of a file are, and which of them belong together. Holds no line."""
+    """The positions of a file's lines, grouped by what belongs together. Stores no line."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -50,6 +50,7 @@ class _Index:
         """The threads of sessions, of which everything is needed."""
 
     def add(self, found: NumberedRow) -> None:
+        """Add a row to the index."""
         number, kind, row = found
         if kind in ALONE:
             self._alone[kind].append(number)
@@ -64,7 +65,7 @@ class _Index:
             self._places[row["thread_id"]].extend((row["seq"], 0, number))
 
     def units(self) -> Iterator[list[Line]]:
-        """The lines, in pieces that can be taken in one after another."""
+        """Yield the lines in units that can be imported one after another."""
         for kind in ALONE:
             yield from ([self._line(number)] for number in self._alone[kind])
         yield from in_order(sorted({*self._places, *self._forks}), self._forks, self._rows)

@@ -1,6 +1,6 @@
-"""History as JSON Lines: out of an org, and into one. Knows no door.
+"""Exports an org's history as JSON Lines and imports it. Knows no door.
 
-`wire/history/checks.py` says what a line may have; `storage/history.py` reads and writes the rows.
+`wire/history/checks.py` checks lines; `storage/history.py` reads and writes the rows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from server.wire.history.checks import (
 HEADER = {"kind": "history", "format": "parley", "version": 1}
 _SLICE_BYTES = 1 << 16
 T = TypeVar("T")
-_BATCH_CHARACTERS = 1 << 20  # gRPC clients take 4 MB unless told otherwise
+_BATCH_CHARACTERS = 1 << 20  # gRPC clients accept 4 MB by default
 _MESSAGES: dict[tuple[str, str], type[AnyMessage]] = {
     ("session", "body"): Session,
     ("session", "state"): ConversationState,
@@ -77,7 +77,7 @@ class Line(NamedTuple):
 
 
 class NumberedRow(NamedTuple):
-    """What a line says."""
+    """The contents of a line."""
 
     number: int
     kind: str
@@ -85,13 +85,15 @@ class NumberedRow(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """What became of some lines."""
+    """The result of an import."""
 
     imported: int
     skipped: int
 
 
 class History:
+    """Export and import for the orgs of one database."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._thread = asyncio.Semaphore()
@@ -100,10 +102,9 @@ class History:
     async def export(
         self, org_id: str, session_id: str | None, *, secrets: bool
     ) -> AsyncGenerator[list[str]]:
-        """The lines of an org, or of one session, some at a time, as they are at this moment. Raises
-        NotFound.
+        """Yield batches of lines of an org, or of one session, as of this moment. Raises NotFound.
 
-        What comes together can be taken in together, after all that came before it.
+        The lines of a batch can be imported together, after all previous batches.
         """
         async with self._database.snapshot() as snapshot:
             if session_id is not None and not await snapshot.run(
@@ -126,7 +127,7 @@ class History:
             yield batch
 
     async def ingest(self, org_id: str, lines: Iterable[Line]) -> Imported:
-        """Put lines into an org, all of them or none.
+        """Import lines into an org, all of them or none.
 
         Raises InvalidArgument or FailedPrecondition naming the line.
         """
@@ -134,10 +135,9 @@ class History:
         return await self._database.write(lambda connection: _write(connection, org_id, rows))
 
     async def read(self, lines: Iterable[Line]) -> AsyncIterator[NumberedRow]:
-        """The rows in some lines, the header's aside. Raises InvalidArgument naming the line.
+        """Yield the rows in some lines, except the header's. Raises InvalidArgument naming the line.
 
-        They are read in a thread, some at a time: a line may take longer than others are to wait for the
-        event loop.
+        Lines are parsed in a thread, some at a time, because one may take too long for the event loop.
         """
         columns = await self._database.read(
             lambda connection: {kind: columns_of(connection, kind) for kind in TABLES}
@@ -150,8 +150,7 @@ class History:
 
 
 def _slices(parts: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]]:
-    """As many parts as take some milliseconds, or one: nobody waits long for another's, and what is left is
-    left soon."""
+    """Yield slices that take some milliseconds each, or one part: no caller waits long for another's."""
     some: list[T] = []
     size = 0
     for part in parts:
@@ -178,7 +177,7 @@ def _rows(lines: Iterable[Line], columns: dict[str, Any]) -> list[NumberedRow]:
 
 
 def _lines(units: Iterable[Unit[KindRow]], secrets: bool) -> list[tuple[list[str], int]]:
-    """The lines of each unit, and how long they are together."""
+    """Yield the lines of each unit, and their total length."""
     made = [[_line(kind, row, secrets) for kind, row in unit] for unit in units]
     return [(lines, sum(map(len, lines))) for lines in made]
 
@@ -200,7 +199,7 @@ def _write(connection: Connection, org_id: str, rows: Sequence[NumberedRow]) -> 
 
 @contextlib.contextmanager
 def _naming(number: int) -> Iterator[None]:
-    """Errors name the line; 0 is none of them."""
+    """Add the line's number to errors; 0 for none."""
     try:
         yield
     except ServiceError as error:
@@ -272,7 +271,7 @@ def _column_value(kind: str, name: str, value: Any) -> Any:
     if message is None or not isinstance(value, dict):
         return value
     try:
-        # Read back: what is nested too deeply can be written and never read again.
+        # Parsed again, because a value that is nested too deeply can be written but never read.
         made = message.FromString(ParseDict(value, message()).SerializeToString())
         hide_secrets(made)
     except (ParseError, DecodeError, ValueError, RecursionError):
@@ -284,7 +283,8 @@ def _column_value(kind: str, name: str, value: Any) -> Any:
 
 
 def _owned(kind: str, row: Row, org_id: str) -> Row:
-    """The row with the org in its body, and with its own id: what a body says is what is deleted."""
+    """Return the row with the org and the row's own id in its body, because deletion uses the ids of the
+    body."""
     message = _MESSAGES.get((kind, "body"))
     if message not in (Chat, Session):
         return row
