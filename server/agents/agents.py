@@ -1,5 +1,5 @@
-"""Who answers: a stored or transient assistant, or the active member of a squad, with what a model call needs
-of it.
+"""Finds who answers: a stored or transient assistant, or the active member of a squad, with its settings for
+a model call.
 
 Reads documents and fills templates; calls no model and writes nothing.
 """
@@ -57,7 +57,7 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssistantSettings:
-    """What an exchange acts on in an assistant document."""
+    """The settings of an assistant document that an exchange uses."""
 
     name: str
     provider: str
@@ -81,7 +81,7 @@ class AssistantSettings:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "AssistantSettings":
-        """Read a document that `check_assistant` accepted."""
+        """Read the settings of a document that `check_assistant` accepted."""
         model = document.get("model") or {}
         provider = model.get("provider") or DEFAULT_PROVIDER
         metadata = document.get("metadata") or {}
@@ -107,7 +107,7 @@ class AssistantSettings:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An assistant that can answer, by itself or as one of a squad."""
+    """An assistant that can answer, alone or as a member of a squad."""
 
     settings: AssistantSettings
     tools: tuple[dict[str, Any], ...] = ()
@@ -123,7 +123,7 @@ class Member:
     def prompts(
         self, variables: Mapping[str, Any], allowance: Allowance
     ) -> tuple[list[Message], list[ChatWarning]]:
-        """The assistant's own messages, templates filled, and what was at fault in them."""
+        """Return the assistant's own messages with templates filled, and warnings about their faults."""
         messages, warnings = [], []
         for role, text, param in self.settings.prompts:
             part = allowance.part()
@@ -134,7 +134,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who answers, and how it was named."""
+    """Who answers, and how the request named it."""
 
     member: Member
     """Who is active when the exchange begins."""
@@ -153,32 +153,32 @@ class Agent:
 
     @property
     def settings(self) -> AssistantSettings:
-        """Those of who is active when the exchange begins."""
+        """The settings of the active member when the exchange begins."""
         return self.member.settings
 
     @property
     def variable_values(self) -> dict[str, Any]:
-        """The values for templates; the request's win over those of the squad."""
+        """The values for templates; the request's override those of the squad."""
         return self.values_for(self.member)
 
     def values_for(self, member: Member) -> dict[str, Any]:
-        """The same for another member of the squad."""
+        """Return the template values for another member of the squad."""
         return {**member.variable_values, **_variable_values(self.overrides or {})}
 
     @property
     def private(self) -> dict[str, Any] | None:
-        """What a later turn needs and callers must not see."""
+        """Return the state that a later turn needs and callers must not see."""
         transient = {"assistant": self.assistant, "squad": self.squad}
         return {name: document for name, document in transient.items() if document is not None} or None
 
     async def accepts_instructions(self) -> bool:
-        """Whether everyone who may answer lets callers instruct the model."""
+        """Whether every possible member lets callers instruct the model."""
         return self.settings.allows_system_messages and (
             self.others_accept_instructions is None or await self.others_accept_instructions()
         )
 
     def describe(self, record: Chat | Session) -> None:
-        """Say on a Chat or a Session who answers, with secrets masked."""
+        """Record who answers on a Chat or a Session, with secrets masked."""
         if self.assistant_id is not None:
             record.assistant_id = self.assistant_id
         if self.squad_id is not None:
@@ -193,20 +193,19 @@ class Agent:
 
 
 class Agents:
-    """Finds who answers. Settings of stored assistants are read once for each version."""
+    """Finds who answers. Settings of stored assistants are parsed once for each version."""
 
     def __init__(self, store: Store, provider_fault: Fault = lambda provider, url: None) -> None:
-        """`provider_fault` says why an assistant that a request sends along is refused for its model's
-        provider."""
+        """`provider_fault` returns why a transient assistant is refused because of its model's provider."""
         self._store = store
         self._provider_fault = provider_fault
         self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
         """By org, id and version."""
 
     async def named(self, caller: Caller, who: Who, state: ConversationState | None = None) -> Agent | None:
-        """The assistant or squad of `who.name`; None when it names nobody.
+        """Return the assistant or squad of `who.name`; None when it is unset.
 
-        `state` says who of the squad is active in the conversation that the request goes on with.
+        `state` names the active member of the squad in the conversation that the request continues.
         """
         overrides = who.overrides
         if not isinstance((overrides or {}).get("variableValues"), dict | None):
@@ -227,14 +226,14 @@ class Agents:
     async def stored(
         self, caller: Caller, assistant_id: str | None, overrides: dict[str, Any] | None = None
     ) -> Agent:
-        """The stored assistant of this id. Raises NotFound, also for what is no id."""
+        """Return the stored assistant of this id. Raises NotFound, also for an invalid id."""
         return await self._of(
             caller, await self._store.assistants.get(caller.org_id, assistant_id), overrides
         )
 
     async def named_by_model(self, caller: Caller, who: Who) -> Agent | None:
-        """The stored assistant whose id or name `who.model` is. Raises InvalidArgument for the name of
-        several."""
+        """Return the stored assistant whose id or name is `who.model`. Raises InvalidArgument for a name that
+        several have."""
         if who.model is None:
             return None
         document = await assistant_of_model(self._store.assistants, caller, who.model.name)
@@ -263,7 +262,7 @@ class Agents:
         state: ConversationState | None,
         overrides: dict[str, Any] | None = None,
     ) -> Agent | None:
-        """Who answered in a stored Chat or Session; None when it names nobody.
+        """Return who answered in a stored Chat or Session; None when it names no one.
 
         Raises FailedPrecondition when that assistant is gone.
         """
@@ -300,10 +299,10 @@ class Agents:
     async def _squad(
         self, caller: Caller, content: dict[str, Any], state: ConversationState | None, **named: Any
     ) -> Agent:
-        """The squad with the member that `state` says active, or its first. Members that were deleted are
+        """Return the squad with the member that `state` names as active, or its first. Deleted members are
         left out.
 
-        Of the others only the names are read: settings, tools and handoffs are those of who is active.
+        Only the names of other members are read: settings, tools and handoffs are those of the active one.
         """
         entries = content["members"]
         stored = await stored_names(self._store.assistants, caller, entries)
@@ -334,7 +333,7 @@ class Agents:
         self, caller: Caller, squad: dict[str, Any], seated: Iterable[Seat]
     ) -> bool:
         for seat in seated:
-            with contextlib.suppress(NotFound):  # it was deleted meanwhile, and will not answer
+            with contextlib.suppress(NotFound):  # the member was deleted meanwhile, and will not answer
                 own = overridden(squad, seat.entry, _INSTRUCTION_MODE, _ITS_OWN)
                 if own is _ITS_OWN:
                     own = (await self._assistant_of(caller, seat.entry)).get(_INSTRUCTION_MODE)
@@ -343,7 +342,7 @@ class Agents:
         return True
 
     async def _assistant_of(self, caller: Caller, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """The assistant of a member, as it is without overrides. Raises NotFound."""
+        """Return the assistant of a member, without overrides. Raises NotFound."""
         if isinstance(own := entry.get("assistant"), dict):
             return own
         return (await self._store.assistants.get(caller.org_id, stored_id(entry))).content
@@ -351,7 +350,7 @@ class Agents:
     async def _in_squad(
         self, caller: Caller, entry: Mapping[str, Any], squad: dict[str, Any]
     ) -> tuple[AssistantSettings, dict[str, Any]]:
-        """The settings of a member and its template values: its own overrides, and over them those for all
+        """Return the settings of a member and its template values: its own overrides, then those for all
         members."""
         given = [
             over
@@ -410,6 +409,7 @@ def _variable_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prompts_of(model: Mapping[str, Any]) -> list[Prompt]:
+    """Return the prompts of an assistant's model: systemPrompt first, then its messages."""
     system = model.get("systemPrompt")
     prompts = [Prompt("system", system, "model.systemPrompt")] if isinstance(system, str) and system else []
     for index, message in enumerate(model.get("messages") or ()):

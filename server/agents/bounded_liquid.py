@@ -1,7 +1,6 @@
-"""Liquid with bounds: what a template may use, how much work it may take, and what of it is at fault.
+"""Bounded Liquid: limits the features and the work of a template, and records its faults.
 
-Parses and fills one template; `templates.py` says which texts are templates, and what becomes of those at
-fault.
+Parses and fills one template; `templates.py` decides which texts are templates, and handles faulty ones.
 """
 
 from collections.abc import Callable, Mapping
@@ -175,7 +174,7 @@ TAGS = frozenset(
     }
 )
 """Likewise. Their work is that of their values, which are counted, and loops are counted by their rounds."""
-# What a filter raises where its value is not what it expects is not always a LiquidError.
+# A filter can raise other errors than LiquidError for a value that it does not expect.
 UNFIT = (
     LiquidError,
     LiquidInterrupt,
@@ -189,7 +188,7 @@ UNFIT = (
 
 
 class Fault(NamedTuple):
-    """What of a template was left as it is written, or passed on."""
+    """A part of a template that was left as written, or passed on."""
 
     code: str
     mark: str
@@ -197,7 +196,7 @@ class Fault(NamedTuple):
 
 
 class Allowance:
-    """How much work templates may take together, and what was at fault in them."""
+    """The work that templates may do together, and their faults."""
 
     def __init__(self, work: int = _MOST_WORK, whole: "Allowance | None" = None) -> None:
         self._whole = whole or self
@@ -206,24 +205,27 @@ class Allowance:
 
     @property
     def left(self) -> int:
+        """The remaining work."""
         return self._whole._left
 
     @property
     def is_used_up(self) -> bool:
+        """Whether no work remains."""
         return self.left < 0
 
     def part(self) -> "Allowance":
-        """The same allowance for some of the templates, with the faults of those alone."""
+        """Return the same allowance for some of the templates, with only their faults."""
         return Allowance(whole=self._whole)
 
     def spend(self, work: int) -> None:
-        """Raises ResourceLimitError when there is no more left; then nothing is left for others either."""
+        """Consume work. Raises ResourceLimitError when too little remains; then nothing remains for other
+        templates either."""
         self._whole._left -= work
         if self.left < 0:
             raise ResourceLimitError("the templates take too much work", token=None)
 
     def note(self, code: str, mark: str = "") -> None:
-        """Note a fault; once, however often a loop meets it, and not more than anybody reads."""
+        """Record a fault; once, however often a loop meets it, and up to the limit of what is shown."""
         fault = Fault(code, _shown(mark))
         if len(self.faults) < _MOST_FAULTS and fault not in self.faults:
             self.faults.append(fault)
@@ -235,7 +237,7 @@ def _shown(mark: str) -> str:
 
 
 def template_of(text: str) -> "Template | None":
-    """The parsed template; None when it is not valid Liquid."""
+    """Return the parsed template; None when it is not valid Liquid."""
     try:
         matter = {"most_nodes": len(text) // 8, "text": text}
         return _environment.from_string(text, matter=matter)  # type: ignore[return-value]  # what its template_class makes
@@ -244,10 +246,10 @@ def template_of(text: str) -> "Template | None":
 
 
 class _Context(RenderContext):
-    """Ends a rendering that takes too much work: loops, filters and every value that is read draw on the
+    """Ends a rendering that takes too much work: loops, filters and every value that is read consume the
     allowance.
 
-    What outputs, operators and tags do with a value takes no more than reading all of it.
+    Outputs, operators and tags cost no more than reading their values.
     """
 
     allowance: Allowance
@@ -261,7 +263,7 @@ class _Context(RenderContext):
         return value
 
     def assign(self, key: str, val: Any) -> None:
-        # The library adds up all variables with every assignment.
+        # The library would sum all variables at every assignment.
         self._allocated += getsizeof(val, 1) - (getsizeof(self.locals[key], 1) if key in self.locals else 0)
         if self._allocated > self.env.local_namespace_limit:
             raise ResourceLimitError("the template keeps too much", token=None)
@@ -299,9 +301,12 @@ class _Context(RenderContext):
 
 
 class Template(BoundTemplate):
+    """A parsed template with limits."""
+
     matter: Mapping[str, Any]
 
     def fill(self, variables: Mapping[str, Any], allowance: Allowance) -> str:
+        """Return the text with variables filled in; consumes the allowance."""
         # no keywords: a variable may be named `self`
         context = _Context(self, globals=self.make_globals(variables))
         context.allowance = allowance
@@ -320,7 +325,7 @@ class Template(BoundTemplate):
         return written.getvalue()
 
     def _source(self, index: int) -> str:
-        """What stands in the template for one of its nodes."""
+        """Return the source text of one of the template's nodes."""
         behind = self.nodes[index + 1 : index + 2]
         text: str = self.matter["text"]
         return text[self._start(self.nodes[index]) : self._start(behind[0]) if behind else None]
@@ -332,7 +337,7 @@ class Template(BoundTemplate):
 
 
 class _OutputNode(OutputNode):
-    """Prints values as LiquidJS does. One that cannot be had is left as it is written."""
+    """Prints values as LiquidJS does. An output whose value is unavailable is left as written."""
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         try:
@@ -368,7 +373,7 @@ class _Bounded(Environment):
 
 
 class _Range(RangeLiteral):
-    """A range that filters and `contains` may walk through too: loops are not all that does."""
+    """A bounded range, because filters and `contains` also iterate over ranges, not only loops."""
 
     def evaluate(self, context: RenderContext) -> range:
         assert isinstance(context, _Context)
@@ -383,8 +388,8 @@ primitive.RangeLiteral = _Range  # type: ignore[misc]  # the environment has no 
 
 
 def _offering() -> Environment:
-    """What is used of Liquid. A later version's new filters and tags are left out until it is known what they
-    take."""
+    """Return the supported subset of Liquid. New filters and tags of later versions are excluded until their
+    cost is known."""
     made = _Bounded(strict_filters=False)
     made.add_tag(_Output)
     made.add_tag(_Echo)

@@ -1,7 +1,7 @@
-"""What an exchange, a session or a stored document says of what was passed over, or sent otherwise than it
-was written.
+"""Warnings of an exchange, a session or a stored document about settings that were ignored or sent in another
+form.
 
-Nothing is refused for it, and nobody has to read it. Finds out nothing itself.
+Nothing is refused for them, and callers may ignore them. Detects nothing itself.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _MOST_MESSAGE = 300
 
 
 class ChatWarning(NamedTuple):
-    """One of them."""
+    """One warning."""
 
     code: str
     """A stable, machine-readable word."""
@@ -32,7 +32,7 @@ class ChatWarning(NamedTuple):
     up."""
 
     def shown(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the warning as JSON."""
         shown = {"code": self.code, "message": _cut(self.message)}
         return shown if self.param is None else {**shown, "param": self.param}
 
@@ -55,14 +55,14 @@ _WITHOUT_MARK = {FAILED: "The template could not be filled in, so it was sent as
 
 
 def of_fault(fault: Fault, param: str) -> ChatWarning:
-    """The warning of a template's fault; `param` is where the template stands."""
+    """Return the warning about a template's fault; `param` is the path of the template."""
     text = _OF_FAULTS[fault.code] if fault.mark else _WITHOUT_MARK.get(fault.code, _OF_FAULTS[fault.code])
     return ChatWarning(f"template_{fault.code}", text.format(mark=fault.mark), param)
 
 
 def of_tool(name: str, faults: Iterable[Fault], left_out: Iterable[str] = ()) -> list[ChatWarning]:
-    """The warnings of a tool's call: of its templates, which can have secrets and are not shown, and of its
-    variables."""
+    """Return the warnings about a tool's call: its templates, which may contain secrets and are not shown,
+    and its variables."""
     return [
         *(
             ChatWarning(
@@ -77,7 +77,7 @@ def of_tool(name: str, faults: Iterable[Fault], left_out: Iterable[str] = ()) ->
 
 
 def of_variable(name: str) -> ChatWarning:
-    """The warning of a variable that is too large to be kept."""
+    """Return the warning about a variable that is too large to be stored."""
     return ChatWarning(
         "variable_not_kept",
         f"The variable {name} is larger than one may be, or than all may be together, so it was not kept.",
@@ -85,9 +85,9 @@ def of_variable(name: str) -> ChatWarning:
 
 
 def put(record: Chat | Session, warnings: Iterable[ChatWarning], *, for_page: bool) -> None:
-    """Say the warnings in `record.warnings`, each once. Without any the member stays unset.
+    """Set `record.warnings`, each warning once. Without any the member stays unset.
 
-    A page is not told how an assistant is set up.
+    A publishable key (`for_page`) receives no details of an assistant's configuration.
     """
     visible = [_SETUP if for_page and not warning.of_request else warning for warning in warnings]
     if visible:
@@ -95,7 +95,7 @@ def put(record: Chat | Session, warnings: Iterable[ChatWarning], *, for_page: bo
 
 
 def shown(warnings: Iterable[ChatWarning]) -> list[dict[str, Any]]:
-    """Warnings as JSON, each once, and not more than anybody reads."""
+    """Return the warnings as JSON, each once, up to the limit of what is shown."""
     return [warning.shown() for warning in [*dict.fromkeys(warnings)][:MOST]]
 
 

@@ -1,7 +1,6 @@
-"""Which members of assistants, squads and tools a chat acts on: those are checked, the others are kept as
-they were sent.
+"""Members of assistants, squads and tools that a chat uses: those are checked, the others are stored as sent.
 
-Tables alone, read by `documents.py` and by the generator of the OpenAPI document.
+Only tables, read by `documents.py` and by the generator of the OpenAPI document.
 """
 
 from typing import Any

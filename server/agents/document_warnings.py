@@ -1,8 +1,8 @@
-"""What is said of an assistant or a squad to whoever stores it: faults of its templates, providers that are
-not called.
+"""Warnings to the caller who stores an assistant or a squad: faults of templates, and providers that are not
+called.
 
-Its chats say the same, and what else they pass over (`ignored_settings.py`): a document that is no worse than the
-interface's own samples is answered as it was sent. Refuses nothing.
+Chats with it report the same, and the settings that they ignore (`ignored_settings.py`): a document no worse
+than the interface's own samples is answered as it was sent. Refuses nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ from server.content.validation import join
 
 
 def of_assistant(document: dict[str, Any], not_called: Fault) -> list[ChatWarning]:
-    """The warnings of an assistant that was checked; `not_called` says why a provider is not called here."""
+    """Return the warnings of a checked assistant; `not_called` returns why a provider is not called."""
     named = model_providers.of_assistant(document)
     return [*_of_providers(named, not_called), *_of_templates(document, Allowance())]
 
 
 def of_squad(document: dict[str, Any], not_called: Fault) -> list[ChatWarning]:
-    """The warnings of a squad that was checked."""
+    """Return the warnings of a checked squad."""
     allowance = Allowance()
     return [
         *_of_providers(model_providers.of_squad(document), not_called),

@@ -1,9 +1,9 @@
-"""Assistants, squads and tools as JSON documents: what is refused, how a patch applies, the typed view.
+"""Assistants, squads and tools as JSON documents: validation, patches, the typed view.
 
 The schema is the proto: names, types and ranges are read from the descriptors of Assistant, Squad and Tool. A
-document is stored as given; only the members that a chat acts on are checked, so that an odd voice is no
-reason to refuse one. Does not store, does not know the providers (`model_providers.py`) and which values are
-secrets (`secrets.py`), and does not fill in templates or cap their size.
+document is stored as given; only the members that a chat uses are checked, so that an unusual voice is no
+reason to refuse it. Does not store, does not know the providers (`model_providers.py`) or which values are
+secrets (`secrets.py`), and does not fill in templates or limit their size.
 """
 
 import functools
@@ -33,16 +33,15 @@ _MESSAGE = TypeVar("_MESSAGE", Assistant, Squad, Tool)
 
 
 def check_assistant(document: Document, at: str = "") -> None:
-    """Raise InvalidArgument, naming every field, when a chat could not act on the assistant.
+    """Raise InvalidArgument, naming every field, when a chat could not use the assistant.
 
-    `at` is where it stands in the request, such as `assistant`; the fields are named from there.
+    `at` is its path in the request, such as `assistant`; the fields' paths begin with it.
     """
     refuse(_assistant_violations(document, at))
 
 
 def check_squad(document: Document, at: str = "") -> None:
-    """Raise InvalidArgument, naming every field, when a chat could not act on the squad or on an assistant in
-    it."""
+    """Raise InvalidArgument, naming every field, when a chat could not use the squad or an assistant in it."""
     violations = _json_violations(document, at)
     if not violations:
         violations = _schema_violations(document, Squad(), SQUAD, at)
@@ -54,18 +53,18 @@ def check_squad(document: Document, at: str = "") -> None:
 
 
 def check_tool(document: Document, at: str = "") -> None:
-    """Raise InvalidArgument, naming every field, when a chat could not act on the tool."""
+    """Raise InvalidArgument, naming every field, when a chat could not use the tool."""
     refuse(_json_violations(document, at) or _schema_violations(document, Tool(), TOOL, at))
 
 
 def tool_ids(document: Mapping[str, Any]) -> list[str]:
-    """The stored tools that an assistant which was checked names, in order."""
+    """Return the ids of stored tools in a checked assistant, in order."""
     model = document.get("model") or {}
     return [tool_id for tool_id in model.get("toolIds") or () if isinstance(tool_id, str)]
 
 
 def merge_patch(document: Document, patch: Document) -> Document:
-    """Return the document with each member of `patch` in place of the whole member of that name; null removes
+    """Return the document with each member of `patch` replacing the whole member of that name; null removes
     it."""
     given = without_server_members(patch)
     remaining = {name: value for name, value in document.items() if name not in given}
@@ -73,40 +72,40 @@ def merge_patch(document: Document, patch: Document) -> Document:
 
 
 def without_server_members(document: Document) -> Document:
-    """Return the document without what the server itself sets: clients send back what they have read."""
+    """Return the document without the members that the server sets: clients send back what they have read."""
     return {name: value for name, value in document.items() if name not in SERVER_MEMBERS}
 
 
 def typed_assistant(document: Document) -> Assistant:
-    """Return the typed view, secrets masked; a member that does not fit its type is in `document` only.
+    """Return the typed view with secrets masked; a member that does not fit its type is in `document` only.
 
-    Never raises for a document that was checked.
+    Never raises for a checked document.
     """
     return _typed(document, Assistant())
 
 
 def typed_squad(document: Document) -> Squad:
-    """Return the typed view, as `typed_assistant`."""
+    """Return the typed view; see `typed_assistant`."""
     return _typed(document, Squad())
 
 
 def typed_tool(document: Document) -> Tool:
-    """Return the typed view, as `typed_assistant`."""
+    """Return the typed view; see `typed_assistant`."""
     return _typed(document, Tool())
 
 
 def assistant_document(message: Assistant) -> Document:
-    """Return the document of an assistant sent typed, without what the server itself sets."""
+    """Return the document of an assistant sent typed, without the members that the server sets."""
     return _untyped(message)
 
 
 def squad_document(message: Squad) -> Document:
-    """Return the document of a squad sent typed, without what the server itself sets."""
+    """Return the document of a squad sent typed, without the members that the server sets."""
     return _untyped(message)
 
 
 def tool_document(message: Tool) -> Document:
-    """Return the document of a tool sent typed, without what the server itself sets."""
+    """Return the document of a tool sent typed, without the members that the server sets."""
     return _untyped(message)
 
 
@@ -118,7 +117,7 @@ def _assistant_violations(document: Document, at: str) -> list[Violation]:
 
 
 def assistants_in(squad: Document, at: str = "") -> Iterator[tuple[str, Document]]:
-    """The assistants of a squad's own, and what is overridden in members, each with where it stands."""
+    """Yield the squad's own assistants and the overrides of members, each with its path."""
     yield from _own_assistants(squad, at)
     yield from _overrides(squad, at)
 
@@ -131,7 +130,7 @@ def _own_assistants(squad: Document, at: str) -> Iterator[tuple[str, Document]]:
 
 
 def _overrides(squad: Document, at: str) -> Iterator[tuple[str, Document]]:
-    """What is overridden in members: members of an assistant, each as a whole."""
+    """Yield the overrides of members: members of an assistant, each as a whole."""
     members = squad.get("members")
     for index, member in enumerate(members if isinstance(members, list) else ()):
         if isinstance(member, dict) and isinstance(member.get("assistantOverrides"), dict):
@@ -161,8 +160,8 @@ def _json_violations(document: Document, at: str) -> list[Violation]:
 def _schema_violations(document: Document, message: Message, members: Members, at: str) -> list[Violation]:
     """Return the members of the wrong type, then the rules broken by the others.
 
-    A mistyped member counts as absent, so rules about it or about what it is in say nothing; and none say
-    anything when there are more mistyped members than a refusal names.
+    A mistyped member counts as absent, so rules about it or its parent are skipped; all rules are skipped
+    when there are more mistyped members than a refusal names.
     """
     mistyped: list[Violation] = []
     descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]  # which is C's, and registered as one
@@ -181,10 +180,10 @@ def _schema_violations(document: Document, message: Message, members: Members, a
 def _well_typed(
     document: Document, descriptor: Descriptor, members: Members | None, at: str, mistyped: list[Violation]
 ) -> Document:
-    """Return the members of the document that the descriptor knows and whose types fit; the others join
-    `mistyped`.
+    """Return the members of the document that the descriptor knows and whose types fit; the others are added
+    to `mistyped`.
 
-    ParseDict alone takes "0.7" for a number, stops at the first mistake, and does not say where it is.
+    ParseDict alone accepts "0.7" as a number, stops at the first mistake, and does not report where it is.
     """
     fields = _fields(descriptor)
     remaining = {}
@@ -223,8 +222,7 @@ def _well_typed_item(
     expected, fits = _expectation(field)
     if not fits(value):
         mistyped.append(Violation(at, f"must be {expected}", "type"))
-        # An empty message keeps its place in an array, so that the items after it are named by their own
-        # index.
+        # An empty message fills the position in an array, so that later items keep their own index.
         return {} if field.message_type else None
     if field.message_type and field.message_type.file.package != "google.protobuf":
         return _well_typed(value, field.message_type, members, at, mistyped)
@@ -265,7 +263,7 @@ _WELL_KNOWN = {
 def _typed(document: Document, message: _MESSAGE) -> _MESSAGE:
     shown = mask_secrets(document)
     for name, value in shown.items():
-        # A member of the caller's own may be called what our field is called.
+        # A free member of the caller can have the name of the `document` field.
         if name != "document" and name in _fields(type(message).DESCRIPTOR):
             message.MergeFrom(_typed_member(name, value, type(message)))
     message.document.CopyFrom(struct_from(shown))
@@ -273,13 +271,13 @@ def _typed(document: Document, message: _MESSAGE) -> _MESSAGE:
 
 
 def _typed_member(name: str, value: Any, kind: type[_MESSAGE]) -> _MESSAGE:
-    """Return a message with this member alone, or with none when the member does not fit."""
+    """Return a message with only this member, or an empty one when the member does not fit."""
     mistyped: list[Violation] = []
     descriptor: Descriptor = kind.DESCRIPTOR  # type: ignore[assignment]  # likewise
     fitting = _well_typed({name: value}, descriptor, None, "", mistyped)
     try:
         return ParseDict({} if mistyped else fitting, kind())
-    except ParseError:  # a string that is no timestamp
+    except ParseError:  # an invalid timestamp
         return kind()
 
 

@@ -1,5 +1,4 @@
-"""The variables that tools read out of their answers: which of them are small enough to be kept with a
-conversation."""
+"""Variables that tools extract from their answers, limited to a size that can be stored with a conversation."""
 
 import math
 from collections.abc import Mapping
@@ -17,14 +16,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Extracted(NamedTuple):
-    """The variables that are kept, and the names of the others."""
+    """The stored variables, and the names of the others."""
 
     variables: dict[str, Any]
     left_out: list[str]
 
 
 def bounded_variables(variables: Mapping[str, Any]) -> Extracted:
-    """Those variables that are small enough to be kept, in order, for as long as they are that together."""
+    """Return the variables that are small enough, in order, up to the limit for all of them."""
     extracted = Extracted({}, [])
     left: float = _MOST_TOGETHER
     for name, value in variables.items():
@@ -39,8 +38,8 @@ def bounded_variables(variables: Mapping[str, Any]) -> Extracted:
 
 
 def _size_of(value: Any) -> float:
-    """Bytes; infinitely many when it cannot be kept at all."""
-    if size_of(value, _MOST) > _MOST:  # before anything is made of it
+    """Return the size in bytes; infinity when the value cannot be stored at all."""
+    if size_of(value, _MOST) > _MOST:  # checked before anything is built from it
         return math.inf
     try:
         return from_python(value).ByteSize()

@@ -1,8 +1,8 @@
-"""Who is in a squad, and handoffs between its members: the tools that ask for them, how much of the context
-goes along.
+"""The members of a squad and the handoffs between them: the tools that request them, and how much of the
+context moves along.
 
-Reads squad documents that were checked; finds no assistants and runs nothing. All of it takes time that grows
-as the squad does: stored ones can have ten thousand members.
+Reads checked squad documents; finds no assistants and runs nothing. All of it takes linear time: stored
+squads can have ten thousand members.
 """
 
 import re
@@ -22,7 +22,7 @@ _MOST_SLUG = 48
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """One member as the squad's document has it."""
+    """One member in the squad's document."""
 
     entry: Mapping[str, Any]
     name: str
@@ -32,10 +32,9 @@ class Seat:
 
 
 def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[str, Seat]:
-    """The members by the keys that conversations remember them by, in order.
+    """Return the members by the keys under which conversations remember them, in order.
 
-    `stored` has the names of those of its stored assistants that are still there, by id; the others have no
-    seat.
+    `stored` has the names of the stored assistants that exist, by id; the others have no seat.
     """
     found: dict[str, Seat] = {}
     for index, entry in enumerate(squad["members"]):
@@ -55,9 +54,9 @@ def seats(squad: Mapping[str, Any], stored: Mapping[str, str | None]) -> dict[st
 
 
 def check_destinations(squad: Mapping[str, Any], stored: Mapping[str, str | None], at: str = "") -> None:
-    """Raise InvalidArgument for destinations that are named by a name which several members have.
+    """Raise InvalidArgument for destinations whose name several members have.
 
-    `stored` is as in `seats`; `at` is where the squad stands in the request.
+    `stored` is as in `seats`; `at` is the squad's path in the request.
     """
     seated = seats(squad, stored)
     counts = Counter(seat.name for seat in seated.values())
@@ -77,13 +76,13 @@ def check_destinations(squad: Mapping[str, Any], stored: Mapping[str, str | None
 
 
 def stored_id(entry: Mapping[str, Any]) -> str | None:
-    """The id of the stored assistant that a member is."""
+    """Return the id of a member's stored assistant."""
     return parse_id(str(entry.get("assistantId")))
 
 
 def overridden(squad: Mapping[str, Any], entry: Mapping[str, Any], name: str, own: Any) -> Any:
-    """What the overrides for all members say of `name`, else the member's own ones, else `own`, which is its
-    assistant's."""
+    """Return the value of `name` from the overrides for all members, otherwise from the member's own,
+    otherwise `own`, the assistant's."""
     for overrides in (squad.get("membersOverrides"), entry.get("assistantOverrides")):
         if isinstance(overrides, dict) and name in overrides:
             return overrides[name]
@@ -92,7 +91,7 @@ def overridden(squad: Mapping[str, Any], entry: Mapping[str, Any], name: str, ow
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One member that another may hand the conversation to."""
+    """A member to which another may hand the conversation over."""
 
     tool: str
     member: str
@@ -105,7 +104,7 @@ class Destination:
 
     @property
     def function(self) -> dict[str, Any]:
-        """The tool as the model sees it."""
+        """Return the tool as presented to the model."""
         return {
             "type": "function",
             "function": {
@@ -116,9 +115,9 @@ class Destination:
         }
 
     def context_from(self, messages: Sequence[Message]) -> str | None:
-        """Id of the first of `messages` that the member is given; None when it is given all of the context.
+        """Return the id of the first of `messages` in the member's context; None for all of them.
 
-        What the user said last is always given: a model must have something to answer.
+        The user's latest message is always included, because a model needs something to answer.
         """
         if self.plan not in ("none", "lastNMessages") or not messages:
             return None
@@ -126,7 +125,7 @@ class Destination:
         first = (
             last_input if self.plan == "none" else min(last_input, max(0, len(messages) - self.most_messages))
         )
-        while messages[first].role == "tool":  # a result without its call is refused by providers
+        while messages[first].role == "tool":  # providers refuse a result without its call
             first += 1
             if first == len(messages):
                 return messages[last_input].id
@@ -134,11 +133,11 @@ class Destination:
 
 
 def handoffs(entry: Mapping[str, Any], own_key: str, names: dict[str, str]) -> tuple[Destination, ...]:
-    """Where the member of a squad's `entry` may hand to: its assistantDestinations, or all others when it has
-    none.
+    """Return the destinations of a squad's `entry`: its assistantDestinations, or all other members when it
+    has none.
 
-    `names` has the name of every member, by key. Destinations that are no member, or that are named by a name
-    which several members have, are left out.
+    `names` has the name of every member, by key. Destinations that are no member, or whose name several
+    members have, are left out.
     """
     given = entry.get("assistantDestinations") or [{"assistantId": key} for key in names if key != own_key]
     keys = _keys_of(given, names)
@@ -168,13 +167,13 @@ def _destination(given: Mapping[str, Any], tool: str, key: str, name: str) -> De
 
 
 def left_out(entry: Mapping[str, Any], names: Mapping[str, str]) -> list[int]:
-    """Which of the assistantDestinations of a squad's `entry` lead nowhere."""
+    """Return the indexes of the assistantDestinations of a squad's `entry` that lead to no member."""
     keys = _keys_of(entry.get("assistantDestinations") or (), names)
     return [index for index, key in enumerate(keys) if key is None]
 
 
 def _keys_of(destinations: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> list[str | None]:
-    """The key of the member that each of them is; None of what is none, or not one alone."""
+    """Return the key of each destination's member; None when it has none, or several."""
     counts = Counter(names.values())
     keys = {name: key for key, name in names.items() if counts[name] == 1}
     return [
@@ -184,7 +183,7 @@ def _keys_of(destinations: Iterable[Mapping[str, Any]], names: Mapping[str, str]
 
 
 def _by_id(destination: Mapping[str, Any], members: Mapping[str, Any]) -> str | None:
-    """The key of the member whose id a destination has."""
+    """Return the key of the member with the id of a destination."""
     identifier = destination.get("assistantId")
     return identifier if isinstance(identifier, str) and identifier in members else None
 
@@ -199,8 +198,8 @@ def _slug(name: str, place: int) -> str:
 
 
 class _Unused:
-    """Gives every tool a name of its own, and counts on where it left off: all members may have the same
-    name."""
+    """Gives every tool a unique name. Counting continues where it stopped, because all members may have the
+    same name."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()

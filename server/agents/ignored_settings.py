@@ -1,6 +1,6 @@
-"""What chats pass over of an assistant, a squad or a request: found in their documents, and said as warnings.
+"""Finds the settings of an assistant, a squad or a request that chats ignore, and returns them as warnings.
 
-Refuses nothing, and is asked when a chat runs as well as when a document is stored.
+Refuses nothing; called when a chat runs and when a document is stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _MOST_NAMES = 5
 
 
 def of_overrides(overrides: Mapping[str, Any] | None) -> list[ChatWarning]:
-    """The members of a request's `assistantOverrides` that replace nothing."""
+    """Return warnings for the members of a request's `assistantOverrides` that have no effect."""
     names = [name for name in overrides or {} if name != "variableValues"]
     if not names:
         return []
@@ -34,6 +34,7 @@ def of_overrides(overrides: Mapping[str, Any] | None) -> list[ChatWarning]:
 
 
 def of_session_overrides() -> ChatWarning:
+    """Return the warning for overrides beside a session."""
     return ChatWarning(
         "override_ignored",
         "A session's templates are filled when it is made, so assistantOverrides beside "
@@ -44,7 +45,7 @@ def of_session_overrides() -> ChatWarning:
 
 
 def of_unused(name: str) -> ChatWarning:
-    """The warning of a member that there is nothing for here, or at the model's provider."""
+    """Return the warning for a member that has no effect here, or at the model's provider."""
     return ChatWarning(
         "parameter_unused",
         f"{name} was not used: nothing here or at the model's provider takes it.",
@@ -54,7 +55,7 @@ def of_unused(name: str) -> ChatWarning:
 
 
 def of_hosted_tools(tools: Sequence[Struct]) -> list[ChatWarning]:
-    """The tools of a request in the Responses form that nobody runs here."""
+    """Return warnings for the hosted tools of a request in the Responses form."""
     given = [to_python(tool) for tool in tools]
     return [
         of_tool_type(tool, f"tools[{index}].type", of_request=True)
@@ -64,6 +65,7 @@ def of_hosted_tools(tools: Sequence[Struct]) -> list[ChatWarning]:
 
 
 def of_knowledge_base(base: Mapping[str, Any] | None) -> list[ChatWarning]:
+    """Return warnings for a knowledge base that is not queried."""
     if base is None or (base.get("provider") == CUSTOM and (base.get("server") or {}).get("url")):
         return []
     return [
@@ -76,7 +78,7 @@ def of_knowledge_base(base: Mapping[str, Any] | None) -> list[ChatWarning]:
 
 
 def of_tool_type(tool: Mapping[str, Any], param: str, *, of_request: bool = False) -> ChatWarning:
-    """The warning of a tool that is not offered to a model."""
+    """Return the warning for a tool that is not offered to a model."""
     kind = str(tool.get("type"))[:40]
     accepted = "only function tools are" if of_request else "only function and apiRequest tools are"
     return ChatWarning(
@@ -88,7 +90,7 @@ def of_tool_type(tool: Mapping[str, Any], param: str, *, of_request: bool = Fals
 
 
 def of_duplicate_name(name: str, param: str, *, of_request: bool = False) -> ChatWarning:
-    """The warning of a tool with the name of another."""
+    """Return the warning for a tool with the name of another."""
     return ChatWarning(
         "tool_name_taken",
         f"The tool {name} is not offered: another one has this name; give it its own.",
@@ -98,6 +100,7 @@ def of_duplicate_name(name: str, param: str, *, of_request: bool = False) -> Cha
 
 
 def of_missing_tool(index: int) -> ChatWarning:
+    """Return the warning for a stored tool that does not exist."""
     return ChatWarning(
         "tool_not_found",
         "A tool that the assistant names is not there, and is not offered; remove its id.",
@@ -106,6 +109,7 @@ def of_missing_tool(index: int) -> ChatWarning:
 
 
 def of_missing_member(index: int) -> ChatWarning:
+    """Return the warning for a member whose assistant does not exist."""
     return ChatWarning(
         "member_not_found",
         "The assistant of a member is not there, so the squad goes on without it; remove it.",
@@ -114,7 +118,7 @@ def of_missing_member(index: int) -> ChatWarning:
 
 
 def of_destinations(seat: Seat, names: Mapping[str, str]) -> list[ChatWarning]:
-    """The warnings of a squad's member: destinations that lead nowhere, and plans that are not known.
+    """Return warnings for a squad's member: destinations that lead to no member, and unknown plans.
 
     `names` has the name of every member, by key.
     """

@@ -1,7 +1,7 @@
-"""Knowledge bases: a `custom-knowledge-base` server is asked before the model is, and what it knows joins the
+"""Knowledge bases: queries a `custom-knowledge-base` server before the model, and adds its documents to the
 context.
 
-Never fails an exchange: what went wrong is reported on the chat. Other kinds of knowledge base are not asked.
+Never fails an exchange: failures are reported on the chat. Other kinds of knowledge base are not queried.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,22 +27,22 @@ _MOST_CHARACTERS = 100_000
 
 
 class Known(NamedTuple):
-    """What is known, for the model and for the chat."""
+    """The result of a query, for the model and for the chat."""
 
     messages: Sequence[Message] = ()
     report: ChatKnowledge | None = None
 
 
 class Poster(Protocol):
-    """What asks a server; `core/outbound/json_post.py` has it."""
+    """Posts JSON to a server; implemented in `core/outbound/json_post.py`."""
 
     async def post(self, server: Mapping[str, Any], content: Any, field: str, outgoing: Outgoing) -> Any:
-        """Return what is answered. Raises ServiceError."""
+        """Return the server's answer. Raises ServiceError."""
         ...
 
 
 class KnowledgeBases:
-    """Asks through `poster`; without one, nobody is asked."""
+    """Queries servers through `poster`; without one, none."""
 
     def __init__(self, poster: Poster | None = None) -> None:
         self._poster = poster
@@ -50,11 +50,11 @@ class KnowledgeBases:
     async def query(
         self, base: dict[str, Any] | None, conversation: Sequence[Message], outgoing: Outgoing
     ) -> Known:
-        """What an assistant's knowledge base has on a conversation that ends in something the user says."""
+        """Query an assistant's knowledge base for a conversation that ends in a user's message."""
         server = (base or {}).get("server") or {}
         if self._poster is None or (base or {}).get("provider") != CUSTOM or not server.get("url"):
             return Known()
-        # a tool's result: the question was asked before
+        # a tool's result: the query was made before
         if not conversation or conversation[-1].role != "user":
             return Known()
         try:
@@ -79,8 +79,8 @@ def _request(conversation: Sequence[Message]) -> dict[str, Any]:
 
 
 def _documents(answer: Any) -> list[str]:
-    """The texts in {"documents": [{"content", …}]}, or the one in {"message": {"content"}}, cut to what a
-    context takes."""
+    """Return the texts in {"documents": [{"content", …}]}, or the one in {"message": {"content"}}, cut to the
+    limit of a context."""
     if not isinstance(answer, dict):
         raise UpstreamError("its answer is not an object")
     found = answer["documents"] if "documents" in answer else [answer.get("message")]
@@ -100,7 +100,7 @@ def _has_text(found: Any) -> bool:
 
 
 def _chat_error(error: ServiceError) -> ChatError:
-    """The error as the chat reports it. No text of the server's own gets here."""
+    """Return the error in the form of the chat, without any text of the server."""
     if isinstance(error, InvalidArgument):
         return ChatError(
             code="knowledge_base_refused", message=f"The knowledge base was not asked: {error.message}."

@@ -1,6 +1,6 @@
-"""What Liquid lacks in Python: filters as LiquidJS has them, and values printed as it prints them.
+"""Filters and output that Liquid for Python lacks, as in LiquidJS.
 
-Does not bound its work: `templates.py` counts what goes in and what comes out.
+Does not bound its work: `templates.py` counts its input and output.
 """
 
 import json
@@ -37,11 +37,12 @@ _MOST_EXACT = 1e15
 
 
 def now() -> datetime:
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def printed(value: Any) -> str:
-    """A value as the text of a prompt: objects as JSON, lists item by item, whole numbers without a
+    """Return a value as text for a prompt: objects as JSON, lists item by item, whole numbers without a
     fraction."""
     if isinstance(value, str):
         return value
@@ -55,7 +56,7 @@ def printed(value: Any) -> str:
 
 
 def as_json(value: Any, indent: Any = None) -> str:
-    """A value as JSON; nothing for one that is missing."""
+    """Return a value as JSON; an empty string for a missing one."""
     if is_undefined(value):
         return ""
     indent = min(int(indent), _MOST_INDENT) if isinstance(indent, int | float) and indent >= 1 else None
@@ -69,8 +70,8 @@ def as_json(value: Any, indent: Any = None) -> str:
 
 
 def date(value: Any, form: Any = None, zone: Any = None) -> Any:
-    """A time in a zone, which is UTC when not given: an IANA name, or minutes behind UTC. What is no time
-    stays as it is.
+    """Format a time in a zone: an IANA name, or minutes behind UTC; UTC when not given. An invalid time is
+    returned unchanged.
 
     Raises LookupError for an unknown zone.
     """
@@ -83,11 +84,12 @@ def date(value: Any, form: Any = None, zone: Any = None) -> Any:
 
 
 def to_integer(value: Any) -> int:
+    """Return a number truncated to an integer."""
     return int(float(value))
 
 
 def raw(value: Any) -> Any:
-    """The value: nothing is escaped that could be left unescaped."""
+    """Return the value unchanged: nothing is escaped."""
     return value
 
 
@@ -119,7 +121,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _zone_of(name: str | None, offset: int | None) -> tzinfo | None:
-    """The zone that is written in a date; one that is not known is passed over."""
+    """Return the zone in a date; an unknown one is ignored."""
     if offset is None and name in _ZONES:
         offset = _ZONES[name] * 3600
     return None if offset is None else timezone(timedelta(seconds=offset))

@@ -1,6 +1,6 @@
-"""The model providers that assistants and squads name: those that nobody could call are refused.
+"""Refuses model providers of assistants and squads that the server cannot call.
 
-Knows no provider itself: whoever calls them says what is wrong with one.
+Knows no provider itself: the caller passes the function that finds faults.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ class Named(NamedTuple):
 def check_providers(named: Iterable[Named], fault: Fault, before: Iterable[Named] = ()) -> None:
     """Raise InvalidArgument for the providers that have a fault.
 
-    What a document named already `before` it was changed is no reason to refuse other changes.
+    A provider that the document named `before` its change is not refused.
     """
     had = {one[1:] for one in before}
     refuse(
@@ -39,13 +39,13 @@ def check_providers(named: Iterable[Named], fault: Fault, before: Iterable[Named
 
 
 def of_assistant(document: Document, at: str = "") -> Iterator[Named]:
-    """What a checked assistant names. `at` is where it stands in the request."""
+    """Yield the providers of a checked assistant. `at` is its path in the request."""
     model = document.get("model")
     if isinstance(model, dict) and isinstance(model.get("provider"), str):
         yield Named(join(at, "model.provider"), model["provider"], model.get("url") or None)
 
 
 def of_squad(document: Document, at: str = "") -> Iterator[Named]:
-    """What a checked squad names, in its own assistants and in overrides."""
+    """Yield the providers of a checked squad, in its own assistants and in overrides."""
     for path, assistant in assistants_in(document, at):
         yield from of_assistant(assistant, path)

@@ -1,4 +1,4 @@
-"""What a name stands for: names are not unique, and one that several records have is refused.
+"""Resolves names: names are not unique, and one that several records have is refused.
 
 Reads the store and writes nothing.
 """
@@ -22,9 +22,9 @@ MEMBER_BYTES = 100
 
 
 async def assistant_of_model(assistants: Assistants, caller: Caller, model: str) -> Document | None:
-    """The stored assistant whose id or name `model` is; what can be read as an id is no name.
+    """Return the stored assistant whose id or name is `model`; a valid id is never treated as a name.
 
-    Raises InvalidArgument for the name of several: an id says which one is meant.
+    Raises InvalidArgument for a name that several have: an id is unambiguous.
     """
     ids = (
         [found]
@@ -32,7 +32,7 @@ async def assistant_of_model(assistants: Assistants, caller: Caller, model: str)
         else await assistants.ids_of(caller.org_id, model, MOST_OF_ONE_NAME + 1)
     )
     if len(ids) > 1:
-        # A page is not told the ids of assistants that it has not been given.
+        # A publishable key receives no ids of assistants that it was not given.
         choice = "the id of one of them" if caller.is_publishable else f"the id of one of them: {listed(ids)}"
         raise InvalidArgument.of(
             "model",
@@ -45,7 +45,7 @@ async def assistant_of_model(assistants: Assistants, caller: Caller, model: str)
 
 
 async def check_handoffs(assistants: Assistants, caller: Caller, squad: dict[str, Any], at: str = "") -> None:
-    """Raise InvalidArgument where a checked squad names a destination by a name that several of its members
+    """Raise InvalidArgument when a checked squad names a destination by a name that several of its members
     have."""
     entries = squad["members"]
     if any(entry.get("assistantDestinations") for entry in entries):
@@ -56,7 +56,7 @@ async def check_handoffs(assistants: Assistants, caller: Caller, squad: dict[str
 async def stored_names(
     assistants: Assistants, caller: Caller, entries: Iterable[Mapping[str, Any]]
 ) -> dict[str, str | None]:
-    """The names of the stored assistants among a squad's members, by id."""
+    """Return the names of the stored assistants among a squad's members, by id."""
     ids = {
         found
         for entry in entries
@@ -66,12 +66,12 @@ async def stored_names(
 
 
 def listed(ids: Sequence[str]) -> str:
-    """The ids for a text, not too many of them."""
+    """Format ids for a message, up to a limit."""
     return ", ".join(ids[:MOST_OF_ONE_NAME]) + (" or another" if len(ids) > MOST_OF_ONE_NAME else "")
 
 
 def model_not_found(model: str) -> NotFound:
-    """The error of OpenAI's interfaces for a `model` that names no assistant."""
+    """Return the error of OpenAI's interfaces for a `model` that names no assistant."""
     return NotFound(
         f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
         reason="MODEL_NOT_FOUND",

@@ -1,7 +1,6 @@
-"""The marks of a Liquid template, `{{…}}` and `{%…%}`: whether they are closed, and those at fault made plain
-text.
+"""The marks of a Liquid template, `{{…}}` and `{%…%}`: checks that they are closed, and escapes faulty ones.
 
-Parses no Liquid: it is told which marks are good.
+Parses no Liquid: the caller passes the check of a mark.
 """
 
 import re
@@ -39,8 +38,8 @@ _AROUND = {
 
 
 def is_bounded(text: str) -> bool:
-    """Whether every mark is closed, and soon. Others are no Liquid, and the parser's time grows as their
-    square or cube."""
+    """Return whether every mark is closed within a limit. Other text is no Liquid, and the parser's time
+    would grow as its square or cube."""
     at = 0
     while mark := MARK.search(text, at):
         end = _end_of(text, mark)
@@ -51,7 +50,7 @@ def is_bounded(text: str) -> bool:
 
 
 class Mended(NamedTuple):
-    """A template whose faulty marks are plain text."""
+    """A template whose faulty marks are escaped."""
 
     text: str
     faults: list[str]
@@ -59,9 +58,9 @@ class Mended(NamedTuple):
 
 
 def mended(text: str, is_good: Callable[[str], bool]) -> Mended:
-    """The template with its faulty marks written as plain text, each of which then spoils itself only.
+    """Escape the faulty marks of a template, so that each affects only itself.
 
-    Looks at every mark once, and asks about each at most once whether it `is_good` by itself.
+    Reads every mark once, and calls `is_good` for each at most once.
     """
     marks = _Marks(is_good)
     at = 0
@@ -93,7 +92,7 @@ class _Block:
 
 
 class _Marks:
-    """The marks of a text from its beginning on, and the blocks that are open."""
+    """The marks of a text from its beginning on, and the open blocks."""
 
     def __init__(self, is_good: Callable[[str], bool]) -> None:
         self._is_good = is_good
@@ -102,10 +101,10 @@ class _Marks:
         self.found: list[_Mark] = []
 
     def consume(self, text: str, opening: re.Match[str]) -> int:
-        """Judge the mark that begins here. Returns where to look for the next."""
+        """Check the mark that begins here. Returns the position to continue from."""
         start, end = opening.start(), _end_of(text, opening)
         if end is None:
-            # What is never closed was meant to be left alone to the end.
+            # An unclosed raw block leaves everything to the end unchanged.
             end = len(text) if opening[1] else opening.end()
             return self._add(start, end, False).end
         if opening[1]:
@@ -144,7 +143,7 @@ class _Marks:
                 block.marks.append(mark)
 
     def _close(self, name: str, mark: _Mark) -> None:
-        """End the block of this name that was opened last; those in it that were not closed are at fault."""
+        """End the block of this name that was opened last; unclosed blocks in it are faulty."""
         if not self._open[name]:
             mark.is_good = False
             return
@@ -158,7 +157,7 @@ class _Marks:
 
 
 def _end_of(text: str, mark: re.Match[str]) -> int | None:
-    """Where a mark ends, with all that is raw; None when it is not closed, or not soon."""
+    """Return the end of a mark, raw content included; None when it is not closed within the limit."""
     if mark[1]:
         closing = _END[mark[1]].search(text, mark.end())
         return closing.end() if closing else None
@@ -176,7 +175,7 @@ def _end_of_comment(text: str, at: int) -> int | None:
 
 
 def _faulty(marks: Iterable[_Mark]) -> list[tuple[int, int]]:
-    """Where faulty marks are, those that no good one is between together."""
+    """Return the spans of faulty marks, merged unless a good one is between them."""
     spans: list[tuple[int, int]] = []
     goes_on = False
     for mark in marks:
@@ -195,7 +194,7 @@ def _rewritten(text: str, faulty: Iterable[tuple[int, int]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Liquid that writes this text."""
+    """Return Liquid that outputs this text."""
     raw, at = [], 0
     for end in _END["raw"].finditer(text):
         raw += [f"{{% raw %}}{text[at : end.start()]}{{% endraw %}}", f'{{{{ "{end[0]}" }}}}']

@@ -1,8 +1,8 @@
 """Template variables in an assistant's messages: Liquid, one pass, missing values empty.
 
-Values are never expanded again. A mark that is not valid Liquid (of a prompt that shows code, say) is left as
-it is, and so is a text that is too large or would take too much work. `variables_of` is given the time; only
-`"now" | date` reads the clock.
+Values are never expanded again. A mark that is not valid Liquid (such as in a prompt that shows code) is left
+unchanged, and so is a text that is too large or would take too much work. `variables_of` receives the time;
+only `"now" | date` reads the clock.
 """
 
 from collections.abc import Mapping
@@ -40,10 +40,10 @@ _MOST_PIECES = 16
 
 
 def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
-    """`text` with its variables filled in. Templates that share an allowance are left as they are when it is
-    used up.
+    """Return `text` with its variables filled in. Templates that share an allowance are left unchanged once
+    it is used up.
 
-    What is left as it is written is noted in the allowance.
+    Marks that are left unchanged are recorded in the allowance.
     """
     marks = text.count("{{") + text.count("{%")
     if not marks:
@@ -66,7 +66,7 @@ def render(text: str, variables: Mapping[str, Any], allowance: Allowance | None 
 
 
 def faults_of(text: str, allowance: Allowance) -> list[Fault]:
-    """What can be seen to be at fault before any variable is there, noted in the allowance, too."""
+    """Return the faults that can be found without variables, and record them in the allowance."""
     marks = text.count("{{") + text.count("{%")
     noted = len(allowance.faults)
     try:
@@ -95,7 +95,8 @@ def _parsed_or_mended(text: str, marks: int, allowance: Allowance) -> Template |
 def variables_of(
     values: Mapping[str, Any], now_ms: int, customer: Any = None, transport: Any = None
 ) -> dict[str, Any]:
-    """The caller's `variableValues` beside the built-in variables, which are in UTC; the caller's win."""
+    """Return the caller's `variableValues` with the built-in variables, which are in UTC; the caller's take
+    precedence."""
     return {
         **_of_minute(now_ms // 60_000),
         "customer": customer or {},
@@ -118,8 +119,7 @@ def _of_minute(minute: int) -> dict[str, str]:
 
 
 def _filled(text: str, variables: Mapping[str, Any], allowance: Allowance) -> str | None:
-    """What the template makes of variables that are short texts, in a tenth of Liquid's time; None when it
-    has others."""
+    """Fill a template whose variables are all short texts, in a tenth of Liquid's time; None for others."""
     pieces = _pieces_of(text)
     if pieces is None:
         return None
@@ -135,8 +135,7 @@ def _filled(text: str, variables: Mapping[str, Any], allowance: Allowance) -> st
 
 @lru_cache(maxsize=1024)
 def _pieces_of(text: str) -> list[tuple[str, bool]] | None:
-    """A template's texts, and the names that stand between them; None when there is more to it, or to be said
-    of it."""
+    """Return a template's texts with the names between them; None when it has other features, or faults."""
     template = _parsed(text)
     if template is None or len(template.nodes) > _MOST_PIECES:
         return None
@@ -168,8 +167,8 @@ def _parsed(text: str) -> Template | None:
 
 @lru_cache(maxsize=1024)
 def _mended(text: str) -> tuple[Template | None, list[str]]:
-    """A template with its faulty marks as plain text, and those; None and the text when it is none even
-    so."""
+    """Return a template with its faulty marks escaped, and those marks; None and the text when it is still
+    invalid."""
     plain, faults = mended(text, lambda part: template_of(part) is not None)
     template = template_of(plain) if is_bounded(plain) else None
     return (template, faults) if template is not None else (None, [text])

@@ -1,8 +1,8 @@
-"""The URL of a tool with its variables filled in: a value fills its place in the path, and never changes the
-path's shape.
+"""Fills variables into the URL of a tool: a value fills its place in the path, and never changes the path's
+shape.
 
-Values come from models and, as `variableValues`, from whoever holds a publishable key. Does not look at the
-host, which `core/outbound/guard.py` checks, and sends nothing.
+Values come from models and, as `variableValues`, from holders of publishable keys. Does not check the host
+(`core/outbound/guard.py` does), and sends nothing.
 """
 
 import re
@@ -23,14 +23,14 @@ _MOST_ROUNDS = 5
 
 
 class PathChanged(Exception):
-    """A value would change the path of the tool. The text names the rule and no value."""
+    """A value would change the path of the tool. The message names the rule and no value."""
 
 
 def filled_url(template: str, variables: Mapping[str, Any], allowance: Allowance | None = None) -> str:
-    """`template` with every value escaped.
+    """Return `template` with every value escaped.
 
-    Raises PathChanged when a value is empty, a dot segment, or has a slash where the template has a path
-    segment, however it is written: a server would take the URL for one of another resource.
+    Raises PathChanged when a value in a path segment is empty, a dot segment, or contains a slash in any
+    encoding: a server would interpret the URL as another resource.
     """
     url = render(template, _escaped(variables), allowance)
     given, filled = _path(_MARK.sub(_VALUE, template)).split("/"), _path(url).split("/")
@@ -59,14 +59,14 @@ def _check(segment: str, *, may_be_empty: bool) -> None:
 
 
 def _path(url: str) -> str:
-    """What stands behind the authority, up to the query."""
+    """Return the part of a URL between authority and query."""
     rest = url.partition("://")[2]
     _, slash, path = rest.partition("/")
     return re.split("[?#]", slash + path, maxsplit=1)[0]
 
 
 def _decoded(segment: str) -> str:
-    """The segment as the most lenient server reads it."""
+    """Return the segment as the most lenient server decodes it."""
     for _ in range(_MOST_ROUNDS):
         decoded = unquote(segment)
         if decoded == segment:

@@ -1,8 +1,7 @@
-"""Tools that the server runs itself: HTTP requests (`apiRequest`), and functions with a webhook
-(`server.url`).
+"""Runs tools on the server: HTTP requests (`apiRequest`), and functions with a webhook (`server.url`).
 
-Calls only hosts that the operator has listed, over the guarded transport of the model providers. A tool that
-fails is no error here: its result says so, to the model. Decides nothing about rounds
+Calls only hosts that the operator has listed, over the guarded transport of the model providers. A failed
+tool raises no error: its result reports the failure to the model. Decides nothing about rounds
 (`exchange/tool_loop.py`) and stores nothing.
 """
 
@@ -61,7 +60,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ToolCall(NamedTuple):
-    """One call of a model; the arguments are JSON as it wrote them."""
+    """One call of a model; the arguments are JSON as the model wrote them."""
 
     id: str
     name: str
@@ -70,7 +69,7 @@ class ToolCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a call came to."""
+    """The result of a call."""
 
     text: str
     """For the model."""
@@ -88,7 +87,7 @@ class _Answer(NamedTuple):
 
     @property
     def body(self) -> Any:
-        """The text as JSON, if it is that."""
+        """Return the text parsed as JSON, if it is JSON."""
         try:
             return json.loads(self.text)
         except (ValueError, RecursionError):
@@ -105,7 +104,7 @@ class _Request(NamedTuple):
 
 
 class _Failed(Exception):
-    """A call failed. `text` goes on after `The tool … failed: `."""
+    """A call failed. `text` completes the message `The tool … failed: `."""
 
     def __init__(self, failure: str, text: str, *, again: bool = False) -> None:
         super().__init__()
@@ -115,7 +114,7 @@ class _Failed(Exception):
 
 
 def function_of(tool: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The tool as a model sees it; None for a kind of tool that is not offered."""
+    """Return the tool as presented to a model; None for a kind of tool that is not offered."""
     if tool.get("type") == "function" and isinstance(tool.get("function"), dict):
         members = {
             name: tool["function"][name]
@@ -134,7 +133,7 @@ def function_of(tool: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def is_run_here(tool: Mapping[str, Any]) -> bool:
-    """Whether the server runs it; otherwise its calls go back to the caller."""
+    """Return whether the server runs the tool; otherwise its calls are returned to the caller."""
     return tool.get("type") == "apiRequest" or (
         tool.get("type") == "function" and bool(_server(tool).get("url"))
     )
@@ -164,11 +163,10 @@ class ToolRunner:
         outgoing: Outgoing,
         allowance: Allowance | None = None,
     ) -> ToolResult:
-        """Run one call. `variables` fill the tool's templates; `about` tells a webhook which chat it is.
+        """Run one call. `variables` fill the tool's templates; `about` identifies the chat to a webhook.
         Never raises.
 
-        `allowance` is what the templates of all the calls of an exchange may take; without one, this call has
-        its own.
+        `allowance` limits the templates of all calls of an exchange; without one, this call has its own.
         """
         allowance = (allowance or Allowance()).part()
         try:
@@ -197,7 +195,7 @@ class ToolRunner:
         )
 
     async def close(self) -> None:
-        """Close every connection. Calls in flight fail."""
+        """Close every connection. Running calls fail."""
         await self._outside.close()
 
     def _webhook(
@@ -267,7 +265,7 @@ def _api_request(
     if method not in _METHODS:
         raise _Failed("not_allowed", f"its method must be one of {', '.join(sorted(_METHODS))}")
     declared = _properties(tool.get("body"))
-    # What a model makes up beside the schema is not sent, and stands for no variable in the tool's templates.
+    # Arguments outside of the schema are not sent, and fill no variable in the tool's templates.
     arguments = {name: value for name, value in arguments.items() if name in declared}
     filled = {**variables, **arguments}
     template = str(tool["url"])
@@ -285,7 +283,7 @@ def _api_request(
 
 
 def _request(method: str, url: str, headers: dict[str, str], body: Any, plan: Mapping[str, Any]) -> _Request:
-    """A request as the `timeoutSeconds` and the `backoffPlan` of a tool or its server say."""
+    """Return a request with the `timeoutSeconds` and the `backoffPlan` of a tool or its server."""
     content = None
     if body is not None:
         headers = {"content-type": "application/json", **headers}
@@ -297,7 +295,7 @@ def _request(method: str, url: str, headers: dict[str, str], body: Any, plan: Ma
 
 
 def _static(tool: Mapping[str, Any], variables: Mapping[str, Any], allowance: Allowance) -> dict[str, Any]:
-    """What is sent whatever the model says: properties with a `value`, and `parameters`."""
+    """Return the values that do not depend on the model: properties with a `value`, and `parameters`."""
     found = {
         name: given["value"] for name, given in _properties(tool.get("body")).items() if "value" in given
     }
@@ -311,7 +309,7 @@ def _static(tool: Mapping[str, Any], variables: Mapping[str, Any], allowance: Al
 
 
 def _parameters(body: Any) -> dict[str, Any]:
-    """What the model fills in of a body's schema."""
+    """Return the parameters of a body's schema that the model fills in."""
     if not isinstance(body, dict):
         return {"type": "object", "properties": {}}
     to_fill = {name: given for name, given in _properties(body).items() if "value" not in given}
@@ -321,7 +319,7 @@ def _parameters(body: Any) -> dict[str, Any]:
 
 
 def _given_headers(schema: Any) -> dict[str, Any]:
-    """The headers that a schema fixes; a plain object of names and values is taken, too."""
+    """Return the fixed headers of a schema; a plain object of names and values is accepted, too."""
     if not isinstance(schema, dict):
         return {}
     if "properties" not in schema:
@@ -390,7 +388,7 @@ def _server(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
-    """What a webhook says of the call: {"results": [{"toolCallId", "result" or "error"}]}."""
+    """Return a webhook's result of the call: {"results": [{"toolCallId", "result" or "error"}]}."""
     body = answer.body
     results = body.get("results") if isinstance(body, dict) else None
     given = [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
@@ -403,7 +401,7 @@ def _result_of(answer: _Answer, call: ToolCall) -> _Answer:
 
 
 def _extract(plan: Any, answer: _Answer, variables: Mapping[str, Any], allowance: Allowance) -> Extracted:
-    """The variables that a plan reads out of an answer: members that its schema names, then its aliases."""
+    """Extract the variables of a plan from an answer: members that its schema names, then its aliases."""
     if not isinstance(plan, dict):
         return Extracted({}, [])
     body, schema = answer.body, plan.get("schema")

@@ -1,4 +1,4 @@
-"""Who shall answer, as any door's request names them. Finds nobody: `agents.py` does."""
+"""Who must answer, in the forms that requests of all doors can name. Resolves nothing: `agents.py` does."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,19 +9,27 @@ from server.core.errors import ServiceError
 
 
 class StoredAssistant(NamedTuple):
+    """A stored assistant, by its id."""
+
     id: str | None
     """None for a text that is no id, which no assistant has."""
 
 
 class TransientAssistant(NamedTuple):
+    """An assistant that is sent with the request."""
+
     document: Struct
 
 
 class StoredSquad(NamedTuple):
+    """A stored squad, by its id."""
+
     id: str
 
 
 class TransientSquad(NamedTuple):
+    """A squad that is sent with the request."""
+
     document: Struct
 
 
@@ -38,7 +46,7 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who shall answer. Nobody is named where the conversation says who answers."""
+    """Who must answer. `name` is None when the conversation determines it."""
 
     name: Name | None = None
     model: Model | None = None
