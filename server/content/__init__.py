@@ -1,1 +1,1 @@
-"""What messages, documents and requests hold: their forms, rules and bounds. Reads no store."""
+"""The forms, rules and bounds of messages, documents and requests. Reads no store."""

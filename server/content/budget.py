@@ -1,5 +1,4 @@
-"""How much one answer, and one page of a list, may hold, and how an answer says what it leaves out. Reads
-nothing."""
+"""Bounds of one answer, and of one page of a list, and how an answer names what it leaves out. Reads nothing."""
 
 from collections.abc import Sequence
 
@@ -23,14 +22,14 @@ _HOW = (
 
 
 def omit(answer: Chat | Session, name: str) -> None:
-    """Say that a member is left out or shortened."""
+    """Record in an answer that a member is left out or shortened."""
     if name not in answer.omitted.members:
         answer.omitted.members.append(name)
     answer.omitted.message = _HOW
 
 
 def omit_in_list(answer: Chat | Session, path: str, *names: str) -> None:
-    """Say in a record of a page that it is shown shortened, and that `path` has all of it."""
+    """Record in a record of a page that it is shortened, and that `path` has all of it."""
     answer.omitted.members.extend(names)
     answer.omitted.message = (
         f"The list would be larger than a gRPC client takes by default. GET {path} has all of this "
@@ -39,7 +38,7 @@ def omit_in_list(answer: Chat | Session, path: str, *names: str) -> None:
 
 
 def whole(sizes: Sequence[int]) -> list[bool]:
-    """Which records of a page are shown whole: each that fits, when all that follow are at least shown
+    """Return which records of a page are complete: each that fits when all later ones are at least shown
     shortened."""
     left = MOST_BYTES - SHORT_BYTES * len(sizes)
     shown = []
@@ -51,7 +50,7 @@ def whole(sizes: Sequence[int]) -> list[bool]:
 
 
 def fitting(sizes: Sequence[int]) -> int:
-    """How many records of a page fit, from its beginning; at least one."""
+    """Return how many records of a page fit, from its beginning; at least one."""
     total = 0
     for count, size in enumerate(sizes):
         total += size

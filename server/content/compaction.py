@@ -1,4 +1,4 @@
-"""Summaries that take the place of a context (compaction). Calls no model; says what is asked of one."""
+"""Summaries that replace a context (compaction). Calls no model; defines the request for one."""
 
 import base64
 import binascii
@@ -19,20 +19,20 @@ _HEAD = "Summary of the conversation so far:\n"
 
 
 def summary_request(context: Sequence[Message]) -> Message:
-    """The message that asks a model for a summary of `context`."""
+    """Return the message that requests a summary of `context` from a model."""
     text = "\n".join(_line(message) for message in context)
     return Message(role="user", content=Value(string_value=f"{_INSTRUCTION}\n\n{text}"))
 
 
 def summary_of(answer: Message, role: str) -> Message:
-    """A model's summary as the context that takes the place of what it sums up, said by `role`."""
+    """Return a model's summary as the context that replaces the summarised one, by `role`."""
     summary = Message(role=role, id=answer.id, time=answer.time, seconds_from_start=answer.seconds_from_start)
     summary.content.string_value = _HEAD + text_of(answer)
     return summary
 
 
 def compaction_item(summary: Message) -> dict[str, Any]:
-    """The summary as an item that a client keeps and sends back."""
+    """Return the summary as an item that a client stores and sends back."""
     return {
         "id": f"cmp_{hex_of(summary.id)}",
         "type": "compaction",
@@ -41,7 +41,7 @@ def compaction_item(summary: Message) -> dict[str, Any]:
 
 
 def text_of_compaction(content: Any) -> str | None:
-    """The text in the `encrypted_content` of such an item; None when it is not one of ours."""
+    """Return the text in the `encrypted_content` of such an item; None when this server did not make it."""
     try:
         return base64.b64decode(content, validate=True).decode()
     except (TypeError, ValueError, binascii.Error):

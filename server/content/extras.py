@@ -1,4 +1,4 @@
-"""The members of a request that only some providers take. Does not know who takes which; the backends do."""
+"""The members of a request that only some providers accept. Does not know which; the backends do."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _NAMES = (
 
 
 def extras_of(request: Message) -> dict[str, Any]:
-    """Those that a request has and that say something."""
+    """Return those members of a request that are set."""
     found: dict[str, Any] = {}
     for name in _NAMES:
         if name in request.DESCRIPTOR.fields_by_name and request.HasField(name):

@@ -1,7 +1,6 @@
-"""Answers that fit into the 4 MiB that every gRPC client takes by default: what is left out of them, and how
-they say so.
+"""Fits answers into the 4 MiB that every gRPC client accepts by default, and names in them what is left out.
 
-What is left out is on record all the same. Makes no answer itself and reads no store; `budget.py` has the
+The stored record is complete all the same. Creates no answer itself and reads no store; `budget.py` has the
 bounds.
 """
 
@@ -19,8 +18,7 @@ _SECOND_NAME_BYTES = 256
 
 
 def present(message: Message) -> Message:
-    """A message as callers see it: with its text under both of its documented names, without what only the
-    record has."""
+    """Return a message as callers see it: its text under both documented names, without internal members."""
     message.ClearField("provider_state")
     message.ClearField("run_by_server")
     message.ClearField("calls_key")
@@ -30,15 +28,14 @@ def present(message: Message) -> Message:
 
 
 def presented(chat: Chat) -> Chat:
-    """A stored chat as callers see it, whole."""
+    """Return a stored chat as callers see it, complete."""
     for message in (*chat.messages, *chat.output):
         present(message)
     return chat
 
 
 def fit(answer: Chat | Session) -> None:
-    """Leave out of a chat or session as seen by callers what does not fit, the least needed first, and say so
-    in it."""
+    """Leave out members of a chat or session that do not fit, the least needed first, and name them in it."""
     if answer.ByteSize() <= MOST_BYTES:
         return
     for name, leave_out in _steps(answer):
@@ -49,7 +46,7 @@ def fit(answer: Chat | Session) -> None:
 
 
 def fit_page(chats: Sequence[Chat]) -> None:
-    """Leave the second names of texts out of a page that does not fit with them, and say so in each chat."""
+    """Leave the second names of texts out of a page that does not fit with them, and name them in each chat."""
     if sum(chat.ByteSize() for chat in chats) <= MOST_BYTES:
         return
     for chat in chats:
@@ -59,13 +56,13 @@ def fit_page(chats: Sequence[Chat]) -> None:
 
 
 def fit_round(round_: ToolRound) -> None:
-    """Leave out of a round of tools the second names of texts, when it does not fit with them."""
+    """Leave the second names of texts out of a round of tools that does not fit with them."""
     if round_.ByteSize() > MOST_BYTES:
         _leave_out_second_names(round_.messages)
 
 
 def latest(messages: Sequence[Message]) -> Sequence[Message]:
-    """As many of the last messages as an answer can have at most."""
+    """Return as many of the last messages as an answer can contain at most."""
     left = MOST_BYTES
     for count, message in enumerate(reversed(messages)):
         left -= message.ByteSize()
@@ -83,7 +80,7 @@ def _steps(answer: Chat | Session) -> Iterator[tuple[str, Callable[[], bool]]]:
         if field := answer.DESCRIPTOR.fields_by_name.get(name):
             yield field.json_name, partial(_clear, answer, name)
     if isinstance(answer, Chat):
-        # of a chat that was made before answers were bounded
+        # of a chat that was created before answers were bounded
         yield "output", lambda: _clear(answer, "output")
 
 
@@ -95,7 +92,7 @@ def _leave_out_second_names(messages: Iterable[Message]) -> bool:
 
 
 def _leave_out_earlier(answer: Chat | Session) -> bool:
-    """The fewest of the first messages that make it fit."""
+    """Leave out the fewest of the first messages that make the answer fit."""
     too_many, count = answer.ByteSize() - MOST_BYTES, 0
     while too_many > 0 and count < len(answer.messages):
         too_many -= answer.messages[count].ByteSize()

@@ -1,6 +1,6 @@
-"""What callers say: strings, arrays of messages and Responses input items, turned into Messages.
+"""Parses input of callers: strings, arrays of messages and Responses input items become Messages.
 
-Checks shape, names the place of what is wrong, and keeps content as it was sent. Runs nothing and stores
+Checks shape, names the place of an error, and preserves content as it was sent. Runs nothing and stores
 nothing.
 """
 
@@ -50,7 +50,8 @@ _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
 
 def parse_input(value: Value, field: str = "input", *, may_be_empty: bool = False) -> list[Message]:
-    """The messages in `value`: a string is what the user says, an array is messages or Responses input items.
+    """Return the messages in `value`: a string is a user's message, an array contains messages or Responses
+    input items.
 
     Raises InvalidArgument naming the place, such as `input[0].role`.
     """
@@ -66,7 +67,7 @@ def parse_input(value: Value, field: str = "input", *, may_be_empty: bool = Fals
 
 
 def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) -> list[Message]:
-    """The messages in an array; items that no model here has a use for are passed over.
+    """Return the messages in an array; items that models here cannot use are ignored.
 
     Raises InvalidArgument naming the place.
     """
@@ -109,14 +110,14 @@ def _check_size(message: Message, field: str) -> None:
 
 
 def check_message(message: Message, field: str) -> None:
-    """Raises InvalidArgument, naming the place, for a message that nobody could have said."""
+    """Raise InvalidArgument, naming the place, for a message without valid content."""
     item: dict[str, Any] = {
         name: to_python(value) if isinstance(value, Value | Struct) else value
         for descriptor, value in message.ListFields()
         if (name := descriptor.json_name)
     }
     if item.get("content") is None and message.role == "assistant":
-        item["content"] = ""  # a model may say nothing
+        item["content"] = ""  # a model's message may be empty
     _message(item, field)
     _check_places(message, f"{field}.textBeforeCalls")
     _check_state(message.provider_state, f"{field}.providerState")
@@ -146,9 +147,9 @@ def _check_state(state: ProviderState, field: str) -> None:
 
 
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
-    """The function tools that a request offers, flat (Responses) or nested (completions), in the nested form.
+    """Return a request's function tools, flat (Responses) or nested (completions), in the nested form.
 
-    Hosted tools, which nobody runs here, are left out, or refused with `only_functions`. Raises
+    Hosted tools, which the server does not run, are left out, or refused with `only_functions`. Raises
     InvalidArgument.
     """
     found = []
@@ -163,10 +164,10 @@ def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) ->
 
 
 def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
-    """`choice` in the form of chat completions. Raises InvalidArgument, also for a hosted tool, which is
-    never offered.
+    """Return `choice` in the form of chat completions. Raises InvalidArgument, also for a hosted tool, which
+    is never offered.
 
-    Tools that alone are allowed come out as {type: allowed_tools, mode, names}.
+    A restriction to some tools is returned as {type: allowed_tools, mode, names}.
     """
     if choice is None or choice in ("none", "auto", "required"):
         return choice
@@ -183,7 +184,7 @@ def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
 
 
 def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
-    """Of either interface: completions have one more object around mode and tools."""
+    """Return the allowed tools of either interface: completions have one more object around mode and tools."""
     given = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
     mode, tools = given.get("mode", "auto"), given.get("tools")
     if mode not in ("auto", "required"):
@@ -205,8 +206,8 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
 
 
 def parse_response_format(form: Any, field: str, schema_field: str) -> dict[str, Any] | None:
-    """`form` in the form of chat completions; None for text. Raises InvalidArgument, and names what
-    `schema_field` has."""
+    """Return `form` in the form of chat completions; None for text. Raises InvalidArgument naming
+    `schema_field`."""
     if form is None:
         return None
     if not isinstance(form, dict):
@@ -228,14 +229,14 @@ def parse_response_format(form: Any, field: str, schema_field: str) -> dict[str,
 
 
 def checked_text(text: str, field: str) -> str:
-    """`text`, unless it cannot be stored. Raises InvalidArgument."""
+    """Return `text`. Raises InvalidArgument when it cannot be stored."""
     if "\0" in text:
         raise InvalidArgument.of(field, "must not contain the character NUL (U+0000); leave it out")
     return text
 
 
 def checked_value(content: Any, field: str) -> Value:
-    """`content` as a Value. Raises InvalidArgument when it is nested too deeply."""
+    """Return `content` as a Value. Raises InvalidArgument when it is nested too deeply."""
     try:
         return from_python(content)
     except ValueError:
@@ -243,7 +244,7 @@ def checked_value(content: Any, field: str) -> Value:
 
 
 def body_id(text: str, field: str) -> str:
-    """The id in a member of a body, bare or prefixed. Raises InvalidArgument; in a path it would be
+    """Return the id in a member of a body, bare or prefixed. Raises InvalidArgument; in a path it would be
     NOT_FOUND."""
     identifier = parse_id(text)
     if identifier is None:
@@ -252,8 +253,8 @@ def body_id(text: str, field: str) -> str:
 
 
 def _messages(item: Any, field: str) -> list[Message]:
-    """The message of an item; of a call that a server ran (an item of an earlier answer), the call and its
-    result."""
+    """Return the message of an item; for a call that the server ran (an item of an earlier answer), the call
+    and its result."""
     if _type_of(item) == "mcp_call":
         call = {**item, "call_id": item.get("id")}
         output = item["output"] if isinstance(item.get("output"), str) else ""
@@ -298,8 +299,7 @@ def _type_of(item: Any) -> str | None:
 
 
 def _check_type(item: dict[str, Any], field: str) -> None:
-    """Raises InvalidArgument, naming the type, for an item that is no message and nothing that can be
-    read."""
+    """Raise InvalidArgument, naming the type, for an item that is neither a message nor a readable item."""
     kind = item.get("type")
     if kind == "item_reference":
         raise InvalidArgument.of(
@@ -316,7 +316,7 @@ def _check_type(item: dict[str, Any], field: str) -> None:
 
 
 def _as_function_call(item: dict[str, Any], kind: str) -> dict[str, Any]:
-    """A call of a tool that is no function, as the call of a function of that name."""
+    """Return a call of a tool that is no function as the call of a function of that name."""
     member = CALLS[kind]
     return {
         "call_id": item.get("call_id"),
@@ -326,7 +326,7 @@ def _as_function_call(item: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _as_function_output(item: dict[str, Any]) -> dict[str, Any]:
-    """What such a tool returned; what is no text and no parts of a message is told as JSON."""
+    """Return the output of such a tool; values other than text and message parts become JSON."""
     output = item.get("output")
     if isinstance(output, list) and not all(isinstance(part, dict) and "type" in part for part in output):
         output = json.dumps(output, ensure_ascii=False)

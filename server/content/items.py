@@ -24,7 +24,7 @@ def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 class Page(NamedTuple):
-    """The page that a list request asks for."""
+    """The page that a list request selects."""
 
     after: str | None
     """An item's id."""
@@ -33,17 +33,18 @@ class Page(NamedTuple):
 
     @property
     def messages(self) -> int:
-        """How many messages to read: one may be no item, but the one beside it is."""
+        """Number of messages to read: one message may have no item, but then its neighbour has one."""
         return self.limit + 1
 
     @property
     def after_message(self) -> str | None:
-        """The id of the message that the item `after` is, or is a part of. Raises NotFound for what is no
-        item's id."""
+        """Return the id of the message to which the item `after` belongs. Raises NotFound for an invalid item
+        id."""
         return None if self.after is None else message_id_of(self.after, _NOT_AFTER)
 
 
 def page_of(request: Any) -> Page:
+    """Return the page that a request selects."""
     return Page(
         request.after if request.HasField("after") else None,
         request.order == "asc",
@@ -52,11 +53,12 @@ def page_of(request: Any) -> Page:
 
 
 def item_not_found(message: str = "item not found") -> NotFound:
+    """Return the error for an unknown item."""
     return NotFound(message, reason="ITEM_NOT_FOUND")
 
 
 def message_id_of(item_id: str, otherwise: str = "item not found") -> str:
-    """The id of the message that an item is, or is a part of. Raises NotFound for what is no item's id."""
+    """Return the id of the message to which an item belongs. Raises NotFound for an invalid item id."""
     message_id = message_of_item(item_id)
     if message_id is None:
         raise item_not_found(otherwise)
@@ -64,14 +66,14 @@ def message_id_of(item_id: str, otherwise: str = "item not found") -> str:
 
 
 def message_of_item(item_id: str) -> str | None:
-    """The same; None for what is no item's id."""
+    """Return the id of the message to which an item belongs; None for an invalid item id."""
     match = _ITEM_ID.fullmatch(item_id)
     return parse_id(match[1]) if match else None
 
 
 def items_page(messages: Iterable[Message], page: Page, *, has_more: bool) -> ItemList:
-    """The items of some messages, which are in the page's order and begin with the one of `after`, as that
-    page.
+    """Return the items of some messages as a page; the messages are in the page's order and begin with the
+    one of `after`.
 
     `has_more`: whether there are more messages. Raises NotFound for an `after` that is no item.
     """
@@ -89,6 +91,7 @@ def items_page(messages: Iterable[Message], page: Page, *, has_more: bool) -> It
 
 
 def list_of(items: list[dict[str, Any]], *, has_more: bool = False) -> ItemList:
+    """Return items as a list."""
     page = ItemList(object="list", data=[struct_from(item) for item in items], has_more=has_more)
     if items:
         page.first_id, page.last_id = items[0]["id"], items[-1]["id"]
@@ -96,7 +99,7 @@ def list_of(items: list[dict[str, Any]], *, has_more: bool = False) -> ItemList:
 
 
 def _items(message: Message) -> Iterator[dict[str, Any]]:
-    """The items of a message in the order in which they began, each with the id that an answer shows."""
+    """Yield the items of a message in the order in which they began, each with the id that an answer shows."""
     if message.role == "tool":
         yield _run_item(message) if message.HasField("run_by_server") else _output_item(message)
     elif message.role == "assistant":
@@ -108,7 +111,7 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
 
 
 def _message_items(message: Message) -> Iterator[dict[str, Any]]:
-    """What an assistant said and called; calls that the server ran are told with their results."""
+    """Yield an assistant's text and calls; calls that the server ran include their results."""
     calls, stretches = tool_calls_of(message), 0
     runs = message.HasField("run_by_server")
     for one in in_order(message):
@@ -160,7 +163,7 @@ def _run_item(message: Message) -> dict[str, Any]:
 
 
 def _output(message: Message) -> str | list[dict[str, Any]]:
-    """What a tool returned: text, or parts when that was sent."""
+    """Return a tool's output: text, or parts when parts were sent."""
     parts = parts_of(message)
     if all(part.get("type", "text") in TEXT_PARTS for part in parts):
         return text_of(message)

@@ -1,6 +1,6 @@
-"""Plain Python values to and from google.protobuf.Value, Struct and ListValue.
+"""Converts plain Python values to and from google.protobuf.Value, Struct and ListValue.
 
-Does not parse or print JSON text. Numbers are doubles, so an integer that no double is cannot come in.
+Does not parse or print JSON text. Numbers are doubles, so an integer that no double represents is refused.
 """
 
 from math import isfinite
@@ -27,8 +27,8 @@ well."""
 def to_python(value: Value | Struct | ListValue) -> Any:
     """Return dicts, lists, str, bool, None, float, and int for integral numbers of 64 bits.
 
-    NaN and infinities are None, as JSON has them: requests bring none, and old records must not be lost for
-    theirs.
+    NaN and infinities become None, as JSON has none: requests cannot contain them, but old records can, and
+    must stay readable.
     """
     if isinstance(value, Struct):
         return {key: _plain(member) for key, member in value.fields.items()}
@@ -38,9 +38,9 @@ def to_python(value: Value | Struct | ListValue) -> Any:
 
 
 def from_python(value: Any) -> Value:
-    """Return the Value of what json.loads gives; tuples pass as lists.
+    """Return the Value of a value from json.loads; tuples count as lists.
 
-    Raises ValueError for NaN, infinities, integers that no double is, but for bounds in schemas, lone
+    Raises ValueError for NaN, infinities, integers that no double represents (except bounds in schemas), lone
     surrogates and nesting beyond MAX_DEPTH, TypeError for other types.
     """
     message = Value()
@@ -72,14 +72,14 @@ def _plain(value: Value) -> Any:
 
 
 def whole_where_whole(number: float) -> int | float:
-    """The number as an int where it is one. Larger ones than orjson prints as integers stay floats, of the
+    """Return an integral number as an int. Numbers beyond the integers that orjson prints stay floats of the
     same value."""
     return int(number) if number.is_integer() and -_BEYOND_64_BITS <= number < _BEYOND_64_BITS else number
 
 
 def with_exact_numbers(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """JSON in which integers that no double is are text, which keeps their digits. Below MAX_DEPTH it stays
-    as it is."""
+    """Return JSON in which integers that no double represents are text, which preserves their digits.
+    Unchanged below MAX_DEPTH."""
     if isinstance(value, dict) and depth:
         return {name: with_exact_numbers(member, depth - 1) for name, member in value.items()}
     if isinstance(value, list) and depth:
@@ -88,7 +88,7 @@ def with_exact_numbers(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 
 def is_double(number: int) -> bool:
-    """Whether a double holds the integer exactly."""
+    """Return whether a double represents the integer exactly."""
     try:
         return float(number) == number
     except OverflowError:
@@ -156,7 +156,8 @@ def _double(number: int | float) -> float:
 
 
 def encodable(text: str) -> str:
-    """The text without lone surrogates, which JSON can escape but UTF-8, and so protobuf, cannot hold."""
+    """Return the text without lone surrogates, which JSON can escape but UTF-8, and so protobuf, cannot
+    represent."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -165,9 +166,9 @@ def encodable(text: str) -> str:
 
 
 def size_of(value: object, most: int) -> int:
-    """How much there is to read in a value: one for each part of it, and one for each 16 characters.
+    """Return the amount of data in a value: one for each part, and one for each 16 characters.
 
-    Counts on no further than `most`.
+    Stops counting at `most`.
     """
     size, inside = 0, [value]
     while inside and size <= most:
@@ -182,7 +183,7 @@ def size_of(value: object, most: int) -> int:
 
 
 def length_of(value: object) -> int:
-    """Of a text its characters, of a collection its items, of a whole number its bytes, and 1 of anything
+    """Return the characters of a text, the items of a collection, the bytes of an integer, and 1 for anything
     else."""
     if isinstance(value, int):
         return value.bit_length() // 8

@@ -1,6 +1,6 @@
-"""What a Message says, whichever of its forms says it.
+"""Reads the content of a Message in any of its forms.
 
-Does not validate messages and does not make them.
+Does not validate messages and does not create them.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from server.core.ids import hex_of
 
 
 def text_of(message: Message) -> str:
-    """The text of `content` (its text parts joined), else of `message`, else nothing."""
+    """Return the text of `content` (its text parts joined), otherwise of `message`, otherwise an empty
+    string."""
     content = message.content
     kind = content.WhichOneof("kind")
     if kind == "string_value":
@@ -28,14 +29,14 @@ def text_of(message: Message) -> str:
 
 
 def answer_of(message: Message) -> tuple[str, str]:
-    """What an assistant answered, and behind it why it refused; its text has both, for whoever knows no
+    """Return an assistant's answer and its refusal; the message's text contains both, for readers without
     refusals."""
     text, refusal = text_of(message), message.refusal
     return (text.removesuffix(refusal), refusal) if refusal else (text, _refusal_in(message))
 
 
 def _refusal_in(message: Message) -> str:
-    """The refusal that the parts of a message have, as the Responses interface sends it."""
+    """Return the refusal in the parts of a message, as the Responses interface sends it."""
     if message.content.WhichOneof("kind") != "list_value":
         return ""
     refusals = (part.get("refusal") for part in parts_of(message) if part.get("type") == "refusal")
@@ -43,17 +44,17 @@ def _refusal_in(message: Message) -> str:
 
 
 class Stretch(NamedTuple):
-    """A part of what an assistant said in which no tool call begins: the text, and how it is cut into answer
-    and refusal."""
+    """A stretch of an assistant's text in which no tool call begins, split into answer and refusal."""
 
     answer: str
     refusal: str
 
 
 def in_order(message: Message) -> list[Stretch | int]:
-    """What an assistant said in the order in which it began: stretches of text, and the places of tool calls.
+    """Return an assistant's content in the order in which it began: stretches of text, and the indexes of
+    tool calls.
 
-    A message that says nothing and calls nothing is one empty stretch.
+    A message without text and calls is one empty stretch.
     """
     answer, refusal = answer_of(message)
     text, at = answer + refusal, 0
@@ -69,19 +70,19 @@ def in_order(message: Message) -> list[Stretch | int]:
 
 
 def stretch_id(message_id: str, number: int) -> str:
-    """Id of the item that a stretch of a message's text is: the first one has the message's own."""
+    """Return the item id of a stretch of a message's text: the first one has the message's own."""
     return f"msg_{hex_of(message_id)}{f'{number:02x}' if number else ''}"
 
 
 def _places(message: Message, length: int) -> list[int]:
-    """How much text comes before each call."""
+    """Return the length of the text before each call."""
     given = [int(value.number_value) for value in message.text_before_calls.values]
     count = len(tool_calls_of(message))
     return [min(place, length) for place in (given + [length] * count)[:count]]
 
 
 def mark_run(messages: Sequence[Message]) -> None:
-    """Note that the server ran the calls of the first message, of which the others are the results, in
+    """Mark the calls of the first message as run by the server; the other messages are their results, in
     order."""
     calling, *results = messages
     calling.run_by_server.SetInParent()
@@ -90,13 +91,13 @@ def mark_run(messages: Sequence[Message]) -> None:
 
 
 def refusal_beside(message: Message) -> str:
-    """Why an assistant refused, unless its text says so already: what refused here has the refusal as its
-    text, too."""
+    """Return an assistant's refusal, unless its text contains it already: refusals here are part of the text,
+    too."""
     return "" if text_of(message).endswith(message.refusal) else message.refusal
 
 
 def parts_of(message: Message) -> list[dict[str, Any]]:
-    """The content as a list of parts; a string is one text part, and nothing said is no part.
+    """Return the content as a list of parts; a string is one text part, and empty content is no part.
 
     A bare string in the array is a text part too. `type` and `text` of a part are strings or absent.
     """
@@ -107,7 +108,7 @@ def parts_of(message: Message) -> list[dict[str, Any]]:
 
 
 def tool_calls_of(message: Message) -> list[dict[str, Any]]:
-    """The tool calls as {id, name, arguments}, all strings; entries of another shape are left out."""
+    """Return the tool calls as {id, name, arguments}, all strings; entries of another shape are left out."""
     if message.tool_calls.WhichOneof("kind") != "list_value":
         return []
     return [call for item in to_python(message.tool_calls) if (call := _tool_call(item)) is not None]

@@ -1,8 +1,7 @@
-"""The parts of a message's content, whichever interface named them: which are well formed, and their
-Responses form.
+"""The parts of a message's content in either interface: validation, and their Responses form.
 
 Knows chat completions' names (text, image_url, file) and those of the Responses interface (input_text,
-input_image, input_file). Parts of other types are kept as they are. Calls no provider and fetches nothing.
+input_image, input_file). Parts of other types are stored unchanged. Calls no provider and fetches nothing.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ _INPUT_NAMES = {
 
 
 def check_part(part: Any, field: str) -> None:
-    """Raises InvalidArgument naming the member that is missing or wrong."""
+    """Raise InvalidArgument naming the member that is missing or wrong."""
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise InvalidArgument.of(field, "must be an object with a type, such as text, image_url or file")
     kind = part["type"]
@@ -34,7 +33,7 @@ def check_part(part: Any, field: str) -> None:
 
 
 def as_input(part: Part) -> Part:
-    """The part as an item of the Responses interface has it."""
+    """Return the part in the form of the Responses interface."""
     kind = part.get("type", "text")
     named = {**part, "type": _INPUT_NAMES.get(kind, kind)}
     if kind == "image_url" and isinstance(part.get("image_url"), dict):

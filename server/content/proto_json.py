@@ -1,7 +1,7 @@
-"""Messages as the JSON that Envoy's transcoder prints of them, many times faster than json_format.
+"""Prints messages as the JSON of Envoy's transcoder, many times faster than json_format.
 
-Members without presence are always there, unset optional ones never (or as null, where a form wants nulls).
-Numbers that are integral print as integers. Does not parse JSON and does not know any message of ours.
+Members without presence are always printed, unset optional ones never (or as null, where a form requires
+nulls). Integral numbers print as integers. Does not parse JSON and knows no particular message.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
 
 
 def to_json(message: Message, *, nulls: bool = False) -> dict[str, Any]:
-    """The JSON object of a message; with `nulls`, its own unset members are null (those of nested messages
-    are not)."""
+    """Return the JSON object of a message; with `nulls`, its own unset members are null (those of nested
+    messages are not)."""
     json: dict[str, Any] = {}
     for name, json_name, repeated, presence, convert in _plan(message.DESCRIPTOR):
         if presence and not message.HasField(name):

@@ -1,7 +1,6 @@
-"""Secrets in what is kept of sessions and exchanges beside their documents: here they are masked, or left
-out.
+"""Masks or removes secrets in stored sessions and exchanges, besides their documents.
 
-Changes messages in place. Does not store, and does not say which values are secrets (`secrets.py`).
+Changes messages in place. Does not store, and does not decide which values are secrets (`secrets.py`).
 """
 
 from collections.abc import Sequence
@@ -27,8 +26,8 @@ _NOT_PERSISTED = (*_WHO, "stream_options")
 
 
 def hide_secrets(record: AnyMessage) -> bool:
-    """Leave no secret in a Chat, a Session, a ChatRecord or a Response; whether there were any. Others stay
-    as they are."""
+    """Remove all secrets from a Chat, a Session, a ChatRecord or a Response; return whether there were any.
+    Other messages stay unchanged."""
     if isinstance(record, Chat | Session):
         return any([_mask(record, name) for name in _WHO if record.HasField(name)])
     if isinstance(record, Response):
@@ -37,7 +36,7 @@ def hide_secrets(record: AnyMessage) -> bool:
 
 
 def _hide_in_request(request: CreateResponseRequest) -> bool:
-    """Leave out what the form is not made of, and mask the rest."""
+    """Remove the members that the form does not need, and mask the others."""
     left_out = [name for name in _NOT_PERSISTED if request.HasField(name)]
     for name in left_out:
         request.ClearField(name)
@@ -45,7 +44,7 @@ def _hide_in_request(request: CreateResponseRequest) -> bool:
 
 
 def _hide_in_options(message: CreateResponseRequest | Response) -> bool:
-    """Mask the secrets in every free member but the caller's own."""
+    """Mask the secrets in every free member except the caller's own."""
     return any(
         [
             _mask(message, field.name)
@@ -57,8 +56,7 @@ def _hide_in_options(message: CreateResponseRequest | Response) -> bool:
 
 
 def _mask(message: AnyMessage, name: str) -> bool:
-    """Mask the secrets in a Struct, a Value or all of a list, by the name that it has; whether there were
-    any."""
+    """Mask the secrets in a Struct, a Value or a whole list, by its name; return whether there were any."""
     value = getattr(message, name)
     many = value if isinstance(value, Sequence) else [value]
     return any([_mask_one(one, name) for one in many])

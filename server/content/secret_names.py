@@ -1,4 +1,4 @@
-"""Which names of members, headers and parameters are those of secrets. Looks at names alone, and at no value.
+"""Recognises the names of members, headers and parameters that contain secrets. Reads only names, no values.
 
 Only the end of a long name decides.
 """
@@ -27,7 +27,7 @@ _HARMLESS_HEADERS = frozenset(
 )
 _CREDENTIALS = re.compile(r"credentials?$", re.IGNORECASE)
 _HEADERS = re.compile(r"headers$", re.IGNORECASE)
-# In credentials every such name is one; elsewhere a `key` may be any name, and `maxTokens` a number of words.
+# In credentials every such name is secret; elsewhere a `key` may be any name, and `maxTokens` a number.
 _IN_CREDENTIALS = re.compile(
     r"(key|token|secret|password|passphrase|authorization|credential)s?$", re.IGNORECASE
 )
@@ -46,7 +46,7 @@ _IN_QUERY = re.compile(r"^(?:auth|jwt|key|pass|sas|sig)$|signature$", re.IGNOREC
 
 
 class Kind(Enum):
-    """What a member's name says of its value."""
+    """What a member's name implies about its value."""
 
     PLAIN = auto()
     SECRET = auto()
@@ -56,25 +56,27 @@ class Kind(Enum):
 
 
 def kind_of(name: str) -> Kind:
+    """Return the kind of a member's name."""
     return _kind_of(name[-_MOST:])
 
 
 def is_secret(name: str) -> bool:
-    """Whether a member, a property or a header of this name is secret."""
+    """Return whether a member, a property or a header of this name is secret."""
     return kind_of(name) in (Kind.SECRET, Kind.CREDENTIALS)
 
 
 def is_secret_in_credentials(name: str) -> bool:
+    """Return whether a member of credentials with this name is secret."""
     return bool(_IN_CREDENTIALS.search(name[-_MOST:]))
 
 
 def is_secret_header(name: str) -> bool:
-    """Every header is but those few that say what a body is."""
+    """Return whether a header is secret: all are, except the few that describe a body."""
     return len(name) > _MOST or name.lower() not in _HARMLESS_HEADERS
 
 
 def is_secret_parameter(name: str) -> bool:
-    """Whether a parameter of a URL is secret."""
+    """Return whether a parameter of a URL is secret."""
     return is_secret(name) or bool(_IN_QUERY.search(name[-_MOST:]))
 
 

@@ -51,7 +51,7 @@ _DESCRIBES = frozenset(
 _OF_SCHEMAS = frozenset({"$ref", "const", "default", "enum", *_DESCRIBES, *_PROPERTIES, *_SUBSCHEMAS})
 
 _MASKED = re.compile(r"\*{4}(.{4})?", re.DOTALL)
-# Nothing but names of variables: what they stand for is not in the document. A literal would be in quotes.
+# Only names of variables: their values are not in the document. A literal would be in quotes.
 _EXPRESSION = re.compile(r"""(?:(?:basic|bearer|token) )?(?:\{\{[^{}'"]*\}\})+""", re.IGNORECASE)
 _URL = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 _USER = re.compile(r"[^/?#\s]*@")
@@ -61,22 +61,21 @@ _MOST_SCHEME = 64
 
 
 def mask_secrets(document: Document) -> Document:
-    """Return a copy to show: secrets have at most their last four characters. What is masked already stays as
-    it is."""
+    """Return a copy to show: secrets keep at most their last four characters. Masked values stay unchanged."""
     return _Walk(lambda secret: _mask(secret.value)).object(document, _TOP)
 
 
 def without_secrets(document: Document) -> Document:
-    """Return a copy that has no secrets, not even masked ones: members are left out, elsewhere an empty text
-    is left."""
+    """Return a copy without secrets, not even masked ones: members are left out, and otherwise an empty text
+    remains."""
     return _Walk(lambda secret: _NOTHING).object(document, _TOP)
 
 
 def restore_secrets(new: Document, old: Document) -> Document:
-    """Return a copy of `new` in which a masked secret is the one that `old` has for it.
+    """Return a copy of `new` in which each masked secret is replaced by its value in `old`.
 
-    It is the one at the same place, otherwise the only one of that provider, name and mask. Raises
-    InvalidArgument for a masked secret that is neither: the stored one would be lost. With an empty `old` it
+    The value is the one at the same place, otherwise the only one with that provider, name and mask. Raises
+    InvalidArgument for a masked secret without such a value: the stored one would be lost. An empty `old`
     refuses every masked secret.
     """
     stored = _Stored()
@@ -99,8 +98,7 @@ def restore_secrets(new: Document, old: Document) -> Document:
 
 
 class _Place:
-    """Where something stands. Its path is made where it is asked for: all paths together grow faster than a
-    document."""
+    """The place of a value. Its path is built on demand: all paths together grow faster than a document."""
 
     __slots__ = ("_above", "_name", "_number")
 
@@ -111,7 +109,7 @@ class _Place:
 
     @property
     def path(self) -> str:
-        """As `server.headers.x-api-key`; of a part of a URL, that of the URL."""
+        """Return the path, such as `server.headers.x-api-key`; for a part of a URL, that of the URL."""
         if self._above is None:
             return ""
         above = self._above.path
@@ -120,7 +118,7 @@ class _Place:
         return above if self._name[:1] in ("?", "@") else join(above, shown(self._name))
 
     def number(self, numbers: dict[tuple[int, str | int], int]) -> int:
-        """The same for the same place in two documents."""
+        """Return a number that is the same for the same place in two documents."""
         if self._above is None:
             return 0
         if self._number is None:
@@ -142,12 +140,12 @@ class _Secret(NamedTuple):
 
     @property
     def likeness(self) -> tuple[Any, ...]:
-        """What a masked secret has in common with the one that it stands for."""
+        """Return the properties that a masked secret shares with its value."""
         return self.provider if isinstance(self.provider, str) else None, self.name, _mask(self.value)
 
 
 class _Stored:
-    """The secrets of a stored document, found by what is seen of them."""
+    """The secrets of a stored document, indexed by their visible properties."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, str | int], int] = {}
@@ -163,7 +161,7 @@ class _Stored:
         return secret.value
 
     def behind(self, masked: _Secret) -> Any:
-        """The stored secret that the masked one stands for; None when there is none or more than one."""
+        """Return the stored secret of a masked one; None when there is none or more than one."""
         found = self._at.get((masked.place.number(self._numbers), masked.likeness))
         if found is not None:
             return found
@@ -184,14 +182,14 @@ def _mask(secret: Any) -> str:
 
 
 class _Walk:
-    """Copies a document, with what `replace` makes of each secret in its place. Linear in the size of the
+    """Copies a document and replaces each secret by the result of `replace`. Linear in the size of the
     document."""
 
     def __init__(self, replace: Callable[["_Secret"], Any]) -> None:
         self._replace = replace
 
     def object(self, given: Document, at: _Place) -> Document:
-        """An object of any kind."""
+        """Copy an object of any kind."""
         label = _label(given)
         copy = {}
         for name, value in given.items():
@@ -231,7 +229,7 @@ class _Walk:
     # --- what is secret by its name ---
 
     def _hidden(self, name: str | int, value: Any, at: _Place, provider: Any = None) -> Any:
-        """Everything in it is secret. What is left out of a list keeps its place there."""
+        """Treat everything in it as secret. An item that is left out of a list keeps its position there."""
         if isinstance(value, dict):
             inner = ((key, self._hidden(key, one, _Place(at, key), provider)) for key, one in value.items())
             return {key: one for key, one in inner if one is not _NOTHING}
@@ -247,7 +245,8 @@ class _Walk:
         return self._replace(_Secret(at, provider, name, value))
 
     def _credentials(self, name: str | int, value: Any, at: _Place, provider: Any = None) -> Any:
-        """Secret is what has a secret's name; an object of such a name (`gcpKey`) is secret throughout."""
+        """Treat members with secrets' names as secret; an object of such a name (`gcpKey`) is secret
+        throughout."""
         if isinstance(value, list):
             return [
                 _or_empty(self._credentials(index, one, _Place(at, index), provider))
@@ -283,7 +282,7 @@ class _Walk:
     # --- headers ---
 
     def _headers(self, name: str | int, value: Any, at: _Place) -> Any:
-        """Names and values, a schema of them, or a list of pairs."""
+        """Copy names and values, a schema of them, or a list of pairs."""
         if isinstance(value, list):
             return [
                 _or_empty(self._header_of_list(index, one, _Place(at, index)))
@@ -311,7 +310,7 @@ class _Walk:
         return self._hidden(name, value, at) if is_secret_header(name) else self._plain(value, above, name)
 
     def _header_of_list(self, index: int, value: Any, at: _Place) -> Any:
-        """{"name", "value"}, ["name", "value"], an object of names and values, or a line of text."""
+        """Copy {"name", "value"}, ["name", "value"], an object of names and values, or a line of text."""
         if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
             return [value[0], _or_empty(self._header(value[0], value[1], _Place(at, 1), at))]
         if isinstance(value, dict) and "value" in value:
@@ -326,7 +325,7 @@ class _Walk:
         return self._headers(index, value, at)
 
     def _examples(self, value: Any, at: _Place) -> Any:
-        """Whole sets of headers as a schema's default or examples; a text is none."""
+        """Copy whole sets of headers in a schema's default or examples; a text is none."""
         if isinstance(value, list):
             return [self._examples(one, _Place(at, index)) for index, one in enumerate(value)]
         return self._headers("", value, at) if isinstance(value, dict) else value
@@ -334,7 +333,7 @@ class _Walk:
     # --- JSON schemas ---
 
     def _properties(self, given: Document, at: _Place, *, of_headers: bool = False) -> Document:
-        """The schemas of some properties. What is no schema is a member, or a header."""
+        """Copy the schemas of properties. A value that is no schema is a member, or a header."""
         copy = {}
         for name, schema in given.items():
             if not _is_schema(schema):
@@ -354,7 +353,7 @@ class _Walk:
         return copy
 
     def _fixed(self, name: str, schema: Any, at: _Place, values: frozenset[str]) -> Any:
-        """The schema of a secret: the `values` in it are secret, at any depth; what describes it is not."""
+        """Copy the schema of a secret: its `values` are secret at any depth, its description is not."""
         if isinstance(schema, list):
             return [self._fixed(name, one, _Place(at, index), values) for index, one in enumerate(schema)]
         if not isinstance(schema, dict):
@@ -379,7 +378,7 @@ class _Walk:
     # --- URLs ---
 
     def _url(self, text: str, at: _Place, name: str | int) -> str:
-        """A text that is a URL: who calls it, and the parameters that have a secret's name, are secret."""
+        """Copy a URL: its user and the parameters with secrets' names are secret."""
         begins = _URL.match(text)
         if begins is None:
             return text
@@ -401,14 +400,14 @@ class _Walk:
 
 
 def _is_of_schema(name: str, value: Any, is_schema: bool) -> bool:
-    """Whether a member of `headers` describes them and is no header itself."""
+    """Return whether a member of `headers` describes headers and is none itself."""
     if name == "type":
         return isinstance(value, str) and value in _TYPES
     return is_schema and name in _DESCRIBES
 
 
 def _is_schema(value: Any) -> bool:
-    """Whether it is an object that looks like a JSON schema."""
+    """Return whether an object looks like a JSON schema."""
     if not isinstance(value, dict):
         return False
     kind = value.get("type")
@@ -421,7 +420,8 @@ def _is_schema(value: Any) -> bool:
 
 
 def _label(given: Document) -> str | None:
-    """The secret's name in an object that has it beside its value, as {"key": "api_key", "value": "…"}."""
+    """Return the secret's name in an object that has it beside its value, such as {"key": "api_key", "value":
+    "…"}."""
     if "value" not in given or given.get("type") in ("exact", "regex"):  # those say how a word is pronounced
         return None
     return next(

@@ -1,4 +1,4 @@
-"""The rules of the proto (buf.validate), enforced on every request. Holds no rule of its own."""
+"""Enforces the rules of the proto (buf.validate) on every request. Defines no rule itself."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,10 +20,10 @@ _validator = protovalidate.Validator()
 
 
 def check(request: Message, *, only_first: bool = False) -> None:
-    """Raises InvalidArgument that names every offending field as the caller writes it, or the first one."""
+    """Raise InvalidArgument that names every offending field as the caller writes it, or only the first."""
     try:
         found = violations_of(request, only_first=only_first)
-    # protovalidate reads the bytes again, and members that the proto does not have more strictly
+    # protovalidate parses the bytes again, and is stricter about members that the proto does not have
     except ValueError:
         raise InvalidArgument(
             "the request cannot be read: a member that is not in its proto is malformed"
@@ -32,7 +32,7 @@ def check(request: Message, *, only_first: bool = False) -> None:
 
 
 def violations_of(message: Message, at: str = "", *, only_first: bool = False) -> list[Violation]:
-    """What breaks the rules of the message's proto, fields as JSON names them, from `at` on.
+    """Return the violations of the message's proto, with fields in JSON names, from `at` on.
 
     Raises InvalidArgument for a message that is too large for one of its rules.
     """
@@ -54,7 +54,8 @@ def violations_of(message: Message, at: str = "", *, only_first: bool = False) -
 
 
 def refuse(violations: Sequence[Violation]) -> None:
-    """Raises InvalidArgument when there are any; beyond MOST_VIOLATIONS it says only that there are more."""
+    """Raise InvalidArgument when there are violations; beyond MOST_VIOLATIONS it only reports that there are
+    more."""
     if violations:
         named = tuple(violations[:MOST_VIOLATIONS])
         text = "; ".join(f"{found.field} {found.message}".strip() for found in named)
@@ -62,11 +63,10 @@ def refuse(violations: Sequence[Violation]) -> None:
 
 
 def nul_in(value: Any) -> str | None:
-    """The path of the first string in a message, or in free JSON, that has the character NUL; None when none
-    has.
+    """Return the path of the first string in a message, or in free JSON, with the character NUL; None without
+    any.
 
-    The path is put together on the way back only: a long name with many members below it would be copied for
-    each.
+    The path is built only on the way back: otherwise a long name would be copied for each of its members.
     """
     if isinstance(value, str):
         return "" if "\0" in value else None
@@ -103,27 +103,27 @@ def nul_in(value: Any) -> str | None:
 
 
 def join(at: str, name: str) -> str:
-    """The path of a member of what is at `at`."""
+    """Return the path of a member of the object at `at`."""
     return f"{at}.{name}" if at else name
 
 
 def below(at: str, path: str) -> str:
-    """The path of what is at `path` inside of what is at `at`."""
+    """Return the path of `path` inside of the object at `at`."""
     return at + path if not path or path.startswith("[") else f"{at}.{path}"
 
 
 def paths_to(field: str) -> list[str]:
-    """The field's own path, and those of all that it is in."""
+    """Return the field's own path, and those of all its parents."""
     return [field, *(field[:end] for end, character in enumerate(field) if character in ".[")]
 
 
 def shown(name: str) -> str:
-    """The name of a member of free JSON, which can be as long as the whole body, as a path has it."""
+    """Return the name of a member of free JSON for a path, shortened, because it can be as long as the body."""
     return name if len(name) <= _MOST_NAME else name[: _MOST_NAME - 1] + "…"
 
 
 def _json_path(path: protovalidate.FieldPathPb | None, descriptor: Descriptor, at: str) -> str:
-    """Write a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
+    """Format a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
     inside: Descriptor | None = descriptor
     for element in path.elements if path else ():
         assert inside is not None

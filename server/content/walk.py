@@ -1,8 +1,7 @@
-"""One walk over a request before anything else reads it: how much there is in it, how deep, and numbers that
-are none.
+"""Walks over a request before anything else reads it: checks its size, its depth and its numbers.
 
-All of it costs what is there: a few µs for an ordinary request, and no more than `most` values however many
-there are. What the protos say of a member is for `validation.py`; nothing here knows a message of ours.
+The cost is linear: a few µs for an ordinary request, and at most `most` values. `validation.py` enforces the
+protos' rules; nothing here knows a particular message.
 """
 
 import re
@@ -29,10 +28,10 @@ _NOT_FINITE = re.compile(rb"\x11.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 
 
 def check_values(request: Message, most: int = MOST_VALUES, named: Callable[[str], str] = str) -> int:
-    """How many values a request has. Raises InvalidArgument naming the one that is NaN or infinite, too deep,
-    or too many.
+    """Return the number of values in a request. Raises InvalidArgument naming the value that is NaN or
+    infinite, too deep, or beyond `most`.
 
-    `named` says how the caller knows a member.
+    `named` translates a member to the caller's name.
     """
     walk = _Walk(most)
     try:
@@ -43,21 +42,22 @@ def check_values(request: Message, most: int = MOST_VALUES, named: Callable[[str
 
 
 def without_nan(serialized: bytes, message: Message) -> bool:
-    """Whether NaN or an infinity was in free JSON of `message`; it is null there now, as JSON has it.
+    """Replace NaN and infinities in the free JSON of `message` by null, as JSON has none; return whether
+    there were any.
 
-    Requests bring none any more. What was stored before would make a whole list unreadable.
+    Requests can no longer contain them. Older stored ones would make a whole list unreadable.
     """
     return _NUMBER in serialized and _NOT_FINITE.search(serialized) is not None and _cleared(message)
 
 
 def readable(message: Message) -> bytes:
-    """A message serialized, without what JSON cannot say."""
+    """Return a message serialized, without values that JSON cannot represent."""
     serialized = message.SerializeToString()
     return message.SerializeToString() if without_nan(serialized, message) else serialized
 
 
 class _Flaw(Exception):
-    """What is wrong with a value, and where, from the inside out."""
+    """An invalid value and its place, from the inside out."""
 
     def __init__(self, text: str, rule: str, *, is_of_all: bool = False) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ def _not_finite() -> _Flaw:
 
 
 def _cleared(message: Message) -> bool:
-    """Put null where a number is none; whether there was one."""
+    """Replace invalid numbers by null; return whether there were any."""
     if isinstance(message, Value) and message.WhichOneof("kind") == "number_value":
         if isfinite(message.number_value):
             return False

@@ -1,7 +1,7 @@
-"""The history as providers accept it: every tool call is whole and has its result behind it, and no answer is
-blank.
+"""The history in a form that providers accept: every tool call is complete and followed by its result, and no
+answer is blank.
 
-Changes what is sent to a model, never what is stored. Does not check what users and system messages say.
+Changes only what is sent to a model, never what is stored. Does not check user and system messages.
 """
 
 import re
@@ -33,13 +33,13 @@ class _Call:
 
     @property
     def can_be_sent(self) -> bool:
-        """Whether it has a name, and arguments that did not break off; what was answered is sent in any
-        case."""
+        """Return whether the call has a name, and complete arguments; an answered call is sent in any case."""
         return bool(self.name) and (self.result is not None or is_object(self.arguments))
 
     @property
     def sent(self) -> dict[str, str]:
-        """With a name that providers take; arguments that are no JSON object are kept in one."""
+        """Return the call with a name that providers accept; arguments that are no JSON object are wrapped in
+        one."""
         arguments = self.arguments if self.arguments.strip() else "{}"
         if not is_object(arguments):
             arguments = orjson.dumps({"arguments": arguments}).decode()
@@ -47,14 +47,14 @@ class _Call:
 
 
 def well_formed(messages: Sequence[Message]) -> list[Message]:
-    """The messages that can be sent, in an order that providers accept. Those that need no change are the
+    """Return the messages that can be sent, in an order that providers accept. Unchanged messages are the
     same objects.
 
-    A call without a result is given one that says so. A call that broke off, a blank answer, and a result
-    without its call are left out. A result that came late is put behind its call.
+    A call without a result receives one that reports so. An incomplete call, a blank answer, and a result
+    without its call are left out. A late result is moved behind its call.
     """
     remaining: list[tuple[Message, list[_Call]]] = []
-    latest: dict[str, list[_Call]] = {}  # several servers use the same ids in every answer
+    latest: dict[str, list[_Call]] = {}  # several servers reuse the same ids in every answer
     for message in messages:
         if message.role == "tool":
             if calls := latest.get(message.tool_call_id):
@@ -69,7 +69,7 @@ def well_formed(messages: Sequence[Message]) -> list[Message]:
 
 
 def is_object(arguments: str) -> bool:
-    """Whether the arguments of a call are a JSON object; none at all are an empty one."""
+    """Return whether the arguments of a call are a JSON object; empty arguments count as one."""
     try:
         return isinstance(orjson.loads(arguments), dict) if arguments.strip() else True
     except orjson.JSONDecodeError:
@@ -91,7 +91,7 @@ def _sent(message: Message, calls: Sequence[_Call]) -> Iterator[Message]:
 
 
 def _with_calls(message: Message, calls: list[dict[str, str]], *, blank: bool) -> Message:
-    """The message with these calls: itself when it has them and no blank text."""
+    """Return the message with these calls: the same object when it has them and no blank text."""
     if calls == tool_calls_of(message) and not (blank and text_of(message)):
         return message
     changed = Message()
@@ -117,7 +117,7 @@ def _with_calls(message: Message, calls: list[dict[str, str]], *, blank: bool) -
 
 
 def _is_blank(message: Message) -> bool:
-    """Whether nothing is said: neither a text that is more than white space, nor anything else."""
+    """Return whether a message is empty: it has neither text other than white space nor anything else."""
     return not message.refusal and not any(
         part["text"].strip() if part.get("type", "text") in TEXT_PARTS and "text" in part else True
         for part in parts_of(message)
