@@ -1,5 +1,4 @@
-"""The entry point of `parley`. A signal that comes while the rest is still loaded ends it without a
-traceback."""
+"""The entry point of `parley`. A signal during loading ends it without a traceback."""
 
 import os
 import signal
@@ -9,6 +8,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
+    """Run the command line."""
     serves = sys.argv[1:2] == ["serve"]
     code = 0 if serves else _INTERRUPTED  # a server that has not begun has nothing to drain, and is done
     signal.signal(signal.SIGINT, lambda *_: os._exit(code))
@@ -16,9 +16,9 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(code))
     from server.cli.main import main as command  # a second of imports
 
-    if not serves:  # which sets its own
+    if not serves:  # `serve` sets its own handlers
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         command()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is the end of the interpreter
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the end of the interpreter is left

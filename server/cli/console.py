@@ -1,5 +1,4 @@
-"""What the commands of `parley` share: their common options, how they read settings, how they print and how
-they fail."""
+"""The common part of the `parley` commands: options, settings, output and errors."""
 
 import errno
 import functools
@@ -29,18 +28,18 @@ _MESSAGES = {
 
 log = structlog.get_logger()
 
-# A wrong command line is told in one line, as everything else: without click's usage text before it.
+# Usage errors take one line, as all other errors: without click's usage text before it.
 click.UsageError.show = click.ClickException.show  # type: ignore[method-assign]  # there is no other way
 
 
 class Commands(click.Group):
-    """Commands that tell in one line which file or folder the system refused them."""
+    """Commands that report in one line the file or folder that the system refused."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except OSError as error:
-            # not of the system; click's, whose reader has gone
+            # not from the system; click's own, for a reader that has closed
             if error.errno is None or error.errno == errno.EPIPE:
                 raise
             fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
@@ -56,7 +55,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def where(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say where the data is; the command gets the settings."""
+    """Add the options for the location of the data; the command receives the settings."""
 
     @functools.wraps(command)
     def with_settings(data: Path | None, database: str | None, **options: Any) -> None:
@@ -66,7 +65,8 @@ def where(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def settings_of(**options: Any) -> Settings:
-    """The environment with the options that were given; one line when either is wrong."""
+    """Return the settings from the environment and the given options; fails with one line when either is
+    wrong."""
     given = {name: value for name, value in options.items() if value is not None}
     _warn_of_unknown_variables()
     try:
@@ -84,7 +84,7 @@ def settings_of(**options: Any) -> Settings:
 
 
 def _warn_of_unknown_variables() -> None:
-    """A setting whose name is mistyped would do nothing, and nobody would know."""
+    """Warn of unknown variables: a setting with a mistyped name would silently do nothing."""
     known = {name.upper() for name in Settings.model_fields}
     for name in sorted(os.environ):
         prefix, _, own = name.upper().partition("_")
@@ -100,7 +100,7 @@ def _warn_of_unknown_variables() -> None:
 def opened_store(
     settings: Settings, *, checked: bool = False, creates: bool = True
 ) -> AbstractAsyncContextManager[Store]:
-    """The store that the settings name; `checked` and `creates` as `open_store` has them."""
+    """Open the store that the settings name; `checked` and `creates` as in `open_store`."""
     return opened(
         settings.data,
         settings.database,
@@ -112,15 +112,17 @@ def opened_store(
 
 
 def show(result: Any, as_json: bool, text: str) -> None:
+    """Print a result as JSON or as text."""
     click.echo(orjson.dumps(result) if as_json else text)
 
 
 def fail(text: str) -> NoReturn:
+    """End the command with an error in one line."""
     raise click.ClickException(text)
 
 
 def log_as_json() -> None:
-    """Log to the standard error, a line of JSON for each."""
+    """Log to the standard error, one line of JSON per event."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

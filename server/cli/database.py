@@ -1,8 +1,7 @@
-"""The commands on a database as a whole: check, backup, restore, db stats, migrate-store. The work is done in
-`storage`.
+"""Commands on a database as a whole: check, backup, restore, db stats, migrate-store. `storage` does the
+work.
 
-Only migrate-store brings the database up to date; all but restore and migrate-store can be run while a server
-serves.
+Only migrate-store migrates the schema; all except restore and migrate-store can run while a server serves.
 """
 
 import asyncio
@@ -51,7 +50,7 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
 
     It has the secret of the keys' digests in it, unless that is set by PARLEY_KEY_SECRET.
     """
-    from rich.filesize import decimal  # here, because `parley serve` would start later for it
+    from rich.filesize import decimal  # imported here, because it would delay the start of `parley serve`
 
     with _reporting_errors(), _bars(shown=not as_json, transient=True) as report:
         made = backups.back_up(
@@ -157,7 +156,7 @@ def migrate_store(source: str, target: str, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _bars(*, shown: bool, transient: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each thing that is counted; a `transient` one is gone at the end."""
+    """Show a progress bar for each counted thing; a `transient` one disappears at the end."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
@@ -171,7 +170,7 @@ def _bars(*, shown: bool, transient: bool = False) -> Iterator[Callable[[str, in
     )
 
     def report(name: str, done: int, count: int) -> None:
-        progress.start()  # not before: an error is to be the only line
+        progress.start()  # not before: an error must be the only line
         if name not in bars:
             bars[name] = progress.add_task(name)
         progress.update(bars[name], completed=done, total=count)

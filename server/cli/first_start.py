@@ -1,4 +1,4 @@
-"""What the first start of a data folder makes: an org `dev`, a key of each kind, and an assistant on the
+"""Creates on the first start of a data folder an org `dev`, a key of each kind, and an assistant on the
 offline model."""
 
 import os
@@ -24,7 +24,7 @@ DEMO = {
 
 
 async def first_start(store: Store, folder: Path) -> dict[str, Any] | None:
-    """Make them in a database that has no org, and write `dev-keys.json`; None when there is one, whatever
+    """Create them in a database without orgs, and write `dev-keys.json`; None when an org exists, whatever
     its name."""
     if await store.keys.has_orgs():
         return None

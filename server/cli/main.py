@@ -1,4 +1,4 @@
-"""The command `parley`. Reads options, and says what went wrong in one line; the work is done elsewhere."""
+"""The command `parley`. Parses options, and reports errors in one line; the work is done elsewhere."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,9 @@ import click
 import orjson
 import uvloop
 
-# Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
+# Envoy is a child process started without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-# An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
+# An invalid address is reported in one line of Parley's; gRPC would log another.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from server.agents.documents import check_assistant, without_server_members
@@ -56,7 +56,7 @@ T = TypeVar("T")
 @click.version_option(package_name="parley-server", prog_name="parley")
 def main() -> None:
     """One conversation service, spoken over gRPC and over documented REST paths."""
-    os.umask(0o077)  # whatever a command, or a process that it starts, writes is its owner's alone
+    os.umask(0o077)  # files of a command, or of its child processes, are private to their owner
     log_as_json()
 
 
@@ -166,7 +166,7 @@ def apply_assistant(settings: Settings, org: str, file: BinaryIO, as_json: bool)
 
 
 async def _replaced(store: Store, org_id: str, document: dict[str, Any]) -> Document | None:
-    """The stored assistant that a file is applied to; None when it is a new one. Raises InvalidArgument for
+    """Return the stored assistant that a file replaces; None for a new one. Raises InvalidArgument for
     several."""
     name = document.get("name")
     ids = await store.assistants.ids_of(org_id, name, MOST_OF_ONE_NAME + 1) if name else []
@@ -188,7 +188,7 @@ async def _of_one_name(store: Store, org_id: str, document: dict[str, Any], ids:
 
 
 def _check_provider(model: dict[str, Any], settings: Settings) -> None:
-    # with what calls models, which other commands need not load
+    # imports the model backends, which other commands need not load
     from server.backends.providers import check_callable
 
     if provider := model.get("provider"):
@@ -267,7 +267,7 @@ for command in (check, back_up, restore, db, migrate_store, protos):
 
 
 def _with_store(settings: Settings, use: Callable[[Store], Awaitable[T]], *, creates: bool = False) -> T:
-    """What `use` makes of the store. One that is not there is made only by commands that begin one."""
+    """Return the result of `use` on the store. Only commands that may begin a store create a missing one."""
 
     async def run() -> T:
         async with opened_store(settings, creates=creates) as store:
@@ -285,7 +285,7 @@ def _or_fail(work: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.contextmanager
 def _written(path: Path, unread_seconds: float) -> Iterator[Callable[[bytes], None]]:
-    """What writes to a file, made for its owner only; `-` is the standard output."""
+    """Return a function that writes to a file, created private to its owner; `-` is the standard output."""
     if str(path) == "-":
         yield partial(_write_in_time, sys.stdout.fileno(), unread_seconds)
     else:
@@ -297,7 +297,7 @@ def _written(path: Path, unread_seconds: float) -> Iterator[Callable[[bytes], No
 
 
 def _write_in_time(file: int, seconds: float, text: bytes) -> None:
-    """Fails when the other end of a pipe reads nothing: the log of a database that is served grows
+    """Write, or fail when the other end of a pipe reads nothing: the log of a served database grows
     meanwhile."""
     left = memoryview(text)
     while left:
@@ -309,8 +309,7 @@ def _write_in_time(file: int, seconds: float, text: bytes) -> None:
 
 
 def _open_private(path: str, flags: int) -> int:
-    """For its owner only, also where a file was there. That is emptied only after nobody else can open it any
-    more."""
+    """Open a file private to its owner, even if it exists. It is truncated only once no one else can open it."""
     opened = os.open(path, flags & ~os.O_TRUNC, 0o600)
     try:
         if stat.S_ISREG(os.fstat(opened).st_mode):  # not /dev/null, nor a pipe

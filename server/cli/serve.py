@@ -1,7 +1,6 @@
-"""`parley serve`: one server, or several, and Envoy before them; started, watched and stopped in order.
+"""`parley serve`: one server, or several, behind Envoy; started, watched and stopped in order.
 
-Says on the standard output what an operator must know, and raises what they did wrong as one line. Serves
-nothing itself.
+Prints what an operator must know, and raises the operator's mistakes as one line. Serves nothing itself.
 """
 
 import asyncio
@@ -36,11 +35,11 @@ log = structlog.get_logger()
 
 
 class Servers(Protocol):
-    """What is behind Envoy: an App, or Workers."""
+    """The servers behind Envoy: an App, or Workers."""
 
     @property
     def ports(self) -> list[int]:
-        """Where they answer, on the host of `--grpc`; the first is its port."""
+        """The servers' ports, on the host of `--grpc`; the first is its port."""
         ...
 
     async def start(self) -> None: ...
@@ -53,6 +52,7 @@ class Servers(Protocol):
 
 
 async def serve(settings: Settings) -> None:
+    """Serve until a signal, then drain and stop. Raises errors for the operator in one line."""
     if settings.upstream_allow_hosts:
         log.warning(
             "hosts_listed_for_models_and_tools",
@@ -94,7 +94,7 @@ def _warn_of_keys_without_use(settings: Settings) -> None:
 async def _serve_alone(
     settings: Settings, stopping: asyncio.Event, restarting: asyncio.Event, inspection: Inspection | None
 ) -> None:
-    # Half of the start; where there are workers they do it for themselves, and this process need not.
+    # Importing takes half of the start; workers import it themselves, so this process need not.
     from server.app import App, ListenError, spare_the_loaded
 
     async with opened_store(settings, checked=inspection is not None) as store:
@@ -115,7 +115,7 @@ async def _serve_with_workers(
 ) -> None:
     workers = Workers(settings)
     try:
-        await workers.spawn()  # they load their code while the database is made ready for them
+        await workers.spawn()  # they load their code while the database is prepared
         async with opened_store(settings, checked=inspection is not None):
             _inspect_folder(settings)
 
@@ -134,7 +134,7 @@ def _inspect_folder(settings: Settings) -> None:
 
 
 async def _greet(settings: Settings, store: Store) -> None:
-    """On the first start, make the development keys and show them, or say how others are made."""
+    """On the first start, create and print the development keys; otherwise print how to create keys."""
     if not settings.dev:
         if not await store.keys.has_orgs():
             log.warning(
@@ -164,7 +164,7 @@ async def _run(
     try:
         await gateway.start()
         await gateway.ready()
-        await greet()  # not before: who cannot serve has shown keys for nothing
+        await greet()  # not before: keys are useless if the server cannot start
         http = settings.http.model_copy(update={"port": gateway.http_port})
         grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})
         click.echo(f"ready http=http://{http} grpc={grpc}")
@@ -176,7 +176,7 @@ async def _run(
 
 
 async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) -> None:
-    """Restart the servers whenever that is asked for."""
+    """Restart the servers on every request to do so."""
     while True:
         await restarting.wait()
         restarting.clear()
@@ -191,7 +191,7 @@ async def _renew(servers: Servers, gateway: Gateway, restarting: asyncio.Event) 
 
 
 async def _until_stopped(gateway: Gateway, stopping: asyncio.Event, inspection: Inspection | None) -> None:
-    """Wait for a signal. Raises GatewayError when Envoy exits by itself, DatabaseError when the file is found
+    """Wait for a signal. Raises GatewayError when Envoy exits by itself, DatabaseError when the file is
     damaged."""
     waiting = asyncio.create_task(stopping.wait())
     exited = asyncio.create_task(gateway.wait())
@@ -210,11 +210,11 @@ async def _until_stopped(gateway: Gateway, stopping: asyncio.Event, inspection: 
 
 
 async def _until_damaged(inspection: Inspection | None) -> None:
-    """Look at what a start has not seen of a large file. Returns never; raises DatabaseError when it is
-    damaged.
+    """Check the parts of a large file that a start has not read. Never returns; raises DatabaseError when it
+    is damaged.
 
-    Whoever goes on with a damaged file serves what nobody has said, and all that is written until then is
-    lost with it.
+    A server that continued with a damaged file would serve wrong data, and everything written until then
+    would be lost with it.
     """
     if inspection is not None:
         try:
@@ -230,8 +230,8 @@ async def _until_damaged(inspection: Inspection | None) -> None:
 
 
 async def _drain(servers: Servers, gateway: Gateway) -> None:
-    """All say that they go away, and serve on for a while. Then nothing new is let in, and the servers let
-    what is under way end, or end it and say so in each stream. Envoy is last, because it passes that on."""
+    """Announce the stop and serve for a while. Then accept nothing new, and let running calls end, or end
+    them with a notice in each stream. Envoy is last, because it forwards that."""
     await asyncio.gather(gateway.retire(), servers.drain())
     await gateway.close()
     await servers.drain_arrivals()

@@ -1,7 +1,7 @@
-"""Several server processes: started, started again when one exits, restarted one by one, stopped.
+"""Several server processes: started, restarted when one exits, restarted one by one, stopped.
 
 Each keeps its port, which this process reserves while it runs, so that Envoy's list of servers never changes.
-Knows the processes by what they answer; serves nothing itself.
+Knows the processes only by their answers; serves nothing itself.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ log = structlog.get_logger()
 
 
 class WorkerError(Exception):
-    """A server process cannot serve; the text is one line for the operator."""
+    """A server process cannot serve; the message is one line for the operator."""
 
 
 class Workers:
-    """As many as `settings.workers`. `ports` are theirs once `start` has returned."""
+    """The server processes, `settings.workers` of them. `ports` are valid once `start` has returned."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -45,10 +45,11 @@ class Workers:
 
     @property
     def ports(self) -> list[int]:
+        """The ports of the processes."""
         return [worker.port for worker in self._workers]
 
     async def spawn(self) -> None:
-        """Start the processes; they serve nothing yet. Raises WorkerError when a port cannot be had."""
+        """Start the processes, not yet serving. Raises WorkerError when a port is unavailable."""
         for number in range(self._settings.workers):
             worker = Worker(
                 _with_admin_port(self._settings, number), self._settings.grpc.port if number == 0 else 0
@@ -57,13 +58,12 @@ class Workers:
             await worker.spawn()
 
     async def start(self) -> None:
-        """Let them serve. Raises WorkerError when one cannot."""
+        """Let the processes serve. Raises WorkerError when one cannot."""
         await asyncio.gather(*(worker.serve() for worker in self._workers))
         self._watching = [asyncio.create_task(self._watch(worker)) for worker in self._workers]
 
     async def restart(self, gateway: Gateway) -> None:
-        """Put a new process in the place of each, one after the other; while one starts the others have all
-        calls."""
+        """Replace the processes one after the other; while one starts, the others serve all calls."""
         for worker in self._workers:
             for other in self._workers:
                 await gateway.finds(other.port, healthy=True)
@@ -76,14 +76,14 @@ class Workers:
             log.info("worker_restarted", port=worker.port, pid=worker.pid)
 
     async def drain(self) -> None:
-        """As App.drain, all at once."""
+        """Drain all processes at once, as App.drain."""
         await asyncio.gather(*(worker.drain("drain") for worker in self._workers))
 
     async def drain_arrivals(self) -> None:
-        """Nothing to do: each takes in what was sent to it when it is told to stop."""
+        """Do nothing: each process accepts the calls already sent to it when it stops."""
 
     async def stop(self) -> None:
-        """As App.stop. Safe at any time."""
+        """Stop all processes, as App.stop. Safe at any time."""
         for watching in self._watching:
             watching.cancel()
         for worker in self._workers:
@@ -91,8 +91,7 @@ class Workers:
         await asyncio.gather(*(worker.ended() for worker in self._workers))
 
     async def _watch(self, worker: "Worker") -> None:
-        """Start a worker again whenever it has ended; when that fails again and again, less and less
-        often."""
+        """Restart a worker whenever it exits; after repeated failures with longer pauses."""
         pause, since = 0.0, time.monotonic()
         while True:
             code = await worker.exit_code()
@@ -109,12 +108,12 @@ class Workers:
                 await worker.serve()
             except (WorkerError, OSError) as error:
                 log.error("worker_does_not_start", port=worker.port, reason=str(error))
-                worker.is_to_end = False  # and so it is tried again, after a pause
+                worker.is_to_end = False  # so the worker is started again, after a pause
             since = time.monotonic()
 
 
 class Worker:
-    """One of them."""
+    """One server process."""
 
     def __init__(self, settings: Settings, port: int) -> None:
         try:
@@ -131,6 +130,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
+        """Process id of the worker."""
         return self._started.pid
 
     @property
@@ -139,6 +139,7 @@ class Worker:
         return self._process
 
     async def spawn(self) -> None:
+        """Start the process, not yet serving."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
@@ -153,11 +154,11 @@ class Worker:
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
             start_new_session=True,
-        )  # Ctrl-C is for this process, which drains the others
+        )  # Ctrl-C is for this process, which drains the workers
         self.is_to_end = False
 
     async def serve(self) -> None:
-        """Give it its settings. Raises WorkerError when it does not serve then."""
+        """Send the settings. Raises WorkerError when the process does not serve then."""
         self._send(orjson.dumps(self._settings.model_dump(mode="json", by_alias=True)))
         answer = await self._answer()
         if "ready" not in answer:
@@ -168,14 +169,14 @@ class Worker:
         self.serves.set()
 
     async def drain(self, how: str) -> None:
-        """Let it say that it goes away, and serve on for a while."""
+        """Let the process announce its stop, and serve for a while."""
         self._send(how.encode())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds + _ANSWERS_WITHIN_SECONDS):
                 await self._answer()
 
     def stop(self) -> None:
-        """Let it end what has begun, and itself; one that does not in time is killed."""
+        """Let the process finish its calls and exit; kill it after a timeout."""
         self.is_to_end = True
         self._send(b"stop")
         if self._process is not None:
@@ -184,21 +185,22 @@ class Worker:
             )
 
     async def exit_code(self) -> int:
+        """Wait for the process to exit; return its exit code."""
         return await self._started.wait()
 
     async def ended(self) -> None:
-        """Wait for the end of one that was told to stop."""
+        """Wait for the end of a process that was ordered to stop."""
         if self._process is not None:
             await self.exit_code()
         self._reserved.close()
 
     def _send(self, line: bytes) -> None:
-        with contextlib.suppress(OSError, RuntimeError):  # it is gone
+        with contextlib.suppress(OSError, RuntimeError):  # the process is gone
             assert self._process is not None and self._process.stdin is not None
             self._process.stdin.write(line + b"\n")
 
     async def _answer(self) -> dict[str, Any]:
-        """Its next answer; nothing when it has ended."""
+        """Return the next answer of the process; empty when it has exited."""
         stdout = self._started.stdout
         assert stdout is not None
         line = await stdout.readline()

@@ -1,8 +1,8 @@
-"""Kills this process when it does not end after SIGTERM or SIGINT, whatever it is busy with.
+"""Kills this process when it does not end after SIGTERM or SIGINT, whatever it is doing.
 
-A signal that has a handler in Python waits for the interpreter, which one request may hold up for as long as
-it likes. So a small process of its own is told by a handler in C, counts the seconds, and knows by the closed
-pipe that this one has ended.
+A Python signal handler waits for the interpreter, which one request may block indefinitely. Therefore a C
+handler notifies a small separate process, which counts the seconds, and learns from a closed pipe that this
+one has ended.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-# Reads the traceback that the handler writes, which says what the process was busy with when it was told to
+# Reads the traceback that the handler writes, which shows what the process was doing when it was ordered to
 # stop.
 _WATCH = """
 import json, os, select, signal, sys, time
@@ -34,7 +34,7 @@ while told:
 
 @contextlib.contextmanager
 def watched(seconds: float) -> Iterator[None]:
-    """Kill this process `seconds` after the first signal, unless it has ended. To be entered after handlers
+    """Kill this process `seconds` after the first signal, unless it has ended. Must be entered after handlers
     are set."""
     watch = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _WATCH, str(os.getpid()), str(seconds)],

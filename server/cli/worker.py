@@ -1,8 +1,8 @@
-"""One server process of several: `python -m server.cli.worker`, started and told what to do by
+"""One of several server processes: `python -m server.cli.worker`, started and controlled by
 `cli/supervisor.py`.
 
-Reads its settings from the first line of its standard input and commands from the others; answers with a line
-of JSON each. Ends when it is told to, on SIGTERM, and when nobody is left to tell it anything.
+Reads its settings from the first line of its standard input and commands from the others; answers each with a
+line of JSON. Ends on command, on SIGTERM, and when the supervisor is gone.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ async def _serve(app: App, commands: asyncio.StreamReader, stopping: asyncio.Eve
 
 
 async def _obey(commands: asyncio.StreamReader, app: App) -> None:
-    """Do what is asked until that is to stop, or nobody is left who asks."""
+    """Serve commands until one stops the server or the supervisor is gone."""
     while (command := await commands.readline()) in (b"drain\n", b"leave\n"):
         await app.drain(always=command == b"leave\n")
         _answer(drained=True)
@@ -80,7 +80,7 @@ async def _standard_input() -> asyncio.StreamReader:
 
 
 def _answer(**members: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to read it
+    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone
         sys.stdout.buffer.write(orjson.dumps(members) + b"\n")
         sys.stdout.buffer.flush()
 
