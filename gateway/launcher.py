@@ -1,6 +1,7 @@
-"""Runs Envoy as a child process: envoy.yaml with this start's ports put in, ready, drained, stopped.
+"""Runs Envoy as a child process: renders envoy.yaml with this start's ports, waits until it is ready, drains
+and stops it.
 
-Does not restart an Envoy that exits (its caller waits and decides), and does not read a request or the
+Does not restart an Envoy that exits (the caller waits and decides), and reads neither requests nor the
 server's state.
 """
 
@@ -29,7 +30,7 @@ CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
 POLL_SECONDS = 0.02
 LOG_PREFIX = "envoy "
 LOG_LINE_BYTES = 1 << 20
-# The longest path a unix socket takes, its final NUL included.
+# The longest path of a unix socket, its final NUL included.
 SOCKET_PATH_BYTES = 108
 # Run by a fresh interpreter and not as preexec_fn: forking a process that has gRPC threads is not safe. The
 # kernel then kills Envoy with its parent, however that one dies; the comparison is for a parent that died
@@ -46,11 +47,11 @@ Address = tuple[str, int]
 
 
 class GatewayError(Exception):
-    """Envoy cannot run; the text is one line for the operator."""
+    """Envoy cannot run; the message is one line for the operator."""
 
 
 class Gateway:
-    """One Envoy in front of `upstreams`, which refuses what comes beside `most_calls` that are under way.
+    """One Envoy in front of `upstreams`, which refuses calls beyond `most_calls` concurrent ones.
 
     `http_port` is the real port once `start` has returned.
     """
@@ -80,10 +81,12 @@ class Gateway:
 
     @property
     def http_port(self) -> int:
+        """The port on which HTTP is served."""
         return self._http[1]
 
     @property
     def pid(self) -> int:
+        """Process id of Envoy."""
         return self._started.pid
 
     @property
@@ -93,8 +96,7 @@ class Gateway:
         return self._process
 
     async def start(self) -> None:
-        """Start Envoy, not yet answering. Raises GatewayError when the port is taken or an address is
-        none."""
+        """Start Envoy, not yet serving. Raises GatewayError when the port is taken or an address is invalid."""
         self._reserved = reserve(self._http)
         self._http = self._reserved.getsockname()[:2]
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,7 +122,7 @@ class Gateway:
             "immediate",
             "--log-level",
             "warning",
-            # It warns of SIGTERM, and calls it an error when a caller sends too much.
+            # It warns of SIGTERM, and logs an error when a caller sends too much.
             "--component-log-level",
             "main:error,http:critical",
             "--log-format",
@@ -134,10 +136,10 @@ class Gateway:
         self._relay = asyncio.create_task(self._relay_log())
 
     async def ready(self, within: float = 30) -> None:
-        """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or time is
-        up."""
+        """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or after
+        `within` seconds."""
         try:
-            # verify=False: reading certificates for a plain HTTP call to ourselves would double the start.
+            # verify=False: loading certificates for a plain local HTTP call would double the start.
             async with asyncio.timeout(within), httpx2.AsyncClient(trust_env=False, verify=False) as client:
                 while not await self._answers(client):
                     if self._started.returncode is not None:
@@ -148,26 +150,25 @@ class Gateway:
         self._release()
 
     async def wait(self) -> int:
-        """Wait for Envoy to exit, which it does by itself only when something is wrong; returns its exit
-        code."""
+        """Wait for Envoy to exit, which it does by itself only on an error; return its exit code."""
         code = await self._started.wait()
         if self._relay is not None:
             await asyncio.wait([self._relay])
         return code
 
     async def retire(self) -> None:
-        """Say at /healthz that no new calls are wanted, and serve on until `stop`, even with no healthy
-        server any more."""
+        """Report at /healthz that no new calls are wanted, and serve until `stop`, even without a healthy
+        server."""
         if self._process is not None and self._process.returncode is None:
             with suppress(httpx2.HTTPError):
                 async with self._admin_client() as admin:
                     await admin.post("/healthcheck/fail")
-                    # Servers that say the same of themselves are still to be asked.
+                    # Servers that report the same of themselves must still receive calls.
                     await admin.post("/runtime_modify?upstream.healthy_panic_threshold=100")
 
     async def finds(self, port: int, *, healthy: bool, within: float = 30) -> None:
-        """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError when time is
-        up."""
+        """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError after
+        `within` seconds."""
         try:
             async with asyncio.timeout(within), self._admin_client() as admin:
                 while (port in await self._healthy(admin)) is not healthy:  # noqa: ASYNC110 (another process has no event)
@@ -179,7 +180,7 @@ class Gateway:
             ) from None
 
     async def _healthy(self, admin: httpx2.AsyncClient) -> set[int]:
-        """The ports of the upstreams that Envoy sends calls to."""
+        """Return the ports of the upstreams to which Envoy sends calls."""
         [cluster] = (await admin.get("/clusters?format=json")).json()["cluster_statuses"]
         return {
             host["address"]["socket_address"]["port_value"]
@@ -188,18 +189,17 @@ class Gateway:
         }
 
     async def close(self) -> None:
-        """Take no connection any more, and end each that there is with its next answer; calls under way go
-        on."""
+        """Accept no new connections, and close each one with its next answer; running calls continue."""
         if self._process is not None and self._process.returncode is None:
             with suppress(httpx2.HTTPError):
                 async with self._admin_client() as admin:
-                    # The first lets go of connections, and alone would leave the port open; the second closes
-                    # that.
+                    # The first releases connections, and alone would leave the port open; the second closes
+                    # the port.
                     await admin.post("/drain_listeners?graceful&skip_exit")
                     await admin.post("/drain_listeners")
 
     async def stop(self, drain_seconds: float = 10) -> None:
-        """Let the requests under way end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and
+        """Let running requests end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and
         twice."""
         self._release()
         if self._process is not None and self._process.returncode is None:
@@ -244,7 +244,7 @@ class Gateway:
             return False
 
     async def _relay_log(self) -> None:
-        """Pass Envoy's log on, and keep its last record for the error that follows."""
+        """Forward Envoy's log, and remember its last record for the next error."""
         stderr = self._started.stderr
         assert stderr is not None
         async for raw in stderr:
@@ -268,14 +268,14 @@ class Gateway:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `!ignore` as Envoy does."""
+    """Parses `!ignore` as Envoy does."""
 
 
 _Loader.add_constructor("!ignore", lambda loader, node: "!ignore")
 
 
 def load(config: Path) -> dict[str, Any]:
-    """What Envoy makes of the file: aliases resolved, the `!ignore` part left out."""
+    """Return Envoy's view of the file: aliases resolved, the `!ignore` part left out."""
     bootstrap: dict[str, Any] = yaml.load(config.read_text(), _Loader)
     bootstrap.pop("!ignore", None)
     return bootstrap
@@ -287,7 +287,7 @@ def render(
     """`config` with this start's addresses and the pages; with fewer calls under way, if there are not to be so
     many."""
     bootstrap = load(config)
-    # Whoever may write there may stop Envoy.
+    # A process that can write there can stop Envoy.
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
     resources = bootstrap["static_resources"]
     resources["listeners"][0]["address"] = socket_address(http)
@@ -311,6 +311,7 @@ def render(
 
 
 def socket_address(address: Address) -> dict[str, Any]:
+    """Return an address in the form of Envoy's configuration."""
     host, port = address
     return {
         "socket_address": {
@@ -322,11 +323,10 @@ def socket_address(address: Address) -> dict[str, Any]:
 
 
 def reserve(address: Address) -> socket.socket:
-    """A socket bound to `address` (port 0: to a free port), to be closed once Envoy listens.
+    """Return a socket bound to `address` (port 0: to a free port), to be closed once Envoy listens.
 
-    It does not listen, so Envoy can bind beside it; until then nothing else gets the port. SO_REUSEADDR, as
-    Envoy has it, is no obstacle to noticing a listener and spares a restart the wait for the connections of
-    the one before.
+    It does not listen, so Envoy can bind beside it; until then no other process gets the port. SO_REUSEADDR,
+    as Envoy sets it, still detects a listener and spares a restart the wait for the previous connections.
     """
     family, resolved = resolve(address)
     reserved = socket.socket(family, socket.SOCK_STREAM)
@@ -342,7 +342,7 @@ def reserve(address: Address) -> socket.socket:
 
 
 def resolve(address: Address) -> tuple[socket.AddressFamily, Address]:
-    """The family and literal address of `address`; Envoy takes literals only."""
+    """Return the family and literal address of `address`; Envoy accepts only literals."""
     host, port = address
     try:
         family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
@@ -354,7 +354,8 @@ def resolve(address: Address) -> tuple[socket.AddressFamily, Address]:
 
 
 def reachable(address: Address) -> Address:
-    """Where a client finds what listens on `address`: on the loopback, when that is every address."""
+    """Return the address at which clients reach a listener on `address`: the loopback, when it listens on
+    every address."""
     host, port = address
     if not ip_address(host).is_unspecified:
         return address
@@ -362,5 +363,6 @@ def reachable(address: Address) -> Address:
 
 
 def host_port(address: Address) -> str:
+    """Return an address as `host:port`."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -15,7 +15,7 @@ local ONE = {
 }
 local MANY = {string = "strings", boolean = "booleans", number = "numbers", object = "objects"}
 
--- How a message of the transcoder about malformed JSON begins, and what is said in its place.
+-- Beginnings of the transcoder's messages about malformed JSON, and their replacements.
 local MALFORMED = {
   {"Unexpected end of string", "the JSON ends too early"},
   {"Unexpected token", "something stands where a JSON value is expected"},
@@ -36,7 +36,7 @@ local MALFORMED = {
   {"Message too deep", "it is nested too deeply: 30 levels of objects and arrays are the most"},
 }
 
--- The request that a method and a path are, at a door; nil when its body is no JSON.
+-- Returns the request message of a method and a path at a door; nil when its body is no JSON.
 function members.request(verb, path, door)
   for _, request in ipairs(GENERATED.requests) do
     if request.verb == verb and (request.door == "agents") == (door == "agents") and string.find(path, request.path) then
@@ -45,7 +45,7 @@ function members.request(verb, path, door)
   end
 end
 
--- The member of a message by its name in the proto, or its documented one.
+-- Returns the member of a message by its name in the proto, or its documented one.
 local function member_of(message, name)
   local known = GENERATED.messages[message] or {}
   if known[name] ~= nil then return known[name] end
@@ -72,7 +72,7 @@ local function resolve(request, at)
   return path, member, is_item, message
 end
 
--- The member of this name of what is at a path.
+-- Returns the member of this name below a path.
 local function resolve_below(request, at, name)
   local path, member, is_item, message = resolve(request, at)
   local below = message and member_of(message, name)
@@ -81,7 +81,7 @@ local function resolve_below(request, at, name)
   return (path == "" and "" or path .. ".") .. below.name, below, false
 end
 
--- What the transcoder says of a request: the path of the member ("": the whole), and what is wrong with it.
+-- Explains a message of the transcoder: the path of the member ("": the whole), and the error.
 function members.explained(request, message)
   local at, name = string.match(message, "^([%w_.%[%]]*): invalid value oneof field .*Cannot set '([%w_]+)' for type oneof%s*$")
   if at ~= nil then return (resolve_below(request, at, name)), "is given twice" end
@@ -140,7 +140,7 @@ for _, known in pairs(GENERATED.messages) do
   end
 end
 
--- Which half of a pair the escape is that begins here: "high", "low", or nil.
+-- Returns which half of a surrogate pair the escape at this position is: "high", "low", or nil.
 local function surrogate(body, at)
   if byte(body, at) ~= BACKSLASH or byte(body, at + 1) ~= SMALL_U then return nil end
   local third, fourth = byte(body, at + 2, at + 3)
@@ -182,7 +182,7 @@ local function after_space(body, at)
   return at
 end
 
--- Whether a number that begins here is so long, or so large, that it must be looked at.
+-- Whether the number at this position is so long, or so large, that it must be checked.
 local function is_long_number(body, at)
   at = after_space(body, at)
   local first = byte(body, at)
@@ -191,7 +191,7 @@ local function is_long_number(body, at)
   return last ~= nil and (last - at >= 15 or find(body, "^[eE]%+?%d%d%d", last + 1) ~= nil)
 end
 
--- The name of the member whose value begins here, if it is one.
+-- Returns the name of the member whose value begins here, if there is one.
 local function name_before(body, at)
   local before = byte(body, at - 1)
   if before ~= COLON and (before == nil or before > SPACE) then return nil end
@@ -217,7 +217,7 @@ local function may_have_any(body)
   return false
 end
 
--- The position after a string that begins at `at`.
+-- Returns the position after a string that begins at `at`.
 local function after_string(body, at)
   local stop = find(body, '"', at + 1, true)
   while stop ~= nil do

@@ -5,7 +5,7 @@ local bodies = dofile("gateway/error_bodies.lua")
 
 local NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
--- Bytes. A smaller body costs Envoy less than asking does.
+-- Bytes. For a smaller body the question costs Envoy more than the body.
 local LARGE = 65536
 -- Any method that needs a key. Without a message it does nothing: the server says INVALID_ARGUMENT, once the key is good.
 local METHOD = "/parley.v1.ModelService/ListModels"
