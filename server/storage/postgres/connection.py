@@ -1,7 +1,6 @@
-"""One psycopg connection as works use it: they do not await, and are run in greenlets that wait for what they
-ask.
+"""One psycopg connection for works: they do not await, and run in greenlets that wait for their results.
 
-Statements whose result nobody has asked for yet are kept back, and sent together. Opens and ends nothing.
+Statements whose result is not requested yet are buffered, and sent together. Opens and closes nothing.
 """
 
 import contextlib
@@ -29,8 +28,7 @@ Driver = psycopg.AsyncConnection[Any]
 
 
 class PostgresConnection:
-    """What works are given. `streams` says that rows which are iterated over are fetched a batch at a
-    time."""
+    """The connection that works receive. `streams` means that iterated rows are fetched in batches."""
 
     def __init__(self, driver: Driver, *, streams: bool = False) -> None:
         self.driver = driver
@@ -48,7 +46,7 @@ class PostgresConnection:
             self.execute(sql, one)
 
     def lock(self, name: str) -> None:
-        # Not a row's lock: what is locked may have no row yet, as a key that nobody used.
+        # Not a row's lock: the row may not exist yet, such as that of an unused key.
         self.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", [name])
 
     def columns(self, table: str) -> list[Column]:
@@ -62,11 +60,12 @@ class PostgresConnection:
         return [Column(name, _TYPES[type_], is_required) for name, type_, is_required in rows.fetchall()]
 
     def forgo(self, cursor: "PostgresCursor") -> None:
-        """Not send a statement: it is run in another way."""
+        """Remove a statement that is run in another way."""
         self._waiting.remove(cursor)
 
     async def send(self) -> None:
-        """Send what waits, together, and take the results. After an error nothing is sent any more."""
+        """Send the buffered statements together, and fetch their results. After an error nothing more is
+        sent."""
         if self._failure:
             raise self._failure
         waiting, self._waiting = self._waiting, []
@@ -85,7 +84,7 @@ class PostgresConnection:
 
 
 class PostgresCursor:
-    """One statement, sent at the latest when somebody asks for its result."""
+    """One statement, sent at the latest when its result is requested."""
 
     def __init__(self, connection: PostgresConnection, sql: str, parameters: Sequence[Any]) -> None:
         self._connection = connection
@@ -139,17 +138,17 @@ class PostgresCursor:
 
 
 async def configure(driver: Driver) -> None:
-    """Make a new connection ours: values come as the same types as SQLite's."""
-    # Not as wide as each number is: a statement with three numbers would be prepared in 27 versions.
+    """Configure a new connection: values have the same Python types as SQLite's."""
+    # One width for all numbers: otherwise a statement with three numbers would be prepared in 27 versions.
     driver.adapters.register_dumper(int, Int8BinaryDumper)
     driver.adapters.register_loader("numeric", _WholeLoader)  # sums of bigint
     await driver.execute(_SESSION)
 
 
 async def was_ended(driver: Driver) -> bool:
-    """Whether the server closed a connection while it was idle. Asked before anything is sent: nothing is in
-    doubt then."""
-    # an idle one is when it was ended, and hardly ever otherwise
+    """Return whether the server closed an idle connection. Called before anything is sent, so no result is
+    uncertain."""
+    # an idle connection is readable when it was closed, and otherwise hardly ever
     if not driver.closed and _is_readable(driver):
         with contextlib.suppress(psycopg.OperationalError):
             await driver.execute("SELECT 1")
@@ -169,14 +168,14 @@ class _WholeLoader(NumericBinaryLoader):
 
 @lru_cache(maxsize=4096)
 def translated(sql: str) -> str:
-    """`?`, `?1` and x'00' as PostgreSQL has them."""
+    """Translate `?`, `?1` and x'00' to PostgreSQL's syntax."""
     numbers = itertools.count(1)
     sql = re.sub(r"\bx'([0-9a-f]+)'", r"'\\x\1'::bytea", sql)
     return re.sub(r"\?(\d*)", lambda match: f"${match[1] or next(numbers)}", sql)
 
 
 async def bridged(work: Callable[[], T]) -> T:
-    """Run `work`, which does not await, and wait for what it passes to `wait_for`."""
+    """Run `work`, which does not await, and await what it passes to `wait_for`."""
     child = greenlet(work)
     child.gr_context = getcurrent().gr_context
     result: Any = child.switch()
@@ -192,7 +191,7 @@ async def bridged(work: Callable[[], T]) -> T:
 
 
 def wait_for(doing: Awaitable[T]) -> T:
-    """What `doing` ends in, inside a work."""
+    """Return the result of `doing`, from inside a work."""
     waiting = getcurrent().parent
     assert waiting is not None
     ended: T = waiting.switch(doing)

@@ -1,9 +1,9 @@
-"""PostgreSQL through psycopg's pool. Works are run in greenlets, which wait where the same code on SQLite
-would block.
+"""PostgreSQL through psycopg's pool. Works run in greenlets, which wait where the same code on SQLite would
+block.
 
-Statements whose result nobody has asked for yet are kept back, and sent together: a transaction that reads
-nothing is one round trip, COMMIT included. Transactions are READ COMMITTED; whoever reads what it then writes
-takes a lock first (`Connection.lock`), and a deadlock is run again. Knows no table.
+Statements whose result is not requested yet are buffered, and sent together: a transaction that reads nothing
+is one round trip, COMMIT included. Transactions are READ COMMITTED; a work that writes what it has read takes
+a lock first (`Connection.lock`), and runs again after a deadlock. Knows no table.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ T = TypeVar("T")
 
 
 class PostgresDatabase:
-    """One PostgreSQL database. Any number of servers may use it at once."""
+    """One PostgreSQL database. Any number of servers may use it concurrently."""
 
     def __init__(self, url: str, connections: int) -> None:
-        """To be opened before anything else, and closed."""
+        """The database must be opened before use, and closed."""
         self._url = url
         self._pool = AsyncConnectionPool(
             url,
@@ -64,7 +64,7 @@ class PostgresDatabase:
 
     @classmethod
     async def connect(cls, url: str, connections: int) -> "PostgresDatabase":
-        """Raises DatabaseError when it cannot be reached."""
+        """Connect to a database. Raises DatabaseError when it cannot be reached."""
         try:
             driver = await psycopg.AsyncConnection.connect(url, connect_timeout=_WAIT_SECONDS)
             await driver.close()
@@ -75,7 +75,7 @@ class PostgresDatabase:
         return database
 
     async def migrate(self, apply: Callable[[Connection], None]) -> None:
-        """Run migrations. Raises DatabaseError when that is not possible."""
+        """Run migrations. Raises DatabaseError when that is impossible."""
         try:
             await self._run(self._write, apply)
         except (psycopg.Error, PoolTimeout) as error:
@@ -106,14 +106,14 @@ class PostgresDatabase:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator["PostgresSnapshot"]:
-        """On a connection of its own: it may take long, and the pool's are few."""
+        """Open a snapshot on a separate connection, because it may take long and the pool is small."""
         try:
             driver = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
         except psycopg.Error as error:
             raise postgres_error(error) from None
         try:
             await configure(driver)
-            # who reads an export may be slow
+            # the reader of an export may be slow
             await driver.execute("SET idle_in_transaction_session_timeout = 0")
             await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield PostgresSnapshot(driver)
@@ -121,8 +121,7 @@ class PostgresDatabase:
             await driver.close()
 
     async def vacuum(self) -> None:
-        """Give back what deleted rows took. Their text is then overwritten as pages are used again, not at
-        once."""
+        """Free the space of deleted rows. Their text is overwritten when pages are reused, not at once."""
 
         async def run() -> None:
             async with self._driver() as driver:
@@ -199,7 +198,7 @@ class PostgresDatabase:
             self.watch(not failing)
 
     async def _lost(self, driver: Driver, error: psycopg.OperationalError) -> psycopg.Error:
-        """The error of a work that did nothing; a lost connection seldom comes alone."""
+        """Return the error of a work that changed nothing; several connections are often lost together."""
         await _roll_back(driver)
         if driver.closed:
             await self._pool.check()
@@ -207,7 +206,7 @@ class PostgresDatabase:
         return error
 
     async def _translating_errors(self, doing: Coroutine[Any, Any, T]) -> T:
-        """What callers are told of errors of the database; its texts stay here."""
+        """Translate errors of the database for callers, without PostgreSQL's texts."""
         try:
             return await doing
         except (psycopg.Error, PoolTimeout, PoolClosed) as error:
@@ -218,7 +217,7 @@ class PostgresDatabase:
     def _written(self, task: asyncio.Task[Any]) -> None:
         self._writing.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, even when its caller went away
+            task.exception()  # retrieved, even when the caller is gone
 
 
 class PostgresSnapshot:

@@ -1,7 +1,7 @@
-"""What errors of PostgreSQL mean: which can be run again, which are bugs, and what callers and operators are
-told.
+"""Classifies errors of PostgreSQL: which works can run again, which errors are bugs, and the messages for
+callers and operators.
 
-No text of PostgreSQL, and no password, gets into what is told.
+No text of PostgreSQL, and no password, becomes part of a message.
 """
 
 import psycopg
@@ -26,14 +26,15 @@ _BUGS = ("22", "42", "0A", "XX")
 
 
 class Lost(psycopg.OperationalError):
-    """The connection was lost before COMMIT was sent: nothing was done."""
+    """The connection was lost before COMMIT was sent: nothing was changed."""
 
 
 class Uncertain(psycopg.OperationalError):
-    """The connection was lost at COMMIT: nobody knows whether it was done."""
+    """The connection was lost at COMMIT: it is unknown whether the changes were made."""
 
 
 def did_nothing(error: BaseException) -> bool:
+    """Return whether the transaction changed nothing."""
     return isinstance(error, Lost) or _state(error) in _CONFLICTS
 
 
@@ -46,11 +47,12 @@ def is_of_the_server(error: BaseException) -> bool:
 
 
 def is_a_bug(error: BaseException) -> bool:
+    """Return whether the error is a bug in the SQL."""
     return isinstance(error, psycopg.ProgrammingError) or _state(error).startswith(_BUGS)
 
 
 def postgres_error(error: Exception) -> ServiceError:
-    """What a caller is told of an error of PostgreSQL; its text stays here."""
+    """Return the error for callers, without PostgreSQL's text."""
     state = _state(error)
     if isinstance(error, Uncertain):
         return StorageUnavailable("the database went away while this was stored; it may or may not be")
@@ -72,6 +74,7 @@ def postgres_error(error: Exception) -> ServiceError:
 
 
 def unusable(url: str, error: Exception) -> DatabaseError:
+    """Return the error for an operator whose database cannot be reached, without the password."""
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:

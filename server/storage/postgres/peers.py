@@ -1,10 +1,10 @@
 """`Peers` for servers that share a PostgreSQL database: advisory locks on one connection, LISTEN and NOTIFY
 on another.
 
-Both are made when they are first needed, and again when they were lost. With the connection of the locks its
-locks are lost: they are taken again when it is back, but for those that another server took meanwhile. What
-runs under such a lock goes on, beside what the other server runs; storage keeps both whole, by locks of its
-own transactions.
+Both connections are opened when first needed, and again when lost. A lost connection loses its locks: they
+are acquired again on reconnection, except those that another server acquired meanwhile. Work under such a
+lock continues beside that of the other server; storage keeps both consistent by locks of its own
+transactions.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class PostgresPeers:
     async def try_lock(self, name: str) -> bool:
         if name in self._owned:
             return False
-        # at once: a second caller here must not come as far as the database, which would let it in
+        # at once: a second caller in this process must not reach the database, which would grant the lock
         self._owned.add(name)
         acquired = False
         try:
@@ -83,7 +83,7 @@ class PostgresPeers:
             self._listening = asyncio.create_task(self._listen())
 
     async def aclose(self) -> None:
-        """Let every lock go, and say what was told before."""
+        """Release every lock, and send the pending notifications."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._listening:
             self._listening.cancel()
@@ -128,8 +128,8 @@ class PostgresPeers:
         await self._query("SELECT pg_advisory_unlock(hashtextextended($1, 1))", name)
 
     async def _release_all(self, driver: Driver) -> None:
-        """At once: PostgreSQL notices some time after a connection is closed that it is, and has the locks
-        until then."""
+        """Release the locks at once: PostgreSQL would hold them until it notices that the connection is
+        closed."""
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(_RELEASE_SECONDS), self._locking:
                 await driver.execute("SELECT pg_advisory_unlock_all()")

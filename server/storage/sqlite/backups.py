@@ -1,8 +1,7 @@
-"""Copies of the SQLite file: backups of a database in use, putting one in its place, and copies kept before
-migrations.
+"""Copies of the SQLite file: backups of a database in use, restoring one, and copies before migrations.
 
-A backup is one file, of one moment, and has the secret of the key digests in it, without which a restored
-database would know no key. Whoever can read it can read everything, so it is its owner's alone.
+A backup is one file, of one moment, and contains the secret of the key digests, without which a restored
+database would recognise no key. A reader of it can read everything, so it is private to its owner.
 """
 
 import contextlib
@@ -37,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 
 class Backup(NamedTuple):
-    """A backup that was made."""
+    """A completed backup."""
 
     path: Path
     size: int
@@ -46,7 +45,7 @@ class Backup(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A database that was put in place."""
+    """A restored database."""
 
     path: Path
     has_secret: bool
@@ -56,8 +55,7 @@ class Restored(NamedTuple):
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, as of one moment. Raises DatabaseError when there is no database that can
-    be read."""
+    """Open a read-only connection, as of one moment. Raises DatabaseError when there is no readable database."""
     if not path.is_file():
         raise DatabaseError(f"there is no database {path}")
     try:
@@ -74,7 +72,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 def back_up(data: Path, target: Path, *, replace: bool = False, progress: Progress | None = None) -> Backup:
     """Write a backup of the database in `data`, which may be in use.
 
-    Raises DatabaseError when that cannot be read, FailedPrecondition when `target` is there already.
+    Raises DatabaseError when it cannot be read, FailedPrecondition when `target` exists.
     """
     if target.exists() and not replace:
         raise FailedPrecondition(f"{target} is there already; name another file, or say --replace")
@@ -90,9 +88,9 @@ def back_up(data: Path, target: Path, *, replace: bool = False, progress: Progre
 
 
 def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
-    """Put a backup in the place of the database in `data`; what was there is kept aside.
+    """Replace the database in `data` by a backup; the previous one is moved aside.
 
-    Raises FailedPrecondition when somebody uses that, or when there is one and it is not to be replaced, and
+    Raises FailedPrecondition when the database is in use, or exists and must not be replaced, and
     DatabaseError when the backup cannot be used.
     """
     if not backup.is_file():  # before anything is made
@@ -130,7 +128,7 @@ def save_copy(path: Path, number: int) -> Path:
 
 
 def drop_copies(path: Path, most: int = _COPIES) -> None:
-    """Delete the copies that are too old or too many: they have what was deleted since."""
+    """Delete copies that are too old or too many: they contain text that was deleted since."""
     sweep(path.parent)
     for left in path.parent.glob(f"{path.name}.before-*.new*"):  # by a version that named unfinished ones so
         left.unlink(missing_ok=True)
@@ -189,7 +187,7 @@ def _secret_in(copy: sqlite3.Connection) -> bytes | None:
 
 
 def _set_aside(data: Path) -> Path:
-    """Give the database that is there another name beside its own, so that there is one at every moment."""
+    """Rename the existing database beside its place, so that one exists at every moment."""
     current = data / DATABASE
     aside = data / f"{DATABASE}.replaced-{now_ms()}"
     # else the log is kept with it as it is, for whoever can read what SQLite cannot
@@ -245,7 +243,7 @@ def _new_file(target: Path, replace: bool) -> Iterator[Path]:
 
 
 def sweep(directory: Path) -> None:
-    """Delete the unfinished copies that killed processes have left in a folder."""
+    """Delete the unfinished copies that killed processes left in a folder."""
     for left in directory.glob(f"*{_UNFINISHED}"):
         with contextlib.suppress(OSError):  # locked, gone meanwhile, or not ours
             locked = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
@@ -257,7 +255,7 @@ def sweep(directory: Path) -> None:
 
 
 def _locked_file(path: Path) -> int:
-    """A new file, locked. It must stay open: SQLite loses its own locks on a file that its process closes."""
+    """Create a locked file. It must stay open: SQLite loses its own locks on a file that its process closes."""
     while True:
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         fcntl.flock(opened, fcntl.LOCK_EX)
@@ -282,7 +280,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open a file that is there; a plain connection would make one."""
+    """Open an existing file; a plain connection would create one."""
     return sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10
     )

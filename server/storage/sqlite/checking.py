@@ -1,6 +1,6 @@
-"""Whether a SQLite file is sound: what SQLite itself can tell, and what must hold between our own rows.
+"""Checks whether a SQLite file is sound: SQLite's own checks, and the rules between rows.
 
-Only reads; mends nothing. Every finding is one line that names a table and, where there is one, an id.
+Only reads; repairs nothing. Every finding is one line that names a table and, where there is one, an id.
 """
 
 import sqlite3
@@ -73,7 +73,7 @@ _FORMS: dict[tuple[str, str, str], Callable[[bytes], object]] = {
 
 
 def findings(path: Path) -> list[str]:
-    """What is wrong with a database, at most `MOST_FINDINGS`. Raises DatabaseError when there is none."""
+    """Return the faults of a database, at most `MOST_FINDINGS`. Raises DatabaseError when there is none."""
     found: list[str] = []
     try:
         check_sums(path)

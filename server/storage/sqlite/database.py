@@ -42,7 +42,7 @@ class SqliteConnection(sqlite3.Connection):
     """With what works need besides."""
 
     def lock(self, name: str) -> None:
-        """Nothing to wait for: there is one writer."""
+        """Do nothing: there is one writer, so there is nothing to wait for."""
 
     def columns(self, table: str) -> list[Column]:
         info = self.execute(f"PRAGMA table_info({table})").fetchall()
@@ -56,8 +56,8 @@ class SqliteConnection(sqlite3.Connection):
 
 
 class SqliteDatabase:
-    """One SQLite file. Short reads run in the event loop, long ones in a thread, and writes as their writer
-    sees fit."""
+    """One SQLite file. Short reads run in the event loop, long ones in a thread, and writes where the writer
+    chooses."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -82,7 +82,7 @@ class SqliteDatabase:
 
     @property
     def watch(self) -> Callable[[bool], None]:
-        """Told in the writer's thread when writes begin to fail because of the disk, and when they succeed
+        """Called in the writer's thread when writes begin to fail because of the disk, and when they succeed
         again."""
         return self._writer.watch
 
@@ -96,10 +96,10 @@ class SqliteDatabase:
         return self._reader
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run `work`, which only reads: here and now, which costs less than a hop to a thread, or in one when
-        it is long.
+        """Run `work`, which only reads: in the event loop, which is cheaper than a thread, or in a thread
+        when it is long.
 
-        One that turns out to be long is broken off here, and run in a thread from its start.
+        A work that turns out to be long is interrupted, and runs in a thread from its start.
         """
         if not long:
             self._until = time.perf_counter() + _HERE_SECONDS
@@ -160,10 +160,10 @@ class SqliteDatabase:
         return SqliteSnapshot(self._path)
 
     def check(self, large: int = LARGE) -> None:
-        """Raises DatabaseError when the file is damaged: SQLite itself would only notice on reading the
+        """Raise DatabaseError when the file is damaged: SQLite itself would notice only on reading the
         damaged page.
 
-        Of a file of more than `large` bytes it sees the schema, the roots of the tables and the length.
+        For a file of more than `large` bytes it checks the schema, the roots of the tables and the length.
         """
         is_sound = begins_sound if self._path.stat().st_size > large else _is_sound
         if not is_sound(self._reader, self._path):
@@ -189,10 +189,10 @@ class SqliteDatabase:
             ) from error
 
     async def vacuum(self) -> None:
-        """Write the whole file anew, while nobody else writes.
+        """Rewrite the whole file, while no other process writes.
 
-        SQLite overwrites what is deleted where it is, not the copies it left in unused parts of pages when it
-        moved rows.
+        SQLite overwrites deleted text in place, but not the copies that it left in unused parts of pages when
+        it moved rows.
         """
         try:
             self._connection.execute("VACUUM")
@@ -220,7 +220,7 @@ class SqliteDatabase:
 
 @contextlib.contextmanager
 def locked_file(path: Path) -> Iterator[SqliteConnection]:
-    """A file that nobody else can write to meanwhile. Raises DatabaseError when somebody does."""
+    """Lock a file against other writers. Raises DatabaseError when another process writes to it."""
     check_sums(path)
     check_log(path)
     connection = connect(path)

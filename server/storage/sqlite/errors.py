@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to a write, and what a caller is told of them. Their texts stay here."""
+"""Classifies SQLite's errors for a write, and returns the errors for callers, without SQLite's texts."""
 
 import sqlite3
 
@@ -22,12 +22,13 @@ _OF_THE_FILE = frozenset(
 
 
 def concerns_the_file(error: sqlite3.Error) -> bool:
-    """Whether every write of a commit fails with this one; others are one write's own, such as wrong SQL."""
+    """Return whether the error fails every write of a commit; other errors concern one write, such as invalid
+    SQL."""
     return _code(error) in _OF_THE_FILE
 
 
 def is_of_the_disk(error: sqlite3.Error) -> bool:
-    """Whether other writes will fail too, and not because of a lock or of who may write."""
+    """Return whether other writes will fail too, for reasons other than a lock or permissions."""
     return _code(error) in _OF_THE_FILE - {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -37,7 +38,7 @@ def is_of_the_disk(error: sqlite3.Error) -> bool:
 
 
 def storage_error(error: sqlite3.Error) -> ServiceError:
-    """What a caller is told."""
+    """Return the error for callers."""
     code = _code(error)
     if code == sqlite3.SQLITE_FULL:
         return ResourceExhausted("the disk is full; nothing was written", reason="DISK_FULL")

@@ -1,7 +1,7 @@
-"""Who uses a data folder: a lock on the folder itself, which ends with whoever holds it and leaves no file
-behind.
+"""Locks a data folder: the lock is on the folder itself, ends with the process that holds it and leaves no
+file behind.
 
-Everyone who opens the database shares it; whoever puts another file in its place has it alone.
+Processes that open the database share it; a process that replaces the file holds it exclusively.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def _share(folder: Path) -> int:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Have a folder to oneself. Raises FailedPrecondition while anyone uses it."""
+    """Hold a folder exclusively. Raises FailedPrecondition while any process uses it."""
     locked = _locked(
         folder, fcntl.LOCK_EX, f"the database in {folder} is in use; stop `parley serve` there first"
     )
@@ -48,7 +48,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def sync(folder: Path) -> None:
-    """Put on disk what the files in a folder are called."""
+    """Put the names of the files in a folder on disk."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)

@@ -63,7 +63,8 @@ class _Handed(NamedTuple):
 
 
 class Writer:
-    """`connection` is the writer's alone, from the first write on; its busy timeout is BUSY_MS then."""
+    """Makes the writes of one database. `connection` is used only by the writer, from the first write on; its
+    busy timeout is BUSY_MS then."""
 
     def __init__(self, connection: "SqliteConnection", lock: Path) -> None:
         self._connection = connection
@@ -90,7 +91,7 @@ class Writer:
         self._thread.start()
 
     def put(self, write: Write) -> None:
-        """Have a write made. To be called in its loop."""
+        """Add a write. Must be called in its loop."""
         with self._gate:
             self._waiting.append(write)
             if self._working and not (self._beginner and self._beginner.is_closed()):
@@ -99,7 +100,7 @@ class Writer:
         self._begin_soon(write.loop)
 
     def close(self) -> None:
-        """Make the writes that wait, then stop. Their callers are answered if their loop goes on."""
+        """Make the waiting writes, then stop. Their callers are answered if their loop is still running."""
         with self._gate:
             self._closing = True
         self._handed.put(None)
@@ -119,7 +120,7 @@ class Writer:
         return batch
 
     def _begin(self) -> None:
-        """Run what waits, as far as that can be done in the loop, and hand it to the thread."""
+        """Run the waiting writes as far as possible in the loop, and pass them to the thread."""
         with self._gate:
             self._beginner = None
             if self._closing:  # the thread takes what is left
@@ -132,7 +133,7 @@ class Writer:
         self._handed.put(_Handed(batch, self._run_here(batch) if brief else None))
 
     def _run_here(self, batch: list[Write]) -> list[Result] | None:
-        """What the writes came to, in a transaction that is left open; None when the thread has to run
+        """Return the results of the writes, in a transaction that is left open; None when the thread must run
         them."""
         if not self._write_lock.try_acquire():
             return None
@@ -158,7 +159,7 @@ class Writer:
             self._finish(_Handed(batch, None))
 
     def _next(self) -> _Handed | None:
-        """Wait for something to commit, and meanwhile for a chance to erase, or for the disk to take writes
+        """Wait for something to commit, and meanwhile for a chance to erase, or for the disk to accept writes
         again."""
         while self._unerased or self._failing:
             try:
@@ -179,7 +180,7 @@ class Writer:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Have what waits by now begun; when its loop is gone, nobody waits for it."""
+        """Begin the writes that wait by now; when their loop is gone, no caller waits for them."""
         while True:
             with self._gate:
                 self._working = bool(self._waiting)
@@ -195,7 +196,7 @@ class Writer:
                 self._finish(_Handed(batch, None))
 
     def _finish(self, handed: _Handed) -> None:
-        """Commit, and tell those who wait."""
+        """Commit, and answer the callers."""
         batch, results = handed
         try:
             if results is None:
@@ -220,7 +221,7 @@ class Writer:
                 loop.call_soon_threadsafe(_answer, answers)
 
     def _committed(self, work: Callable[[], T]) -> T:
-        """What work returns, once it is on disk. Raises sqlite3.Error when nothing was written."""
+        """Return the result of `work`, once it is on disk. Raises sqlite3.Error when nothing was written."""
         try:
             self._wait_at_most(BUSY_MS)
             self._connection.execute("BEGIN IMMEDIATE")
@@ -272,7 +273,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
 
     def _probe(self) -> None:
-        """Write a page as it is: who is told that writes fail sends none, so their success would never be
+        """Write a page unchanged: callers that know that writes fail send none, so a recovery would never be
         noticed."""
         version = "PRAGMA user_version"
         with contextlib.suppress(sqlite3.Error):
@@ -289,7 +290,7 @@ class Writer:
                 self.watch(not failing)
 
     def _erase(self) -> None:
-        """Cut off the log, which has the deleted text until other writes come over it."""
+        """Truncate the log, which contains the deleted text until other writes overwrite it."""
         self._unerased = True
         with contextlib.suppress(sqlite3.Error):
             self._wait_at_most(_ERASE_BUSY_MS)  # short reads end by then, snapshots do not
