@@ -1,6 +1,6 @@
-"""What callers may send, as far as openapi.json says it too: types, names, patterns and bounds.
+"""Types, names, patterns and bounds of requests that openapi.json documents too.
 
-Imports nothing that is generated: scripts/generate reads it before there is anything.
+Imports nothing that is generated: scripts/generate reads it before anything is generated.
 """
 
 ROLES = ("system", "user", "assistant", "tool", "developer")

@@ -11,6 +11,7 @@ Clock = Callable[[], int]
 
 
 def now_ms() -> int:
+    """Return the current time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
@@ -18,7 +19,7 @@ _BEGAN_MS = (time.time_ns() - time.monotonic_ns()) // 1_000_000
 
 
 def steady(clock: Clock) -> Clock:
-    """The same clock for whoever waits: the system's, without the jumps that it makes when it is set."""
+    """Return the same clock for waiting: the system's, without the jumps when it is set."""
     return _steady_ms if clock is now_ms else clock
 
 
@@ -27,23 +28,25 @@ def _steady_ms() -> int:
 
 
 def timestamp(ms: int) -> Timestamp:
+    """Return a Timestamp for milliseconds since the epoch."""
     return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
 
 
 def ms_of(stamp: Timestamp) -> int:
+    """Return the milliseconds since the epoch of a Timestamp."""
     return stamp.seconds * 1000 + stamp.nanos // 1_000_000
 
 
 def rfc3339(stamp: Timestamp) -> str:
-    """As documented, and as Envoy prints it: `2024-01-15T10:30:00Z`, with milliseconds where there are
-    any."""
+    """Return a time as documented, and as Envoy prints it: `2024-01-15T10:30:00Z`, with milliseconds if there
+    are any."""
     seconds = datetime.fromtimestamp(stamp.seconds, UTC).isoformat()[:19]  # strftime takes ten times as long
     fraction = f".{stamp.nanos // 1_000_000:03d}" if stamp.nanos else ""
     return f"{seconds}{fraction}Z"
 
 
 def parse_rfc3339(text: str) -> int:
-    """Milliseconds since the epoch. Raises ValueError when `text` is no RFC 3339 time; no offset means
+    """Return milliseconds since the epoch. Raises ValueError when `text` is no RFC 3339 time; no offset means
     UTC."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

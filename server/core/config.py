@@ -28,6 +28,7 @@ class Address(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> "Address":
+        """Parse HOST:PORT. Raises ValueError."""
         host, colon, port = text.rpartition(":")
         if not colon or not host or not port.isdecimal():
             raise ValueError(f"{text!r} is not HOST:PORT")
@@ -48,7 +49,7 @@ class TwilioNumber(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. The environment is read first; options of the command win."""
+    """All settings of an operator. Options of the command override the environment."""
 
     model_config = SettingsConfigDict(env_prefix="PARLEY_", extra="ignore")
 

@@ -37,7 +37,7 @@ error."""
 
 
 class Violation(NamedTuple):
-    """One thing wrong with a request."""
+    """One violation in a request."""
 
     field: str
     """Path as the caller wrote it: `name`, `input[0].role`; empty when the whole request is meant."""
@@ -49,7 +49,7 @@ class Violation(NamedTuple):
 
 
 class ServiceError(Exception):
-    """What a caller is told. `message` is for a person, `reason` (UPPER_SNAKE) for a program."""
+    """An error for the caller. `message` is for a person, `reason` (UPPER_SNAKE) for a program."""
 
     code = StatusCode.INTERNAL
     http_status = 500
@@ -71,6 +71,8 @@ class ServiceError(Exception):
 
 
 class InvalidArgument(ServiceError):
+    """The request is wrong; names the fields."""
+
     code = StatusCode.INVALID_ARGUMENT
     http_status = 400
     reason = "INVALID_ARGUMENT"
@@ -79,53 +81,61 @@ class InvalidArgument(ServiceError):
     def of(
         cls, field: str, message: str, *, rule: str = "invalid", reason: str | None = None
     ) -> "InvalidArgument":
-        """The error of one field; the text names it."""
+        """Return the error of one field; the message names it."""
         return cls(f"{field} {message}", violations=(Violation(field, message, rule),), reason=reason)
 
 
 class Internal(ServiceError):
-    """A bug here. The detail is in the log, under the request id."""
+    """A bug in the server. The detail is in the log, under the request id."""
 
     def __init__(self) -> None:
         super().__init__("internal error; the request id names it in the server's log")
 
 
 class Unauthenticated(ServiceError):
+    """The key is missing, unknown, revoked or expired."""
+
     code = StatusCode.UNAUTHENTICATED
     http_status = 401
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDenied(ServiceError):
+    """The key is of the wrong kind for this call."""
+
     code = StatusCode.PERMISSION_DENIED
     http_status = 403
     reason = "PERMISSION_DENIED"
 
     @classmethod
     def of(cls, field: str, message: str) -> "PermissionDenied":
-        """The error of one field that the key may not send; the text names it."""
+        """Return the error of one field that the key may not send; the message names it."""
         return cls(f"{field} {message}", violations=(Violation(field, message, "permission_denied"),))
 
 
 class NotFound(ServiceError):
+    """The record is absent, or another org's."""
+
     code = StatusCode.NOT_FOUND
     http_status = 404
     reason = "NOT_FOUND"
 
     @classmethod
     def of(cls, noun: str, violations: tuple[Violation, ...] = ()) -> "NotFound":
-        """The error of a record that its caller knows by this noun."""
+        """Return the error of a record that its caller knows by this noun."""
         return cls(f"{noun} not found", reason=f"{noun.upper()}_NOT_FOUND", violations=violations)
 
 
 class FailedPrecondition(ServiceError):
+    """The request is valid, but the record is in the wrong state."""
+
     code = StatusCode.FAILED_PRECONDITION
     http_status = 400
     reason = "FAILED_PRECONDITION"
 
 
 class ConversationFull(FailedPrecondition):
-    """Nothing more can be said in a conversation. `stored_bytes` and `most` are bytes."""
+    """A conversation has reached its size limit. `stored_bytes` and `most` are bytes."""
 
     reason = "CONVERSATION_FULL"
 
@@ -137,12 +147,16 @@ class ConversationFull(FailedPrecondition):
 
 
 class Aborted(ServiceError):
+    """The call conflicts with another call."""
+
     code = StatusCode.ABORTED
     http_status = 409
     reason = "CONFLICT"
 
 
 class IdempotencyKeyReused(InvalidArgument):
+    """The Idempotency-Key belongs to another request."""
+
     reason = "IDEMPOTENCY_KEY_REUSED"
 
     def __init__(self) -> None:
@@ -154,6 +168,8 @@ class IdempotencyKeyReused(InvalidArgument):
 
 
 class IdempotencyKeyInUse(Aborted):
+    """The first request with the Idempotency-Key is still running."""
+
     reason = "IDEMPOTENCY_KEY_IN_USE"
 
     def __init__(self) -> None:
@@ -161,7 +177,7 @@ class IdempotencyKeyInUse(Aborted):
 
 
 class ChangedMeanwhile(Aborted):
-    """A change was made from a version of a record that is not the last any more: nothing of it is stored."""
+    """A change was based on a version of a record that is no longer the latest: nothing of it is stored."""
 
     reason = "CHANGED_MEANWHILE"
 
@@ -174,7 +190,7 @@ class ChangedMeanwhile(Aborted):
 
 
 class SessionBusy(Aborted):
-    """An exchange waited for those before it in its session, in vain: nothing of it has run."""
+    """An exchange waited too long for earlier ones in its session: nothing of it has run."""
 
     reason = "SESSION_BUSY"
 
@@ -200,13 +216,13 @@ class TooLarge(InvalidArgument):
 
 
 class AnswerLost(Aborted):
-    """What a request did was done; its answer was never whole, was too long to keep, was deleted or not to be
+    """A request was carried out, but its answer was incomplete, too long to store, deleted or not to be
     stored."""
 
     reason = "IDEMPOTENT_ANSWER_LOST"
 
     def __init__(self, record: str, *, is_stored: bool = True) -> None:
-        """`record` is the noun and the id of what it made; empty when that has no id."""
+        """`record` is the noun and the id of the created record; empty when that has no id."""
         made = f" and made {record}, which may be read by its id unless it was deleted" if record else ""
         why = (
             "; its whole answer is not kept" if is_stored else " with store: false, so its answer is not kept"
@@ -218,33 +234,43 @@ class AnswerLost(Aborted):
 
 
 class ResourceExhausted(ServiceError):
+    """A limit is reached; the caller can try again later."""
+
     code = StatusCode.RESOURCE_EXHAUSTED
     http_status = 429
     reason = "RESOURCE_EXHAUSTED"
 
 
 class RateLimited(ResourceExhausted):
+    """The key or its org exceeds its limit."""
+
     reason = "RATE_LIMIT_EXCEEDED"
 
 
 class Overloaded(ResourceExhausted):
+    """The server exceeds its capacity."""
+
     reason = "OVERLOADED"
 
 
 class DeadlineExceeded(ServiceError):
+    """The call took too long in this server."""
+
     code = StatusCode.DEADLINE_EXCEEDED
     http_status = 504
     reason = "DEADLINE_EXCEEDED"
 
 
 class StorageUnavailable(ServiceError):
+    """The database is unavailable; nothing was written."""
+
     code = StatusCode.UNAVAILABLE
     http_status = 503
     reason = "STORAGE_UNAVAILABLE"
 
 
 class ServerStopping(ServiceError):
-    """The server stops before the call could be answered, or answered in full."""
+    """The server stops before the call is answered, or answered in full."""
 
     code = StatusCode.UNAVAILABLE
     http_status = 503
@@ -252,7 +278,7 @@ class ServerStopping(ServiceError):
 
 
 class UpstreamError(ServiceError):
-    """The model provider failed. `error_code` is what a Chat's `error.code` then says."""
+    """The model provider failed. `error_code` is the Chat's `error.code` for it."""
 
     code = StatusCode.UNAVAILABLE
     http_status = 502
@@ -261,14 +287,14 @@ class UpstreamError(ServiceError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """It could not be reached or is overloaded; the same call may succeed later."""
+    """The provider is unreachable or overloaded; the same call may succeed later."""
 
     http_status = 503
     reason = "UPSTREAM_UNAVAILABLE"
 
 
 class UpstreamTimeout(UpstreamError):
-    """It did not answer, or stopped sending, within the deadline."""
+    """The provider did not answer, or stopped sending, within the deadline."""
 
     code = StatusCode.DEADLINE_EXCEEDED
     http_status = 504
@@ -277,14 +303,14 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamIncomplete(UpstreamError):
-    """Its stream ended without saying that it was finished."""
+    """The provider's stream ended without its end marker."""
 
     reason = "UPSTREAM_INCOMPLETE"
     error_code = "upstream_incomplete"
 
 
 class UpstreamRateLimited(UpstreamError):
-    """It asked for fewer calls, and retries within the deadline did not help."""
+    """The provider limits the rate of calls, and retries within the deadline did not help."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
     http_status = 429
@@ -295,7 +321,7 @@ _MOST_CHARACTERS = 150
 
 
 def shortened(error: ServiceError, violations: int) -> ServiceError:
-    """The same error with its texts cut and its first `violations` only: what fits into the header of an
+    """Return the error with its texts cut and only its first `violations`, to fit into the header of an
     answer."""
     short = ServiceError(
         _cut(error.message),

@@ -13,16 +13,16 @@ _ID = re.compile(ID, re.IGNORECASE)
 
 
 def new_id() -> str:
-    """A new id; ids made later sort later."""
+    """Return a new id; later ids sort later."""
     return str(uuid_utils.uuid7())
 
 
 def parse_id(text: str) -> str | None:
-    """The id in `text`, bare or as `resp_<hex>` and the like; None when it is not one."""
+    """Return the id in `text`, bare or with a prefix such as `resp_<hex>`; None when it is invalid."""
     match = _ID.fullmatch(text)
     return "-".join(match.groups()).lower() if match else None
 
 
 def hex_of(identifier: str) -> str:
-    """The hex digits of an id, for `resp_<hex>` and the like."""
+    """Return the hex digits of an id, for `resp_<hex>` and the like."""
     return identifier.replace("-", "")

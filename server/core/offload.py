@@ -1,7 +1,6 @@
-"""Work on what is large, beside the event loop: in a thread, so that nobody else's call waits for the end of
-it.
+"""Runs work on large input in a thread, so that it does not block the event loop for other calls.
 
-What is small is done at once, because a thread costs more than it saves there. Knows nothing of the work.
+Small input is processed at once, because a thread would cost more than it saves. Knows nothing of the work.
 """
 
 import asyncio
@@ -33,12 +32,12 @@ def leave_turns() -> None:
 
 
 async def by_size(size: int, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """What `work` returns for input of so many bytes, done in a thread when that is much."""
+    """Return the result of `work`, which runs in a thread when `size` (bytes) is large."""
     return work(*args, **kwargs) if size <= LARGE else await in_thread(work, *args, **kwargs)
 
 
 async def by_size_one_at_a_time(size: int, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """As `by_size`, but what is very large one at a time: 4 MB of empty values are 150 MB until they are
+    """As `by_size`, but one at a time for very large input: 4 MB of empty values take 150 MB until they are
     counted."""
     if size <= VERY_LARGE:
         return await by_size(size, work, *args, **kwargs)
@@ -46,7 +45,7 @@ async def by_size_one_at_a_time(size: int, work: Callable[_P, _T], *args: _P.arg
 
 
 async def in_thread(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """What `work` returns, done in a thread. A caller who goes away does not end it."""
+    """Return the result of `work`, which runs in a thread. Cancelling the caller does not stop it."""
     return await _in(_threads, work, *args, **kwargs)
 
 
