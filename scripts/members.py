@@ -1,7 +1,7 @@
-"""What each request over HTTP takes, as the table that gateway/members.lua reads: the members of its
-messages, by the names that the transcoder uses, with their documented names and their types.
+"""The members of each request over HTTP, as the table that gateway/members.lua reads: by the names that the
+transcoder uses, with their documented names and types.
 
-`table(image)` is all there is to call; `scripts/generate` does, and writes generated/members.lua.
+`table(image)` is the only entry point; `scripts/generate` calls it, and writes generated/members.lua.
 """
 
 import re
@@ -33,7 +33,7 @@ _RAW = "google.api.HttpBody"
 
 
 def table(image: bytes) -> str:
-    """The Lua source. Raises KeyError for a member of a type that `_KINDS` does not have yet."""
+    """Return the Lua source. Raises KeyError for a member whose type `_KINDS` lacks."""
     files = descriptor_pb2.FileDescriptorSet.FromString(image)
     pool = DescriptorPool()
     for file in files.file:
@@ -68,7 +68,7 @@ def table(image: bytes) -> str:
 
 
 def _type_of(field: FieldDescriptor) -> str:
-    """The message that a member is."""
+    """Return the message type of a member."""
     assert field.message_type is not None
     return field.message_type.full_name
 
@@ -81,7 +81,7 @@ def _request(verb: str, template: str, door: str | None, message: str, whole: st
 
 
 def _collect(message: Descriptor, found: dict[str, Descriptor], *, deeply: bool) -> None:
-    """Put a message, and `deeply` those that its members are, into `found`."""
+    """Add a message, and `deeply` those of its members, to `found`."""
     if message.name not in found:
         found[message.name] = message
         for field in message.fields if deeply else ():

@@ -31,8 +31,8 @@ _EXTENSIONS = "from google.protobuf.internal import extension_dict as _extension
 
 
 def write(described: bytes, services: list[str], target: Path) -> None:
-    """Write beside the modules in `target` what types them, for the files of `services` and for every option
-    of ours."""
+    """Write the type stubs beside the modules in `target`, for the files of `services` and for every option
+    of the project."""
     files = FileDescriptorSet.FromString(described).file
     homes = {
         f".{file.package}.{message.name}": _module(file) for file in files for message in file.message_type
@@ -104,7 +104,7 @@ def _handler(method: MethodDescriptorProto) -> str:
 
 
 def _type_options(file: FileDescriptorProto, stub: Path) -> None:
-    """Say of each option what it is an option of, and what it holds."""
+    """Type each option by the descriptor that it extends and its value."""
     types = {
         one.name: f"_extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.{_simple(one.extendee)}, {_value_of(one)}]"
         for one in file.extension

@@ -1,6 +1,6 @@
-"""The OpenAPI document of the HTTP paths, made of the protos, of envoy.yaml and of the tables in `forms.py`.
+"""The OpenAPI document of the HTTP paths, generated from the protos, envoy.yaml and the tables in `forms.py`.
 
-`document(image)` is all there is to call; `scripts/generate` does, and writes generated/openapi.json.
+`document(image)` is the only entry point; `scripts/generate` calls it, and writes generated/openapi.json.
 """
 
 import tomllib
@@ -50,7 +50,7 @@ their door."""
 
 
 def document(image: bytes) -> dict[str, Any]:
-    """The document, of a protoc image with source info."""
+    """Return the document of a protoc image with source info."""
     source = Source(image)
     schemas = Schemas(source)
     naming = Naming()
@@ -100,7 +100,7 @@ def document(image: bytes) -> dict[str, Any]:
 
 
 def _door_of(service: str, verb: str, template: str) -> str:
-    """The door that a service is reached through at a path, as Envoy routes."""
+    """Return the door of a service at a path, as Envoy routes it."""
     path = template.replace("{", "").replace("}", "")
     (door,) = {
         route.name for route in candidates(_routes(), verb, path) if f"parley.v1.{service}" in route.services

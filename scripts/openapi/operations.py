@@ -1,8 +1,8 @@
 """Methods as operations: parameters, body, answers of each path, and the paths that two doors share. Their names
 and examples are naming.py's.
 
-A path that is two doors' is one operation here, which says what holds at which: whatever is one door's alone
-has the mark `x-parley-door`. Which door a path comes through is read off the routes of envoy.yaml.
+A path of two doors is one operation, which marks what belongs to one door only with `x-parley-door`. The
+routes of envoy.yaml determine the door of a path.
 """
 
 import re
@@ -55,11 +55,11 @@ class Operations:
 
     @property
     def responses(self) -> dict[str, Any]:
-        """The shared responses that operations refer to."""
+        """Return the shared responses that operations refer to."""
         return dict(errors.responses(self._used))
 
     def paths(self, door_of: Callable[[str, str, str], str]) -> dict[str, Any]:
-        """The paths object. `door_of` tells the door of a service at a verb and a path."""
+        """Return the paths object. `door_of` returns the door of a service at a verb and a path."""
         shared: dict[tuple[str, str], list[Binding]] = {}
         for method in self._source.methods:
             for path in paths_of(method):
@@ -91,7 +91,7 @@ class Operations:
         return operation
 
     def _template(self, binding: Binding) -> str:
-        """The path with the names that JSON has for its variables."""
+        """Return the path with the JSON names of its variables."""
         fields = {field.name: field.json_name for field in self._fields(binding)}
         return _VARIABLE.sub(lambda found: "{" + fields[found[0][1:-1]] + "}", binding.path.template)
 
@@ -101,8 +101,8 @@ class Operations:
     # --- texts ----------------------------------------------------------------------------------------------
 
     def _text(self, binding: Binding) -> str:
-        """What the comments say of a method; one that answers an HttpBody says how it differs from its
-        twin."""
+        """Return a method's description from its comments; for an HttpBody it includes the difference from
+        the typed method."""
         twin = self._twin(binding.method)
         own = (
             binding.method.comment
@@ -185,7 +185,7 @@ class Operations:
         return _examples(self._naming.answers(binding.path.verb, self._template(binding), content_type))
 
     def _needs_body(self, binding: Binding) -> bool:
-        """Whether an empty body, which is what none is, is refused."""
+        """Return whether an empty body is refused."""
         sent = self._sent(binding)
         named = [one["$ref"].rpartition("/")[2] for one in sent.get("allOf", [sent]) if "$ref" in one]
         return any(map(self._schemas.needs_members, named))
@@ -250,7 +250,7 @@ class Operations:
         return {**found, "content": content} if content else found
 
     def _shown(self, method: Method) -> Schema | None:
-        """The JSON that a method answers; None when it answers none."""
+        """Return the schema of a method's JSON answer; None when it has none."""
         twin = self._twin(method)
         if twin.answer == _EMPTY or method.name in forms.OTHER_TYPES:
             return None
@@ -280,7 +280,7 @@ class Operations:
         }
 
     def _twin(self, method: Method) -> Method:
-        """The typed method that a method for HTTP is the other form of; itself when it is typed."""
+        """Return the typed counterpart of a method for HTTP; the method itself when it is typed."""
         if method.answer != _HTTP_BODY:
             return method
         return next(
@@ -304,7 +304,7 @@ def _status(method: Method) -> str:
 
 
 def _marked(schemas: list[tuple[str, Schema]]) -> Schema:
-    """One of several doors' schemas, each marked with its door."""
+    """Return one of several doors' schemas, each marked with its door."""
     if len(schemas) == 1:
         return schemas[0][1]
     return {"anyOf": [{**schema, DOOR: door} for door, schema in schemas]}

@@ -29,7 +29,7 @@ _MESSAGES, _SERVICES, _MEMBERS = 4, 6, 2
 
 
 class Method(NamedTuple):
-    """A method of a service of ours."""
+    """A method of one of the project's services."""
 
     service: str
     name: str
@@ -48,7 +48,7 @@ class Method(NamedTuple):
 
 
 class Path(NamedTuple):
-    """One google.api.http rule of a method, additional bindings each by itself."""
+    """One google.api.http rule of a method; each additional binding is separate."""
 
     verb: str
     template: str
@@ -57,7 +57,7 @@ class Path(NamedTuple):
 
     @property
     def variables(self) -> list[str]:
-        """The fields of the request that are in the path."""
+        """Return the fields of the request that are in the path."""
         return re.findall(r"\{([^}=]*)[^}]*\}", self.template)
 
 
@@ -75,12 +75,12 @@ class Source:
                 self._read(file)
 
     def rules(self, element: FieldDescriptorProto | DescriptorProto) -> Any:
-        """The FieldRules of a field, or the MessageRules of a message; empty ones when it has none."""
+        """Return the FieldRules of a field, or the MessageRules of a message; empty ones when it has none."""
         kind = "Field" if isinstance(element, FieldDescriptorProto) else "Message"
         return self._option(element, kind, f"buf.validate.{kind.lower()}")
 
     def access(self, method: MethodDescriptorProto) -> str:
-        """The name of what a method says of who may call it."""
+        """Return the name of the access that a method declares."""
         access = self._pool.FindEnumTypeByName(f"{PACKAGE}.Access")
         return access.values_by_number[self._option(method, "Method", f"{PACKAGE}.access")].name
 
@@ -108,12 +108,12 @@ class Source:
 
 
 def simple(full_name: str) -> str:
-    """`.parley.v1.Chat` as `Chat`; names of other packages stay whole."""
+    """Return `.parley.v1.Chat` as `Chat`; names of other packages stay whole."""
     return full_name.removeprefix(".").removeprefix(f"{PACKAGE}.")
 
 
 def paths_of(method: Method) -> list[Path]:
-    """Where HTTP finds a method; nowhere, for those that are gRPC's alone."""
+    """Return the HTTP paths of a method; none for a gRPC-only method."""
     return [Path(*rule) for rule in http_rules(method.proto)]
 
 
@@ -125,7 +125,7 @@ def _comments(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
 
 
 def _named(file: FileDescriptorProto, path: list[int]) -> str | None:
-    """The name of what a location's path leads to; None for what has no comment of interest."""
+    """Return the name of the element at a location's path; None for an element without a relevant comment."""
     if len(path) not in (2, 4) or path[0] not in (_MESSAGES, _SERVICES):
         return None
     if path[0] == _MESSAGES:
@@ -141,5 +141,5 @@ def _named(file: FileDescriptorProto, path: list[int]) -> str | None:
 
 
 def _paragraphs(comment: str) -> str:
-    """The comment with a blank line between paragraphs and no other line ends."""
+    """Return the comment with a blank line between paragraphs and no other line ends."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", comment.strip()))
