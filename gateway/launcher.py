@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import envoy
-import httpx2
 import yaml
 
-from .page_routes import add_pages
+from gateway.ask import ask
+from gateway.page_routes import add_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 """Of a checkout, or of what is installed: envoy.yaml names its files from here."""
@@ -139,9 +139,8 @@ class Gateway:
         """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or after
         `within` seconds."""
         try:
-            # verify=False: loading certificates for a plain local HTTP call would double the start.
-            async with asyncio.timeout(within), httpx2.AsyncClient(trust_env=False, verify=False) as client:
-                while not await self._answers(client):
+            async with asyncio.timeout(within):
+                while not await self._answers():
                     if self._started.returncode is not None:
                         raise GatewayError(f"Envoy exited with code {await self.wait()}: {self._last_record}")
                     await asyncio.sleep(POLL_SECONDS)
@@ -160,28 +159,28 @@ class Gateway:
         """Report at /healthz that no new calls are wanted, and serve until `stop`, even without a healthy
         server."""
         if self._process is not None and self._process.returncode is None:
-            with suppress(httpx2.HTTPError):
-                async with self._admin_client() as admin:
-                    await admin.post("/healthcheck/fail")
-                    # Servers that report the same of themselves must still receive calls.
-                    await admin.post("/runtime_modify?upstream.healthy_panic_threshold=100")
+            with suppress(OSError):
+                await ask(self._admin, "POST", "/healthcheck/fail")
+                # Servers that report the same of themselves must still receive calls.
+                await ask(self._admin, "POST", "/runtime_modify?upstream.healthy_panic_threshold=100")
 
     async def finds(self, port: int, *, healthy: bool, within: float = 30) -> None:
         """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError after
         `within` seconds."""
         try:
-            async with asyncio.timeout(within), self._admin_client() as admin:
-                while (port in await self._healthy(admin)) is not healthy:  # noqa: ASYNC110 (another process has no event)
+            async with asyncio.timeout(within):
+                while (port in await self._healthy()) is not healthy:  # noqa: ASYNC110 (another process has no event)
                     await asyncio.sleep(POLL_SECONDS)
-        except (TimeoutError, httpx2.HTTPError):
+        except OSError:  # TimeoutError is one
             state = "healthy" if healthy else "gone"
             raise GatewayError(
                 f"Envoy does not find the server on port {port} {state} after {within:g} s"
             ) from None
 
-    async def _healthy(self, admin: httpx2.AsyncClient) -> set[int]:
+    async def _healthy(self) -> set[int]:
         """Return the ports of the upstreams to which Envoy sends calls."""
-        [cluster] = (await admin.get("/clusters?format=json")).json()["cluster_statuses"]
+        answer = await ask(self._admin, "GET", "/clusters?format=json")
+        [cluster] = json.loads(answer.body)["cluster_statuses"]
         return {
             host["address"]["socket_address"]["port_value"]
             for host in cluster["host_statuses"]
@@ -191,19 +190,17 @@ class Gateway:
     async def close(self) -> None:
         """Accept no new connections, and close each one with its next answer; running calls continue."""
         if self._process is not None and self._process.returncode is None:
-            with suppress(httpx2.HTTPError):
-                async with self._admin_client() as admin:
-                    # The first releases connections, and alone would leave the port open; the second closes
-                    # the port.
-                    await admin.post("/drain_listeners?graceful&skip_exit")
-                    await admin.post("/drain_listeners")
+            with suppress(OSError):
+                # The first lets go of connections, and alone would leave the port open; the second closes that.
+                await ask(self._admin, "POST", "/drain_listeners?graceful&skip_exit")
+                await ask(self._admin, "POST", "/drain_listeners")
 
     async def stop(self, drain_seconds: float = 10) -> None:
         """Let running requests end, for at most `drain_seconds`, then stop Envoy. Safe at any time, and
         twice."""
         self._release()
         if self._process is not None and self._process.returncode is None:
-            with suppress(TimeoutError, httpx2.HTTPError):
+            with suppress(OSError):  # TimeoutError is one
                 async with asyncio.timeout(drain_seconds):
                     await self._drain()
             await self._end()
@@ -214,17 +211,12 @@ class Gateway:
 
     async def _drain(self) -> None:
         await self.close()
-        async with self._admin_client() as admin:
-            while await self._stat(admin, "http.edge.downstream_rq_active") > 0:  # noqa: ASYNC110 (another process's)
-                await asyncio.sleep(POLL_SECONDS)
+        while await self._stat("http.edge.downstream_rq_active") > 0:  # noqa: ASYNC110 (another process's)
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _admin_client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(uds=str(self._admin), verify=False), base_url="http://admin"
-        )
-
-    async def _stat(self, admin: httpx2.AsyncClient, name: str) -> int:
-        return int((await admin.get(f"/stats?filter=^{name}$")).text.rpartition(": ")[2])
+    async def _stat(self, name: str) -> int:
+        answer = await ask(self._admin, "GET", f"/stats?filter=^{name}$")
+        return int(answer.body.rpartition(b": ")[2])
 
     async def _end(self) -> None:
         process = self._started
@@ -237,10 +229,10 @@ class Gateway:
             process.kill()
             await self.wait()
 
-    async def _answers(self, client: httpx2.AsyncClient) -> bool:
+    async def _answers(self) -> bool:
         try:
-            return (await client.get(f"http://{host_port(reachable(self._http))}/healthz")).is_success
-        except httpx2.TransportError:
+            return (await ask((reachable(self._http)), "GET", "/healthz")).status == 200
+        except OSError:
             return False
 
     async def _relay_log(self) -> None:

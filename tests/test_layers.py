@@ -16,7 +16,6 @@ ONLY_IN = {
     "psycopg_pool": "server.storage",
     "greenlet": "server.storage",
     "aiohttp": ("server.backends", "server.core.outbound"),
-    "httpx2": ("gateway", "server.backends", "server.core.outbound"),
     "envoy": "gateway",
     "yaml": "gateway",
     "click": "server.cli",
