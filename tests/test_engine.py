@@ -583,6 +583,23 @@ async def test_next_turn_of_a_session_reads_what_a_killed_server_had_told_there(
     assert sorted(status for _, status in await lab.chats()) == ["completed", "incomplete"]
 
 
+async def test_calls_of_several_servers_at_once_do_not_pass_for_a_deletion(lab):
+    """Whoever runs a chat takes the locks that it looks at."""
+    more = asyncio.Event()
+
+    async with lab.streams(delta("Hel"), more, delta("lo"), STOP).start(lab.turn()) as stream:
+        for _ in range(20):
+            stream._called()
+            await asyncio.sleep(0)
+        while stream._answering is not None:
+            await asyncio.sleep(0)
+        more.set()
+        events = await all_events(stream)
+
+    assert kinds(events)[-1] == "completed"
+    assert output(await lab.stored_chat()) == ["Hello"]
+
+
 async def test_what_queues_up_while_the_reader_is_busy_is_one_batch(lab):
     more = asyncio.Event()
     script = [delta(str(number)) for number in range(10)]

@@ -87,7 +87,8 @@ class LiveExchange:
         """Whether the event loop did nothing else since the model sent something."""
         self._run: Run
         self.running: asyncio.Task[None] | None = None
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: asyncio.Task[None] | None = None
+        self._is_called = False
 
     async def __aenter__(self) -> "LiveExchange":
         """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
@@ -364,18 +365,27 @@ class LiveExchange:
         self._number += 1
 
     def _called(self) -> None:
-        """Other servers' callers read this, or want it cancelled."""
+        """Note that other servers' callers read this, or want it cancelled."""
         self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
-        answering = asyncio.create_task(self._look_for_wishes())
-        self._answering.add(answering)
-        answering.add_done_callback(self._answering.discard)
+        self._is_called = True
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._answer_calls())
 
-    async def _look_for_wishes(self) -> None:
-        for wanted, why in ((deletion_of(self.chat_id), DELETED), (cancellation_of(self.chat_id), CANCELLED)):
-            if await self._peers.try_lock(wanted):
-                await self._peers.unlock(wanted)
-            else:
-                await self.cancel(why)
+    async def _answer_calls(self) -> None:
+        """Look what they want, once at a time: a look takes the locks that it looks at."""
+        try:
+            while self._is_called:
+                self._is_called = False
+                for wanted, why in (
+                    (deletion_of(self.chat_id), DELETED),
+                    (cancellation_of(self.chat_id), CANCELLED),
+                ):
+                    if await self._peers.try_lock(wanted):
+                        await self._peers.unlock(wanted)
+                    else:
+                        await self.cancel(why)
+        finally:
+            self._answering = None
 
     def _stop(self) -> None:
         self._ends_early = True

@@ -147,14 +147,17 @@ class PostgresDatabase:
 
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[Driver]:
-        driver = await self._pool.getconn()
-        while await was_ended(driver):
-            await self._pool.putconn(driver)
-            driver = await self._pool.getconn()
+        driver: Driver | None = await self._pool.getconn()
         try:
+            while driver is None or await was_ended(driver):
+                ended, driver = driver, None
+                if ended is not None:
+                    await self._pool.putconn(ended)
+                driver = await self._pool.getconn()
             yield driver
         finally:
-            await self._pool.putconn(driver)
+            if driver is not None:  # else the caller left between two of them
+                await self._pool.putconn(driver)
 
     async def _after(self, earlier: asyncio.Task[Any] | None, work: Callable[[Connection], T]) -> T:
         if earlier is not None:
