@@ -91,7 +91,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**ENVIRONMENT, "PARLEY_HTTP": http, "PARLEY_GRPC": grpc, "PARLEY_DRAIN_SECONDS": "0"},
+            env={
+                **ENVIRONMENT,
+                "PARLEY_HTTP": http,
+                "PARLEY_GRPC": grpc,
+                "PARLEY_DRAIN_SECONDS": "0",
+                "PARLEY_TOOL_ALLOW_HOSTS": "127.0.0.1",
+            },
         ) as server,
     ):
         assert server.stdout

@@ -9,14 +9,17 @@ import grpc
 import httpx
 import pytest
 from google.protobuf.json_format import ParseDict
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
+from server.core.outbound.signatures import signed_headers
 from tests.conftest import Org, Service, delivered_until, rows_of, running
 from tests.upstream import STALL, Answer, Request, Upstream, failure, rate_limited
 
 ACCEPTED = Answer()
 SECRET = "a secret of the server's own"
+STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def served(upstream: Upstream, **members: Any) -> dict[str, Any]:
@@ -136,12 +139,88 @@ async def test_stored_server_secret_is_masked_and_kept_by_a_patch(http: httpx.As
     assert request.headers["x-parley-signature"] == f"t={seconds},v1={digest}"
 
 
+@pytest.mark.parametrize(
+    ("secret", "consumer"),
+    [(STANDARD_SECRET, Webhook(STANDARD_SECRET)), (SECRET, Webhook(SECRET.encode()))],
+    ids=["whsec", "any text"],
+)
+@pytest.mark.parametrize("where", ["server", "credentials"])
+async def test_standard_webhooks_verifies_an_event_and_notices_a_changed_one(
+    where: str, secret: str, consumer: Webhook, http: httpx.AsyncClient, org: Org
+) -> None:
+    async with Upstream(ACCEPTED) as upstream:
+        document = served(upstream, headers={"Webhook-Id": "forged", "webhook-signature": "v1,forged"})
+        if where == "server":
+            document["server"]["secret"] = secret
+        else:
+            document["credentials"] = [{"provider": "webhook", "apiKey": secret}]
+        chat = await create(http, org, "/chat", {"assistant": document, "input": "Hello"})
+        (request,) = await upstream.arrived(1)
+
+    assert consumer.verify(request.raw, request.headers)["message"]["chat"]["id"] == chat["id"]
+    assert request.headers["webhook-id"] == request.headers["x-parley-delivery"]
+    parts = dict(part.split("=") for part in request.headers["x-parley-signature"].split(","))
+    assert parts["t"] == request.headers["webhook-timestamp"]
+    with pytest.raises(WebhookVerificationError, match="No matching signature"):
+        consumer.verify(request.raw.replace(b"Hello", b"Hallo"), request.headers)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "whsec_",
+        "whsec_not base64 but as long as a secret is",
+        "whsec_c2hvcnQ=",
+        "whsec_" + "A" * 33,
+        "whsec_" + "A" * 92,
+    ],
+    ids=["empty", "no base64", "short", "cut off", "long"],
+)
+async def test_whsec_secret_that_no_consumer_could_read_is_refused(
+    secret: str, http: httpx.AsyncClient, org: Org
+) -> None:
+    in_server = await http.post(
+        "/assistant", headers=org.bearer, json={"server": {"url": "https://example.com", "secret": secret}}
+    )
+    in_tool = await http.post(
+        "/tool",
+        headers=org.bearer,
+        json={"type": "function", "function": {"name": "f"}, "server": {"secret": secret}},
+    )
+    in_credentials = await http.post(
+        "/assistant", headers=org.bearer, json={"credentials": [{"provider": "webhook", "apiKey": secret}]}
+    )
+
+    for answer, field in (
+        (in_server, "server.secret"),
+        (in_tool, "server.secret"),
+        (in_credentials, "apiKey"),
+    ):
+        assert answer.status_code == 400
+        [text] = answer.json()["message"]
+        assert field in text
+        assert "after whsec_ must be the base64 of 24 to 64 bytes" in text
+        assert "A" * 33 not in text
+
+
+def test_secret_from_before_the_check_signs_as_it_did() -> None:
+    headers = signed_headers("id", 7, b"{}", "whsec_not base64")
+
+    digest = hmac.new(b"whsec_not base64", b"7.{}", hashlib.sha256).hexdigest()
+    assert headers == {
+        "webhook-id": "id",
+        "webhook-timestamp": "7",
+        "x-parley-signature": f"t=7,v1={digest}",
+    }
+
+
 async def test_without_a_secret_events_are_not_signed(http: httpx.AsyncClient, org: Org) -> None:
     async with Upstream(ACCEPTED) as upstream:
         await create(http, org, "/chat", {"assistant": served(upstream), "input": "Hello"})
         (request,) = await upstream.arrived(1)
 
-    assert "x-parley-signature" not in request.headers
+    assert not {"x-parley-signature", "webhook-signature"} & request.headers.keys()
+    assert request.headers["webhook-id"] == request.headers["x-parley-delivery"]
 
 
 async def test_answer_does_not_wait_for_the_server(http: httpx.AsyncClient, org: Org) -> None:
@@ -159,6 +238,7 @@ async def test_server_that_fails_is_told_again_under_the_same_id(http: httpx.Asy
         requests = await upstream.arrived(3)
 
     assert len({request.headers["x-parley-delivery"] for request in requests}) == 1
+    assert len({request.headers["webhook-id"] for request in requests}) == 1
     assert len({request.raw for request in requests}) == 1
 
 

@@ -1,11 +1,14 @@
 """Tools that the server runs: apiRequest and webhooks, at every door, against a real local HTTP server."""
 
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from itertools import count
 from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -491,6 +494,31 @@ async def test_webhook_is_sent_the_call_and_gives_its_result(http, org):
     assert chat["output"][-1]["content"] == 'order_status returned: {"status": "shipped"}'
 
 
+async def test_webhook_is_signed_anew_in_each_attempt_under_one_id():
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    ticks = count(time.time_ns() // 1_000_000, 1000)
+    result = json.dumps({"results": [{"toolCallId": "c1", "result": "shipped"}]})
+    async with Upstream([ok("", 503), ok(result)]) as shop:
+        tool = webhook(shop)
+        tool["server"] |= {
+            "secret": secret,
+            "headers": {"webhook-signature": "v1,forged"},
+            "backoffPlan": {"type": "fixed", "maxRetries": 1, "baseDelaySeconds": 0},
+        }
+        answer = await run(tool, clock=lambda: next(ticks))
+
+    first, second = shop.requests
+    assert answer.text == "shipped"
+    assert all(
+        Webhook(secret).verify(sent.raw, sent.headers)["message"]["type"] == "tool-calls"
+        for sent in (first, second)
+    )
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert int(second.headers["webhook-timestamp"]) == int(first.headers["webhook-timestamp"]) + 1
+    assert second.headers["x-parley-signature"].startswith(f"t={second.headers['webhook-timestamp']},v1=")
+    assert secret not in first.raw.decode()
+
+
 async def test_request_cannot_replace_a_tool_of_the_assistant(http, org):
     result = json.dumps({"results": [{"toolCallId": "call_offline_0", "result": "real"}]})
     async with Upstream(ok(result)) as shop:
@@ -603,9 +631,14 @@ async def test_failed_tool_of_a_response_is_an_item_that_failed(http, org):
 
 
 async def run(
-    tool: dict[str, Any], arguments: str = "{}", *, allowed: tuple[str, ...] = ("127.0.0.1",), **options: Any
+    tool: dict[str, Any],
+    arguments: str = "{}",
+    *,
+    allowed: tuple[str, ...] = ("127.0.0.1",),
+    clock: Callable[[], int] = lambda: 0,
+    **options: Any,
 ):
-    runner = ToolRunner(AllowedHosts(allowed, TOOLS), lambda: 0, **options)
+    runner = ToolRunner(AllowedHosts(allowed, TOOLS), clock, **options)
     try:
         return await runner.run(
             tool, ToolCall("c1", "order_status", arguments), {"who": "Ada"}, {}, Outgoing()

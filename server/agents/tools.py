@@ -25,6 +25,7 @@ from server.content.json_values import encodable, with_exact_numbers
 from server.content.secrets import without_secrets
 from server.core.clock import Clock
 from server.core.errors import InvalidArgument, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from server.core.ids import new_id
 from server.core.offload import in_thread
 from server.core.outbound.client import (
     MOST_SECONDS,
@@ -38,6 +39,7 @@ from server.core.outbound.client import (
 )
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
+from server.core.outbound.signatures import SIGNED, signed_headers
 
 if TYPE_CHECKING:
     from server.core.outbound.transport import Resolve
@@ -101,6 +103,14 @@ class _Request(NamedTuple):
     content: bytes | None
     timeout_seconds: float
     backoff: Any
+    signature: "_Signature | None" = None
+
+
+class _Signature(NamedTuple):
+    """What every attempt of a webhook is signed with, anew, under the one id."""
+
+    delivery_id: str
+    secret: str | None
 
 
 class _Failed(Exception):
@@ -217,14 +227,15 @@ class ToolRunner:
             "toolWithToolCallList": [{**known, "toolCall": sent}],
             **about,
         }
-        headers = server.get("headers")
+        headers, secret = server.get("headers"), server.get("secret")
+        own = _headers(headers if isinstance(headers, dict) else {}, {}, Allowance())
         return _request(
             "POST",
             str(server["url"]),
-            _headers(headers if isinstance(headers, dict) else {}, {}, Allowance()),
+            {name: value for name, value in own.items() if name not in SIGNED},
             {"message": message},
             server,
-        )
+        )._replace(signature=_Signature(new_id(), secret if isinstance(secret, str) else None))
 
     async def _send(self, request: _Request, outgoing: Outgoing) -> _Answer:
         try:
@@ -239,7 +250,7 @@ class ToolRunner:
             answer = await self._outside.send(
                 request.method,
                 url,
-                headers=request.headers,
+                headers=self._signed(request),
                 content=request.content,
                 seconds=request.timeout_seconds,
             )
@@ -253,6 +264,15 @@ class ToolRunner:
                 again=answer.status in _AGAIN,
             )
         return _Answer(answer.headers, text)
+
+    def _signed(self, request: _Request) -> dict[str, str]:
+        """The headers of an attempt that begins now."""
+        if request.signature is None:
+            return request.headers
+        delivery_id, secret = request.signature
+        return request.headers | signed_headers(
+            delivery_id, self._clock() // 1000, request.content or b"", secret
+        )
 
 
 # --- requests -----------------------------------------------------------------------------------------------

@@ -1,22 +1,20 @@
 """Webhooks: JSON posted to a server that an assistant names, signed with its secret. Chooses neither body nor
 receiver."""
 
-import hashlib
-import hmac
 from typing import Any
 
 from server.core.clock import Clock
 from server.core.errors import InvalidArgument
 from server.core.outbound.client import OURS, can_be_sent, seconds_of
 from server.core.outbound.guard import AllowedHosts
+from server.core.outbound.signatures import SIGNED, signed_headers
 from server.delivery.loop import NotDelivered
 from server.delivery.post import Poster
 from server.storage.outbox import Waiting
 
 KIND = "webhook"
-SIGNATURE = "x-parley-signature"
 
-_OURS = OURS | {"content-type", "user-agent"}
+_OURS = OURS | SIGNED | {"content-type", "user-agent"}
 
 
 class Webhooks:
@@ -38,16 +36,9 @@ class Webhooks:
             "content-type": "application/json",
             "user-agent": "parley",
             "x-parley-delivery": waiting.id,
+            **signed_headers(waiting.id, self._clock() // 1000, waiting.body, target.get("secret")),
         }
-        if secret := target.get("secret"):
-            headers[SIGNATURE] = signature(secret, self._clock() // 1000, waiting.body)
         await self._poster.post("the server", target["url"], waiting.body, headers, seconds_of(target))
-
-
-def signature(secret: str, seconds: int, body: bytes) -> str:
-    """`t=<seconds since the epoch>,v1=<hex HMAC-SHA-256 of "<t>.<body>">`."""
-    digest = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={seconds},v1={digest}"
 
 
 def _own_headers(headers: Any) -> dict[str, str]:
