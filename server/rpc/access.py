@@ -23,6 +23,8 @@ from generated.parley.v1.access_pb2 import (
 from generated.parley.v1.access_pb2 import only_stores as only_stores_option
 from server.core.errors import PermissionDenied
 
+_BODY = "google.api.HttpBody"
+
 
 @cache
 def access_to(method: str) -> Access:
@@ -35,6 +37,12 @@ def access_to(method: str) -> Access:
 def only_stores(method: str) -> bool:
     """Return whether the method calls no model."""
     return _declared(method).GetOptions().Extensions[only_stores_option]
+
+
+@cache
+def answers_with_bodies(method: str) -> bool:
+    """Whether an answer is HTTP bodies: a whole one, or those of a stream."""
+    return _declared(method).output_type.full_name == _BODY
 
 
 def _declared(method: str) -> MethodDescriptor:

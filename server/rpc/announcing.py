@@ -6,16 +6,29 @@ Serves nothing, and knows neither keys nor limits.
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, cast
 
 import grpc
 
+from server.content.walk import readable
 from server.core.errors import ServerStopping, ServiceError
 from server.rpc.call import Call
-from server.rpc.context import Metadata, Served
+from server.rpc.context import Context, Metadata, Sent, Served
 from server.rpc.refusals import refuse
 
 _STOPPING = "the server is stopping, and has broken the call off; send it again"
+
+
+class Ends(Protocol):
+    """The context of a call that can be given its last message ahead of its status."""
+
+    async def write_last(self, message: Any, /) -> None: ...
+
+
+async def write_last(context: Context[Sent], message: Sent) -> None:
+    """Write what a stream of HTTP bodies ends with. It goes out when the method returns, in one piece with the
+    status."""
+    await cast(Ends, context).write_last(message)  # generated services say that they get gRPC's own context
 
 
 class Announcing:
@@ -35,6 +48,11 @@ class Announcing:
         self.is_broken_off = False
         self.waits = False
         """Whether its message is still read. That must not be cancelled: see `arrivals.py`."""
+        self.writes_bodies = False
+        """Whether HTTP bodies are written: to gRPC their method is one that answers once, and may write only bytes
+        before that."""
+        self.last: Any = b""
+        """What a stream of HTTP bodies ends with: the last one, or one that is empty."""
         self._ending: asyncio.Task[None] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -75,5 +93,12 @@ class Announcing:
     async def write(self, message: Any) -> None:
         """Write a message, after the headers."""
         await self.announce()
-        self.write = self.context.write  # type: ignore[method-assign, assignment]  # from now on there is nothing in between
-        await self.context.write(message)
+        # from now on there is nothing in between
+        self.write = self._write_body if self.writes_bodies else self.context.write  # type: ignore[method-assign, assignment]
+        await self.write(message)
+
+    async def _write_body(self, body: Any) -> None:
+        await self.context.write(body if isinstance(body, bytes) else readable(body))
+
+    async def write_last(self, message: Any) -> None:
+        self.last = message

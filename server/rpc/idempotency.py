@@ -32,6 +32,7 @@ from google.protobuf.message import Message
 from generated.parley.v1.idempotency_pb2 import KeptAnswer, KeptError
 from server.core.errors import InvalidArgument, ServiceError, Violation
 from server.rpc.access import needs_key
+from server.rpc.announcing import write_last
 from server.rpc.call import Call, current_call, current_caller
 from server.rpc.context import Context, Handler, Metadata, asynchronous
 from server.storage.idempotency import Claim, IdempotencyKeys, enter_claim, lost
@@ -153,6 +154,10 @@ class _Recorder:
         """Record and write one message of a stream."""
         self.has_begun = True
         await self._context.write(await self.end(message))
+
+    async def write_last(self, message: Message) -> None:
+        self.has_begun = True
+        await write_last(self._context, await self.end(message))
 
     async def end(self, message: Message | None) -> bytes | None:
         """Record the answer of a unary method; None, the end of a stream, is passed through."""

@@ -25,7 +25,7 @@ from server.core.errors import (
 )
 from server.core.ids import new_id
 from server.core.offload import by_size_one_at_a_time
-from server.rpc.access import admits, check_sent, needs_key, only_stores
+from server.rpc.access import admits, answers_with_bodies, check_sent, needs_key, only_stores
 from server.rpc.activity import Traffic
 from server.rpc.announcing import Announcing
 from server.rpc.arrivals import Arrivals
@@ -107,6 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = self._idempotency.around(method, handler)
         serve, parse = serve_of(handler), handler.request_deserializer
         serve = serve if handler.unary_stream else _within(self._call_seconds, serve)
+        bodies = handler.unary_stream is not None and answers_with_bodies(method)
 
         async def admitted(call: Call, announcing: Announcing) -> Any:
             """Check the key's access and limits before anything of the request is read."""
@@ -129,22 +130,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
             enter(call)
+            announcing.writes_bodies = bodies
             self._limits.acquire_bytes(call.caller, len(raw), runs_model=not only_stores(method))
             request = await by_size_one_at_a_time(len(raw), _read, parse, raw, call.caller)
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
-            return (
-                answer
-                if handler.response_streaming
-                else self._reserved_while_unread(call, answer, announcing.context)
-            )
+            if handler.unary_stream and not bodies:
+                return None
+            last = announcing.last if bodies else answer
+            return self._reserved_while_unread(call, last, announcing.context)
 
         async def served(call: Call, announcing: Announcing) -> Any:
             with self._traffic.of(announcing):
                 return await admitted(call, announcing)
 
-        return _handler(handler, _guarded(method, served))
+        return _handler(_guarded(method, served), streams=handler.response_streaming and not bodies)
 
     def _reserved_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
         """Return a whole answer serialized. It counts as unread until the caller has read it, because gRPC
@@ -161,7 +162,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def served(_: Call, announcing: Announcing) -> Any:
             return await serve(announcing.context, announcing.refuse)
 
-        return _handler(handler, _guarded(method, served))
+        return _handler(_guarded(method, served), streams=handler.response_streaming)
 
     async def _only_message(self, arrivals: Arrivals, announcing: Announcing) -> bytes:
         announcing.waits = True

@@ -26,6 +26,7 @@ from server.exchange.replay import DELETED, shown
 from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
 from server.exchange.turn import Turn
+from server.rpc.announcing import write_last
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.asking import who_of
@@ -79,7 +80,7 @@ class ChatService(ChatServiceServicer):
         """CreateChat and StreamChat for HTTP: JSON, or server-sent events when `stream` is true."""
         turn = await self._turn(request)
         if not request.stream:
-            await context.write(wire.chat_body((await self._engine.run(turn)).chat))
+            await write_last(context, wire.chat_body((await self._engine.run(turn)).chat))
             return
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
             await write_frames(written, stream.batches(), wire.chat_frames)

@@ -38,6 +38,7 @@ from server.exchange.replay import Replay
 from server.exchange.resolve import TurnResolver
 from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
+from server.rpc.announcing import write_last
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
@@ -91,7 +92,7 @@ class CompletionService(CompletionServiceServicer):
         """CreateChatCompletion and StreamChatCompletion for HTTP: JSON, or server-sent events when `stream`
         is true."""
         if not request.stream:
-            await context.write(wire.completion_body(await self.CreateChatCompletion(request, context)))
+            await write_last(context, wire.completion_body(await self.CreateChatCompletion(request, context)))
             return
         turn = await self._turn(request)
         async with self._streams.start(turn) as stream, Frames(context, self._silent_seconds) as written:
@@ -118,7 +119,7 @@ class CompletionService(CompletionServiceServicer):
             ServerStopping(chat.error.message) if chat.error.code in BROKEN_OFF else None
         )
         ending = wire.error_frame(error) if error else b""
-        await written.write(ending + sse.DONE)
+        await written.write_last(ending + sse.DONE)
 
     async def _turn(self, request: CreateChatCompletionRequest) -> Turn:
         caller = current_caller()

@@ -4,6 +4,7 @@ import asyncio
 
 from google.api.httpbody_pb2 import HttpBody
 
+from server.rpc.announcing import write_last
 from server.rpc.context import Context
 from server.wire import sse
 
@@ -41,10 +42,15 @@ class Frames:
         """Write frames, and start the comments after the first ones."""
         """Write frames, and begin to watch for silence with the first ones."""
         async with self._writing:
-            await self._context.write(HttpBody(content_type="text/event-stream", data=frames))
+            await self._context.write(_body(frames))
             self._written_at = self._loop.time()
         if self._silence is None:
             self._watch()
+
+    async def write_last(self, frames: bytes) -> None:
+        """Write the end of the stream, which goes out when the call returns."""
+        async with self._writing:
+            await write_last(self._context, _body(frames))
 
     def _watch(self) -> None:
         self._silence = self._loop.call_at(self._written_at + self._silent_seconds, self._look)
@@ -61,3 +67,7 @@ class Frames:
     async def _comment(self) -> None:
         await self.write(sse.COMMENT)
         self._watch()
+
+
+def _body(frames: bytes) -> HttpBody:
+    return HttpBody(content_type="text/event-stream", data=frames)

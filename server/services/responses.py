@@ -44,6 +44,7 @@ from server.exchange.resolve import TurnResolver
 from server.exchange.run import ReadableExchange
 from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
+from server.rpc.announcing import write_last
 from server.rpc.call import current_call, current_caller
 from server.rpc.context import Context
 from server.services.asking import who_of
@@ -126,7 +127,9 @@ class ResponseService(ResponseServiceServicer):
     async def FetchResponse(self, request: GetResponseRequest, context: Context[HttpBody]) -> None:
         """GetResponse for HTTP, and WatchResponse when `stream` is true."""
         if not request.stream:
-            await context.write(wire.response_body(_response_of(await self._exchange(request.response_id))))
+            await write_last(
+                context, wire.response_body(_response_of(await self._exchange(request.response_id)))
+            )
             return
         async with Frames(context, self._silent_seconds) as written:
             async with self._reading(request.response_id) as exchange:
@@ -140,7 +143,7 @@ class ResponseService(ResponseServiceServicer):
                     ),
                     self._streams.share,
                 )
-            await written.write(sse.DONE)
+            await written.write_last(sse.DONE)
 
     @_known_as_response
     async def DeleteResponse(self, request: DeleteResponseRequest, context: object) -> DeletedResponse:
@@ -210,7 +213,7 @@ class ResponseService(ResponseServiceServicer):
         """CreateResponse and StreamResponse for HTTP: JSON or server-sent events."""
         if not _wants_stream(request):
             request.stream = False
-            await context.write(wire.response_body(await self.CreateResponse(request, context)))
+            await write_last(context, wire.response_body(await self.CreateResponse(request, context)))
             return
         request.stream = True
         filled_up = to_python(request.stream_options).get("include_obfuscation") is True
@@ -223,7 +226,7 @@ class ResponseService(ResponseServiceServicer):
                 stream.batches(),
                 lambda batch: wire.event_frames(events.consume(batch, stream), filled_up=filled_up),
             )
-            await written.write(sse.DONE)
+            await written.write_last(sse.DONE)
 
     async def _started(self, request: CreateResponseRequest) -> "_Streaming":
         turn = await self._turn(request)
