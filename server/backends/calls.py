@@ -117,6 +117,26 @@ class Call:
         self, http: HttpClient, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> aiohttp.ClientResponse:
         """Send the request, again where that can help, and return the answer with its body unread."""
+        content = orjson.dumps(body)
+        try:
+            try:
+                return await self._attempt(http, url, headers, content)
+            except _Failed as first:
+                return await self._post_again(first, http, url, headers, content)
+        except _Failed as failed:
+            self._log_failure(failed.error, status=failed.status)
+            raise failed.error from None
+
+    async def _post_again(self, first: _Failed, *request: Any) -> aiohttp.ClientResponse:
+        """Go on after an attempt that failed. What plans the attempts costs more than one that succeeds, so it only
+        hears of those that do not."""
+        failures = [first]
+
+        async def attempt() -> aiohttp.ClientResponse:
+            if failures:
+                raise failures.pop()
+            return await self._attempt(*request)
+
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.again),
             stop=self._enough,
@@ -125,12 +145,7 @@ class Call:
             sleep=self._sleep,
             reraise=True,
         )
-        content = orjson.dumps(body)
-        try:
-            return await retrying(self._attempt, http, url, headers, content)
-        except _Failed as failed:
-            self._log_failure(failed.error, status=failed.status)
-            raise failed.error from None
+        return await retrying(attempt)
 
     async def read(self, response: aiohttp.ClientResponse, answer: Answer, emit: Emit) -> None:
         """Emit what the answer says, once for each piece of its body that comes."""

@@ -8,6 +8,7 @@ not connect (`transport.py` asks this module for every address it is about to co
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -128,6 +129,7 @@ def _is_global(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
+@lru_cache(maxsize=256)
 def _split(url: str, field: str) -> tuple[SplitResult, str, int]:
     try:
         parts = urlsplit(url)
@@ -157,6 +159,7 @@ def _is_address(host: str) -> bool:
     return "%" not in host  # a scope id names a local interface
 
 
+@lru_cache(maxsize=256)
 def _normal(host: str) -> str:
     host = host.lower().removesuffix(".")
     return ip_address(host).compressed if _is_address(host) else host
