@@ -34,6 +34,7 @@ local function unescaped(text)
 end
 
 local function is_text(escaped)
+  if not string.find(escaped, "[%%\128-\255]") then return true end
   local rest = unescaped(escaped)
   for _, character in ipairs(CHARACTERS) do rest = string.gsub(rest, character, ".") end
   return string.find(rest, "[%z\128-\255]") == nil
@@ -41,6 +42,7 @@ end
 
 -- The query with the names that the transcoder knows: it does not unescape them, and SDKs write a list as name[]=.
 local function with_plain_names(query)
+  if query == "" then return query end
   return (string.gsub(query, "([?&])([^=&]*)", function(mark, name)
     local plain = string.gsub(unescaped(name), "%[%d*%]$", "")
     return mark .. (string.find(plain, "^[%w_.]+$") and plain or name)
@@ -58,12 +60,13 @@ end
 
 -- Checks what the transcoder accepts, or refuses without naming the member.
 local function check_body(handle, verb, path)
+  local body = handle:body()
+  local text = body ~= nil and body:getBytes(0, body:length())
+  if not text or not members.may_have_misplaced(text) then return end
   local request = members.request(verb, path, door_of(handle))
-  local body = request and handle:body()
-  if body ~= nil then
-    local member, wrong = members.misplaced(request, body:getBytes(0, body:length()))
-    if member ~= nil then refuse(handle, "body", member, wrong) end
-  end
+  if request == nil then return end
+  local member, wrong = members.misplaced(request, text)
+  if member ~= nil then refuse(handle, "body", member, wrong) end
 end
 
 function envoy_on_request(handle)
@@ -77,14 +80,8 @@ function envoy_on_request(handle)
   else
     local plain = with_plain_names(query)
     if plain ~= query then headers:replace(":path", path .. plain) end
-    local context = handle:streamInfo():dynamicMetadata()
-    if verb == "HEAD" then  -- the server answers GET
-      verb = "GET"
-      headers:replace(":method", verb)
-      context:set("parley", "is_head", true)
-    end
-    context:set("parley", "verb", verb)
-    context:set("parley", "path", path)
+    handle:streamInfo():dynamicMetadata():set("parley", "request", verb .. " " .. path)
+    if verb == "HEAD" then headers:replace(":method", "GET") end  -- the server answers GET
     if verb == "POST" or verb == "PATCH" then check_body(handle, verb, path) end
   end
 end
@@ -98,14 +95,18 @@ local function is_bare_status(text)
   return string.find(text, '^{"code":%d') ~= nil
 end
 
-local function context_of(handle)
-  return handle:streamInfo():dynamicMetadata():get("parley") or {}
+-- The verb and the path as they were when the request came.
+local function request_of(handle)
+  local known = handle:streamInfo():dynamicMetadata():get("parley")
+  if known == nil then return "", "" end
+  return string.match(known.request, "^(%S*) (.*)$")
 end
 
 -- Replaces the transcoder's message about an unreadable request by a body in the documented names.
 local function explain(handle, place)
-  local context, door = context_of(handle), door_of(handle)
-  local request = context.verb and members.request(context.verb, context.path, door)
+  local verb, at = request_of(handle)
+  local door = door_of(handle)
+  local request = members.request(verb == "HEAD" and "GET" or verb, at, door)
   local whole = handle:body(true)
   local path, wrong = "", "cannot be read"
   if request ~= nil then path, wrong = members.explained(request, whole:getBytes(0, whole:length())) end
@@ -138,7 +139,7 @@ function envoy_on_response(handle)
     headers:replace("content-type", "application/json")
     if door_of(handle) == "completions" then headers:replace(":status", "422") end
   end
-  if context_of(handle).is_head then
+  if request_of(handle) == "HEAD" then
     if body ~= nil then headers:replace("content-type", "application/json") end
     headers:remove("content-length")  -- that of what the transcoder made
     leave_out_body(handle)

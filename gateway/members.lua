@@ -199,7 +199,7 @@ local function name_before(body, at)
 end
 
 -- Whether a body is worth the search. Few are, so this is all that it costs most: it goes from mark to mark.
-local function may_have_any(body)
+function members.may_have_misplaced(body)
   if find(body, "^%s*%[") or find(body, "NaN", 1, true) or find(body, "Infinity", 1, true) or has_half(body, 1, #body) then
     return true
   end
@@ -232,9 +232,8 @@ local function is_exact(literal)
 end
 
 -- The first thing in a body that is looked for: its path and what is wrong with it. Nil when there is none, and of a body
--- that is not JSON: the transcoder says so.
+-- that is not JSON: the transcoder says so. To be asked for what may have one.
 function members.misplaced(request, body)
-  if not may_have_any(body) then return nil end
   local steps, values, told, halves = {}, 0, nil, has_half(body, 1, #body)
   local value
 
