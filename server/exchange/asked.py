@@ -5,7 +5,7 @@ Reads no store, and knows no door's request.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.struct_pb2 import Value
@@ -15,7 +15,7 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
 from server.agents.who import Who
-from server.exchange.turn import Options
+from server.exchange.turn import NO_OPTIONS, Options
 from server.storage.keys import Caller
 
 
@@ -73,7 +73,7 @@ class Asked:
     """The messages in `input`."""
     instructions: Sequence[Message] = ()
     """Said before everything else, in this exchange only; not part of the record."""
-    options: Options = field(default_factory=Options)
+    options: Options = NO_OPTIONS
     name: str | None = None
     """The caller's own name for the chat."""
     stream: bool = False

@@ -140,7 +140,9 @@ class Engine:
             self._capacity.check(turn.caller, size, turn.input_messages)
         history = await self._history(turn)
         await check_turn(turn, history)
-        turn = replace(turn, input_messages=await self._with_states(turn))
+        whole = await self._with_states(turn)
+        if whole is not turn.input_messages:
+            turn = replace(turn, input_messages=whole)
         if turn.summarises:
             turn = replace(turn, input_messages=[summary_request([*history, *turn.input_messages])])
             history = []
@@ -245,7 +247,7 @@ class Engine:
             return await self._store.chats.history(turn.previous)
         return []
 
-    async def _with_states(self, turn: Turn) -> list[Message]:
+    async def _with_states(self, turn: Turn) -> Sequence[Message]:
         settings = turn.agent.member.settings
         made_by = empty_state(settings.provider, settings.model, settings.url)
         return await with_states(self._store.chats, turn.caller.scope, made_by, turn.input_messages)

@@ -32,12 +32,12 @@ class _Answer:
 
 async def with_states(
     chats: Chats, scope: Scope, made_by: ProviderState, input_messages: Sequence[Message]
-) -> list[Message]:
+) -> Sequence[Message]:
     """The messages of an input, those that repeat calls with what their provider wants back, if that is
-    `made_by`."""
+    `made_by`; the same sequence when none does."""
     answers = list(_answers(input_messages, made_by))[-MOST_LOOKED_UP:]
     if not answers:
-        return list(input_messages)
+        return input_messages
     found = await chats.messages_by_calls(scope, [answer.key for answer in reversed(answers)], MOST_BYTES)
     whole = list(input_messages)
     for answer in reversed(answers):

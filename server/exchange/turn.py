@@ -48,6 +48,10 @@ class Options:
         return name in self.more or getattr(self, name, None) is not None
 
 
+NO_OPTIONS = Options()
+"""Of a request that asks for nothing beyond the assistant's own settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Carriage:
     """How the output of an exchange is carried to a person: by text message."""
@@ -92,7 +96,7 @@ class Turn:
     """The row of the outbox that the exchange answers, gone in the same commit."""
     name: str | None = None
     stream: bool | None = None
-    options: Options = field(default_factory=Options)
+    options: Options = NO_OPTIONS
     request: CreateResponseRequest | None = None
     """What was asked for in the Responses form; kept without input and secrets, so that the form can be made
     again."""

@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from server.storage.keys import Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call with its metadata and, once authenticated, its caller."""
 
     request_id: str
     method: str
     """`/parley.v1.ChatService/GetChat`."""
     metadata: Mapping[str, str]
-    caller: Caller | None = field(default=None)
+    caller: Caller | None = None
 
     @property
     def http_path(self) -> str | None:

@@ -5,7 +5,6 @@ The only place that catches every exception; `refusals.py` translates errors to 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -126,7 +125,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 with self._limits.call_of(caller):
                     _check_access(call, caller)
                     raw = await self._only_message(self._with_key, announcing)
-                    return await answered(replace(call, caller=caller), raw, announcing)
+                    return await answered(call._replace(caller=caller), raw, announcing)
 
         async def answered(call: Call, raw: bytes, announcing: Announcing) -> Any:
             enter(call)
