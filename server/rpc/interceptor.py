@@ -250,16 +250,15 @@ def _guarded(
     return guarded
 
 
-def _handler(handler: Handler, guarded: Callable[..., Awaitable[Any]]) -> "grpc.RpcMethodHandler[Any, Any]":
+def _handler(guarded: Callable[..., Awaitable[Any]], *, streams: bool) -> "grpc.RpcMethodHandler[Any, Any]":
     """Return a handler that reads and parses messages itself, since gRPC answers nothing when no message
-    arrives, and UNKNOWN when parsing fails."""
-    if handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(
-            guarded, request_deserializer=None, response_serializer=_serialized
-        )
-    return grpc.stream_unary_rpc_method_handler(
-        guarded, request_deserializer=None, response_serializer=_serialized
-    )
+    arrives, and UNKNOWN when parsing fails.
+
+    One that does not stream may also write before it returns. What it returns goes out together with the status,
+    which spares a system call and two wake-ups here, and one in Envoy.
+    """
+    make = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
+    return make(guarded, request_deserializer=None, response_serializer=_serialized)
 
 
 def _serialized(answer: Any) -> bytes:
