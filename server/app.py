@@ -44,6 +44,7 @@ from server.agents.agents import Agents
 from server.agents.knowledge import KnowledgeBases
 from server.agents.tools import ToolRunner
 from server.backends.providers import Providers, not_called, unknown
+from server.content import validation
 from server.core import offload
 from server.core.clock import Clock, now_ms
 from server.core.config import Settings
@@ -175,6 +176,7 @@ class App:
 
     def __init__(self, settings: Settings, store: Store, clock: Clock = now_ms) -> None:
         """Must be called inside the event loop that serves."""
+        validation.prepare()
         self._settings = settings
         self._health = health.Health()
         self._admin = settings.admin and Admin(settings.admin, self._health, channelz=settings.channelz)

@@ -151,11 +151,10 @@ def test_of_many_values_the_first_mistake_is_named_and_no_other():
 async def test_rule_that_gives_up_is_an_error_of_the_request(monkeypatch):
     """CEL has a budget, and says so by an exception."""
 
-    class Spent:
-        def collect_violations(self, message: object, *, fail_fast: bool) -> None:
-            raise EvaluationError("cel budget exceeded")
+    def spent(message: object, *, fail_fast: bool) -> None:
+        raise EvaluationError("cel budget exceeded")
 
-    monkeypatch.setattr("server.content.validation._validator", Spent())
+    monkeypatch.setattr("server.content.validation.prepare", lambda: (spent, EvaluationError))
 
     with pytest.raises(
         InvalidArgument, match=r"^the request has too many values to be checked; send fewer at once$"

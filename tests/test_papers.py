@@ -128,7 +128,7 @@ def is_command(words: list[str]) -> bool:
     command: click.Command = parley
     rest = list(words)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        found = command.commands.get(rest.pop(0))
+        found = command.get_command(click.Context(command), rest.pop(0))
         if found is None:
             return False
         command = found

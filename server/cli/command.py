@@ -14,10 +14,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     if serves:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(code))
-    from server.cli.main import main as command  # a second of imports
+    from server.cli.main import main as command
 
-    if not serves:  # `serve` sets its own handlers
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not serves:  # which sets its own
+        command.loaded = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         command()
     finally:

@@ -1,22 +1,19 @@
-"""The common part of the `parley` commands: options, settings, output and errors."""
+"""What the commands of `parley` share: their common options, how they read settings, how they print and how
+they fail.
 
-import errno
+Loads little: `parley serve --help` needs no more than this."""
+
 import functools
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import orjson
-import structlog
-from pydantic import ValidationError
 
-from server.core.config import Settings
-from server.core.nearest import did_you_mean
-from server.storage.store import Store, opened
+if TYPE_CHECKING:
+    from server.core.config import Settings
 
 _MESSAGES = {
     "dict_type": "must be a JSON object",
@@ -25,25 +22,6 @@ _MESSAGES = {
     "extra_forbidden": "is not a known member",
 }
 """What is told instead of pydantic's own words, which name its classes or Python's types."""
-
-log = structlog.get_logger()
-
-# Usage errors take one line, as all other errors: without click's usage text before it.
-click.UsageError.show = click.ClickException.show  # type: ignore[method-assign]  # there is no other way
-
-
-class Commands(click.Group):
-    """Commands that report in one line the file or folder that the system refused."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            # not from the system; click's own, for a reader that has closed
-            if error.errno is None or error.errno == errno.EPIPE:
-                raise
-            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
-
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]"
@@ -64,11 +42,15 @@ def where(command: Callable[..., None]) -> Callable[..., None]:
     return data_option(database_option(with_settings))
 
 
-def settings_of(**options: Any) -> Settings:
-    """Return the settings from the environment and the given options; fails with one line when either is
-    wrong."""
+def settings_of(**options: Any) -> "Settings":
+    """The environment with the options that were given; one line when either is wrong."""
+    from pydantic import ValidationError
+
+    from server.core.config import Settings
+
+    log_as_json()
     given = {name: value for name, value in options.items() if value is not None}
-    _warn_of_unknown_variables()
+    _warn_of_unknown_variables({name.upper() for name in Settings.model_fields})
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -83,9 +65,13 @@ def settings_of(**options: Any) -> Settings:
         fail(": ".join([setting, *([".".join(inner)] if inner else []), message]))
 
 
-def _warn_of_unknown_variables() -> None:
-    """Warn of unknown variables: a setting with a mistyped name would silently do nothing."""
-    known = {name.upper() for name in Settings.model_fields}
+def _warn_of_unknown_variables(known: set[str]) -> None:
+    """A setting whose name is mistyped would do nothing, and nobody would know."""
+    import structlog
+
+    from server.core.nearest import did_you_mean
+
+    log = structlog.get_logger()
     for name in sorted(os.environ):
         prefix, _, own = name.upper().partition("_")
         if prefix == "PARLEY" and own and own not in known:
@@ -97,22 +83,9 @@ def _warn_of_unknown_variables() -> None:
             )
 
 
-def opened_store(
-    settings: Settings, *, checked: bool = False, creates: bool = True
-) -> AbstractAsyncContextManager[Store]:
-    """Open the store that the settings name; `checked` and `creates` as in `open_store`."""
-    return opened(
-        settings.data,
-        settings.database,
-        settings.key_secret,
-        settings.database_connections,
-        checked=checked,
-        creates=creates,
-    )
-
-
 def show(result: Any, as_json: bool, text: str) -> None:
-    """Print a result as JSON or as text."""
+    import orjson
+
     click.echo(orjson.dumps(result) if as_json else text)
 
 
@@ -122,7 +95,9 @@ def fail(text: str) -> NoReturn:
 
 
 def log_as_json() -> None:
-    """Log to the standard error, one line of JSON per event."""
+    """Log to the standard error, a line of JSON for each."""
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

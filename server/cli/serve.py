@@ -15,8 +15,9 @@ import orjson
 import structlog
 
 from gateway.launcher import Gateway, GatewayError
-from server.cli.console import fail, opened_store
+from server.cli.console import fail
 from server.cli.first_start import first_start
+from server.cli.stored import opened_store
 from server.cli.supervisor import WorkerError, Workers
 from server.cli.watchdog import watched
 from server.core.config import Settings

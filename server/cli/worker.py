@@ -15,7 +15,8 @@ import orjson
 import uvloop
 
 from server.app import App, ListenError, spare_the_loaded
-from server.cli.console import log_as_json, opened_store
+from server.cli.console import log_as_json
+from server.cli.stored import opened_store
 from server.core.config import Settings
 from server.storage.database import DatabaseError
 

@@ -1,22 +1,31 @@
 """Enforces the rules of the proto (buf.validate) on every request. Defines no rule itself."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import protovalidate
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
-from protovalidate import EvaluationError
 
 from server.core.errors import InvalidArgument, Violation
+
+if TYPE_CHECKING:
+    import protovalidate
 
 MOST_VIOLATIONS = 100
 """Named in one refusal. A body can break a rule a hundred thousand times, and nobody reads beyond the first
 few."""
 _MOST_NAME = 100
 
-_validator = protovalidate.Validator()
+
+@functools.cache
+def prepare() -> tuple[Callable[..., list["protovalidate.Violation"]], type[Exception]]:
+    """What finds violations, and what it raises when it cannot. A server has it loaded before the first call;
+    a command that checks nothing does not wait for it."""
+    import protovalidate
+
+    return protovalidate.Validator().collect_violations, protovalidate.EvaluationError
 
 
 def check(request: Message, *, only_first: bool = False) -> None:
@@ -36,9 +45,10 @@ def violations_of(message: Message, at: str = "", *, only_first: bool = False) -
 
     Raises InvalidArgument for a message that is too large for one of its rules.
     """
+    collect, too_large = prepare()
     try:
-        broken = _validator.collect_violations(message, fail_fast=only_first)
-    except EvaluationError:
+        broken = collect(message, fail_fast=only_first)
+    except too_large:
         raise InvalidArgument(
             f"{at or 'the request'} has too many values to be checked; send fewer at once"
         ) from None
@@ -122,8 +132,8 @@ def shown(name: str) -> str:
     return name if len(name) <= _MOST_NAME else name[: _MOST_NAME - 1] + "…"
 
 
-def _json_path(path: protovalidate.FieldPathPb | None, descriptor: Descriptor, at: str) -> str:
-    """Format a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
+def _json_path(path: "protovalidate.FieldPathPb | None", descriptor: Descriptor, at: str) -> str:
+    """Write a protovalidate FieldPath (None: the whole message) with JSON names, from `at` on."""
     inside: Descriptor | None = descriptor
     for element in path.elements if path else ():
         assert inside is not None
