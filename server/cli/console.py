@@ -52,7 +52,7 @@ def settings_of(**options: Any) -> "Settings":
     given = {name: value for name, value in options.items() if value is not None}
     _warn_of_unknown_variables({name.upper() for name in Settings.model_fields})
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name, *inner = map(str, first["loc"])
@@ -63,6 +63,23 @@ def settings_of(**options: Any) -> "Settings":
         )
         message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
         fail(": ".join([setting, *([".".join(inner)] if inner else []), message]))
+
+    return settings.model_copy(update={"provider_keys": _with_conventional_keys(settings)})
+
+
+def _with_conventional_keys(settings: "Settings") -> dict[str, str]:
+    """The keys of PARLEY_PROVIDER_KEYS, and those of OPENAI_API_KEY and the like for other providers.
+
+    A provider with a URL of the operator's own gets none of these: they are for the provider's own servers.
+    """
+    from server.core.provider_variables import keys_in
+
+    found = {
+        provider: key
+        for provider, (_, key) in keys_in(os.environ).items()
+        if provider not in settings.provider_urls
+    }
+    return {**found, **settings.provider_keys}
 
 
 def _warn_of_unknown_variables(known: set[str]) -> None:

@@ -63,6 +63,7 @@ async def serve(settings: Settings) -> None:
         )
     if settings.provider_keys:
         _warn_of_keys_without_use(settings)
+        log.info("providers_with_keys", providers=sorted(settings.provider_keys))
     stopping, restarting = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
