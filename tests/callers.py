@@ -1,4 +1,4 @@
-"""The programs of `clients/go` and `clients/typescript`, with stubs that the plugins of `proto/buf.gen.yaml` made.
+"""The programs of `clients/go` and `clients/typescript`, with stubs that `buf generate` makes of `proto/`.
 
 What is built, and what it is built with, stays in the user's cache (`$XDG_CACHE_HOME/parley`), outside of the checkout,
 and is built again when one of its sources changes. Tests nothing.
@@ -13,10 +13,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.documents import ROOT
 
@@ -35,7 +33,7 @@ def go_caller() -> Path:
 
     def build(folder: Path) -> None:
         _copy(source, folder, "go.mod", "go.sum", "main.go")
-        _generate(folder, "gen/go", plugins)
+        _generate(folder, "go", plugins)
         _do(go, "build", "-o", "caller", ".", cwd=folder, GOFLAGS="")
 
     plugins = _made("go-plugins", [source / "go.mod", source / "go.sum"], install_plugins)
@@ -56,7 +54,7 @@ def typescript_caller() -> Path:
     def build(folder: Path) -> None:
         _copy(source, folder, "package.json", "tsconfig.json", "caller.ts")
         (folder / "node_modules").symlink_to(packages)
-        _generate(folder, "gen/ts", packages / ".bin")
+        _generate(folder, "typescript", packages / ".bin")
         _do(str(packages / ".bin" / "tsc"), cwd=folder)
 
     locks = [source / "package.json", source / "package-lock.json"]
@@ -102,21 +100,12 @@ def _made(name: str, sources: Iterable[Path], make: Callable[[Path], None]) -> P
     return made
 
 
-def _generate(folder: Path, out: str, plugins: Path) -> None:
-    """The stubs of one language, by the plugins that callers have: the file is theirs, but for the other languages."""
-    template: dict[str, Any] = yaml.safe_load((_PROTO / "buf.gen.yaml").read_text())
-    template["plugins"] = [plugin for plugin in template["plugins"] if plugin["out"] == out]
-    (folder / "buf.gen.yaml").write_text(yaml.safe_dump(template))
-    _do(
-        str(Path(sys.executable).parent / "buf"),
-        "generate",
-        "--template",
-        str(folder / "buf.gen.yaml"),
-        "-o",
-        str(folder),
-        cwd=_PROTO,
-        PATH=f"{plugins}:{os.environ['PATH']}",
-    )
+def _generate(folder: Path, language: str, plugins: Path) -> None:
+    """The stubs of a language, as `proto/` says for callers."""
+    buf = Path(sys.executable).parent / "buf"
+    template = f"buf.gen.{language}.yaml"
+    path = f"{plugins}:{os.environ['PATH']}"
+    _do(str(buf), "generate", "--template", template, "-o", str(folder), cwd=_PROTO, PATH=path)
 
 
 def _do(*command: str, cwd: Path, **environment: str) -> None:

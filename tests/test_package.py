@@ -120,7 +120,7 @@ def test_wheel_holds_all_that_serving_needs_and_no_test(wheel):
         "generated/openapi.json",
         "server/app.py",
         "server/cli/proto/buf.yaml",
-        "server/cli/proto/buf.gen.yaml",
+        "server/cli/proto/buf.gen.go.yaml",
     } <= names
     assert {name.removeprefix("server/cli/") for name in names if name.startswith("server/cli/proto/")} == {
         str(path.relative_to(ROOT)) for path in (ROOT / "proto").rglob("*") if path.is_file()

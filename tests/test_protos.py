@@ -66,7 +66,10 @@ async def test_written_protos_resolve_by_buf_and_by_protoc(tmp_path):
     assert (ended.code, ended.err) == (0, "")
     assert (built.returncode, built.stderr) == (0, "")
     assert (compiled.returncode, compiled.stderr) == (0, "")
-    assert (out / "buf.gen.yaml").is_file()
+    assert sorted(path.name for path in out.glob("buf.gen.*.yaml")) == [
+        f"buf.gen.{language}.yaml" for language in ("go", "java", "python", "typescript")
+    ]
+    assert "buf.gen.LANGUAGE.yaml (go, java, python, typescript)\n" in ended.out
 
 
 async def test_folder_that_is_not_empty_is_left_as_it_is(tmp_path):
@@ -119,7 +122,15 @@ def test_nothing_that_was_released_is_broken(changed):
     assert breaking(changed) == ""
 
 
-def test_removed_field_and_changed_number_are_found(changed):
+def test_changed_number_of_a_field_is_found(changed):
     replace(changed / "parley" / "v1" / "session_service.proto", "  string id = 1 ", "  string id = 99 ")
 
     assert 'field "1" with name "id" on message' in breaking(changed)
+
+
+def test_removed_field_is_found(changed):
+    replace(changed / "parley" / "v1" / "chat_service.proto", "  optional bool stream = 9;\n", "")
+
+    assert 'Previously present field "9" with name "stream" on message "CreateChatRequest"' in breaking(
+        changed
+    )

@@ -30,5 +30,6 @@ def protos(out: Path) -> None:
         fail(f"--out {out} cannot be written: {reason}")
     files = sum(1 for _ in out.rglob("*.proto"))
     click.echo(
-        f"{files} protos in {out}; next: protoc -I {out} -I {out / 'third_party'} …, or buf generate {out}"
+        f"{files} protos in {out}; next: protoc -I {out} -I {out / 'third_party'} …, "
+        f"or there: buf generate --template buf.gen.LANGUAGE.yaml (go, java, python, typescript)"
     )
