@@ -24,7 +24,7 @@ _PROTO = ROOT / "proto"
 
 def go_caller() -> Path:
     """The Go program. Skips the test where there is no Go, and fails it where the build fails."""
-    go = _tool("go")
+    go = needed("go")
     source = ROOT / "clients" / "go"
 
     def install_plugins(folder: Path) -> None:
@@ -37,14 +37,14 @@ def go_caller() -> Path:
         _do(go, "build", "-o", "caller", ".", cwd=folder, GOFLAGS="")
 
     plugins = _made("go-plugins", [source / "go.mod", source / "go.sum"], install_plugins)
-    return _made("go-caller", _sources(source), build) / "caller"
+    return _made("go-caller", _all_sources(source), build) / "caller"
 
 
 def typescript_caller() -> Path:
     """The compiled TypeScript program, for node. Skips the test where there is no Node.js, and fails it where the
     build fails."""
-    _tool("node")
-    npm = _tool("npm")
+    needed("node")
+    npm = needed("npm")
     source = ROOT / "clients" / "typescript"
 
     def install(folder: Path) -> None:
@@ -59,24 +59,27 @@ def typescript_caller() -> Path:
 
     locks = [source / "package.json", source / "package-lock.json"]
     packages = _made("typescript-packages", locks, install) / "node_modules"
-    return _made("typescript-caller", _sources(source), build) / "dist" / "caller.js"
+    return _made("typescript-caller", _all_sources(source), build) / "dist" / "caller.js"
 
 
-def _tool(name: str) -> str:
+def needed(name: str) -> str:
+    """The path of a program. Skips the test where it is not there."""
     if (tool := shutil.which(name)) is None:
         pytest.skip(f"there is no `{name}` here: install it, and run this again")
     return tool
 
 
-def _sources(folder: Path) -> list[Path]:
+def _all_sources(folder: Path) -> list[Path]:
     """The program, its protos, and this module, which says how it is built."""
-    return [Path(__file__), *_files(folder), *_files(_PROTO)]
+    return [Path(__file__), *sources_of(folder), *sources_of(_PROTO)]
 
 
-def _files(folder: Path) -> Iterable[Path]:
-    """Those that are committed: who tries the program in the checkout has others beside them."""
-    made = {"gen", "dist", "node_modules"}
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not made & {*path.parts})
+def sources_of(folder: Path) -> Iterable[Path]:
+    """Its files, without what is made beside them where somebody tries the program in the checkout."""
+    made = {"bin", "dist", "gen", "node_modules"}
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not made & {*path.relative_to(folder).parts}
+    )
 
 
 def _copy(source: Path, folder: Path, *names: str) -> None:

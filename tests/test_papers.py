@@ -21,7 +21,7 @@ MOST_BYTES = 8192
 @pytest.mark.parametrize("paper", PAPERS)
 def test_everything_that_is_named_is_there(paper: str) -> None:
     text = text_of(paper)
-    files = re.findall(r"`((?:scripts|tests|server|proto|gateway|clients|docs)/[\w./]*)", text)
+    files = re.findall(r"`((?:scripts|tests|server|proto|gateway|clients|docs)/[\w./-]*)", text)
     settings = {name.lower() for name in re.findall(r"PARLEY_([A-Z_]*[A-Z])\b", text)}
 
     assert [file for file in files if not (ROOT / file).exists()] == []
@@ -52,7 +52,7 @@ def test_every_command_has_the_words_and_options_that_are_named(paper: str) -> N
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_script_is_there_and_can_be_run(paper: str) -> None:
-    named = set(re.findall(r"\bscripts/(\w+)(?![\w./])", text_of(paper)))
+    named = set(re.findall(r"\bscripts/([\w-]+)(?![\w./-])", text_of(paper)))
 
     assert [
         name for name in named if not (ROOT / "scripts" / name).stat().st_mode & 0o100 and name != "openapi"

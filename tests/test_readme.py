@@ -27,6 +27,8 @@ UNSERVED = "docs/postgres.md"
 """Its commands take the data of a server that has stopped."""
 OF_GRPCURL = "docs/grpcurl.md"
 """Its commands need grpcurl, with which `tests/test_grpcurl.py` runs them."""
+OF_CALLERS = "docs/callers.md"
+"""Its commands need Go and Node.js, with which `tests/test_callers.py` runs them."""
 
 
 ENVIRONMENT = {
@@ -58,7 +60,12 @@ def examples_of(page: str) -> list[Example]:
 
 # Those that install more come last: before them the environment has what every user has.
 EXAMPLES = sorted(
-    (example for page in OWN if page not in (UNSERVED, OF_GRPCURL) for example in examples_of(page)),
+    (
+        example
+        for page in OWN
+        if page not in (UNSERVED, OF_GRPCURL, OF_CALLERS)
+        for example in examples_of(page)
+    ),
     key=lambda example: bool(INSTALLS.search(example.text)),
 )
 
