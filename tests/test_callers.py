@@ -110,7 +110,9 @@ async def test_commands_of_the_page_print_what_it_says(
     promised = re.findall(r"^# → (.*)$", block, re.MULTILINE)
     lines = (SET_UP + block).replace("127.0.0.1:50051", service.grpc_address)
 
-    code, out, err = await ended("bash", "-euo", "pipefail", "-c", lines, cwd=checkout, GOFLAGS="")
+    code, out, err = await ended(
+        "bash", "-euo", "pipefail", "-c", lines, cwd=checkout, GOFLAGS="", npm_config_prefer_offline="true"
+    )
 
     assert code == 0, err
     assert promised
