@@ -1,5 +1,5 @@
 """Generate generated/ from proto/: message modules, gRPC stubs, .pyi of both, openapi.json, and what Envoy
-reads: the descriptor and tables. Also the page docs/grpcurl.md.
+reads: the descriptor and tables. Also the page docs/grpcurl.md, and the services of the Python client.
 
 Imports between our own files are rewritten to `generated.…`, so that `generated/` never needs to be on
 sys.path (there a folder named grpc would shadow the real package); google.* and grpc.* come from their own
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import client_services
 import error_shapes
 import google.api
 import grpc_tools
@@ -35,6 +36,7 @@ GENERATED = ROOT / "generated"
 GOOGLEAPIS = Path(google.api.__path__[0]).parent.parent
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
 PAGE = ROOT / "docs" / "grpcurl.md"
+CLIENT = ROOT / "clients" / "python" / "src" / "parley_client"
 VALIDATE = "buf/validate/validate.proto"
 IMPORT = re.compile(r"^(from|import) (parley|buf)\b", re.MULTILINE)
 
@@ -49,10 +51,11 @@ def main() -> int:
         fresh = Path(scratch) / "generated"
         generate(fresh, Path(scratch))
         if check:
-            return check_fresh(fresh) or check_page(Path(scratch)) or lint(Path(scratch))
+            return check_fresh(fresh) or check_pages(Path(scratch)) or lint(Path(scratch))
         shutil.rmtree(GENERATED, ignore_errors=True)
         shutil.copytree(fresh, GENERATED)
-        PAGE.write_text(page_of(Path(scratch)))
+        for page, text in pages_of(Path(scratch)).items():
+            page.write_text(text)
     return 0
 
 
@@ -140,15 +143,21 @@ def check_fresh(fresh: Path) -> int:
     return 1 if stale else 0
 
 
-def page_of(scratch: Path) -> str:
-    return grpcurl.page((scratch / "everything.binpb").read_bytes())
+def pages_of(scratch: Path) -> dict[Path, str]:
+    """What is written outside of generated/."""
+    described = (scratch / "everything.binpb").read_bytes()
+    return {PAGE: grpcurl.page(described), **client_services.modules(described, CLIENT)}
 
 
-def check_page(scratch: Path) -> int:
-    if PAGE.is_file() and PAGE.read_text() == page_of(scratch):
-        return 0
-    print(f"stale, run scripts/generate: {PAGE.relative_to(ROOT)}", file=sys.stderr)
-    return 1
+def check_pages(scratch: Path) -> int:
+    stale = [
+        str(page.relative_to(ROOT))
+        for page, text in pages_of(scratch).items()
+        if not (page.is_file() and page.read_text() == text)
+    ]
+    if stale:
+        print("stale, run scripts/generate: " + ", ".join(stale), file=sys.stderr)
+    return 1 if stale else 0
 
 
 def lint(scratch: Path) -> int:
