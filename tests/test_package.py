@@ -1,5 +1,7 @@
 """What is shipped: both wheels, built from a copy of this checkout and installed where there is none."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +101,13 @@ def pip(*arguments):
     subprocess.run([sys.executable, "-m", "pip", *map(str, arguments)], check=True)
 
 
+EVERY_SERVICE = re.compile(r"@cached_property\n    def (\w+)")
+
+
+def client_services():
+    return (ROOT / "clients" / "python" / "src" / "parley_client" / "_services.py").read_text()
+
+
 def names_in(wheel):
     return {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
@@ -179,9 +188,11 @@ def test_client_is_typed_stubs_without_a_server(client_wheel):
     names = names_in(client_wheel)
 
     assert client_wheel.name.startswith("parley_client-")
-    assert {name.partition("/")[0] for name in names} == {"parley"}
+    assert {name.partition("/")[0] for name in names} == {"parley", "parley_client"}
     assert {
         "parley/py.typed",
+        "parley_client/py.typed",
+        "parley_client/_aio_services.py",
         "parley/v1/chat_service_pb2.pyi",
         "parley/v1/chat_service_pb2_grpc.py",
     } <= names
@@ -197,6 +208,25 @@ async def test_caller_needs_the_client_alone(python_of_a_caller, service, org):
     ended = await run(python_of_a_caller, "-W", "error", "-c", example)
 
     assert (ended.err, ended.out) == ("", "You said: Hello!\n")
+
+
+async def test_examples_of_every_service_print_what_the_page_says(python_of_a_caller, service, org, tmp_path):
+    example = "\n".join(blocks_of("docs/clients.md", "python"))
+    (tmp_path / "data").mkdir()
+    keys = {"api": org.api, "assistantId": org.assistant_id}
+    (tmp_path / "data" / "dev-keys.json").write_text(json.dumps(keys))
+    ended = await run(
+        python_of_a_caller, "-W", "error", "-c", example.replace("127.0.0.1:50051", service.grpc_address)
+    )
+
+    promised = re.findall(r"^# → (.*)$", example, re.MULTILINE)
+    assert ended.err == ""
+    assert promised
+    for text in promised:
+        assert text in ended.out
+    assert {
+        one for one in EVERY_SERVICE.findall(client_services()) if f"client.{one}." not in example
+    } == set()
 
 
 @pytest.mark.parametrize("modules", [MODULES, MODULES[::-1]], ids=["client first", "server first"])
