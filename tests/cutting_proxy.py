@@ -2,14 +2,16 @@
 
 import asyncio
 import socket
+import ssl
 from types import TracebackType
 
 
 class CuttingProxy:
     """`async with CuttingProxy(target) as proxy`: `proxy.address` leads to `target` until `cut` breaks it
-    off."""
+    off. With `tls` it speaks TLS to its callers."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._host, _, port = target.rpartition(":")
         self._port = int(port)
         self._open: set[asyncio.StreamWriter] = set()
@@ -18,7 +20,7 @@ class CuttingProxy:
         self._unwanted: bytes | None = None
 
     async def __aenter__(self) -> "CuttingProxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 

@@ -5,6 +5,7 @@ that restarts, and one that refuses.
 import asyncio
 import importlib
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -93,7 +94,7 @@ async def connect(parley_client: Any, request: pytest.FixtureRequest) -> AsyncIt
     made = []
 
     def client(address: str, key: str, **options: Any) -> Blocking:
-        chosen = parley_client.Options(api_key=key, plaintext=True, **options)
+        chosen = parley_client.Options(api_key=key, **{"plaintext": True, **options})
         made.append(
             Blocking(parley_client.Client(address, chosen))
             if request.param == "sync"
@@ -111,6 +112,18 @@ async def slow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servic
     """A service whose model takes its time, so that streams can be cut in the middle."""
     async with running(tmp_path_factory.mktemp("slow"), offline_delay_ms=4) as started:
         yield started
+
+
+@pytest.fixture
+def own_ca(tmp_path: Path) -> tuple[ssl.SSLContext, bytes]:
+    """What a server of 127.0.0.1 has, and what signed it: a certificate that no machine trusts."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {key} -out {certificate}"
+    subprocess.run([*made.split(), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    tls.set_alpn_protocols(["h2"])
+    return tls, certificate.read_bytes()
 
 
 def hello(org: Org, text: str = "Hello!") -> CreateChatRequest:
@@ -215,6 +228,36 @@ async def test_completion_stream_that_is_cut_raises_and_is_not_run_again(
         listed = await client.call("chats", "list", ListChatsRequest())
 
     assert len(listed.results) == 1
+
+
+async def test_response_that_is_not_stored_ends_with_what_cut_its_stream(
+    connect: Any, parley_client: Any, slow: Service
+) -> None:
+    org = await slow.new_org()
+    async with CuttingProxy(slow.grpc_address) as proxy:
+        client = connect(proxy.address, org.api)
+        request = CreateResponseRequest(
+            assistant_id=org.assistant_id, input=Value(string_value=LONG), store=False
+        )
+        with pytest.raises(parley_client.Unavailable):
+            async for _ in client.events(client.open("responses", "stream", request)):
+                proxy.cut()
+
+
+async def test_tls_trusts_the_own_ca_that_is_given_and_no_other(
+    connect: Any, parley_client: Any, service: Service, org: Org, own_ca: tuple[ssl.SSLContext, bytes]
+) -> None:
+    tls, certificate = own_ca
+    once = parley_client.Retry(attempts=1)
+    async with CuttingProxy(service.grpc_address, tls) as proxy:
+        trusting = connect(proxy.address, org.api, plaintext=False, root_certificates=certificate)
+        others = connect(proxy.address, org.api, plaintext=False, retry=once)
+
+        made_chat = await trusting.call("chats", "create", hello(org))
+        with pytest.raises(parley_client.Unavailable):
+            await others.call("chats", "list", ListChatsRequest())
+
+    assert made_chat.status == "completed"
 
 
 async def test_unary_call_whose_answer_is_lost_is_carried_out_once(connect: Any, slow: Service) -> None:

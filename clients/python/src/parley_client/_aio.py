@@ -136,7 +136,7 @@ class AsyncStream(Generic[Event]):
         delay = self._attempts.resume_delay(error) if self._begun else self._attempts.delay(error)
         if delay is None:
             self._closed.set()
-            raise error from None
+            raise self._attempts.end_of(error) from None
         try:
             await asyncio.wait_for(self._closed.wait(), delay)
         except TimeoutError:

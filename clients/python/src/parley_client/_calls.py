@@ -17,7 +17,7 @@ from parley.v1.chat_service_pb2 import WatchChatRequest
 from parley.v1.response_pb2 import ResponseStreamEvent
 from parley.v1.response_service_pb2 import GetResponseRequest
 
-from parley_client.errors import Aborted, Internal, ParleyError, ResourceExhausted, Unavailable
+from parley_client.errors import Aborted, Internal, NotFound, ParleyError, ResourceExhausted, Unavailable
 from parley_client.options import Options, Retry
 
 Request = TypeVar("Request", bound=Message)
@@ -110,6 +110,7 @@ class Attempts:
         self._repeatable = method.reads or method.keyed
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._made = 0
+        self._cut: ParleyError | None = None
 
     def left(self) -> float | None:
         """Seconds until the deadline."""
@@ -118,6 +119,7 @@ class Attempts:
     def progressed(self) -> None:
         """An event came: what failed before it counts no more."""
         self._made = 0
+        self._cut = None
 
     def delay(self, error: ParleyError) -> float | None:
         """Seconds until the call is repeated; None when it is not."""
@@ -129,9 +131,14 @@ class Attempts:
     def resume_delay(self, error: ParleyError) -> float | None:
         """Seconds until a stream that has begun is read on; None when it is not."""
         self._made += 1
+        self._cut = self._cut or error
         if self._made >= self._retry.attempts or not (_is_cut(error) or _is_refused(error)):
             return None
         return self._in_time(error)
+
+    def end_of(self, error: ParleyError) -> ParleyError:
+        """What a stream ends with: what cut it, where nothing is stored that could be read on."""
+        return self._cut if self._cut is not None and isinstance(error, NotFound) else error
 
     def _may_repeat(self, error: ParleyError) -> bool:
         if _is_refused(error):

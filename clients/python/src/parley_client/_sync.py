@@ -130,7 +130,7 @@ class Stream(Generic[Event]):
         delay = self._attempts.resume_delay(error) if self._begun else self._attempts.delay(error)
         if delay is None:
             self._closed.set()
-            raise error from None
+            raise self._attempts.end_of(error) from None
         if not self._closed.wait(delay):
             self._call = self._connection.open(
                 path, self._method.answer, request, self._attempts, resumes=self._begun
