@@ -40,7 +40,7 @@ class AgentChatCalls:
     def create(
         self, request: CreateAgentChatRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> AgentChat:
-        """Creates an empty chat with an agent."""
+        """Creates an empty chat with an agent and calls no model."""
         return self._connection.unary(
             _methods.AGENT_CHAT_CREATE_AGENT_CHAT, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -64,7 +64,7 @@ class AgentChatCalls:
     def delete(
         self, request: DeleteAgentChatRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Empty:
-        """Deletes a chat and what was said in it; HTTP answers 204 without a body."""
+        """Deletes a chat with its messages; HTTP answers 204 without a body."""
         return self._connection.unary(
             _methods.AGENT_CHAT_DELETE_AGENT_CHAT, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -72,7 +72,7 @@ class AgentChatCalls:
     def create_message(
         self, request: CreateMessageRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> AgentMessage:
-        """Says something in a chat and returns the agent's reply, both on disk."""
+        """Sends a message to a chat and returns the agent's reply, once both are on disk."""
         return self._connection.unary(
             _methods.AGENT_CHAT_CREATE_MESSAGE, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -80,7 +80,7 @@ class AgentChatCalls:
     def list_messages(
         self, request: ListMessagesRequest, *, timeout: float | Default | None = DEFAULT
     ) -> ListMessagesResponse:
-        """Lists everything said in a chat, oldest first."""
+        """Lists the messages of a chat, oldest first."""
         return self._connection.unary(
             _methods.AGENT_CHAT_LIST_MESSAGES, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -88,7 +88,7 @@ class AgentChatCalls:
     def stream_message(
         self, request: CreateMessageRequest, *, timeout: float | None = None, idempotency_key: str | None = None
     ) -> Stream[ChatEvent]:
-        """Says something in a chat and streams the reply as it is generated."""
+        """Sends a message to a chat and streams the reply as it is generated."""
         return self._connection.stream(
             _methods.AGENT_CHAT_STREAM_MESSAGE, request, timeout, idempotency_key
         )
@@ -103,7 +103,7 @@ class AssistantCalls:
     def create(
         self, request: CreateAssistantRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Assistant:
-        """Makes an assistant."""
+        """Creates an assistant."""
         return self._connection.unary(
             _methods.ASSISTANT_CREATE_ASSISTANT, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -135,7 +135,7 @@ class AssistantCalls:
     def delete(
         self, request: DeleteAssistantRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Assistant:
-        """Deletes an assistant and returns it as it was."""
+        """Deletes an assistant and returns its last state."""
         return self._connection.unary(
             _methods.ASSISTANT_DELETE_ASSISTANT, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -150,7 +150,7 @@ class ChatCalls:
     def create(
         self, request: CreateChatRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Chat:
-        """Runs one exchange and returns it, on disk."""
+        """Runs one exchange and returns it once it is on disk."""
         return self._connection.unary(
             _methods.CHAT_CREATE_CHAT, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -158,7 +158,7 @@ class ChatCalls:
     def stream(
         self, request: CreateChatRequest, *, timeout: float | None = None, idempotency_key: str | None = None
     ) -> Stream[ChatEvent]:
-        """Runs one exchange and streams what happens."""
+        """Runs one exchange and streams its events."""
         return self._connection.stream(
             _methods.CHAT_STREAM_CHAT, request, timeout, idempotency_key
         )
@@ -166,7 +166,7 @@ class ChatCalls:
     def watch(
         self, request: WatchChatRequest, *, timeout: float | None = None
     ) -> Stream[ChatEvent]:
-        """Streams what happens in an exchange that runs, or happened in one that is over, from any point on, each event exactly once; also after the server was restarted."""
+        """Streams the events of an exchange, running or over, from any point on, each event exactly once, even after a restart of the server."""
         return self._connection.stream(
             _methods.CHAT_WATCH_CHAT, request, timeout, None
         )
@@ -174,7 +174,7 @@ class ChatCalls:
     def list(
         self, request: ListChatsRequest, *, timeout: float | Default | None = DEFAULT
     ) -> ListChatsResponse:
-        """Lists the org's chats, whichever door made them, newest first."""
+        """Lists the org's chats from every door, newest first."""
         return self._connection.unary(
             _methods.CHAT_LIST_CHATS, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -190,7 +190,7 @@ class ChatCalls:
     def delete(
         self, request: DeleteChatRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Chat:
-        """Deletes one chat and returns it as it was."""
+        """Deletes one chat and returns its last state."""
         return self._connection.unary(
             _methods.CHAT_DELETE_CHAT, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -205,7 +205,7 @@ class ResponseCalls:
     def create(
         self, request: CreateResponseRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Response:
-        """Runs one exchange and returns it, on disk."""
+        """Runs one exchange and returns it once it is on disk."""
         return self._connection.unary(
             _methods.RESPONSE_CREATE_RESPONSE, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -221,7 +221,7 @@ class ResponseCalls:
     def get(
         self, request: GetResponseRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Response:
-        """Gets one exchange in the Responses form, whichever door it came through."""
+        """Gets one exchange in the Responses form, from any door."""
         return self._connection.unary(
             _methods.RESPONSE_GET_RESPONSE, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -229,7 +229,7 @@ class ResponseCalls:
     def watch(
         self, request: GetResponseRequest, *, timeout: float | None = None
     ) -> Stream[ResponseStreamEvent]:
-        """Streams the events of an exchange that runs, or of one that is over, from any point on, each exactly once; also after the server was restarted."""
+        """Streams the events of an exchange, running or over, from any point on, each exactly once, even after a restart of the server."""
         return self._connection.stream(
             _methods.RESPONSE_WATCH_RESPONSE, request, timeout, None
         )
@@ -245,7 +245,7 @@ class ResponseCalls:
     def cancel(
         self, request: CancelResponseRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Response:
-        """Stops an exchange that runs; what there is of it is kept, its status is cancelled."""
+        """Cancels a running exchange; its output so far is stored, with the status cancelled."""
         return self._connection.unary(
             _methods.RESPONSE_CANCEL_RESPONSE, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -253,7 +253,7 @@ class ResponseCalls:
     def compact(
         self, request: CompactResponseRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> CompactedResponse:
-        """Replaces a context by a summary that the model writes; exchanges that continue the answer's id, or begin with its output, go on from there."""
+        """Replaces a context by a summary that the model writes."""
         return self._connection.unary(
             _methods.RESPONSE_COMPACT_RESPONSE, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -261,7 +261,7 @@ class ResponseCalls:
     def list_input_items(
         self, request: ListInputItemsRequest, *, timeout: float | Default | None = DEFAULT
     ) -> ItemList:
-        """Lists what was said in the input of an exchange, as input items."""
+        """Lists the input of an exchange as input items."""
         return self._connection.unary(
             _methods.RESPONSE_LIST_INPUT_ITEMS, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -276,7 +276,7 @@ class CompletionCalls:
     def create(
         self, request: CreateChatCompletionRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> ChatCompletion:
-        """Answers a conversation; every answer is also a Chat."""
+        """Answers a conversation."""
         return self._connection.unary(
             _methods.COMPLETION_CREATE_CHAT_COMPLETION, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -299,7 +299,7 @@ class ConversationCalls:
     def create(
         self, request: CreateConversationRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Conversation:
-        """Makes a conversation, with items if any are given."""
+        """Creates a conversation, with items if any are given."""
         return self._connection.unary(
             _methods.CONVERSATION_CREATE_CONVERSATION, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -323,7 +323,7 @@ class ConversationCalls:
     def delete(
         self, request: DeleteConversationRequest, *, timeout: float | Default | None = DEFAULT
     ) -> DeletedConversation:
-        """Deletes a conversation with everything said in it."""
+        """Deletes a conversation with its items."""
         return self._connection.unary(
             _methods.CONVERSATION_DELETE_CONVERSATION, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -331,7 +331,7 @@ class ConversationCalls:
     def create_items(
         self, request: CreateItemsRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> ItemList:
-        """Adds items at the end of a conversation and returns them."""
+        """Appends items to a conversation and returns them."""
         return self._connection.unary(
             _methods.CONVERSATION_CREATE_ITEMS, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -347,7 +347,7 @@ class ConversationCalls:
     def get_item(
         self, request: GetItemRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Struct:
-        """Gets one item of a conversation, as it stands in the list."""
+        """Gets one item of a conversation, in the form that the list has."""
         return self._connection.unary(
             _methods.CONVERSATION_GET_ITEM, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -370,7 +370,7 @@ class HistoryCalls:
     def export(
         self, request: ExportHistoryRequest, *, timeout: float | None = None
     ) -> Stream[ExportHistoryResponse]:
-        """Streams the lines of the org, or of one session with its exchanges, as they are at this moment."""
+        """Streams the lines of the org, or of one session with its exchanges, as of this moment."""
         return self._connection.stream(
             _methods.HISTORY_EXPORT_HISTORY, request, timeout, None
         )
@@ -378,7 +378,7 @@ class HistoryCalls:
     def import_(
         self, request: ImportHistoryRequest, *, timeout: float | Default | None = DEFAULT
     ) -> ImportHistoryResponse:
-        """Takes in some lines of an export, in the order of the export."""
+        """Imports some lines of an export, in the order of the export."""
         return self._connection.unary(
             _methods.HISTORY_IMPORT_HISTORY, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -393,7 +393,7 @@ class ModelCalls:
     def list(
         self, request: ListModelsRequest, *, timeout: float | Default | None = DEFAULT
     ) -> ListModelsResponse:
-        """Lists the org's assistants as models, newest first; a thousand at most."""
+        """Lists the org's assistants as models, newest first, 1,000 at most."""
         return self._connection.unary(
             _methods.MODEL_LIST_MODELS, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -416,7 +416,7 @@ class SessionCalls:
     def create(
         self, request: CreateSessionRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Session:
-        """Makes a session."""
+        """Creates a session."""
         return self._connection.unary(
             _methods.SESSION_CREATE_SESSION, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -432,7 +432,7 @@ class SessionCalls:
     def get(
         self, request: GetSessionRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Session:
-        """Gets one session with everything said in it."""
+        """Gets one session with its messages."""
         return self._connection.unary(
             _methods.SESSION_GET_SESSION, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -448,7 +448,7 @@ class SessionCalls:
     def delete(
         self, request: DeleteSessionRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Session:
-        """Deletes a session with its exchanges and returns it as it was."""
+        """Deletes a session with its exchanges and returns its last state."""
         return self._connection.unary(
             _methods.SESSION_DELETE_SESSION, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -463,7 +463,7 @@ class SquadCalls:
     def create(
         self, request: CreateSquadRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Squad:
-        """Makes a squad."""
+        """Creates a squad."""
         return self._connection.unary(
             _methods.SQUAD_CREATE_SQUAD, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -495,7 +495,7 @@ class SquadCalls:
     def delete(
         self, request: DeleteSquadRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Squad:
-        """Deletes a squad and returns it as it was."""
+        """Deletes a squad and returns its last state."""
         return self._connection.unary(
             _methods.SQUAD_DELETE_SQUAD, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -510,7 +510,7 @@ class ToolCalls:
     def create(
         self, request: CreateToolRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
     ) -> Tool:
-        """Makes a tool."""
+        """Creates a tool."""
         return self._connection.unary(
             _methods.TOOL_CREATE_TOOL, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
@@ -542,7 +542,7 @@ class ToolCalls:
     def delete(
         self, request: DeleteToolRequest, *, timeout: float | Default | None = DEFAULT
     ) -> Tool:
-        """Deletes a tool and returns it as it was."""
+        """Deletes a tool and returns its last state."""
         return self._connection.unary(
             _methods.TOOL_DELETE_TOOL, request, chosen(timeout, self._connection.options.timeout), None
         )
@@ -557,7 +557,7 @@ class UsageCalls:
     def get(
         self, request: GetUsageRequest, *, timeout: float | Default | None = DEFAULT
     ) -> GetUsageResponse:
-        """Sums the tokens and the cost of the org's exchanges, those deleted since included."""
+        """Sums the tokens and the cost of the org's exchanges, including deleted ones."""
         return self._connection.unary(
             _methods.USAGE_GET_USAGE, request, chosen(timeout, self._connection.options.timeout), None
         )
