@@ -131,8 +131,8 @@ async def test_connections_whose_answer_is_not_read_are_closed_when_memory_runs_
             unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             unread.connect(("127.0.0.1", gateway.http_port))
             unread.sendall(b"GET /chat/large HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a\r\n\r\n")
-        async with asyncio.timeout(20), gateway._admin_client() as admin:
-            while await gateway._stat(admin, "http.edge.downstream_cx_idle_timeout") == 0:  # noqa: ASYNC110
+        async with asyncio.timeout(20):
+            while await gateway._stat("http.edge.downstream_cx_idle_timeout") == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
         assert await read_whole(address) == 200

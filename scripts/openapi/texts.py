@@ -21,15 +21,13 @@ _INNER_PARAGRAPH = re.compile(
 _METHODS = {
     "GetResponse for HTTP, and WatchResponse when `stream` is true.": "Its events instead, when `stream` is true.",
     "CreateChat and StreamChat for HTTP: JSON": "JSON",
-    "gRPC only: over HTTP the": "The",
-    "Both of the above for HTTP: JSON": "JSON",
-    "a filter of ListAgentChats": "`GET /chat` filters by it",
-    "SessionService returns them": "`GET /session/{id}` returns them",
-    "as AssistantService takes it": "as `POST /assistant` takes it",
-    "which ListMessages lists": "which `GET /chat/{chatId}/message` lists",
-    "which GetModel gets": "which `GET /v1/models/{model}` gets",
-    "read with GetResponse": "read with `GET /v1/responses/{response_id}`",
-    "As in CreateResponseRequest": "As in `POST /v1/responses`",
+    "CreateChatCompletion and StreamChatCompletion for HTTP: JSON": "JSON",
+    "CreateResponse and StreamResponse for HTTP: JSON": "JSON",
+    "by which ListAgentChats can filter": "by which `GET /chat` can filter",
+    "as a document that AssistantService accepts": "as a document that `POST /assistant` accepts",
+    "which GetModel returns": "which `GET /v1/models/{model}` returns",
+    "GetResponse returns its answer": "`GET /v1/responses/{response_id}` returns its answer",
+    "includes the request's `seed`": "includes the number in the request",
 }
 
 
