@@ -25,6 +25,8 @@ _METHODS = {
     "CreateResponse and StreamResponse for HTTP: JSON": "JSON",
     "by which ListAgentChats can filter": "by which `GET /chat` can filter",
     "as a document that AssistantService accepts": "as a document that `POST /assistant` accepts",
+    "which ListMessages lists": "which `GET /chat/{chatId}/message` lists",
+    "SessionService returns them": "`GET /session/{id}` returns them",
     "which GetModel returns": "which `GET /v1/models/{model}` returns",
     "GetResponse returns its answer": "`GET /v1/responses/{response_id}` returns its answer",
     "includes the request's `seed`": "includes the number in the request",
