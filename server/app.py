@@ -1,7 +1,7 @@
-"""The wiring: settings → store, engine, services → one gRPC server. The only module that knows everyone but
-the edge.
+"""The wiring: settings → store, engine, services → one gRPC server. The only module that imports every other
+package except the edge.
 
-`parley serve` (`cli/main.py`) puts Envoy in front of it; tests start it as it is.
+`parley serve` (`cli/main.py`) puts Envoy in front of it; tests start it without Envoy.
 """
 
 import asyncio
@@ -94,17 +94,17 @@ from server.wire.history.lines import History
 
 log = structlog.get_logger()
 
-# Larger than the 4 MB that Envoy lets through, so that a body too large is always its 413.
+# Larger than the 4 MB that Envoy lets through, so that Envoy always answers an oversized body with 413.
 _MOST_BYTES = 8 * 1024 * 1024
 _OPTIONS = [
-    ("grpc.so_reuseport", 0),  # a second server on the port would take half of the calls unseen
+    ("grpc.so_reuseport", 0),  # otherwise a second server on the port would silently take half of the calls
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.max_send_message_length", -1),
-    # Likewise more than Envoy's 60 KB of headers, so that what is too large is always its 431: between these
-    # two sizes gRPC refuses some calls by chance.
+    # Likewise larger than Envoy's 60 KB of headers, so that Envoy always answers oversized headers with 431:
+    # between these two sizes gRPC refuses some calls at random.
     ("grpc.max_metadata_size", 96 * 1024),
     ("grpc.absolute_max_metadata_size", 128 * 1024),
-    # Of calls that wait to be taken; beyond a thousand gRPC would cancel some by chance. Envoy passes on half
+    # Limit of pending calls; beyond the default of a thousand gRPC cancels some at random. Envoy passes on half
     # as many.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
@@ -116,10 +116,10 @@ _QUIET_PAUSES = 4
 _MOST_PAUSES = 40
 _USED_SECONDS = 2.0
 _NOTICE_SECONDS = 2.0
-"""How long the last that a call is told may take to be read."""
+"""Time that a client has to read the last event of its call."""
 EDGE = "parley.edge"
-"""The health that Envoy asks for: not serving when no calls are wanted. The one without a name says also what
-is broken."""
+"""The health service that Envoy checks: not serving while the server takes no new calls. The health without a
+name also reports failures."""
 _SERVICES = (
     agent_chat_service_pb2,
     assistant_service_pb2,
@@ -138,33 +138,31 @@ _SERVICES = (
 _NAMES = tuple(
     service.full_name for module in _SERVICES for service in module.DESCRIPTOR.services_by_name.values()
 )
-"""Whose health can be asked for, beside that of the whole server: each takes calls while it does."""
+"""Services with a health of their own, besides the whole server: each serves while the server takes calls."""
 
 
 class ListenError(Exception):
-    """The address cannot be listened on; the text says which."""
+    """The server cannot listen on the address, which the text names."""
 
 
 class _Methods:
-    """What services are added to: the server, without what generated code registers a second time, method by
-    method.
+    """Stands in for the server in generated code and ignores its second registration, method by method.
 
-    grpc.aio waits for a call of every registered method anew with every call that comes in, which takes
-    longer with every method; for calls that the generic handlers take it waits once.
+    With every incoming call grpc.aio waits anew for a call of each registered method, which takes longer with
+    every method; for calls that the generic handlers take it waits once.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
-        """Nothing to do: the generic handler of the service has them."""
+        """Do nothing: the generic handler of the service has these methods."""
 
 
 def spare_the_loaded() -> None:
-    """For a process that has loaded all it serves with: let the collector look through what calls leave, not
-    through that.
+    """Exempt the objects loaded so far from garbage collection, once a process has loaded all it serves with.
 
-    It would do so again and again, every time for as long as a hundred calls take.
+    The collector would otherwise scan them again and again, each time for as long as a hundred calls take.
     """
     gc.collect()
     gc.freeze()
@@ -175,7 +173,7 @@ class App:
     """One gRPC server over one store."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock = now_ms) -> None:
-        """Must be called inside the event loop that serves."""
+        """Wire the parts. Must be called inside the event loop that serves."""
         validation.prepare()
         self._settings = settings
         self._health = health.Health()
@@ -277,8 +275,8 @@ class App:
             self._health.set(name, serving=True)
 
     def _writes_work(self, working: bool) -> None:
-        """Say so. Envoy goes on sending calls: what is on record can still be read, and an error says why
-        writes fail."""
+        """Report in the health whether writes work. Envoy keeps sending calls: stored records can still be
+        read, and an error says why writes fail."""
         log.error("writes succeed again" if working else "writes fail")
         for name in ("", *_NAMES):
             self._health.set(name, serving=working)
@@ -288,37 +286,34 @@ class App:
         return [self.grpc_port]
 
     async def drain(self, *, always: bool = False) -> None:
-        """Say that no new calls are wanted, and serve on until whoever asks for its health has surely heard
-        it.
+        """Report as not serving, and serve on until every health check has certainly seen it.
 
-        Where nobody has called for that long nobody is waited for, unless `always`: a server that is not used
-        stops at once.
+        Does not wait when no call has come for that long, unless `always`: an unused server stops at once.
         """
         self._health.stop()
         if always or self._traffic.within(self._settings.drain_seconds):
             await asyncio.sleep(self._settings.drain_seconds)
 
     async def drain_arrivals(self) -> None:
-        """For a server that is sent no more calls: take those that were sent already, until none has come for
-        a while.
+        """Take the calls that were already sent to a server that gets no new ones, until none has come for a
+        while.
 
-        What still waits in gRPC when it stops is cancelled. Whoever goes on calling is not waited for.
+        Calls that still wait in gRPC when it stops are cancelled. Does not wait for clients that keep calling.
         """
         quiet = 0 if self._traffic.begun_within(_USED_SECONDS) else _QUIET_PAUSES
         for _ in range(_MOST_PAUSES):
             if quiet == _QUIET_PAUSES:
                 return
             begun = self._traffic.begun
-            # counted, because a machine that is busy may take the whole time for one
+            # counted, because one round may take the whole time on a busy machine
             await asyncio.sleep(_PAUSE_SECONDS)
             quiet = quiet + 1 if self._traffic.begun == begun else 0
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Let calls and what runs in the background end for `grace_seconds`, then end the rest, and close the
-        providers.
+        """Give calls and background work `grace_seconds` to end, then end the rest and close the providers.
 
-        A stream that is then ended tells so as its last event, and what it said is kept; a call that has not
-        been answered is refused. gRPC cancels only what is not read to its end.
+        A stream ended this way reports it in its last event, and its output so far is stored; an unanswered
+        call is refused. gRPC cancels only the calls whose clients do not read to the end.
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         closing = asyncio.create_task(self._server.stop(grace + 2 * _NOTICE_SECONDS))
@@ -357,7 +352,7 @@ class App:
         self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock
     ) -> None:
         store, silent = self.store, self._settings.silent_seconds
-        server: grpc.aio.Server = _Methods(self._server)  # type: ignore[assignment]  # all that generated code asks of one
+        server: grpc.aio.Server = _Methods(self._server)  # type: ignore[assignment]  # has all that generated code uses
         agent_chat_service_pb2_grpc.add_AgentChatServiceServicer_to_server(
             AgentChatService(engine, streams, resolver, agents, store.sessions), server
         )

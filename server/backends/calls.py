@@ -1,7 +1,7 @@
-"""One call of a model provider: deadline, silence, retries, size, and what callers are told.
+"""One call of a model provider: deadline, silence, retries, size, and the errors that callers get.
 
-Every text is ours: nothing that a provider or an exception says gets out of here, except a few error codes
-listed below. Does not know any provider's wire format (`openai.py`, `anthropic.py`) nor its addresses
+Every error text is Parley's own: no text of a provider or an exception leaves this module, except a few error
+codes listed below. Knows neither a provider's wire format (`openai.py`, `anthropic.py`) nor its addresses
 (`transport.py`).
 """
 
@@ -63,7 +63,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _Failed(Exception):
-    """An attempt failed. `error` is what the caller is told when no other follows."""
+    """An attempt failed. The caller gets `error` when no other attempt follows."""
 
     def __init__(self, error: ServiceError, *, again: bool = False, status: int | None = None) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Failed(Exception):
 
 
 class Answer(Protocol):
-    """Reads what one kind of provider answers to one call."""
+    """Reads the answer of one kind of provider to one call."""
 
     @property
     def complete(self) -> bool:
@@ -81,16 +81,16 @@ class Answer(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is expected, even if the body has not ended."""
+        """Whether no more events are expected, even if the body has not ended."""
 
     def read(self, event: Event) -> Iterable[ModelEvent]:
         """Read one event of a stream."""
 
     def read_document(self, document: Any) -> Iterable[ModelEvent]:
-        """Read an answer that came whole. Raises ValueError for what is none."""
+        """Read an answer that came as one document. Raises ValueError for any other value."""
 
     def end(self) -> Iterable[ModelEvent]:
-        """The body has ended. Raises UpstreamIncomplete when a choice has not."""
+        """Handle the end of the body. Raises UpstreamIncomplete when a choice has not ended."""
 
 
 class Call:
@@ -102,8 +102,8 @@ class Call:
     def __init__(
         self, request: ModelRequest, limits: Limits, *, streams: bool = True, sleep: Sleep = asyncio.sleep
     ) -> None:
-        """`streams`: whether a stream is asked for. A server that was not asked for one is silent until its
-        answer is whole."""
+        """`streams`: whether the request asks for a stream. Without one, a server is silent until its answer is
+        complete."""
         self._request = request
         self._provider = request.provider
         self._limits = limits
@@ -116,7 +116,7 @@ class Call:
     async def post(
         self, http: HttpClient, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> aiohttp.ClientResponse:
-        """Send the request, again where that can help, and return the answer with its body unread."""
+        """Send the request, retry where that can help, and return the answer with its body unread."""
         content = orjson.dumps(body)
         try:
             try:
@@ -128,8 +128,8 @@ class Call:
             raise failed.error from None
 
     async def _post_again(self, first: _Failed, *request: Any) -> aiohttp.ClientResponse:
-        """Go on after an attempt that failed. What plans the attempts costs more than one that succeeds, so it only
-        hears of those that do not."""
+        """Retry after a failed attempt. Planning the attempts costs more than a successful one, so it begins only
+        after a failure."""
         failures = [first]
 
         async def attempt() -> aiohttp.ClientResponse:
@@ -148,7 +148,7 @@ class Call:
         return await retrying(attempt)
 
     async def read(self, response: aiohttp.ClientResponse, answer: Answer, emit: Emit) -> None:
-        """Emit what the answer says, once for each piece of its body that comes."""
+        """Emit the events of the answer, once for each piece of its body that arrives."""
         silence = Silence(response.content, self._deadline, self._stall)
         events = EventReader(self._limits)
         try:
@@ -171,14 +171,14 @@ class Call:
             abandon(response)
 
     async def _piece(self, response: aiohttp.ClientResponse, answer: Answer, silence: Silence) -> bytes:
-        """What came of the body; nothing at its end."""
+        """The next piece of the body; empty at its end."""
         silence.begin()
         try:
             return await response.content.readany()
         except TimeoutError:
             raise self._timeout() from None
         except TRANSPORT_ERRORS:
-            if answer.complete:  # cut behind the last choice
+            if answer.complete:  # the connection broke after the last choice
                 return b""
             raise self.incomplete() from None
         finally:
@@ -196,13 +196,13 @@ class Call:
                 if events.document is not None:
                     found.extend(answer.read_document(json_of(events.document)))
                 found.extend(answer.end())
-        except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
+        except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deeply
             raise self.unreadable() from None
 
     def accept(self, text: str) -> str:
-        """Count a piece of what was generated and return it encodable. Raises UpstreamError when it is too
-        much."""
-        self._generated += len(text) + 1  # endless empty pieces are too much, too
+        """Count a piece of generated text and return it in encodable form. Raises UpstreamError when the total
+        is too large."""
+        self._generated += len(text) + 1  # so that endless empty pieces reach the limit, too
         if self._generated > self._limits.generated_characters:
             raise UpstreamError(
                 f"The model provider {self._provider} generated more than this service accepts."
@@ -210,13 +210,13 @@ class Call:
         return encodable(text)
 
     def incomplete(self) -> UpstreamIncomplete:
-        """The error of a stream that ended before its answer did."""
+        """The error for a stream that ended before its answer was complete."""
         return UpstreamIncomplete(
             f"The answer of the model provider {self._provider} ended before it was complete."
         )
 
     def unreadable(self) -> UpstreamError:
-        """The error of a stream that is not what the provider's protocol says."""
+        """The error for a stream that violates the provider's protocol."""
         return UpstreamError(f"The model provider {self._provider} sent an answer that cannot be read.")
 
     async def _attempt(
@@ -237,7 +237,7 @@ class Call:
             failed = self._refused(response, body)
         except ServiceError as error:
             failed = _Failed(error)
-        except aiohttp.ClientError:  # those of connecting are TimeoutErrors, too
+        except aiohttp.ClientError:  # errors of connecting are TimeoutErrors, too
             failed = _Failed(self._unreachable(), again=True)
         except TimeoutError:
             failed = _Failed(self._timeout())
@@ -277,8 +277,8 @@ class Call:
         return InvalidArgument(f"{text}: {code}.", reason=code.upper())
 
     def reported(self, body: Any) -> UpstreamError:
-        """An error that came with a 200: some have a type, others the status that they would have had as
-        their code."""
+        """The error that came with status 200: some have a type, others carry their proper status as their
+        code."""
         kind, status = _member(body, "type"), _status(body)
         if kind == "overloaded_error" or status in (503, 529):
             return self._overloaded(None)
@@ -334,7 +334,7 @@ class Call:
 
 def _failure(state: RetryCallState) -> _Failed:
     error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, _Failed)  # nothing else is retried
+    assert isinstance(error, _Failed)  # no other exception is retried
     return error
 
 
@@ -344,15 +344,15 @@ def _wait(state: RetryCallState) -> float:
 
 
 def json_of(text: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError, or RecursionError, for what is none."""
+    """The value of a JSON text. Raises ValueError or RecursionError for an invalid one."""
     try:
         return orjson.loads(text)
-    except orjson.JSONDecodeError:  # takes neither halves of characters nor NaN
+    except orjson.JSONDecodeError:  # orjson accepts neither lone surrogates nor NaN
         return json.loads(text.decode())
 
 
 def json_or_none(text: bytes) -> Any:
-    """The same, and None for what is none."""
+    """The value of a JSON text, None for an invalid one."""
     try:
         return json_of(text)
     except (ValueError, RecursionError):
@@ -360,8 +360,7 @@ def json_or_none(text: bytes) -> Any:
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read the end of an answer that is complete, if it is there: only then can its connection be used
-    again."""
+    """Read the end of a complete answer if it has arrived: only then can its connection be reused."""
     if response.content.at_eof():
         return
     with suppress(*TRANSPORT_ERRORS):
@@ -380,6 +379,6 @@ def _code(body: Any) -> str | None:
 
 
 def _status(body: Any) -> int | None:
-    """openrouter.ai/docs/errors"""
+    """The status that an error carries as its code: openrouter.ai/docs/errors"""
     code = _member(body, "code")
     return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None

@@ -1,9 +1,9 @@
 """Every provider that speaks OpenAI's chat completions.
 
 Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in
-parts, missing indexes, usage in every chunk or in none. A refusal is passed on as text that says so;
-reasoning is not told to anybody, but kept where there are tools, because its provider wants it back. Does not
-retry or time out by itself (`calls.py`).
+parts, missing indexes, usage in every chunk or in none. A refusal is passed on as
+text marked as such. Reasoning is never published; it is stored when there are tools, because its provider
+needs it back. Does not retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 
 
 class OpenAIBackend:
-    """Calls chat completions. Whoever made `http` closes it."""
+    """Calls chat completions. The creator of `http` closes it."""
 
     def __init__(
         self, endpoint_of: Callable[[ModelRequest], Endpoint], http: HttpClient, limits: Limits | None = None,
@@ -57,13 +57,13 @@ class OpenAIBackend:
         self._sleep = sleep
 
     async def generate(self, request: ModelRequest, emit: Emit) -> None:
-        """As `Backend.generate` promises."""
+        """Call chat completions, as `Backend.generate` specifies."""
         call = Call(request, self._limits, streams=request.streams, sleep=self._sleep)
         response = await self._open(call, self._endpoint_of(request), request)
         await call.read(response, _Answer(request, call), emit)
 
     async def close(self) -> None:
-        """Nothing of its own to release."""
+        """Do nothing: there are no resources of its own to release."""
 
     async def _open(self, call: Call, endpoint: Endpoint, request: ModelRequest) -> aiohttp.ClientResponse:
         url = endpoint.url_of("/chat/completions")
@@ -79,13 +79,13 @@ class OpenAIBackend:
         except InvalidArgument:
             if dialect_of(request.provider).is_newest or body.pop("stream_options", None) is None:
                 raise
-        # perhaps it was stream_options that the server does not know
+        # the server may have refused stream_options, which not every server knows
         return await call.post(self._http, url, headers, body)
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
-    """The members to send: those that are set and that the provider takes. Raises InvalidArgument for values
-    it refuses."""
+    """The members to send: those that are set and that the provider accepts. Raises InvalidArgument for values
+    that it refuses."""
     check_values(request)
     members = {
         "model": request.model,
@@ -142,7 +142,7 @@ def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str,
     if role == "assistant":
         add_state(sent, state_for(message, request), provider)
     for call, call_id in zip(sent.get("tool_calls", ()), ids.of_calls(calls), strict=True):
-        call["id"] = call_id  # last: what a provider wants back is kept by the ids that it gave
+        call["id"] = call_id  # last: a provider's state is stored under the ids that it gave
     return sent
 
 
@@ -155,10 +155,10 @@ def _content(message: Message, provider: str) -> str | list[dict[str, Any]]:
 
 
 def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
-    """A part as chat completions names it; the Responses API has other names for the same things.
+    """A part in the form of chat completions; the Responses API has other names for the same things.
 
-    A type that is neither's is sent as it is: compatible servers have some of their own. Raises
-    InvalidArgument for what chat completions has no form for.
+    A type that neither API has is sent unchanged: compatible servers have types of their own. Raises
+    InvalidArgument for a part that chat completions cannot express.
     """
     match part:
         case {"type": "input_text" | "output_text", "text": text}:
@@ -209,8 +209,7 @@ class _Answer:
         return self._chunk(json_of(event.data))
 
     def read_document(self, document: Any) -> Iterator[ModelEvent]:
-        """A completion; what came whole is complete, whether it says why it ended or
-        not."""
+        """Read a whole completion, which is complete even without a finish reason."""
         choices = document.get("choices") if isinstance(document, dict) else None
         if not isinstance(document, dict) or not (choices or document.get("error")):
             raise ValueError("neither a completion nor an error")
@@ -237,7 +236,7 @@ class _Answer:
                     yield event
 
     def end(self) -> Iterator[ModelEvent]:
-        """The stream is over. Raises UpstreamIncomplete when a choice is not."""
+        """Handle the end of the stream. Raises UpstreamIncomplete when a choice has not ended."""
         if not self.complete:
             raise self._call.incomplete()
         if self._usage is not None:
@@ -272,7 +271,8 @@ class _Choice:
             yield from self._finish(reason)
 
     def _tool_call(self, delta: dict[str, Any]) -> Iterator[ToolCallDelta]:
-        """What is told of it: nothing until its name is known, which some servers send after its id."""
+        """The deltas to emit for a tool call: none until its name is known, which some servers send after its
+        id."""
         function = delta.get("function")
         function = function if isinstance(function, dict) else {}
         name = _text_or_none(function.get("name"))
@@ -295,8 +295,8 @@ class _Choice:
             )
 
     def _find(self, place: Any, call_id: str | None, name: str | None) -> ToolCall:
-        """The call of a delta: by its index and its id, else the last one there, unless another one
-        begins."""
+        """The call that a delta belongs to: by its index and its id, otherwise the last call at that index,
+        unless the delta begins another one."""
         calls = [call for call in self._tool_calls if place is None or call.place == place]
         for call in calls:
             if call_id and call.id == call_id:
@@ -310,8 +310,8 @@ class _Choice:
         return self._tool_calls[-1]
 
     def _unused_id(self, call: ToolCall) -> str:
-        """The provider's id of it, unless there is none or another call has it: results name calls by their
-        ids."""
+        """The provider's id of the call, or a new one when it has none or another call has the same: results
+        refer to calls by id."""
         if call.id is None or call.id in self._emitted_ids:
             return f"call_{secrets.token_hex(12)}"
         self._emitted_ids.add(call.id)
@@ -322,13 +322,13 @@ class _Choice:
         if known is None:
             raise self._call.incomplete()
         for call in self._tool_calls:
-            # no parameters; arguments are JSON once complete
+            # a tool without parameters; complete arguments must be JSON
             if not call.has_arguments and call.index is not None:
                 yield ToolCallDelta(choice=self._index, index=call.index, arguments="{}")
             elif call.has_arguments and call.index is None and known in ("stop", "tool_calls"):
-                raise self._call.unreadable()  # nobody can answer a call without a name
+                raise self._call.unreadable()  # a call without a name cannot be answered
         self.finished = True
-        # OpenAI says `stop` when tool_choice named the tool, others say either always
+        # OpenAI sends `stop` when tool_choice named the tool, others always send one of the two
         if known in ("stop", "tool_calls"):
             known = "tool_calls" if any(call.name for call in self._tool_calls) else "stop"
         yield from self._reasoning.state_events(
@@ -338,8 +338,8 @@ class _Choice:
 
 
 def _calls(delta: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tool calls of a delta; in the form from before there were tools, which older servers send, it has
-    at most one."""
+    """The tool calls of a delta; at most one in the deprecated `function_call` form, which older servers
+    send."""
     if not (calls := _dicts(delta.get("tool_calls"))) and isinstance(
         function := delta.get("function_call"), dict
     ):
