@@ -1,8 +1,8 @@
 """Anthropic's Messages API.
 
 Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it
-refuses a request with them), `seed` and the penalties. Thinking is not told to anybody, but kept where there
-are tools, because the API wants it back. Does not retry or time out by itself (`calls.py`).
+refuses a request with them), `seed` and the penalties. Thinking is never published; it is stored when there
+are tools, because the API needs it back. Does not retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -34,12 +34,12 @@ from server.core.outbound.limits import Limits
 from server.core.outbound.transport import HttpClient
 
 DEFAULT_MAX_TOKENS = 4096
-"""The API wants a number; on top of it comes the budget for thinking."""
+"""Sent because the API requires a number; the budget for thinking is added to it."""
 
 _VERSION = "2026-10-21"
 _MOST_WHOLE_TOKENS = 21_333
-"""What is asked for whole. Above it an answer is expected to take more than ten minutes, at 128,000 tokens an
-hour, and the official client insists on a stream: `_calculate_nonstreaming_timeout` of
+"""Limit of a request without a stream. A larger answer is expected to take more than ten minutes, at 128,000
+tokens an hour, and the official client insists on a stream: `_calculate_nonstreaming_timeout` of
 github.com/anthropics/anthropic-sdk-python."""
 _PDF = "application/pdf"
 _NO_TOKENS = {"input_tokens": 0, "output_tokens": 0}
@@ -62,7 +62,7 @@ _EVENTS = frozenset(
         "content_block_stop",
     }
 )
-"""The events that are read, of those that have a name."""
+"""The named events that are read; others are ignored."""
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -74,7 +74,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 
 
 class AnthropicBackend:
-    """Calls messages. Whoever made `http` closes it."""
+    """Calls messages. The creator of `http` closes it."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class AnthropicBackend:
         self._sleep = sleep
 
     async def generate(self, request: ModelRequest, emit: Emit) -> None:
-        """As `Backend.generate` promises."""
+        """Call messages, as `Backend.generate` specifies."""
         body = request_body(request)
         endpoint = self._endpoint_of(request)
         call = Call(request, self._limits, streams="stream" in body, sleep=self._sleep)
@@ -106,11 +106,11 @@ class AnthropicBackend:
         await call.read(response, _Answer(request, call), emit)
 
     async def close(self) -> None:
-        """Nothing of its own to release."""
+        """Do nothing: there are no resources of its own to release."""
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
-    """The members to send: those that are set. Raises InvalidArgument for what the API cannot do."""
+    """The members to send: those that are set. Raises InvalidArgument for features that the API lacks."""
     if request.n != 1:
         raise InvalidArgument.of("n", "must be 1 for provider anthropic")
     check_names(request)
@@ -201,7 +201,7 @@ def _tool_choice(request: ModelRequest) -> dict[str, Any] | None:
 
 
 def _turns(request: ModelRequest) -> list[dict[str, Any]]:
-    """The conversation as turns of user and assistant, in turn, the user's first."""
+    """The conversation as alternating turns of user and assistant, beginning with the user's."""
     turns: list[dict[str, Any]] = []
     ids = CallIds("anthropic")
     for message in request.messages:
@@ -215,7 +215,7 @@ def _turns(request: ModelRequest) -> list[dict[str, Any]]:
             turns.append({"role": role, "content": blocks})
     if not turns:
         raise InvalidArgument.of("input", "must say something for provider anthropic")
-    if turns[0]["role"] == "assistant":  # a firstMessage; the API wants the user to begin
+    if turns[0]["role"] == "assistant":  # a firstMessage; the API requires the user to begin
         turns.insert(0, {"role": "user", "content": [_text_block(_OPENING)]})
     return turns
 
@@ -234,7 +234,9 @@ def _blocks(message: Message, request: ModelRequest, ids: CallIds) -> list[dict[
     content = _blocks_of_parts(message)
     if refusal := refusal_beside(message).strip():
         content.append(_text_block(refusal))
-    state = state_for(message, request) if content or uses else None  # a turn of thinking alone is refused
+    state = (
+        state_for(message, request) if content or uses else None
+    )  # the API refuses a turn of thinking alone
     return (
         with_thinking(text_of(message), state.thinking, content, uses)
         if state and state.thinking
@@ -253,7 +255,7 @@ def _blocks_of_parts(message: Message) -> list[dict[str, Any]]:
 
 
 def _block(part: dict[str, Any]) -> dict[str, Any] | None:
-    """A part as the API names it; None for blank text, which it refuses."""
+    """A part in the API's form; None for blank text, which it refuses."""
     kind = part.get("type", "text")
     if kind in TEXT_PARTS:
         return _text_block(part["text"]) if part.get("text", "").strip() else None
@@ -274,13 +276,13 @@ def _block(part: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _document(part: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
-    """A file as the API names it: text as it is, anything else in base64 or by its URL."""
+    """A file in the API's form: text unchanged, anything else in base64 or by its URL."""
     title = {"title": file["filename"]} if isinstance(file.get("filename"), str) and file["filename"] else {}
     if isinstance(url := file.get("file_url"), str):
         return {"type": "document", "source": {"type": "url", "url": url}, **title}
     if not isinstance(data := file.get("file_data"), str):
         raise refused_part(part, "anthropic", "by its file_id", "send its file_data")
-    if not data.startswith(("data:", "https://", "http://")):  # base64 alone; its name says what it is
+    if not data.startswith(("data:", "https://", "http://")):  # bare base64; the file name gives its type
         media_type = mimetypes.guess_type(file.get("filename") or "")[0] or _PDF
         data = f"data:{media_type};base64,{data}"
     source = _source(data)
@@ -339,7 +341,7 @@ class _Answer:
         return self._event(json_of(event.data))
 
     def read_document(self, document: Any) -> Iterator[ModelEvent]:
-        """A message; what came whole is complete, whether it says why it ended or not."""
+        """Read a whole message, which is complete even without a stop reason."""
         if isinstance(document, dict) and document.get("error"):
             raise self._call.reported(document)
         if not isinstance(document, dict) or not isinstance(blocks := document.get("content"), list):
@@ -394,7 +396,7 @@ class _Answer:
             and block["id"]
             and block["name"]
         ):
-            raise self._call.unreadable()  # nobody could answer it
+            raise self._call.unreadable()  # such a call cannot be answered
         tool = self._tools[place] = _ToolUse(len(self._tools))
         arguments = json.dumps(block["input"]) if block.get("input") else ""
         tool.has_arguments = bool(arguments)
@@ -420,7 +422,7 @@ class _Answer:
     def _block_stop(self, place: int) -> Iterator[ModelEvent]:
         self._thoughts.end(place)
         tool = self._tools.get(place)
-        if tool and not tool.has_arguments:  # a tool without parameters; arguments are JSON once complete
+        if tool and not tool.has_arguments:  # a tool without parameters; complete arguments must be JSON
             tool.has_arguments = True
             yield ToolCallDelta(index=tool.index, arguments="{}")
 
@@ -429,7 +431,7 @@ class _Answer:
         if reason is None:
             raise self._call.incomplete()
         self.over = True
-        if reason in ("stop", "tool_calls"):  # compatible servers say either whether there are calls or not
+        if reason in ("stop", "tool_calls"):  # compatible servers send either one, with calls or without
             reason = "tool_calls" if self._tools else "stop"
         yield from self._thoughts.state_events()
         yield Finish(0, reason)
@@ -451,7 +453,7 @@ class _ToolUse:
 
 def _usage(usage: dict[str, Any]) -> Usage:
     cached = _count(usage, "cache_read_input_tokens")
-    # The API counts what it read from and wrote to its cache apart.
+    # The API counts tokens read from and written to its cache separately.
     prompt = _count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens") + cached
     reasoning = _count(_dict(usage.get("output_tokens_details")), "thinking_tokens")
     return Usage(prompt, _count(usage, "output_tokens"), cached, reasoning)

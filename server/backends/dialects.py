@@ -1,8 +1,7 @@
-"""How the servers that speak chat completions differ in what they take: members, values, tools, the order of
-messages.
+"""Differences between the servers that speak chat completions: members, values, tools, the order of messages.
 
-Each difference has its source. What would change the form of an answer, and is refused there, is refused here
-by name; what merely tunes it is left out by `members.py`. Reads no answers.
+Each difference has its source. A member that the provider refuses and that would change the form of an
+answer is refused here by name; `members.py` leaves out those that merely tune the answer. Reads no answers.
 """
 
 import re
@@ -18,16 +17,17 @@ _GOES_ON = "(The conversation goes on.)"
 
 
 class Dialect(NamedTuple):
-    """How a provider departs from what most have in common."""
+    """Differences of one provider from the common form."""
 
     members: Mapping[str, str | None] = {}
-    """Members of a request by the name they have there; None: it refuses what only we ask for."""
+    """The provider's names for members of a request; None: left out, because it refuses a member that only Parley
+    adds."""
     is_newest: bool = False
-    """Whether it knows what OpenAI added last: the role `developer`, and refusals."""
+    """Whether the provider knows OpenAI's latest additions: the role `developer`, and refusals."""
     names: bool = True
-    """Whether messages may say who speaks."""
+    """Whether messages may carry the speaker's name."""
     reasoning: bool = True
-    """Whether answers may have their reasoning beside them."""
+    """Whether assistant messages may carry their reasoning."""
     most_tools: int | None = None
 
 
@@ -36,7 +36,7 @@ _NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
 _MOST_TOOLS = 128
 _OPENAI = Dialect({"max_tokens": "max_completion_tokens"}, is_newest=True, most_tools=_MOST_TOOLS)
 _DIALECTS = {
-    "anthropic": _COMMON,  # for the names of its tools alone: it has an interface of its own
+    "anthropic": _COMMON,  # only for the names of its tools: it has an interface of its own
     "openai": _OPENAI,
     "azure-openai": _OPENAI,
     # Refuses every member that it does not know, and sends usage without being asked: docs.mistral.ai/api and
@@ -56,7 +56,7 @@ def dialect_of(provider: str) -> Dialect:
 
 
 def check_values(request: ModelRequest) -> None:
-    """Raise InvalidArgument for what the provider is known to refuse, and what cannot be left out."""
+    """Raise InvalidArgument for values that the provider is known to refuse and that cannot be left out."""
     if request.provider != "deep-seek":
         return
     # api-docs.deepseek.com/api/create-chat-completion: text and json_object
@@ -66,7 +66,7 @@ def check_values(request: ModelRequest) -> None:
         )
     if request.model.startswith("deepseek-chat"):
         return
-    # What models that think refuse: github.com/deepseek-ai/DeepSeek-V3/issues/1376
+    # Values that thinking models refuse: github.com/deepseek-ai/DeepSeek-V3/issues/1376
     if request.tools and request.tool_choice not in (None, "auto", "none"):
         raise InvalidArgument.of(
             "tool_choice", "must be auto or none for a model of provider deep-seek that thinks"
@@ -79,8 +79,8 @@ def check_values(request: ModelRequest) -> None:
 
 
 def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
-    """The tools, each with a whole schema of its parameters. Raises InvalidArgument for names and numbers it
-    refuses."""
+    """The tools, each with a complete parameter schema. Raises InvalidArgument for names and numbers of tools
+    that the provider refuses."""
     check_names(request)
     most = dialect_of(request.provider).most_tools
     if most is not None and len(request.tools) > most:
@@ -93,8 +93,8 @@ def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
 
 
 def check_names(request: ModelRequest) -> None:
-    """Raise InvalidArgument for a function whose name the provider refuses. What servers of one's own refuse
-    nobody knows.
+    """Raise InvalidArgument for a function whose name the provider refuses. The
+    limits of self-hosted servers are unknown.
 
     github.com/refly-ai/refly/issues/1794 and github.com/kaitranntt/ccs/issues/25
     """
@@ -113,9 +113,13 @@ def check_names(request: ModelRequest) -> None:
 
 
 def _function(function: dict[str, Any], provider: str) -> dict[str, Any]:
-    """Most want `type` and `properties` in every schema (github.com/github/github-mcp-server/issues/1548),
-    DeepSeek refuses one without (github.com/farion1231/cc-switch/issues/5490), and Gemini refuses one without
-    any properties (github.com/SWE-agent/SWE-agent/pull/1431)."""
+    """The function with a complete parameter schema.
+
+    Most providers require `type` and `properties` in every schema
+    (github.com/github/github-mcp-server/issues/1548), DeepSeek refuses a function without one
+    (github.com/farion1231/cc-switch/issues/5490), and Gemini refuses one without any properties
+    (github.com/SWE-agent/SWE-agent/pull/1431).
+    """
     schema = function.get("parameters") or {}
     if provider == "google" and not schema.get("properties"):
         return {name: value for name, value in function.items() if name != "parameters"}
@@ -126,8 +130,7 @@ def _function(function: dict[str, Any], provider: str) -> dict[str, Any]:
 
 
 def in_order(provider: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages as the provider wants them to follow each other; what has to be put between two says what
-    it is."""
+    """The messages in the order that the provider requires; a message inserted between two is marked as such."""
     if provider == "mistral":
         return _mistral(messages)
     return _google(messages) if provider == "google" else messages
@@ -141,13 +144,13 @@ def _mistral(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if ordered and ordered[-1]["role"] == "tool" and message["role"] == "user":
             ordered.append({"role": "assistant", "content": _NO_ANSWER})
         ordered.append(message)
-    if ordered and ordered[-1]["role"] == "assistant":  # to be gone on with
+    if ordered and ordered[-1]["role"] == "assistant":  # for the model to continue
         ordered[-1] = {**ordered[-1], "prefix": True}
     return ordered
 
 
 # It has one system instruction (github.com/microsoft/genaiscript/issues/926), no blank parts
-# (github.com/langchain-ai/langchain-google/issues/691), calls behind the user or a result alone
+# (github.com/langchain-ai/langchain-google/issues/691), calls only behind the user or a result
 # (github.com/google-gemini/gemini-cli/issues/11814), results that name the function
 # (github.com/NousResearch/hermes-agent/pull/19728), and no nulls (github.com/github/copilot-sdk/issues/2061).
 def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,7 +172,7 @@ def _google(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _apart(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the system says, and all else."""
+    """The system messages, and all others."""
     return (
         [message for message in messages if message["role"] == "system"],
         [message for message in messages if message["role"] != "system"],
@@ -188,7 +191,7 @@ def _joined(system: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _not_blank(messages: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Without blank texts, and without what users and the system said in them alone."""
+    """The messages without blank texts, and without user and system messages that have no other text."""
     for message in messages:
         content = message.get("content")
         if isinstance(content, list):

@@ -1,7 +1,7 @@
-"""Which provider is sent which of the members that only some take: one table.
+"""One table of the optional members that each provider accepts.
 
-What is not sent is named in the answer, or refused where the answer would be another without it. Sends
-nothing itself.
+Members that are not sent are named in the answer, or refused where leaving them out would change the answer.
+Sends nothing itself.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ _ALL = frozenset(
         "verbosity",
     }
 )
-"""Every such member of chat completions: what `ModelRequest.more` may have."""
+"""Every such member of chat completions: the keys that `ModelRequest.more` may have."""
 _SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
 
 ACCEPTED: dict[str, frozenset[str]] = {
@@ -44,8 +44,7 @@ ACCEPTED: dict[str, frozenset[str]] = {
         ("deep-seek", "deepinfra", "google", "mistral", "offline", "perplexity-ai", "xai"), frozenset()
     ),
 }
-"""Which of them a provider takes. One that is not here is a server of somebody's own, which is sent all of
-them."""
+"""The members that each provider accepts. A provider not listed is a self-hosted server, which gets all."""
 LACKS: dict[str, frozenset[str]] = {
     "anthropic": _SAMPLING | {"seed"},
     # https://github.com/Vali-98/ChatterUI/issues/227 and
@@ -53,7 +52,7 @@ LACKS: dict[str, frozenset[str]] = {
     "google": frozenset({"seed", "frequency_penalty", "presence_penalty"}),
     "offline": _SAMPLING | {"reasoning_effort"},
 }
-"""Which of the other members, all optional, a provider has nothing for."""
+"""The other members, all optional, that each provider does not support."""
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "temperature": (1,),
     "top_p": (1,),
@@ -62,20 +61,23 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "verbosity": ("medium",),
     "service_tier": ("auto", "default"),
 }
-"""What comes to the same as leaving a member out."""
+"""Values equivalent to leaving the member out."""
 _CHANGING = frozenset({"logit_bias"})
-"""Those whose caller relies on them."""
+"""Members that the caller relies on."""
 
 
 class Split(NamedTuple):
+    """A request divided by what its provider supports."""
+
     request: ModelRequest
-    """With what the provider takes."""
+    """The request with only the members that the provider accepts."""
     unused: tuple[str, ...]
-    """What it has nothing for, of what is asked for."""
+    """The requested members that the provider does not support."""
 
 
 def split(request: ModelRequest) -> Split:
-    """What a provider is sent of a request. Raises InvalidArgument for a member that must not be left out."""
+    """Divide a request by what its provider supports. Raises InvalidArgument for a member that must not be left
+    out."""
     provider, accepted = request.provider, ACCEPTED.get(request.provider, _ALL)
     if refused := [name for name in request.more if name in _CHANGING - accepted]:
         text = f"cannot be sent to provider {provider}, which has nothing for it; leave it out"

@@ -1,7 +1,7 @@
-"""Which provider is called where, with whose key.
+"""Chooses the provider of a request, its URL and its key.
 
 The operator's keys go to the built-in or the operator's own base URLs only, never to an assistant's
-`model.url`. Does not speak any protocol: it makes the backend of each kind on first use.
+`model.url`. Implements no protocol: it makes the backend of each kind on first use.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ ANTHROPIC = "anthropic"
 BASE_URLS: dict[str, str | None] = {
     OFFLINE: None,
     ANTHROPIC: "https://api.anthropic.com",
-    # The rest speak OpenAI's chat completions. Those without a URL have one per customer, or no public one.
+    # The rest speak OpenAI's chat completions. Those with None have one URL per customer, or no public one.
     "anyscale": None,
     "azure-openai": None,  # https://RESOURCE.openai.azure.com/openai/v1
     "cerebras": "https://api.cerebras.ai/v1",
@@ -51,7 +51,7 @@ DOCUMENTED = frozenset({"anthropic-bedrock", "minimax", "vapi"})
 KEYS_SETTING = "PARLEY_PROVIDER_KEYS"
 URLS_SETTING = "PARLEY_PROVIDER_URLS"
 NO_KEY = "none"
-"""What a server of one's own is sent when nobody gave a key for it."""
+"""The key sent to a self-hosted server that has none configured."""
 
 _ENDINGS = ("/chat/completions", "/v1/messages")
 
@@ -59,8 +59,7 @@ _ENDINGS = ("/chat/completions", "/v1/messages")
 class Providers:
     """The backend of every provider, and itself one that chooses by the request.
 
-    `api_keys` and `base_urls` are the operator's, by provider; `allowed` has the hosts that are listed for
-    models.
+    `api_keys` and `base_urls` are the operator's, by provider; `allowed` holds the hosts listed for models.
     """
 
     def __init__(
@@ -78,9 +77,10 @@ class Providers:
         self._client: Any = None
 
     async def generate(self, request: ModelRequest, emit: Emit) -> None:
-        """Call the request's provider, and emit first what it has nothing for.
+        """Call the request's provider, and first emit the members that it does not support.
 
-        Raises InvalidArgument for one that is not known or not set up, and for what must not be left out.
+        Raises InvalidArgument for a provider that is unknown or not configured, and for unsupported members
+        that must not be left out.
         """
         backend = self.backend_for(request.provider, request.url)
         request, unused = split(request)
@@ -89,8 +89,7 @@ class Providers:
         await backend.generate(request, emit)
 
     def backend_for(self, provider: str, url: str | None = None) -> Backend:
-        """The backend of a provider; one that is not known has to come with its own OpenAI-compatible
-        `model.url`."""
+        """The backend of a provider; an unknown provider needs its own OpenAI-compatible `model.url`."""
         if provider == OFFLINE:
             return self._offline
         if provider == ANTHROPIC:
@@ -103,7 +102,7 @@ class Providers:
         if self._client is not None:
             await self._client.close()
 
-    # The HTTP stack takes a tenth of a second and 14 MB to import, so nobody pays for it who calls nothing.
+    # The HTTP stack takes a tenth of a second and 14 MB to import, so it is imported only when a provider is called.
 
     def _make_anthropic(self) -> Backend:
         from server.backends.anthropic import AnthropicBackend
@@ -152,7 +151,7 @@ class Endpoints:
         key = self._api_keys.get(provider)
         if key:
             return key
-        if provider in self._base_urls:  # a server of the operator's own needs none
+        if provider in self._base_urls:  # the operator's own server needs no key
             return NO_KEY
         raise InvalidArgument.of(
             "model.provider",
@@ -162,8 +161,7 @@ class Endpoints:
 
 
 class _OnFirstUse:
-    """A backend that is made when first called, in a thread, because its imports would hold up the event
-    loop."""
+    """A backend made on its first call, in a thread, because its imports would block the event loop."""
 
     def __init__(self, make: Callable[[], Backend], making: asyncio.Lock) -> None:
         self._make = make
@@ -175,7 +173,7 @@ class _OnFirstUse:
         await backend.generate(request, emit)
 
     async def close(self) -> None:
-        """Nothing of its own to release."""
+        """Do nothing: there are no resources of its own to release."""
 
     async def _get(self) -> Backend:
         async with self._making:
@@ -192,7 +190,7 @@ def check_known(provider: str, url: str | None, base_urls: Mapping[str, str]) ->
 
 
 def unknown(provider: str, url: str | None, base_urls: Mapping[str, str]) -> str | None:
-    """What is wrong with a provider that no interface documents; None when nothing is."""
+    """The error text for a provider that no interface documents; None when the provider is valid."""
     if url or provider in BASE_URLS or provider in DOCUMENTED or provider in base_urls:
         return None
     nearest = did_you_mean(provider, {*BASE_URLS, *base_urls})
@@ -200,7 +198,7 @@ def unknown(provider: str, url: str | None, base_urls: Mapping[str, str]) -> str
 
 
 def not_called(provider: str, url: str | None, base_urls: Mapping[str, str]) -> str | None:
-    """Why a documented provider is not called here, and what to do; None when it is."""
+    """The reason why a documented provider cannot be called, with the remedy; None when it can."""
     if url or provider in base_urls or provider not in DOCUMENTED:
         return None
     return (
@@ -210,15 +208,15 @@ def not_called(provider: str, url: str | None, base_urls: Mapping[str, str]) -> 
 
 
 def check_callable(provider: str, url: str | None, base_urls: Mapping[str, str]) -> None:
-    """The same, and naming `model.url` when the provider is known and has none of its own."""
+    """Check like `check_known`, and also raise InvalidArgument naming `model.url` when the provider is known but
+    has no URL."""
     check_known(provider, url, base_urls)
     if not url and provider != OFFLINE and not base_urls.get(provider) and not BASE_URLS.get(provider):
         raise _without_url(provider)
 
 
 def keys_without_use(api_keys: Mapping[str, str], base_urls: Mapping[str, str]) -> dict[str, str]:
-    """The operator's keys that are never sent, by the name they have, each with the name that may be
-    meant."""
+    """The operator's keys that are never sent, by their names, each with the name that was probably meant."""
     known = {*BASE_URLS, *base_urls}
     return {name: did_you_mean(name, known) for name in sorted(api_keys) if name not in known}
 
@@ -230,7 +228,7 @@ def _without_url(provider: str) -> InvalidArgument:
 
 
 def base_of(url: str) -> str:
-    """The base URL of a URL that may end in the path of its one method."""
+    """The base URL of a URL that may end with the method's path."""
     url = url.rstrip("/")
     for ending in _ENDINGS:
         url = url.removesuffix(ending)
