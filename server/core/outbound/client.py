@@ -1,8 +1,8 @@
 """Requests to servers that an assistant or the operator names: guarded addresses, no redirect, a bounded
 answer.
 
-Knows what such a server may be sent, what its failure means and how long it asks to wait. Does not know what
-it is asked, and does not decide what is done about a failure.
+Knows which requests such a server may get, what its failure means and how long it asks to wait. Does not know
+the content of a request, and does not decide how to handle a failure.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ if TYPE_CHECKING:  # loaded on first use
 Sleep = Callable[[float], Awaitable[None]]
 
 DEFAULT_SECONDS = 20.0
-"""For one answer, where nothing else is said."""
+"""Default size limit of one answer."""
 MOST_SECONDS = 300.0
-"""For one request, its retries included."""
+"""Time limit of one request, including its retries."""
 MOST_REQUESTS = 32
-"""That one exchange sends to tools and knowledge bases: one message must not become a flood."""
+"""Requests that one exchange may send to tools and knowledge bases: one message must not become a flood."""
 _MOST_RETRIES = 10
 _LONGEST_BASE_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 60.0
@@ -55,17 +55,17 @@ OURS = frozenset(
         "accept-encoding",
     }
 )
-"""The headers that the protocol itself needs to say."""
+"""Headers reserved for the protocol itself."""
 
 
 class Outgoing:
-    """How many requests one exchange may still send to servers of an assistant's own, retries counted."""
+    """The number of requests that one exchange may still send to an assistant's own servers, retries included."""
 
     def __init__(self, most: int = MOST_REQUESTS) -> None:
         self._left = most
 
     def count_request(self) -> None:
-        """Count one. Raises UpstreamError, whose text begins with "it", when none is left."""
+        """Count one request. Raises UpstreamError, whose text begins with "it", when none is left."""
         if not self._left:
             raise UpstreamError(
                 f"it was not asked: one exchange sends at most {MOST_REQUESTS} requests, retries counted",
@@ -75,14 +75,16 @@ class Outgoing:
 
 
 class Answer(NamedTuple):
+    """The answer to one request, with the part of its body that was read."""
+
     status: int
     headers: dict[str, str]
     body: bytes
 
 
 class Outside:
-    """Sends over connections that it keeps. Made without any: the HTTP stack is imported when it is first
-    used."""
+    """Sends requests over reused connections. Opens none when created: the HTTP stack is imported on first
+    use."""
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class Outside:
         truncates: bool = False,
         resolve: "Resolve | None" = None,
     ) -> None:
-        """`truncates`: of an answer only the beginning is read; otherwise one that is too large fails."""
+        """`truncates`: read only the beginning of an answer; otherwise an answer that is too large fails."""
         self.allowed = allowed
         self._limits = limits
         self._truncates = truncates
@@ -103,10 +105,10 @@ class Outside:
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None, seconds: float
     ) -> Answer:
-        """Send one request; every answer is one, whatever its status.
+        """Send one request and return its answer, whatever the status.
 
-        Raises UpstreamTimeout, UpstreamUnavailable when it could not be reached, and UpstreamError for an
-        address that may not be called and for an answer that is not read. Their texts begin with "it".
+        Raises UpstreamTimeout, UpstreamUnavailable when the server cannot be reached, and UpstreamError for an
+        address that may not be called and for an answer that cannot be read. Their texts begin with "it".
         """
         client = self._client or await self._made()
         from server.core.outbound.transport import TRANSPORT_ERRORS, abandon  # loaded with the client
@@ -119,7 +121,7 @@ class Outside:
         except ServiceError as error:
             raise self._of_transport(error) from None
         except TimeoutError as error:
-            if isinstance(error, TRANSPORT_ERRORS[:1]):  # of connecting
+            if isinstance(error, TRANSPORT_ERRORS[:1]):  # an error of connecting
                 raise UpstreamUnavailable("it could not be reached") from None
             raise UpstreamTimeout(f"it did not answer within {seconds:g} seconds") from None
         except (*TRANSPORT_ERRORS, ValueError):
@@ -130,7 +132,7 @@ class Outside:
         return Answer(response.status, _joined(response), body)
 
     async def _body(self, response: "ClientResponse") -> bytes:
-        """What is read of the body. Raises UpstreamError, whose text is of no account, for one that is not
+        """The body, as far as it is read. Raises UpstreamError, whose text is never shown, for one that cannot be
         read."""
         from server.core.outbound.transport import beginning, is_compressed
 
@@ -147,7 +149,7 @@ class Outside:
             await self._client.close()
 
     async def _made(self) -> "HttpClient":
-        """The client, made in a thread: its imports would hold up the event loop."""
+        """The client, made in a thread: its imports would block the event loop."""
         async with self._making:
             if self._client is None:
                 self._client = await asyncio.to_thread(self._make)
@@ -156,11 +158,11 @@ class Outside:
     def _make(self) -> "HttpClient":
         from server.core.outbound.transport import HttpClient
 
-        # A connection serves one request: bytes behind an answer would be taken for the answer to the next one.
+        # A connection serves one request: bytes after an answer would be taken for the answer to the next one.
         return HttpClient(self.allowed, self._limits, self._resolve, kept_alive=0)
 
     def _of_transport(self, error: ServiceError) -> UpstreamError:
-        """What the transport, which speaks of model providers, raised."""
+        """The error for one that the transport raised, whose text speaks of model providers."""
         if error.reason == "UPSTREAM_ADDRESS_REFUSED":
             return UpstreamError(
                 "its address is private, and the operator has not listed its host in "
@@ -173,7 +175,7 @@ class Outside:
 
 
 def _joined(response: "ClientResponse") -> dict[str, str]:
-    """The headers of an answer, their names in lower case; those of one name are one."""
+    """The headers of an answer, with names in lower case and headers of the same name joined."""
     headers: dict[str, str] = {}
     for name, value in response.headers.items():
         name = name.lower()
@@ -182,15 +184,15 @@ def _joined(response: "ClientResponse") -> dict[str, str]:
 
 
 def can_be_sent(name: str, value: Any) -> bool:
-    """Whether these are the name and the value of a header."""
+    """Whether the name and the value form a valid header."""
     return bool(_NAME.fullmatch(name)) and isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def retrying(
     plan: Any, again: Callable[[BaseException], bool], sleep: Sleep, most_seconds: float = MOST_SECONDS
 ) -> AsyncRetrying:
-    """Tries as a `backoffPlan` {type, maxRetries, baseDelaySeconds} says, whatever fails in the way that
-    `again` tells."""
+    """Attempts by a `backoffPlan` {type, maxRetries, baseDelaySeconds}, repeated after the failures for which
+    `again` is true."""
     plan = plan if isinstance(plan, dict) else {}
     base = number(plan.get("baseDelaySeconds"), 1.0, _LONGEST_BASE_SECONDS)
     grows = plan.get("type") == "exponential"
@@ -210,7 +212,7 @@ def seconds_of(holder: Mapping[str, Any]) -> float:
 
 
 def number(value: Any, otherwise: float, most: float) -> float:
-    """A number out of a document, if it is one, and not beyond `most`."""
+    """A number from a document, at most `most`; `otherwise` when the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return otherwise
     return min(max(float(value), 0.0), most)

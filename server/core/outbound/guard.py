@@ -1,8 +1,8 @@
-"""Which addresses may be called: the rule for URLs of models and tools, and for the addresses that their
-names resolve to.
+"""The rule that decides which URLs of models and tools may be called, and which addresses their names may
+resolve to.
 
-An operator lists hosts for models, for tools, or for both. A model is only ever sent its one method; a tool
-takes any method and any path from every tenant, so a host that is listed for models is none for tools. Does
+An operator lists hosts for models, for tools, or for both. A model is only called with its one method; a tool
+takes any method and any path from every tenant, so a host listed for models is not allowed for tools. Does
 not connect (`transport.py` asks this module for every address it is about to connect to).
 """
 
@@ -21,7 +21,7 @@ TOOLS = "PARLEY_TOOL_ALLOW_HOSTS"
 
 _PRIVATE = "+private"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Stricter than any URL parser, so that no two parsers can disagree on which host is meant.
+# Stricter than any URL parser, so that no two parsers can disagree on the host.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?")
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
@@ -41,12 +41,12 @@ _ORDINARY = tuple(
     )
 )
 _METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
-"""Where some clouds hand out the credentials of a machine; others use link-local addresses, which are not
-ordinary."""
+"""Addresses at which some clouds hand out the credentials of a machine; others use link-local addresses, which
+are never ordinary."""
 
 
 class ModelUrl(NamedTuple):
-    """An assistant's own URL, of its model or of a tool, taken apart and put together again."""
+    """An assistant's own URL, of its model or of a tool, parsed and put together again."""
 
     origin_and_path: str
     query: str
@@ -59,15 +59,15 @@ class ModelUrl(NamedTuple):
 class AllowedHosts:
     """The operator's list of `host` or `host:port` entries; IPv6 addresses bare or in brackets.
 
-    A name may resolve to public addresses; to private ones too when `+private` stands behind its entry, or
-    when it has no dot, as `localhost` and the names of containers: no public zone can move those. `setting`
-    is where the list comes from. Raises ValueError for an entry that cannot be read.
+    A name may resolve to public addresses; to private ones too when `+private` follows its entry, or
+    when it has no dot, like `localhost` and the names of containers: no public zone can move those. `setting`
+    names the list's source. Raises ValueError for an entry that cannot be read.
     """
 
     def __init__(self, entries: Iterable[str] = (), setting: str = BOTH) -> None:
         self._setting = setting
         self._entries: dict[tuple[str, int | None], bool] = {}
-        """Whether private addresses may be behind the host."""
+        """Whether the host may resolve to private addresses."""
         for entry in entries:
             if entry.strip():
                 host, port, private = _entry(entry, setting)
@@ -75,7 +75,7 @@ class AllowedHosts:
 
     @property
     def settings(self) -> str:
-        """Where an operator lists a host, as the errors name it."""
+        """The settings in which an operator lists a host, as named in errors."""
         return BOTH if self._setting == BOTH else f"{self._setting} or {BOTH}"
 
     def has(self, host: str, port: int) -> bool:
@@ -96,7 +96,7 @@ class AllowedHosts:
     def check_url(self, url: str, field: str = "model.url") -> ModelUrl:
         """Return an assistant's own URL, of its model or of a tool, when its host is listed.
 
-        Raises InvalidArgument naming `field` for one that is not, and for anything but plain http and https.
+        Raises InvalidArgument naming `field` for an unlisted host and for anything but plain http and https.
         """
         parts, host, port = _split(url, field)
         if not self.has(host, port):
@@ -108,7 +108,7 @@ class AllowedHosts:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet, and so is any IPv4 address written inside it."""
+    """Whether an IP address, along with any IPv4 address embedded in it, is on the public internet."""
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
         if ip.is_site_local or any(ip in network for network in _TRANSLATED):
@@ -119,8 +119,8 @@ def is_public(address: str) -> bool:
 
 
 def _is_ordinary(address: str) -> bool:
-    """Whether a private address may be a server of the operator's: a name never leads to one that has
-    credentials."""
+    """Whether a private address may be the operator's own server: a name never leads to an address that hands
+    out credentials."""
     ip = ip_address(address)
     return ip not in _METADATA and any(ip in network for network in _ORDINARY)
 
@@ -166,7 +166,7 @@ def _normal(host: str) -> str:
 
 
 def _entry(entry: str, setting: str) -> tuple[str, int | None, bool]:
-    """Host, port, and whether private addresses may be behind it."""
+    """The host, its port, and whether it may resolve to private addresses."""
     text = entry.strip().lower()
     private = text.endswith(_PRIVATE)
     text = host = text.removesuffix(_PRIVATE)

@@ -1,6 +1,6 @@
-"""JSON sent to a server of an assistant's own, and read from its answer; sent again as its plan says.
+"""Posts JSON to an assistant's own server and reads JSON from its answer; retries by the server's plan.
 
-Does not know what is asked.
+Does not know the content.
 """
 
 import asyncio
@@ -29,18 +29,17 @@ _LIMITS = Limits(body_bytes=_MOST_BYTES, event_bytes=_MOST_BYTES)
 
 
 class JsonPoster:
-    """Posts JSON and reads JSON. Connections are kept until `close`."""
+    """Posts JSON and reads JSON. Keeps connections open until `close`."""
 
     def __init__(self, allowed: AllowedHosts, *, sleep: Sleep = asyncio.sleep) -> None:
         self._outside = Outside(allowed, _LIMITS)
         self._sleep = sleep
 
     async def post(self, server: Mapping[str, Any], content: Any, field: str, outgoing: Outgoing) -> Any:
-        """The answer of the server, a checked {url, headers, timeoutSeconds, backoffPlan}; asked again as its
-        plan says.
+        """The answer of the server, a checked {url, headers, timeoutSeconds, backoffPlan}; retries by its plan.
 
-        Raises InvalidArgument naming the member of `field` that may not be sent, UpstreamError for any other
-        failure.
+        Raises InvalidArgument naming the member of `field` that may not be sent, and UpstreamError for any
+        other failure.
         """
         url = self._outside.allowed.check_url(server["url"], f"{field}.url").text
         headers = {

@@ -1,6 +1,6 @@
-"""The headers that show who sent a webhook: those of Standard Webhooks, and Parley's own from before.
+"""The headers that prove the sender of a webhook: those of Standard Webhooks, and Parley's own older ones.
 
-Signs what it is given. Does not send, and does not choose the secret.
+Signs a given body. Does not send, and does not choose the secret.
 """
 
 import base64
@@ -13,7 +13,7 @@ import structlog
 SIGNATURE = "x-parley-signature"
 ID, TIMESTAMP, STANDARD_SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 SIGNED = frozenset({SIGNATURE, ID, TIMESTAMP, STANDARD_SIGNATURE})
-"""Header names that nobody but these functions sets on a webhook."""
+"""Header names that only these functions set on a webhook."""
 _PREFIX = "whsec_"
 
 
@@ -21,10 +21,10 @@ log = structlog.get_logger()
 
 
 def signed_headers(delivery_id: str, seconds: int, body: bytes, secret: str | None) -> dict[str, str]:
-    """The headers of one attempt, which begins `seconds` after the epoch; without a secret it is not signed.
+    """The headers of one attempt, which begins `seconds` after the epoch; unsigned without a secret.
 
-    Documents whose `whsec_` secret is not base64 are refused today. One from before has Parley's own signature
-    alone, which such a secret always had.
+    Documents whose `whsec_` secret is not base64 are now refused. An older one gets only Parley's own
+    signature, as such a secret always did.
     """
     headers = {ID: delivery_id, TIMESTAMP: str(seconds)}
     if not secret:
@@ -55,7 +55,7 @@ def _standard(delivery_id: str, seconds: int, body: bytes, key: bytes) -> str:
 
 
 def _key(secret: str) -> bytes | None:
-    """The bytes that a `whsec_` secret encodes, None where it encodes none; the characters of any other."""
+    """The bytes that a `whsec_` secret encodes, None if it is not base64; the characters of any other secret."""
     if not secret.startswith(_PREFIX):
         return secret.encode()
     encoded = secret.removeprefix(_PREFIX).rstrip("=")

@@ -1,9 +1,9 @@
-"""HTTP/1.1 to providers and to servers that others name: guarded addresses, a pool of connections, nothing
-sent on the side.
+"""HTTP/1.1 to providers and to servers that others name: guarded addresses, a pool of connections, no
+unrequested headers or cookies.
 
 Connects only to addresses that `guard.py` permits, after resolving the name once, so a second DNS answer
-cannot move the connection. Does not retry, follow redirects, use proxies, keep cookies, know about deadlines
-(`calls.py`, `client.py`) or count what is read (`limits.py` has the numbers, the readers count).
+cannot move the connection. Does not retry, follow redirects, use proxies, keep cookies, enforce deadlines
+(`calls.py`, `client.py`) or count bytes read (`limits.py` has the numbers, the readers count).
 """
 
 import asyncio
@@ -30,13 +30,13 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the IP addresses of a host, best first; raises OSError."""
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError)
-"""What a request or the reading of its answer raises when the other side, or the way to it, fails."""
+"""The exceptions of a request, or of reading its answer, when the server or the network fails."""
 
 _IDLE_SECONDS = 30.0
 _READ_BYTES = 64 << 10
-"""At most twice as much of an answer waits to be read."""
+"""Read buffer: at most twice as much of an answer waits to be read."""
 _LINE_BYTES = 16 << 10
-"""Longest line of an answer's head, and longest line that says the size of a chunk."""
+"""Longest line of an answer's head, and longest line with the size of a chunk."""
 _MOST_HEADERS = 128
 _LARGE_BODY = 1 << 20
 _SENT_AS_IT_IS = re.compile(r"[!-~]+")
@@ -56,9 +56,9 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 
 class HttpClient:
-    """Sends requests over guarded connections. May be made in any thread, and is used in one event loop.
+    """Sends requests over guarded connections. May be created in any thread; used in one event loop.
 
-    `kept_alive` is the number of connections that stay open for a next request.
+    `kept_alive` is the number of connections that stay open for later requests.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class HttpClient:
         it.
 
         Raises UpstreamError for an address that may not be called, one of TRANSPORT_ERRORS, or ValueError for
-        what cannot be a request.
+        an invalid request.
         """
         session = self._session
         if session is None:
@@ -86,7 +86,7 @@ class HttpClient:
             method,
             URL(url, encoded=_SENT_AS_IT_IS.fullmatch(url) is not None),
             data=data,
-            # A compressed body defeats every byte count.
+            # A compressed body would defeat every byte count.
             headers={**headers, "accept-encoding": "identity", "connection": "keep-alive"},
             allow_redirects=False,
         )
@@ -118,10 +118,10 @@ class HttpClient:
 
 
 def abandon(response: aiohttp.ClientResponse) -> None:
-    """Close an answer: one that was read to its end gives its connection back, any other ends it at once."""
+    """Close an answer: its connection is reused if the answer was read to its end, otherwise aborted at once."""
     connection = response.connection
     if connection is not None and connection.transport is not None and not response.content.at_eof():
-        connection.transport.abort()  # a server that does not read would hold up closing
+        connection.transport.abort()  # a server that does not read would block closing
     response.close()
 
 
@@ -132,7 +132,7 @@ def is_compressed(response: aiohttp.ClientResponse) -> bool:
 
 
 async def beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """At most so many bytes of a body; the rest is not read."""
+    """The first `most` bytes of a body at most; the rest is not read."""
     pieces: list[bytes] = []
     while most > 0 and (piece := await response.content.readany()):
         pieces.append(piece[:most])
@@ -143,7 +143,7 @@ async def beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
 def tls_context() -> ssl.SSLContext:
     """The context for calls: the machine's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
     if sys.platform == "darwin" and not (os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}):
-        import truststore  # OpenSSL does not know the certificates of macOS
+        import truststore  # OpenSSL cannot read the certificates of macOS
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context()
@@ -163,10 +163,11 @@ class _Guard:
         self._allowed = allowed
         self._resolve = resolve
         self.seconds = seconds
-        """For name resolution, connection and TLS."""
+        """Time limit for name resolution, connection and TLS."""
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Raises UpstreamError when the host has no permitted address, OSError when it has none at all."""
+        """The permitted addresses of a host. Raises UpstreamError when it has none, OSError when it has no
+        address at all."""
         try:
             found = await self._resolve(host, port)
         except UnicodeError:
@@ -187,7 +188,7 @@ class GuardedConnector(aiohttp.BaseConnector):
     """Opens connections to permitted addresses only, and keeps some of them.
 
     Every host, a literal address too, goes through the guard; the connection is opened to the address itself,
-    and what it is connected to is checked again.
+    and the connected peer's address is checked again.
     """
 
     def __init__(self, guard: _Guard, tls: ssl.SSLContext, kept_alive: int) -> None:
@@ -234,7 +235,7 @@ class GuardedConnector(aiohttp.BaseConnector):
             raise OSError("connected to another address")
 
     async def _get(self, key: Any, traces: list[Any]) -> Connection | None:
-        """A connection on which nothing came since its last answer: that would be taken for the next one."""
+        """A connection that got no bytes since its last answer: they would be taken for the next answer."""
         while (found := await super()._get(key, traces)) is not None:
             if found.protocol is not None and not found.protocol.should_close:
                 return found
@@ -242,6 +243,6 @@ class GuardedConnector(aiohttp.BaseConnector):
         return None
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        """Keep a connection, unless as many are kept as may be."""
+        """Keep a connection open, unless the limit of open connections is reached."""
         full = not should_close and sum(map(len, self._conns.values())) >= self._kept_alive
         super()._release(key, protocol, should_close=should_close or full)
