@@ -1,2 +1,1 @@
-"""What leaves the service by itself: webhooks, server events, text messages; from the outbox to their
-receivers."""
+"""Delivery from the outbox to the receivers: webhooks, server events and text messages."""

@@ -1,7 +1,7 @@
-"""Delivers what is in the outbox: in order within a lane, each row at least once, with retries that survive
+"""Delivers the rows of the outbox: in order within a lane, each row at least once, with retries that survive
 restarts.
 
-Never in anybody's way: what is delivered was committed before. Attempts are counted on disk before they are
+Blocks no caller: every row was committed before its delivery. Attempts are counted on disk before they are
 made; between them only the row waits, no task does. Knows no wire form (the sinks do), and no exception's
 text gets into a reason.
 """
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class NotDelivered(Exception):
-    """A sink could not deliver. `reason` is ours, and kept."""
+    """A sink could not deliver. `reason` is Parley's own text, and is stored."""
 
     def __init__(self, reason: str, *, again: bool, wait_seconds: float | None = None) -> None:
         super().__init__(reason)
@@ -39,21 +39,21 @@ class NotDelivered(Exception):
         self.again = again
         """Whether another attempt can help."""
         self.wait_seconds = wait_seconds
-        """How long the receiver asks to wait."""
+        """Seconds that the receiver asks to wait."""
 
 
 class Sink(Protocol):
-    """Where one kind of delivery goes."""
+    """The destination of one kind of delivery."""
 
     async def send(self, waiting: Waiting) -> None:
-        """Deliver, or raise NotDelivered. May be called again with what was delivered before: `waiting.id`
-        tells."""
+        """Deliver, or raise NotDelivered. May be called again with a row already delivered, recognizable by
+        `waiting.id`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often something is tried, and how far apart."""
+    """The number of attempts and the pauses between them."""
 
     attempts: int = 15
     base_seconds: float = 1.0
@@ -62,7 +62,7 @@ class Patience:
 
     def pause(self, attempt: int, retry_after: float | None) -> float | None:
         """Seconds after a failed attempt, counted from 1, until the next; None when there is no next."""
-        state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # tenacity's strategies read the number alone
+        state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # tenacity's strategies read only the number
         state.attempt_number = attempt
         if stop_after_attempt(self.attempts)(state):
             return None
@@ -77,8 +77,7 @@ class Patience:
 
 
 class Deliveries:
-    """The loop that delivers, in one server of a database at a time, and the deliveries that are under
-    way."""
+    """The delivery loop, active in one server of a database at a time, and its deliveries in progress."""
 
     def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, peers: Peers) -> None:
         self._outbox = outbox
@@ -88,14 +87,14 @@ class Deliveries:
         self._busy: dict[asyncio.Task[None], Waiting] = {}
         self._loop: asyncio.Task[None] | None = None
         self._delivers = False
-        """Whether it is this server that delivers, of all on its database."""
+        """Whether this server, of all on its database, is the one that delivers."""
 
     def start(self) -> None:
-        """Begin to deliver, also what an earlier server left."""
+        """Begin to deliver, including rows that an earlier server left."""
         self._loop = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Stop. What is under way may or may not have arrived, and is delivered again by the next server."""
+        """Stop. Deliveries in progress may or may not have arrived; the next server delivers them again."""
         tasks = [task for task in (self._loop, *self._busy) if task]
         for task in tasks:
             task.cancel()
@@ -108,7 +107,7 @@ class Deliveries:
             while True:
                 try:
                     rest = await self._look(listening)
-                except Exception as failure:  # a task of its own: nobody else would hear of it
+                except Exception as failure:  # a separate task: the failure would go unnoticed
                     log.error("outbox cannot be read", exc_info=failure)
                     rest = _LONGEST_REST
                 with contextlib.suppress(TimeoutError):
@@ -118,8 +117,8 @@ class Deliveries:
                             self._peers.notify(_NEWS)
 
     async def _look(self, listening: contextlib.ExitStack) -> float:
-        """Begin what is due, if it is this server that delivers; in how many seconds to look again without a
-        word."""
+        """Begin the deliveries that are due, if this server delivers. Returns the seconds until the next look
+        without a notification."""
         if not self._delivers:
             self._delivers = await self._peers.try_lock(_LOCK)
             if self._delivers:
@@ -166,7 +165,7 @@ class Deliveries:
     async def _attempt(self, waiting: Waiting) -> None:
         try:
             await self._deliver(waiting)
-        except Exception as failure:  # how it went cannot be written: the row is still due, but not at once
+        except Exception as failure:  # the outcome cannot be written: the row is still due, but later
             log.error("delivery is not on record", kind=waiting.kind, id=waiting.id, exc_info=failure)
             await asyncio.sleep(_LONGEST_REST)
 
@@ -179,7 +178,7 @@ class Deliveries:
             await self._failed(waiting, failure)
         except ServiceError as failure:
             await self._failed(waiting, NotDelivered(failure.reason.lower(), again=True))
-        except Exception as failure:  # the row must not be tried without end
+        except Exception as failure:  # the row must not be retried forever
             log.error("delivery broke", kind=waiting.kind, id=waiting.id, exc_info=failure)
             await self._failed(waiting, NotDelivered("an internal error", again=True))
         else:

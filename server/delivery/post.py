@@ -1,6 +1,6 @@
 """One POST to a server outside, and what its failure means for a delivery.
 
-Does not know what is posted, nor how often it is tried.
+Knows neither the content nor the number of attempts.
 """
 
 import time
@@ -16,7 +16,7 @@ _AGAIN = frozenset({408, 409, 425, 429})
 
 
 class Poster:
-    """Posts over connections that it keeps."""
+    """Posts over reused connections."""
 
     def __init__(self, allowed: AllowedHosts) -> None:
         self._outside = Outside(allowed, Limits(), truncates=True)
@@ -40,7 +40,7 @@ class Poster:
 
 
 class Refused(NotDelivered):
-    """The receiver answered, with an error."""
+    """The receiver answered with an error."""
 
     def __init__(self, reason: str, *, body: bytes, again: bool, wait_seconds: float | None) -> None:
         super().__init__(reason, again=again, wait_seconds=wait_seconds)

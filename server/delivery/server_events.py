@@ -1,4 +1,4 @@
-"""Server events: what an assistant's own server is told of its chats and sessions, written with the change
+"""Server events: the events of chats and sessions for an assistant's own server, written with the change
 itself.
 
 Composes them for the outbox, which sends them. Sends nothing, and holds no SQL.
@@ -35,11 +35,11 @@ class Server:
 
     target: dict[str, Any] = field(repr=False)
     types: frozenset[str]
-    """What it is told of."""
+    """The events that it gets."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Server | None":
-        """None when the assistant has no server."""
+        """The server of a document, None when the assistant has none."""
         server = document.get("server") or {}
         if not server.get("url"):
             return None
@@ -69,7 +69,7 @@ class ServerEvents:
         self._allowed = allowed
         self._clock = clock
         self._known: dict[tuple[str, str, int], Server | None] = {}
-        """By the org, id and version of an assistant."""
+        """Servers by the org, id and version of their assistants."""
 
     def compose(
         self,
@@ -79,11 +79,11 @@ class ServerEvents:
         private: Mapping[str, Any] | None,
         body_of: Callable[[], Record],
     ) -> list[Delivery]:
-        """The event of a change of a Chat or Session, if the server of its assistant is to be told."""
+        """The event for a change of a Chat or Session, if its assistant's server subscribes to it."""
         try:
             server = self._server_of(connection, record, private or {})
             return [self._event(kind, body_of(), server)] if server and kind in server.types else []
-        except Exception as failure:  # what happened is recorded even when it cannot be told
+        except Exception as failure:  # the change is recorded even when its event cannot be composed
             log.error("event cannot be composed", type=kind, exc_info=failure)
             return []
 
@@ -106,7 +106,7 @@ class ServerEvents:
         )
 
     def _server_of(self, connection: Connection, record: Record, private: Mapping[str, Any]) -> Server | None:
-        """The server of whom a record names as who answers; None also when its host may not be called."""
+        """The server of the assistant that answers a record; None also when its host may not be called."""
         if "assistant" in private:
             server = Server.of(private["assistant"])
         elif squad := private.get("squad") or self._squad(connection, record):

@@ -16,8 +16,8 @@ _SECONDS = 20.0
 class TwilioMessages:
     """The sink. A delivery's body is {phoneNumberId, to, text}.
 
-    Every attempt has the row's id as I-Twilio-Idempotency-Token. Where the carrier does not look at it, a
-    message can arrive twice: after a crash, or a lost answer, between its being taken and our knowing.
+    Every attempt has the row's id as I-Twilio-Idempotency-Token. Where the carrier ignores it, a message
+    can arrive twice: after a crash or a lost answer between its acceptance and our record of it.
     """
 
     def __init__(self, poster: Poster, account: TwilioAccount | None) -> None:
@@ -51,7 +51,7 @@ class TwilioMessages:
 
 
 def _code(body: bytes) -> str:
-    """Twilio's number of an error, which says more than the status; none of its text."""
+    """Twilio's error number, which is more specific than the status; none of its text."""
     try:
         code = orjson.loads(body)["code"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

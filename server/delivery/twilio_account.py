@@ -1,4 +1,4 @@
-"""The operator's Twilio account: its numbers, whose they are, and the signature of what it sends us. Sends
+"""The operator's Twilio account: its numbers, the orgs that own them, and the signature of its requests. Sends
 nothing."""
 
 import base64
@@ -15,6 +15,8 @@ SMS = "twilio.sms"
 
 @dataclass(frozen=True, slots=True)
 class TwilioAccount:
+    """The operator's Twilio account and its numbers."""
+
     sid: str
     token: str = field(repr=False)
     url: str
@@ -23,7 +25,7 @@ class TwilioAccount:
 
     @classmethod
     def of(cls, settings: Settings) -> "TwilioAccount | None":
-        """None when Twilio is not configured."""
+        """The account in the settings, None when Twilio is not configured."""
         if not settings.twilio_account_sid or not settings.twilio_auth_token:
             return None
         return cls(
@@ -34,7 +36,7 @@ class TwilioAccount:
         )
 
     def number_of(self, phone_number_id: str, org_id: str) -> str | None:
-        """The number that a phoneNumberId is, if the org may use it."""
+        """The number of a phoneNumberId, if the org may use it."""
         found = self.numbers.get(phone_number_id)
         return found.number if found and found.org_id in (None, org_id) else None
 
@@ -43,6 +45,6 @@ class TwilioAccount:
         return [name for name in self.numbers if self.number_of(name, org_id) == number]
 
     def signature(self, url: str, parameters: Iterable[tuple[str, str]]) -> str:
-        """What X-Twilio-Signature says of a form that was posted to `url`."""
+        """The X-Twilio-Signature of a form posted to `url`."""
         signed = url + "".join(name + value for name, value in sorted(set(parameters)))
         return base64.b64encode(hmac.digest(self.token.encode(), signed.encode(), hashlib.sha1)).decode()

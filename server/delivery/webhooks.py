@@ -29,7 +29,7 @@ class Webhooks:
         target = waiting.target
         try:
             self._allowed.check_url(target["url"], "server.url")
-        except InvalidArgument:  # listed once, and no longer
+        except InvalidArgument:  # the host is no longer listed
             raise NotDelivered("the operator has not listed the host of the server", again=False) from None
         headers = {
             **_own_headers(target.get("headers")),
@@ -42,7 +42,7 @@ class Webhooks:
 
 
 def _own_headers(headers: Any) -> dict[str, str]:
-    """The assistant's own headers; those that are ours to set, or cannot be sent, are left out."""
+    """The assistant's own headers; without those that only Parley sets or that cannot be sent."""
     if not isinstance(headers, dict):
         return {}
     return {
