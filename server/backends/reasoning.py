@@ -1,7 +1,7 @@
 """What servers that speak chat completions want back with their messages: reasoning, and what their tool
 calls carry.
 
-Tells nobody what is in it.
+Publishes none of its content.
 """
 
 from collections.abc import Iterator, Mapping

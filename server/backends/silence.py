@@ -1,7 +1,7 @@
 """Ends the wait for an answer's next bytes when a provider is silent for too long, or the call's time is over.
 
 One timer for a call, not one for each read: when it fires, it looks at how long the wait in progress has been
-going on. Only waits count: while nobody asks for more, a provider may be silent.
+going on. Only waits count: between reads, a provider may be silent.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ class Silence:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Somebody waits from now on."""
+        """Begin to count a wait."""
         self._since = self._loop.time()
         if self._timer is None:
             self._arm(self._since)
 
     def pause(self) -> None:
-        """Nobody waits."""
+        """Stop counting until the next `begin`."""
         self._since = None
 
     def end(self) -> None:

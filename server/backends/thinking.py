@@ -1,6 +1,6 @@
-"""The thinking blocks of Anthropic's Messages API: kept as they come, and put back where they were.
+"""The thinking blocks of Anthropic's Messages API: stored as they come, and sent back in their places.
 
-The API refuses a round of tools without them. Tells nobody what is in them.
+The API refuses a round of tools without them. Publishes none of their content.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -29,10 +29,12 @@ Report = Callable[[str, int, int], None]
 
 
 class Table(NamedTuple):
+    """A table to move."""
+
     name: str
     columns: list[str]
     key: list[str]
-    """What its rows are read in the order of."""
+    """The columns that order its rows when they are read."""
 
 
 async def move(folder: Path, url: str, report: Report, *, with_secret: bool) -> dict[str, int]:

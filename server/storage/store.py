@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # an extra
 
 @dataclass(frozen=True, slots=True)
 class Store:
+    """The repositories of one database."""
+
     database: Database
     keys: Keys
     assistants: Assistants

@@ -46,6 +46,8 @@ Result = tuple[Any, BaseException | None]
 
 
 class Write(NamedTuple):
+    """A write in the queue, and the future of its result."""
+
     work: Callable[[Connection], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
