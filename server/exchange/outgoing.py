@@ -26,6 +26,8 @@ _INCOMPLETE = "The answer is not complete, so it is not sent."
 
 
 class OutgoingMessages:
+    """Makes the text messages that carry an output, for the outbox."""
+
     def __init__(self, account: TwilioAccount | None) -> None:
         self._account = account
 

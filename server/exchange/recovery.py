@@ -29,6 +29,8 @@ _LOOKS_AGAIN_SECONDS = 30.0
 
 
 class Recovery:
+    """Completes exchanges that no server runs any more."""
+
     def __init__(self, chats: Chats, peers: Peers) -> None:
         self._chats = chats
         self._peers = peers

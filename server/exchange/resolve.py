@@ -44,6 +44,8 @@ _NAMED = {"conversation": (Violation("conversation", "names no conversation that
 
 
 class TurnResolver:
+    """Makes a turn of what a door asks for."""
+
     def __init__(self, store: Store, agents: Agents, clock: Clock, capacity: Capacity | None = None) -> None:
         self._store = store
         self._agents = agents

@@ -18,6 +18,8 @@ _LONGEST_PAUSE = 0.05
 
 
 class SessionQueue:
+    """Lets the exchanges of a session run one after the other."""
+
     def __init__(self, peers: Peers, wait_seconds: float = 30) -> None:
         self._peers = peers
         self._wait_seconds = wait_seconds
