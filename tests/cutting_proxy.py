@@ -1,6 +1,7 @@
 """A TCP proxy on the loopback that cuts connections when a test says so. Knows no protocol."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from types import TracebackType
@@ -34,9 +35,10 @@ class CuttingProxy:
     def cut(self) -> None:
         """Reset every connection, in both directions."""
         for writer in tuple(self._open):
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
-            )
+            with contextlib.suppress(OSError):  # closed already
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+                )
             writer.transport.abort()
 
     def cut_before(self, text: bytes) -> None:

@@ -157,4 +157,12 @@ class PostgresPeers:
 
 
 async def _connect(url: str) -> Driver:
-    return await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+    connecting = asyncio.ensure_future(
+        psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+    )
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:  # psycopg would leave what it has opened by then open
+        with contextlib.suppress(psycopg.Error):
+            await (await connecting).close()
+        raise
