@@ -25,6 +25,8 @@ time."""
 _IDLE = 0.03
 _BUSY = 0.15
 """Of one core: below the first one commit follows the other at once, above the second in the longest period."""
+_REMEMBERED = 0.2
+"""Seconds over which the load is averaged."""
 _MOST_STREAMS = 256
 """In one commit."""
 
@@ -107,7 +109,8 @@ class Journal:
         try:
             await self._try(self._writing)
         except StorageUnavailable as failure:
-            _fail(self._writing, failure)
+            for source in self._writing:
+                source.failed(failure)
         except Exception as failure:
             for source, batch in list(self._writing.items()):
                 await self._write_alone(source, batch, failure)
@@ -153,12 +156,3 @@ class _Load:
             self._share += min(1.0, passed / _REMEMBERED) * (share - self._share)
             self._seen = now, computed
         return LONGEST_PERIOD * min(1.0, max(0.0, (self._share - _IDLE) / (_BUSY - _IDLE)))
-
-
-_REMEMBERED = 0.2
-"""Seconds over which the load is averaged."""
-
-
-def _fail(sources: dict[Source, EventBatch], failure: ServiceError) -> None:
-    for source in sources:
-        source.failed(failure)

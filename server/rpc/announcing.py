@@ -19,6 +19,12 @@ from server.rpc.refusals import refuse
 _STOPPING = "the server is stopping, and has broken the call off; send it again"
 
 
+def serialized(answer: Any) -> bytes:
+    """Serialize an answer with text that JSON can represent; bytes are returned unchanged, because they were
+    serialized for several readers."""
+    return answer if isinstance(answer, bytes) else readable(answer)
+
+
 class Ends(Protocol):
     """The context of a call that can be given its last message ahead of its status."""
 
@@ -98,7 +104,7 @@ class Announcing:
         await self.write(message)
 
     async def _write_body(self, body: Any) -> None:
-        await self.context.write(body if isinstance(body, bytes) else readable(body))
+        await self.context.write(serialized(body))
 
     async def write_last(self, message: Any) -> None:
         self.last = message

@@ -12,7 +12,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from server.content.validation import check, nul_in
-from server.content.walk import check_values, readable
+from server.content.walk import check_values
 from server.core.errors import (
     DeadlineExceeded,
     Internal,
@@ -26,7 +26,7 @@ from server.core.ids import new_id
 from server.core.offload import by_size_one_at_a_time
 from server.rpc.access import admits, answers_with_bodies, check_sent, needs_key, only_stores
 from server.rpc.activity import Traffic
-from server.rpc.announcing import Announcing
+from server.rpc.announcing import Announcing, serialized
 from server.rpc.arrivals import Arrivals
 from server.rpc.call import Call, enter
 from server.rpc.context import Handler, Served, asynchronous
@@ -149,7 +149,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _reserved_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
         """Return a whole answer serialized. It counts as unread until the caller has read it, because gRPC
         holds it for that long."""
-        raw = _serialized(answer)
+        raw = serialized(answer)
         if len(raw) > _LONG_ANSWER and call.caller is not None:
             read = self._limits.reserve_unread(call.caller, len(raw))
             context.add_done_callback(lambda _: read())
@@ -258,13 +258,7 @@ def _handler(guarded: Callable[..., Awaitable[Any]], *, streams: bool) -> "grpc.
     which spares a system call and two wake-ups here, and one in Envoy.
     """
     make = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
-    return make(guarded, request_deserializer=None, response_serializer=_serialized)
-
-
-def _serialized(answer: Any) -> bytes:
-    """Serialize an answer with text that JSON can represent; bytes are returned unchanged, because they were
-    serialized for several readers."""
-    return answer if isinstance(answer, bytes) else readable(answer)
+    return make(guarded, request_deserializer=None, response_serializer=serialized)
 
 
 def _check_shown_once(context: Served) -> None:
