@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -139,6 +139,30 @@ class Attempts:
     def end_of(self, error: ParleyError) -> ParleyError:
         """What a stream ends with: what cut it, where nothing is stored that could be read on."""
         return self._cut if self._cut is not None and isinstance(error, NotFound) else error
+
+    def rest(
+        self,
+        error: ParleyError,
+        method: Method[Any, Any],
+        request: Message,
+        place: Place | None,
+        *,
+        begun: bool,
+    ) -> tuple[str, Message, float]:
+        """The path and the request that give the rest of a stream that `error` cut, and the seconds until then.
+        Raises what ended the stream where there is none."""
+        path = method.path
+        if begun:
+            watched = place.request() if place else None
+            if place is None or watched is None:
+                raise error from None
+            path, request = place.path, watched
+            delay = self.resume_delay(error)
+        else:
+            delay = self.delay(error)
+        if delay is None:
+            raise self.end_of(error) from None
+        return path, request, delay
 
     def _may_repeat(self, error: ParleyError) -> bool:
         if _is_refused(error):

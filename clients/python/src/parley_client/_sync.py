@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from parley_client._calls import Answer, Attempts, Method, Place, Request
-from parley_client.errors import error_of
+from parley_client.errors import ParleyError, error_of
 from parley_client.options import Options
 
 Event = TypeVar("Event", bound=Message)
@@ -119,18 +119,13 @@ class Stream(Generic[Event]):
     def _read_on(self, failed: grpc.RpcError) -> None:
         """Begin the call that gives the rest, after a pause; raise what ended the stream where there is
         none."""
-        error = error_of(failed)
-        path, request = self._method.path, self._request
-        if self._begun:
-            rest = self._place.request() if self._place else None
-            if self._place is None or rest is None:
-                self._closed.set()
-                raise error from None
-            path, request = self._place.path, rest
-        delay = self._attempts.resume_delay(error) if self._begun else self._attempts.delay(error)
-        if delay is None:
+        try:
+            path, request, delay = self._attempts.rest(
+                error_of(failed), self._method, self._request, self._place, begun=self._begun
+            )
+        except ParleyError:
             self._closed.set()
-            raise self._attempts.end_of(error) from None
+            raise
         if not self._closed.wait(delay):
             self._call = self._connection.open(
                 path, self._method.answer, request, self._attempts, resumes=self._begun
