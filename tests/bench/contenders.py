@@ -122,6 +122,19 @@ async def afternoon(provider: Contender, *paces: Pace) -> AsyncIterator[Contende
 
 
 @asynccontextmanager
+async def floor(provider: Contender, *paces: Pace) -> AsyncIterator[Contender]:
+    """The parts that the service is made of, without its own work."""
+    address = free_address()
+
+    def chat(pace: Pace, stream: bool) -> bytes:
+        return request("/chat", _KEY, {"assistantId": pace.model, "input": INPUT, "stream": stream})
+
+    command = (sys.executable, "-m", "tests.bench.floor", _port(address), _base(provider))
+    async with _process(address, *command) as pid:
+        yield Contender("Envoy + grpc.aio + aiohttp", address, chat, pid)
+
+
+@asynccontextmanager
 async def envoy(provider: Contender, *paces: Pace) -> AsyncIterator[Contender]:
     """Envoy that passes everything on: the least that a proxy costs."""
     address = free_address()
@@ -165,7 +178,12 @@ async def litellm(provider: Contender, *paces: Pace) -> AsyncIterator[Contender]
             yield openai_form("LiteLLM proxy", address, pid)
 
 
-PEERS: dict[str, Callable] = {"fastapi": afternoon, "litellm": litellm, "envoy": envoy}
+PEERS: dict[str, Callable] = {
+    "fastapi": afternoon,
+    "litellm": litellm,
+    "floor": floor,
+    "envoy": envoy,
+}
 
 
 def litellm_command() -> Path:

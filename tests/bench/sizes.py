@@ -13,7 +13,7 @@ class Sizes(NamedTuple):
     calls: int = 1_000
     """In a turn against the offline model."""
     messages: int = 500_000
-    peers: tuple[str, ...] = ("fastapi", "litellm", "envoy")
+    peers: tuple[str, ...] = ("fastapi", "litellm", "floor", "envoy")
     tokens: int = REAL.tokens
     """Of an answer of the real model."""
     streams: int = 32
