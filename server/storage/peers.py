@@ -20,7 +20,7 @@ class Peers(Protocol):
         ...
 
     async def unlock(self, name: str) -> None:
-        """Release a lock that this server holds."""
+        """Release a lock that this server holds; other servers acquire it soon after. Never fails."""
         ...
 
     def notify(self, topic: str) -> None:

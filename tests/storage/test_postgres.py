@@ -20,10 +20,12 @@ from server.core.ids import new_id
 from server.storage.database import DatabaseError
 from server.storage.idempotency import Claim
 from server.storage.postgres.connection import PostgresConnection, translated, wait_for
+from server.storage.postgres.database import PostgresDatabase
 from server.storage.postgres.errors import postgres_error
 from server.storage.postgres.migrations import MIGRATIONS
 from server.storage.store import connect_store
 from server.wire.history.lines import History, Line
+from tests.postgres_proxy import PostgresProxy
 from tests.storage.records import TABLES, PostgresPlace, Recorder, texts
 
 from .test_engines import insert, names
@@ -42,11 +44,11 @@ def database(store):
     return store.database
 
 
-def cut_off(postgres, place):
-    """End every connection that the store has."""
+def cut_off(postgres, place, but=""):
+    """End every connection that the store has, but that of this application."""
     postgres.run(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-        "AND datname = current_database() AND pid <> pg_backend_pid()",
+        f"AND datname = current_database() AND pid <> pg_backend_pid() AND application_name <> '{but or '-'}'",
         place.url,
     )
 
@@ -373,3 +375,63 @@ async def test_org_is_seen_by_every_server_at_once(place, store, clock):
     )
 
     assert here.key.org_id == there.key.org_id
+
+
+# --- a database that is away --------------------------------------------------------------------------------
+
+
+async def test_calls_fail_at_once_while_the_database_is_away_and_work_when_it_is_back(place):
+    async with PostgresProxy(place.url) as proxy:
+        database = await PostgresDatabase.connect(proxy.url, 4)
+        works = asyncio.Queue()
+        database.watch = works.put_nowait
+        await asyncio.gather(*(database.read(one) for _ in range(4)))
+        proxy.refuses = True
+        proxy.cut()
+
+        with pytest.raises(StorageUnavailable, match="cannot be reached"):
+            while True:
+                await database.read(one)
+        assert await works.get() is False
+        for _ in range(100):  # each would wait ten seconds for a connection
+            with pytest.raises(StorageUnavailable, match="cannot be reached; nothing was written, try again"):
+                await database.write(one)
+        proxy.refuses = False
+
+        assert await works.get() is True
+        assert await database.read(one) == 1
+        await database.aclose()
+
+
+async def test_calls_that_wait_for_a_connection_end_as_the_database_is_found_away(place):
+    async with PostgresProxy(place.url) as proxy:
+        database = await PostgresDatabase.connect(proxy.url, 1)
+        assert await database.read(one) == 1
+        proxy.refuses = True
+        proxy.cut()
+
+        failed = await asyncio.gather(*(database.read(one) for _ in range(50)), return_exceptions=True)
+
+        assert {type(error) for error in failed} == {StorageUnavailable}
+        await database.aclose()
+
+
+async def test_database_that_is_back_soon_fails_no_call(place, monkeypatch):
+    monkeypatch.setattr("server.storage.postgres.pool._PATIENCE_SECONDS", 20)
+    async with PostgresProxy(place.url) as proxy:
+        database = await PostgresDatabase.connect(proxy.url, 4)
+        assert await database.read(one) == 1
+        proxy.refuses = True
+        proxy.cut()
+        reading = asyncio.create_task(database.read(one))
+        async with asyncio.timeout(20):
+            while proxy.connections < 3:  # noqa: ASYNC110 (the proxy has no event)
+                await asyncio.sleep(0)
+        proxy.refuses = False
+
+        assert await reading == 1
+        await database.aclose()
+
+
+def one(connection):
+    return connection.execute("SELECT 1").fetchone()[0]

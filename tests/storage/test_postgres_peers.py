@@ -1,11 +1,14 @@
 """Servers that share a PostgreSQL database: their locks, what they tell one another, and lost connections."""
 
 import asyncio
+import contextlib
 
+import psycopg
 import pytest
 
 from server.core.errors import StorageUnavailable
 from server.storage.postgres.peers import PostgresPeers
+from tests.postgres_proxy import PostgresProxy
 from tests.storage.test_postgres import cut_off
 
 
@@ -21,6 +24,44 @@ async def peers(place):
     yield both
     for one in both:
         await one.aclose()
+
+
+WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+
+
+@contextlib.asynccontextmanager
+async def closing(peers):
+    try:
+        yield peers
+    finally:
+        await peers.aclose()
+
+
+async def until(try_lock, name):
+    """Try until the lock is acquired."""
+    async with asyncio.timeout(20):
+        while not await try_lock(name):  # noqa: ASYNC110 (another server has no event)
+            await asyncio.sleep(0)
+    return True
+
+
+async def until_reached(try_lock, name):
+    """Try until the database is reached; whether the lock was acquired."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await try_lock(name)
+            except StorageUnavailable:
+                await asyncio.sleep(0)
+
+
+async def until_held_elsewhere(peers, name):
+    async with asyncio.timeout(20):
+        while await peers.try_lock(name):
+            await peers.unlock(name)
+            await asyncio.sleep(0)
+    return True
 
 
 async def received(event):
@@ -39,7 +80,7 @@ async def test_lock_is_one_servers_until_it_lets_go(peers):
         await there.try_lock("b"),
     ] == [True, False, False, True]
     await here.unlock("a")
-    assert await there.try_lock("a")
+    assert await until(there.try_lock, "a")
 
 
 async def test_lock_that_many_try_at_once_is_taken_by_one(peers):
@@ -91,15 +132,109 @@ async def test_locks_are_taken_again_and_words_heard_after_the_connections_were_
         await received(event)
 
 
+@contextlib.asynccontextmanager
+async def next_in_line(postgres, place, name):
+    """A session of another program that waits for a lock, and gets it as soon as it is free."""
+    async with await psycopg.AsyncConnection.connect(
+        place.url, autocommit=True, application_name="patient"
+    ) as other:
+        waiting = asyncio.create_task(
+            other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 1))", [name])
+        )
+        while not postgres.run(WAITING):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        yield waiting
+
+
 async def test_lock_that_another_server_took_meanwhile_is_lost(peers, place, postgres):
-    here, there = peers
+    here, _ = peers
     assert await here.try_lock("a")
+    async with next_in_line(postgres, place, "a") as taken:
+        cut_off(postgres, place, but="patient")
+        await taken
+
+        assert await here.try_lock("b")
+        await here.unlock("a")
+        assert not await here.try_lock("a")
+    assert await until(here.try_lock, "a")
+
+
+async def test_locks_are_acquired_again_though_whoever_asks_for_another_leaves(peers, place, postgres):
+    here, there = peers
+    names = [f"chat:{number}" for number in range(300)]
+    assert all(await asyncio.gather(*map(here.try_lock, names)))
     cut_off(postgres, place)
 
-    assert await there.try_lock("a")
-    assert await here.try_lock("b")
-    await here.unlock("a")
-    assert not await here.try_lock("a")
+    asking = asyncio.create_task(here.try_lock("z"))
+    await asyncio.sleep(0)
+    asking.cancel()
+
+    async with asyncio.timeout(20):
+        while postgres.run(HELD) != [(len(names),)]:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert not any(await asyncio.gather(*map(there.try_lock, names)))
+    assert await until(there.try_lock, "z")
+
+
+async def test_lock_whose_caller_left_as_it_was_acquired_is_free(peers):
+    here, there = peers
+    for _ in range(20):
+        asking = asyncio.create_task(here.try_lock("a"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+
+        assert await until(there.try_lock, "a")
+        await there.unlock("a")
+
+
+async def test_unlock_does_not_fail_when_the_database_is_gone(place):
+    async with PostgresProxy(place.url) as proxy, closing(PostgresPeers(proxy.url)) as peers:
+        assert await peers.try_lock("a")
+        proxy.refuses = True
+        proxy.cut()
+
+        await peers.unlock("a")
+
+
+async def test_locks_are_back_soon_after_the_database_is(peers, place):
+    async with PostgresProxy(place.url) as proxy, closing(PostgresPeers(proxy.url)) as there:
+        assert await there.try_lock("a")
+        proxy.refuses = True
+        proxy.cut()
+        with pytest.raises(StorageUnavailable, match="cannot be reached"):
+            while True:
+                await there.try_lock("b")
+        proxy.refuses = False
+
+        assert await until_reached(there.try_lock, "c")
+        assert await until_held_elsewhere(peers[0], "a")
+
+
+async def test_connection_that_falls_silent_is_replaced(place, monkeypatch):
+    monkeypatch.setattr("server.storage.postgres.locks._ANSWER_SECONDS", 0.2)
+    async with PostgresProxy(place.url) as proxy, closing(PostgresPeers(proxy.url)) as peers:
+        assert await peers.try_lock("a")
+        proxy.hold()
+        with pytest.raises(StorageUnavailable):
+            await peers.try_lock("b")
+        proxy.resume()
+
+        assert await until_reached(peers.try_lock, "c")
+
+
+async def test_locks_asked_for_at_once_share_round_trips(place):
+    async with PostgresProxy(place.url) as proxy, closing(PostgresPeers(proxy.url)) as peers:
+        assert await peers.try_lock("first")
+        before = proxy.requests
+
+        names = [f"chat:{number}" for number in range(200)]
+        assert all(await asyncio.gather(*map(peers.try_lock, names)))
+        for name in names:
+            await peers.unlock(name)
+        assert await peers.try_lock("last")
+
+        assert proxy.requests - before <= 6
 
 
 async def test_database_that_is_not_there_is_told():

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random
 
 from server.core.errors import StorageUnavailable
 from server.storage.database import Connection, with_also
-from server.storage.postgres.connection import Driver, PostgresConnection, bridged, configure, was_ended
+from server.storage.postgres.connecting import connect
+from server.storage.postgres.connection import Driver, PostgresConnection, bridged, configure
 from server.storage.postgres.errors import (
     Lost,
     Uncertain,
@@ -27,9 +28,9 @@ from server.storage.postgres.errors import (
     postgres_error,
     unusable,
 )
+from server.storage.postgres.pool import Pool
 
 _ATTEMPTS = 8
-_WAIT_SECONDS = 10
 
 T = TypeVar("T")
 
@@ -40,15 +41,7 @@ class PostgresDatabase:
     def __init__(self, url: str, connections: int) -> None:
         """The database must be opened before use, and closed."""
         self._url = url
-        self._pool = AsyncConnectionPool(
-            url,
-            min_size=1,
-            max_size=connections,
-            open=False,
-            timeout=_WAIT_SECONDS,
-            kwargs={"autocommit": True},
-            configure=configure,
-        )
+        self._pool = Pool(url, connections, lambda reached: self._now(failing=not reached))
         self._again = AsyncRetrying(
             retry=retry_if_exception(did_nothing),
             stop=stop_after_attempt(_ATTEMPTS),
@@ -66,7 +59,7 @@ class PostgresDatabase:
     async def connect(cls, url: str, connections: int) -> "PostgresDatabase":
         """Connect to a database. Raises DatabaseError when it cannot be reached."""
         try:
-            driver = await psycopg.AsyncConnection.connect(url, connect_timeout=_WAIT_SECONDS)
+            driver = await connect(url)
             await driver.close()
         except psycopg.Error as error:
             raise unusable(url, error) from None
@@ -108,7 +101,7 @@ class PostgresDatabase:
     async def snapshot(self) -> AsyncIterator["PostgresSnapshot"]:
         """Open a snapshot on a separate connection, because it may take long and the pool is small."""
         try:
-            driver = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+            driver = await connect(self._url)
         except psycopg.Error as error:
             raise postgres_error(error) from None
         try:
@@ -124,7 +117,7 @@ class PostgresDatabase:
         """Free the space of deleted rows. Their text is overwritten when pages are reused, not at once."""
 
         async def run() -> None:
-            async with self._driver() as driver:
+            async with self._pool.driver() as driver:
                 await driver.execute("VACUUM")
 
         await self._translating_errors(run())
@@ -133,7 +126,7 @@ class PostgresDatabase:
         if not self._closed:
             self._closed = True
             await asyncio.gather(*self._writing, return_exceptions=True)
-            await self._pool.close()
+            await self._pool.aclose()
 
     async def _run(
         self, attempt: Callable[[Callable[[Connection], T]], Awaitable[T]], work: Callable[[Connection], T]
@@ -145,27 +138,13 @@ class PostgresDatabase:
                 raise
         return await self._again(attempt, work)
 
-    @contextlib.asynccontextmanager
-    async def _driver(self) -> AsyncIterator[Driver]:
-        driver: Driver | None = await self._pool.getconn()
-        try:
-            while driver is None or await was_ended(driver):
-                ended, driver = driver, None
-                if ended is not None:
-                    await self._pool.putconn(ended)
-                driver = await self._pool.getconn()
-            yield driver
-        finally:
-            if driver is not None:  # else the caller left between two of them
-                await self._pool.putconn(driver)
-
     async def _after(self, earlier: asyncio.Task[Any] | None, work: Callable[[Connection], T]) -> T:
         if earlier is not None:
             await asyncio.wait([earlier])
         return await self._translating_errors(self._watched(self._run(self._write, work)))
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
-        async with self._driver() as driver:
+        async with self._pool.driver() as driver:
             connection = PostgresConnection(driver)
             try:
                 return await bridged(lambda: work(connection))
@@ -173,7 +152,7 @@ class PostgresDatabase:
                 raise await self._lost(driver, error) from None
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        async with self._driver() as driver:
+        async with self._pool.driver() as driver:
             connection = PostgresConnection(driver)
             connection.execute("BEGIN")
             try:
