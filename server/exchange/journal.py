@@ -19,7 +19,7 @@ from server.storage.chats import Chats
 
 log = structlog.get_logger()
 
-LONGEST_PERIOD = 0.048
+LONGEST_PERIOD = 0.045
 """Seconds from the beginning of one commit to that of the next. Two or three tokens of a fast model come in such a
 time."""
 _IDLE = 0.03
