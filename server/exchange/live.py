@@ -36,6 +36,9 @@ _FAILURES: dict[str, Callable[[str], ServiceError]] = {
     KEY_ENDED.code: partial(Unauthenticated, reason="KEY_ENDED"),
 }
 """The errors of what ends early and has failed by that."""
+_FEW_EVENTS = 8
+"""That wait for the disk while the model waits too: more than a model of usual speed sends in a period of the
+journal."""
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
 
 
@@ -288,9 +291,10 @@ class LiveExchange:
             await asyncio.sleep(0)  # nothing more of the model is let in
 
     async def _until_written(self) -> None:
-        """Wait for the journal, unless the model has more at once: it would be slowed down to an event a commit."""
+        """Wait for the journal, unless the model has more at once or is fast: it would be slowed down to so many events a
+        commit."""
         loop = asyncio.get_running_loop()
-        if not self._is_in_a_row:
+        if not self._is_in_a_row and len(self._buffer.waiting) <= _FEW_EVENTS:
             self._written = loop.create_future()
             await self._written
         self._is_in_a_row = True
