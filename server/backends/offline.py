@@ -23,6 +23,8 @@ MODEL = "offline-1"
 _WORD = re.compile(r"\s*\S+(?:\s+$)?")
 _WORD_OF_NAME = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 _TOKEN = re.compile(r"[\w-]+")
+_PIECES_OF_READ = 256
+"""Pieces that are emitted together: those of a whole long answer would take a hundred times its text."""
 _SHORT = 3
 """Letters. Words of so many, such as `get`, are in too many names and texts to say which tool is meant."""
 _NAME_QUESTION = re.compile(r"\bwhat(?:\s+is|\s+was|['’]?s)\s+my\s+name\b", re.IGNORECASE)
@@ -61,7 +63,7 @@ class OfflineBackend:
         self._sleep = sleep
 
     async def generate(self, request: ModelRequest, emit: Emit) -> None:
-        """Emit the answer word by word where there is a delay, and all of it at once where there is none."""
+        """Emit the answer word by word where there is a delay, and a read's worth at a time where there is none."""
         choices = _choices(request)
         usage = Usage(_prompt_words(request.messages), sum(reply.words() for reply in choices))
         begun = Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
@@ -75,6 +77,9 @@ class OfflineBackend:
                         events = []
                     await self._sleep(self._delay)
                 events.append(piece)
+                if len(events) >= _PIECES_OF_READ:
+                    await emit(events)
+                    events = []
             events.append(Finish(index, reply.reason))
         events.append(usage)
         await emit(events)
