@@ -26,6 +26,7 @@ CALLS_KEY_INDEX = ("messages_by_calls", _END, _IS_CALLS_KEY)
 """The name of the index, what it has, and of which messages: those that end with `calls_key`, the last member
 written."""
 HAS_CALLS_KEY = f"{_IS_CALLS_KEY} AND {_END} = ?"
+_FORK = "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?"
 _SIZES_AT_ONCE = 1000
 _ROW = 100
 """Bytes that a message counts for besides its own, so that many small ones are not free."""
@@ -37,10 +38,7 @@ def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
         stored_bodies = _bodies(connection, org_id, next_run[0], 0, next_run[1])
-        fork = connection.execute(
-            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
-            [org_id, next_run[0]],
-        )
+        fork = connection.execute(_FORK, [org_id, next_run[0]])
         runs.append(_messages(stored_bodies))
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run]
@@ -56,10 +54,7 @@ def latest(
     while next_run and is_whole:
         first_seq, most_bytes, is_whole = _first_fitting(connection, org_id, *next_run, most_bytes)
         runs.append(between(connection, org_id, next_run[0], first_seq, next_run[1]))
-        fork = connection.execute(
-            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
-            [org_id, next_run[0]],
-        )
+        fork = connection.execute(_FORK, [org_id, next_run[0]])
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run], is_whole
 
@@ -169,15 +164,14 @@ def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
     total = 0
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
-        total += connection.execute(
+        own = connection.execute(
             f"SELECT coalesce(sum(length(body) + {_ROW}), 0) FROM messages "
             "WHERE org_id = ? AND thread_id = ? AND seq <= ?",
             [org_id, *next_run],
-        ).fetchone()[0]
-        next_run = connection.execute(
-            "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?",
-            [org_id, next_run[0]],
-        ).fetchone()
+        )
+        fork = connection.execute(_FORK, [org_id, next_run[0]])  # before a result is read: one round trip
+        total += own.fetchone()[0]
+        next_run = fork.fetchone()
     return total
 
 
