@@ -1,1 +1,1 @@
-"""One exchange: who answers, what is said, the model and its tools, events, the record."""
+"""One exchange: agent, input, the model and its tools, events, the record."""

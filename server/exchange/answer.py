@@ -1,4 +1,5 @@
-"""What a model has said so far in one exchange, choice by choice. Tells nobody and stores nothing."""
+"""Accumulates a model's answer during one exchange, choice by choice. Publishes nothing and stores
+nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,18 +17,18 @@ from server.content.json_values import from_python
 from server.exchange.calls_key import key_of
 
 MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
-"""How an answer ends whose model calls tools in the last round, which allows none: finish reason and error
-code."""
+"""Finish reason and error code of an answer whose model still calls tools in the last round, which allows
+none."""
 
 MOST_OUTPUT_REACHED: Final = "max_output_bytes"
-"""How an answer ends that is as large as the output of one exchange may be: finish reason and error code."""
+"""Finish reason and error code of an answer that reaches the largest output that one exchange may have."""
 _BROKEN_OFF = (None, MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED)
 
 
 @dataclass(slots=True)
 class _Call:
     text_before: int
-    """How much of the text had come when it began."""
+    """Characters of the text that came before the call began."""
     id: str = ""
     name: str = ""
     arguments: StringIO = field(default_factory=StringIO)
@@ -36,32 +37,32 @@ class _Call:
 @dataclass(slots=True)
 class _Choice:
     rounds: list[Message] = field(default_factory=list)
-    """What was said in the rounds of tools that are over."""
+    """The messages of the finished tool rounds."""
     text: StringIO = field(default_factory=StringIO)
     spoke: bool = False
-    """Whether text has come, if only an empty one."""
+    """Whether any text has come, even an empty one."""
     refusal: StringIO = field(default_factory=StringIO)
-    """What of the text says why the model refuses."""
+    """The part of the text that is a refusal."""
     calls: dict[int, _Call] = field(default_factory=dict)
     state: ProviderState | None = None
-    """What the provider wants back with the message that is being said."""
+    """The provider state to send back with the current message."""
     finish_reason: str | None = None
 
 
 class Answer:
-    """The choices of one exchange; a single one may have rounds of tools before its last message."""
+    """The choices of one exchange; a single choice may have rounds of tools before its last message."""
 
     def __init__(self, n: int, message_id: str) -> None:
         self._choices = [_Choice() for _ in range(n)]
         self._message_id = message_id
-        """Id that was told for the first choice's next message."""
+        """Id that was announced for the first choice's next message."""
         self.pieces: list[StreamPiece] = []
-        """Where the deltas began and ended, so that they can be told again as they were. Many are one
-        message: read only."""
+        """Where each delta begins and ends, so that a replay cuts the answer the same way. Equal pieces share
+        one message: read only."""
 
     @property
     def begun(self) -> bool:
-        """Whether anything was said."""
+        """Whether the answer has any content."""
         return any(choice.spoke or choice.calls or choice.rounds for choice in self._choices)
 
     @property
@@ -69,7 +70,8 @@ class Answer:
         return any(choice.finish_reason is None for choice in self._choices)
 
     def add_text(self, delta: ContentDelta) -> None:
-        """Text behind a refusal is made part of it: a message is an answer, and then perhaps a refusal."""
+        """Add text to a choice. Text after a refusal joins it: a message is an answer, then perhaps a
+        refusal."""
         choice, text = self._choice(delta.choice), delta.text
         choice.text.write(text)
         if delta.refusal or choice.refusal.tell():
@@ -90,8 +92,7 @@ class Answer:
         self._choice(event.choice).state = event.state
 
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
-        """Close the message that was being said with the calls and results of its round, and begin the next
-        one."""
+        """End the current message with the calls and results of its round, and begin the next one."""
         choice = self._choice(0)
         choice.rounds += messages
         choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
@@ -100,39 +101,39 @@ class Answer:
         self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
 
     def round_state(self, message_id: str) -> ProviderState:
-        """What the provider wants back with the calls of a round; empty when it wants nothing."""
+        """Return the provider state of a round's calls; empty when there is none."""
         states = (message.provider_state for message in self._choices[0].rounds if message.id == message_id)
         return next(states, ProviderState())
 
     def place_of(self, choice: int) -> int:
-        """Which message of the output a delta of this choice belongs to."""
+        """Return the index of the output message to which a delta of this choice belongs."""
         return choice or len(self._choices[0].rounds)
 
     def finish(self, finish: Finish) -> None:
         self._choice(finish.choice).finish_reason = finish.reason
 
     def cut(self, reason: FinishReason) -> None:
-        """End every choice that has not ended."""
+        """End every unfinished choice with `reason`."""
         for choice in self._choices:
             choice.finish_reason = choice.finish_reason or reason
 
     def finish_reasons(self) -> list[str]:
-        """One a choice, as the completions door says them."""
+        """Return one finish reason per choice, in the terms of the completions door."""
         return [
             "length" if choice.finish_reason in _BROKEN_OFF[1:] else choice.finish_reason or "stop"
             for choice in self._choices
         ]
 
     def status_and_reason(self, errors: Mapping[str, ChatError]) -> tuple[str, ChatError | None]:
-        """completed, or incomplete with the error of the first choice that was cut short."""
+        """Return completed, or incomplete with the error of the first choice that was cut short."""
         for choice in self._choices:
             if choice.finish_reason is not None and choice.finish_reason in errors:
                 return "incomplete", errors[choice.finish_reason]
         return "completed", None
 
     def messages(self) -> list[Message]:
-        """What the first choice said, round by round. An answer that broke off before its last message has
-        none."""
+        """Return the messages of the first choice, round by round. An answer that broke off before its last
+        message has none."""
         choice = self._choices[0]
         if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.spoke and not choice.calls:
             return list(choice.rounds)
@@ -141,18 +142,18 @@ class Answer:
         return [*choice.rounds, last]
 
     def alternatives(self) -> list[Message]:
-        """The messages of the other choices."""
+        """Return the messages of the other choices."""
         return [_message(choice) for choice in self._choices[1:]]
 
     def _choice(self, index: int) -> _Choice:
-        while index >= len(self._choices):  # a provider may send more choices than were asked for
+        while index >= len(self._choices):  # a provider may send more choices than requested
             self._choices.append(_Choice())
         return self._choices[index]
 
 
 @lru_cache(maxsize=4096)
 def _piece(choice: int, tool_call: int | None, length: int) -> StreamPiece:
-    """One message for all pieces that are alike: an answer may have hundreds of thousands."""
+    """Return one shared message for equal pieces: an answer may have hundreds of thousands."""
     return StreamPiece(choice=choice, tool_call=tool_call, length=length)
 
 

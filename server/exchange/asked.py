@@ -1,5 +1,5 @@
-"""What is asked for, in the same form from every door. Each service makes one of its request; `resolve.py`
-makes it a turn.
+"""A request for one exchange, in the same form from every door. Each service makes one of its own request;
+`resolve.py` turns it into a turn.
 
 Reads no store, and knows no door's request.
 """
@@ -20,23 +20,23 @@ from server.storage.keys import Caller
 
 
 class InSession(NamedTuple):
-    """In a session, by whoever answers there; a `model` may not name another."""
+    """In a session, answered by its assistant or squad; a `model` may not name another."""
 
     id: str | None
-    """None for a text that is no id, which no session has."""
+    """None for a text that is not an id, which matches no session."""
     noun: str = "session"
-    """What the caller calls the session."""
+    """The caller's word for the session."""
 
 
 class InConversation(NamedTuple):
-    """In a session that may have no assistant of its own: each request may name who answers."""
+    """In a session that may have no assistant of its own: each request may name one."""
 
     id: str
 
 
 class InStoredSession(NamedTuple):
-    """In a session of the agent that the request names, or of nobody. One that is over counts as not
-    there."""
+    """In a session of the agent that the request names, or in one without an assistant. A session that is
+    over counts as absent."""
 
     id: str | None
 
@@ -46,11 +46,11 @@ class InNewSession(NamedTuple):
 
 
 class After(NamedTuple):
-    """After an earlier chat, whose context goes on."""
+    """After an earlier chat, whose context continues."""
 
     chat_id: str
     field: str
-    """The member that names it."""
+    """The request field that names the chat."""
 
 
 Where = InSession | InConversation | InStoredSession | InNewSession | After
@@ -58,26 +58,26 @@ Where = InSession | InConversation | InStoredSession | InNewSession | After
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One exchange that a caller asks for."""
+    """One exchange that a caller requests."""
 
     caller: Caller
     who: Who | Agent
-    """An Agent where the door has looked for it already, to check the request against it."""
+    """An Agent where the door has already loaded it, to check the request against it."""
     where: Where | None = None
-    """None: in nothing that is there; a transport may still find a session."""
+    """None: in nothing that exists; a transport may still find a session."""
     input: Value
     """As sent; echoed."""
     input_field: str = "input"
-    """What the door calls it."""
+    """The door's name for the input."""
     input_messages: Sequence[Message]
     """The messages in `input`."""
     instructions: Sequence[Message] = ()
-    """Said before everything else, in this exchange only; not part of the record."""
+    """Precede everything else, in this exchange only; not part of the record."""
     options: Options = NO_OPTIONS
     name: str | None = None
     """The caller's own name for the chat."""
     stream: bool = False
     transport: ChatTransport | None = None
-    """How the output is carried to a person."""
+    """How the output is delivered to a person."""
     request: CreateResponseRequest | None = None
-    """What was asked for in the Responses form, for its echo."""
+    """The request in the Responses form, for its echo."""

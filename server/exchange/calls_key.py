@@ -1,4 +1,5 @@
-"""What an answer with tool calls is found by when a caller repeats its calls instead of going on from it."""
+"""The key of an answer with tool calls, by which it is found when a caller repeats the calls instead of
+continuing from it."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -10,10 +11,10 @@ from generated.parley.v1.message_pb2 import ProviderState
 
 
 def key_of(calls: Iterable[Mapping[str, Any]], made_by: ProviderState) -> str:
-    """32 hex digits that stand for the calls, however their arguments are spaced and ordered, and for who
-    made them.
+    """Return 32 hex digits that identify the calls and their maker, independent of spacing and order in the
+    arguments.
 
-    Who made them is the provider, the model's family and the host; what the state has besides does not count.
+    The maker is the provider, the model family and the host; the rest of the state does not count.
     """
     compared = [[call["id"], call["name"], _arguments(call["arguments"])] for call in calls]
     whole = [made_by.provider, made_by.model_family, made_by.host, compared]

@@ -1,8 +1,8 @@
-"""How much a conversation may hold, how much of one an exchange may read, and what one publishable key has
-made.
+"""Limits how much a conversation may hold, how much of it an exchange may read, and how much one publishable
+key may put on record.
 
-What a key holds is measured now and then, in the background, so that nobody waits for it: a key may go over
-its bound by what it sends until the next measurement.
+A key's usage is measured occasionally in the background, so that no call waits for it: a key may exceed its
+limit by what it sends until the next measurement.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from server.storage.usage import Usage
 log = structlog.get_logger()
 
 _MEASURED_EACH = 64
-"""Parts of its bound. A key is measured again when it has sent as much as one of them."""
+"""Parts of a key's limit. The key is measured again once it has sent one such part."""
 _LEAST = 4_096
-"""Bytes that an exchange counts for at least: what is answered is kept too."""
+"""The least number of bytes that an exchange counts for: answers are stored too."""
 _MOST_KEYS = 10_000
 
 
 class Capacity:
-    """Bytes; no bound unless one is given."""
+    """Checks limits in bytes; infinite unless given."""
 
     def __init__(
         self,
@@ -40,19 +40,19 @@ class Capacity:
     ) -> None:
         self._usage = usage
         self.conversation = conversation
-        """How much a conversation may hold."""
+        """The most that a conversation may hold."""
         self._exchange = exchange
         self._publishable_exchange = publishable_exchange
         self._publishable_key = publishable_key
         self._measured_bytes: dict[str, int] = {}
-        """By key, when it was measured last."""
+        """Result of the last measurement, by key."""
         self._sent: dict[str, int] = {}
-        """By key, since then."""
+        """Sent since then, by key."""
         self._measuring: dict[str, asyncio.Task[None]] = {}
         self._one_at_a_time = asyncio.Lock()
 
     def check(self, caller: Caller, stored: int, input_messages: Sequence[Message]) -> None:
-        """Raises ConversationFull when an exchange may not read what is held and what is said, and as
+        """Raise ConversationFull when history and input exceed what an exchange may read; otherwise as
         `reserve`."""
         most = min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
         if stored and stored + threads.size_of(input_messages) > most:
@@ -60,18 +60,18 @@ class Capacity:
         self.reserve(caller, input_messages)
 
     def check_summary(self, stored: int) -> None:
-        """Raises ConversationFull when a conversation is too large even to be summarised."""
+        """Raise ConversationFull when a conversation is too large even for a summary."""
         if stored > self._exchange:
             raise ConversationFull(stored, self._exchange)
 
     def reserve(self, caller: Caller, input_messages: Sequence[Message]) -> None:
-        """Count what a key is about to put on record. Raises RateLimited when a publishable one holds as much
-        as it may."""
+        """Count the bytes that a key is about to put on record. Raises RateLimited when a publishable key is
+        at its limit."""
         if self._usage is None or not caller.is_publishable or self._publishable_key == math.inf:
             return
         key = caller.key_id
         if self._measured_bytes.get(key, 0) >= self._publishable_key:
-            self._measure(caller)  # something may have been deleted
+            self._measure(caller)  # records may have been deleted
             raise RateLimited(
                 f"what was made with this publishable key holds {self._measured_bytes[key]} bytes on record, of "
                 f"{self._publishable_key:.0f} that it may; delete sessions and chats that it made, with an api or a secret "
@@ -83,11 +83,11 @@ class Capacity:
             self._measure(caller)
 
     async def settle(self) -> None:
-        """Wait until what is being measured is measured."""
+        """Wait for the measurements that are in progress."""
         await asyncio.gather(*self._measuring.values())
 
     async def close(self) -> None:
-        """Measure no more."""
+        """Cancel all measurements."""
         for task in self._measuring.values():
             task.cancel()
         await asyncio.gather(*self._measuring.values(), return_exceptions=True)
@@ -109,7 +109,7 @@ class Capacity:
                 oldest = next(iter(self._measured_bytes))
                 del self._measured_bytes[oldest]
                 self._sent.pop(oldest, None)
-        except Exception as error:  # it is measured again
+        except Exception as error:  # the key is measured again
             log.error("what a key holds could not be measured", key_id=caller.key_id, exc_info=error)
         finally:
             del self._measuring[caller.key_id]

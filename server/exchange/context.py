@@ -1,4 +1,4 @@
-"""What the model is given, round after round of an exchange: who is active, prompts, what was said, tools and
+"""The context of a model, round after round of an exchange: active member, prompts, messages, tools and
 results.
 
 Calls no model and runs no tool (`exchange/tool_loop.py` does); stores nothing.
@@ -40,8 +40,8 @@ class Offer:
 
     function: dict[str, Any]
     runs: dict[str, Any] | Destination | None = None
-    """The document of a tool that the server runs, or where a handoff leads; None: its calls go back to the
-    caller."""
+    """The document of a tool that the server runs, or the destination of a handoff; None: its calls go back
+    to the caller."""
 
 
 class Context:
@@ -61,7 +61,7 @@ class Context:
     ) -> None:
         self._streams = streams
         self.outgoing = outgoing
-        """What tools may still send."""
+        """The budget of requests that tools may still send."""
         self._turn = turn
         self._chat = chat
         self._messages = [*history, *input_messages]
@@ -76,22 +76,21 @@ class Context:
             to_python(state.variables) if state and state.HasField("variables") else {}
         )
         self._left_out = 0
-        """Where in the messages those begin that the model is given; of what was said before, instructions
-        are."""
+        """Index of the first message that the model is given; of those before it, only instructions are."""
         self._calls_left = turn.options.max_tool_calls
         self._warnings: list[ChatWarning] = []
         self.warn([*turn.warnings, *of_overrides(turn.agent.overrides)])
         self.allowance = Allowance()
-        """What the templates of tools may take."""
+        """The budget for rendering the templates of tools."""
 
     async def prepare(self, number: int, *, last: bool) -> None:
-        """Make `request` and `offers` for a round. In the last one no tool can be called."""
+        """Set `request` and `offers` for a round. In the last one no tool can be called."""
         self.offers = self._offers()
         self.request = self._request(await self._prompts(), self._tool_choice(number, last=last))
 
     async def _prompts(self) -> list[Message]:
-        """The active member's own messages; their templates share an allowance. What takes long is done in a
-        thread."""
+        """Return the active member's own messages, whose templates share an allowance. Long rendering moves
+        to a thread."""
         variables, allowance = self.variables, Allowance(BRIEF)
         prompts, warnings = self.member.prompts(variables, allowance)
         if allowance.is_used_up:
@@ -100,8 +99,7 @@ class Context:
         return prompts
 
     def warn(self, warnings: Iterable[ChatWarning]) -> None:
-        """Say in the chat, and in the log, what was passed over; once, though each of several rounds may find
-        it."""
+        """Add warnings to the chat and to the log; each once, though several rounds may find it."""
         for warning in map(self._of_member, warnings):
             if warning not in self._warnings and len(self._warnings) < chat_warnings.MOST:
                 self._warnings.append(warning)
@@ -109,26 +107,27 @@ class Context:
         chat_warnings.put(self._chat, self._warnings, for_page=self._turn.caller.is_publishable)
 
     def _of_member(self, warning: ChatWarning) -> ChatWarning:
-        """The same; of what an assistant in a squad has, with the member that it is about."""
+        """Return the warning; in a squad, one about the assistant's model names the member."""
         if not self.member.key or not (warning.param or "").startswith("model."):
             return warning
         return warning._replace(message=f"{self.member.settings.name or self.member.key}: {warning.message}")
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What fills templates: those of the session, or of the request and the squad, and what tools have
-        found."""
+        """Variables for templates: those of the session, or of the request and the squad, then those that
+        tools extracted."""
         turn = self._turn
         if joined := turn.session or turn.new_session:
-            # What the session was made with stands, but for a squad's members, which have values of their
-            # own.
+            # The session's variables are fixed when it is made, except for members of a squad, which have
+            # their own.
             own = turn.agent.values_for(self.member) if self.member.key else {}
             return {**joined.variables, **own, **self._found}
         return {**variables_of(turn.agent.values_for(self.member), self._now), **self._found}
 
     @property
     def state(self) -> ConversationState | None:
-        """What the next exchange goes on from, beside the messages; None when there is nothing to keep."""
+        """The state, beside the messages, from which the next exchange continues; None when there is nothing
+        to keep."""
         if not self.member.key and not self._found:
             return None
         return ConversationState(
@@ -139,13 +138,13 @@ class Context:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a webhook is told of the chat."""
+        """Description of the chat for a webhook."""
         chat = self._chat
         session = {"sessionId": chat.session_id} if chat.HasField("session_id") else {}
         return {"chat": {"id": chat.id, "orgId": chat.org_id, **session}}
 
     async def behind(self, destination: Destination) -> Member | None:
-        """The member that a handoff leads to; None when its assistant was deleted meanwhile."""
+        """Return the member that a handoff leads to; None when its assistant has been deleted meanwhile."""
         load = self._turn.agent.load
         assert load is not None
         try:
@@ -159,8 +158,8 @@ class Context:
         found: Mapping[str, Any],
         handed: tuple[Destination, Member] | None = None,
     ) -> None:
-        """Go on after a round: with what was said in it, what tools have found, and the member it was handed
-        to."""
+        """Continue after a round: with its messages, the variables that tools extracted, and the member that
+        took over."""
         if handed is not None:
             destination, self.member = handed
             self._from = destination.context_from(self._visible()) or self._from
@@ -174,8 +173,7 @@ class Context:
         return self._turn.options.truncates
 
     def shorten(self) -> bool:
-        """Leave the older half of what the model was given out of its request; False when only the last
-        message is left."""
+        """Drop the older half of the messages from the request; False when only the last one is left."""
         given = len(self._messages) - max(self._first(), self._left_out)
         if given < 2:
             return False
@@ -184,7 +182,7 @@ class Context:
         return True
 
     def reserve_calls(self, count: int) -> int:
-        """How many of so many calls may be run; they are counted."""
+        """Count up to `count` calls against the request's limit, and return how many may run."""
         if self._calls_left is None:
             return count
         reserved = min(count, self._calls_left)
@@ -192,7 +190,7 @@ class Context:
         return reserved
 
     def _first(self) -> int:
-        """Where what the active member is given begins; at the first message when its own is gone."""
+        """Return the index where the active member's messages begin; 0 when its first message is gone."""
         return (
             next((at for at, message in enumerate(self._messages) if message.id == self._from), 0)
             if self._from
@@ -200,7 +198,7 @@ class Context:
         )
 
     def _visible(self) -> list[Message]:
-        """What the active member is given of what was said."""
+        """Return the messages that the active member sees."""
         first = self._first()
         if first >= self._left_out:
             return self._messages[first:]
@@ -210,12 +208,13 @@ class Context:
         return [*instructing, *self._messages[self._left_out :]]
 
     def _given(self) -> list[Message]:
-        """All that the model is given."""
+        """Return everything that the model is given."""
         return well_formed([*self._prompted, *self._turn.instructions, *self._visible()])
 
     def _offers(self) -> dict[str, Offer]:
-        """Tools by name. Of two of one name the assistant's own stands: a request cannot replace it."""
-        several = self._turn.options.n > 1  # rounds of several answers at once would be several conversations
+        """Return the tools by name. The assistant's own wins over another of the same name: a request cannot
+        replace it."""
+        several = self._turn.options.n > 1  # several choices with tool rounds would be several conversations
         offers: dict[str, Offer] = {}
         warnings = list(self.member.warnings)
         for index, tool in enumerate(self.member.tools):
@@ -241,12 +240,12 @@ class Context:
 
     @property
     def _allowed(self) -> dict[str, Any] | None:
-        """The choice that allows some tools only."""
+        """The tool choice that allows some tools only."""
         requested = self._turn.options.tool_choice
         return requested if isinstance(requested, dict) and requested["type"] == "allowed_tools" else None
 
     def _tool_choice(self, number: int, *, last: bool) -> Any:
-        """A tool that had to be called has been called, when there is another round."""
+        """Return the choice for a round: after the first one a required tool has already been called."""
         requested = self._allowed["mode"] if self._allowed else self._turn.options.tool_choice
         if last:
             return "none" if self.offers else None

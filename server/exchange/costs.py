@@ -1,5 +1,5 @@
-"""What an exchange costs, by the operator's price table. Models that are not in the table cost 0, and say
-0."""
+"""Costs of an exchange, by the operator's price table. Models without an entry cost 0, and their part is
+listed as 0."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,8 @@ _FREE = Price(input=0, output=0)
 
 
 def costs_of(prices: Mapping[str, Price], spent: Mapping[tuple[str, str], Usage]) -> list[Cost]:
-    """The parts of a cost in USD, of each provider and model that ran; a chat's cost is exactly their sum."""
+    """Return the parts of a cost in USD, one per provider and model that ran; a chat's cost is exactly their
+    sum."""
     return [*(_cost_of(prices, *ran, usage) for ran, usage in spent.items()), Cost(type="chat", cost=0)]
 
 

@@ -1,4 +1,4 @@
-"""One exchange: context → model and tools → events → commit.
+"""Runs one exchange: context → model and tools → events → commit.
 
 Every door runs its exchanges here, streamed ones through `streams.py`. Knows no door's wire form, no SQL and
 no provider's protocol.
@@ -56,8 +56,8 @@ _ROUNDS = ChatError(
 Emit = Callable[[list[dict[str, Any]]], Awaitable[None]]
 """Takes the members of events, and returns when there is room for more."""
 _EVENTS_IN_A_ROW = 64
-"""A model that has its answer ready would keep the event loop to itself: nobody could leave, or stop the
-server."""
+"""After so many, other tasks run: a model whose answer is ready at once would keep callers from leaving and the
+server from stopping."""
 
 
 _ENDINGS = {
@@ -66,11 +66,11 @@ _ENDINGS = {
     MOST_ROUNDS_REACHED: _ROUNDS,
     MOST_OUTPUT_REACHED: _FULL,
 }
-"""The errors of answers that a finish reason says are cut short."""
+"""The errors of answers that were cut short, by finish reason."""
 
 
 class _OutputFull(Exception):
-    """Ends the call of a model whose answer is as long as it may be."""
+    """Ends the call of a model whose answer has reached its largest size."""
 
 
 class Engine:
@@ -103,10 +103,10 @@ class Engine:
     async def run(self, turn: Turn) -> Outcome:
         """Run an exchange to its end.
 
-        Raises UpstreamError when the model failed before its first token, and SessionBusy when earlier
-        exchanges of the session took too long; then nothing is on record. When the caller goes away the model
-        call is cancelled and what was generated is kept. What this call has put on record before, under its
-        Idempotency-Key, is not run again.
+        Raises UpstreamError when the model fails before its first token, and SessionBusy when earlier
+        exchanges of the session take too long; then nothing is on record. When the caller disconnects, the
+        model call is cancelled and the text generated so far is stored. An exchange that an earlier call
+        recorded under the same Idempotency-Key is not run again.
         """
         if on_record():
             return (await recorded(self._store.chats, turn.caller.scope)).outcome
@@ -116,8 +116,8 @@ class Engine:
         return run.outcome
 
     async def begin(self, turn: Turn, *, streamed: bool = False) -> Run:
-        """Wait for the session's earlier exchanges, then load what the model is to read. The caller closes
-        `locks`. A `streamed` one is driven with something to emit to."""
+        """Wait for the session's earlier exchanges, then load the context. The caller closes `locks`. A
+        `streamed` exchange is driven with an `emit`."""
         async with AsyncExitStack() as locks:
             if turn.begins is not None:
                 turn = await self._locked(turn, turn.begins, locks)
@@ -126,7 +126,7 @@ class Engine:
             return await self._load(turn, locks, streamed=streamed)
 
     async def _locked(self, turn: Turn, name: str, locks: AsyncExitStack) -> Turn:
-        """The turn as it is when it has waited."""
+        """Return the turn as it stands after the wait for the lock."""
         await locks.enter_async_context(self._session_queue.locked(f"{turn.caller.org_id}:{name}", turn.noun))
         if turn.session is not None:
             await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
@@ -168,7 +168,7 @@ class Engine:
         return Run(turn, chat, history, input_messages, context, locks.pop_all(), streamed=streamed)
 
     async def drive(self, run: Run, emit: Emit | None = None) -> None:
-        """Run the model, `emit` what happens as it happens, and put the exchange on disk; it is sealed just before
+        """Run the model, `emit` events as they happen, and commit the exchange; the run is sealed just before
         that."""
         answer, outcome = run.answer, run.outcome
         error: ChatError | None = None
@@ -184,7 +184,7 @@ class Engine:
             code = failure.error_code if isinstance(failure, UpstreamError) else failure.reason.lower()
             error = ChatError(code=code, message=failure.message)
         except asyncio.CancelledError:
-            # What answers a row of the outbox is run again instead: nobody would get the half of it.
+            # A message of the outbox is answered again instead: half an answer would reach nobody.
             if (answer.begun or run.begun) and not run.turn.settles:
                 outcome.chat.status = "cancelled" if run.why is CANCELLED else "incomplete"
                 run.progress = Progress.SEALED
@@ -194,7 +194,7 @@ class Engine:
         await self.commit(run, error)
 
     async def _generate(self, run: Run, emit: Emit | None) -> None:
-        """What the model sends, up to where the output is full; where no model is wanted, the input."""
+        """Consume the model's events until the output is full; when no model is wanted, the input instead."""
 
         in_a_row = 0
 
@@ -233,7 +233,8 @@ class Engine:
             raise _OutputFull
 
     async def _size(self, turn: Turn) -> int:
-        """How much the context counts for; it is read only when that is not too much."""
+        """Return the size of the context in bytes; the context itself is read only if that is within the
+        limits."""
         if turn.session is not None:
             return await self._store.sessions.size(turn.session)
         if turn.previous is not None:
@@ -272,13 +273,13 @@ class Engine:
         return chat
 
     def _stamped(self, turn: Turn, history: Sequence[Message]) -> list[Message]:
-        """The messages of the input, with ids and times."""
+        """Return the messages of the input with ids and times."""
         now = self._clock()
         began = history[0].time if history and history[0].HasField("time") else now
         return [_stamp(message, now, began) for message in turn.input_messages]
 
     async def commit(self, run: Run, error: ChatError | None) -> None:
-        """Put the exchange on disk and complete the chat that is told."""
+        """Commit the exchange and complete the chat that callers get."""
         outcome, now = run.outcome, self._clock()
         answered, alternatives = run.answer.messages(), run.answer.alternatives()
         self._stamp_now(run, [*answered, *alternatives])
@@ -304,13 +305,13 @@ class Engine:
     async def _record(self, run: Run, answered: Sequence[Message], alternatives: Sequence[Message]) -> None:
         try:
             await self._store.chats.record(self.stored(run, answered, alternatives))
-        except NotFound as error:  # it was deleted meanwhile
+        except NotFound as error:  # deleted meanwhile
             raise NotFound.of(run.turn.noun) if error.reason == _NO_SESSION else error from None
 
     def stored(
         self, run: Run, answered: Sequence[Message] = (), alternatives: Sequence[Message] = ()
     ) -> Exchange:
-        """The exchange as it is put on disk; without an answer, as it is put there when it begins."""
+        """Return the record of the exchange; without an answer, the record of its beginning."""
         turn, outcome = run.turn, run.outcome
         chat = Chat()
         chat.CopyFrom(outcome.chat)
@@ -339,7 +340,7 @@ class Engine:
         )
 
     def _stamp_now(self, run: Run, messages: Sequence[Message]) -> None:
-        """Give ids and times to what was answered and has none yet."""
+        """Give ids and times to the answered messages that have none yet."""
         now, input_messages = self._clock(), run.input_messages
         began = (
             input_messages[0].time - input_messages[0].seconds_from_start * 1000 if input_messages else now
@@ -357,7 +358,7 @@ def _stamp(message: Message, now: float, began: float) -> Message:
 
 
 def _estimate(request: ModelRequest, answered: Sequence[Message]) -> Usage:
-    """Tokens when the provider told none: about four characters each."""
+    """Estimate the tokens when the provider reports none: about four characters each."""
     read = sum(len(text_of(message)) for message in request.messages)
     written = sum(len(text_of(message)) for message in answered)
     return Usage(-(-read // 4), -(-written // 4), estimated=True)

@@ -1,7 +1,8 @@
-"""The events of one stream between the model and its readers: those that wait for the disk, and the last that were
+"""The events of one stream between the model and its readers: those that wait for the disk, and the last ones
 emitted.
 
-Bounded: a model waits while too much of its answer is unread. Runs nothing and reads no store (`journal.py` writes).
+Bounded: a model waits while too much of its answer is unread. Runs nothing and reads no store (`journal.py`
+writes).
 """
 
 import asyncio
@@ -19,11 +20,11 @@ MOST_OF_KEY = 16 * 1024 * 1024
 process."""
 EVENTS_A_TURN = 4
 BATCH = 64
-"""Events that are given to a reader at once: so many take about a millisecond of everybody's time."""
+"""Events per batch for a reader: a batch blocks the event loop for about a millisecond."""
 
 
 class Readers:
-    """How many calls read each chat, beside whoever began it."""
+    """Counts the calls that read each chat, besides the one that began it."""
 
     def __init__(self, most: float) -> None:
         self._most = most
@@ -31,10 +32,11 @@ class Readers:
 
     @contextmanager
     def one_more(self, *chat: Hashable) -> Iterator[None]:
-        """While this is entered there is one more of a chat. Raises RateLimited when it has too many.
+        """Count one more reader of a chat while this is entered. Raises RateLimited when the chat has too
+        many.
 
-        It is named by the scope in which it was asked for and its id, which may be nobody's: so what is too
-        much costs nothing, and tells nothing about others' chats.
+        `chat` is the caller's scope and the id it sent, which may not exist: so a refusal costs nothing, and
+        reveals nothing about others' chats.
         """
         if self._of_chat[chat] >= self._most:
             raise RateLimited(
@@ -53,9 +55,9 @@ class Readers:
 
 
 class Share:
-    """How much of each turn of the event loop those have together who read what others began.
+    """The share of each turn of the event loop for readers of exchanges that others began.
 
-    grpc.aio takes one new call a turn: were there a write for each of a hundred readers in every one, callers
+    grpc.aio accepts one new call per turn: with a write for each of a hundred readers in every turn, callers
     would wait for seconds. First come, first served.
     """
 
@@ -65,7 +67,8 @@ class Share:
         self._is_due = False
 
     async def acquire(self, events: int = 1) -> None:
-        """Wait until these may be rendered and written; many are made up for by waiting longer afterwards."""
+        """Wait until `events` events may be rendered and written; a large number makes the next readers wait
+        longer."""
         if self._left > 0 and not self._waiting:
             self._left -= events
             self._renew_next()
@@ -85,7 +88,7 @@ class Share:
         self._left = min(self._most, self._left + self._most)
         while self._waiting and self._left > 0:
             waiting, events = self._waiting.popleft()
-            if not waiting.done():  # it has left
+            if not waiting.done():  # the reader has left
                 waiting.set_result(None)
                 self._left -= events
         if self._waiting or self._left < self._most:
@@ -93,7 +96,7 @@ class Share:
 
 
 class Emitted:
-    """An event, and its bytes once somebody wants them: made once for all who read it."""
+    """An event with its size and its bytes, which are serialized on first use and shared by all readers."""
 
     __slots__ = ("_data", "event", "size")
 
@@ -110,7 +113,7 @@ class Emitted:
 
 
 class Unread:
-    """How many bytes are unread of all streams of each key."""
+    """Counts the unread bytes of all streams of each key."""
 
     def __init__(self) -> None:
         self._of_key: Counter[str] = Counter()
@@ -125,19 +128,19 @@ class Unread:
 
 
 class EventBuffer:
-    """The events of one stream. Their sequence numbers are their places.
+    """The events of one stream. Their sequence numbers are their indexes.
 
-    While it is `paced` whoever began the exchange reads it, and what that reader has not consumed is unread.
-    Otherwise only what is not on disk is.
+    While it is `paced`, the caller that began the exchange reads it, and events that this caller has not
+    consumed are unread. Otherwise only events that are not on disk are.
     """
 
     def __init__(self, unread: Unread, key_id: str, *, paced: bool) -> None:
         self._first = 0
-        """The place of the oldest event that is still here; those before it are on disk."""
+        """Index of the oldest event in the buffer; those before it are on disk."""
         self._emitted: list[Emitted] = []
         self._emitted_bytes = self._consumed = 0
         self.waiting: list[Emitted] = []
-        """What is not on disk."""
+        """The events that are not on disk."""
         self._waiting_bytes = self._unread_bytes = 0
         self._all_unread = unread
         self._key_id = key_id
@@ -148,7 +151,7 @@ class EventBuffer:
 
     @property
     def end(self) -> int:
-        """The place behind the last event that was emitted."""
+        """Index after the last event that was emitted."""
         return self._first + len(self._emitted)
 
     @property
@@ -157,31 +160,32 @@ class EventBuffer:
         return self._emitted[-1].event
 
     def add(self, event: ChatEvent) -> None:
-        """Note what has happened and is not on disk."""
+        """Add an event that is not on disk yet."""
         emitted = Emitted(event)
         self.waiting.append(emitted)
         self._waiting_bytes += emitted.size
         self._change(emitted.size)
 
     def emit(self, number: int) -> None:
-        """Give so many of those that wait, which are on disk by now, to the readers."""
+        """Emit the first `number` waiting events, which are on disk by now."""
         self._move(number)
         self._drop()
         self._wake()
 
     def drop_waiting(self) -> None:
-        """Let what waits go: it could not be put on disk."""
+        """Discard the waiting events: they could not be put on disk."""
         self._change(-self._waiting_bytes)
         self.waiting, self._waiting_bytes = [], 0
 
     def close(self) -> None:
-        """Emit what waits, the terminal event last. It drops nothing: what came last may not be on disk by itself."""
+        """Emit the waiting events, the terminal one last. Drops nothing: the last ones may not be in the
+        journal."""
         self._move(len(self.waiting))
         self._over = True
         self._wake()
 
     async def until_emitted(self) -> bool:
-        """Wait for the first event; False when all is over without one."""
+        """Wait for the first event; False when the stream ends without one."""
         with self._listening() as news:
             while not self.end and not self._over:
                 await news.wait()
@@ -191,16 +195,18 @@ class EventBuffer:
     async def read(
         self, from_disk: Callable[[int], AsyncIterator[list[ChatEvent]]], *, paces: bool = False
     ) -> AsyncGenerator[list[ChatEvent]]:
-        """All that was emitted, then what is emitted, until it is over. `from_disk` reads what is not here any more.
+        """Yield all events emitted so far, then new ones until the end. `from_disk` reads those that are no
+        longer here.
 
-        `paces`: this is the reader that the model waits for."""
+        `paces`: the model waits for this reader.
+        """
         place = 0
         with self._listening() as news:
             while True:
                 over = self._over
                 if place < self._first:
                     async for batch in from_disk(place):
-                        # there may be none in between: of what was deleted the end is left
+                        # the middle may be gone: only the end of a deleted chat is left
                         place = batch[-1].sequence + 1
                         yield batch
                 elif batch := [
@@ -226,41 +232,41 @@ class EventBuffer:
             self._news.discard(news)
 
     def data_of(self, event: ChatEvent) -> bytes:
-        """An event serialized; once for all its readers, while it is here."""
+        """Return an event serialized; once for all its readers, while it is in the buffer."""
         at = event.sequence - self._first
         if 0 <= at < len(self._emitted) and self._emitted[at].event is event:
             return self._emitted[at].data
         return readable(event)
 
     def consumed(self, number: int) -> None:
-        """Whoever began the exchange has read so many more."""
+        """Count `number` more events as read by the caller that began the exchange."""
         if self._paced:
             at = self._consumed - self._first
             self._consumed += number
             self._change(-sum(one.size for one in self._emitted[at : at + number]))
 
     def unpace(self) -> None:
-        """Nobody is waited for any more."""
+        """Stop waiting for a reader."""
         if self._paced:
             self._paced = False
             self._change(self._waiting_bytes - self._unread_bytes)
 
     @property
     def has_room(self) -> bool:
-        """Whether little enough is unread for the model to go on."""
+        """Whether few enough bytes are unread for the model to continue."""
         if self._all_unread.of(self._key_id) > MOST_OF_KEY:
             return not self._unread_bytes  # one event at a time still goes through
         return self._unread_bytes <= MOST_OF_STREAM
 
     async def until_room(self, patience_seconds: float) -> bool:
-        """Wait while too much is unread; False when the reader has consumed nothing for so long."""
+        """Wait while too much is unread; False when the reader consumes nothing for `patience_seconds`."""
         while not self.has_room:
             self._less.clear()
             try:
                 async with asyncio.timeout(patience_seconds):
                     await self._less.wait()
             except TimeoutError:
-                if self._unread_bytes > self._waiting_bytes:  # else it is the disk that is slow
+                if self._unread_bytes > self._waiting_bytes:  # otherwise the disk is slow, not the reader
                     return False
         return True
 
@@ -274,7 +280,7 @@ class EventBuffer:
             self._change(-size)
 
     def _drop(self) -> None:
-        """Have no more here than a reader who keeps up may need; one who falls behind reads from disk."""
+        """Drop the events that a fast reader no longer needs; a slower reader reads them from disk."""
         if self._emitted_bytes <= MOST_OF_STREAM:
             return
         number, most = 0, self._consumed - self._first if self._paced else len(self._emitted)

@@ -1,9 +1,7 @@
-"""Messages that persons send: each becomes an exchange in the session of their number, answered by the same
-way.
+"""Runs messages that people send as exchanges: in the session of their number, answered by text message.
 
-A sink of the outbox, so that a message is answered in its turn, again when the model failed, and exactly
-once: its row is gone in the commit of the exchange. Does not check who sent a message
-(`services/transports.py` does).
+A sink of the outbox, so that a message is answered in order, again when the model fails, and exactly once:
+its row is deleted in the commit of the exchange. Does not check the sender (`services/transports.py` does).
 """
 
 from collections.abc import Sequence
@@ -24,7 +22,7 @@ class Received(NamedTuple):
     """A message from a person."""
 
     phone_number_ids: Sequence[str]
-    """The ids of the number that it was sent to."""
+    """The ids of the number that received it."""
     number: str
     text: str
 
@@ -35,7 +33,7 @@ class Received(NamedTuple):
 
 
 class Inbound:
-    """The sink."""
+    """The sink of the outbox for received messages."""
 
     def __init__(self, engine: Engine, resolver: TurnResolver) -> None:
         self._engine = engine
@@ -49,7 +47,7 @@ class Inbound:
         except SessionBusy as error:
             raise NotDelivered(error.reason.lower(), again=True) from None
         except Aborted:
-            return  # answered before
+            return  # already answered
         except NotFound:
             raise NotDelivered("its session was deleted", again=False) from None
         except ServiceError as error:

@@ -1,9 +1,9 @@
-"""What instructs the model: whose key may send it, and to which assistant. One rule for every door and every
+"""Checks whether a key may instruct the model, and which assistant. One rule for every door and every
 exchange.
 
-Whoever opens a page can read its publishable key, and would have a free model with it. So such a key
-instructs an assistant only when all who may answer allow it (`chatSystemInstructionMode`). An org's own keys
-may, but where a door says otherwise.
+Every visitor of a page can read its publishable key, and would get a free model with it. So such a key may
+instruct an assistant only when all members that may answer allow it (`chatSystemInstructionMode`). An org's
+own keys may, unless a door restricts them.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ _REFUSED = (
 
 
 async def check_turn(turn: Turn, history: Sequence[Message]) -> None:
-    """Raises PermissionDenied naming what the key may not instruct this assistant with, be it said now or
-    before."""
+    """Raise PermissionDenied naming the instruction that the key may not send to this assistant, now or in
+    the history."""
     if (
         turn.caller.is_publishable
         and (refusal := _refusal(turn, history))
@@ -36,13 +36,13 @@ async def check_turn(turn: Turn, history: Sequence[Message]) -> None:
 
 
 async def check_input(caller: Caller, agent: Agent, messages: Sequence[Message], field: str) -> None:
-    """The same of messages that are put into a session without an exchange."""
+    """Apply the same rule to messages that are added to a session without an exchange."""
     if caller.is_publishable and _instructs(messages) and not await agent.accepts_instructions():
         raise PermissionDenied.of(field, _REFUSED)
 
 
 def _refusal(turn: Turn, history: Sequence[Message]) -> PermissionDenied | None:
-    """What is said to a key that may not instruct; None when nothing here instructs."""
+    """Return the error for a key that may not instruct; None when nothing here instructs."""
     if turn.instructions:
         return PermissionDenied.of("instructions", _REFUSED)
     if turn.options.tools:
@@ -64,7 +64,7 @@ def _instructs(messages: Sequence[Message]) -> bool:
 
 
 def _place_in(items: Value, field: str) -> str:
-    """The first of the items that instructs, by its place."""
+    """Return the path of the first item that instructs."""
     for index, item in enumerate(items.list_value.values):
         if _text(item.struct_value, "type") in COMPACTIONS:
             return f"{field}[{index}]"

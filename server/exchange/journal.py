@@ -1,8 +1,9 @@
 """The journal of a process: puts the events of all its streams on disk, in one transaction after another.
 
-Whatever waits goes into the next commit. The period of commits grows with the load of the process, and there is none
-while it is mostly idle. Events that come meanwhile share a commit, and those of one stream also a frame. The
-beginning of a stream does not go through here (`live.py`), so no first token waits. Knows no reader and no SQL.
+All waiting events go into the next commit. The period of commits grows with the load of the process, and is
+zero while it is mostly idle. Events that arrive meanwhile share a commit, and those of one stream also a
+frame. The beginning of a stream does not go through here (`live.py`), so no first token waits. Knows no
+reader and no SQL.
 """
 
 import asyncio
@@ -20,35 +21,36 @@ from server.storage.chats import Chats
 log = structlog.get_logger()
 
 LONGEST_PERIOD = 0.045
-"""Seconds from the beginning of one commit to that of the next. Two or three tokens of a fast model come in such a
-time."""
+"""Seconds from the beginning of one commit to that of the next. A fast model sends two or three tokens in
+that time."""
 _IDLE = 0.03
 _BUSY = 0.15
-"""Of one core: below the first one commit follows the other at once, above the second in the longest period."""
+"""Share of one core: below the first, one commit follows another at once; above the second, in the longest
+period."""
 _REMEMBERED = 0.2
 """Seconds over which the load is averaged."""
 _MOST_STREAMS = 256
-"""In one commit."""
+"""Per commit."""
 
 
 class Source(Protocol):
-    """A stream whose events are to be put on disk."""
+    """A stream whose events go through the journal."""
 
     def batch(self) -> EventBatch | None:
-        """What waits now; None when the final commit of the exchange has it."""
+        """Return the events that wait now; None when the final commit of the exchange includes them."""
         ...
 
     def journaled(self, number: int) -> None:
-        """So many of the events that waited are on disk."""
+        """Called when the first `number` waiting events are on disk."""
         ...
 
     def failed(self, failure: ServiceError | None) -> None:
-        """They could not be put there; None: their chat is over or deleted."""
+        """Called when they could not be written; None: their chat is over or deleted."""
         ...
 
 
 class Journal:
-    """Has a task of its own while anything waits."""
+    """Writes in a task of its own while any events wait."""
 
     def __init__(self, chats: Chats) -> None:
         self._chats = chats
@@ -62,23 +64,24 @@ class Journal:
         """When the last commit began."""
 
     def add(self, source: Source, *, at_once: bool = False) -> None:
-        """Have what waits in a stream put on disk soon; `at_once`, because the model can say no more until then."""
+        """Schedule a stream's waiting events for the disk; `at_once` when its model cannot continue until
+        then."""
         self._waiting[source] = None
         if at_once:
             self._end_pause()
         if self._running is None:
-            # In a context of its own: what a call's writes do besides is not for those of others.
+            # In a context of its own: the side effects of one call's writes are not for the events of others.
             self._running = asyncio.create_task(self._run(), context=contextvars.Context())
 
     async def remove(self, source: Source) -> None:
-        """Wait until nothing of a stream is on its way to the disk, and let nothing more of it go there."""
+        """Wait until no events of a stream are being written, and write no more of them."""
         self._waiting.pop(source, None)
         while source in self._writing:
             self._settled.clear()
             await self._settled.wait()
 
     async def _run(self) -> None:
-        """Write until nothing waits."""
+        """Write until no events wait."""
         try:
             while self._waiting:
                 if (pause := self._began_at + self._load.period() - time.monotonic()) > 0:
@@ -105,7 +108,7 @@ class Journal:
             self._pausing.set_result(None)
 
     async def _write(self) -> None:
-        """Write what is taken; what one stream has wrong is no fault of the others."""
+        """Write the batches taken; a failure of one stream does not affect the others."""
         try:
             await self._try(self._writing)
         except StorageUnavailable as failure:
@@ -123,7 +126,7 @@ class Journal:
             await self._try({source: batch})
         except ServiceError as failure:
             source.failed(failure)
-        except Exception as failure:  # a task of its own: nobody else would hear of it
+        except Exception as failure:  # the last handler of this task: the error would be lost
             log.error(
                 "events could not be put on disk", chat=batch.chat_id, before=repr(before), exc_info=failure
             )
@@ -141,14 +144,14 @@ class Journal:
 
 
 class _Load:
-    """How busy the process is: its event loop, gRPC's threads, the writer's."""
+    """The load of the process: its event loop, gRPC's threads and the writer's."""
 
     def __init__(self) -> None:
         self._share = 0.0
         self._seen = time.monotonic(), time.process_time()
 
     def period(self) -> float:
-        """Seconds from one commit to the next."""
+        """Return the seconds from one commit to the next."""
         now, computed = time.monotonic(), time.process_time()
         passed = now - self._seen[0]
         if passed > 0:

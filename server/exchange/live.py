@@ -1,7 +1,7 @@
 """One exchange in a task of its own: its events, emitted once they are on disk, to any number of readers.
 
-Runs it through the engine; knows no door's wire form and no SQL. `journal.py` puts events on disk, `event_buffer.py`
-has those that readers want.
+Runs it through the engine; knows no door's wire form and no SQL. `journal.py` puts events on disk,
+`event_buffer.py` has those that readers want.
 """
 
 import asyncio
@@ -35,18 +35,20 @@ _FAILURES: dict[str, Callable[[str], ServiceError]] = {
     DELETED.code: partial(NotFound, reason="CHAT_DELETED"),
     KEY_ENDED.code: partial(Unauthenticated, reason="KEY_ENDED"),
 }
-"""The errors of what ends early and has failed by that."""
+"""The errors of exchanges that end early and thereby fail."""
 _FEW_EVENTS = 8
-"""That wait for the disk while the model waits too: more than a model of usual speed sends in a period of the
-journal."""
+"""How many events may wait for the disk for the model to wait too: more than a model of usual speed sends in a
+period of the journal."""
 _BROKEN = ChatError(code="internal_error", message="The server could not finish the answer.")
 
 
 class LiveExchange:
-    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as stream`.
+    """An exchange whose events can be read as they happen. Used as `async with streams.start(turn) as
+    stream`.
 
-    Leaving it early cancels the model call and keeps what there is, unless it runs in the background or others read
-    it; so does reading nothing while the model waits to say more. How far it is stands in its run's `progress`.
+    Leaving it early cancels the model call and stores the partial answer, unless it runs in the background or
+    others read it; reading nothing while the model waits does the same. Its run's `progress` says how far it
+    is.
     """
 
     def __init__(
@@ -79,22 +81,23 @@ class LiveExchange:
         self._common: dict[str, Any] = {}
         self._ends_early = False
         self._is_recorded = self._is_committed = False
-        """Whether its beginning is on disk, and whether all of it is. While neither is, a failure is raised, not
-        emitted."""
+        """Whether its beginning is on disk, and whether all of it is. While neither is, a failure is raised,
+        not emitted."""
         self._attached = 1
-        """How many read it; counted by the readers, as a generator that is left would be noticed too late."""
+        """The number of readers; counted by the readers, as an abandoned generator would be noticed too
+        late."""
         self._read_elsewhere_until = 0.0
         self._failure: ServiceError | None = None
         self._written: asyncio.Future[None] | None = None
         self._is_in_a_row = False
-        """Whether the event loop did nothing else since the model sent something."""
+        """Whether the event loop has done nothing else since the model's last events."""
         self._run: Run
         self.running: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
         self._is_called = False
 
     async def __aenter__(self) -> "LiveExchange":
-        """Begin, and wait for the first event. Raises as `Engine.run`, and as what counts it."""
+        """Begin, and wait for the first event. Raises as `Engine.run` and as `counted`."""
         with ExitStack() as counting:
             counting.enter_context(self._counted)
             self._run = await self._engine.begin(self._turn, streamed=True)
@@ -129,7 +132,7 @@ class LiveExchange:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """While this is entered the exchange goes on, even when whoever began it leaves."""
+        """Keep the exchange running while this is entered, even when the caller that began it leaves."""
         self._attached += 1
         try:
             yield
@@ -146,7 +149,7 @@ class LiveExchange:
 
     @property
     def outcome(self) -> Outcome:
-        """What the exchange came to; whole only after the last batch."""
+        """The result of the exchange; complete only after the last batch."""
         return self._run.outcome
 
     @property
@@ -156,11 +159,11 @@ class LiveExchange:
 
     @property
     def request(self) -> CreateResponseRequest:
-        """What was asked for in the Responses form."""
+        """The request in the Responses form."""
         return self._turn.request or CreateResponseRequest()
 
     async def cancel(self, why: ChatError) -> None:
-        """Stop the model and keep what there is. When the exchange is as good as over, wait for its end
+        """Stop the model and store the partial answer. When the exchange is nearly over, wait for its end
         instead."""
         if self.running is None or self._run.progress is Progress.OVER:
             return
@@ -176,24 +179,24 @@ class LiveExchange:
         self._stop()
 
     def batches(self) -> AsyncGenerator[list[ChatEvent]]:
-        """All that happened so far, then what happened since the last batch: one event, or what queued up
+        """Yield all events so far, then those since the last batch: one event, or the ones that queued up
         meanwhile.
 
-        The last batch ends in a terminal event, whatever happened; never raises.
+        The last batch always ends in a terminal event; never raises.
         """
         return self._buffer.read(self._from_disk, paces=True)
 
     def watched(self) -> AsyncGenerator[list[ChatEvent]]:
-        """The same, for readers that nobody waits for: who falls behind reads on from disk."""
+        """Yield the same for readers that the model does not wait for: a slow one continues from disk."""
         return self._buffer.read(self._from_disk)
 
     def serialized(self, event: ChatEvent) -> bytes:
-        """The bytes of one of its events; made once for all its readers."""
+        """Return the bytes of one of its events; made once for all its readers."""
         return self._buffer.data_of(event)
 
     async def _from_disk(self, place: int) -> AsyncGenerator[list[ChatEvent]]:
-        """What was emitted from this place on and is not in the buffer any more: some of it, or when it is over all
-        up to the end."""
+        """Yield emitted events from `place` on that are no longer in the buffer: some of them, or all up to
+        the end once the exchange is over."""
         outcome = self.outcome
         if place == 0:
             yield [replay.started(outcome.chat, outcome)]
@@ -207,7 +210,7 @@ class LiveExchange:
                 yield batch
 
     async def _drive(self) -> None:
-        """The exchange from its first token to its terminal event."""
+        """Run the exchange from its first token to its terminal event."""
         try:
             async with self._run.locks:
                 await self._until_recorded()
@@ -221,7 +224,8 @@ class LiveExchange:
             await self._engine.drive(self._run, self._emit)
             self._is_committed = True
         except asyncio.CancelledError:
-            # What there is was recorded; how it ended is on the chat. A cancellation that nobody asked for is a bug.
+            # The partial answer was recorded; its ending is on the chat. A cancellation that nothing here
+            # requested is a bug.
             self._is_committed = self._run.sealed
             if not self._ends_early:
                 await self._break(None)
@@ -229,13 +233,13 @@ class LiveExchange:
             if self._ends_early and self._run.why is not DELETED:
                 log.error("what was left of an exchange could not be kept", exc_info=failure)
             self._failure = self._failure or failure
-        except Exception as failure:  # a task of its own: nobody else would hear of it
+        except Exception as failure:  # the last handler of this task: the error would be lost
             await self._break(failure)
         self._run.progress = Progress.SEALED
         await self._journal.remove(self)
 
     async def _break(self, failure: Exception | None) -> None:
-        """Something here is wrong: log it, and keep what there is as failed."""
+        """Log a bug, and store the partial answer as failed."""
         log.error("exchange broke", exc_info=failure)
         self._failure = Internal()
         if self._number and not self._run.sealed:
@@ -248,7 +252,7 @@ class LiveExchange:
                 log.error("what was left of an exchange could not be kept", exc_info=worse)
 
     def _end(self) -> None:
-        """Emit what is on disk and was not emitted, then how it ended."""
+        """Emit the events that are on disk but not emitted, then the terminal event."""
         self._failure = self._failure or self._run.outcome.error
         self._live.pop(self._key, None)
         if not self._is_committed:
@@ -268,14 +272,14 @@ class LiveExchange:
         if self._failure and not chat.HasField("error"):
             chat.status = "failed"
             chat.error.CopyFrom(DELETED if isinstance(self._failure, NotFound) else _BROKEN)
-        elif chat.status == "in_progress":  # cancelled before anything was said or kept
+        elif chat.status == "in_progress":  # cancelled before anything was generated or stored
             chat.status = "incomplete"
             chat.error.CopyFrom(self._run.why)
         self._add({"failed" if self._failure else "completed": chat})
 
     async def _emit(self, events: list[dict[str, Any]]) -> None:
-        """Have events put on disk and emitted, and wait for that, and while too much is unread: meanwhile what the model
-        goes on to send gathers in its connection, and is read at once."""
+        """Put events on disk and emit them; wait for that, and while too much is unread. Meanwhile further
+        events from the model gather in its connection, to be read at once."""
         if not self._run.begun:
             await self._begin(events)
             return
@@ -288,11 +292,11 @@ class LiveExchange:
             self.journaled(len(self._buffer.waiting))
         if not self._buffer.has_room and not await self._buffer.until_room(self._unread_seconds):
             self._end_early(STALLED)
-            await asyncio.sleep(0)  # nothing more of the model is let in
+            await asyncio.sleep(0)  # let the cancellation take effect before the model sends more
 
     async def _until_written(self) -> None:
-        """Wait for the journal, unless the model has more at once or is fast: it would be slowed down to so many events a
-        commit."""
+        """Wait for the journal, unless the model has more at once or is fast: it would be slowed down to a few events
+        per commit."""
         loop = asyncio.get_running_loop()
         if not self._is_in_a_row and len(self._buffer.waiting) <= _FEW_EVENTS:
             self._written = loop.create_future()
@@ -319,7 +323,7 @@ class LiveExchange:
         self.journaled(len(self._buffer.waiting))
 
     def batch(self) -> EventBatch | None:
-        """As `journal.Source` wants it."""
+        """Implement `journal.Source`."""
         return None if self._run.sealed else self._waiting()
 
     def _waiting(self) -> EventBatch:
@@ -332,7 +336,7 @@ class LiveExchange:
         return EventBatch(*self._key, events, self._run.context.state, states)
 
     def journaled(self, number: int) -> None:
-        """As `journal.Source` wants it."""
+        """Implement `journal.Source`."""
         self._is_recorded = True
         self._complete(number)
         self._buffer.emit(number)
@@ -340,12 +344,13 @@ class LiveExchange:
         self._spread_word()
 
     def _complete(self, number: int) -> None:
-        """Give so many of those that wait the members that are the same in all events, and that the disk has once."""
+        """Give the first `number` waiting events the members that are the same in all events, which the disk
+        has once."""
         for one in self._buffer.waiting[:number]:
             replay.complete(one.event, self._common)
 
     def failed(self, failure: ServiceError | None) -> None:
-        """As `journal.Source` wants it. What the last commit has need not be on disk by itself."""
+        """Implement `journal.Source`. Events in the final commit need not be in the journal."""
         self._resume()
         if self._run.sealed:
             return
@@ -369,14 +374,14 @@ class LiveExchange:
         self._number += 1
 
     def _called(self) -> None:
-        """Note that other servers' callers read this, or want it cancelled."""
+        """Note that callers of other servers read this, or want it cancelled."""
         self._read_elsewhere_until = time.monotonic() + 2 * LOOKS_AGAIN_AFTER
         self._is_called = True
         if self._answering is None:
             self._answering = asyncio.create_task(self._answer_calls())
 
     async def _answer_calls(self) -> None:
-        """Look what they want, once at a time: a look takes the locks that it looks at."""
+        """Find out what other servers want, one check at a time: a check takes the locks that it tests."""
         try:
             while self._is_called:
                 self._is_called = False
@@ -397,6 +402,6 @@ class LiveExchange:
         self.running.cancel()
 
     def _spread_word(self) -> None:
-        """Tell other servers that there is more to read, if anybody reads it there."""
+        """Notify other servers of new events, if any of their callers reads this."""
         if time.monotonic() < self._read_elsewhere_until:
             self._peers.notify(news_of(self.chat_id))

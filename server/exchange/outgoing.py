@@ -1,5 +1,5 @@
-"""How the output of an exchange is carried to a person: the messages it becomes, and what its chat says of
-that.
+"""Delivers the output of an exchange to a person: the messages it becomes, and the delivery status in its
+chat.
 
 Makes deliveries for the outbox, to be committed with the exchange. Sends nothing and runs no model.
 """
@@ -17,7 +17,7 @@ from server.exchange.turn import Carriage
 from server.storage.outbox import Delivery
 
 MOST_CHARACTERS = 1600
-"""Of one message, as Twilio counts: in UTF-16."""
+"""Of one message, in UTF-16 code units, as Twilio counts."""
 
 _QUEUED = "The message is in the outbox and will be sent."
 _RECORDED = "Twilio is not configured for this phoneNumberId: the message is recorded and will not be sent."
@@ -32,7 +32,7 @@ class OutgoingMessages:
         self._account = account
 
     def carry(self, chat: Chat, carriage: Carriage, answered: Sequence[Message]) -> list[Delivery]:
-        """The messages that an output becomes; `chat.transport` says how they stand."""
+        """Return the messages for an output, and set their status in `chat.transport`."""
         text = text_of(answered[0]) if answered else ""
         may_be_sent = chat.status == "completed" or chat.error.code == "max_output_tokens"
         if not may_be_sent or not text.strip():
@@ -46,7 +46,7 @@ class OutgoingMessages:
 
 
 def forwarded(input_messages: Sequence[Message]) -> list[ModelEvent]:
-    """The input as its own output, in place of a model's."""
+    """Return the input as the output, in place of a model's."""
     return [ContentDelta(text=forwarded_text(input_messages)), Finish(0, "stop")]
 
 
@@ -55,8 +55,8 @@ def forwarded_text(input_messages: Sequence[Message]) -> str:
 
 
 def parts_of(text: str) -> Iterator[str]:
-    """A text in parts that fit into messages, cut at white space where there is some. Joined, they are the
-    text."""
+    """Yield the parts of a text, each short enough for one message, cut at white space if possible. Joined,
+    they are the text."""
     most = MOST_CHARACTERS if text.isascii() or max(text) <= "\uffff" else MOST_CHARACTERS // 2
     begin = 0
     while len(text) - begin > most:

@@ -1,5 +1,5 @@
-"""An exchange as it is read by somebody who did not begin it: until it is over, or the reader's key ends.
-Runs nothing."""
+"""Reads an exchange for a caller that did not begin it: until it is over, or the reader's key ends. Runs
+nothing."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -12,14 +12,14 @@ from server.exchange.run import ReadableExchange
 from server.storage.keys import Caller
 
 SubscribeKeyEnd = Callable[[Caller, Callable[[], None]], AbstractContextManager[None]]
-"""To be entered with what is to be called, once or more, when the key of a caller has ended."""
+"""Entered with a callback, which runs once or more when the key of the caller has ended."""
 
 
 async def until_key_ends(
     subscribe: SubscribeKeyEnd, caller: Caller, exchange: ReadableExchange
 ) -> AsyncGenerator[list[ChatEvent]]:
-    """The batches of an exchange. When the reader's key ends first, the last one says that: the exchange
-    itself goes on."""
+    """Yield the batches of an exchange. When the reader's key ends first, the last batch reports it; the
+    exchange itself continues."""
     place, waiting = 0, _Wait()
     with subscribe(caller, waiting.end):
         async with aclosing(exchange.watched()) as batches:
@@ -50,7 +50,7 @@ class _Wait:
             self._bound.reschedule(asyncio.get_running_loop().time())
 
     async def of(self, batches: AsyncIterator[list[ChatEvent]]) -> list[ChatEvent] | None:
-        """The next batch; None when there is none, or when this is ended."""
+        """Return the next batch; None when there is none, or when this is ended."""
         self._bound = bound = asyncio.timeout(None)
         try:
             async with bound:

@@ -1,4 +1,4 @@
-"""An exchange that an earlier call under the same Idempotency-Key has run, read from the record. Keeps no
+"""Reads from the record an exchange that an earlier call ran under the same Idempotency-Key. Stores no
 key."""
 
 from server.content.fitting import presented
@@ -13,16 +13,16 @@ _BROKEN_OFF = frozenset(
 
 
 def on_record() -> bool:
-    """Whether the work of this call was done by an earlier call under its key."""
+    """Whether an earlier call under this call's key has done the work."""
     claim = current_claim()
     return claim is not None and claim.record is not None
 
 
 async def recorded(chats: Chats, scope: Scope) -> Replay:
-    """The exchange that an earlier call under this call's key has run.
+    """Return the exchange that an earlier call ran under this call's key.
 
-    Raises AnswerLost when that is gone, or was broken off: what there is of it would pass for the whole
-    answer. Raises it also when what is on record is no exchange.
+    Raises AnswerLost when the exchange is gone or was broken off, since a partial answer would pass for the
+    whole one, and when the record is not an exchange.
     """
     claim = current_claim()
     assert claim is not None and claim.record is not None

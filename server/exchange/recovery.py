@@ -1,7 +1,8 @@
-"""Completes exchanges that nobody runs any more: kept as incomplete, with all that was told of them. Runs
-none.
+"""Completes exchanges that no server runs any more: records them as incomplete, with everything that was
+emitted. Runs none.
 
-Whoever runs an exchange holds its lock until it is over, and a server that is killed loses its locks.
+A server holds the lock of an exchange that it runs until the exchange is over, and loses its locks when it is
+killed.
 """
 
 import asyncio
@@ -39,8 +40,8 @@ class Recovery:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Complete all of them, now and then again: another server may be killed later. Events that are
-        nobody's go."""
+        """Complete all of them now, and again every 30 seconds: another server may be killed later. Deletes
+        orphaned events."""
         await self.all()
         try:
             if swept := await self._chats.sweep_events():
@@ -58,11 +59,11 @@ class Recovery:
             chats = await self._chats.in_progress()
             for first in range(0, len(chats), _AT_ONCE):
                 await asyncio.gather(*(self.one(*chat) for chat in chats[first : first + _AT_ONCE]))
-        except ServiceError as error:  # a disk that takes no writes can still be read
+        except ServiceError as error:  # a disk that refuses writes can still be read
             log.error("exchanges_not_completed", reason=error.reason)
 
     async def one(self, org_id: str, chat_id: str) -> None:
-        """Complete a chat in progress, unless somebody runs it."""
+        """Complete a chat in progress, unless a server runs it."""
         if await self._peers.try_lock(lock_of(chat_id)):
             try:
                 if unfinished := await self._chats.unfinished(org_id, chat_id):
@@ -72,8 +73,8 @@ class Recovery:
                 await self._peers.unlock(lock_of(chat_id))
 
     async def last_of(self, org_id: str, session_id: str) -> None:
-        """The same for a session whose turn is held: what is left of its last exchange is to be read by the
-        next."""
+        """Complete the last exchange of a session whose lock the caller holds: the next exchange reads its
+        answer."""
         if chat_id := await self._chats.last_in_progress(org_id, session_id):
             await self.one(org_id, chat_id)
 

@@ -1,5 +1,5 @@
-"""Items of earlier answers that an input names instead of repeating them (`item_reference`, which the AI SDK
-sends)."""
+"""Resolves items of earlier answers that an input names instead of repeating them (`item_reference`, which
+the AI SDK sends)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,15 +16,15 @@ from server.storage.chats import Chats
 from server.storage.scope import Scope
 
 _IGNORED = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
-"""How the ids of items begin that are passed over when they are sent; no answer of this service has one."""
+"""Prefixes of the ids of items that are ignored in an input; no answer of this service has one."""
 _UNUSED: dict[str, Any] = {"type": "reasoning"}
 
 
 async def resolved(chats: Chats, scope: Scope, given_input: Value, field: str = "input") -> Value:
-    """`given_input`, an input, with the items that it names in the place of their names; itself when it names none.
+    """Return the input with the named items in place of their names; `given_input` itself when it names none.
 
-    Raises InvalidArgument for what is no name, is named twice or is too much together, and NotFound for an
-    item that is not there, or that the key may not see.
+    Raises InvalidArgument when a name is malformed or repeated, or the items are too large together, and
+    NotFound for an item that does not exist or that the key may not see.
     """
     size = given_input.ByteSize()
     named = await by_size(size, _named, given_input, field)
@@ -43,7 +43,7 @@ async def resolved(chats: Chats, scope: Scope, given_input: Value, field: str = 
 
 
 def _named(given_input: Value, field: str) -> dict[int, str]:
-    """The ids that items name, by the place of the item. Raises InvalidArgument."""
+    """Return the ids that items name, by the index of the item. Raises InvalidArgument."""
     named: dict[int, str] = {}
     places: dict[str, int] = {}
     for index, item in enumerate(given_input.list_value.values):
@@ -62,7 +62,7 @@ def _named(given_input: Value, field: str) -> dict[int, str]:
 
 
 def _is_name(members: Mapping[str, Value]) -> bool:
-    """Whether an item names another: the public schema lets the type be left out."""
+    """Whether an item names another one. The public schema makes the type optional."""
     if "type" in members and not members["type"].HasField("null_value"):
         return members["type"].string_value == "item_reference"
     return "id" in members and not any(name in members for name in ("role", "content", "message"))
@@ -87,6 +87,6 @@ def _with_items(
 
 
 def _item(identifier: str, found: Mapping[str, Message]) -> dict[str, Any] | None:
-    """The item of this id, which is one of these messages or a part of it."""
+    """Return the item with this id: one of these messages or a part of one."""
     message = found.get(message_of_item(identifier) or "")
     return next((one for one in items_of([message]) if one["id"] == identifier), None) if message else None

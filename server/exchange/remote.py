@@ -1,7 +1,7 @@
-"""An exchange that another server runs, read as that puts it on disk. Runs nothing.
+"""Reads an exchange that another server runs, as that server puts it on disk. Runs nothing.
 
-Words between the servers say that there is more. They may be lost, so everybody also looks by himself, once a
-second.
+Notifications between the servers announce new events. They may be lost, so every server also looks by itself,
+once a second.
 """
 
 import asyncio
@@ -26,32 +26,31 @@ LOOKS_AGAIN_AFTER = 1.0
 _REPEATS_CALL_AFTER = 0.2
 _ENDED_WITHIN = 10.0
 
-# The names need no org: a chat that runs was made by a server, with an id that no chat had. What is imported
-# is over.
+# The names contain no org: a running chat was made by a server, with a new id. Imported chats are over.
 
 
 def news_of(chat_id: str) -> str:
-    """The word that more of a chat is on disk."""
+    """Return the topic that announces new events of a chat."""
     return f"chat:{chat_id}"
 
 
 def call_for(chat_id: str) -> str:
-    """The word to whoever runs a chat: that its news are wanted, or that it is to be cancelled."""
+    """Return the topic for the server that runs a chat: its events are wanted, or its cancellation."""
     return f"call:{chat_id}"
 
 
 def lock_of(chat_id: str) -> str:
-    """What is held by whoever runs a chat."""
+    """Return the name of the lock held by the server that runs a chat."""
     return f"chat:{chat_id}"
 
 
 def cancellation_of(chat_id: str) -> str:
-    """What is held by whoever wants a chat cancelled."""
+    """Return the name of the lock held by a server that wants a chat cancelled."""
     return f"cancel:{chat_id}"
 
 
 def deletion_of(chat_id: str) -> str:
-    """What is held by whoever is about to delete a chat."""
+    """Return the name of the lock held by a server that is about to delete a chat."""
     return f"delete:{chat_id}"
 
 
@@ -63,17 +62,18 @@ async def end_elsewhere(
     chat_id: str,
     wanted: str,
 ) -> None:
-    """Have an exchange end that another server runs, and wait for that, though not for ever.
+    """End an exchange that another server runs, and wait for its end up to 10 seconds.
 
-    `wanted` is `cancellation_of` or `deletion_of` it. What a dead server has left behind is completed here.
+    `wanted` is its `cancellation_of` or `deletion_of`. An exchange that a dead server left behind is
+    completed here.
     """
     acquired = False
     with peers.listen(news_of(chat_id)) as news, suppress(NotFound, TimeoutError):
         try:
             async with asyncio.timeout(_ENDED_WITHIN):
                 while not (await chats.find(scope, chat_id)).is_over:
-                    # Each time: another may want the same and give up, and whoever runs it takes the lock to
-                    # look whether it is held.
+                    # Each time: another server may want the same and give up, and the running server takes
+                    # the lock to test whether it is held.
                     acquired = acquired or await peers.try_lock(wanted)
                     news.clear()
                     peers.notify(call_for(chat_id))
@@ -87,7 +87,7 @@ async def end_elsewhere(
 
 
 class Watching:
-    """Such an exchange, read like a LiveExchange."""
+    """An exchange that another server runs, read like a LiveExchange."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Watching:
         self._peers = peers
         self._scope = scope
         self._now = Replay(chat, stored.record)
-        """As it stands on disk: when it is over, whole."""
+        """The state on disk; the whole exchange once it is over."""
         self._recover = recover
         self._place = 0
 
@@ -119,11 +119,11 @@ class Watching:
         return self._now.request
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        """Whoever runs it does not depend on who reads it here."""
+        """Return an empty context: the server that runs it does not depend on readers here."""
         return nullcontext()
 
     async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
-        """All that is on disk, then what comes there. The last batch ends in a terminal event."""
+        """Yield all events on disk, then new ones. The last batch ends in a terminal event."""
         chat, outcome, common = self._now.chat, self.outcome, replay.common(self._now.chat)
         self._place = 1
         yield [replay.started(chat, outcome)]
@@ -147,7 +147,7 @@ class Watching:
         return readable(event)
 
     async def _ending(self) -> Iterable[ChatEvent] | None:
-        """What is left of it when it is over, else None."""
+        """Return the remaining events once the exchange is over, otherwise None."""
         chat = self._now.chat
         try:
             stored = await self._chats.find(self._scope, chat.id)
@@ -161,7 +161,7 @@ class Watching:
         return islice(self._now.events(), self._place, None)
 
     async def _wait(self, news: asyncio.Event) -> None:
-        """Wait for more. What a dead server has left behind is completed here."""
+        """Wait for more events. An exchange that a dead server left behind is completed here."""
         chat_id = self._now.chat.id
         self._peers.notify(call_for(chat_id))
         try:

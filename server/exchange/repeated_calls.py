@@ -1,8 +1,7 @@
-"""Calls of earlier answers that a caller repeats, who keeps the history: what their providers want back is
-put with them.
+"""Restores the provider state of tool calls that a caller repeats because it keeps the history itself.
 
-Callers never see it, so it is looked up in what the key that asks may read. It only goes to who made it:
-`calls_key.py`.
+Callers never see that state, so it is looked up among the records that the caller's key may read. It is only
+sent to the provider that made it: `calls_key.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +15,13 @@ from server.storage.chats import Chats
 from server.storage.scope import Scope
 
 MOST_LOOKED_UP = 64
-"""Answers with calls, the last ones. No provider wants back what is longer ago than the question that is
-being answered."""
+"""Answers with calls that are looked up: the last ones. Providers need no state from before the current
+question."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is said between a question and the results: one answer, in however many messages it is
+    """The assistant's messages between a question and the results: one answer, in however many messages it is
     repeated."""
 
     start: int
@@ -33,8 +32,8 @@ class _Answer:
 async def with_states(
     chats: Chats, scope: Scope, made_by: ProviderState, input_messages: Sequence[Message]
 ) -> Sequence[Message]:
-    """The messages of an input, those that repeat calls with what their provider wants back, if that is
-    `made_by`; the same sequence when none does."""
+    """Return the input messages, with the provider state in those that repeat calls of `made_by`; the same
+    sequence when none does."""
     answers = list(_answers(input_messages, made_by))[-MOST_LOOKED_UP:]
     if not answers:
         return input_messages
@@ -61,8 +60,8 @@ def _answers(input_messages: Sequence[Message], made_by: ProviderState) -> Itera
 
 
 def _restored(messages: Sequence[Message], original: Message) -> list[Message]:
-    """The answer as it was; where the caller has changed its text, the caller's, behind all that was
-    thought."""
+    """Return the original answer; if the caller has changed its text, the caller's messages with all thinking
+    at the beginning."""
     if "".join(text_of(message) for message in messages) == text_of(original):
         restored = Message(role="assistant", provider_state=original.provider_state)
         for name in ("content", "tool_calls", "text_before_calls", "refusal", "name"):

@@ -1,4 +1,4 @@
-"""The events of an exchange: as they are told while it runs, and the same ones again when it is over.
+"""The events of an exchange: those emitted while it runs, and the same ones again when it is over.
 
 Makes messages; reads no store and runs no model.
 """
@@ -39,7 +39,7 @@ _CUT = {
 
 
 def started(chat: Chat, outcome: Outcome) -> ChatEvent:
-    """The first event. The chat in it is as it was when the exchange began."""
+    """Return the first event, with the chat as it was when the exchange began."""
     first = event(
         chat,
         0,
@@ -63,7 +63,8 @@ def event(chat: Chat, number: int, **members: Any) -> ChatEvent:
 
 
 def complete(event: ChatEvent, common: dict[str, Any]) -> ChatEvent:
-    """An event from disk, with what is the same in all events of its chat and is not kept there."""
+    """Add to an event from disk the members that all events of its chat share, which are not stored with
+    each."""
     event.chat_id = common["chat_id"]
     if common["session_id"]:
         event.session_id = common["session_id"]
@@ -71,7 +72,7 @@ def complete(event: ChatEvent, common: dict[str, Any]) -> ChatEvent:
 
 
 def common(chat: Chat) -> dict[str, Any]:
-    """The members that are the same in all events of a chat."""
+    """Return the members that are the same in all events of a chat."""
     return {"chat_id": chat.id, "session_id": chat.session_id if chat.HasField("session_id") else None}
 
 
@@ -114,11 +115,11 @@ class Replay:
         return self.record.request
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        """Nothing goes on here that could be kept going."""
+        """Return an empty context: an exchange that is over needs no reader."""
         return nullcontext()
 
     async def batches(self) -> AsyncGenerator[list[ChatEvent]]:
-        """Everything, as fast as it is read."""
+        """Yield all events, as fast as they are read."""
         for batch in batched(self.events()):
             yield batch
 
@@ -128,7 +129,7 @@ class Replay:
         return readable(event)
 
     def events(self) -> Iterator[ChatEvent]:
-        """All of them. Each is made when it is wanted: those of a long answer take a hundred times its
+        """Yield all events. Each is made on demand: those of a long answer take a hundred times its
         memory."""
         outcome, number = self.outcome, 1
         yield started(self.chat, outcome)
@@ -142,27 +143,27 @@ class Replay:
 
 
 def replayed_events(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]:
-    """The events between the first and the last one of a chat that is over."""
+    """Yield the events between the first and the last one of a chat that is over."""
     for number, members in enumerate(_deltas(chat.output, pieces or _whole(chat.output)), 1):
         yield event(chat, number, **members)
 
 
 def rest(chat: Chat, pieces: Sequence[StreamPiece], place: int, last: ChatEvent) -> Iterator[list[ChatEvent]]:
-    """The events of a chat that is over from a place behind the first on, `last` being the last."""
-    # if it was kept
+    """Return the events of a chat that is over, from `place` (1 or more) on; `last` is the last one."""
+    # the output is empty when it was not stored
     events = islice(replayed_events(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()
     return batched(chain(events, [last]))
 
 
 def batched(events: Iterable[ChatEvent]) -> Iterator[list[ChatEvent]]:
-    """The events in lists that are short enough to be rendered at once."""
+    """Yield the events in lists that are short enough to render at once."""
     left = iter(events)
     while batch := list(islice(left, BATCH)):
         yield batch
 
 
 def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
-    """An exchange that will not go on, with what was told of it, to be recorded as incomplete."""
+    """Return an interrupted exchange with its emitted events, to be recorded as incomplete."""
     answer = _emitted_answer(unfinished)
     chat, record, input_messages = unfinished.chat, unfinished.record, list(unfinished.record.said)
     answered, alternatives = answer.messages(), answer.alternatives()
@@ -196,7 +197,8 @@ def broken_off(unfinished: Unfinished, why: ChatError) -> Exchange:
 
 
 def _finish_reasons(chat: Chat) -> list[str]:
-    """One a choice. An answer in several rounds has one choice, which is all of its messages."""
+    """Return one reason per choice. An answer in several rounds has one choice, which is all of its
+    messages."""
     in_rounds = any(message.role == "tool" for message in chat.output)
     return [_finish_reason(chat, message) for message in (chat.output[-1:] if in_rounds else chat.output)]
 
@@ -206,7 +208,7 @@ def _finish_reason(chat: Chat, message: Message) -> str:
 
 
 def _emitted_answer(unfinished: Unfinished) -> Answer:
-    """What the model has said so far, from the events."""
+    """Return the model's answer so far, from the events."""
     answer = Answer(1, unfinished.record.message_id)
     states = iter(unfinished.provider_states)
     for one in unfinished.events:
@@ -225,7 +227,7 @@ def _emitted_answer(unfinished: Unfinished) -> Answer:
 
 
 def _whole(output: Sequence[Message]) -> list[StreamPiece]:
-    """What was not streamed, as if each text and each call had come in one piece."""
+    """Return pieces for an output that was not streamed: one for each text and each call."""
     rounds, choices = _by_round(output)
     pieces: list[StreamPiece] = []
     for messages, following in pairwise([*rounds, choices]):
@@ -237,8 +239,8 @@ def _whole(output: Sequence[Message]) -> list[StreamPiece]:
 
 
 def _by_round(output: Sequence[Message]) -> tuple[list[list[Message]], list[Message]]:
-    """The rounds of tools, each an answer with the results behind it, and what was said after them: one
-    message a choice."""
+    """Return the tool rounds, each an answer with its results, and the messages after them: one per
+    choice."""
     rounds: list[list[Message]] = []
     last = max((place for place, message in enumerate(output, 1) if message.role == "tool"), default=0)
     for message in output[:last]:
@@ -259,10 +261,10 @@ def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[Stre
 
 
 def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterator[dict[str, Any]]:
-    """The members of the events that the pieces cut the answer into."""
-    begun = 0  # place of the message that the first choice is saying
+    """Yield the members of the events into which the pieces cut the answer."""
+    begun = 0  # index of the first choice's current message
     places: dict[tuple[int, int | None], int] = {}
-    texts = [text_of(message) for message in output]  # once: every look at a member of a message copies it
+    texts = [text_of(message) for message in output]  # once: every access to a member of a message copies it
     refused = [len(answer_of(message)[0]) if message.refusal else maxsize for message in output]
     calls = [tool_calls_of(message) for message in output]
     for piece in pieces:
@@ -295,6 +297,6 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
 
 
 def shown(chat: Chat) -> Chat:
-    """A stored chat as callers see it."""
+    """Return a stored chat as callers see it."""
     fit(presented(chat))
     return chat

@@ -1,4 +1,4 @@
-"""Turns a request into what the engine runs: who answers, in which session or after which chat, and new
+"""Turns a request into a turn for the engine: who answers, in which session or after which chat, and new
 sessions.
 
 Reads the store and writes nothing.
@@ -40,11 +40,11 @@ from server.storage.stored_sessions import StoredSession
 _E164 = re.compile(E164)
 DEFAULT_EXPIRATION_SECONDS = 86_400
 _NAMED = {"conversation": (Violation("conversation", "names no conversation that is there"),)}
-"""The member that names it, where it is always the same."""
+"""The request field at fault, where it is always the same."""
 
 
 class TurnResolver:
-    """Makes a turn of what a door asks for."""
+    """Makes a turn of a door's request."""
 
     def __init__(self, store: Store, agents: Agents, clock: Clock, capacity: Capacity | None = None) -> None:
         self._store = store
@@ -53,13 +53,12 @@ class TurnResolver:
         self._capacity = capacity or Capacity()
 
     async def resolve(self, asked: Asked) -> Turn:
-        """The turn of a request of any door.
+        """Return the turn for a request of any door.
 
-        A conversation is a session that may have no assistant of its own; then each request names who
-        answers.
+        A conversation is a session that may have no assistant of its own; then each request names one.
 
-        Raises InvalidArgument when nothing names who answers, NotFound for what is not there,
-        FailedPrecondition for a session that takes no more.
+        Raises InvalidArgument when nothing names who answers, NotFound for records that do not exist,
+        FailedPrecondition for a session that accepts no more.
         """
         where = asked.where
         agent = await self._known(asked)
@@ -82,13 +81,14 @@ class TurnResolver:
         return turn if asked.transport is None else await self._by_transport(asked.transport, turn)
 
     async def _known(self, asked: Asked) -> Agent | None:
-        """Whom the door found, or the request's `model` names: who answers where nobody else is named."""
+        """Return the agent that the door loaded, or that `model` names; it answers unless another is
+        named."""
         if isinstance(asked.who, Agent):
             return asked.who
         return await self._agents.named_by_model(asked.caller, asked.who)
 
     async def _named(self, asked: Asked, state: ConversationState | None = None) -> Agent | None:
-        """Whom the request names by anything else, over `_known`."""
+        """Return the agent that any other field names, which takes precedence over `_known`."""
         return (
             None if isinstance(asked.who, Agent) else await self._agents.named(asked.caller, asked.who, state)
         )
@@ -124,7 +124,7 @@ class TurnResolver:
         )
 
     async def _in_stored_session(self, where: InStoredSession, turn: Turn) -> Turn:
-        """The turn in the session as it is now. Raises NotFound also for one that is over."""
+        """Return the turn with the current session. Raises NotFound also for a session that is over."""
         try:
             session = await self.session(turn.caller, where.id)
         except FailedPrecondition:
@@ -139,7 +139,7 @@ class TurnResolver:
         return replace(turn, session=session)
 
     async def _by_transport(self, transport: ChatTransport, turn: Turn) -> Turn:
-        """The turn in the session of the transport's number and customer, or in a new one."""
+        """Return the turn in the session of the transport's number and customer, or in a new one."""
         session, new_session = await self._carried(turn.caller, turn.agent, transport)
         if session is not None:
             carriage = _carriage(session.session, transport, turn.input_messages)
@@ -167,8 +167,8 @@ class TurnResolver:
     async def of_message(
         self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str, settles: str
     ) -> Turn:
-        """The turn of what a person sent to a number: in their session, or in a new one like the last, when
-        that is over.
+        """Return the turn for a message that a person sent to a number: in their session, or in a new one
+        like the last, if that is over.
 
         Raises NotFound when they had none.
         """
@@ -197,7 +197,8 @@ class TurnResolver:
         return replace(turn, new_session=new_session, begins=_begins(caller, carriage))
 
     async def _previous(self, caller: Caller, where: After) -> StoredChat:
-        """The chat that a request goes on from. Raises NotFound, as the interface of the field says it."""
+        """Return the chat that a request continues. Raises NotFound, in the terms of the field's
+        interface."""
         try:
             return await self._store.chats.find(caller.scope, where.chat_id)
         except NotFound:
@@ -210,8 +211,8 @@ class TurnResolver:
             ) from None
 
     async def _going_on(self, asked: Asked, previous: StoredChat, agent: Agent | None) -> Agent:
-        """Who answers after a chat: whom the request names, else who answered there; of a squad, who is
-        active."""
+        """Return who answers after a chat: the agent that the request names, otherwise the one that answered
+        there; of a squad, its active member."""
         state = previous.record.state if previous.record.HasField("state") else None
         if named := await self._named(asked, state):
             return named
@@ -225,9 +226,10 @@ class TurnResolver:
         )
 
     async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
-        """A session that takes another exchange. Raises NotFound, or FailedPrecondition when it is over.
+        """Return a session that accepts another exchange. Raises NotFound, or FailedPrecondition when it is
+        over.
 
-        `noun` is what the caller knows it as.
+        `noun` is the caller's word for it.
         """
         try:
             stored = await self._store.sessions.find(caller.scope, session_id)
@@ -243,7 +245,7 @@ class TurnResolver:
         return stored
 
     async def renewed(self, turn: Turn) -> Turn:
-        """A turn in a session that says who answers, with both as they are now. Raises as `session` and
+        """Return a turn with the current session and its current agent. Raises as `session` and
         `agent_of`."""
         turn = await self._joined_again(turn)
         assert turn.session is not None
@@ -254,19 +256,19 @@ class TurnResolver:
         return replace(turn, session=await self.session(turn.caller, turn.session.session.id, turn.noun))
 
     async def _joined_first(self, transport: ChatTransport, turn: Turn) -> Turn:
-        """A turn that was to begin a session, in the one that another has begun meanwhile, if there is
-        one."""
+        """Return a turn that would begin a session, in the one that another exchange has begun meanwhile, if
+        any."""
         session, _ = await self._carried(turn.caller, turn.agent, transport)
         if session is None:
             return turn
         return replace(turn, session=session, new_session=None, renew=self._joined_again)
 
     async def agent_of(self, caller: Caller, session: StoredSession) -> Agent:
-        """Who answers in a session. Raises InvalidArgument when it has nobody."""
+        """Return the agent of a session. Raises InvalidArgument when it has none."""
         return await self.agent_in(caller, session) or _nobody()
 
     async def agent_in(self, caller: Caller, session: StoredSession) -> Agent | None:
-        """Who answers in a session; None when each request has to name who does."""
+        """Return the agent of a session; None when each request has to name one."""
         return await self._agents.again(caller, session.session, session.private, session.state)
 
     def new_session(
@@ -278,10 +280,10 @@ class TurnResolver:
         opens: bool = True,
         **members: Any,
     ) -> NewSession:
-        """A session to be made, its templates' variables filled now. `opens`: the assistant's first message
+        """Return a new session, its templates' variables filled now. `opens`: the assistant's first message
         may open it.
 
-        Raises RateLimited when the key has no room for it.
+        Raises RateLimited when the key has reached its storage limit.
         """
         self._capacity.reserve(caller, messages)
         now = self._clock()
@@ -313,7 +315,7 @@ class TurnResolver:
     async def _carried(
         self, caller: Caller, agent: Agent, transport: ChatTransport
     ) -> tuple[StoredSession | None, NewSession | None]:
-        """The session of a number and a customer: the one they have with who answers, or a new one."""
+        """Return the session of a number and a customer: an open one with the same agent, or a new one."""
         if not (transport.HasField("phone_number_id") and transport.HasField("customer")):
             raise InvalidArgument.of(
                 "transport", "needs phoneNumberId and customer, or a sessionId beside it"
@@ -333,7 +335,7 @@ class TurnResolver:
 
 
 def _turn(asked: Asked, agent: Agent) -> Turn:
-    """What is asked for, as `agent` is to answer it in nothing that is there."""
+    """Return a turn for a request, answered by `agent`, outside of any session or chain."""
     return Turn(
         caller=asked.caller,
         agent=agent,
@@ -353,13 +355,14 @@ def _overrides_of(asked: Asked) -> dict[str, Any] | None:
 
 
 def _another(agent: Agent | None, assistant_id: str | None) -> Agent | None:
-    """`agent`, unless it is the assistant that answers anyway, and keeps its overrides then."""
+    """Return `agent`, or None when it is the assistant that answers anyway, which then keeps its
+    overrides."""
     return None if agent is None or agent.assistant_id == assistant_id else agent
 
 
 def _nobody() -> NoReturn:
-    """What is said where nobody would answer. The offline model is no exception: an assistant has to name
-    it."""
+    """Raise the error for a request that nobody would answer. The offline model needs an assistant that names
+    it, too."""
     raise InvalidArgument.of(
         "assistantId",
         "must name who answers (or send assistant, squadId, squad, previousChatId, or "
@@ -371,7 +374,7 @@ def _nobody() -> NoReturn:
 def _carriage(
     session: Session, transport: ChatTransport | None, input_messages: Sequence[Message]
 ) -> Carriage | None:
-    """How the output in a session is carried, when a transport was asked for."""
+    """Return how the output in a session is delivered, if the request has a transport."""
     if transport is None:
         return None
     if not (session.HasField("phone_number_id") and session.HasField("customer")):
@@ -392,7 +395,7 @@ def _begins(caller: Caller, carriage: Carriage) -> str:
 
 
 def _number(customer: Struct, field: str) -> str:
-    """The number of a customer, in E.164 unless the customer says that it is not."""
+    """Return the number of a customer, in E.164 unless the customer disables that check."""
     given = to_python(customer)
     number = given.get("number")
     if not isinstance(number, str) or not number:
@@ -403,7 +406,7 @@ def _number(customer: Struct, field: str) -> str:
 
 
 def _is_with(stored: StoredSession, agent: Agent) -> bool:
-    """Whether it is this agent that answers in a session."""
+    """Whether this agent answers in a session."""
     session = stored.session
     return (session.assistant_id, session.squad_id, stored.private) == (
         agent.assistant_id or "",
@@ -413,7 +416,7 @@ def _is_with(stored: StoredSession, agent: Agent) -> bool:
 
 
 def stamped(messages: Sequence[Message], now: int) -> Sequence[Message]:
-    """The same messages, with ids and times of their own."""
+    """Return the same messages, with ids and times of their own."""
     for message in messages:
         message.id, message.time, message.seconds_from_start = new_id(), now, 0
     return messages

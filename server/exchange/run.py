@@ -1,4 +1,4 @@
-"""One exchange on its way: how far it is, and what it came to. Runs nothing and stores nothing."""
+"""The state of one running exchange: its progress and its outcome. Runs nothing and stores nothing."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -29,13 +29,13 @@ ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED
 """The errors of an exchange that ended early without having failed."""
 
 _IN_RESPONSES = {"verbosity": "text.verbosity", "reasoning_effort": "reasoning.effort"}
-"""What members of chat completions are called in the Responses interface, where that is another name."""
+"""Names of chat completions' members in the Responses interface, where they differ."""
 _LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What an exchange came to. `chat` is what callers may see, on disk when the outcome is told."""
+    """The result of an exchange. `chat` is the public form, on disk before the outcome is returned."""
 
     chat: Chat
     model: str
@@ -44,7 +44,7 @@ class Outcome:
     system_fingerprint: str | None = None
     service_tier: str | None = None
     message_id: str = field(default_factory=new_id)
-    """Id of the assistant's message, known before it is said."""
+    """Id of the assistant's message, known before it has any text."""
     error: ServiceError | None = None
     """Set when the exchange failed after its first token."""
 
@@ -55,7 +55,7 @@ class Outcome:
         pieces: Sequence[StreamPiece],
         state: ConversationState | None,
     ) -> ChatRecord:
-        """What is kept of it beside the Chat."""
+        """Return the data that is stored beside the Chat."""
         record = ChatRecord(
             model=self.model,
             system_fingerprint=self.system_fingerprint,
@@ -77,7 +77,7 @@ class Outcome:
 
 
 class RoundFinished(NamedTuple):
-    """The server ran all tools that were called. What the model says next is another message."""
+    """The server ran all tools that were called. The model's next text belongs to another message."""
 
     messages: list[Message]
     """The assistant's message with its calls, then the results in the order of the calls."""
@@ -85,25 +85,25 @@ class RoundFinished(NamedTuple):
 
 
 EmitAnswer = Callable[[Sequence[ModelEvent | RoundFinished]], Awaitable[None]]
-"""As `backend.Emit`, for what the models and the tool loop send."""
+"""As `backend.Emit`, for the events of the models and of the tool loop."""
 
 
 class Progress(IntEnum):
-    """How far a run is."""
+    """The stage of a run."""
 
     RUNNING = 0
     SEALED = 1
-    """The commit of the whole exchange is on its way, and has all that was generated."""
+    """The commit of the whole exchange is in progress, and includes everything that was generated."""
     OVER = 2
     """The terminal event is emitted."""
 
 
 class ReadableExchange(Protocol):
-    """An exchange whose events can be read: a LiveExchange, or a Replay."""
+    """An exchange whose events can be read: a LiveExchange, a Watching or a Replay."""
 
     @property
     def outcome(self) -> Outcome:
-        """What it came to; whole only after the last batch."""
+        """Its result; complete only after the last batch."""
         ...
 
     @property
@@ -113,29 +113,29 @@ class ReadableExchange(Protocol):
 
     @property
     def request(self) -> CreateResponseRequest:
-        """What was asked for in the Responses form."""
+        """The request in the Responses form."""
         ...
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        """To be entered by whoever reads it and did not begin it."""
+        """Return a context for readers that did not begin it, entered while they read."""
         ...
 
     def batches(self) -> AsyncGenerator[list[ChatEvent]]:
-        """Its events in order, the terminal one last; for whoever began it. The model waits for this
-        reader."""
+        """Yield its events in order, the terminal one last, for the caller that began it. The model waits for
+        this reader."""
         ...
 
     def watched(self) -> AsyncGenerator[list[ChatEvent]]:
-        """The same for everybody else, of whom nobody is waited for."""
+        """Yield the same for all other readers; the model waits for none of them."""
         ...
 
     def serialized(self, event: ChatEvent) -> bytes:
-        """The bytes of one of its events; made once for all who read it as it happens."""
+        """Return the bytes of one of its events; made once for all who read it as it happens."""
         ...
 
 
 class Run:
-    """One exchange on its way: from the turn to what is on disk."""
+    """One running exchange: from the turn to the record on disk."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Run:
     ) -> None:
         self.turn = turn
         self.locks = locks
-        """What others wait for until the exchange is on record; whoever drives it closes this."""
+        """Held until the exchange is on record; the driver of the run closes this."""
         self.input_messages = input_messages
         self.context = context
         self.outcome = Outcome(_public(chat, history, input_messages), context.request.model)
@@ -158,12 +158,12 @@ class Run:
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
         self.streamed = streamed
-        """Whether its pieces are emitted, and so have to be emitted again as they were."""
+        """Whether its pieces are emitted, and so must be recorded for a replay."""
         self.deliveries: Sequence[Delivery] = ()
         self._room = MOST_OUTPUT_BYTES
         """Bytes that the output may still have."""
         self.begun = False
-        """Whether its beginning is on disk, or on its way there: that of a stream is, before anything of it is
+        """Whether its beginning is on disk, or being written: a stream's is, before any of its events is
         emitted."""
         self.progress = Progress.RUNNING
         self.why = GONE
@@ -171,12 +171,12 @@ class Run:
 
     @property
     def request(self) -> ModelRequest:
-        """What the model was asked last."""
+        """The last request to the model."""
         return self.context.request
 
     @property
     def sealed(self) -> bool:
-        """Whether its last commit is on its way, or made."""
+        """Whether its last commit is in progress or done."""
         return self.progress >= Progress.SEALED
 
     @property
@@ -186,12 +186,12 @@ class Run:
 
     @property
     def is_full(self) -> bool:
-        """Whether its output is as large as it may be."""
+        """Whether its output has reached the largest size."""
         return self._room <= 0
 
     def consume(self, event: ModelEvent | RoundFinished) -> dict[str, Any] | None:
-        """Note what the model sent, cut where the output is full; the members of the event that tells it, if
-        it is told."""
+        """Record an event of the model, cut where the output is full, and return the members of the event to
+        emit, if any."""
         if isinstance(event, ContentDelta):
             event.text = self._cut(event.text)
             event.output_index = self.answer.place_of(event.choice)
@@ -245,7 +245,7 @@ def _leave_out_results(messages: Sequence[Message]) -> None:
 
 
 def round_event(messages: Sequence[Message], next_message_id: str) -> dict[str, Any]:
-    """The members of the event that tells a round."""
+    """Return the members of the event that reports a round."""
     round_ = ToolRound(messages=messages)
     for message in round_.messages:
         present(message)
@@ -254,7 +254,7 @@ def round_event(messages: Sequence[Message], next_message_id: str) -> dict[str, 
 
 
 def choices_of(output: Sequence[Message], n: int) -> list[list[Message]]:
-    """The output by choice. Only a single choice can have rounds of tools before its last message."""
+    """Return the output by choice. Only a single choice can have rounds of tools before its last message."""
     return [[message] for message in output] if n > 1 else [list(output)]
 
 

@@ -1,8 +1,8 @@
-"""One exchange at a time in a session: the next begins once the one before is on record, first come, first
-served.
+"""Runs one exchange at a time in a session: the next begins once the previous one is on record, first come,
+first served.
 
-Within a server that order is exact; between servers of one database, which ask again and again, each gets its
-turn. Whoever waits too long is refused. Knows sessions by their ids only; loads and runs nothing.
+Within a server that order is exact; servers of one database poll, and each gets its turn. An exchange that
+waits too long is refused. Knows sessions by their ids only; loads and runs nothing.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ _LONGEST_PAUSE = 0.05
 
 
 class SessionQueue:
-    """Lets the exchanges of a session run one after the other."""
+    """Lets the exchanges of a session run one after the other; each waits up to `wait_seconds`."""
 
     def __init__(self, peers: Peers, wait_seconds: float = 30) -> None:
         self._peers = peers
         self._wait_seconds = wait_seconds
         self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wanted: Counter[str] = Counter()
-        """How many hold or wait for each: the last one takes the queue away."""
+        """The number of exchanges that hold or wait for each queue: the last one deletes the queue."""
 
     @asynccontextmanager
     async def locked(self, session_id: str, noun: str = "session") -> AsyncIterator[None]:
-        """While this is entered no other exchange of the session runs.
+        """Keep other exchanges of the session from running while this is entered.
 
-        Raises SessionBusy, which calls the session `noun`, when it takes too long.
+        Raises SessionBusy, which calls the session `noun`, after `wait_seconds`.
         """
         turn, queue = f"turn:{session_id}", self._queues[session_id]
         self._wanted[session_id] += 1
@@ -50,7 +50,7 @@ class SessionQueue:
                 del self._wanted[session_id], self._queues[session_id]
 
     def wanted(self, session_id: str) -> int:
-        """How many exchanges of a session run here or wait."""
+        """Return the number of exchanges of a session that run or wait in this process."""
         return self._wanted[session_id]
 
     async def _acquire(self, turn: str, queue: asyncio.Lock, noun: str) -> None:
@@ -60,9 +60,9 @@ class SessionQueue:
                 async with asyncio.timeout(self._wait_seconds):
                     await queue.acquire()
                     given_back.callback(queue.release)
-                    # A server whose own queue is long would take the lock again and again, while another's
-                    # pause never ends in time. So who comes out of a queue goes behind whoever waits
-                    # elsewhere.
+                    # A server with a long queue would take the lock again and again, while another server's
+                    # pause never ends in time. So an exchange that had to queue lines up behind the other
+                    # servers.
                     if had_to_wait or not await self._peers.try_lock(turn):
                         await self._wait_among_servers(turn)
             except TimeoutError:
@@ -70,7 +70,7 @@ class SessionQueue:
             given_back.pop_all()
 
     async def _wait_among_servers(self, turn: str) -> None:
-        """One server at a time waits for the lock itself, the others for that place."""
+        """Wait for the lock; one server at a time does, the others wait for that place."""
         place = f"next:{turn}"
         await self._wait_for(place)
         try:

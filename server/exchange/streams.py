@@ -1,4 +1,4 @@
-"""The streamed exchanges of this server, read by whoever began them and by others, live or later.
+"""The streamed exchanges of this server, read by the callers that began them and by others, live or later.
 
 `exchange/live.py` runs each; knows no door's wire form and no SQL.
 """
@@ -35,10 +35,10 @@ MOST_READERS = 100
 class Streams:
     """The streamed exchanges that run in this server.
 
-    `counted` is entered while one runs in the background, and may refuse it: no call of its caller's stands
-    for it then. `subscribe_key_end` is entered while one runs or is read, with what is to be done when the caller's key
-    ends. A caller who reads nothing for `unread_seconds` is taken for one who has left. A chat has
-    `most_readers` at most, beside whoever began it.
+    `counted` is entered while one runs in the background, and may refuse it: no open call counts for it then.
+    `subscribe_key_end` is entered while one runs or is read, with a callback for the end of the caller's key.
+    A caller that reads nothing for `unread_seconds` counts as disconnected. A chat has at most
+    `most_readers`, besides the caller that began it.
     """
 
     def __init__(
@@ -63,16 +63,17 @@ class Streams:
         self._unread = Unread()
         self._journal = Journal(chats)
         self.share = Share()
-        """To be taken by those who read what others began, before they write."""
+        """Acquired before each write by readers of exchanges that others began."""
         self._replays: WeakValueDictionary[tuple[str, str], Replay] = WeakValueDictionary()
         self._live: dict[tuple[str, str], LiveExchange] = {}
-        """By org and chat, as are the replays."""
+        """By org and chat id, as the replays."""
 
     def start(self, turn: Turn, *, background: bool = False) -> "LiveExchange | Recorded":
-        """An exchange whose events can be read as they happen. In the background it goes on without a reader.
+        """Return an exchange whose events can be read as they happen. In the background it runs on without a
+        reader.
 
-        What this call has put on record before, under its Idempotency-Key, is told from there and not run
-        again.
+        An exchange that an earlier call recorded under the same Idempotency-Key is replayed from the record
+        and not run again.
         """
         if on_record():
             return Recorded(self._chats, turn.caller.scope)
@@ -94,10 +95,10 @@ class Streams:
 
     @asynccontextmanager
     async def reading(self, scope: Scope, chat_id: str | None) -> AsyncIterator[ReadableExchange]:
-        """The exchange of a chat for one more reader, for whom it goes on. What is over is held once for all
-        of them.
+        """Give one more reader the exchange of a chat, and keep that running meanwhile. Replays are shared by
+        all their readers.
 
-        Raises NotFound, and RateLimited when it has too many readers.
+        Raises NotFound, and RateLimited when the chat has too many readers.
         """
         with self._readers.one_more(scope, chat_id):
             exchange = await self._read(scope, await self._chats.find(scope, chat_id))
@@ -110,7 +111,7 @@ class Streams:
         return self._replays.setdefault(chat, exchange) if isinstance(exchange, Replay) else exchange
 
     async def exchange(self, scope: Scope, stored: StoredChat) -> ReadableExchange:
-        """The exchange of a chat: as it runs, here or in another server, or as it is on record."""
+        """Return the exchange of a chat: as it runs, here or in another server, or from the record."""
         if live := self._live.get((stored.chat.org_id, stored.id)):
             return live
         chat = presented(await self._chats.whole(stored))
@@ -119,13 +120,13 @@ class Streams:
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
     def read(self, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:
-        """Its batches, for whoever has entered `reading`; the last one says so when it is the caller's key
-        that ends."""
+        """Yield its batches to a reader that has entered `reading`; the last one reports when the caller's
+        key has ended."""
         return until_key_ends(self._subscribe_key_end, caller, exchange)
 
     async def cancel(self, scope: Scope, chat_id: str, why: ChatError = CANCELLED) -> None:
-        """End the exchange of a chat, which is CANCELLED or about to be DELETED, wherever it runs, and wait
-        for that."""
+        """End the exchange of a chat, wherever it runs, and wait for that; `why` is CANCELLED, or DELETED
+        when the chat is about to be deleted."""
         if live := self._live.get((scope.org_id, chat_id)):
             await live.cancel(why)
             return
@@ -133,17 +134,17 @@ class Streams:
         await end_elsewhere(self._chats, self._peers, self._recovery.one, scope, chat_id, wanted)
 
     async def end_in(self, session: Session) -> None:
-        """End what runs in a session that is about to be deleted. What begins behind this ends when it is to
-        be kept."""
+        """End the running exchanges of a session that is about to be deleted. Those that begin later fail at
+        their commit."""
         for chat_id in await self._chats.running_in(session.org_id, session.id):
             await self.cancel(Scope(session.org_id), chat_id, DELETED)
 
     async def finish(self, within_seconds: float) -> None:
-        """Wait for what runs, for so long."""
+        """Wait up to `within_seconds` for running exchanges."""
         if running := [stream.running for stream in self._live.values() if stream.running]:
             await asyncio.wait(running, timeout=within_seconds)
 
     async def close(self) -> None:
-        """Stop what runs; what there is of it is kept."""
+        """Stop all running exchanges; their partial answers are stored."""
         for stream in list(self._live.values()):
             await stream.cancel(STOPPED)

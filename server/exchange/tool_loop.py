@@ -1,5 +1,5 @@
-"""Model and tools in turns: while every tool call of an answer is one that the server runs, it runs them and
-asks again.
+"""Alternates between model and tools: as long as the server can run every tool call of an answer, it runs
+them and calls the model again.
 
 Otherwise the calls go back to the caller. Reports each round when it is over; stores nothing.
 """
@@ -27,7 +27,7 @@ from server.exchange.run import EmitAnswer, RoundFinished
 
 MOST_ROUNDS = 8
 MOST_CALLS = 16
-"""Run in one round; a model that asks for more is told so."""
+"""Per round; further calls get an error result."""
 
 
 _TOO_MANY = ToolResult(f"Not run: at most {MOST_CALLS} tools are run at once.", "too_many_calls")
@@ -45,10 +45,11 @@ class ToolLoop:
         self._tools = tools
 
     async def generate(self, context: Context, message_id: str, emit: EmitAnswer) -> None:
-        """Emit what the models send, and each round when it is over. Promises what `Backend.generate` does.
+        """Emit the events of the models, and each round when it is over. Promises the same as
+        `Backend.generate`.
 
-        Deltas of calls that the server may run are withheld until it is known who runs them: what is emitted as a
-        call is for the caller to answer.
+        Deltas of calls that the server may run are withheld until it is known who runs them: the caller has
+        to answer every call that is emitted.
         """
         for number in range(MOST_ROUNDS + 1):
             if number:
@@ -64,7 +65,7 @@ class ToolLoop:
                 if received.withheld:
                     await emit(received.withheld)
                 return
-            if number == MOST_ROUNDS:  # it was to call none: nobody runs these, and nobody can answer them
+            if number == MOST_ROUNDS:  # the last round allows no calls: nobody could answer these
                 await emit([Finish(choice=0, reason=MOST_ROUNDS_REACHED)])
                 return
             over = await self._run(context, received, message_id)
@@ -72,8 +73,8 @@ class ToolLoop:
             await emit([over])
 
     async def _call(self, context: Context, emit: Emit) -> None:
-        """Call the model; again with less as long as its provider says that the context is too long, where that may be
-        cut."""
+        """Call the model; while its provider reports that the context is too long, shorten it and try again,
+        if it may be cut."""
         while True:
             try:
                 return await self._backend.generate(context.request, emit)
@@ -117,7 +118,7 @@ class ToolLoop:
 
 
 class _Received:
-    """What a model sent in one round, and what of it is withheld."""
+    """The events of one round, and which of them are withheld."""
 
     def __init__(self, context: Context, *, is_first: bool) -> None:
         self._runs = {name for name, offer in context.offers.items() if offer.runs is not None}
@@ -132,7 +133,7 @@ class _Received:
 
     @property
     def is_for_server(self) -> bool:
-        """Whether it is complete and every call of it is run by the server."""
+        """Whether the answer is complete and the server runs all its calls."""
         ended = self._finish is not None and self._finish.reason not in ("length", "content_filter")
         return ended and bool(self._deltas) and not self._needs_caller
 
@@ -146,17 +147,17 @@ class _Received:
 
     @property
     def state(self) -> ProviderState | None:
-        """What the provider wants back with it."""
+        """The provider state to send back with the answer."""
         return self._state_event.state if self._state_event else None
 
     def add(self, events: Sequence[ModelEvent]) -> Sequence[ModelEvent]:
-        """Take note of events; those that can be emitted now, in the order in which they came."""
+        """Record events, and return those that can be emitted now, in their order."""
         if not self._alone:
             return events
         passed: list[ModelEvent] = []
         for event in events:
             if isinstance(event, ContentDelta):
-                if self._runs:  # else there is no round to report it in
+                if self._runs:  # otherwise there is no round to report it in
                     self._text.write(event.text)
                 passed.append(event)
             elif isinstance(event, ToolCallDelta):
@@ -170,7 +171,8 @@ class _Received:
         return passed
 
     def _add_call(self, delta: ToolCallDelta) -> list[ToolCallDelta]:
-        """With the first call that is not the server's it is known that the caller is to answer all of them."""
+        """Withhold a call that the server may run. The first call of another kind means that the caller
+        answers all of them."""
         name = self._names.setdefault(delta.index, delta.name)
         if name in self._runs and not self._needs_caller:
             self._deltas.append(delta)
@@ -180,7 +182,7 @@ class _Received:
         return [*withheld, delta]
 
     def calls(self) -> list[ToolCall]:
-        """The calls, whole and in order."""
+        """Return the complete calls in order."""
         ids: dict[int, str] = {}
         arguments: defaultdict[int, list[str]] = defaultdict(list)
         for delta in self._deltas:

@@ -1,5 +1,4 @@
-"""One exchange that is to be run: who asks, who answers, in what, and what is asked of the model. Runs
-nothing."""
+"""One exchange to be run: caller, agent, session or chain, and the request to the model. Runs nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from server.storage.stored_sessions import StoredSession
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a request asks of the model beyond the assistant's own settings. None and empty mean: the
-    assistant's."""
+    """The options of a request beyond the assistant's own settings. None and empty mean the assistant's."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -39,28 +37,28 @@ class Options:
     more: Mapping[str, Any] = field(default_factory=dict)
     """As in `ModelRequest`."""
     max_tool_calls: int | None = None
-    """How many calls of tools the server may run."""
+    """The number of tool calls that the server may run."""
     truncates: bool = False
     """Whether a context that is too long for the model may be cut at its beginning."""
 
     def asks_for(self, name: str) -> bool:
-        """Whether the request itself has this member of a `ModelRequest`, or this one of its `more`."""
+        """Whether the request itself sets this member of a `ModelRequest` or of its `more`."""
         return name in self.more or getattr(self, name, None) is not None
 
 
 NO_OPTIONS = Options()
-"""Of a request that asks for nothing beyond the assistant's own settings."""
+"""The options of a request without any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Carriage:
-    """How the output of an exchange is carried to a person: by text message."""
+    """Delivers the output of an exchange to a person by text message."""
 
     phone_number_id: str
-    """What it leaves from."""
+    """The sending number."""
     number: str
     forwards: bool = False
-    """Whether the input itself is carried, and no model is called."""
+    """Whether the input itself is sent, and no model is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,42 +70,42 @@ class Turn:
     input: Value
     """As sent; echoed."""
     input_field: str = "input"
-    """What the door calls it."""
+    """The door's name for the input."""
     input_messages: Sequence[Message]
     """The messages in `input`."""
     instructions: Sequence[Message] = ()
-    """Said before everything else, in this exchange only; not part of the record."""
+    """Precede everything else, in this exchange only; not part of the record."""
     session: StoredSession | None = None
     noun: str = "session"
-    """What the caller calls the session."""
+    """The caller's word for the session."""
     begins: str | None = None
-    """What its new session is for, when others may be about to begin one for the same: they wait for one
-    another."""
+    """The lock under which its new session is begun, when other exchanges may be about to begin the same
+    one."""
     renew: Callable[["Turn"], Awaitable["Turn"]] | None = None
-    """Reads the session again, and who answers in it: earlier exchanges may have changed both since the turn
-    was made."""
+    """Reads the session and its agent again: earlier exchanges may have changed both since the turn was
+    made."""
     previous: StoredChat | None = None
     new_session: NewSession | None = None
     """A session to be made with the exchange, in the same commit."""
     carriage: Carriage | None = None
     warnings: Sequence[ChatWarning] = ()
-    """What of the request is passed over."""
+    """About parts of the request that have no effect."""
     settles: str | None = None
-    """The row of the outbox that the exchange answers, gone in the same commit."""
+    """The row of the outbox that the exchange answers, deleted in the same commit."""
     name: str | None = None
     stream: bool | None = None
     options: Options = NO_OPTIONS
     request: CreateResponseRequest | None = None
-    """What was asked for in the Responses form; kept without input and secrets, so that the form can be made
-    again."""
+    """The request in the Responses form; stored without input and secrets, so that the response can be
+    rebuilt."""
     persists: bool = True
-    """Whether the exchange goes on record."""
+    """Whether the exchange is put on record."""
     summarises: bool = False
-    """Whether it makes a summary of its context, which becomes all the context that it leaves."""
+    """Whether it summarises its context; the summary replaces the context."""
 
     @property
     def state(self) -> ConversationState | None:
-        """What the conversation goes on from, beside its messages."""
+        """The state, beside the messages, from which the conversation continues."""
         if self.session is not None:
             return self.session.state
         if self.previous is not None and self.previous.record.HasField("state"):
