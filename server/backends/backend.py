@@ -13,7 +13,7 @@ from generated.parley.v1.message_pb2 import Message, ProviderState
 FinishReason = Literal[
     "stop", "length", "tool_calls", "content_filter", "max_tool_rounds", "max_output_bytes"
 ]
-"""Why a choice ended. No provider says the last two: the engine does, at its own bounds."""
+"""Why a choice ended. The last two never come from a provider: the engine sets them at its own limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class ModelRequest:
     timeout_seconds: float = 600.0
     """For the whole call, retries included."""
     streams: bool = True
-    """Whether what is generated is wanted as it is generated; otherwise the provider is asked for a whole answer."""
+    """Whether output is wanted as it is generated; otherwise the provider is asked for a whole answer."""
 
 
 class Finish(NamedTuple):
@@ -70,11 +70,11 @@ class Usage(NamedTuple):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
-    """Whether the provider told none; never set by a backend."""
+    """Whether the provider reported no usage; never set by a backend."""
 
 
 class Ran(NamedTuple):
-    """What the provider says it ran; sent at most once, before the first delta."""
+    """The model that the provider reports it ran; sent at most once, before the first delta."""
 
     model: str
     system_fingerprint: str | None = None
@@ -82,14 +82,15 @@ class Ran(NamedTuple):
 
 
 class Unused(NamedTuple):
-    """What of the request the provider has nothing for, under its names in chat completions; sent first, if
-    at all."""
+    """Members of the request that the provider does not support, by their names in chat completions; sent
+    first, if at all."""
 
     names: tuple[str, ...]
 
 
 class StateEvent(NamedTuple):
-    """What the provider wants back with the message of one choice; sent at most once, before its `Finish`."""
+    """The provider state to send back with the message of one choice; sent at most once, before its
+    `Finish`."""
 
     choice: int
     state: ProviderState
@@ -99,8 +100,8 @@ ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | StateEvent | Finish |
 
 
 Emit = Callable[[Sequence[ModelEvent]], Awaitable[None]]
-"""Takes what came at once, in order, and returns when there is room for more. What it raises ends the call and passes
-through."""
+"""Takes events that arrived together, in order, and returns when there is room for more. An exception from it
+ends the call and propagates."""
 
 
 class Backend(Protocol):

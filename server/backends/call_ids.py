@@ -1,5 +1,5 @@
-"""The ids that tool calls are sent with: in the form that the provider takes, each for one call of the
-history.
+"""Assigns the ids under which tool calls are sent: in the form that the provider accepts, each for one call
+of the history.
 
 A history may have calls of several providers, and several servers use the same ids in every answer. Stores
 nothing.
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Form(NamedTuple):
-    """What ids a provider takes, and how long those are that stand for others."""
+    """The ids that a provider accepts, and the form of generated replacements."""
 
     pattern: re.Pattern[str]
     prefix: str = "call_"
@@ -31,7 +31,7 @@ _FORMS = {
 
 
 class CallIds:
-    """The ids of one request, whose messages are asked about in their order."""
+    """The ids of one request, whose messages are converted in their order."""
 
     def __init__(self, provider: str) -> None:
         self._form = _FORMS.get(provider, _ANY)
@@ -40,7 +40,7 @@ class CallIds:
         self._unanswered: dict[str, deque[str]] = {}
 
     def of_calls(self, calls: Iterable[dict[str, Any]]) -> list[str]:
-        """What the calls of a message are sent with: their own ids where these will do."""
+        """Return the ids under which the calls of a message are sent: their own where possible."""
         self._unanswered = defaultdict(deque)
         sent = []
         for call in calls:
@@ -49,12 +49,13 @@ class CallIds:
         return sent
 
     def of_result(self, call_id: str) -> str:
-        """What the call is sent with that the next of the results behind that message answers."""
+        """Return the id under which the call was sent that the next result of this id answers."""
         waiting = self._unanswered.get(call_id)
         return waiting.popleft() if waiting else call_id
 
     def _unused(self, call_id: str) -> str:
-        """Always the same for the same history, or a provider's cache of prompts would not know it again."""
+        """Return an unused id, always the same for the same history: a provider's prompt cache would miss
+        otherwise."""
         found = call_id
         while found in self._used or not self._form.pattern.fullmatch(found):
             self._tried[call_id] += 1

@@ -1,8 +1,8 @@
-"""The body of a model's answer, cut into events: a stream of server-sent events, or one JSON document.
+"""Cuts the body of a model's answer into events: a stream of server-sent events, or one JSON document.
 
-Several servers answer one document although a stream was asked for, or a stream although none was, whatever
-they say its type is. An event stream cannot begin like JSON, so the first bytes tell them apart. Bounds what
-it keeps; does not know what an event says, and does not wait for anything.
+Several servers answer with one document to a request for a stream, or with a stream to a request for a
+document, whatever the Content-Type. An event stream cannot begin like JSON, so the first bytes distinguish
+them. Bounds its buffers; does not interpret events, and does not wait for anything.
 """
 
 import re
@@ -24,8 +24,8 @@ class Event(NamedTuple):
 
 
 class EventReader:
-    """Cuts the body of one answer. `is_too_large` once it, or an event of it, is; what was complete before
-    that counts."""
+    """Cuts the body of one answer. Sets `is_too_large` once the body or an event exceeds its limit; events
+    that were complete before count."""
 
     def __init__(self, limits: Limits) -> None:
         self._body_left = limits.body_bytes
@@ -34,9 +34,9 @@ class EventReader:
         self.is_too_large = False
         self._begun = False
         self._head = b""
-        """What came before it is known what the body is."""
+        """The first bytes, until they show which kind of body it is."""
         self._partial: list[bytes] = []
-        """The pieces of the line that is not complete."""
+        """The pieces of the incomplete line."""
         self._after_return = False
         self._document: list[bytes] | None = None
         self._in_document = 0
@@ -46,7 +46,7 @@ class EventReader:
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that are complete with what came at once."""
+        """Return the events that this piece completes."""
         self._body_left -= len(piece)
         if self._body_left < 0:
             self.is_too_large = True
@@ -68,11 +68,11 @@ class EventReader:
 
     @property
     def document(self) -> bytes | None:
-        """The JSON document, when the body was one."""
+        """The JSON document, when the body is one."""
         return None if self._document is None else b"".join(self._document)
 
     def _beginning(self, piece: bytes) -> bytes:
-        """What there is to read once it is known what the body is: blank lines and a byte order mark come
+        """Return the bytes to read once the kind of body is known; blank lines and a byte order mark may come
         before it."""
         head = self._head + piece
         self._head = b""
@@ -100,7 +100,7 @@ class EventReader:
         self.is_too_large = self._in_event > self._event_bytes
 
     def _whole_events(self, piece: bytes) -> list[Event]:
-        """The usual case: what came is nothing but whole events."""
+        """Return the events of a piece that is nothing but whole events, which is the usual case."""
         events: list[Event] = []
         for block in piece.split(b"\n\n"):
             if block.startswith(b"data: ") and b"\n" not in block:
@@ -113,7 +113,7 @@ class EventReader:
 
     def _lines(self, piece: bytes) -> list[Event]:
         if self._after_return:
-            piece = piece.removeprefix(b"\n")  # the second half of a line's end
+            piece = piece.removeprefix(b"\n")  # the second half of a line end
         self._after_return = piece.endswith(b"\r") or (self._after_return and not piece)
         if b"\n" not in piece and b"\r" not in piece:
             self._partial.append(piece)

@@ -1,7 +1,7 @@
 """The offline model: deterministic, free, embedded, and useful in tests because it reads its context.
 
-A token of it is a word, in `max_tokens` and in `Usage`. Does not understand anything, and ignores
-temperature, top_p, the penalties, thinking and the model's name (it says which one ran).
+Its tokens, in `max_tokens` and in `Usage`, are words. Does not understand anything, and ignores temperature,
+top_p, the penalties, thinking and the model's name (it reports its own).
 """
 
 import asyncio
@@ -26,14 +26,15 @@ _TOKEN = re.compile(r"[\w-]+")
 _PIECES_OF_READ = 256
 """Pieces that are emitted together: those of a whole long answer would take a hundred times its text."""
 _SHORT = 3
-"""Letters. Words of so many, such as `get`, are in too many names and texts to say which tool is meant."""
+"""Letters. Words of at most this length, such as `get`, are in too many names and texts to identify a
+tool."""
 _NAME_QUESTION = re.compile(r"\bwhat(?:\s+is|\s+was|['’]?s)\s+my\s+name\b", re.IGNORECASE)
 # A look-ahead, so that two names in one sentence are two matches.
 _NAME = re.compile(r"\bmy\s+name(?:\s+is|['’]s)\s+(?=(\w[\w'’-]*(?:[ \t]+\w[\w'’-]*){0,4}))", re.IGNORECASE)
 _NAME_ROLES = frozenset({"user", "system", "developer"})
 _SCHEMA_NODES = 1000
 _MOST_REFERENCE = 1000
-"""Characters: each node of a schema may refer, and to the same."""
+"""Characters: every node of a schema may have a reference, even to the same place."""
 _MOST_CONSTANT = 10_000
 """Of all constants and names together, by `size_of`: every node may refer to the same one."""
 _MOST_TYPES = 8
@@ -47,14 +48,14 @@ class _Reply(NamedTuple):
     tool: str | None = None
     arguments: str = ""
     number: int = 0
-    """Of the call, counted through the conversation."""
+    """Number of the call within the conversation."""
 
     def words(self) -> int:
         return len((self.arguments if self.tool else self.text).split()) + bool(self.tool)
 
 
 class OfflineBackend:
-    """Answers `You said: <last user text>`, and the few other things that its module's design says."""
+    """Answers `You said: <last user text>`; also fills tool calls and schemas, and knows the user's name."""
 
     def __init__(
         self, delay_seconds: float = 0.0, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -63,7 +64,7 @@ class OfflineBackend:
         self._sleep = sleep
 
     async def generate(self, request: ModelRequest, emit: Emit) -> None:
-        """Emit the answer word by word where there is a delay, and a read's worth at a time where there is none."""
+        """Emit the answer word by word if there is a delay, otherwise in pieces of many words."""
         choices = _choices(request)
         usage = Usage(_prompt_words(request.messages), sum(reply.words() for reply in choices))
         begun = Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
@@ -85,7 +86,7 @@ class OfflineBackend:
         await emit(events)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 def _choices(request: ModelRequest) -> list[_Reply]:
@@ -124,7 +125,7 @@ def _prompt_words(messages: Sequence[Message]) -> int:
 
 
 def _bounded(text: str, request: ModelRequest) -> _Reply:
-    """Cut at the first stop sequence, then at max_tokens words."""
+    """Return the text cut at the first stop sequence, then at max_tokens words."""
     ends = [end for stop in request.stop if stop and (end := text.find(stop)) >= 0]
     text = text[: min(ends, default=len(text))]
     if request.max_tokens is not None and len(text.split()) > request.max_tokens:
@@ -133,7 +134,7 @@ def _bounded(text: str, request: ModelRequest) -> _Reply:
 
 
 class _Context:
-    """What the model makes of the messages: the last thing the user said, and the tools' results after it."""
+    """The parts of a context that matter: the last user text, and the tool results after it."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
@@ -170,7 +171,8 @@ class _Context:
 
 
 def _person(words: str) -> str:
-    """The name at the beginning of some words: the first, and those after it that begin with a capital."""
+    """Return the name at the beginning of some words: the first word, and the capitalized ones that
+    follow."""
     first, *more = words.split()
     name = [first]
     for word in more:
@@ -196,15 +198,16 @@ def _tool_to_call(request: ModelRequest, context: _Context) -> dict[str, Any] | 
 
 
 def _mentioned(functions: list[dict[str, Any]], prompt: str) -> dict[str, Any] | None:
-    """The first function that has a word in common with the text, and before it one whose whole name the text
-    has."""
+    """Return the function whose whole name is in the text, otherwise the first one that shares a word with
+    it."""
     words, tokens = _words(prompt), set(_TOKEN.findall(prompt))
     meant = [function for function in functions if words & _words(function.get("name", ""))]
     return next((function for function in meant if function["name"] in tokens), meant[0] if meant else None)
 
 
 def _words(text: str) -> set[str]:
-    """Those of a text or a name that count: `weather` of `get_weather`, `get-weather` and `getWeather`."""
+    """Return the significant words of a text or a name: `weather` of `get_weather`, `get-weather` and
+    `getWeather`."""
     return {word.lower() for word in _WORD_OF_NAME.findall(text) if len(word) > _SHORT}
 
 
@@ -225,8 +228,7 @@ def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class _Filler:
-    """Makes the smallest value of a schema. Bounded: what a schema refers to again and again ends in
-    nulls."""
+    """Makes the smallest value of a schema. Bounded: beyond its limits, values are null."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
@@ -264,7 +266,7 @@ class _Filler:
         return value if self._left_of_constants >= 0 else None
 
     def _resolve(self, reference: str) -> Any:
-        """A reference inside the schema, such as `#/$defs/Item`."""
+        """Return the target of a reference inside the schema, such as `#/$defs/Item`."""
         found: Any = self._root
         for step in reference.removeprefix("#").split("/")[1:]:
             found = found.get(step) if isinstance(found, dict) else None

@@ -1,4 +1,5 @@
-"""What is said of a part that a provider cannot be sent. Which those are, each provider's file says."""
+"""Errors for message parts that a provider does not accept; each provider's module decides which those
+are."""
 
 from typing import Any
 
@@ -9,7 +10,7 @@ from server.core.errors import InvalidArgument
 
 
 def refused_part(part: dict[str, Any], provider: str, where: str = "", remedy: str = "") -> InvalidArgument:
-    """The 400 that names the part."""
+    """Return the error 400 that names the part."""
     named = f"has a part of type {part.get('type', 'text')}{f' {where}' if where else ''}"
     return InvalidArgument.of(
         "input",
@@ -19,7 +20,7 @@ def refused_part(part: dict[str, Any], provider: str, where: str = "", remedy: s
 
 
 def check_text_only(message: Message, provider: str, where: str) -> None:
-    """Raises InvalidArgument for a part that is not text, where the provider takes nothing else."""
+    """Raise InvalidArgument for a part that is not text, where the provider accepts only text."""
     for part in parts_of(message):
         if part.get("type", "text") not in TEXT_PARTS:
             raise refused_part(part, provider, where)

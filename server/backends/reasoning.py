@@ -1,5 +1,5 @@
-"""What servers that speak chat completions want back with their messages: reasoning, and what their tool
-calls carry.
+"""Reads and sends back the state of servers with chat completions: reasoning, and the extra content of tool
+calls.
 
 Publishes none of its content.
 """
@@ -14,7 +14,7 @@ from server.backends.backend import StateEvent
 from server.backends.calls import Call
 from server.backends.dialects import dialect_of
 
-# Gemini 3 refuses calls without a signature, and takes this one for calls that another model made:
+# Gemini 3 refuses calls without a signature, and accepts this one for calls from another model:
 # ai.google.dev/gemini-api/docs/thought-signatures
 _NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 _IN_PIECES = ("reasoning.text", "reasoning.summary")
@@ -22,8 +22,8 @@ _STREAMED = ("text", "summary")
 
 
 class Reasoning:
-    """Reads what is to be kept of one choice. `state` is None when no tools are offered, and so nothing has
-    to be."""
+    """Reads the state of one choice. `state` is None when no tools are offered, and so nothing has to be
+    stored."""
 
     def __init__(self, state: ProviderState | None, call: Call) -> None:
         self._state = state
@@ -40,19 +40,19 @@ class Reasoning:
                 self._add_detail(detail)
 
     def _add_detail(self, detail: dict[str, Any]) -> None:
-        """Details are streamed in pieces, but wanted back whole."""
+        """Add a detail: they arrive in pieces, but are sent back whole."""
         if not (self._details and self._details[-1].goes_on(detail)):
             self._details.append(_Detail())
         self._details[-1].add(detail, self._call)
 
     def extra_of(self, call: Mapping[str, Any]) -> str:
-        """The `extra_content` of a tool call, as JSON; nothing when it has none."""
+        """Return the `extra_content` of a tool call as JSON; empty when it has none."""
         if not isinstance(extra := call.get("extra_content"), dict):
             return ""
         return self._call.accept(_json(extra, self._call))
 
     def state_events(self, choice: int, extras: Mapping[str, str]) -> Iterator[StateEvent]:
-        """What is to be kept with the choice, if there is anything; `extras` by the ids of the calls."""
+        """Yield the state to store with the choice, if it is not empty; `extras` by the ids of the calls."""
         if self._state is None:
             return
         self._state.extra_content.extend(
@@ -97,19 +97,19 @@ class _Detail:
 def _json(value: Any, call: Call) -> str:
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # half of a character, or nested too deeply
+    except TypeError:  # half of a surrogate pair, or nested too deeply
         raise call.unreadable() from None
 
 
 def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) -> None:
-    """Send back what the provider wants with its own messages, and what it accepts with those that others
-    made."""
+    """Add to a message the state that its provider sent, and the placeholders that it accepts for other
+    models' messages."""
     calls = sent.get("tool_calls", ())
     extras = {extra.call_id: extra.json for extra in state.extra_content} if state else {}
     for call in calls:
         if call["id"] in extras:
             call["extra_content"] = orjson.loads(extras[call["id"]])
-    # it signs the first of parallel calls alone
+    # it signs the first of parallel calls only
     if provider == "google" and calls and "extra_content" not in calls[0]:
         calls[0]["extra_content"] = _NO_SIGNATURE
     if not dialect_of(provider).reasoning:
@@ -118,6 +118,6 @@ def add_state(sent: dict[str, Any], state: ProviderState | None, provider: str) 
         sent["reasoning_details"] = [orjson.loads(detail) for detail in state.reasoning_details]
     if state and state.HasField("reasoning_content"):
         sent["reasoning_content"] = state.reasoning_content
-    # refuses rounds of tools without the member: api-docs.deepseek.com/guides/thinking_mode
+    # refuses tool rounds without the member: api-docs.deepseek.com/guides/thinking_mode
     elif provider == "deep-seek":
         sent["reasoning_content"] = ""

@@ -1,6 +1,6 @@
-"""What a provider wants back with its messages: whose it is, and whether a request may carry it.
+"""The origin of the state that a provider wants back with its messages, and whether a request may carry it.
 
-Does not know what is in it (`openai.py`, `anthropic.py`).
+Does not know its content (`openai.py`, `anthropic.py`).
 """
 
 import re
@@ -13,18 +13,18 @@ _FIRST_WORD = re.compile(r"[a-z]*")
 
 
 def new_state(request: ModelRequest) -> ProviderState:
-    """The state of an answer to this request, still without anything in it."""
+    """Return an empty state for an answer to this request."""
     return empty_state(request.provider, request.model, request.url)
 
 
 def empty_state(provider: str, model: str, url: str | None) -> ProviderState:
-    """Whose a state is, and nothing else."""
+    """Return a state that has its origin and nothing else."""
     return ProviderState(provider=provider, model_family=_family(model), host=_host(url))
 
 
 def state_for(message: Message, request: ModelRequest) -> ProviderState | None:
-    """What to send back with a message; None unless the request goes to the provider and the model family
-    that sent it."""
+    """Return the state to send back with a message; None unless the request goes to the provider, model
+    family and host that sent it."""
     if not message.HasField("provider_state"):
         return None
     state, own = message.provider_state, new_state(request)
@@ -33,11 +33,11 @@ def state_for(message: Message, request: ModelRequest) -> ProviderState | None:
 
 
 def _family(model: str) -> str:
-    """The first word of a model's name; what stands before a slash is who made it."""
+    """Return the first word of a model's name; the maker before a slash does not count."""
     found = _FIRST_WORD.match(model.rpartition("/")[2].lower())
     return found[0] if found else ""
 
 
 def _host(url: str | None) -> str:
-    """Without the path and the query of the URL, which may hold a key."""
+    """Return the host of a URL, without its path and query, which may contain a key."""
     return urlsplit(url).netloc.rpartition("@")[2].lower() if url else ""

@@ -1,6 +1,6 @@
-"""The thinking blocks of Anthropic's Messages API: stored as they come, and sent back in their places.
+"""The thinking blocks of Anthropic's Messages API: stored as they arrive, and sent back in their places.
 
-The API refuses a round of tools without them. Publishes none of their content.
+The API refuses a tool round without them. Publishes none of their content.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +20,13 @@ class Thoughts:
     def __init__(self, request: ModelRequest, call: Call) -> None:
         self._call = call
         self._state = new_state(request) if request.tools else None
-        """None when no tools are offered, and so nothing has to be kept."""
+        """None when no tools are offered, and so nothing has to be stored."""
         self._open: dict[int, _Thought] = {}
         self.characters = 0
-        """How much text the answer has so far."""
+        """Length of the answer's text so far."""
 
     def begin(self, place: int, block: dict[str, Any], *, calls_before: int) -> None:
-        """A block begins; it may be of another type."""
+        """Begin a block; blocks of other types are ignored."""
         if block.get("type") not in _THINKING or self._state is None:
             return
         self._open[place] = thought = _Thought(
@@ -37,18 +37,18 @@ class Thoughts:
         self.add(place, block)
 
     def add(self, place: int, members: dict[str, Any]) -> None:
-        """Add what a delta has for the block at this place, if that is one of thinking."""
+        """Add a delta to the block with this index, if that is a thinking block."""
         if thought := self._open.get(place):
             thought.text.append(self._text(members.get("thinking")))
             thought.signature.append(self._text(members.get("signature")))
 
     def end(self, place: int) -> None:
-        """A block is whole; it may be of another type."""
+        """Complete a block; blocks of other types are ignored."""
         if self._state is not None and (thought := self._open.pop(place, None)):
             self._state.thinking.append(thought.whole())
 
     def state_events(self) -> Iterator[StateEvent]:
-        """What is to be kept with the answer, if it has thinking."""
+        """Yield the state to store with the answer, if it has thinking."""
         if self._state is not None and self._state.thinking:
             yield StateEvent(0, self._state)
 
@@ -57,7 +57,7 @@ class Thoughts:
 
 
 class _Thought:
-    """A block of thinking that is being sent."""
+    """A thinking block that is being received."""
 
     def __init__(self, block: ThinkingBlock) -> None:
         self.block = block
@@ -70,11 +70,11 @@ class _Thought:
 
 
 def may_think(thinking: dict[str, Any] | None, turns: Sequence[dict[str, Any]]) -> bool:
-    """Whether the model can be asked to think now, and be sent what it has thought.
+    """Whether a request may enable thinking and contain earlier thinking blocks.
 
-    With thinking enabled, a round of tools that is open has to begin with a thinking block, which one of
-    another provider's has not: platform.claude.com/docs/en/build-with-claude/extended-thinking, "Extended
-    thinking with tool use".
+    With thinking enabled, an open tool round must begin with a thinking block, which a round from another
+    provider lacks: platform.claude.com/docs/en/build-with-claude/extended-thinking, "Extended thinking with
+    tool use".
     """
     kind = (thinking or {}).get("type")
     if kind != "enabled":
@@ -83,7 +83,7 @@ def may_think(thinking: dict[str, Any] | None, turns: Sequence[dict[str, Any]]) 
     for turn in reversed(turns):
         if turn["role"] == "assistant":
             first = turn
-        # something was said: another turn begins
+        # the user says something: a new turn begins
         elif any(block["type"] != "tool_result" for block in turn["content"]):
             break
     calls = first is not None and any(block["type"] == "tool_use" for block in first["content"])
@@ -100,7 +100,7 @@ def without_thinking(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def with_thinking(
     text: str, thinking: Iterable[ThinkingBlock], content: list[dict[str, Any]], calls: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The blocks of a message with those of its thinking, in the order in which they came: the API wants no
+    """Return the blocks of a message with its thinking blocks, in the original order: the API accepts no
     other."""
     blocks: list[dict[str, Any]] = []
     at = called = 0

@@ -1,7 +1,7 @@
-"""What is known of a tool call that a server compatible with OpenAI is sending: which delta goes on with it,
-which does not.
+"""Tracks a tool call while a server compatible with OpenAI sends it: which delta continues it, and which
+begins another.
 
-Tells nobody (`openai.py` does).
+Emits nothing (`openai.py` does).
 """
 
 import json
@@ -11,7 +11,7 @@ _MOST_TRIES = 32
 
 
 class ToolCall:
-    """One call on its way."""
+    """One call that is being received."""
 
     def __init__(self, place: Any, call_id: str | None) -> None:
         self.place = place
@@ -19,7 +19,7 @@ class ToolCall:
         self.id = call_id
         """The provider's own id of it."""
         self.index: int | None = None
-        """Among the calls that were told; None until it is told."""
+        """Its index among the emitted calls; None until it is emitted."""
         self.name: str | None = None
         self.arguments: list[str] = []
         self.emitted_id: str | None = None
@@ -32,10 +32,10 @@ class ToolCall:
         return any(self.arguments)
 
     def is_followed(self, place: Any, call_id: str | None, name: str | None) -> bool:
-        """Whether a delta, which has not its id, begins another call: several servers give all calls of an
+        """Whether a delta without this call's id begins another call: several servers give all calls of an
         answer one index.
 
-        Others send an id or the name with every piece, so these alone do not begin one.
+        Others send an id or the name with every piece, so these alone do not begin a new one.
         """
         if self.name is None:
             return place is None and None not in (call_id, self.id)
@@ -45,8 +45,8 @@ class ToolCall:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether the arguments so far are a JSON object. Not tried without end: each try reads all of
-        them."""
+        """Whether the arguments so far are a JSON object. The number of tries is limited: each one parses all
+        of them."""
         if self._tries >= _MOST_TRIES or not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
             return False
         self._tries += 1
