@@ -1,8 +1,8 @@
-"""The processes that share one data folder: `Peers` by the kernel's file locks and by datagrams between UNIX
-sockets.
+"""Peers for processes that share one data folder: `Peers` by the kernel's file locks and by datagrams between
+UNIX sockets.
 
-A lock is a byte of a file, freed by the kernel with the process that holds it. A word is a datagram to every
-socket in the folder. Holds nothing on disk that would have to be repaired after a crash.
+A lock is a byte of a file; the kernel releases it with the process that holds it. A notification is a
+datagram to every socket in the folder. Leaves nothing on disk that would need repair after a crash.
 """
 
 import asyncio
@@ -23,14 +23,16 @@ from server.core.ids import new_id
 from server.storage.peers import Words
 
 _FILES = 64
-"""The kernel looks through all locks of a file: with 20,000 in one file each would take 0.4 ms."""
+"""Lock files, which share the locks: the kernel searches all locks of a file, and with 20,000 in one each
+would take 0.4 ms."""
 _MOST_BYTES = 256
 _SETTLED_SECONDS = 0.1
-"""How old a change of the folder has to be for its time to tell it from the next."""
+"""The age from which on the folder's mtime is distinct from that of its next change."""
 
 
 class FilePeers:
-    """`folder` is made when it is needed: a command that only reads leaves nothing behind."""
+    """The peers in one folder. `folder` is created when it is first needed: a command that only reads leaves
+    nothing behind."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder
@@ -46,24 +48,25 @@ class FilePeers:
         self._looked_at: tuple[int, float] = (0, 0)
 
     async def try_lock(self, name: str) -> bool:
-        """Take a lock that no process holds, this one included; False when it is held."""
+        """Acquire a lock that no process holds, this one included; False when it is held."""
         if name in self._owned or not self._set_lock(name, fcntl.F_WRLCK):
             return False
         self._owned.add(name)
         return True
 
     async def unlock(self, name: str) -> None:
-        """Let a lock go that this process holds."""
+        """Release a lock that this process holds."""
         self._owned.discard(name)
         self._set_lock(name, fcntl.F_UNLCK)
 
     def notify(self, topic: str) -> None:
-        """Say a word to every process, this one included. Lost on those that have too many unread."""
+        """Notify every process, this one included. The notification is lost on those with too many unread
+        ones."""
         self._words.hear(topic)
         for other in self._listeners():
             try:
                 self._socket.sendto(topic.encode(), self._address(other))
-            # left by a process that was killed, or just gone
+            # left behind by a process that was killed, or just gone
             except (ConnectionRefusedError, FileNotFoundError):
                 with contextlib.suppress(OSError):
                     os.unlink(other, dir_fd=self._folder)
@@ -71,12 +74,12 @@ class FilePeers:
                 continue
 
     def on_word(self, topic: str, received: Callable[[], object]) -> AbstractContextManager[None]:
-        """`received` is called whenever the word is said, by whatever process."""
+        """Call `received` at every notification of `topic`, from any process, while this is entered."""
         self._listen()
         return self._words.on_word(topic, received)
 
     def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set whenever the word is said, by whatever process."""
+        """Return an event that is set at every notification of `topic`, from any process."""
         self._listen()
         return self._words.listen(topic)
 
@@ -84,7 +87,7 @@ class FilePeers:
         self.close()
 
     def close(self) -> None:
-        """Let everything go. May be called twice."""
+        """Release everything. May be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -106,7 +109,8 @@ class FilePeers:
         return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
 
     def _address(self, name: str) -> str:
-        # By the folder's descriptor, because a socket's path may have a hundred characters only.
+        # Through the folder's descriptor, because a socket's path has room for about a hundred characters
+        # only.
         return f"/proc/self/fd/{self._folder}/{name}" if sys.platform == "linux" else f"{self._path}/{name}"
 
     def _set_lock(self, name: str, kind: int) -> bool:
@@ -114,7 +118,8 @@ class FilePeers:
         file, place = self._file(digest % _FILES), digest // _FILES
         try:
             if sys.platform == "linux":
-                # Of the open file, not of the process: two stores in one process are two servers.
+                # Locks belong to the open file, not to the process: two stores in one process are two
+                # servers.
                 fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0))
             else:
                 fcntl.lockf(
@@ -146,7 +151,7 @@ class FilePeers:
                 self._words.hear(self._socket.recv(_MOST_BYTES).decode(errors="replace"))
 
     def _listeners(self) -> list[str]:
-        """The other processes' sockets; looked for again only when the folder has changed."""
+        """Return the other processes' sockets; the folder is listed again only when it has changed."""
         changed = os.stat(self._folder).st_mtime_ns
         if changed != self._looked_at[0] or self._looked_at[1] - changed / 1e9 < _SETTLED_SECONDS:
             self._looked_at = changed, time.time()

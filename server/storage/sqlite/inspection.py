@@ -1,10 +1,10 @@
-"""What a start does not see of a large SQLite file, looked at while that is served. `parley check` sees all
-of it, and more.
+"""Checks the rest of a large SQLite file while it is served, as a start checks only a part of it. `parley
+check` checks all of it, and more.
 
-First the file is compared with its sums. It stands still meanwhile: SQLite does not write the log into it as
-long as somebody reads who began when the log was empty. Then all tables and indexes are read, a table a piece
-at a time. The log cannot shrink while the file is compared, nor while one index is read; what would take too
-much log is left out.
+First the file is compared with its checksums. It does not change meanwhile: SQLite moves no log entries into
+it while a reader is open that began with an empty log. Then all tables and indexes are read, tables in
+pieces. The log cannot shrink while the file is compared, nor while one index is read; a step for which it
+would grow too large is left out.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ MOST_LOG_BYTES = 256 << 20
 _ROWS = 200
 _WHERE = re.compile(r"\sWHERE\s")
 _STEPS = 1_000_000
-"""Of SQLite, between two looks at the log: some tens of milliseconds."""
+"""SQLite's virtual machine steps between two checks of the log: some tens of milliseconds."""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @contextlib.contextmanager
 def inspected(path: Path, large: int = LARGE) -> Iterator["Inspection | None"]:
-    """See what a start touches of a file of more than `large` bytes, before anybody opens it; the rest is to
-    be seen by `find_damage`. None for another file, which a start sees all of.
+    """Check the beginning of a file of more than `large` bytes before it is opened; `find_damage` checks the
+    rest. Yields None for another file, which a start checks completely.
 
-    Raises DatabaseError when the file is damaged. To be left when this process has closed the file.
+    Raises DatabaseError when the file is damaged. Leave this after the process has closed the file.
     """
     if not path.is_file() or path.stat().st_size <= large:
         yield None
@@ -64,7 +64,8 @@ def inspected(path: Path, large: int = LARGE) -> Iterator["Inspection | None"]:
 
 
 class Inspection:
-    """Of one file, once. Until it has been compared, or closed, the file is the one that was last closed."""
+    """An inspection of one file, done once. Until it has been compared, or closed, the file stays as it was
+    last closed."""
 
     def __init__(self, path: Path, file: int) -> None:
         self._path = path
@@ -77,8 +78,8 @@ class Inspection:
         self._sums: array[int] | None = None
 
     def begin(self) -> None:
-        """Have the file stand still, if it has sums. Raises DatabaseError when it does not begin soundly or
-        is cut."""
+        """Hold the file unchanged, if it has checksums. Raises DatabaseError when its beginning is damaged or
+        it is truncated."""
         sums = saved_sums(self._path)
         if sums is not None:
             check_length(self._path, sums)
@@ -91,26 +92,26 @@ class Inspection:
             raise unusable(self._path)
         if sums is not None and has_sums(self._path) and not log_bytes(self._path):
             self._sums = sums
-        else:  # somebody was faster, and may have changed it
+        else:  # another process was faster, and may have changed it
             self._connection.execute("COMMIT")
 
     async def find_damage(self) -> list[str]:
-        """Look at the file; what was left out. Raises DatabaseError when it is damaged: then nobody opens it
-        again."""
+        """Inspect the file, and return the parts left out. Raises DatabaseError when it is damaged; then no
+        process opens it again."""
         thread = ThreadPoolExecutor(1, "inspection")
         looking = asyncio.get_running_loop().run_in_executor(thread, self._look)
         try:
             return await asyncio.shield(looking)
         finally:
             self._enough.set()
-            await asyncio.wait([looking])  # a connection must not be closed under a query
+            await asyncio.wait([looking])  # a connection must not be closed during a query
             thread.shutdown()
             self.close()
-            # nobody else asks when the caller has gone away; the file is condemned in any case
+            # mark the exception as retrieved, in case the caller is gone; the file is condemned in any case
             looking.exception()
 
     def close(self) -> None:
-        """Let the file go. May be called twice."""
+        """Release the file. May be called twice."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -120,7 +121,7 @@ class Inspection:
 
     @property
     def _reading(self) -> sqlite3.Connection:
-        """What the file is read by, from `begin` to `close`."""
+        """The connection that reads the file, from `begin` to `close`."""
         assert self._connection is not None
         return self._connection
 
@@ -156,7 +157,7 @@ class Inspection:
                 raise changed(self._path, number)
 
     def _read_all(self) -> None:
-        """Every page of a table or an index, as SQLite reads it."""
+        """Read every page of every table and index through SQLite."""
         try:
             made = self._reading.execute(
                 # tables first
@@ -173,12 +174,11 @@ class Inspection:
             raise
 
     def _is_to_end(self) -> bool:
-        """Whether the statement that runs is to be broken off."""
+        """Whether to interrupt the running statement."""
         return self._enough.is_set() or log_bytes(self._path) > self._most_log
 
     def _most_log_from_here(self) -> int:
-        """The length that the log may have at the end of what begins now. Its file does not get shorter by
-        itself."""
+        """Return the limit of the log for the next step. Its file does not shrink by itself."""
         return log_bytes(self._path) + MOST_LOG_BYTES
 
     def _read_table(self, table: str, sql: str) -> None:
@@ -189,7 +189,7 @@ class Inspection:
                 f'"{name}"' for _, name, *_, place in sorted(columns, key=lambda column: column[-1]) if place
             ]
         key, places = ", ".join(names), ", ".join("?" * len(names))
-        # The last letter of a value: for that SQLite reads all pages that the value is on.
+        # The last character of a value: to get it, SQLite reads all pages of the value.
         values = ", ".join(f'count(substr("{name}", -1))' for _, name, *_ in columns)
         end: tuple[Any, ...] | None = ()
         while end is not None and not self._enough.is_set():
@@ -203,7 +203,7 @@ class Inspection:
             ).fetchone()
 
     def _read_index(self, table: str, index: str, sql: str) -> None:
-        """All of it at once: an index has no key of its own to go on from."""
+        """Read an index in one query: it has no key of its own from which to continue."""
         _, *condition = _WHERE.split(sql, 1)
         self._most_log = self._most_log_from_here()
         self._reading.set_progress_handler(self._is_to_end, _STEPS)

@@ -1,4 +1,4 @@
-"""The schema, as migrations that are only ever appended to. Kept and run by sqlite-utils; holds no data.
+"""The schema, as migrations that are only ever appended to. Recorded and run by sqlite-utils; holds no data.
 
 A table has the columns that SQL filters or orders by; the rest of a record is its serialized message in
 `body`.
@@ -22,17 +22,17 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def applied(connection: sqlite3.Connection) -> list[str]:
-    """The migrations that a database has had, this program's or not; none for an empty one."""
+    """Return the migrations that a database has had, including unknown ones; none for an empty database."""
     return [migration.name for migration in migrations.applied(Database(connection))]
 
 
 def pending(connection: sqlite3.Connection) -> list[str]:
-    """The migrations that a database is still to have."""
+    """Return the migrations that a database still needs."""
     return [migration.name for migration in migrations.pending(Database(connection))]
 
 
 def unknown(connection: sqlite3.Connection) -> list[str]:
-    """The migrations that a newer program made."""
+    """Return the migrations of a database that are from a newer program."""
     with closing(sqlite3.connect(":memory:")) as empty:
         known = pending(empty)
     return [name for name in applied(connection) if name not in known]
@@ -47,8 +47,7 @@ def first_schema(db: Database) -> None:
 
 @migrations()
 def streams(db: Database) -> None:
-    """What a stream is told again from: a record with every chat, and the events of those that are not
-    over."""
+    """The data for replays: a record with every chat, and the events of those that are not over."""
     db.execute("ALTER TABLE chats ADD COLUMN record BLOB NOT NULL DEFAULT x''")
     db.execute("CREATE INDEX chats_unfinished ON chats (id) WHERE status = 'in_progress'")
     db.execute(
@@ -59,7 +58,7 @@ def streams(db: Database) -> None:
 
 @migrations()
 def tools(db: Database) -> None:
-    """Tools of their own, which assistants name by `model.toolIds`."""
+    """Standalone tools, which assistants name by `model.toolIds`."""
     db.execute(
         "CREATE TABLE tools (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT, "
         "created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, document BLOB NOT NULL)"
@@ -69,14 +68,14 @@ def tools(db: Database) -> None:
 
 @migrations()
 def session_state(db: Database) -> None:
-    """What a session goes on from beside its messages: a serialized ConversationState."""
+    """The state, beside the messages, from which a session continues: a serialized ConversationState."""
     db.execute("ALTER TABLE sessions ADD COLUMN state BLOB")
 
 
 @migrations()
 def idempotency(db: Database) -> None:
-    """Which call each Idempotency-Key was used for. `key_id` is empty where the whole org shares a key's
-    name."""
+    """The call for which each Idempotency-Key was used. `key_id` is empty where the whole org shares the
+    keys."""
     db.execute(
         "CREATE TABLE idempotency_keys (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
         "key TEXT NOT NULL, claim_id TEXT NOT NULL UNIQUE, boot_id TEXT NOT NULL, fingerprint BLOB NOT NULL, "
@@ -90,7 +89,7 @@ def idempotency(db: Database) -> None:
 
 @migrations()
 def usage(db: Database) -> None:
-    """Marks estimated token counts, and keeps the numbers, nothing else, of exchanges that are deleted."""
+    """Mark estimated token counts, and store only the numbers of exchanges that are deleted."""
     db.execute("ALTER TABLE chats ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0")
     db.execute(
         "CREATE TABLE deleted_usage (org_id TEXT NOT NULL REFERENCES orgs(id), key_id TEXT NOT NULL, "
@@ -98,7 +97,8 @@ def usage(db: Database) -> None:
         "completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, estimated INTEGER NOT NULL)"
     )
     db.execute("CREATE INDEX deleted_usage_by_org ON deleted_usage (org_id, created_at)")
-    # Begins as chats_by_org, which it replaces, and has all that is summed: a year's usage reads no chat.
+    # Begins like chats_by_org, which it replaces, and has all columns of the sums: a year's usage reads no
+    # chat.
     db.execute("DROP INDEX chats_by_org")
     db.execute(
         "CREATE INDEX chats_usage ON chats (org_id, created_at, key_id, assistant_id, prompt_tokens, "
@@ -218,13 +218,12 @@ CREATE TABLE messages (
 
 @migrations()
 def outbox(db: Database) -> None:
-    """What is to be delivered elsewhere, and which deliveries to us were received."""
+    """Outgoing deliveries, and the deliveries that were received."""
     for statement in _OUTBOX.split(";"):
         db.execute(statement)
 
 
-# `state` is waiting, recorded or dead. `due_at` is set for the first row that waits in a lane, and for no
-# other.
+# `state` is waiting, recorded or dead. `due_at` is set only for the first row that waits in a lane.
 _OUTBOX = """
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -260,19 +259,19 @@ CREATE INDEX sessions_by_number ON sessions (org_id, phone_number_id, customer_n
 
 @migrations()
 def key_expiry(db: Database) -> None:
-    """When a key ends by itself."""
+    """The time when a key expires."""
     db.execute("ALTER TABLE keys ADD COLUMN expires_at INTEGER")
 
 
 @migrations()
 def keys_with_org(db: Database) -> None:
-    """Messages, forks and the events of streams are their org's by their keys, as everything else is.
+    """Add the org to the keys of messages, forks and the events of streams, as everywhere else.
 
-    A thread with the id of another org's is then another thread, as on PostgreSQL. The org does not lead
-    here: a file is one shard, and ids are in the order of time, so that what is new is at the end. Measured
-    with 20 orgs against keys without any: appending took 29 % longer with the org first, 4 to 6 % with it
-    second, as with it outside of the key; a file of messages of 250 bytes is 8 % larger in each case. The
-    other indexes find the same rows by their ids alone.
+    Threads of two orgs with one id are then two threads, as on PostgreSQL. The org does not come first here:
+    a file is one shard, and ids are in the order of time, so that new rows are at the end. Measured with 20
+    orgs against keys without the org: appending took 29 % longer with the org first, 4 to 6 % with it second,
+    as with it outside of the key; a file of messages of 250 bytes is 8 % larger in each case. The other
+    indexes find the same rows by their ids alone.
     """
     for statement in (OWNERS + _WITH_ORG).split(";"):
         db.execute(statement)
@@ -280,12 +279,12 @@ def keys_with_org(db: Database) -> None:
 
 @migrations()
 def secrets_hidden(db: Database) -> None:
-    """No secrets in records that are answered and exported: they have a column of their own."""
+    """Move the secrets out of records that are returned and exported into a column of their own."""
     hide_stored_secrets(db.conn)
 
 
-# Whose each thread is: that of the chats and sessions in it, or of a thread that continues it.
-# What is nobody's is what nothing needs any more, as `checking.py` has it.
+# The org of each thread: that of its chats and sessions, or of a thread that continues it. Threads without
+# one are garbage, as `checking.py` defines it.
 OWNERS = """
 CREATE TABLE owners (thread_id TEXT PRIMARY KEY, org_id TEXT NOT NULL);
 INSERT INTO owners (thread_id, org_id)
@@ -339,12 +338,11 @@ UPDATE outbox SET due_at = created_at WHERE state = 'waiting' AND due_at IS NULL
 
 @migrations()
 def ids_of_orgs(db: Database) -> None:
-    """An id is its org's: what another org has under the same one is another record, and nobody can find out
-    about it.
+    """Make ids unique per org: the same id in another org is another record, and neither org learns of the
+    other's.
 
-    So an import takes any id as it is. The org is second in keys for the reason that `keys_with_org` gives,
-    and in the other indexes, so that what is found by an id is found without reading what another org has put
-    under it.
+    So an import accepts any id unchanged. The org is second in keys for the reason that `keys_with_org`
+    gives, and in the other indexes, so that a search by id reads no rows of other orgs.
     """
     for table in ("assistants", "squads", "tools", "sessions", "chats"):
         _key_by_org(db, table)
@@ -354,13 +352,13 @@ def ids_of_orgs(db: Database) -> None:
 
 @migrations()
 def messages_by_id(db: Database) -> None:
-    """What an input names by its id is found without reading anything else. A message's bytes begin with its
+    """Find a message that an input names by its id with one index search. A message's bytes begin with its
     id."""
     db.execute("CREATE INDEX messages_by_id ON messages (substr(body, 1, 38), org_id)")
 
 
 def _key_by_org(db: Database, table: str) -> None:
-    """Make a table anew, with its columns and indexes, and the key (id, org_id) instead of (id)."""
+    """Recreate a table, with its columns and indexes, under the key (id, org_id) instead of (id)."""
     made = db[table].schema.replace("id TEXT PRIMARY KEY", "id TEXT NOT NULL", 1)
     indexes = [
         sql
@@ -397,13 +395,14 @@ CREATE INDEX outbox_lanes ON outbox (lane, org_id, seq) WHERE state = 'waiting'
 
 @migrations()
 def long_lists(db: Database) -> None:
-    """What lists are filtered and ordered by, and how many chats and sessions each org has."""
+    """The columns by which lists are filtered and ordered, and the numbers of chats and sessions of each
+    org."""
     for statement in (*INDEXES.split(";"), *SQLITE_INDEXES.split(";"), *TOTALS):
         db.execute(statement)
 
 
 @migrations()
 def messages_by_calls(db: Database) -> None:
-    """What a caller repeats of an earlier answer is found by its calls. No message made before has such a
-    key."""
+    """Find an answer by its calls, when a caller repeats them. Messages from before this migration have no
+    such key."""
     db.execute("CREATE INDEX {} ON messages ({}, org_id) WHERE {}".format(*CALLS_KEY_INDEX))

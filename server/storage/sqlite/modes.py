@@ -1,9 +1,8 @@
-"""Who may read a data folder: its owner alone, whatever the umask, and also where an earlier version left it
-open.
+"""Restricts a data folder to its owner, whatever the umask, and also where an earlier version left it open.
 
-Changes modes of what is the process's own user's, and follows no link within the folder. A folder that also
-holds other files keeps its mode, because those may be there for others to read; Parley's files in it are
-closed to them all the same.
+Changes modes of files of the process's own user only, and follows no link within the folder. A folder that
+also contains other files keeps its mode, because others may need to read those; Parley's files in it are
+private all the same.
 """
 
 import contextlib
@@ -20,10 +19,10 @@ _OURS = re.compile(r"parley\.(db.*|lock)|key-secret.*|dev-keys\.json|run")
 
 
 def make_private(folder: Path) -> str:
-    """Make a data folder, or take away what others may do in the one that is there.
+    """Create a data folder, or restrict an existing one to its owner.
 
-    Returns why others may still look into it, for the operator; empty when they may not. Raises DatabaseError
-    when it cannot be made or read.
+    Returns the reason why others still have access, for the operator; empty when they have none. Raises
+    DatabaseError when the folder cannot be created or read.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,23 +34,23 @@ def make_private(folder: Path) -> str:
         raise DatabaseError(f"the folder {folder} cannot be read: {error.strerror}") from None
     try:
         return _tightened(opened)
-    except OSError as error:  # a file system without modes, or one that cannot be written
+    except OSError as error:  # a file system without modes, or one that is read-only
         return f"its modes cannot be set: {error.strerror}"
     finally:
         os.close(opened)
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file for its owner only, unless there is one.
+    """Create an empty private file, unless it exists.
 
-    One that is there is not opened: closing it would drop the locks that SQLite has on it in this process.
+    An existing one is not opened: closing it would drop the locks that SQLite has on it in this process.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file for its owner only, on disk when this returns: a power cut may leave an empty one else."""
+    """Write a private file durably: otherwise a power cut may leave an empty one."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
         file.flush()
@@ -89,8 +88,8 @@ def _close_subfolders(name: str, folder: int) -> None:
 
 
 def _close_to_others(name: str, folder: int) -> None:
-    """Take the file or folder from everybody but its owner, if that is us."""
-    with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+    """Remove others' access to a file or folder, if it belongs to this process's user."""
+    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
         state = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if state.st_mode & _FOR_OTHERS and not stat.S_ISLNK(state.st_mode) and state.st_uid == os.geteuid():
             _chmod(name, folder, stat.S_IMODE(state.st_mode) & ~_FOR_OTHERS)
@@ -100,8 +99,7 @@ def _chmod(name: str, folder: int, mode: int) -> None:
     if sys.platform != "linux":
         os.chmod(name, mode, dir_fd=folder, follow_symlinks=False)
         return
-    # O_PATH follows no link, and, unlike a file that was opened for reading, drops no locks when it is
-    # closed.
+    # O_PATH follows no link, and closing it drops no locks, unlike a file opened for reading.
     found = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
     try:
         if not stat.S_ISLNK(os.fstat(found).st_mode):

@@ -1,4 +1,4 @@
-"""How large a SQLite file is, and what makes it so. Only reads."""
+"""Reports the size of a SQLite file and of its parts. Only reads."""
 
 import sqlite3
 from pathlib import Path
@@ -23,10 +23,10 @@ _DATED = {
 
 
 def stats(path: Path) -> dict[str, Any]:
-    """Rows and bytes of each table (its indexes included), their oldest and newest, and the pages of the
-    file.
+    """Return rows and bytes of each table (its indexes included), its oldest and newest row, and the pages of
+    the file.
 
-    Times are milliseconds since the epoch. Raises DatabaseError when it cannot be read.
+    Times are milliseconds since the epoch. Raises DatabaseError when the file cannot be read.
     """
     log = path.with_name(f"{path.name}-wal")
     check_log(path)

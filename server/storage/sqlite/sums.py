@@ -1,9 +1,9 @@
-"""Checksums of a SQLite file while nobody uses it: what a disk changes in it is noticed before it is served.
+"""Checksums of a SQLite file that is not in use: changes by the disk are noticed before the file is served.
 
 SQLite notices a changed bit only where its own structures no longer fit together: a changed letter is served
-as if it had been written. The sums are made when the last process closes the file, and deleted when the first
-opens it again. So there are none after a kill or a power cut, and what changes in a file that is in use is
-not noticed. There are none of a file that takes too long to read, either: a stop must not wait for it.
+as if it had been written. The last process that closes the file makes the checksums, and the first that opens
+it again deletes them. So there are none after a kill or a power cut, and changes in a file that is in use are
+not noticed. A file that takes too long to read has none either: a stop must not wait for it.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from server.storage.sqlite import folder
 
 BLOCK_BYTES = 65_536
 _MOST_BYTES = 8 << 30
-"""Of a file that has sums."""
+"""The largest file that gets checksums."""
 _MOST_SECONDS = 5.0
-"""Of a stop: for a file that takes longer there are no sums."""
+"""The longest time that a stop spends on checksums."""
 
 
 def check_sums(database: Path) -> None:
-    """Raises DatabaseError when a file that nobody uses has changed since it was closed, or was found damaged
-    in use."""
+    """Raise DatabaseError when a file that is not in use has changed since it was closed, or was found
+    damaged in use."""
     check_not_condemned(database)
     saved = saved_sums(database)
     if saved is None or not database.is_file():
@@ -39,14 +39,14 @@ def check_sums(database: Path) -> None:
 
 
 def check_length(database: Path, saved: "array[int]") -> None:
-    """Raises DatabaseError when a file has more or fewer blocks than sums."""
+    """Raise DatabaseError when a file has more or fewer blocks than checksums."""
     blocks = -(-database.stat().st_size // BLOCK_BYTES)
     if blocks != len(saved):
         raise changed(database, min(blocks, len(saved)))
 
 
 def changed(database: Path, number: int) -> DatabaseError:
-    """What a block is told by that is not what it was."""
+    """Return the error for a block that has changed."""
     return DatabaseError(
         f"{database} is damaged: its block {number} of 64 KiB has changed since it was closed, and not by parley; restore a "
         f"backup by `parley restore FILE --replace`, or, if the change is your own, delete {_path(database)}"
@@ -54,13 +54,13 @@ def changed(database: Path, number: int) -> DatabaseError:
 
 
 def condemn(database: Path, reason: str) -> None:
-    """Have everybody refuse a file that was found damaged while it was served: its sums are gone by then."""
-    with contextlib.suppress(OSError):  # the disk takes no writes; whoever found it says so in any case
+    """Make every process refuse a file that was found damaged in use: its checksums are gone by then."""
+    with contextlib.suppress(OSError):  # the disk refuses writes; the caller reports the damage in any case
         _condemned(database).write_text(reason)
 
 
 def check_not_condemned(database: Path) -> None:
-    """Raises DatabaseError when a file was found damaged while it was served."""
+    """Raise DatabaseError when a file was found damaged in use."""
     if _condemned(database).exists():
         raise DatabaseError(
             f"{database} was found to be damaged while it was served: restore a backup by `parley restore "
@@ -69,13 +69,13 @@ def check_not_condemned(database: Path) -> None:
 
 
 def has_sums(database: Path) -> bool:
-    """Whether nobody has opened a file since it was closed, which is when its sums were made."""
+    """Whether the file has checksums, which means that no process has opened it since it was closed."""
     return _path(database).exists()
 
 
 def delete_sums(database: Path) -> None:
-    """To be called before a file is opened to be written, and on disk then: sums of what it was would condemn
-    it."""
+    """Delete the checksums, durably; called before a file is opened for writing, as outdated ones would
+    condemn it."""
     path = _path(database)
     if path.exists():
         path.unlink(missing_ok=True)
@@ -83,11 +83,11 @@ def delete_sums(database: Path) -> None:
 
 
 def save_sums(database: Path, shared: int) -> None:
-    """Make the sums of a file that was just closed, unless somebody else uses it. `shared` is our hold of its
-    folder.
+    """Make the checksums of a file that was just closed, unless another process uses it. `shared` is this
+    process's lock on the folder.
 
     A file in use is not even read: a process that closes any descriptor of one loses the locks which SQLite
-    holds on it for the same process, and another could then take the log away
+    holds on it for the same process, and another could then delete the log
     (https://sqlite.org/howtocorrupt.html, 2.2).
     """
     try:
@@ -106,12 +106,12 @@ def save_sums(database: Path, shared: int) -> None:
                 os.replace(new, _path(database))
         finally:
             new.unlink(missing_ok=True)
-    except OSError:  # somebody uses it, there is no room, or there is no time: it works without
+    except OSError:  # the file is in use, the disk is full, or the time is up: checksums are optional
         return
 
 
 def saved_sums(database: Path) -> "array[int] | None":
-    """None when there are none, or when they are not whole."""
+    """Return the checksums; None when there are none, or they are incomplete."""
     try:
         raw = _path(database).read_bytes()
     except OSError:
@@ -121,7 +121,7 @@ def saved_sums(database: Path) -> "array[int] | None":
 
 
 def _sums(database: Path, until: float | None = None) -> Iterator[int]:
-    """Raises TimeoutError when it takes too long."""
+    """Yield the checksum of each block. Raises TimeoutError after `until`, in time.monotonic()."""
     with database.open("rb", buffering=0) as file:
         while block := file.read(BLOCK_BYTES):
             yield zlib.crc32(block)
@@ -135,7 +135,7 @@ def _has_log(database: Path) -> bool:
 
 
 def _written(database: Path, sums: bytes) -> Path:
-    """Under a name of their own until it is sure that they hold."""
+    """Write the checksums under a temporary name until it is certain that they are valid."""
     new = _path(database).with_name(f"{database.name}-sums.{os.getpid()}.new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(sums + _own(sums))
@@ -143,7 +143,7 @@ def _written(database: Path, sums: bytes) -> Path:
 
 
 def _own(sums: bytes) -> bytes:
-    """What shows that the sums are whole: they are not synced."""
+    """Return the checksum of the checksums, which shows that they are complete: they are not synced."""
     return zlib.crc32(sums).to_bytes(4, "little")
 
 

@@ -1,4 +1,4 @@
-"""Bringing a SQLite file up to date when it is opened: never without a copy of what was there, never back.
+"""Brings a SQLite file up to date when it is opened: never without a copy of the old state, never backwards.
 
 The schema itself is in `migrations.py`.
 """
@@ -14,7 +14,7 @@ from server.storage.sqlite.migrations import applied, migrate, pending, unknown
 
 
 def bring_up_to_date(database: SqliteDatabase, path: Path) -> None:
-    """Apply what migrations are missing, after a copy was kept of a database that has had some before.
+    """Apply the missing migrations, after a copy of a database that already had some.
 
     Raises DatabaseError when a newer program made it, or when it cannot be copied or written.
     """
@@ -31,8 +31,8 @@ def bring_up_to_date(database: SqliteDatabase, path: Path) -> None:
 
 
 def _backed_up_and_migrated(connection: sqlite3.Connection, path: Path) -> None:
-    """In the write transaction: whoever came first may have migrated, and nobody writes between copy and
-    migration."""
+    """Back up and migrate in one write transaction: another process may have migrated first, and none writes
+    between copy and migration."""
     before = len(applied(connection))
     if before and pending(connection):
         try:

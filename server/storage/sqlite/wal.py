@@ -1,13 +1,13 @@
-"""Whether the log of a SQLite file has lost commits that were on disk: SQLite itself goes on silently without
+"""Detects whether the log of a SQLite file has lost durable commits: SQLite itself continues silently without
 them.
 
-It reads the log up to the first frame that is wrong, and takes whatever is behind that for the rest of a
-write that a power cut broke off. There is at most one such write, because each commit is on disk before the
-next one begins (`synchronous = FULL`). So a commit from the wrong frame on that another one follows was
-acknowledged: the log is damaged. A wrong frame in the last commit of all cannot be told from a power cut, and
+SQLite reads the log up to the first invalid frame, and takes everything after that for the rest of a write that a
+power cut interrupted. There is at most one such write, because each commit is on disk before the next one
+begins (`synchronous = FULL`). So a commit at or after the invalid frame that is followed by another one was
+acknowledged: the log is damaged. An invalid frame in the very last commit looks the same as a power cut, and
 is not noticed.
 
-Only reads, and may be used while others write.
+Only reads, and may run while others write.
 """
 
 import struct
@@ -22,7 +22,8 @@ from server.storage.database import DatabaseError
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
 _MAGIC = 0x377F0682
-"""Of a log whose checksums are of little-endian words; the next number, of big-endian ones."""
+"""Magic number of a log whose checksums use little-endian words; the next number stands for big-endian
+ones."""
 _MASK = 0xFFFFFFFF
 
 Sums = tuple[int, int]
@@ -31,7 +32,7 @@ Sums = tuple[int, int]
 class _Log(NamedTuple):
     salts: Sums
     sums: Sums | None
-    """Of the header; None when that is wrong itself."""
+    """Those of the header; None when the header itself is invalid."""
     page_bytes: int
     is_big_endian: bool
 
@@ -39,12 +40,12 @@ class _Log(NamedTuple):
 class _Frame(NamedTuple):
     commits: bool
     follows: bool
-    """Whether it is sound, and was written behind the frame before it."""
+    """Whether it is valid, and was written after the frame before it."""
 
 
 def check_log(database: Path) -> None:
-    """Raises DatabaseError when commits are lost. To be called before SQLite opens the file: that puts the
-    log away."""
+    """Raise DatabaseError when commits are lost. Must be called before SQLite opens the file, which removes
+    the log."""
     if (frame := lost_behind(database)) is not None:
         raise DatabaseError(
             f"{database}-wal is damaged at frame {frame}, what was written from there on would be lost: restore a "
@@ -53,10 +54,10 @@ def check_log(database: Path) -> None:
 
 
 def lost_behind(database: Path) -> int | None:
-    """The frame of the log, counted from 1, from which on acknowledged commits are lost; None for a sound
-    log, or none.
+    """Return the frame of the log, counted from 1, from which on acknowledged commits are lost; None for a
+    sound or missing log.
 
-    Looks twice: while others write, what is half written when it is read is whole the second time.
+    Reads a suspicious log twice: a frame that was half written by another process is complete the second time.
     """
     first = _wrong_frame(database)
     return first if first is not None and first == _wrong_frame(database) else None
@@ -69,21 +70,21 @@ def _wrong_frame(database: Path) -> int | None:
             log = _header(begun, database)
             wrong = log and _first_wrong(log, file)
             file.seek(0)
-            # else it was begun anew meanwhile
+            # otherwise the log was restarted meanwhile
             return wrong if file.read(_HEADER.size) == begun[: _HEADER.size] else None
     except FileNotFoundError:
         return None
 
 
 def _header(begun: bytes, database: Path) -> _Log | None:
-    """None when there is nothing in the log."""
+    """Return the log's header; None when the log is empty."""
     if len(begun) < _HEADER.size + _FRAME.size:
         return None
     magic, _, page_bytes, _, *salts, first, second = _HEADER.unpack_from(begun)
     log = _Log((salts[0], salts[1]), (first, second), page_bytes, magic == _MAGIC + 1)
     if magic in (_MAGIC, _MAGIC + 1) and _summed(log, (0, 0), begun[: _HEADER.size - 8]) == log.sums:
         return log
-    # SQLite would read nothing of the log. What it was can be told from its first frame, and from the file.
+    # SQLite would read nothing of the log. Its first frame and the file show what its header was.
     _, _, *salts, _, _ = _FRAME.unpack_from(begun, _HEADER.size)
     with database.open("rb") as file:
         page_bytes = int.from_bytes(file.read(18)[16:], "big")
@@ -108,10 +109,10 @@ def _frames(log: _Log, file: BinaryIO) -> Iterator[_Frame]:
         _, pages_after_commit, *salts, first, second = _FRAME.unpack(head)
         page = file.read(log.page_bytes)
         sums, made = (first, second), None
-        # what an earlier log has left behind this one has other salts
+        # frames that an earlier log left after this one have other salts
         if (salts[0], salts[1]) == log.salts and before:
             made = _summed(log, before, head[:8] + page)
-            # The sums that the frame before has may be what is wrong with it.
+            # The checksum in the frame before may itself be the damage.
             follows = made == sums or bool(
                 made_before != before and made_before and _summed(log, made_before, head[:8] + page) == sums
             )
@@ -120,7 +121,7 @@ def _frames(log: _Log, file: BinaryIO) -> Iterator[_Frame]:
 
 
 def _summed(log: _Log, sums: Sums, data: bytes) -> Sums:
-    """SQLite's checksum of some words, on top of that of what stands before them."""
+    """Return SQLite's checksum of some words, continuing from `sums`."""
     words = array("I", data)
     if log.is_big_endian is (sys.byteorder == "little"):
         words.byteswap()
