@@ -1,4 +1,4 @@
-"""Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not act on
+"""Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not apply
 them."""
 
 from pathlib import Path
@@ -39,13 +39,13 @@ class Address(BaseModel):
 
 
 class TwilioNumber(BaseModel):
-    """A number of the operator's Twilio account; a bare string is the number alone."""
+    """A number of the operator's Twilio account; a bare string is just the number."""
 
     model_config = ConfigDict(extra="forbid")
 
     number: str = Field(pattern=f"^{E164}$")
     org_id: str | None = Field(default=None, alias="orgId")
-    """The one org that may use it; None means every org."""
+    """The only org that may use it; None means every org."""
 
 
 class Settings(BaseSettings):
@@ -59,25 +59,25 @@ class Settings(BaseSettings):
     database: str | None = Field(default=None, repr=False)
     """A URL postgresql://…; None means the SQLite file in `data`."""
     database_connections: int = Field(default=10, ge=1, le=1000)
-    """How many connections to PostgreSQL a server has at most."""
+    """The most PostgreSQL connections of a server, besides two or three for locks, notifications and
+    exports."""
     workers: int = Field(default=1, ge=1, le=64)
     dev: bool = True
     """Whether the first start makes an org `dev` with keys and an assistant, and prints the keys."""
     reflection: bool = True
     admin: Annotated[Address | None, NoDecode] = None
-    """Where each server process answers its operator, without a key; workers take the ports from this one
-    on."""
+    """Address of the admin port, which requires no key; several workers take the ports from this one on."""
     channelz: bool = False
-    """Whether the admin port has channelz too."""
+    """Whether the admin port also serves channelz."""
     offline_delay_ms: float = Field(default=0, ge=0)
     model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    """`host[:port]`, comma-separated: where a private address or an assistant's own `model.url` must be
-    listed to be called. A name that may have a private address has `+private` behind it."""
+    """`host[:port]`, comma-separated: a private address or an assistant's own `model.url` is called only when
+    it is listed. `+private` after a name allows private addresses for it."""
     tool_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """The same for tools, knowledge bases and webhooks: every tenant may send them any method and any
     path."""
     upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    """Hosts that are listed for models and for tools."""
+    """Hosts that are allowed both for models and for tools."""
     provider_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, repr=False, examples=['{"openai": "KEY"}']
     )
@@ -88,13 +88,13 @@ class Settings(BaseSettings):
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
     model_timeout_seconds: float = Field(default=600, gt=0)
     turn_wait_seconds: float = Field(default=30, ge=0)
-    """How long an exchange waits for those before it in its session."""
+    """The longest that an exchange waits for earlier ones in its session."""
     prices: Annotated[dict[str, Price], NoDecode] = Field(
         default_factory=dict, examples=['{"openai/gpt-4o-mini": {"input": 0.15, "output": 0.6}}']
     )
     """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
-    """Secret of the key digests; None means the one kept in `data`."""
+    """Secret of the key digests; None means the one stored in `data`, or in the PostgreSQL database."""
     twilio_account_sid: str | None = None
     twilio_auth_token: str | None = Field(default=None, repr=False)
     twilio_url: str = "https://api.twilio.com"
@@ -103,61 +103,59 @@ class Settings(BaseSettings):
     )
     """The E.164 number of each phoneNumberId, or {number, orgId}, as a JSON object."""
     public_url: str | None = None
-    """Where the HTTP port is reached from outside; None means as each request says. Twilio signs it."""
+    """URL of the HTTP port as Twilio reaches it, which is part of Twilio's signature; None means as each
+    request names it."""
     delivery_attempts: int = Field(default=15, ge=1, le=100)
-    """How often a message or an event is tried. The pauses double from the first on: 15 attempts take three
-    hours."""
+    """The most attempts to deliver a message or an event. The pauses double: 15 attempts take three hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
     delivery_most_seconds: float = Field(default=3600, ge=0)
     retention_days: float | None = Field(default=None, gt=0)
     """Days after which expired sessions, and chats outside of sessions, are deleted; None means never."""
     drain_seconds: float = Field(default=2, ge=0)
-    """How long a server that is in use and is to stop still takes calls, once its health says that it goes
-    away."""
+    """On a stop, how long a server in use still accepts calls after its health reports that it goes away."""
     grace_seconds: float = Field(default=10, ge=0)
-    """How long it then lets calls end that have begun."""
+    """How long running calls may then take."""
     limits: bool = True
-    """False takes away every limit on requests and calls below, as measurements want it."""
+    """False disables the limits on requests and calls below, for measurements."""
     key_requests_per_minute: float = Field(default=60_000, gt=0)
     key_burst: int | None = Field(default=None, ge=1)
-    """How many of these may come at once; None means a minute's."""
+    """The most requests at once; None means a minute's worth."""
     org_requests_per_minute: float = Field(default=120_000, gt=0)
     org_burst: int | None = Field(default=None, ge=1)
     key_calls: int = Field(default=2_000, ge=1)
-    """How many calls may be under way at once, streams included."""
+    """The most concurrent calls, streams included."""
     org_calls: int = Field(default=4_000, ge=1)
     server_calls: int = Field(default=8_000, ge=1)
-    """Of all orgs, for all workers together. Envoy refuses what is more at once: calls that cost little would
-    wait in gRPC, where nobody counts them."""
+    """Of all orgs and all workers together. Envoy refuses further calls at once: short ones would wait in
+    gRPC, which counts none of them."""
     chat_readers: int = Field(default=100, ge=1)
-    """How many calls may read the events of one chat at once, beside the one that began it; for all workers
-    together."""
+    """The most concurrent calls that read the events of one chat, besides the one that began it; for all
+    workers together."""
     unread_seconds: float = Field(default=60, gt=0)
-    """How long a model waits for a caller who does not read its answer; then the exchange ends as if the
-    caller had left."""
+    """How long a model waits for a caller that does not read; then the exchange ends as if the caller had
+    disconnected."""
     silent_seconds: float = Field(default=15, gt=0)
-    """How long a stream over HTTP may be silent before a comment line is sent, lest somebody take it for
+    """The longest silence of a stream over HTTP before a comment line is sent, so that no client takes it for
     dead."""
     unread_bytes: int = Field(default=128 << 20, ge=1)
-    """How many bytes of whole answers a key's callers may leave unread in a process, before calls of the key
-    are refused."""
+    """The most bytes of whole answers that a key's callers may leave unread in a process before its calls are
+    refused."""
     publishable_request_bytes: int = Field(default=256 << 10, ge=1)
-    """How many bytes a request may have that comes with a publishable key and asks a model."""
+    """The largest request with a publishable key that runs a model."""
     publishable_day_bytes: int = Field(default=1 << 30, ge=1)
-    """How many bytes of requests a publishable key may send in a day."""
+    """The most bytes of requests with a publishable key per day."""
     publishable_key_bytes: int = Field(default=16 << 30, ge=1)
-    """How many bytes may be on record of what was made with a publishable key."""
+    """The most bytes of records that one publishable key made."""
     publishable_exchange_bytes: int = Field(default=4 << 20, ge=1)
-    """How many bytes a conversation may hold in which a publishable key asks a model. Each exchange reads all
-    of it."""
+    """The largest conversation in which a publishable key may run a model. Each exchange reads all of it."""
     exchange_bytes: int = Field(default=16 << 20, ge=1)
-    """The same, whatever the key."""
+    """The same for any key."""
     conversation_bytes: int = Field(default=96 << 20, ge=1)
-    """How many bytes a conversation may hold. What is beyond the bounds above is read page by page alone."""
+    """The largest conversation. Beyond the limits above it can only be read page by page."""
     call_seconds: float = Field(default=900, gt=0)
-    """How long a call may take that is no stream; more than a model call may."""
+    """Deadline of a unary call; longer than that of a model call."""
     message_seconds: float = Field(default=30, gt=0)
-    """How long a gRPC caller may take to send its message; one without a key no longer than 3."""
+    """The longest that a gRPC caller may take to send its message; 3 seconds without a key."""
 
     @field_validator("http", "grpc", "admin", mode="before")
     @classmethod
