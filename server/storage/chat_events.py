@@ -19,7 +19,7 @@ _ORPHANS = (
 
 
 class EventBatch(NamedTuple):
-    """Events of one chat that follow one another, with what is to be on disk beside them."""
+    """Consecutive events of one chat, with the data that is stored beside them."""
 
     org_id: str
     chat_id: str
@@ -56,7 +56,7 @@ def insert(connection: Connection, batches: Sequence[EventBatch]) -> list[bool]:
 
     What `started` says is in the record, and a batch without anything else is not stored."""
     written = [True] * len(batches)
-    # In the order of their ids, as whoever locks several does.
+    # In the order of their ids, as every transaction that locks several does.
     rows = sorted(
         (batch.chat_id, place, body) for place, batch in enumerate(batches) if (body := _body(batch))
     )
@@ -122,7 +122,7 @@ class _Body(NamedTuple):
 
 
 def _body(batch: EventBatch) -> _Body | None:
-    """Without what is the same in all events of a chat."""
+    """Return the stored form, without the members that all events of a chat share."""
     events = [_own_members(one) for one in batch.events if not one.HasField("started")]
     if not events:
         return None

@@ -89,7 +89,7 @@ class Exchange:
     prompt_tokens: int
     completion_tokens: int
     record: ChatRecord = field(default_factory=ChatRecord)
-    """What is kept beside the chat."""
+    """The data stored beside the chat."""
     begun: bool = False
     """Whether its beginning was kept before."""
     deliveries: Sequence[Delivery] = ()

@@ -72,8 +72,7 @@ class Database(Protocol):
     """One database. Works run in transactions."""
 
     watch: Callable[[bool], None]
-    """Told, in whatever thread, when writes begin to fail whoever asks for them, and when they succeed
-    again."""
+    """Called in any thread when all writes begin to fail, and when they succeed again."""
 
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run `work`, which only reads, and unless it is `long`, usually takes less than a millisecond.

@@ -16,7 +16,7 @@ _FORMS: dict[str, dict[str, type[Message]]] = {
     "sessions": {"body": Session},
     "chats": {"body": Chat, "record": ChatRecord},
 }
-"""The columns that had secrets, and what is in them."""
+"""The columns that had secrets, and the type of their content."""
 
 
 class _Connection(Protocol):

@@ -194,7 +194,7 @@ class Writer:
         self._org_id = org_id
         self._threads: set[str] = set()
         self._new: list[tuple[int, str, Row]] = []
-        """Number, kind and row of what is in threads."""
+        """Number, kind and row of the rows in these threads."""
 
     def write(self, number: int, kind: str, row: Row) -> bool:
         """Write a row and return whether it was new. Raises FailedPrecondition when it contradicts an

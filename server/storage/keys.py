@@ -75,7 +75,7 @@ class Keys:
         self._clock = clock
         self._peers = peers
         self._known: dict[bytes, tuple[_Found, float]] = {}
-        """Who showed a key, and until when that may be believed."""
+        """The owners of keys already seen, and until when each entry is valid."""
         self._revoked: asyncio.Event | None = None
         self._listening = ExitStack()
         # The same few keys are used again and again, and OpenSSL takes at least 30 µs to set up an HMAC.

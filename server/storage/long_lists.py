@@ -1,8 +1,8 @@
-"""What makes a page of a long list, and its total, cost what a short one's do: a step of both engines'
-migrations.
+"""Indexes and counts that make a page of a long list, and its total, as cheap as those of a short one: a step
+of both engines' migrations.
 
-An index leads with what is filtered by and ends with what lists are ordered by: without the id at the end
-SQLite would rather pass all that an org has, in order.
+An index begins with the columns of the filter and ends with those of the order: without the id at the end
+SQLite would rather scan all rows of an org, in order.
 """
 
 INDEXES = """
@@ -53,7 +53,8 @@ TOTALS = [
         )
     ),
 ]
-"""Triggers keep the totals on SQLite. Whoever makes one of these tables anew makes its triggers anew, too."""
+"""Triggers maintain the totals on SQLite. A migration that recreates one of these tables must recreate its
+triggers, too."""
 TOTALS_VIEW = """
 CREATE VIEW totals AS SELECT org_id, 'chats' AS noun, count(*) AS total FROM chats GROUP BY org_id
     UNION ALL SELECT org_id, 'sessions', count(*) FROM sessions GROUP BY org_id

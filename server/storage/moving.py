@@ -25,7 +25,7 @@ _BATCH_ROWS = 1000
 _BATCH_BYTES = 4 << 20
 
 Report = Callable[[str, int, int], None]
-"""Is told of a table, how many of its rows are moved, and of how many."""
+"""Called with a table, the number of its rows that are moved, and the number of all."""
 
 
 class Table(NamedTuple):

@@ -43,9 +43,9 @@ class Delivery:
     chat_id: str | None = None
     """The chat that says how its delivery stands, and whose deletion ends it."""
     recorded: bool = False
-    """Kept, and never sent: there is nobody to send it."""
+    """Stored, and never sent: it has no receiver."""
     id: str = field(default_factory=new_id)
-    """What the receiver can tell a repetition by."""
+    """The id by which the receiver recognises a repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Waiting:
 
 Record = Chat | Session
 Compose = Callable[[Connection, str, Record, dict[str, Any] | None, Callable[[], Record]], Iterable[Delivery]]
-"""What is to be delivered about a change: its kind, the Chat or Session, what its `body` has masked, and what
-makes the message that is told, which is asked only if anybody is told."""
+"""Returns the deliveries about a change. Arguments: connection, kind, the Chat or Session, the data that its
+`body` masks, and a function for the delivered message, called only if there is a receiver."""
 
 
 def _nothing(*_: object) -> Iterable[Delivery]:

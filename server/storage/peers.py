@@ -33,7 +33,8 @@ class Peers(Protocol):
         ...
 
     def on_word(self, topic: str, received: Callable[[], object]) -> AbstractContextManager[None]:
-        """While this is entered, `received` is called in the loop whenever the word is said, by whatever server."""
+        """While this is entered, `received` is called in the loop at every notification of `topic`, from any
+        server."""
         ...
 
     def listen(self, topic: str) -> AbstractContextManager[asyncio.Event]:
@@ -42,7 +43,7 @@ class Peers(Protocol):
 
 
 class Words:
-    """Who in this process waits for which word; what implementations of `Peers` have in common."""
+    """The listeners of this process by topic; the common part of the implementations of `Peers`."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, set[Callable[[], object]]] = {}
@@ -66,11 +67,11 @@ class Words:
             yield received
 
     def hear(self, topic: str) -> None:
-        """Call those who wait for a word."""
+        """Call the listeners of a topic."""
         for received in tuple(self._listeners.get(topic, ())):
             received()
 
     def hear_all(self) -> None:
-        """Call everybody: any word may have been missed."""
+        """Call all listeners: any notification may have been missed."""
         for topic in tuple(self._listeners):
             self.hear(topic)

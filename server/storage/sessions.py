@@ -61,7 +61,7 @@ class NewSession:
     """A session to create."""
 
     session: Session
-    """Without costs; its messages are what was said before."""
+    """Without costs; its messages are the earlier ones."""
     key_id: str
     variables: dict[str, Any]
     private: dict[str, Any] | None
@@ -479,7 +479,7 @@ def _forget_answers(connection: Connection, session: Session) -> None:
 def _delete(connection: Connection, outbox: Outbox, session: Session, private: dict[str, Any] | None) -> None:
     org_id, own = session.org_id, [session.org_id, session.id]
     lock_session(connection, org_id, session.id)
-    _delete_events(connection, session)  # before the row, as whoever runs a chat locks both in this order
+    _delete_events(connection, session)  # before the row: a running exchange locks both in this order
     row = connection.execute(
         "DELETE FROM sessions WHERE org_id = ? AND id = ? RETURNING thread_id", own
     ).fetchone()

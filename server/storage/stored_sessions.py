@@ -35,7 +35,7 @@ class StoredSession:
     variables: dict[str, Any]
     private: dict[str, Any] | None
     state: ConversationState | None
-    """Who of a squad is active, and what tools have found."""
+    """The active member of a squad, and the variables that tools extracted."""
 
     @property
     def is_open(self) -> bool:

@@ -176,8 +176,8 @@ def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
 
 
 def lock(connection: Connection, org_id: str, thread_id: str) -> None:
-    """Prevent other transactions from changing the end of a thread, or what is needed of it, until this one
-    ends."""
+    """Prevent other transactions from changing the end of a thread, or deleting needed messages of it, until
+    this one ends."""
     connection.lock(f"thread:{org_id}:{thread_id}")
 
 

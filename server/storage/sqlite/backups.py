@@ -32,7 +32,7 @@ _COPIES = 2
 _COPY_RETENTION_MS = 7 * 86_400_000
 
 Progress = Callable[[int, int], None]
-"""Called with the pages that are still to be copied, and all of them."""
+"""Called with the number of pages still to be copied, and the number of all."""
 
 
 class Backup(NamedTuple):
@@ -50,7 +50,7 @@ class Restored(NamedTuple):
     path: Path
     has_secret: bool
     set_aside: Path | None
-    """The database that was there before."""
+    """The previous database."""
 
 
 @contextlib.contextmanager
@@ -118,8 +118,8 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
 
 
 def save_copy(path: Path, number: int) -> Path:
-    """Copy a database before its migration of that number, as `parley.db.before-<number>`. Only the last few
-    are kept."""
+    """Copy a database before its migration of that number, as `parley.db.before-<number>`. Only the last two
+    copies stay."""
     target = path.with_name(f"{path.name}.before-{number}")
     with _new_file(target, replace=True) as made, reading(path) as source:
         _copy(source, made, None, None)
@@ -128,7 +128,7 @@ def save_copy(path: Path, number: int) -> Path:
 
 
 def drop_copies(path: Path, most: int = _COPIES) -> None:
-    """Delete copies that are too old or too many: they contain text that was deleted since."""
+    """Delete copies that are too old or too many: they contain text that has been deleted since."""
     sweep(path.parent)
     for left in path.parent.glob(f"{path.name}.before-*.new*"):  # by a version that named unfinished ones so
         left.unlink(missing_ok=True)
@@ -143,8 +143,7 @@ def drop_copies(path: Path, most: int = _COPIES) -> None:
 
 
 def _copy(source: sqlite3.Connection, made: Path, secret: bytes | None, progress: Progress | None) -> None:
-    """Copy in steps. `source` reads as of one moment, so writers go on and the copy need not begin again
-    after each."""
+    """Copy in steps. `source` reads as of one moment, so writes during the copy do not restart it."""
     with closing(_connect(made, "rw")) as copy:
         copy.execute("PRAGMA synchronous = OFF")  # the whole file is put on disk when it is complete
         source.backup(
@@ -157,7 +156,8 @@ def _copy(source: sqlite3.Connection, made: Path, secret: bytes | None, progress
 
 
 def _prepared(backup: Path, new: Path) -> bytes | None:
-    """Make `new`, which is empty, what the database is to be, on disk; the secret that the backup has."""
+    """Fill the empty file `new` with the database of the backup, durably, and return the secret in the
+    backup."""
     try:
         with reading(backup) as source, closing(_connect(new, "rw")) as copy:
             source.backup(copy)
@@ -180,7 +180,7 @@ def _prepared(backup: Path, new: Path) -> bytes | None:
 
 def _secret_in(copy: sqlite3.Connection) -> bytes | None:
     if not copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup'").fetchone():
-        return None  # a copy that was kept before a migration, or was made by hand
+        return None  # a copy from before a migration, or made by hand
     row = copy.execute("SELECT value FROM backup WHERE name = 'key_secret'").fetchone()
     secret: bytes | None = row and row[0]
     return secret
@@ -190,12 +190,12 @@ def _set_aside(data: Path) -> Path:
     """Rename the existing database beside its place, so that one exists at every moment."""
     current = data / DATABASE
     aside = data / f"{DATABASE}.replaced-{now_ms()}"
-    # else the log is kept with it as it is, for whoever can read what SQLite cannot
+    # otherwise the log stays beside it as it is, for tools that can read what SQLite cannot
     if lost_behind(current) is None:
         with contextlib.suppress(sqlite3.Error), closing(_connect(current, "rw")) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     os.link(current, aside)
-    for ending in _BESIDE:  # what a damaged one left would be taken for the new one's
+    for ending in _BESIDE:  # files of the damaged database would be taken for the new one's
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{current}{ending}", f"{aside}{ending}")
     if (data / SECRET).is_file():
@@ -213,10 +213,10 @@ def _write_secret(path: Path, secret: bytes) -> None:
 
 @contextlib.contextmanager
 def _new_file(target: Path, replace: bool) -> Iterator[Path]:
-    """An empty file beside `target`, which gets its name once it is complete and on disk.
+    """Yield an empty file beside `target`, which gets that name once it is complete and on disk.
 
-    It is locked meanwhile. A process that is killed leaves it, unlocked, to the next one that makes one
-    there.
+    It is locked meanwhile. A process that is killed leaves it unlocked, and the next one that creates a file
+    there deletes it.
     """
     sweep(target.parent)
     made = target.with_name(f"{target.name}.{os.getpid()}{_UNFINISHED}")
@@ -228,7 +228,7 @@ def _new_file(target: Path, replace: bool) -> Iterator[Path]:
         if replace:
             os.replace(made, target)
         else:
-            os.link(made, target)  # unlike a renaming, refused when somebody made one meanwhile
+            os.link(made, target)  # unlike a rename, refused when another process has made one meanwhile
         folder.sync(target.parent)
     except FileExistsError:
         raise FailedPrecondition(f"{target} is there already; name another file, or say --replace") from None
@@ -261,7 +261,7 @@ def _locked_file(path: Path) -> int:
         fcntl.flock(opened, fcntl.LOCK_EX)
         if os.fstat(opened).st_nlink:
             return opened
-        os.close(opened)  # swept before it was locked
+        os.close(opened)  # deleted by a sweep before it was locked
 
 
 def _refusal(error: sqlite3.Error) -> ServiceError | DatabaseError:

@@ -23,7 +23,7 @@ from server.storage.sqlite.wal import check_log
 
 MOST_FINDINGS = 100
 
-# Of each rule: what is wrong with the rows that it finds, and the query that finds their ids.
+# For each rule: a text for the rows that break it, and the query that finds their ids.
 _RULES = {
     "chat {} lacks messages": "SELECT id FROM chats WHERE status <> 'in_progress' AND last_seq - "
     "first_seq + 1 <> (SELECT count(*) FROM messages "
@@ -79,7 +79,7 @@ def findings(path: Path) -> list[str]:
         check_sums(path)
         check_log(path)
     except DatabaseError as error:
-        return [str(error)]  # to open it would be to lose what is behind that
+        return [str(error)]  # opening it would lose the commits behind the damage
     try:
         with reading(path) as connection:
             found.extend(islice(_found(connection), MOST_FINDINGS))

@@ -1,5 +1,5 @@
-"""The SQLite file: one connection for writes, which `storage/sqlite/writer.py` makes commits of, and one for
-short reads.
+"""The SQLite file: one connection for writes, from which `storage/sqlite/writer.py` makes commits, and one
+for short reads.
 
 Knows no table; holds no SQL but PRAGMAs and transaction control.
 """
@@ -27,19 +27,18 @@ from server.storage.sqlite.writer import BUSY_MS, Write, Writer
 
 T = TypeVar("T")
 LARGE = 256 << 20
-"""Bytes of a file that is too large for a start to read all of it: up to here that takes a quarter of a
-second."""
+"""Bytes from which on a start does not read the whole file: up to here that takes a quarter of a second."""
 _HERE_SECONDS = 0.0004
-"""How long a read runs in the event loop before it is known to be long. What is done with a row counts as
+"""How long a read runs in the event loop before it counts as long. The processing of its rows counts as
 well."""
 _STEPS = 50
-"""Of SQLite, between two looks at the time: half a dozen rows."""
+"""SQLite's virtual machine steps between two checks of the time: half a dozen rows."""
 LONG_READERS = 2
 """Threads for reads too long for the event loop, each with a connection."""
 
 
 class SqliteConnection(sqlite3.Connection):
-    """With what works need besides."""
+    """A connection with the methods that works need."""
 
     def lock(self, name: str) -> None:
         """Do nothing: there is one writer, so there is nothing to wait for."""
@@ -70,7 +69,7 @@ class SqliteDatabase:
             os.close(self._shared)
             raise
         self._until = math.inf
-        """When what runs on the reader is broken off."""
+        """Deadline of the statement that runs on the reader, in time.perf_counter()."""
         self._reader.set_progress_handler(lambda: time.perf_counter() > self._until, _STEPS)
         # a stray write here would escape the writer's transactions
         self._reader.execute("PRAGMA query_only = ON")
@@ -139,13 +138,13 @@ class SqliteDatabase:
         brief: bool = False,
         line: str | None = None,
     ) -> T:
-        """Run `work` in a write transaction and return its result once that is on disk. All writes are in one
-        line.
+        """Run `work` in a write transaction and return its result once that is on disk. Writes run in the
+        order of their calls.
 
-        What `work` raises undoes its own changes only, never those of the writes it shares a commit with.
-        What a write that `erases` deletes is then overwritten in the file, and its log is cut off; while a
-        snapshot is open, shortly after it. Copies that SQLite left when it moved rows within the file stay
-        until `vacuum`, or until they are overwritten.
+        An exception from `work` undoes its own changes only, never those of other writes in the same commit.
+        When a write `erases`, its deleted text is overwritten in the file, and the log is truncated; while a
+        snapshot is open, shortly after it ends. Copies that SQLite left when it moved rows within the file
+        stay until `vacuum`, or until they are overwritten.
         """
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
@@ -155,8 +154,8 @@ class SqliteDatabase:
         return await answer
 
     def snapshot(self) -> "SqliteSnapshot":
-        """The database as it is now, for reads too long for the event loop: `async with database.snapshot()
-        as snapshot`."""
+        """Return a view of the database as of now, for reads too long for the event loop: `async with
+        database.snapshot() as snapshot`."""
         return SqliteSnapshot(self._path)
 
     def check(self, large: int = LARGE) -> None:
@@ -173,8 +172,8 @@ class SqliteDatabase:
         """Run migrations, before anything else uses the database. Raises DatabaseError when it cannot be
         written."""
         try:
-            # At once a writer, so that a process that starts at the same moment is waited for and not met
-            # half-way.
+            # A writer from the start, so that a process that starts at the same moment is waited for, not met
+            # midway.
             self._connection.execute("BEGIN IMMEDIATE")
             apply(self._connection)
             self._connection.execute("COMMIT")
@@ -204,7 +203,7 @@ class SqliteDatabase:
         self.close()
 
     def close(self) -> None:
-        """Finish the writes that wait, then close. May be called twice."""
+        """Finish the waiting writes, then close. May be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -245,8 +244,8 @@ class SqliteSnapshot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Queued behind what still runs when the caller was cancelled: a connection must not be closed under a
-        # query.
+        # Queued after the query that may still run when the caller was cancelled: a connection must not be
+        # closed during a query.
         self._thread.submit(self._close)
         self._thread.shutdown(wait=False)
 
@@ -280,7 +279,7 @@ def share(path: Path) -> int:
 def connect(path: Path) -> SqliteConnection:
     connection = None
     try:
-        with contextlib.suppress(OSError):  # SQLite says why
+        with contextlib.suppress(OSError):  # SQLite reports why
             create_private(path)
         connection = sqlite3.connect(
             path,
@@ -314,8 +313,8 @@ def _is_sound(connection: sqlite3.Connection, _: Path) -> bool:
 
 
 def begins_sound(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the schema and a row of each table can be read, and no page is missing, unless the log has
-    it."""
+    """Whether the schema and a row of each table can be read, and no page is missing, unless it is in the
+    log."""
     try:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()
@@ -328,7 +327,7 @@ def begins_sound(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def log_bytes(path: Path) -> int:
-    """The length of the log of a database file."""
+    """Return the bytes of a database file's log."""
     try:
         return os.stat(f"{path}-wal").st_size
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from server.core.errors import FailedPrecondition
 
 _PAUSES = (0.01, 0.05)
-"""Whoever leaves a folder last has it alone for a moment."""
+"""Seconds between tries: the last process that leaves a folder holds it exclusively for a moment."""
 
 
 def share(folder: Path) -> int:

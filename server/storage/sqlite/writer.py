@@ -1,13 +1,13 @@
-"""Makes commits of writes: group commit over one SQLite connection, by turns in the event loop and in a
-thread of its own.
+"""Commits writes: group commit over one SQLite connection, alternately in the event loop and in a thread of
+its own.
 
-A write is acknowledged after its commit is on disk. Writes that arrive while a commit is under way share the
-next one, which makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PRAGMAs and
-transaction control.
+A write is acknowledged after its commit is on disk. Writes that arrive during a commit share the next one,
+which makes FULL durability cost what NORMAL does. Knows no table; holds no SQL but PRAGMAs and transaction
+control.
 
-The statements of brief writes are run in the loop, and only the commit, which waits for the disk, in the
-thread: there each statement would take the interpreter from the loop and give it back, which costs more than
-the statement. Whenever anything is in the way, such as another process that writes, the thread runs them, and
+The statements of brief writes run in the loop, and only the commit, which waits for the disk, in the thread:
+there each statement would take the interpreter from the loop and give it back, which costs more than the
+statement. Whenever there is an obstacle, such as another process that writes, the thread runs them, and
 waits.
 """
 
@@ -36,13 +36,14 @@ _MOST_IN_THE_LOOP = 64
 _ERASE_BUSY_MS = 100
 _AGAIN_SECONDS = 1.0
 _PACE_SECONDS = 0.002
-"""From one commit's beginning to the next one's, while there are many who write."""
+"""From the beginning of one commit to the next, while there are many writes."""
 _MANY = 1.1
-"""Writes in a commit, of late: alone nobody shares one, and nobody is to wait for others who do not come."""
+"""Average writes per commit above which commits are paced: a single write must not wait for others that never
+come."""
 
 T = TypeVar("T")
 Result = tuple[Any, BaseException | None]
-"""What a write came to: what its work returned, or why nothing of it was written."""
+"""The result of a write: what its work returned, or why nothing of it was written."""
 
 
 class Write(NamedTuple):
@@ -57,11 +58,11 @@ class Write(NamedTuple):
 
 
 class _Handed(NamedTuple):
-    """What the thread is to commit."""
+    """Writes for the thread to commit."""
 
     batch: list[Write]
     results: list[Result] | None
-    """None when nothing was run yet; else the transaction is open."""
+    """None when nothing has run yet; otherwise the transaction is open."""
 
 
 class Writer:
@@ -75,20 +76,20 @@ class Writer:
         self._gate = threading.Lock()
         self._waiting: list[Write] = []
         self._working = False
-        """Whether somebody has the connection, or is about to have it: the loop, or the thread."""
+        """Whether the connection is in use, or about to be: by the loop or the thread."""
         self._beginner: asyncio.AbstractEventLoop | None = None
-        """The loop that is about to have it."""
+        """The loop that is about to use it."""
         self._handing = False
-        """Whether a loop has taken writes that the thread has not got yet."""
+        """Whether a loop has taken writes that the thread has not received yet."""
         self._closing = False
         self._began_at = 0.0
         self._in_a_commit = 1.0
-        """How many writes share one, on a moving average."""
+        """Moving average of the writes per commit."""
         self._handed: queue.SimpleQueue[_Handed | None] = queue.SimpleQueue()
         self._unerased = False
         self._failing = False
         self.watch: Callable[[bool], None] = _nobody
-        """Told in the thread when writes begin to fail because of the disk, and when they succeed again."""
+        """Called in the thread when writes begin to fail because of the disk, and when they succeed again."""
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -110,7 +111,8 @@ class Writer:
         self._write_lock.close()
 
     def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """With what else is written in this turn of the loop, or in the time that is left of the pace."""
+        """Begin together with the other writes of this turn of the loop, or at the end of the current
+        pace."""
         pause = self._began_at + _PACE_SECONDS - time.monotonic()
         if pause > 0 and self._in_a_commit > _MANY:
             loop.call_later(pause, self._begin, context=contextvars.Context())
@@ -125,7 +127,7 @@ class Writer:
         """Run the waiting writes as far as possible in the loop, and pass them to the thread."""
         with self._gate:
             self._beginner = None
-            if self._closing:  # the thread takes what is left
+            if self._closing:  # the thread takes the rest
                 return
             brief = all(write.brief for write in self._waiting[:_MOST_IN_THE_LOOP])
             batch = self._next_batch(_MOST_IN_THE_LOOP if brief else _MOST_PER_COMMIT)
@@ -143,7 +145,7 @@ class Writer:
             self._wait_at_most(0)
             self._connection.execute("BEGIN IMMEDIATE")
             return [self._attempt(write) for write in batch]
-        except Exception:  # the thread runs them again, and says what is wrong, if it is not over by then
+        except Exception:  # the thread runs them again, and reports the error if it persists
             self._roll_back()
             self._write_lock.end()
             return None
@@ -219,7 +221,7 @@ class Writer:
                 for write, result in zip(batch, results, strict=True)
                 if write.loop is loop
             ]
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it the callers
                 loop.call_soon_threadsafe(_answer, answers)
 
     def _committed(self, work: Callable[[], T]) -> T:
@@ -235,7 +237,7 @@ class Writer:
         return result
 
     def _commit(self) -> None:
-        """Raises sqlite3.Error when nothing was written."""
+        """Commit. Raises sqlite3.Error when nothing was written."""
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -264,7 +266,7 @@ class Writer:
         return result
 
     def _wait_at_most(self, milliseconds: int) -> None:
-        """How long statements wait for whoever else has locked the file."""
+        """Set how long statements wait for another process's lock on the file."""
         if milliseconds != self._busy_ms:
             self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
             self._busy_ms = milliseconds
@@ -288,7 +290,7 @@ class Writer:
     def _now(self, *, failing: bool) -> None:
         if failing != self._failing:
             self._failing = failing
-            with contextlib.suppress(RuntimeError):  # the loop of whoever watched is gone
+            with contextlib.suppress(RuntimeError):  # the loop of the watcher is gone
                 self.watch(not failing)
 
     def _erase(self) -> None:
@@ -300,10 +302,11 @@ class Writer:
 
 
 class _WriteLock:
-    """`with lock:` while this process writes: others wait in the kernel's queue, first come, first served.
+    """Held as `with lock:` while this process writes: others wait in the kernel's queue, first come, first
+    served.
 
-    SQLite lets them try again and again, each time after a longer pause, so that one of them can starve. That
-    is what is left when the file for it cannot be made.
+    SQLite itself makes them poll with growing pauses, so that one of them can starve. That remains when the
+    lock's file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -318,7 +321,7 @@ class _WriteLock:
         self.end()
 
     def try_acquire(self) -> bool:
-        """Whether it is this process's turn now, which it then has to `end`."""
+        """Return whether this process may write now; if so, it must `end` that."""
         try:
             fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -342,12 +345,12 @@ class _WriteLock:
 
 
 def _nobody(_: bool) -> None:
-    """Watches nothing."""
+    """Watch nothing."""
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
     for future, result, error in answers:
-        if future.done():  # who waited has gone away
+        if future.done():  # the caller is gone
             continue
         if error is None:
             future.set_result(result)
