@@ -1,1 +1,1 @@
-"""Who answers, and with what: assistants, squads, tools, knowledge bases, templates."""
+"""The agents that answer: assistants, squads, tools, knowledge bases, templates."""

@@ -134,10 +134,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who answers, and how the request named it."""
+    """The assistant or squad that answers, and how the request named it."""
 
     member: Member
-    """Who is active when the exchange begins."""
+    """The member that is active when the exchange begins."""
     load: Callable[[str], Awaitable[Member]] | None = None
     """Finds another member of the squad by its key. Raises NotFound when its assistant is gone."""
     others_accept_instructions: Callable[[], Awaitable[bool]] | None = None
@@ -178,7 +178,7 @@ class Agent:
         )
 
     def describe(self, record: Chat | Session) -> None:
-        """Record who answers on a Chat or a Session, with secrets masked."""
+        """Record the agent on a Chat or a Session, with secrets masked."""
         if self.assistant_id is not None:
             record.assistant_id = self.assistant_id
         if self.squad_id is not None:
@@ -262,7 +262,7 @@ class Agents:
         state: ConversationState | None,
         overrides: dict[str, Any] | None = None,
     ) -> Agent | None:
-        """Return who answered in a stored Chat or Session; None when it names no one.
+        """Return the agent that answered in a stored Chat or Session; None when it names none.
 
         Raises FailedPrecondition when that assistant is gone.
         """
@@ -432,4 +432,4 @@ def _document(record: Any, name: str) -> dict[str, Any] | None:
 
 
 NOBODY = Member(AssistantSettings.of({}))
-"""Who a session is made with when nobody is named. It answers nothing."""
+"""The member of a session without an assistant. It answers nothing."""

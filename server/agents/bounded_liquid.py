@@ -106,7 +106,7 @@ _MULTIPLYING = frozenset(
         "modulo",
     }
 )
-"""Their work can be what they read times what they are told."""
+"""Their work can be the product of their input and their argument."""
 _SLOW = {"date": 256, "json": 8, "jsonify": 8, "inspect": 8}
 """How many times as much one character costs as with others."""
 _SQUARING = frozenset({"uniq"})
@@ -225,7 +225,7 @@ class Allowance:
             raise ResourceLimitError("the templates take too much work", token=None)
 
     def note(self, code: str, mark: str = "") -> None:
-        """Record a fault; once, however often a loop meets it, and up to the limit of what is shown."""
+        """Record a fault; once, however often a loop meets it, and at most `_MOST_FAULTS`."""
         fault = Fault(code, _shown(mark))
         if len(self.faults) < _MOST_FAULTS and fault not in self.faults:
             self.faults.append(fault)

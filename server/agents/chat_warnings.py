@@ -95,7 +95,7 @@ def put(record: Chat | Session, warnings: Iterable[ChatWarning], *, for_page: bo
 
 
 def shown(warnings: Iterable[ChatWarning]) -> list[dict[str, Any]]:
-    """Return the warnings as JSON, each once, up to the limit of what is shown."""
+    """Return the warnings as JSON, each once, at most `MOST`."""
     return [warning.shown() for warning in [*dict.fromkeys(warnings)][:MOST]]
 
 

@@ -1,8 +1,8 @@
-"""Warnings to the caller who stores an assistant or a squad: faults of templates, and providers that are not
-called.
+"""Warnings for the caller that stores an assistant or a squad: faults of templates, and providers that are
+not called.
 
 Chats with it report the same, and the settings that they ignore (`ignored_settings.py`): a document no worse
-than the interface's own samples is answered as it was sent. Refuses nothing.
+than the interface's own samples is returned as it was sent. Refuses nothing.
 """
 
 from collections.abc import Iterable, Iterator

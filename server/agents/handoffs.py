@@ -99,7 +99,7 @@ class Destination:
     name: str
     description: str
     plan: str = "all"
-    """How much the member is given of what was said before: all, lastNMessages or none."""
+    """Which earlier messages the member is given: all, lastNMessages or none."""
     most_messages: int = 0
 
     @property

@@ -11,7 +11,7 @@ from server.content.validation import join, refuse
 from server.core.errors import Violation
 
 Fault = Callable[[str, str | None], str | None]
-"""What is wrong with a provider that comes with this `model.url`; None when nothing is."""
+"""Returns the fault of a provider with this `model.url`; None when there is none."""
 
 
 class Named(NamedTuple):

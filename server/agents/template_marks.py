@@ -54,7 +54,7 @@ class Mended(NamedTuple):
 
     text: str
     faults: list[str]
-    """What was at fault, as it was written: marks side by side, with what is between them, are one."""
+    """The faulty marks as written: adjacent marks, with the text between them, count as one."""
 
 
 def mended(text: str, is_good: Callable[[str], bool]) -> Mended:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from server.core.outbound.transport import Resolve
 
 MOST_BYTES = 128 << 10
-"""Of one answer: all of it is told to the model."""
+"""Of one answer, all of which the model is given."""
 _MOST_EXCERPT = 500
 _LIMITS = Limits(body_bytes=MOST_BYTES, event_bytes=MOST_BYTES, error_bytes=4096)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})

@@ -41,7 +41,7 @@ class Model(NamedTuple):
 
     name: str
     unknown: ServiceError | None = None
-    """Raised when no assistant has it; None when it may name nobody."""
+    """Raised when no assistant has the name; None when unknown names are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,6 @@ class Who:
 
     name: Name | None = None
     model: Model | None = None
-    """Weaker than a name: whoever answers in the conversation anyway keeps its own overrides."""
+    """Weaker than a name: the assistant that answers in the conversation anyway keeps its own overrides."""
     overrides: dict[str, Any] | None = None
     """The `assistantOverrides` of the request, as sent."""

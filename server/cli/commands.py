@@ -12,7 +12,7 @@ import click
 
 _INTERRUPTED = 130  # 128 + SIGINT
 
-# A wrong command line is told in one line, as everything else: without click's usage text before it.
+# A wrong command line is reported in one line, as everything else: without click's usage text before it.
 click.UsageError.show = click.ClickException.show  # type: ignore[method-assign]  # there is no other way
 
 
@@ -25,7 +25,7 @@ class Lazy(NamedTuple):
 
 
 class Commands(click.Group):
-    """Commands that tell in one line which file or folder the system refused them."""
+    """Commands that report in one line which file or folder the system denied them."""
 
     lazy: Mapping[str, Lazy] = {}
     loaded: Callable[[], object] = staticmethod(lambda: None)

@@ -21,7 +21,7 @@ _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is not a known member",
 }
-"""What is told instead of pydantic's own words, which name its classes or Python's types."""
+"""Texts in place of pydantic's own, which name its classes or Python's types."""
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of the database. [./data]"
@@ -83,7 +83,7 @@ def _with_conventional_keys(settings: "Settings") -> dict[str, str]:
 
 
 def _warn_of_unknown_variables(known: set[str]) -> None:
-    """A setting whose name is mistyped would do nothing, and nobody would know."""
+    """Warn of variables that are no settings: a mistyped name would have no effect, unnoticed."""
     import structlog
 
     from server.core.nearest import did_you_mean

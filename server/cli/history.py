@@ -96,8 +96,8 @@ def _write_in_time(file: int, seconds: float, text: bytes) -> None:
 
 
 def _open_private(path: str, flags: int) -> int:
-    """For its owner only, also where a file was there. That is emptied only after nobody else can open it any
-    more."""
+    """Open a file for its owner only, even an existing one, which is emptied only after no other user can
+    open it."""
     opened = os.open(path, flags & ~os.O_TRUNC, 0o600)
     try:
         if stat.S_ISREG(os.fstat(opened).st_mode):  # not /dev/null, nor a pipe

@@ -10,7 +10,7 @@ from server.cli.console import data_option, database_option, settings_of
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-# An address that gRPC cannot have is told in our own line; gRPC would log one beside it.
+# An address that gRPC cannot use is reported in a line of our own; gRPC would log another one beside it.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 

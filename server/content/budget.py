@@ -6,7 +6,7 @@ from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.session_pb2 import Session
 
 MOST_BYTES = 4_080 * 1024
-"""Of an answer. gRPC clients take 4 MiB by default; the rest is for what is around it."""
+"""Of an answer. gRPC clients accept 4 MiB by default; the rest is for its envelope."""
 MOST_OUTPUT_BYTES = 3_600 * 1024
 """Of all that one exchange generates, rounds of tools included, so that its answer always has it."""
 MOST_MESSAGE_BYTES = 3_600 * 1024

@@ -1,7 +1,7 @@
-"""Fits answers into the 4 MiB that every gRPC client accepts by default, and names in them what is left out.
+"""Fits answers into the 4 MiB that every gRPC client accepts by default, and lists the omitted parts in them.
 
 The stored record is complete all the same. Creates no answer itself and reads no store; `budget.py` has the
-bounds.
+limits.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -20,9 +20,10 @@ from server.content.secrets import mask_secrets
 _WHO = ("assistant", "assistant_overrides", "squad")
 """Documents in a request, a Chat and a Session, under the same names in each."""
 _CONTENT = frozenset({"conversation", "input", "instructions", "output"})
-"""What people and models say is told again word for word."""
+"""The text of people and models, which is returned word for word."""
 _NOT_PERSISTED = (*_WHO, "stream_options")
-"""Of a request: the Chat says who answers, and how the events were sent is over."""
+"""Members of a request that are not stored: the Chat has its agent, and the stream options have served their
+purpose."""
 
 
 def hide_secrets(record: AnyMessage) -> bool:

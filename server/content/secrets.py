@@ -226,7 +226,7 @@ class _Walk:
             return [self._plain(item, here, index) for index, item in enumerate(value)]
         return value
 
-    # --- what is secret by its name ---
+    # --- secret by name ---
 
     def _hidden(self, name: str | int, value: Any, at: _Place, provider: Any = None) -> Any:
         """Treat everything in it as secret. An item that is left out of a list keeps its position there."""

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     import protovalidate
 
 MOST_VIOLATIONS = 100
-"""Named in one refusal. A body can break a rule a hundred thousand times, and nobody reads beyond the first
-few."""
+"""Per refusal. A body can break a rule a hundred thousand times, and the first violations are enough."""
 _MOST_NAME = 100
 
 

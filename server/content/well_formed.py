@@ -1,7 +1,7 @@
 """The history in a form that providers accept: every tool call is complete and followed by its result, and no
 answer is blank.
 
-Changes only what is sent to a model, never what is stored. Does not check user and system messages.
+Changes only the messages for a model, never the stored ones. Does not check user and system messages.
 """
 
 import re
@@ -17,7 +17,7 @@ from server.content.messages import parts_of, text_of, tool_calls_of
 from server.core.accepted import TEXT_PARTS
 
 NO_RESULT = "No result was given."
-"""What a model is told of a call that nobody answered."""
+"""The result that a model gets for a call without one."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _MOST_NAME = 64
 

@@ -33,8 +33,8 @@ CALLS = {
     "shell_call": "action",
     "apply_patch_call": "operation",
 }
-"""The calls of tools that are no functions, and the member that has their arguments. They are said as calls
-of functions."""
+"""The calls of tools that are not functions, and the member that has their arguments. A model gets them as
+function calls."""
 CALL_OUTPUTS = frozenset(
     {"custom_tool_call_output", "local_shell_call_output", "shell_call_output", "apply_patch_call_output"}
 )

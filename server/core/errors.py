@@ -32,7 +32,7 @@ from typing import NamedTuple
 from grpc import StatusCode
 
 BROKEN_OFF = frozenset({"client_disconnected", "client_stalled", "cancelled", "server_stopped"})
-"""The codes of a chat whose answer somebody broke off. Where a form has no word for that, it ends in an
+"""The codes of a chat whose answer was broken off from outside. Forms without a word for that end it in an
 error."""
 
 

@@ -17,7 +17,7 @@ each step of a call."""
 LARGE = 16 * 1024
 """Bytes of a message or a document: about a millisecond of work."""
 VERY_LARGE = 64 * 1024
-"""Bytes of what is worked on one at a time, where it takes much memory. Others that are only large do not
+"""Bytes from which on work that takes much memory is done one at a time. Work that is only large does not
 wait for it."""
 
 _P = ParamSpec("_P")

@@ -1,5 +1,5 @@
-"""Keys of model providers by the variables that their own documentation names. Says nothing about who is
-called with them."""
+"""Keys of model providers by the variables that their own documentation names. Does not decide which provider
+is called."""
 
 from collections.abc import Mapping
 

@@ -13,7 +13,7 @@ class UnderWay(Protocol):
 
     task: asyncio.Task[None]
     has_begun: bool
-    """Whether its caller has been told anything of the answer."""
+    """Whether the caller has received any part of the answer."""
 
     def break_off(self) -> None:
         """End the call; its caller learns that the server is stopping."""

@@ -46,7 +46,7 @@ class Admin:
         await self._server.stop(None)
 
     def _add(self, states: health.Health, channelz: bool) -> list[str]:
-        """Add what is served, and return the names."""
+        """Add the services, and return their names."""
         health_pb2_grpc.add_HealthServicer_to_server(states, self._server)
         services = [health.NAME]
         if channelz:

@@ -45,7 +45,7 @@ class Announcing:
         self.context = context
         self._call = call
         self.headers: tuple[tuple[str, str], ...] = ()
-        """What is not sent yet."""
+        """Headers that are not sent yet."""
         task = asyncio.current_task()
         assert task is not None
         self.task: asyncio.Task[None] = task

@@ -1,18 +1,18 @@
-"""Idempotency-Key: a request that is sent again is answered again, and is carried out once.
+"""Idempotency-Key: a repeated request is answered again, but carried out only once.
 
-Goes around every method that HTTP posts to, and around its gRPC twins, as the proto says; without a key it
+Wraps every method that HTTP posts to, and its gRPC twins, as the proto says; without a key it
 does nothing.
 
     the same key, the same request  the same messages again, marked `idempotent-replayed: true`
     … while the first one runs      409, at once
-    … and its answer is not whole   the exchange told again from the record, when it came to its own end; otherwise (the
-                                    caller left it, the server was stopped, it was no exchange) 409 that names
+    … and its answer is not whole   the exchange replayed from the record, if it came to its own end; otherwise (the
+                                    caller left, the server stopped, it was not an exchange) 409 that names
                                     the record
-    … and nothing was stored        409: of a call with `store: false` no answer is kept either
+    … and nothing was stored        409: a call with `store: false` stores no answer either
     … and it was deleted since      409: an answer goes with the record that it shows
     the same key, another request   400 (422 at the completions door)
     after an error status           the key is free: nothing was answered, and a retry runs
-    after a crash                   what was put on record is not done again; what was not is
+    after a crash                   recorded work is not repeated; the rest is done
 
 A key is one org's, a publishable key's own, for `RETENTION_MS`. Knows no SQL, and renders nothing itself.
 """

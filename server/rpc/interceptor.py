@@ -40,9 +40,9 @@ log = structlog.get_logger()
 
 _OURS = "/parley.v1."
 _PATH_IDS = ("id", "chatId", "agent_id", "response_id", "conversation_id", "item_id")
-"""Members that HTTP has in the path: what is no id there is absent, and not wrong."""
+"""Members that HTTP has in the path: an invalid id there is answered as not found."""
 _LONGEST_KEY = 256
-"""Characters. What is longer is no key of ours, and is not worth a digest, which is then remembered."""
+"""Characters. A longer text cannot be one of our keys, and gets no digest, which would be remembered."""
 _KEYLESS_SECONDS = 3
 """How long a caller without a key may take to send a message. So little that it need not be counted while it
 waits: others could otherwise keep Envoy from asking for health."""

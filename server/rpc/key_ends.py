@@ -26,7 +26,7 @@ class KeyEnds:
         self._keys = keys
         self._peers = peers
         self._working: dict[str, set[Callable[[], None]]] = {}
-        """What is to be called, by the id of the key."""
+        """The callbacks by the id of the key."""
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager

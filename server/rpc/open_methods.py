@@ -19,7 +19,7 @@ from server.rpc.rate_limits import Limits
 
 Serve = Callable[[Served, Refuse], Awaitable[Any]]
 _MOST_SECONDS = 600
-"""Of a stream. Who watches health connects again then, as after every end of a stream."""
+"""Of a stream. A client that watches health then connects again, as after every end of a stream."""
 
 
 class OpenMethods:

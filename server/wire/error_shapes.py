@@ -43,7 +43,7 @@ SHAPES: dict[Door, Shape] = {
 OPTIONAL: dict[Door, Shape] = {"agents": {"retryAfter": Slot.RETRY_AFTER}}
 """Members that are there when there is something to say."""
 INVALID = "detail"
-"""At the completions door members that are wrong are told in an array of this name alone, with 422."""
+"""The member of an error 422 at the completions door that lists the invalid members."""
 VIOLATION: Shape = {"loc": Slot.PLACE, "msg": Slot.WRONG, "type": Slot.RULE}
 
 EDGE_NAMES: dict[Door, str] = {

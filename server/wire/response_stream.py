@@ -28,8 +28,8 @@ class _Item:
         self.waiting: list[tuple[str, StringIO, int]] = []
         """What came of it meanwhile: kind, text, and the place of the message in the output."""
         self.part: tuple[str, StringIO] | None = None
-        """The kind and the text of the part that is being told: a member of a message would be copied with
-        every delta."""
+        """The kind and the text of the current part: a member of a message would be copied with every
+        delta."""
         self._next_look = 0
 
     @property
@@ -68,10 +68,10 @@ class ResponseEvents:
         self._response = Response()
         self._number = 0
         self._output: list[ResponseItem] = []
-        """The items that are told of, as they are; the last one may not be over."""
+        """The emitted items in their current state; the last one may not be over."""
         self._begun: list[_Item] = []
-        """The items of the message that are not over, in the order in which they began; the first one is
-        being told."""
+        """The unfinished items of the message, in the order in which they began; the first one is being
+        emitted."""
         self._calls: dict[int, _Item] = {}
         self._stretches = 0
         """How many stretches of text the message has."""

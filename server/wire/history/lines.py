@@ -97,7 +97,7 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._thread = asyncio.Semaphore()
-        """One thread at a time reads and writes lines, whoever sends or gets them."""
+        """Only one thread at a time reads and writes lines, for all callers."""
 
     async def export(
         self, org_id: str, session_id: str | None, *, secrets: bool
