@@ -15,7 +15,7 @@ class Answer(NamedTuple):
 
 
 async def ask(where: Path | tuple[str, int], method: str, path: str) -> Answer:
-    """Raises OSError when nobody answers, or what comes is not a whole answer."""
+    """Raise OSError when there is no answer, or an incomplete one."""
     if isinstance(where, Path):
         reader, writer = await asyncio.open_unix_connection(where)
     else:

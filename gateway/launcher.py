@@ -25,7 +25,7 @@ from gateway.ask import ask
 from gateway.page_routes import add_pages
 
 ROOT = Path(__file__).resolve().parent.parent
-"""Of a checkout, or of what is installed: envoy.yaml names its files from here."""
+"""Root of the checkout or of the installed files, to which the paths in envoy.yaml are relative."""
 CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
 POLL_SECONDS = 0.02
 LOG_PREFIX = "envoy "

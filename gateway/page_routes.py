@@ -1,9 +1,9 @@
-"""What Envoy answers out of files, as routes: the playground at `/`, the API reference at `/docs`, what they
-load, and /openapi.json.
+"""Routes that Envoy answers from files: the playground at `/`, the API reference at `/docs`, their assets,
+and /openapi.json.
 
-A file has an ETag, which is its digest, and is sent as gzip to whoever takes it. The launcher adds these routes
-to those of envoy.yaml as it starts Envoy, since digests are not written by hand. Does not build the pages
-(scripts/pages does), and knows no path that a server answers.
+A file has an ETag, which is its digest, and is sent as gzip to clients that accept it. The launcher adds
+these routes to those of envoy.yaml as it starts Envoy, since digests are not written by hand. Does not build
+the pages (scripts/pages does), and knows no path that a server answers.
 """
 
 import base64
@@ -118,9 +118,10 @@ def _routes(page: Page, document: Route, wrong_method: Route) -> list[Route]:
 
 
 def _versions(whole: Route, content: bytes) -> list[Route]:
-    """A route as three: for callers that have the file, for those that take gzip, and for others.
+    """Return a route in three versions: for clients that have the file, for those that accept gzip, and for
+    others.
 
-    A file that is gzip already, since it is large, is sent as such to everybody.
+    A large file that is stored as gzip is sent as such to all clients.
     """
     is_packed = content.startswith(_GZIP)
     packed, digest = (content, _digest(content)) if is_packed else _packed(content)

@@ -1,7 +1,7 @@
 """The services of the Python client, sync and async: a typed method for each method of the protos.
 
-Leaves out what is there for HTTP alone (methods that answer an HttpBody) and TransportService, which no
-caller of ours calls. What may be repeated is read from the HTTP rules, as the server reads it.
+Leaves out methods that exist for HTTP only (they answer an HttpBody) and TransportService, which no user of
+the client calls. The HTTP rules determine which calls may be repeated, as in the server.
 """
 
 import keyword

@@ -1,8 +1,8 @@
 """The long fuzz runs: our own parsers under atheris, the HTTP paths under schemathesis, HTTP itself with
-malformed requests, and what every member of every request costs as it grows.
+malformed requests, and the cost of every member of every request as it grows.
 
-Prints what was tried and what came of it, and ends with 1 when there was anything that should not be. What is
-tried is in tests/fuzz; the short forms of it run with all other tests.
+Prints the runs and their results, and exits with 1 when there was any failure. The cases are in tests/fuzz;
+their short forms run with all other tests.
 """
 
 import argparse

@@ -144,7 +144,7 @@ def check_fresh(fresh: Path) -> int:
 
 
 def pages_of(scratch: Path) -> dict[Path, str]:
-    """What is written outside of generated/."""
+    """Return the files that are written outside of generated/, with their texts."""
     described = (scratch / "everything.binpb").read_bytes()
     return {PAGE: grpcurl.page(described), **client_services.modules(described, CLIENT)}
 

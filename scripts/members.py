@@ -74,7 +74,8 @@ def _type_of(field: FieldDescriptor) -> str:
 
 
 def _request(verb: str, template: str, door: str | None, message: str, whole: str | None) -> str:
-    """`whole` is the member that the body as such is, where the proto does not say what is in it."""
+    """Return the entry of one request. `whole` is the member that the body itself represents, where the proto
+    does not describe its content."""
     fixed = re.split(r"\{[^}]*\}", template)
     path = "^" + "[^/]+".join(re.sub("[-.]", r"%\g<0>", part) for part in fixed) + "$"
     return _lua({"verb": verb, "path": path, "door": door, "message": message, "whole": whole})

@@ -160,7 +160,7 @@ def _section(source: Source, service: str, methods: dict[str, Method]) -> str:
 
 
 def _lines(method: Method, example: Example) -> list[str]:
-    """What the method does, its call, and what is in the answer."""
+    """Return the lines of an example: the method's purpose, its call, and a part of the answer."""
     about = f"# {method.name}: {example.about or _first_sentence(method.comment)}"
     data = "-d @ " if example.reads_answer else _data(example.body)
     call = _wrapped(f"grpcurl -plaintext {_key(method)}{data}", f"{_SERVER} {_name(method)}")

@@ -15,7 +15,7 @@ class Example(NamedTuple):
     """The variable that takes a member of the answer."""
     member: str = "id"
     prints: str = ""
-    """What is in the answer that is printed; nothing where the answer goes into a variable."""
+    """A text that the printed answer contains; empty where the answer goes into a variable."""
     about: str = ""
     """What the method does, where its first sentence in the proto is not enough."""
     code: int = 0

@@ -148,7 +148,8 @@ def standing() -> dict[str, Schema]:
 
 
 def statuses(*, keyed: bool, verb: str, names: bool, runs: bool, door: str) -> list[int]:
-    """The statuses of an operation's errors. `names`: it is told an id; `runs`: it calls a model."""
+    """Return the statuses of an operation's errors. `names`: its request contains an id; `runs`: it calls a
+    model."""
     always = {400, 429, 431, 500, 503, 504}
     also = {
         401: keyed,

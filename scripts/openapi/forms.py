@@ -393,7 +393,8 @@ _ANSWERERS = ("assistantId", "assistant", "squadId", "squad")
 
 
 def _one_names_who_answers(previous: tuple[str, ...], others: tuple[str, ...] = ()) -> Schema:
-    """Who answers is named, or known: of the session, or of what is continued, which `previous` names."""
+    """Return the rule that a request names who answers, or that a session or a continued exchange
+    (`previous`) determines it."""
     return {
         "anyOf": [
             *(

@@ -20,7 +20,7 @@ from .source import Method, Path, Source, paths_of, simple
 Operation = dict[str, Any]
 DOOR = "x-parley-door"
 DOORS = "x-parley-doors"
-"""The doors that have a path; what is one door's alone has the mark of that."""
+"""The doors that have a path; parts of one door only are marked with it."""
 _VARIABLE = re.compile(r"\{[^}]*\}")
 _HTTP_BODY = "google.api.HttpBody"
 _EMPTY = "google.protobuf.Empty"
@@ -126,7 +126,7 @@ class Operations:
             else "\n\nNeeds an `api` or a `secret` key; a publishable one is answered 403."
         )
 
-    # --- what is asked --------------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------------------
 
     def _parameters(self, bindings: list[Binding]) -> list[Schema]:
         first = bindings[0]
@@ -164,7 +164,7 @@ class Operations:
         }
 
     def _value(self, binding: Binding, field: FieldDescriptorProto, place: str) -> Schema:
-        """What a variable of a path may be; filters of a list have no value that suits everybody."""
+        """Return an example of a path variable; filters of a list have no value that suits every caller."""
         if place != "path":
             return {}
         return {"example": self._naming.path_value(self._template(binding), field.json_name)}
@@ -204,7 +204,7 @@ class Operations:
             }
         return sent
 
-    # --- what is answered -----------------------------------------------------------------------------------
+    # --- answers --------------------------------------------------------------------------------------------
 
     def _responses(self, bindings: list[Binding]) -> dict[str, Any]:
         answers: dict[str, Any] = {}

@@ -36,7 +36,7 @@ class Method(NamedTuple):
     proto: MethodDescriptorProto
     comment: str
     access: str
-    """Who may call it, such as ACCESS_ANY_KEY."""
+    """The keys that may call it, such as ACCESS_ANY_KEY."""
 
     @property
     def request(self) -> str:

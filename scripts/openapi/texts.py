@@ -1,7 +1,7 @@
-"""Comments of the protos in the words of those who call over HTTP: without what they say to readers of the protos.
+"""Comments of the protos in the terms of HTTP callers, without the parts that are for readers of the protos.
 
-Left out are reasons for a type, what a message mirrors, and names of methods and messages, which HTTP does not
-have. Adds nothing that the comment does not say.
+Left out are reasons for a type, references to mirrored messages, and names of methods and messages, which
+HTTP does not have. Adds nothing to the comments.
 """
 
 import re
