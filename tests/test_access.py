@@ -277,7 +277,7 @@ async def test_publishable_key_may_not_send_what_the_proto_says_of_a_member(
 
     assert refused.code is grpc.StatusCode.PERMISSION_DENIED
     assert refused.text == (
-        f"{field.json_name} cannot be sent with a publishable key, which whoever opens a page can read; "
+        f"{field.json_name} cannot be sent with a publishable key, which every visitor of a page can read; "
         "use an api or a secret key"
     )
     assert await rows(service) == before

@@ -189,7 +189,7 @@ async def test_publishable_key_holds_so_much_until_something_of_it_is_deleted(ti
         ):
             refused = await http.post(path, headers=page, json=sent)
             assert refused.status_code == 429
-            assert "bytes on record, of 20000 that it may; delete sessions and chats" in refused.text
+            assert "bytes, of at most 20000; delete sessions and chats" in refused.text
         assert (await http.get(f"/v1/responses/{made[0]}", headers=page)).status_code == 200
         assert (await http.post("/v1/responses", headers=own, json=body)).status_code == 200
 

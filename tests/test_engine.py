@@ -797,7 +797,7 @@ async def test_what_cannot_be_kept_of_a_stream_that_was_left_is_in_the_log(sqlit
             await anext(stream.batches())
             sqlite_lab.store.database._connection.execute("PRAGMA query_only = ON")
 
-    assert [log["event"] for log in logs] == ["what was left of an exchange could not be kept"]
+    assert [log["event"] for log in logs] == ["a partial answer could not be stored"]
 
 
 async def test_exception_in_the_reader_stops_the_model(lab):

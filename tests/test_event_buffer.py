@@ -358,7 +358,7 @@ async def test_chat_has_as_many_readers_as_may_be(tmp_path):
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (
         refused.value.details()
-        == "2 calls read the events of this chat, which is as many as may; let one of them end"
+        == "2 calls read the events of this chat, which is the most allowed; let one of them end"
     )
     assert (over_http.status_code, over_http.json()["error"]["message"]) == (429, refused.value.details())
     assert whole.status_code == 200

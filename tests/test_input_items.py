@@ -152,6 +152,6 @@ async def test_where_nobody_looks_it_up_its_type_is_refused(http, org, path, bod
 
     assert answer.status_code == 400
     assert (
-        f"{member}[0].type 'item_reference' names an item of an earlier answer, which nobody looks up here"
+        f"{member}[0].type 'item_reference' names an item of an earlier answer, which is not looked up here"
         in answer.text
     )

@@ -195,8 +195,8 @@ def test_key_and_org_have_so_many_calls_at_a_time(time):
         (
             "TOO_MANY_CALLS",
             1,
-            f"{most} calls of this key or org are under way, streams included, which is as many as may "
-            "be; let one of them end",
+            f"{most} calls of this key or org are under way, streams included, which is the most allowed; "
+            "let one of them end",
         )
         for most in (2, 3)
     ]

@@ -396,7 +396,7 @@ async def test_server_runs_as_many_calls_as_the_request_allows(http, org, shop, 
     assert len(shop.requests) == run
     assert [call["status"] for call in made] == ["completed"] * run + ["failed"] * (4 - run)
     assert {call["output"] for call in made[run:]} <= {
-        "Not run: as many tools were called as the request allows (max_tool_calls)."
+        "Not run: the request allows no more tool calls (max_tool_calls)."
     }
     assert (answer["content"][0]["text"], response["max_tool_calls"]) == ("Done", most)
 

@@ -73,11 +73,11 @@ def back_up(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
 @click.argument("file", type=_file)
 @json_option
 def restore(data: Path | None, replace: bool, file: Path, as_json: bool) -> None:
-    """Put the backup FILE in the place of the database, while nothing serves it. What was there is kept
-    beside it."""
+    """Replace the database by the backup FILE, while nothing serves it. The previous database is moved
+    aside."""
     with _reporting_errors():
         done = backups.restore(file, _folder(data), replace=replace)
-    aside = f"; what was there is kept as {done.set_aside}" if done.set_aside else ""
+    aside = f"; the previous database is now {done.set_aside}" if done.set_aside else ""
     secret = "" if done.has_secret else "; the backup has no key secret, so the one set or kept here stays"
     show(
         {

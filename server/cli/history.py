@@ -1,4 +1,4 @@
-"""`parley export` and `parley import`: what an org has said, as JSON Lines."""
+"""`parley export` and `parley import`: the history of an org, as JSON Lines."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ from server.wire.history.lines import History
     "file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True), default="-"
 )
 def export_history(settings: Settings, org: str, session: str | None, file: Path) -> None:
-    """Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as
+    """Write the history of an org, and its assistants with their secrets, to FILE (or the standard output) as
     JSON Lines.
 
     FILE can be read by its owner only.
@@ -55,8 +55,8 @@ def export_history(settings: Settings, org: str, session: str | None, file: Path
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> None:
-    """Take the history in FILE into an org. What is there already is skipped, so it can be run again after it
-    broke off.
+    """Import the history in FILE into an org. Existing records are skipped, so it can be repeated after an
+    interruption.
 
     Every line is read before the first is written, and a conversation is written whole.
     """
@@ -107,6 +107,6 @@ def _open_private(path: str, flags: int) -> int:
     except OSError as error:
         os.close(opened)
         fail(
-            f"{path} cannot be made its owner's alone, as it must be for what is exported ({error.strerror}); "
+            f"{path} cannot be restricted to its owner, as an export must be ({error.strerror}); "
             "name another file"
         )

@@ -57,10 +57,10 @@ main.lazy = {
     "export": Lazy(
         "server.cli.history",
         "export_history",
-        "Write what an org has said, and its assistants with their secrets, to FILE (or the standard output) as "
+        "Write the history of an org, and its assistants with their secrets, to FILE (or the standard output) as "
         "JSON Lines.",
     ),
-    "import": Lazy("server.cli.history", "import_history", "Take the history in FILE into an org."),
+    "import": Lazy("server.cli.history", "import_history", "Import the history in FILE into an org."),
     "keys": Lazy("server.cli.keys", "keys", "Make, list and revoke the keys of orgs."),
     "migrate-store": Lazy(
         "server.cli.database",
@@ -73,7 +73,7 @@ main.lazy = {
     "restore": Lazy(
         "server.cli.database",
         "restore",
-        "Put the backup FILE in the place of the database, while nothing serves it.",
+        "Replace the database by the backup FILE, while nothing serves it.",
     ),
     "vacuum": Lazy(
         "server.cli.stored",

@@ -18,17 +18,17 @@ from collections.abc import Iterator
 _WATCH = """
 import json, os, select, signal, sys, time
 pid, seconds = int(sys.argv[1]), float(sys.argv[2])
-said = told = os.read(0, 65536)
+first = latest = os.read(0, 65536)
 until = time.monotonic() + seconds
-while told:
+while latest:
     left = until - time.monotonic()
     if left <= 0:
-        print(json.dumps({"event": "killed", "level": "error", "busy_with": said.decode(errors="replace"),
+        print(json.dumps({"event": "killed", "level": "error", "busy_with": first.decode(errors="replace"),
                           "reason": f"it had not ended {seconds:g} s after it was told to stop"}), file=sys.stderr)
         os.kill(pid, signal.SIGKILL)
         break
     if select.select([0], [], [], left)[0]:
-        told = os.read(0, 65536)
+        latest = os.read(0, 65536)
 """
 
 

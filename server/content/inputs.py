@@ -89,9 +89,7 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
             messages += found
         calling = calls
     if not messages and not may_be_empty:
-        raise InvalidArgument.of(
-            field, "must hold something that is said: items of the types it has are passed over"
-        )
+        raise InvalidArgument.of(field, "must contain a message: items of the types it has are ignored")
     return messages
 
 
@@ -304,8 +302,8 @@ def _check_type(item: dict[str, Any], field: str) -> None:
     if kind == "item_reference":
         raise InvalidArgument.of(
             f"{field}.type",
-            "'item_reference' names an item of an earlier answer, which nobody "
-            "looks up here: send the item itself",
+            "'item_reference' names an item of an earlier answer, which is not "
+            "looked up here: send the item itself",
         )
     if kind is not None and kind != "message":
         raise InvalidArgument.of(

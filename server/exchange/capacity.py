@@ -73,8 +73,8 @@ class Capacity:
         if self._measured_bytes.get(key, 0) >= self._publishable_key:
             self._measure(caller)  # records may have been deleted
             raise RateLimited(
-                f"what was made with this publishable key holds {self._measured_bytes[key]} bytes on record, of "
-                f"{self._publishable_key:.0f} that it may; delete sessions and chats that it made, with an api or a secret "
+                f"the records made with this publishable key have {self._measured_bytes[key]} bytes, of at most "
+                f"{self._publishable_key:.0f}; delete sessions and chats that it made, with an api or a secret "
                 "key",
                 reason="KEY_FULL",
             )
@@ -110,6 +110,6 @@ class Capacity:
                 del self._measured_bytes[oldest]
                 self._sent.pop(oldest, None)
         except Exception as error:  # the key is measured again
-            log.error("what a key holds could not be measured", key_id=caller.key_id, exc_info=error)
+            log.error("the usage of a key could not be measured", key_id=caller.key_id, exc_info=error)
         finally:
             del self._measuring[caller.key_id]

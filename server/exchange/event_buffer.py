@@ -40,7 +40,7 @@ class Readers:
         """
         if self._of_chat[chat] >= self._most:
             raise RateLimited(
-                f"{self._most} calls read the events of this chat, which is as many as may; let one of them "
+                f"{self._most} calls read the events of this chat, which is the most allowed; let one of them "
                 "end",
                 reason="TOO_MANY_READERS",
                 retry_after=1,

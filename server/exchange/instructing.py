@@ -19,7 +19,7 @@ from server.exchange.turn import Turn
 from server.storage.keys import Caller
 
 _REFUSED = (
-    "cannot be sent with a publishable key, which whoever opens a page can read: it instructs the model. Use an api "
+    "cannot be sent with a publishable key, which every visitor of a page can read: it instructs the model. Use an api "
     'or a secret key, or set chatSystemInstructionMode to "allow" on the assistant'
 )
 

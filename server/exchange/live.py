@@ -231,7 +231,7 @@ class LiveExchange:
                 await self._break(None)
         except ServiceError as failure:
             if self._ends_early and self._run.why is not DELETED:
-                log.error("what was left of an exchange could not be kept", exc_info=failure)
+                log.error("a partial answer could not be stored", exc_info=failure)
             self._failure = self._failure or failure
         except Exception as failure:  # the last handler of this task: the error would be lost
             await self._break(failure)
@@ -249,7 +249,7 @@ class LiveExchange:
                 await self._engine.commit(self._run, _BROKEN)
                 self._is_committed = True
             except ServiceError as worse:
-                log.error("what was left of an exchange could not be kept", exc_info=worse)
+                log.error("a partial answer could not be stored", exc_info=worse)
 
     def _end(self) -> None:
         """Emit the events that are on disk but not emitted, then the terminal event."""

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 STOPPED = ChatError(
     code="server_stopped",
     message=(
-        "The server stopped before the answer was complete. What was said is kept: read the chat by its "
-        "id, or go on from it."
+        "The server stopped before the answer was complete. The partial answer is stored: read the chat by "
+        "its id, or continue from it."
     ),
 )
 _LOOKS_AGAIN_SECONDS = 30.0

@@ -386,7 +386,7 @@ def _carriage(
         and not transport.use_llm_generated_message_for_outbound
     )
     if forwards and not forwarded_text(input_messages).strip():
-        raise InvalidArgument.of("input", "must have a text, which is what is to be forwarded")
+        raise InvalidArgument.of("input", "must have text to forward")
     return Carriage(session.phone_number_id, _number(session.customer, "customer.number"), forwards)
 
 

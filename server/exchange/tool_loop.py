@@ -31,9 +31,7 @@ MOST_CALLS = 16
 
 
 _TOO_MANY = ToolResult(f"Not run: at most {MOST_CALLS} tools are run at once.", "too_many_calls")
-_NO_MORE = ToolResult(
-    "Not run: as many tools were called as the request allows (max_tool_calls).", "too_many_calls"
-)
+_NO_MORE = ToolResult("Not run: the request allows no more tool calls (max_tool_calls).", "too_many_calls")
 _TOO_LONG = "CONTEXT_LENGTH_EXCEEDED"
 
 

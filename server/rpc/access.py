@@ -67,8 +67,8 @@ def check_sent(request: Message) -> None:
         if request.HasField(field.name):
             raise PermissionDenied.of(
                 field.json_name,
-                "cannot be sent with a publishable key, which whoever opens a page "
-                "can read; use an api or a secret key",
+                "cannot be sent with a publishable key, which every visitor of a "
+                "page can read; use an api or a secret key",
             )
 
 

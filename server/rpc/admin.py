@@ -38,7 +38,7 @@ class Admin:
             log.warning(
                 "admin_port_is_open_to_others",
                 address=str(address),
-                reason="it takes no key; listen on 127.0.0.1, or let nobody but operators reach it",
+                reason="it requires no key; listen on 127.0.0.1, or let only operators reach it",
             )
 
     async def stop(self) -> None:

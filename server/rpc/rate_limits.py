@@ -223,7 +223,7 @@ def _too_many(name: str, most: float) -> ResourceExhausted:
             "the server has as many calls under way as it takes; try again", retry_after=_AGAIN_SECONDS
         )
     return RateLimited(
-        f"{most} calls of this key or org are under way, streams included, which is as many as may be; let "
+        f"{most} calls of this key or org are under way, streams included, which is the most allowed; let "
         "one of them end",
         reason="TOO_MANY_CALLS",
         retry_after=_AGAIN_SECONDS,

@@ -319,6 +319,6 @@ def _check_same(table: Table, known: Mapping[str, Any], row: Row) -> None:
         for name, value in row.items()
     ):  # equal messages need not have equal bytes
         raise FailedPrecondition(
-            "is not what is there: this conversation went on in another way since the export; import "
+            "differs from the stored record: this conversation has continued differently since the export; import "
             "it into another database, or delete it here first"
         )

@@ -14,9 +14,7 @@ from tests.conftest import Org, Service
 from tests.contract.doors import COMPLETIONS, UNKNOWN_ID, CallError, Door, details_of, read
 
 NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
-NOT_SENT = (
-    "cannot be sent with a publishable key, which whoever opens a page can read; use an api or a secret key"
-)
+NOT_SENT = "cannot be sent with a publishable key, which every visitor of a page can read; use an api or a secret key"
 HELLO = [{"role": "user", "content": "Hello"}]
 
 # One request of each door, and the body of a 401 there.

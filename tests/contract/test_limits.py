@@ -373,7 +373,7 @@ async def test_key_has_so_many_streams_at_a_time(at_narrow: tuple[Door, Org]) ->
     assert [(refused.value.status, refused.value.text) for refused in (another, unary)] == [
         (
             429,
-            "2 calls of this key or org are under way, streams included, which is as many as may be; let one of them end",
+            "2 calls of this key or org are under way, streams included, which is the most allowed; let one of them end",
         )
     ] * 2
     await until_admitted(door.list_sessions)

@@ -147,7 +147,7 @@ async def test_backup_does_not_take_the_place_of_a_file_unless_it_is_told_to(sto
     target = tmp_path / "b.db"
     target.write_text("mine")
 
-    with pytest.raises(FailedPrecondition, match="is there already"):
+    with pytest.raises(FailedPrecondition, match="already exists"):
         back_up(tmp_path, target)
 
     assert target.read_text() == "mine"

@@ -22,15 +22,15 @@ BROKEN = {
         "DELETE FROM messages WHERE seq = 1 AND thread_id = (SELECT min(thread_id) FROM chats)",
         "lacks messages",
     ),
-    "session missing": ("DELETE FROM sessions", "is in a session that is not there"),
+    "session missing": ("DELETE FROM sessions", "is in a session that does not exist"),
     "gap": (
         "UPDATE messages SET seq = seq + 9 WHERE thread_id = (SELECT thread_id FROM sessions) AND seq > 0",
         "has a gap",
     ),
-    "fork of nothing": ("UPDATE forks SET parent_seq = 99", "continues words that are not there"),
-    "words that nothing needs": (
+    "fork of nothing": ("UPDATE forks SET parent_seq = 99", "continues messages that do not exist"),
+    "messages that nothing needs": (
         "INSERT INTO messages VALUES ('nobody', 'stray', 0, x'')",
-        "stray has words",
+        "stray has messages",
     ),
     "events of a chat that is over": (
         "INSERT INTO chat_events SELECT org_id, id, 1, x'' FROM chats LIMIT 1",

@@ -75,7 +75,7 @@ def back_up(data: Path, target: Path, *, replace: bool = False, progress: Progre
     Raises DatabaseError when it cannot be read, FailedPrecondition when `target` exists.
     """
     if target.exists() and not replace:
-        raise FailedPrecondition(f"{target} is there already; name another file, or say --replace")
+        raise FailedPrecondition(f"{target} already exists; name another file, or add --replace")
     check_sums(data / DATABASE)
     check_log(data / DATABASE)
     secret = data / SECRET
@@ -100,7 +100,7 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Restored:
         current = data / DATABASE
         if current.exists() and not replace:
             raise FailedPrecondition(
-                f"{current} is there already; say --replace to keep it aside and put the backup there"
+                f"{current} already exists; add --replace to move it aside and put the backup there"
             )
         new = data / f"{DATABASE}.restoring{_UNFINISHED}"
         locked = _locked_file(new)
@@ -231,7 +231,7 @@ def _new_file(target: Path, replace: bool) -> Iterator[Path]:
             os.link(made, target)  # unlike a rename, refused when another process has made one meanwhile
         folder.sync(target.parent)
     except FileExistsError:
-        raise FailedPrecondition(f"{target} is there already; name another file, or say --replace") from None
+        raise FailedPrecondition(f"{target} already exists; name another file, or add --replace") from None
     except sqlite3.Error as error:
         raise _refusal(error) from error
     except OSError as error:

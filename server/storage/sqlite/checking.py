@@ -29,30 +29,30 @@ _RULES = {
     "first_seq + 1 <> (SELECT count(*) FROM messages "
     "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
     "AND seq BETWEEN first_seq AND last_seq)",
-    "chat {} is in a session that is not there": "SELECT id FROM chats WHERE session_id IS NOT NULL "
+    "chat {} is in a session that does not exist": "SELECT id FROM chats WHERE session_id IS NOT NULL "
     "AND NOT EXISTS (SELECT 1 FROM sessions "
     "WHERE sessions.id = chats.session_id AND sessions.org_id = chats.org_id)",
     "thread {} has a gap": "SELECT thread_id FROM messages GROUP BY thread_id, org_id HAVING "
     "min(seq) <> 0 OR max(seq) + 1 <> count(*)",
-    "thread {} continues words that are not there": "SELECT thread_id FROM forks WHERE parent_seq + "
+    "thread {} continues messages that do not exist": "SELECT thread_id FROM forks WHERE parent_seq + "
     "1 <> (SELECT count(*) FROM messages "
     "WHERE messages.org_id = forks.org_id AND messages.thread_id = parent_id AND seq <= parent_seq)",
-    "thread {} has words that nothing needs": "SELECT thread_id FROM messages GROUP BY thread_id, "
+    "thread {} has messages that nothing needs": "SELECT thread_id FROM messages GROUP BY thread_id, "
     "org_id HAVING max(seq) > max("
     "coalesce((SELECT max(last_seq) FROM chats "
     "WHERE chats.org_id = messages.org_id AND chats.thread_id = messages.thread_id), -1), "
     "coalesce((SELECT max(parent_seq) FROM forks "
     "WHERE forks.org_id = messages.org_id AND parent_id = messages.thread_id), -1)) AND NOT EXISTS (SELECT 1 "
     "FROM sessions WHERE sessions.org_id = messages.org_id AND sessions.thread_id = messages.thread_id)",
-    "org {} has another total than is kept": "SELECT DISTINCT org_id FROM totals WHERE total <> CASE noun "
+    "org {} has a wrong total": "SELECT DISTINCT org_id FROM totals WHERE total <> CASE noun "
     "WHEN 'chats' THEN (SELECT count(*) FROM chats WHERE chats.org_id = totals.org_id) "
     "ELSE (SELECT count(*) FROM sessions WHERE sessions.org_id = totals.org_id) END",
-    "chat {} is over or gone, and its events are still there": "SELECT DISTINCT chat_id FROM "
+    "chat {} is over or gone, but its events still exist": "SELECT DISTINCT chat_id FROM "
     "chat_events WHERE NOT EXISTS (SELECT 1 FROM chats "
     "WHERE chats.org_id = chat_events.org_id AND id = chat_id AND status = 'in_progress')",
     "outbox lane {} waits for nothing": "SELECT lane FROM outbox WHERE state = 'waiting' GROUP BY "
     "org_id, lane HAVING count(due_at) <> 1",
-    "outbox has what belongs to chat {}, which is not there": "SELECT DISTINCT chat_id FROM outbox "
+    "outbox has a delivery for chat {}, which does not exist": "SELECT DISTINCT chat_id FROM outbox "
     "WHERE chat_id IS NOT NULL AND state <> 'dead' "
     "AND NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = outbox.org_id AND id = chat_id)",
 }
@@ -108,7 +108,7 @@ def _by_sqlite(connection: sqlite3.Connection) -> Iterator[str]:
         if finding != "ok":
             yield " ".join(finding.split())
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"{table} row {row} names a row of {parent} that is not there"
+        yield f"{table} row {row} names a row of {parent} that does not exist"
 
 
 def _unreadable(

@@ -64,7 +64,7 @@ def check_not_condemned(database: Path) -> None:
     if _condemned(database).exists():
         raise DatabaseError(
             f"{database} was found to be damaged while it was served: restore a backup by `parley restore "
-            f"FILE --replace`, or, if you have mended it, delete {_condemned(database)}, which says more"
+            f"FILE --replace`, or, if you have repaired it, delete {_condemned(database)}, which says more"
         )
 
 

@@ -48,8 +48,8 @@ def check_log(database: Path) -> None:
     the log."""
     if (frame := lost_behind(database)) is not None:
         raise DatabaseError(
-            f"{database}-wal is damaged at frame {frame}, what was written from there on would be lost: restore a "
-            f"backup by `parley restore FILE --replace`, or go on without by `sqlite3 {database} 'PRAGMA wal_checkpoint'`"
+            f"{database}-wal is damaged at frame {frame}, commits from there on would be lost: restore a backup "
+            f"by `parley restore FILE --replace`, or continue without them by `sqlite3 {database} 'PRAGMA wal_checkpoint'`"
         )
 
 
