@@ -738,7 +738,7 @@ async def test_import_that_contradicts_what_is_there_changes_nothing(talk: Talk)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ImportHistory(ImportHistoryRequest(lines=lines), metadata=talk.org.metadata)
 
-    assert "went on in another way" in refused.value.details()
+    assert "has continued differently" in refused.value.details()
     assert await _exported(stub, talk.org) == before
 
 
