@@ -29,7 +29,7 @@ _SLOTS: dict[Slot, Schema] = {
     Slot.MESSAGE: _TEXT,
     Slot.MESSAGES: {
         "anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
-        "description": "What is wrong; one text for each member that is.",
+        "description": "The error; one text per invalid member.",
     },
     Slot.TITLE: {**_TEXT, "description": "The title of the status."},
     Slot.STATUS: {"type": "integer"},
@@ -80,7 +80,7 @@ MEANINGS = {
     400: "The request is malformed, or its members are wrong.",
     401: "The key is missing or unknown.",
     403: "A key of this kind may not do this.",
-    404: "What is named is absent, or another org's.",
+    404: "The resource does not exist, or belongs to another org.",
     408: "The request did not arrive in time.",
     409: "It is in the way of another request: one with the same Idempotency-Key runs, or its answer was lost.",
     413: "The body is larger than 4 MB.",

@@ -95,7 +95,7 @@ _NO_ITEM: Schema = {"not": {"enum": _ITEM_TYPES}}
 COMPONENTS: dict[str, Schema] = {
     "Id": ID,
     "Input": {
-        "description": "What is said: a string, or an array of messages and items, 1 at least.",
+        "description": "The input: a string, or an array of at least one message or item.",
         "anyOf": [
             _STRING,
             {"type": "array", "minItems": 1, "maxItems": accepted.MOST_MESSAGES, "items": ref("InputItem")},
@@ -116,10 +116,10 @@ COMPONENTS: dict[str, Schema] = {
         ],
     },
     "InputMessage": {
-        "description": "A message. `content` and `message` are two names of what is said; `content` decides.",
+        "description": "A message. `content` and `message` are two names for the same value; `content` takes precedence.",
         "anyOf": [
             {
-                "description": "Something said.",
+                "description": "A message.",
                 **_object(
                     "role content",
                     type=_NO_ITEM,
@@ -194,7 +194,7 @@ COMPONENTS: dict[str, Schema] = {
         ),
     },
     "InputToolCall": {
-        "description": "A call of a tool that is no function; it is said as the call of a function of that name.",
+        "description": "A call of a tool that is not a function; a model gets it as a call of a function with that name.",
         "anyOf": [
             _object("type call_id name", type=_type("custom_tool_call"), call_id=_STRING, name=_STRING),
             _object("type call_id", type=_type(*_SHELL_CALLS), call_id=_STRING),
@@ -293,7 +293,7 @@ COMPONENTS: dict[str, Schema] = {
         **_object("", variableValues={"type": ["object", "null"]}),
     },
     "ChatWarning": {
-        "description": "What was passed over, or sent otherwise than it was written.",
+        "description": "Parts that were ignored, or sent in another form than written.",
         **_object(
             "code message",
             code={"type": "string", "description": "A stable, machine-readable word."},
@@ -305,7 +305,7 @@ COMPONENTS: dict[str, Schema] = {
         ),
     },
     "Customer": {
-        "description": "Who the other side is. A message can go only to an E.164 `number`.",
+        "description": "The other party. A message can go only to an E.164 `number`.",
         **_object("number", number={"type": "string", "pattern": f"^{accepted.E164}$"}),
     },
 }
