@@ -404,7 +404,7 @@ async def test_failure_before_the_stream_is_retried():
     assert ContentDelta(text="Hi") in events
 
 
-async def test_refusal_is_told_in_our_words():
+async def test_refusal_has_our_own_words():
     [error] = await run(failure(401, {"type": "error", "error": {"message": "UPSTREAM TEXT"}}))
 
     assert (type(error), error.reason) == (UpstreamError, "UPSTREAM_CREDENTIALS_REFUSED")

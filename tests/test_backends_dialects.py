@@ -169,7 +169,7 @@ def test_mistral_is_sent_what_the_system_says_first_and_an_answer_behind_results
     ]
 
 
-def test_mistral_is_told_that_its_last_message_is_to_be_gone_on_with():
+def test_mistral_gets_its_last_message_as_a_prefix_to_continue():
     assert request_body(model_request("mistral", USER, ANSWER))["messages"][1] == {
         "role": "assistant",
         "content": "Hello",
@@ -224,7 +224,7 @@ def test_gemini_is_sent_no_blank_text():
 
 
 @pytest.mark.parametrize("messages", [[SYSTEM], [SYSTEM, message_of("user", " ")]])
-def test_gemini_has_to_be_told_something(messages):
+def test_gemini_request_without_text_is_refused(messages):
     with pytest.raises(InvalidArgument, match="input must say something for provider google"):
         request_body(model_request("google", *messages))
 

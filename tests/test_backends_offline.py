@@ -120,7 +120,7 @@ async def test_name_question_is_answered_from_the_context(question):
     ],
     ids=["latest", "latest-in-message", "no-comma", "system", "developer", "chinese", "not-the-assistant"],
 )
-async def test_name_is_the_latest_one_told(context, name):
+async def test_name_is_the_latest_one_given(context, name):
     assert (
         await text_of(model_request(*context, message_of("user", "What is my name?")))
         == f"Your name is {name}."
@@ -190,7 +190,7 @@ async def test_choice_of_a_tool_that_is_not_offered_is_refused(choice):
         await events_of(model_request(message_of("user", "hi"), tool_choice=choice))
 
 
-async def test_tool_result_is_told_and_the_tool_not_called_again():
+async def test_tool_result_is_in_the_answer_and_the_tool_not_called_again():
     calls = from_python(
         [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]
     )

@@ -219,7 +219,7 @@ async def test_ids_are_sent_in_the_form_of_the_provider_each_for_one_call(provid
     )
 
 
-async def test_calls_of_one_message_with_one_id_are_told_apart():
+async def test_calls_of_one_message_with_one_id_are_kept_apart():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     sent_ = (
         await sent(
@@ -272,7 +272,7 @@ async def test_tool_calls_stream_by_index_with_id_and_name_first():
     ]
 
 
-async def test_tool_calls_without_index_are_told_apart_by_id():
+async def test_tool_calls_without_index_are_distinguished_by_id():
     deltas = [
         {"id": "a", "function": {"name": "f", "arguments": {"x": 1}}},
         {"id": "b", "function": {"name": "g"}},
@@ -391,7 +391,7 @@ A, B = ("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')
         "nothing",
     ],
 )
-async def test_calls_of_compatible_servers_are_told_apart_and_named(deltas, expected):
+async def test_calls_of_compatible_servers_are_distinguished_and_named(deltas, expected):
     events = await run(
         openai_stream(*(chunk({"tool_calls": [delta]}) for delta in deltas), chunk(finish="tool_calls"))
     )
@@ -546,7 +546,7 @@ async def test_servers_that_differ_are_understood(chunks):
     assert events[-1] == Finish(0, "stop")
 
 
-async def test_usage_in_every_chunk_is_told_once():
+async def test_usage_in_every_chunk_is_emitted_once():
     usage = {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}
     events = await run(
         openai_stream(chunk({"content": "a"}, **usage), chunk(finish="stop", **usage), usage_chunk(1, 9))
@@ -788,7 +788,7 @@ def test_retry_after_is_read_in_every_form(headers, seconds):
         (429, UpstreamRateLimited, 429, "UPSTREAM_RATE_LIMITED"),
     ],
 )
-async def test_refusal_is_told_in_our_words(status, kind, http_status, reason):
+async def test_refusal_has_our_own_words(status, kind, http_status, reason):
     error = await error_of(failure(status, location="http://127.0.0.1:9/"))
 
     assert (type(error), error.http_status, error.reason) == (kind, http_status, reason)

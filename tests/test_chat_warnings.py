@@ -204,7 +204,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]] =
 
 
 @pytest.mark.parametrize(("document", "members", "expected"), CASES.values(), ids=CASES)
-async def test_what_is_passed_over_is_said(http, org, document, members, expected):
+async def test_ignored_settings_are_warnings(http, org, document, members, expected):
     made = (await http.post("/assistant", headers=org.bearer, json=document)).json()
     chat = (
         await http.post(
@@ -218,7 +218,7 @@ async def test_what_is_passed_over_is_said(http, org, document, members, expecte
     ]
 
 
-async def test_nothing_is_said_where_nothing_is_passed_over(http, org):
+async def test_no_warning_without_an_ignored_setting(http, org):
     chat = (
         await http.post("/chat", headers=org.bearer, json={"assistantId": org.assistant_id, "input": "Hi"})
     ).json()
@@ -229,7 +229,7 @@ async def test_nothing_is_said_where_nothing_is_passed_over(http, org):
     assert "warnings" not in chat and "warnings" not in made
 
 
-async def test_deleted_tool_is_told(http, org):
+async def test_deleted_tool_is_a_warning(http, org):
     tool = (await http.post("/tool", headers=org.bearer, json=LOOKUP)).json()
     made = (
         await http.post(
@@ -246,7 +246,7 @@ async def test_deleted_tool_is_told(http, org):
     ]
 
 
-async def test_hosted_tools_and_taken_names_of_a_request_are_told(http, org):
+async def test_hosted_tools_and_taken_names_of_a_request_are_warnings(http, org):
     made = (
         await http.post("/assistant", headers=org.bearer, json={"model": {**OFFLINE, "tools": [LOOKUP]}})
     ).json()
@@ -263,7 +263,7 @@ async def test_hosted_tools_and_taken_names_of_a_request_are_told(http, org):
     ]
 
 
-async def test_overrides_beside_a_session_are_told(http, org):
+async def test_overrides_beside_a_session_are_a_warning(http, org):
     session = (await http.post("/session", headers=org.bearer, json={"assistantId": org.assistant_id})).json()
     chat = (
         await http.post(
@@ -282,7 +282,7 @@ async def test_overrides_beside_a_session_are_told(http, org):
     ]
 
 
-async def test_what_a_squad_passes_over_is_told_when_it_is_stored_and_in_its_chats(http, org):
+async def test_ignored_settings_of_a_squad_are_warnings_when_it_is_stored_and_in_its_chats(http, org):
     gone = (await http.post("/assistant", headers=org.bearer, json={"name": "gone"})).json()["id"]
     members = [
         {
@@ -329,7 +329,7 @@ async def test_stored_assistant_says_so_when_it_is_written_and_comes_back_as_it_
 
 
 @pytest.mark.parametrize("provider", sorted(DOCUMENTED))
-async def test_provider_that_is_not_called_is_told_when_it_is_stored(http, org, provider):
+async def test_provider_that_is_not_called_is_a_warning_when_it_is_stored(http, org, provider):
     made = (
         await http.post(
             "/assistant", headers=org.bearer, json={"model": {"provider": provider, "model": "m"}}
@@ -358,7 +358,7 @@ async def test_typed_assistant_says_so_over_grpc(channel, org):
 # --- who is told --------------------------------------------------------------------------------------------
 
 
-async def test_page_is_not_told_how_an_assistant_is_set_up(http, org, bad):
+async def test_page_does_not_learn_how_an_assistant_is_set_up(http, org, bad):
     page = {"authorization": f"Bearer {org.publishable}"}
     chats = [
         await http.post("/v1/responses", headers=page, json={"model": bad, "input": "Hi", "stream": stream})
@@ -372,7 +372,7 @@ async def test_page_is_not_told_how_an_assistant_is_set_up(http, org, bad):
         assert "launch" not in answer.text and "template_" not in answer.text and AT not in answer.text
 
 
-async def test_page_is_told_what_it_sent_in_vain(http, org):
+async def test_page_gets_warnings_about_its_own_request(http, org):
     page = {"authorization": f"Bearer {org.publishable}"}
     chat = await http.post(
         "/v1/responses",
@@ -383,7 +383,7 @@ async def test_page_is_told_what_it_sent_in_vain(http, org):
     assert [one["code"] for one in chat.json()["warnings"]] == ["override_ignored"]
 
 
-async def test_secret_of_a_tool_is_not_told_with_its_template(http, org):
+async def test_secret_of_a_tool_is_not_revealed_with_its_template(http, org):
     tool = {
         "type": "apiRequest",
         "name": "weather",

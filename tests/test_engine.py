@@ -159,7 +159,7 @@ def kinds(events):
 # --- unary --------------------------------------------------------------------------------------------------
 
 
-async def test_answer_is_told_and_kept(lab):
+async def test_answer_is_returned_and_stored(lab):
     engine = lab.engine(Ran("scripted-1-2026", "fp_1"), delta("Hello"), delta(" there"), STOP, Usage(7, 3))
 
     outcome = await engine.run(lab.turn())
@@ -176,7 +176,7 @@ async def test_answer_is_told_and_kept(lab):
     assert lab.backend.closed.is_set()
 
 
-async def test_what_is_told_is_what_is_read_back(lab):
+async def test_returned_chat_is_the_stored_chat(lab):
     outcome = await lab.engine(delta("Hello"), STOP, Usage(7, 3)).run(lab.turn(name="a name"))
 
     stored_chat = await lab.stored_chat()
@@ -267,7 +267,7 @@ async def test_options_override_the_settings_also_with_zero(lab):
     assert request.response_format == {"type": "json_object"}
 
 
-async def test_choices_beyond_the_first_are_told_and_kept_but_not_continued(lab):
+async def test_choices_beyond_the_first_are_returned_and_stored_but_not_continued(lab):
     engine = lab.engine(
         delta("a"), delta("b", 1), delta("c", 2), STOP, Finish(1, "stop"), Finish(2, "stop"), Usage(1, 3)
     )
@@ -286,7 +286,7 @@ async def test_choices_beyond_the_first_are_told_and_kept_but_not_continued(lab)
     ]
 
 
-async def test_choices_that_nobody_asked_for_are_kept_too(lab):
+async def test_unrequested_choices_are_stored_too(lab):
     outcome = await lab.engine(delta("a"), delta("b", 1), STOP, Finish(1, "stop")).run(lab.turn())
 
     assert output(outcome.chat) == ["a", "b"]
@@ -486,7 +486,7 @@ async def test_stream_tells_started_then_deltas_then_completed(lab):
     assert (stream.error, stream.outcome.usage) == (None, Usage(3, 2))
 
 
-async def test_tool_calls_are_told_as_they_come(lab):
+async def test_tool_calls_are_emitted_as_they_come(lab):
     calls = [ToolCallDelta(id="1", name="f", arguments="{"), ToolCallDelta(arguments="}")]
 
     async with lab.streams(*calls, Finish(0, "tool_calls")).start(lab.turn()) as stream:
@@ -502,7 +502,7 @@ async def test_empty_answer_is_started_and_completed(lab):
 
 
 @pytest.mark.parametrize("ending", [STOP, UpstreamError("it broke")], ids=["completed", "failed"])
-async def test_last_event_is_told_when_the_chat_is_on_disk(sqlite_lab, tmp_path, ending):
+async def test_last_event_is_emitted_when_the_chat_is_on_disk(sqlite_lab, tmp_path, ending):
     other = sqlite3.connect(tmp_path / "parley.db")
     rows = []
 
@@ -516,7 +516,7 @@ async def test_last_event_is_told_when_the_chat_is_on_disk(sqlite_lab, tmp_path,
     assert rows == [(event.chat_id, "completed" if ending is STOP else "incomplete")]
 
 
-async def test_what_was_told_is_on_disk_before_the_answer_is_over(lab):
+async def test_emitted_events_are_on_disk_before_the_answer_is_over(lab):
     more = asyncio.Event()
 
     async with lab.streams(delta("Hel"), more, delta("lo"), STOP).start(lab.turn()) as stream:
@@ -543,7 +543,7 @@ async def killed(lab, turn):
     await lab.store.database.write(lambda connection: _put_back(connection, copy, events))
 
 
-async def test_server_that_was_killed_completes_what_it_had_told(lab):
+async def test_exchange_of_a_killed_server_is_completed_with_its_emitted_events(lab):
     await killed(lab, lab.turn())
 
     await lab.recovery.all()
@@ -565,7 +565,7 @@ def _put_back(connection, chats, events):
     connection.executemany("INSERT INTO chat_events VALUES (?, ?, ?, ?)", events)
 
 
-async def test_next_turn_of_a_session_reads_what_a_killed_server_had_told_there(lab):
+async def test_next_turn_of_a_session_reads_what_a_killed_server_had_emitted(lab):
     new = TurnResolver(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
     await lab.store.sessions.create(new)
     session = await lab.store.sessions.find(lab.caller.scope, new.session.id)
@@ -616,7 +616,7 @@ async def test_what_queues_up_while_the_reader_is_busy_is_one_batch(lab):
     assert len(rest) <= 2
 
 
-async def test_delta_is_told_before_the_next_one_is_there(lab):
+async def test_delta_is_emitted_before_the_next_one_exists(lab):
     more = asyncio.Event()
 
     async with lab.streams(delta("Hel"), more, STOP).start(lab.turn()) as stream:
@@ -627,7 +627,7 @@ async def test_delta_is_told_before_the_next_one_is_there(lab):
         assert [kinds(batch) async for batch in batches] == [["completed"]]
 
 
-async def test_failure_after_the_first_token_is_told_in_the_stream(lab):
+async def test_failure_after_the_first_token_is_reported_in_the_stream(lab):
     error = UpstreamTimeout("it stalled")
 
     async with lab.streams(delta("Hel"), error).start(lab.turn()) as stream:
@@ -640,7 +640,7 @@ async def test_failure_after_the_first_token_is_told_in_the_stream(lab):
     assert output(await lab.stored_chat()) == ["Hel"]
 
 
-async def test_bug_after_the_first_token_is_told_without_its_text(lab):
+async def test_bug_after_the_first_token_is_reported_without_its_text(lab):
     with capture_logs() as logs:
         async with lab.streams(delta("Hel"), ZeroDivisionError("SECRET")).start(lab.turn()) as stream:
             events = await all_events(stream)
@@ -818,7 +818,7 @@ async def test_leaving_after_the_end_changes_nothing(lab):
     assert await lab.chats() == before
 
 
-async def test_backend_that_is_cancelled_from_within_is_told_as_failed(lab):
+async def test_backend_that_is_cancelled_from_within_is_reported_as_failed(lab):
     with capture_logs():
         async with lab.streams(delta("Hel"), asyncio.CancelledError()).start(lab.turn()) as stream:
             events = await all_events(stream)

@@ -364,7 +364,7 @@ async def test_chat_has_as_many_readers_as_may_be(tmp_path):
     assert whole.status_code == 200
 
 
-def test_text_is_looked_at_once_however_many_pieces_it_is_told_in(monkeypatch):
+def test_text_is_read_once_however_many_pieces_it_is_emitted_in(monkeypatch):
     """Each look copies the whole text."""
     looks = []
     monkeypatch.setattr(replay, "text_of", lambda message: looks.append(message) or text_of(message))

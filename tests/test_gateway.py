@@ -509,7 +509,7 @@ async def test_url_that_is_not_text_is_refused(http, path, status):
         ("/v1/responses/%ff", {}, openai_error),
     ],
 )
-async def test_path_that_is_no_text_is_told_as_an_unknown_one(http, path, headers, shape):
+async def test_path_that_is_no_text_is_answered_as_an_unknown_one(http, path, headers, shape):
     answer = await http.get(path, headers=headers)
 
     assert (answer.status_code, answer.json()) == (404, shape(404, "Not Found", "there is no such path"))
@@ -762,7 +762,7 @@ BARE = {
     ],
 )
 @pytest.mark.parametrize(("code", "status"), BARE.items())
-async def test_bare_status_is_told_as_the_server_tells_it(http, door, path, headers, code, status):
+async def test_bare_status_is_answered_as_the_server_would(http, door, path, headers, code, status):
     answer = await http.post(path, json={}, headers={**headers, "x-abort-with": code})
 
     title = TITLES[status]
@@ -909,7 +909,7 @@ async def test_native_grpc_deadline_is_the_callers(channel):
         ("PostChat", chat_service_pb2.CreateChatRequest()),
     ],
 )
-async def test_deadline_is_kept_by_the_server_and_told_as_one(edge, upstream, method, message):
+async def test_deadline_is_kept_by_the_server_and_reported_as_one(edge, upstream, method, message):
     """By a caller that does not look at its own clock: who ends a call first is then not left to chance."""
     upstream.chats.go_on.clear()
     async with Http2(f"127.0.0.1:{edge.http_port}") as caller:
@@ -1063,7 +1063,7 @@ async def test_more_calls_than_may_be_under_way_are_429_in_the_shape_of_the_door
 # The launcher
 
 
-async def test_taken_port_is_told(upstream, tmp_path):
+async def test_taken_port_is_reported(upstream, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         gateway = Gateway(
@@ -1076,12 +1076,12 @@ async def test_taken_port_is_told(upstream, tmp_path):
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
-async def test_impossible_address_is_told(tmp_path, host):
+async def test_impossible_address_is_reported(tmp_path, host):
     with pytest.raises(GatewayError, match=host):
         await Gateway(http=(host, 8080), upstreams=[("127.0.0.1", 1)], run_dir=tmp_path).start()
 
 
-async def test_exit_of_envoy_is_told(tmp_path, capsys):
+async def test_exit_of_envoy_is_reported(tmp_path, capsys):
     broken = tmp_path / "envoy.yaml"
     broken.write_text(CONFIG.read_text().replace("generated/parley.binpb", "generated/nothing.binpb"))
     gateway = Gateway(http=("127.0.0.1", 0), upstreams=[("127.0.0.1", 1)], run_dir=tmp_path, config=broken)

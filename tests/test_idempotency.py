@@ -215,7 +215,7 @@ async def test_repeat_is_answered_again_and_not_carried_out(service, org, kind, 
 
 
 @pytest.mark.parametrize(("kind", "name"), EXCHANGES)
-async def test_answer_that_was_not_kept_is_told_again_from_the_record(service, org, kind, name, monkeypatch):
+async def test_answer_that_was_not_stored_is_replayed_from_the_record(service, org, kind, name, monkeypatch):
     monkeypatch.setattr(idempotency, "MOST_PERSISTED", 10)
     client = Client(service, kind, org)
     sent = await client.case(name)
@@ -389,7 +389,7 @@ async def test_twin_in_flight_is_a_conflict_at_once(slow, kind, name):
     assert "still running" in done.pop().result().text
 
 
-async def test_caller_that_left_is_told_which_chat_is_on_record(service, org):
+async def test_caller_that_left_learns_which_chat_is_on_record(service, org):
     client = Client(service, "grpc", org)
     async with (
         scripted(service, org, Answer([*sse(chunk({"content": "Hi"})), STALL])) as (upstream, agent),
@@ -609,7 +609,7 @@ async def test_what_was_not_on_record_runs_after_a_crash(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "name"), [("rest", "chat"), ("rest", "response stream"), ("grpc", "completion")]
 )
-async def test_what_was_on_record_is_told_again_after_a_crash(tmp_path, kind, name):
+async def test_exchange_on_record_is_replayed_after_a_crash(tmp_path, kind, name):
     async with running(tmp_path) as service:
         org = await service.new_org()
         client = Client(service, kind, org)

@@ -116,7 +116,7 @@ async def test_every_door_asks(http: httpx.AsyncClient, org: Org) -> None:
     assert all("Your name is Ada." in answer for answer in answers)
 
 
-async def test_what_was_said_before_is_told_and_documents_are_not_kept(
+async def test_earlier_messages_are_sent_and_documents_are_not_stored(
     http: httpx.AsyncClient, org: Org
 ) -> None:
     async with Upstream([documents("My name is Ada"), documents()]) as server:

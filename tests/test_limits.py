@@ -112,7 +112,7 @@ def test_request_that_the_org_has_no_token_for_costs_the_key_none(time):
     assert [bounded._keys.standing(name, time(), 0).remaining for name in ("ada", "bob")] == [2, 3]
 
 
-def test_tighter_of_the_two_limits_is_told(time):
+def test_tighter_of_the_two_limits_is_reported(time):
     bounded = limits(time, org_requests_per_minute=60, org_burst=5)
 
     standings_after = [bounded.acquire(caller) for caller in (ADA, BOB, BOB, BOB)]

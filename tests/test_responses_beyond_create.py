@@ -118,7 +118,7 @@ async def test_background_stream_is_resumed_where_it_was_left(client: openai.Asy
     assert seen[-1].type == "response.completed"
 
 
-async def test_finished_stream_is_told_again_as_it_was(client: openai.AsyncOpenAI) -> None:
+async def test_finished_stream_is_replayed_unchanged(client: openai.AsyncOpenAI) -> None:
     live = [
         event
         async for event in await client.responses.create(model="demo", input="one two three", stream=True)
@@ -305,7 +305,7 @@ async def test_names_of_other_orgs_count_for_nothing(
     assert (await v1.models.retrieve("demo")).id == org.assistant_id != other.assistant_id
 
 
-async def test_page_is_not_told_the_ids_of_assistants_of_one_name(
+async def test_page_does_not_get_the_ids_of_assistants_of_one_name(
     http: httpx.AsyncClient, org: Org, twins: list[str]
 ) -> None:
     answer = await http.post(

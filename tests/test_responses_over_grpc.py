@@ -119,7 +119,7 @@ async def test_background_response_is_polled_watched_and_cancelled(
     assert stored == cancelled
 
 
-async def test_stream_is_told_again_as_it_was(responses: ResponseServiceStub, org: Org) -> None:
+async def test_stream_is_replayed_unchanged(responses: ResponseServiceStub, org: Org) -> None:
     create = CreateResponseRequest(assistant_id=org.assistant_id, input=from_python("Hello there"))
     live = [event async for event in responses.StreamResponse(create, metadata=org.metadata)]
     again = [

@@ -206,7 +206,7 @@ async def test_response_text_is_parsed_into_a_model(chat, named):
     assert response.output_parsed == EMPTY_CITY
 
 
-async def test_response_calls_a_tool_and_is_told_its_result(chat, named):
+async def test_response_calls_a_tool_and_gets_its_result(chat, named):
     called = await chat.responses.create(model=ANY, input=WEATHER, tools=FLAT_TOOLS, extra_body=named)
     call = called.output[0]
     answered = await chat.responses.create(
@@ -396,7 +396,7 @@ async def test_completion_is_parsed_into_a_model(agent):
     assert completion.choices[0].message.parsed == EMPTY_CITY
 
 
-async def test_completion_calls_a_tool_and_is_told_its_result(agent):
+async def test_completion_calls_a_tool_and_gets_its_result(agent):
     options: list[Any] = [{"role": "user", "content": WEATHER}]
     called = await agent.chat.completions.create(model="", messages=options, tools=TOOLS)
     message = called.choices[0].message

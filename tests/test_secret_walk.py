@@ -383,7 +383,7 @@ def test_every_method_is_walked():
 
 
 @pytest.mark.parametrize(("methods", "field"), SENT.values(), ids=SENT)
-async def test_secret_that_is_sent_is_told_to_nobody(walk, service, channel, methods, field, capfd, caplog):
+async def test_secret_that_is_sent_is_not_revealed(walk, service, channel, methods, field, capfd, caplog):
     own, answers, made = await records(service, channel, walk.org, walk.org.api), [], []
     for method in methods:
         request = request_with(method, None, None, own)
@@ -446,7 +446,7 @@ async def test_secret_that_is_sent_is_told_to_nobody(walk, service, channel, met
     ],
     ids=lambda change: "-".join(change),
 )
-async def test_secret_in_a_refused_request_is_told_to_nobody(walk, service, channel, change, capfd, caplog):
+async def test_secret_in_a_refused_request_is_not_revealed(walk, service, channel, change, capfd, caplog):
     for name in (
         "ChatService/CreateChat",
         "AssistantService/CreateAssistant",
@@ -470,7 +470,7 @@ async def test_secret_in_a_refused_request_is_told_to_nobody(walk, service, chan
 # --- what is exported and imported --------------------------------------------------------------------------
 
 
-async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel, http, other_org):
+async def test_secret_in_imported_lines_is_not_revealed(walk, service, channel, http, other_org):
     """Older exports have the whole request in them, and headers in clear."""
     own = await records(service, channel, walk.org, walk.org.api)
     request = request_with(NAMES["ResponseService/CreateResponse"], None, None, own)
@@ -511,7 +511,7 @@ async def test_secret_in_imported_lines_is_told_to_nobody(walk, service, channel
 # --- what others are sent -----------------------------------------------------------------------------------
 
 
-async def test_secret_is_sent_to_whom_it_is_for_and_to_nobody_else(service, http, org):
+async def test_secret_is_sent_only_to_its_server(service, http, org):
     answer = json.dumps({"results": [{"toolCallId": "call_offline_0", "result": "shipped"}], "documents": []})
     async with Upstream(Answer([answer.encode()], headers={"content-type": "application/json"})) as others:
         document = assistant("it", others.base_url)

@@ -37,7 +37,7 @@ async def create(http: httpx.AsyncClient, org: Org, path: str, body: dict[str, A
     return response.json()
 
 
-async def test_each_change_is_told_in_order(http: httpx.AsyncClient, org: Org) -> None:
+async def test_each_change_is_sent_in_order(http: httpx.AsyncClient, org: Org) -> None:
     async with Upstream(ACCEPTED) as upstream:
         assistant = await create(http, org, "/assistant", served(upstream))
         session = await create(http, org, "/session", {"assistantId": assistant["id"]})
@@ -62,7 +62,7 @@ async def test_each_change_is_told_in_order(http: httpx.AsyncClient, org: Org) -
     assert all(isinstance(message["timestamp"], int) for message in delivered)
 
 
-async def test_streamed_exchange_is_told_when_it_is_over(channel: grpc.aio.Channel, org: Org) -> None:
+async def test_streamed_exchange_is_sent_when_it_is_over(channel: grpc.aio.Channel, org: Org) -> None:
     async with Upstream(ACCEPTED) as upstream:
         request = ParseDict({"assistant": served(upstream), "input": "Hello"}, CreateChatRequest())
         async for event in ChatServiceStub(channel).StreamChat(request, metadata=org.metadata):
@@ -78,7 +78,9 @@ async def test_streamed_exchange_is_told_when_it_is_over(channel: grpc.aio.Chann
     assert delivered[0]["chat"]["status"] == "completed"
 
 
-async def test_agents_door_and_squads_are_told_too(http: httpx.AsyncClient, org: Org) -> None:
+async def test_exchanges_of_the_agents_door_and_of_squads_are_sent_too(
+    http: httpx.AsyncClient, org: Org
+) -> None:
     async with Upstream(ACCEPTED) as upstream:
         assistant = await create(http, org, "/assistant", served(upstream))
         squad = await create(http, org, "/squad", {"members": [{"assistantId": assistant["id"]}]})
@@ -231,7 +233,7 @@ async def test_answer_does_not_wait_for_the_server(http: httpx.AsyncClient, org:
     assert chat["status"] == "completed"
 
 
-async def test_server_that_fails_is_told_again_under_the_same_id(http: httpx.AsyncClient, org: Org) -> None:
+async def test_event_that_failed_is_sent_again_under_the_same_id(http: httpx.AsyncClient, org: Org) -> None:
     plan = {"type": "fixed", "maxRetries": 3, "baseDelaySeconds": 0}
     async with Upstream([failure(500), rate_limited(), Answer(status=0), ACCEPTED]) as upstream:
         await create(http, org, "/chat", {"assistant": served(upstream, backoffPlan=plan), "input": "Hello"})
@@ -273,7 +275,7 @@ async def test_what_no_retry_can_help_is_given_up_at_once(
         assert len(upstream.requests) == 1
 
 
-async def test_only_hosts_that_the_operator_lists_are_told(
+async def test_events_go_only_to_hosts_that_the_operator_lists(
     http: httpx.AsyncClient, service: Service, org: Org
 ) -> None:
     for url in (
@@ -308,7 +310,7 @@ async def test_server_messages_choose_the_events(
     assert [message["type"] for message in delivered] == expected
 
 
-async def test_event_under_way_is_told_again_after_a_restart(tmp_path: Path) -> None:
+async def test_event_under_way_is_sent_again_after_a_restart(tmp_path: Path) -> None:
     async with Upstream([Answer([STALL]), ACCEPTED]) as upstream:
         async with running(tmp_path, upstream_allow_hosts="127.0.0.1") as service:
             org = await service.new_org()

@@ -98,7 +98,7 @@ async def test_first_member_answers_first(send):
     assert last(chat) == "Your name is Frank."
 
 
-async def test_handoff_is_run_by_the_server_and_told(send):
+async def test_handoff_is_run_by_the_server_and_reported(send):
     chat = await send("I want to talk to sales", squad=SQUAD)
 
     assert [message.role for message in chat.output] == ["assistant", "tool", "assistant"]
@@ -250,7 +250,7 @@ async def test_member_that_was_deleted_meanwhile_is_handed_nothing(send, http, o
     assert chat.status == "completed"
 
 
-async def test_handoff_streams_and_is_told_again_as_it_was(channel, org):
+async def test_handoff_streams_and_is_replayed_unchanged(channel, org):
     stub = ChatServiceStub(channel)
 
     live = [

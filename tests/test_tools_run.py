@@ -117,7 +117,7 @@ async def test_api_request_is_run_and_its_result_read_by_the_model(http, org, sh
     assert (await http.get(f"/chat/{chat['id']}", headers=org.bearer)).json() == chat
 
 
-async def test_round_streams_over_grpc_and_is_told_again_as_it_was(service, channel, org, shop):
+async def test_round_streams_over_grpc_and_is_replayed_unchanged(service, channel, org, shop):
     made = await service.store.assistants.create(org.id, assistant(api_request(shop)))
     stub = ChatServiceStub(channel)
 
@@ -442,7 +442,7 @@ async def test_caller_that_goes_away_takes_the_running_tool_along(service, chann
         await shop.disconnected.wait()
 
 
-async def test_round_of_a_stream_is_on_disk_before_it_is_told(service, channel, org, shop):
+async def test_round_of_a_stream_is_on_disk_before_it_is_emitted(service, channel, org, shop):
     called = {
         "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "order_status", "arguments": "{}"}}]
     }
@@ -595,7 +595,7 @@ async def test_call_that_the_server_ran_is_referenced_with_its_result(http, org)
         pytest.param(Answer(status=0), "unreachable", "it could not be reached", id="no HTTP"),
     ],
 )
-async def test_failing_tool_is_told_to_the_model_and_recorded(http, org, answer, failure, text):
+async def test_failing_tool_is_reported_to_the_model_and_recorded(http, org, answer, failure, text):
     async with Upstream(answer) as shop:
         chat = (
             await http.post(

@@ -188,7 +188,7 @@ async def test_input_is_forwarded_as_it_is_without_a_model(post: Post, twilio: T
     assert (chat["cost"], [cost["type"] for cost in chat["costs"]]) == (0, ["chat"])
 
 
-async def test_what_cannot_be_sent_is_recorded_and_said_so(
+async def test_undeliverable_message_is_recorded_and_reported(
     post: Post, carrying: Service, sender: Org, twilio: Twilio
 ) -> None:
     for phone in ("phone-3", "phone-2"):  # nobody's, and another org's

@@ -270,7 +270,7 @@ async def test_server_that_starts_leaves_alone_what_the_other_runs(pair_of, stac
     assert chat.status == "in_progress"
 
 
-async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
+async def test_reader_of_an_exchange_of_a_dead_server_completes_it(pair_of):
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     streaming = pair.stream(pair.one)
     received = await begun(streaming)
@@ -285,7 +285,7 @@ async def test_whoever_follows_what_a_dead_server_ran_completes_it(pair_of):
     assert "".join(event.delta.text for event in watched) == "Hello wor"
 
 
-async def test_what_a_dead_server_ran_is_completed_though_nobody_follows_it(pair_of, monkeypatch):
+async def test_exchange_of_a_dead_server_is_completed_without_a_reader(pair_of, monkeypatch):
     monkeypatch.setattr("server.exchange.recovery._LOOKS_AGAIN_SECONDS", 0.05)
     pair = await pair_of(Answer([*BEGINNING, STALL]))
     received = await begun(pair.stream(pair.one))

@@ -226,7 +226,7 @@ def test_every_error_is_in_a_table_here():
     }
 
 
-def test_bug_is_told_without_its_text():
+def test_bug_is_reported_without_its_text():
     assert body_of(Internal(), "assistants") == {
         "message": "internal error; the request id names it in the server's log",
         "error": "Internal Server Error",
@@ -283,7 +283,7 @@ def test_header_is_at_most_8_kb_of_ascii_in_the_shape_of_the_door(error, door):
 
 
 @pytest.mark.parametrize("door", ["assistants", "completions"])
-def test_of_a_thousand_violations_the_first_ones_are_told(door):
+def test_of_a_thousand_violations_the_first_ones_are_reported(door):
     body = json.loads(header_of(MANY, door))
 
     listed_problems = body["message"] if door == "assistants" else [one["loc"] for one in body["detail"]]
@@ -342,7 +342,7 @@ def wrong_in(places):
 
 
 @pytest.mark.parametrize("places", [1, 30, 45, 100, 1_000])
-async def test_grpc_callers_are_told_however_much_is_wrong(channel, org, places):
+async def test_grpc_callers_get_violations_however_many_there_are(channel, org, places):
     stub = AssistantServiceStub(channel)
     request = CreateAssistantRequest(document=struct_from(wrong_in(places)))
 
@@ -360,7 +360,7 @@ async def test_grpc_callers_are_told_however_much_is_wrong(channel, org, places)
     assert len(wrong.field_violations) >= min(places, 20)
 
 
-async def test_http_callers_are_told_however_much_is_wrong_and_nobody_else_is_disturbed(http, org):
+async def test_http_callers_get_violations_however_many_there_are_and_others_are_not_disturbed(http, org):
     """Headers that are too large end the connection between Envoy and the server, and with it every call on
     it."""
     answers = await asyncio.gather(

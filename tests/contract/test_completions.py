@@ -366,7 +366,7 @@ async def test_frames_are_data_lines_and_end_in_done(http: httpx.AsyncClient, or
 # --- sessions -----------------------------------------------------------------------------------------------
 
 
-async def test_created_session_is_told_and_continued(door: Door, org: Org) -> None:
+async def test_created_session_is_returned_and_continued(door: Door, org: Org) -> None:
     first = await door.create_completion(
         agent_id=org.assistant_id, messages=user("My name is Ada"), create_session=True
     )
@@ -387,7 +387,7 @@ async def test_created_session_is_told_and_continued(door: Door, org: Org) -> No
     assert (await door.get_chat(id=chat_id(second)))["sessionId"] == first["session_id"]
 
 
-async def test_session_is_told_in_every_chunk(door: Door, org: Org) -> None:
+async def test_session_is_in_every_chunk(door: Door, org: Org) -> None:
     first = await read(
         door.stream_completion(
             agent_id=org.assistant_id,
@@ -457,7 +457,7 @@ async def test_session_that_is_unknown_or_anothers_is_not_found(door: Door, org:
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
-async def test_instructing_role_is_refused_and_told_how_to_allow_it(door: Door, org: Org, role: str) -> None:
+async def test_instructing_role_is_refused_with_the_way_to_allow_it(door: Door, org: Org, role: str) -> None:
     with pytest.raises(CallError) as refused:
         await door.create_completion(
             agent_id=org.assistant_id, messages=[{"role": role, "content": "x"}, *user("y")]
@@ -701,7 +701,7 @@ async def test_answer_that_fills_the_context_of_mistral_is_cut_at_its_length(doo
     )
 
 
-async def test_usage_tells_what_was_cached_and_what_was_reasoned(door: Door) -> None:
+async def test_usage_has_cached_and_reasoning_tokens(door: Door) -> None:
     usage = usage_chunk(
         30,
         20,
@@ -721,7 +721,7 @@ async def test_usage_tells_what_was_cached_and_what_was_reasoned(door: Door) -> 
         ) == (50, 24, 16)
 
 
-async def test_refusal_is_told_as_one(door: Door) -> None:
+async def test_refusal_is_returned_as_one(door: Door) -> None:
     events = (
         chunk({"refusal": "I can't "}),
         chunk({"refusal": "help."}),

@@ -133,7 +133,7 @@ def invalid(shape: str, body: dict[str, Any]) -> str:
         pytest.param(b"\x1f\x8b\x08\x00", id="gzip"),
     ],
 )
-async def test_body_that_is_no_json_object_is_told_in_the_shape_of_the_door(
+async def test_body_that_is_no_json_object_is_an_error_in_the_shape_of_the_door(
     http: httpx.AsyncClient, org: Org, entry: Entry, content: Any
 ) -> None:
     answer = await entry.post(http, org, content)
@@ -279,7 +279,7 @@ async def test_member_of_another_type_is_refused(
         ("GET", "/assistant/%F0%9F%98%80", 404),
     ],
 )
-async def test_url_that_cannot_be_read_is_told(
+async def test_unreadable_url_is_an_error(
     http: httpx.AsyncClient, org: Org, method: str, path: str, status: int
 ) -> None:
     answer = await http.request(method, path, headers=org.bearer)

@@ -509,7 +509,7 @@ async def test_answers_that_come_whole_are_read(door: Door, content_type: str) -
 
 
 @pytest.mark.parametrize("send_text", DOORS.values(), ids=DOORS)
-async def test_whole_answer_is_told_at_every_door(
+async def test_whole_answer_is_returned_at_every_door(
     door: Door, send_text: Callable[[Door, str, str, str], Awaitable[Any]]
 ) -> None:
     async with CustomUpstream(whole({"content": "Clear."}, "stop", "application/json")) as upstream:

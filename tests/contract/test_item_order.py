@@ -347,7 +347,7 @@ MINE = {"type": "function", "function": {"name": "mine"}}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-async def test_rounds_are_listed_as_they_were_told(
+async def test_rounds_are_listed_as_they_were_emitted(
     rest: Door, http: httpx.AsyncClient, org: Org, shop: Upstream, streamed: bool
 ) -> None:
     async with OpenAIUpstream(ROUNDS) as upstream:

@@ -121,7 +121,7 @@ async def test_agents_door_without_a_valid_key_is_401_in_its_own_shape(
         assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized", "message": NO_KEY})
 
 
-async def test_bad_key_is_told_before_anything_that_is_wrong_with_the_request(door: Door) -> None:
+async def test_bad_key_is_reported_before_faults_of_the_request(door: Door) -> None:
     stranger = door.having("garbage")
 
     for call in (
@@ -389,9 +389,7 @@ async def test_unknown_key_is_refused_before_a_large_body_is_taken_in(
     assert status.split()[1] == b"401"
 
 
-async def test_body_whose_length_is_not_said_is_taken_in_with_a_good_key(
-    http: httpx.AsyncClient, org: Org
-) -> None:
+async def test_body_of_unknown_length_is_accepted_with_a_good_key(http: httpx.AsyncClient, org: Org) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b'{"input": "Hi", "assistantId": "%b"}' % org.assistant_id.encode()
 

@@ -104,7 +104,7 @@ async def test_every_answer_to_a_key_tells_where_it_stands(http: httpx.AsyncClie
     assert remaining[0] <= int(answers[0].headers[LIMIT])
 
 
-async def test_who_has_no_key_is_told_of_no_limit(http: httpx.AsyncClient) -> None:
+async def test_caller_without_a_key_gets_no_limit_headers(http: httpx.AsyncClient) -> None:
     answers = [
         await http.get("/session"),
         await http.get("/session", headers={"authorization": "Bearer api_x"}),
@@ -232,7 +232,7 @@ async def test_org_has_a_limit_of_its_own_whichever_keys_it_uses(slow: Service) 
     assert [answer.headers[LIMIT] for answer in answers] == ["5", "5", "2"]
 
 
-async def test_too_many_is_told_before_anything_that_is_wrong_with_the_request(slow: Service) -> None:
+async def test_too_many_requests_are_refused_before_faults_of_the_request(slow: Service) -> None:
     """And nothing is done: not read, not written, no model called."""
     org = await slow.new_org()
     await spend(slow, org.publishable, 2)
@@ -289,7 +289,7 @@ async def test_openai_sdk_raises_its_rate_limit_error(slow: Service) -> None:
     assert refused.value.response.headers[REMAINING] == "0"
 
 
-async def test_openai_sdk_comes_back_when_it_is_told_to(tmp_path: Path) -> None:
+async def test_openai_sdk_retries_after_the_given_time(tmp_path: Path) -> None:
     async with running(tmp_path, key_requests_per_minute=300, key_burst=1) as service:
         org = await service.new_org()
         async with official_client(f"{service.http_url}/v1", org.api) as client:

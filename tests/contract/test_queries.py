@@ -127,7 +127,7 @@ async def test_no_answer_to_a_query_tells_a_name_of_the_inside(
         ("limit=%22%5C%22", "limit must be a number"),
     ],
 )
-async def test_value_that_cannot_be_read_is_told_by_its_name(
+async def test_unreadable_value_is_named(
     http: httpx.AsyncClient, org: Org, query: str, expected: str
 ) -> None:
     answer = await http.get(f"/session?{query}", headers=org.bearer)
@@ -145,7 +145,7 @@ async def test_value_that_cannot_be_read_is_told_by_its_name(
         ),
     ],
 )
-async def test_value_that_cannot_be_read_is_told_in_the_shape_of_the_openai_form(
+async def test_unreadable_value_is_an_error_in_the_shape_of_the_openai_form(
     http: httpx.AsyncClient, org: Org, path: str, expected: str
 ) -> None:
     answer = await http.get(path, headers=org.bearer)
@@ -221,7 +221,7 @@ async def test_head_is_get_without_its_body(
     assert head.content == again.content == b""
 
 
-async def test_health_is_told_whatever_the_query(http: httpx.AsyncClient) -> None:
+async def test_health_is_answered_for_any_query(http: httpx.AsyncClient) -> None:
     assert [(await http.get(f"/healthz{query}")).status_code for query in ("", "?", "?x=1")] == [
         200,
         200,

@@ -331,7 +331,7 @@ async def test_instructions_hold_for_one_exchange_only(door: Door, org: Org, ins
     assert (reply_text(first), reply_text(second)) == ("Your name is Ada.", "I don't know your name.")
 
 
-async def test_temperature_of_the_assistant_is_told(door: Door) -> None:
+async def test_temperature_of_the_assistant_is_echoed(door: Door) -> None:
     assistant = await door.create_assistant(
         document={"model": {"provider": "offline", "model": "offline-1", "temperature": 0.25}}
     )
@@ -706,7 +706,7 @@ async def test_model_that_is_no_assistant_is_ignored_beside_a_previous_response(
     )
 
 
-async def test_model_that_is_no_assistant_is_told_what_to_send(door: Door, other_org: Org) -> None:
+async def test_model_that_is_no_assistant_is_refused_with_a_remedy(door: Door, other_org: Org) -> None:
     theirs = await _ada(door.of(other_org))
 
     for model in ("gpt-4o", theirs["name"], theirs["id"]):
@@ -801,7 +801,7 @@ async def test_nobody_answers_in_a_conversation_unless_the_request_names_who(doo
     assert len((await door.get_session(id=conversation["id"]))["messages"]) == 2
 
 
-async def test_previous_response_that_is_not_there_is_told_as_clients_know_it(
+async def test_missing_previous_response_is_an_error_that_clients_know(
     door: Door, http: httpx.AsyncClient, org: Org
 ) -> None:
     with pytest.raises(CallError) as refused:
@@ -886,7 +886,7 @@ async def test_v1_model_that_is_no_assistant_does_not_exist(
     )
 
 
-async def test_v1_may_be_told_who_answers_as_chat_is(http: httpx.AsyncClient, org: Org) -> None:
+async def test_v1_may_name_who_answers_as_chat_may(http: httpx.AsyncClient, org: Org) -> None:
     body = {"model": "gpt-4o", "assistantId": org.assistant_id, "input": "x"}
 
     answer = await http.post("/v1/responses", json=body, headers=org.bearer)

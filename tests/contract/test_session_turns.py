@@ -100,7 +100,7 @@ async def impatient(tmp_path: Path, kind: str, answers: list[Answer]) -> AsyncIt
 
 
 @pytest.mark.parametrize("kind", ["grpc", "rest"])
-async def test_exchange_that_waits_too_long_is_told_so_and_may_be_tried_again(
+async def test_exchange_that_waits_too_long_is_refused_and_may_be_tried_again(
     tmp_path: Path, kind: str
 ) -> None:
     async with impatient(tmp_path, kind, [Answer([*BEGINNING, STALL]), openai_text("Now")]) as scene:

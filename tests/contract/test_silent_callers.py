@@ -242,7 +242,7 @@ async def test_streams_of_health_and_reflection_are_few(patient: Service) -> Non
     assert {answer["grpc-status"] for answer in checked} == {"0"}
 
 
-async def test_watcher_that_does_not_read_keeps_nobody_from_being_told(tmp_path: Path) -> None:
+async def test_watcher_that_does_not_read_keeps_no_other_from_notifications(tmp_path: Path) -> None:
     async with running(tmp_path) as own:
         async with Http2(own.grpc_address, window=0) as unread:
             unread.call(WATCH, body=framed(b""))
@@ -257,7 +257,7 @@ async def test_watcher_that_does_not_read_keeps_nobody_from_being_told(tmp_path:
     assert health == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
 
 
-async def test_health_is_told_while_many_who_ask_send_no_message(patient: Service) -> None:
+async def test_health_is_answered_while_many_callers_send_no_message(patient: Service) -> None:
     async with Http2(patient.grpc_address) as connection:
         silent = [connection.call(CHECK, end=False) for _ in range(500)]
         [answer] = await connection.answers(connection.call(CHECK, body=framed(b"")))

@@ -450,7 +450,7 @@ TITLES = {429: "Too Many Requests", 502: "Bad Gateway", 503: "Service Unavailabl
 
 @pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_nothing_is_stored(
+async def test_model_that_never_begins_is_an_error_in_the_shape_of_the_door_and_nothing_is_stored(
     rest: Door,
     http: httpx.AsyncClient,
     service: Service,
@@ -485,7 +485,7 @@ async def test_model_that_never_begins_is_told_in_the_shape_of_the_door_and_noth
 
 
 @pytest.mark.parametrize(("answer", "status", "code", "text"), REFUSALS)
-async def test_model_that_never_begins_is_told_in_the_shape_of_the_agents_door(
+async def test_model_that_never_begins_is_an_error_in_the_shape_of_the_agents_door(
     rest: Door,
     http: httpx.AsyncClient,
     org: Org,
@@ -508,7 +508,7 @@ async def test_model_that_never_begins_is_told_in_the_shape_of_the_agents_door(
     )
 
 
-async def test_when_the_model_may_be_asked_again_is_told(
+async def test_error_says_when_the_model_may_be_called_again(
     rest: Door, http: httpx.AsyncClient, org: Org, upstream_of_rest: Assistants
 ) -> None:
     """Longer than the server waits itself, so it is passed on at once."""
@@ -573,7 +573,7 @@ async def test_model_that_cannot_be_reached_is_503(rest: Door, http: httpx.Async
         ({"provider": "openai", "model": "m"}, "model.provider"),
     ],
 )
-async def test_model_that_may_not_be_called_is_told_by_name(
+async def test_model_that_may_not_be_called_is_named(
     door: Door, form: str, model: dict[str, Any], named: str
 ) -> None:
     assistant = await door.create_assistant(document={"model": model})

@@ -213,7 +213,7 @@ async def test_member_of_another_type_is_named_and_what_is_wanted(
 
 
 @pytest.mark.parametrize("body_route", BODY_ROUTES, ids=str)
-async def test_body_that_is_no_json_object_is_told_in_fixed_words(
+async def test_body_that_is_no_json_object_is_refused_in_fixed_words(
     http: httpx.AsyncClient, org: Org, body_route: BodyRoute
 ) -> None:
     for name, content in MALFORMED.items():
@@ -225,7 +225,7 @@ async def test_body_that_is_no_json_object_is_told_in_fixed_words(
 
 
 @pytest.mark.parametrize("body_route", BODY_ROUTES, ids=str)
-async def test_nothing_is_said_of_a_body_that_comes_without_a_key(
+async def test_body_without_a_key_does_not_affect_the_answer(
     http: httpx.AsyncClient, body_route: BodyRoute
 ) -> None:
     answers = [await send(http, body_route, None, content) for content in (b"{}", *MALFORMED.values())]

@@ -65,7 +65,7 @@ async def test_chat_without_its_messages_is_not_survived(recorded):
     assert chat_id in trial.wrong[0]
 
 
-def test_line_that_was_cut_was_never_told_and_what_was_to_be_deleted_may_be_there_or_not():
+def test_truncated_line_was_never_acknowledged_and_a_deletion_under_way_may_have_happened_or_not():
     assert read([b"+ a\n", b"+ b\n", b"~ b\n", b"+ c\n", b"~ c\n", b"- c\n", b"+ d"]) == Acknowledged(
         {"a"}, {"c"}
     )

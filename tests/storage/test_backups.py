@@ -143,7 +143,7 @@ async def test_backup_while_others_write_is_of_one_moment_and_holds_up_nobody(st
     assert [left for left, _ in steps].count(0) == 2  # neither began again because of a write
 
 
-async def test_backup_does_not_take_the_place_of_a_file_unless_it_is_told_to(store, recorder, tmp_path):
+async def test_backup_replaces_a_file_only_on_request(store, recorder, tmp_path):
     target = tmp_path / "b.db"
     target.write_text("mine")
 
@@ -194,7 +194,7 @@ async def test_restored_elsewhere_the_keys_and_the_chats_are_known(store, record
     again.close()
 
 
-async def test_restoring_is_refused_while_somebody_uses_the_folder(store, recorder, tmp_path):
+async def test_restoring_is_refused_while_the_folder_is_in_use(store, recorder, tmp_path):
     back_up(tmp_path, tmp_path / "b.db")
 
     with pytest.raises(FailedPrecondition, match="in use; stop"):
@@ -256,7 +256,7 @@ async def test_what_is_no_backup_is_refused_and_changes_nothing(make, store, rec
     assert count(tmp_path / "parley.db", "chats") == 3
 
 
-async def test_nobody_opens_a_database_while_it_is_being_replaced(tmp_path):
+async def test_database_cannot_be_opened_while_it_is_being_replaced(tmp_path):
     from server.storage.sqlite import folder
 
     with folder.alone(tmp_path):

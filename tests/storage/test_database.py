@@ -226,7 +226,7 @@ async def test_writer_goes_on_after_a_failure(database):
     assert await database.write(insert(1)) == 1
 
 
-async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(database):
+async def test_full_disk_is_an_error_writes_nothing_and_ends_when_there_is_room(database):
     pages = database.reader.execute("PRAGMA page_count").fetchone()[0]
     await database.write(insert(1))
     database._connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -239,7 +239,7 @@ async def test_full_disk_is_told_writes_nothing_and_ends_when_there_is_room(data
     assert await database.write(insert(5, "x" * 100_000)) == 5
 
 
-async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it_does_again(
+async def test_watcher_is_called_when_the_disk_refuses_writes_and_when_it_accepts_them_again(
     database, monkeypatch
 ):
     monkeypatch.setattr("server.storage.sqlite.writer._AGAIN_SECONDS", 0.01)
@@ -256,7 +256,7 @@ async def test_whoever_watches_is_told_when_the_disk_takes_no_writes_and_when_it
     assert observed.empty()
 
 
-async def test_failures_that_are_not_the_disks_are_told_to_their_callers_only(database):
+async def test_failures_that_are_not_the_disks_go_to_their_callers_only(database):
     observed = []
     database.watch = observed.append
     database._connection.execute("PRAGMA query_only = ON")
@@ -271,7 +271,7 @@ async def test_failures_that_are_not_the_disks_are_told_to_their_callers_only(da
     assert observed == []
 
 
-async def test_read_only_file_is_told(database):
+async def test_read_only_file_is_an_error(database):
     database._connection.execute("PRAGMA query_only = ON")
 
     with pytest.raises(FailedPrecondition) as error:
@@ -323,9 +323,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("provoke", "kind", "reason", "retry_after"), ERRORS.values(), ids=ERRORS)
-def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_sqlite(
-    tmp_path, provoke, kind, reason, retry_after
-):
+def test_caller_gets_the_cause_but_not_in_the_words_of_sqlite(tmp_path, provoke, kind, reason, retry_after):
     error = sqlite_error(tmp_path / "other.db", provoke)
 
     observed = storage_error(error)

@@ -169,7 +169,7 @@ async def test_comparison_ends_when_the_log_grows_too_long(closed, clock, monkey
         assert closed.with_name("parley.db-wal").stat().st_size == 0
 
 
-async def test_disk_that_cannot_be_read_is_said(closed, monkeypatch):
+async def test_unreadable_disk_is_reported(closed, monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 

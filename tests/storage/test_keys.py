@@ -47,7 +47,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("key", STRANGE.values(), ids=STRANGE)
-async def test_strange_key_is_nobodys(store, key):
+async def test_strange_key_has_no_owner(store, key):
     await store.keys.create("acme", "api")
 
     assert await store.keys.caller(key) is None
@@ -68,7 +68,7 @@ async def test_key_must_be_shown_exactly(store, change):
     assert await store.keys.caller(change(made.key)) is None
 
 
-async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
+async def test_revoked_key_has_no_owner_at_once_and_its_sisters_live_on(store):
     gone, stays = [await store.keys.create("acme", "api") for _ in range(2)]
 
     await store.keys.revoke(gone.id)
@@ -77,7 +77,7 @@ async def test_revoked_key_is_nobodys_at_once_and_its_sisters_live_on(store):
     assert (await store.keys.caller(stays.key)).key_id == stays.id
 
 
-async def test_key_is_nobodys_from_the_moment_on_at_which_it_expires(store, clock):
+async def test_key_has_no_owner_from_its_expiry_on(store, clock):
     ends, stays = (
         await store.keys.create("acme", "api", clock.now + 1_000),
         await store.keys.create("acme", "api"),

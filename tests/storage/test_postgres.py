@@ -130,7 +130,7 @@ async def test_more_callers_than_connections_wait_for_one_another(place, clock):
     await store.aclose()
 
 
-async def test_read_only_database_is_told_and_can_be_read(postgres, place, database):
+async def test_read_only_database_is_an_error_for_writes_and_can_be_read(postgres, place, database):
     await database.write(insert("a"))
     name = place.url.partition("@/")[2].partition("?")[0]
     postgres.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -155,7 +155,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("error", "kind", "reason", "retry_after"), ERRORS.values(), ids=ERRORS)
-def test_caller_is_told_what_went_wrong_but_not_in_the_words_of_postgresql(error, kind, reason, retry_after):
+def test_caller_gets_the_cause_but_not_in_the_words_of_postgresql(error, kind, reason, retry_after):
     observed = postgres_error(error("Key (name)=(secret) already exists"))
 
     assert (type(observed), observed.reason, observed.retry_after) == (kind, reason, retry_after)

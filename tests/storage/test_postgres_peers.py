@@ -237,7 +237,7 @@ async def test_locks_asked_for_at_once_share_round_trips(place):
         assert proxy.requests - before <= 6
 
 
-async def test_database_that_is_not_there_is_told():
+async def test_missing_database_is_reported():
     peers = PostgresPeers("postgresql://127.0.0.1:1/nobody")
 
     with pytest.raises(StorageUnavailable, match="cannot be reached"):

@@ -114,7 +114,7 @@ async def test_exchange_in_progress_stays(store, recorder, clock, sweep):
     assert (await sweep(30))["chats"] == 0
 
 
-async def test_deletion_is_told_once_however_many_sweep(store, recorder, clock):
+async def test_deletion_is_reported_once_however_many_sweep(store, recorder, clock):
     announced = []
 
     def compose(_, kind, record, *__):

@@ -82,7 +82,7 @@ async def test_costs_are_summed_by_model_over_the_chats_of_the_session(recorder)
     ] == [("model", {"provider": "offline", "model": "offline-1"}, 9, 6, 0.75)]
 
 
-async def test_update_changes_what_it_is_told_and_returns_the_session(recorder):
+async def test_update_changes_the_given_members_and_returns_the_session(recorder):
     session = await recorder.open_session("hello", name="old")
     recorder.clock.now += 1_000
 

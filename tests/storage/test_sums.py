@@ -39,9 +39,7 @@ def flip(path, place):
         file.write(bytes([old ^ 4]))
 
 
-def test_bit_that_changes_anywhere_is_noticed_by_whoever_opens_the_file_and_nothing_is_changed(
-    closed, tmp_path
-):
+def test_changed_bit_anywhere_is_noticed_by_every_opener_of_the_file_and_nothing_is_changed(closed, tmp_path):
     size = closed.stat().st_size
     words = closed.read_bytes().index(b"the answer is")
     for place in (words, 30, size - 1, *range(0, size, size // 20)):
