@@ -1,8 +1,8 @@
--- What is wrong with a request that the transcoder does not read, in plain words and by the documented name of the member.
+-- Faults of a request that the transcoder cannot read, in plain words and by the documented name of the member.
 --
--- The transcoder names most members, by their names in the proto, and shows their types and pieces of what was sent. Of what
--- it says nothing is passed on: the names and types are those of generated/members.lua, the words are those below, and what
--- is not known here is told in one fixed sentence. A few things it does not say, or passes: those are looked for in the body.
+-- The transcoder names most members, by their names in the proto, and shows their types and pieces of the request. None of
+-- its text is passed on: the names and types are those of generated/members.lua, the words are those below, and unknown
+-- faults get one fixed sentence. A few faults it does not report, or accepts: the body is searched for those.
 
 local members = {}
 
@@ -112,7 +112,7 @@ function members.explained(request, message)
   return "", "cannot be read"
 end
 
--- What is looked for in a body ----------------------------------------------------------------------------------------
+-- Faults that a body is searched for ----------------------------------------------------------------------------------
 
 local byte, find, sub, max = string.byte, string.find, string.sub, math.max
 local QUOTE, BACKSLASH, OPEN, CLOSE, LIST, LIST_END, COMMA, COLON, MINUS, SPACE = byte('"\\{}[],:- ', 1, -1)
@@ -231,8 +231,8 @@ local function is_exact(literal)
     or string.format("%.0f", tonumber(literal)) == literal
 end
 
--- The first thing in a body that is looked for: its path and what is wrong with it. Nil when there is none, and of a body
--- that is not JSON: the transcoder says so. To be asked for what may have one.
+-- Returns the path and the fault of the first such member of a body; nil when there is none, or when the body is not JSON,
+-- which the transcoder reports. Called only for bodies that may have one.
 function members.misplaced(request, body)
   local steps, values, told, halves = {}, 0, nil, has_half(body, 1, #body)
   local value
