@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
+    """The status and the body of a response."""
+
     status: int
     body: bytes
 

@@ -39,6 +39,7 @@ PROGRESS_SECONDS = 5
 
 
 def main() -> int:
+    """Run the chosen fuzz runs and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     kinds = parser.add_subparsers(dest="kind", required=True)
     parsers = kinds.add_parser("parsers", help="our own parsers, under atheris")

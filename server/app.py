@@ -283,6 +283,7 @@ class App:
 
     @property
     def ports(self) -> list[int]:
+        """The server's gRPC port, as the only item."""
         return [self.grpc_port]
 
     async def drain(self, *, always: bool = False) -> None:

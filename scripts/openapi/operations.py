@@ -47,6 +47,8 @@ class Binding(NamedTuple):
 
 
 class Operations:
+    """Makes the operations of the paths from the HTTP rules of the protos."""
+
     def __init__(self, source: Source, schemas: Schemas, naming: Naming) -> None:
         self._source = source
         self._schemas = schemas

@@ -62,6 +62,8 @@ class Path(NamedTuple):
 
 
 class Source:
+    """The protos as a descriptor set, with their comments."""
+
     def __init__(self, image: bytes) -> None:
         files = FileDescriptorSet.FromString(image)
         self._pool = descriptor_pool.DescriptorPool()

@@ -52,6 +52,7 @@ _DIALECTS = {
 
 
 def dialect_of(provider: str) -> Dialect:
+    """Return the dialect of a provider; the common one for providers without entry."""
     return _DIALECTS.get(provider, _COMMON)
 
 

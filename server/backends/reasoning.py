@@ -32,6 +32,7 @@ class Reasoning:
         self._details: list[_Detail] = []
 
     def add(self, delta: Mapping[str, Any]) -> None:
+        """Add the reasoning in a delta, which may have none."""
         if self._state is not None and isinstance(text := delta.get("reasoning_content"), str):
             self._text.append(self._call.accept(text))
         details = delta.get("reasoning_details") if self._state is not None else None

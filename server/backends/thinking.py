@@ -91,6 +91,7 @@ def may_think(thinking: dict[str, Any] | None, turns: Sequence[dict[str, Any]]) 
 
 
 def without_thinking(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the turns without their thinking blocks."""
     return [
         {**turn, "content": [block for block in turn["content"] if block["type"] not in _THINKING]}
         for turn in turns

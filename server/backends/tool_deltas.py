@@ -29,6 +29,7 @@ class ToolCall:
 
     @property
     def has_arguments(self) -> bool:
+        """Whether any text of the arguments has arrived."""
         return any(self.arguments)
 
     def is_followed(self, place: Any, call_id: str | None, name: str | None) -> bool:

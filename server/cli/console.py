@@ -101,6 +101,7 @@ def _warn_of_unknown_variables(known: set[str]) -> None:
 
 
 def show(result: Any, as_json: bool, text: str) -> None:
+    """Print the result of a command, as JSON or as text."""
     import orjson
 
     click.echo(orjson.dumps(result) if as_json else text)

@@ -25,6 +25,7 @@ class TwilioMessages:
         self._account = account
 
     async def send(self, waiting: Waiting) -> None:
+        """Send a message of the outbox. Raises NotDelivered, with Twilio's error code in its reason."""
         message, account = orjson.loads(waiting.body), self._account
         number = account and account.number_of(message["phoneNumberId"], waiting.org_id)
         if account is None or number is None:

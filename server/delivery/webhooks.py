@@ -26,6 +26,7 @@ class Webhooks:
         self._clock = clock
 
     async def send(self, waiting: Waiting) -> None:
+        """Send a signed event of the outbox. Raises NotDelivered."""
         target = waiting.target
         try:
             self._allowed.check_url(target["url"], "server.url")

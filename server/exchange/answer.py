@@ -67,6 +67,7 @@ class Answer:
 
     @property
     def unfinished(self) -> bool:
+        """Whether any choice has not ended."""
         return any(choice.finish_reason is None for choice in self._choices)
 
     def add_text(self, delta: ContentDelta) -> None:
@@ -81,6 +82,7 @@ class Answer:
         self.pieces.append(_piece(delta.choice, None, len(text)))
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
+        """Add a delta to a choice's tool call of its index, and begin that call with its first delta."""
         choice = self._choice(delta.choice)
         call = choice.calls.setdefault(delta.index, _Call(choice.text.tell()))
         call.id = call.id or delta.id
@@ -89,6 +91,7 @@ class Answer:
         self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
 
     def add_state(self, event: StateEvent) -> None:
+        """Set the provider state of the current message of a choice."""
         self._choice(event.choice).state = event.state
 
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
@@ -110,6 +113,7 @@ class Answer:
         return choice or len(self._choices[0].rounds)
 
     def finish(self, finish: Finish) -> None:
+        """End a choice."""
         self._choice(finish.choice).finish_reason = finish.reason
 
     def cut(self, reason: FinishReason) -> None:

@@ -107,6 +107,7 @@ class Emitted:
 
     @property
     def data(self) -> bytes:
+        """The serialized event."""
         if self._data is None:
             self._data = readable(self.event)
         return self._data
@@ -119,11 +120,13 @@ class Unread:
         self._of_key: Counter[str] = Counter()
 
     def change(self, key_id: str, by: int) -> None:
+        """Add `by` bytes, which may be negative, to those of a key."""
         self._of_key[key_id] += by
         if not self._of_key[key_id]:
             del self._of_key[key_id]
 
     def of(self, key_id: str) -> int:
+        """Return the unread bytes of a key."""
         return self._of_key[key_id]
 
 

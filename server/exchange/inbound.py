@@ -27,6 +27,7 @@ class Received(NamedTuple):
     text: str
 
     def delivery(self, org_id: str) -> Delivery:
+        """Return the message as a row of the outbox, in the lane of its sender."""
         return Delivery(
             org_id=org_id, kind=KIND, lane=f"{KIND}:{org_id}:{self.number}", body=orjson.dumps([*self])
         )
@@ -40,6 +41,7 @@ class Inbound:
         self._resolver = resolver
 
     async def send(self, waiting: Waiting) -> None:
+        """Answer a received message. Raises NotDelivered when it could not be answered."""
         received = Received(*orjson.loads(waiting.body))
         try:
             turn = await self._resolver.of_message(waiting.org_id, *received, settles=waiting.id)

@@ -141,6 +141,7 @@ class LiveExchange:
 
     @property
     def chat_id(self) -> str:
+        """The id of the exchange's chat."""
         return self._run.outcome.chat.id
 
     @property

@@ -51,6 +51,7 @@ def forwarded(input_messages: Sequence[Message]) -> list[ModelEvent]:
 
 
 def forwarded_text(input_messages: Sequence[Message]) -> str:
+    """Return the texts of the input, one per line."""
     return "\n".join(text for message in input_messages if (text := text_of(message)))
 
 

@@ -51,10 +51,12 @@ class Recovery:
         self._looking = asyncio.create_task(self._look_again())
 
     async def close(self) -> None:
+        """Stop the periodic completion."""
         if self._looking:
             self._looking.cancel()
 
     async def all(self) -> None:
+        """Complete all chats in progress that no server runs. A failure of the store is logged."""
         try:
             chats = await self._chats.in_progress()
             for first in range(0, len(chats), _AT_ONCE):

@@ -108,14 +108,17 @@ class Watching:
 
     @property
     def outcome(self) -> Outcome:
+        """The result on disk; complete only after the last batch."""
         return self._now.outcome
 
     @property
     def error(self) -> ServiceError | None:
+        """Why the last event is `failed`; only after the last batch."""
         return self._now.error
 
     @property
     def request(self) -> CreateResponseRequest:
+        """The request in the Responses form."""
         return self._now.request
 
     def reading(self) -> AbstractAsyncContextManager[None]:
@@ -144,6 +147,7 @@ class Watching:
     watched = batches
 
     def serialized(self, event: ChatEvent) -> bytes:
+        """Return the bytes of an event."""
         return readable(event)
 
     async def _ending(self) -> Iterable[ChatEvent] | None:

@@ -59,6 +59,7 @@ def started(chat: Chat, outcome: Outcome) -> ChatEvent:
 
 
 def event(chat: Chat, number: int, **members: Any) -> ChatEvent:
+    """Return an event of a chat with its sequence number and members."""
     return ChatEvent(**common(chat), sequence=number, **members)
 
 
@@ -86,6 +87,7 @@ class Replay:
 
     @property
     def outcome(self) -> Outcome:
+        """The result of the exchange."""
         usage = Usage(
             self.record.prompt_tokens,
             self.record.completion_tokens,
@@ -112,6 +114,7 @@ class Replay:
 
     @property
     def request(self) -> CreateResponseRequest:
+        """The request in the Responses form."""
         return self.record.request
 
     def reading(self) -> AbstractAsyncContextManager[None]:
@@ -126,6 +129,7 @@ class Replay:
     watched = batches
 
     def serialized(self, event: ChatEvent) -> bytes:
+        """Return the bytes of an event."""
         return readable(event)
 
     def events(self) -> Iterator[ChatEvent]:

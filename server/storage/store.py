@@ -54,6 +54,7 @@ class Store:
 
     @classmethod
     def of(cls, database: Database, key_secret: bytes, clock: Clock, peers: Peers) -> "Store":
+        """Return the store of a database."""
         outbox = Outbox(database, clock)
         return cls(
             database,

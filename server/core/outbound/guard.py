@@ -53,6 +53,7 @@ class ModelUrl(NamedTuple):
 
     @property
     def text(self) -> str:
+        """The whole URL."""
         return f"{self.origin_and_path}?{self.query}" if self.query else self.origin_and_path
 
 

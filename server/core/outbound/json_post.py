@@ -58,6 +58,7 @@ class JsonPoster:
         return await retrying(server.get("backoffPlan"), _may_help, self._sleep, _RETRYING_SECONDS)(post)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._outside.close()
 
 

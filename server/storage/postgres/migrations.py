@@ -51,6 +51,7 @@ def has_tables(connection: Connection) -> bool:
 
 
 def is_moving(connection: Connection) -> bool:
+    """Whether a database is being moved into this one."""
     found: bool = connection.execute("SELECT to_regclass(?) IS NOT NULL", [MOVING]).fetchone()[0]
     return found
 

@@ -44,6 +44,7 @@ class SqliteConnection(sqlite3.Connection):
         """Do nothing: there is one writer, so there is nothing to wait for."""
 
     def columns(self, table: str) -> list[Column]:
+        """Return the columns of a table, and whether a new row must provide each."""
         info = self.execute(f"PRAGMA table_info({table})").fetchall()
         keys = [(name, type_) for _, name, type_, _, _, key in info if key]
         # SQLite gives the next number itself
@@ -200,6 +201,7 @@ class SqliteDatabase:
             raise storage_error(error) from None
 
     async def aclose(self) -> None:
+        """As `close`."""
         self.close()
 
     def close(self) -> None:
@@ -268,6 +270,7 @@ class SqliteSnapshot:
 
 
 def share(path: Path) -> int:
+    """Use a database's folder until the descriptor is closed. Raises DatabaseError while it is replaced."""
     try:
         return folder.share(path.parent)
     except FailedPrecondition as error:
@@ -277,6 +280,7 @@ def share(path: Path) -> int:
 
 
 def connect(path: Path) -> SqliteConnection:
+    """Open a file, or create a private one, with the settings of every connection. Raises DatabaseError."""
     connection = None
     try:
         with contextlib.suppress(OSError):  # SQLite reports why
@@ -335,6 +339,7 @@ def log_bytes(path: Path) -> int:
 
 
 def unusable(path: Path, error: sqlite3.Error | None = None) -> DatabaseError:
+    """Return the error for a file that cannot be opened, or that is damaged."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return DatabaseError(

@@ -84,6 +84,7 @@ class FilePeers:
         return self._words.listen(topic)
 
     async def aclose(self) -> None:
+        """As `close`."""
         self.close()
 
     def close(self) -> None:
