@@ -54,9 +54,9 @@ class Route(NamedTuple):
     match: dict[str, Any]
     services: frozenset[str]
     allow: str | None
-    """What its 405 allows; None on every other route."""
+    """The methods that its 405 allows; None on every other route."""
     resends_on: frozenset[str]
-    """After what Envoy sends a call again."""
+    """The failures after which Envoy sends a call again."""
 
     @property
     def conditional(self) -> bool:

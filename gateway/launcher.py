@@ -276,8 +276,8 @@ def load(config: Path) -> dict[str, Any]:
 def render(
     config: Path, http: Address, upstreams: list[Address], admin: Path, most_calls: int | None = None
 ) -> dict[str, Any]:
-    """`config` with this start's addresses and the pages; with fewer calls under way, if there are not to be so
-    many."""
+    """Return `config` with this start's addresses and the pages, and with a lower limit of concurrent calls
+    if given."""
     bootstrap = load(config)
     # A process that can write there can stop Envoy.
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}

@@ -39,7 +39,8 @@ class Page(NamedTuple):
     policy: str = "default-src 'none'"
     """Its Content-Security-Policy."""
     most: int = 200
-    """How often it is sent at once, and a quarter of it a second: Envoy holds each answer until it is read."""
+    """How many may be sent at once, refilled by a quarter of it per second: Envoy holds each answer until it
+    is read."""
 
 
 PLAYGROUND_POLICY = "; ".join(
@@ -56,7 +57,7 @@ PLAYGROUND_POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-# Scalar makes style elements and attributes as it runs; what they may load, this and the lines below bound.
+# Scalar creates style elements and attributes as it runs; this and the lines below limit what they may load.
 DOCS_POLICY = "; ".join(
     (
         "default-src 'none'",

@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from gateway.checker import http_rules
 
 _DOORS = {"AgentChatService": "agents"}
-"""Of the services whose paths another door has too."""
+"""The services whose paths exist at another door, too."""
 _KINDS = {
     FieldDescriptor.TYPE_STRING: "string",
     FieldDescriptor.TYPE_BOOL: "boolean",

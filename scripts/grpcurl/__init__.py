@@ -17,7 +17,7 @@ from openapi.source import PACKAGE, Method, Source
 from .examples import EXAMPLES, NEEDS, Example
 
 VERSION = "v1.9.4"
-"""Of grpcurl: the one that the lines are tested with."""
+"""The version of grpcurl that the examples are tested with."""
 MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
 _SERVER = "127.0.0.1:50051"
 _WIDTH = 130
@@ -145,7 +145,7 @@ def _check_bodies(image: bytes, source: Source) -> None:
 
 
 def _section(source: Source, service: str, methods: dict[str, Method]) -> str:
-    """A service: what it is, and a block of lines that can be run as it stands."""
+    """Return the section of a service: its description, and a block of commands that can be run as it is."""
     examples = EXAMPLES[service]
     lines = [line for name, example in examples.items() for line in _lines(methods[name], example)]
     if service in NEEDS:

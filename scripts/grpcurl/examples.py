@@ -12,14 +12,14 @@ class Example(NamedTuple):
 
     body: dict[str, Any]
     persists: str = ""
-    """The variable that takes a member of the answer."""
+    """The variable to which a member of the answer is assigned."""
     member: str = "id"
     prints: str = ""
     """A text that the printed answer contains; empty where the answer goes into a variable."""
     about: str = ""
     """What the method does, where its first sentence in the proto is not enough."""
     code: int = 0
-    """The status that it ends with; only what no newcomer can set up ends with another than OK."""
+    """The gRPC status; other than OK only for methods that need more than a newcomer's setup."""
     is_read: bool = False
     """Whether the next method takes the answer as its request."""
     reads_answer: bool = False
@@ -154,4 +154,4 @@ NEEDS = {
     "HistoryService": ("SessionService", "CreateSession"),
     "UsageService": ("ChatService", "CreateChat"),
 }
-"""The method of another service that makes what a service's lines need."""
+"""The method of another service that creates the prerequisite of a service's examples."""

@@ -371,13 +371,13 @@ VALUES: dict[str, Schema] = {
     "CreateToolRequest.document": ref("Tool"),
     "UpdateToolRequest.patch": ref("ToolPatch"),
 }
-"""What members of requests and documents hold, where the proto only says Value, Struct or string."""
+"""The types of members of requests and documents for which the proto only has Value, Struct or string."""
 
 WARNINGS: Schema = {"type": "array", "items": ref("ChatWarning")}
-"""What a ListValue holds: they are all in the members of this name."""
+"""The type of a ListValue: all of them are in members of this name."""
 
 DOCUMENTS = ("Assistant", "Squad", "Tool")
-"""Messages that are the typed view of a document: what HTTP shows comes back as it was sent."""
+"""Messages that are the typed view of a document, which HTTP returns as it was sent."""
 
 NOT_SHOWN = {
     "CreateAgentChatRequest.input",
@@ -408,7 +408,8 @@ def _one_names_who_answers(previous: tuple[str, ...], others: tuple[str, ...] = 
 
 
 def _transport(previous: tuple[str, ...]) -> Schema:
-    """A message goes to whom the session says, or to a customer, with whom it makes a session."""
+    """Return the rule that a message has a recipient: from the session, or a customer, for whom a session is
+    made."""
     return {
         "anyOf": [
             _given(without=("transport",)),
@@ -494,7 +495,7 @@ RULES: dict[str, list[Schema]] = {
         }
     ],
 }
-"""What must hold between the members of a message."""
+"""The rules between the members of a message."""
 
 CEL: dict[str, Schema | None] = {
     # A pattern for "not after whsec_" has a lookahead, which generators for Go refuse; the description has the rule.
@@ -573,11 +574,11 @@ CEL: dict[str, Schema | None] = {
         )
     ),
 }
-"""The rules written in CEL, by id: what those of a field say of it; those of a message are in RULES, or HTTP
-keeps them."""
+"""The rules written in CEL, by id: those of a field as its schema; those of a message are in RULES, or HTTP
+satisfies them."""
 
 
-# --- what HTTP prints beside the proto ----------------------------------------------------------------------
+# --- HTTP answers that differ from the proto ----------------------------------------------------------------
 
 _EMPTY_ARRAY: Schema = {"type": "array", "items": {}}
 
@@ -621,7 +622,7 @@ ADDED: dict[str, dict[str, Schema]] = {
         "rejected_prediction_tokens": {"const": 0},
     },
 }
-"""Members that the forms of OpenAI have and our messages have not."""
+"""Members that the OpenAI forms have and our messages lack."""
 
 FRAMES: dict[str, Schema] = {
     "ChatFrame": {

@@ -10,7 +10,7 @@ import yaml
 
 FOLDER = Path(__file__).resolve().parent
 MOST_WORDS = 5
-"""In a title: what the list of operations shows in one line."""
+"""Per title, so that the list of operations shows it in one line."""
 JSON, EVENTS, FORM = "application/json", "text/event-stream", "application/x-www-form-urlencoded"
 
 Examples = dict[str, Any]

@@ -55,7 +55,7 @@ _ACTED_ON: dict[str, Members] = {
 
 
 class Schemas:
-    """The schemas of messages, made as they are asked for; `components` has all that were, and what they
+    """The schemas of messages, made on request; `components` has all that were made, and those that they
     refer to."""
 
     def __init__(self, source: Source) -> None:
@@ -71,18 +71,18 @@ class Schemas:
         return dict(sorted({**forms.COMPONENTS, **forms.FRAMES, **self._made, **self._patches()}.items()))
 
     def request(self, name: str, *, without: tuple[str, ...] = ()) -> Schema:
-        """A reference to what HTTP takes of a message; `without` are the fields that are elsewhere in the
-        request."""
+        """Return a reference to the HTTP form of a request; `without` are the fields that are elsewhere in
+        the request."""
         return self._component(name, "request", without)
 
     def answer(self, name: str) -> Schema:
-        """What HTTP prints of a message."""
+        """Return the schema of the HTTP form of an answer."""
         if name in _WELL_KNOWN:
             return _WELL_KNOWN[name]
         return self.document(name) if name in forms.DOCUMENTS else self._component(name, "answer")
 
     def document(self, name: str) -> Schema:
-        """A reference to a document that is kept as it was sent."""
+        """Return a reference to a document that is stored as it was sent."""
         return self._component(name, "document")
 
     def parameter(self, message: str, field: FieldDescriptorProto) -> Schema:

@@ -113,12 +113,12 @@ class Member:
     tools: tuple[dict[str, Any], ...] = ()
     """The documents of all the tools it offers."""
     variable_values: dict[str, Any] = field(default_factory=dict)
-    """What its squad has for templates: the member's own values, and over them those for all members."""
+    """Template values from its squad: the member's own, overridden by those for all members."""
     key: str = ""
-    """What a squad remembers it by."""
+    """Its key in a squad; empty outside of squads."""
     destinations: tuple[Destination, ...] = ()
     warnings: tuple[ChatWarning, ...] = ()
-    """What of its document, and of its squad's, is passed over."""
+    """About parts of its document, and of its squad's, that have no effect."""
 
     def prompts(
         self, variables: Mapping[str, Any], allowance: Allowance

@@ -90,7 +90,7 @@ _LINEAR = frozenset(
         "where",
     }
 )
-"""Their work is what they read."""
+"""Their work is proportional to their input."""
 _MULTIPLYING = frozenset(
     {
         "replace",
@@ -108,11 +108,11 @@ _MULTIPLYING = frozenset(
 )
 """Their work can be the product of their input and their argument."""
 _SLOW = {"date": 256, "json": 8, "jsonify": 8, "inspect": 8}
-"""How many times as much one character costs as with others."""
+"""Cost of one character relative to that of other filters."""
 _SQUARING = frozenset({"uniq"})
-"""Their work is the square of what they read."""
+"""Their work is the square of their input."""
 FILTERS = _LINEAR | _MULTIPLYING | _SLOW.keys() | _SQUARING
-"""Those whose work is known. Others pass the value on as it is, as in LiquidJS."""
+"""Filters with known work. Others return the value unchanged, as in LiquidJS."""
 _OF_TEXT = frozenset(
     {
         "append",
@@ -192,7 +192,7 @@ class Fault(NamedTuple):
 
     code: str
     mark: str
-    """As it is written; empty where it is the whole text."""
+    """The mark as written; empty if the fault concerns the whole text."""
 
 
 class Allowance:

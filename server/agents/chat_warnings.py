@@ -14,7 +14,7 @@ from server.agents.templates import MOST_CHARACTERS
 from server.content.json_values import from_python
 
 MOST = 20
-"""Of one record."""
+"""Per record."""
 _MOST_MESSAGE = 300
 
 
@@ -28,8 +28,7 @@ class ChatWarning(NamedTuple):
     param: str | None = None
     """The member of the request or the assistant that it is about."""
     of_request: bool = False
-    """Whether it is about what the request itself brought; otherwise it is about how the assistant is set
-    up."""
+    """Whether it is about the request itself; otherwise it is about the assistant's configuration."""
 
     def shown(self) -> dict[str, Any]:
         """Return the warning as JSON."""

@@ -10,7 +10,7 @@ from server.content.json_values import from_python, size_of
 
 _MOST = 64 << 10
 _MOST_TOGETHER = 256 << 10
-"""Of all that the tools of one conversation have found: it is stored with every exchange."""
+"""Bytes of all variables extracted in one conversation, which are stored with every exchange."""
 
 _log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from liquid import is_undefined
 from liquid.stringify import to_liquid_string
 
 _FORM = "%A, %B %-e, %Y at %-l:%M %P %z"
-"""What LiquidJS prints when no format is given."""
+"""LiquidJS's format when none is given."""
 _OWN = re.compile(r"%(?:%|:z|[-_0^#]*(\d*)([LNqs]))")
 """The directives that strftime lacks or reads in the zone of the machine."""
 _ZONES = {

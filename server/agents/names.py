@@ -18,7 +18,7 @@ from server.storage.keys import Caller
 MOST_OF_ONE_NAME = 10
 """Assistants that an error lists to choose from."""
 MEMBER_BYTES = 100
-"""Of a squad, at least."""
+"""The least bytes of a member of a squad."""
 
 
 async def assistant_of_model(assistants: Assistants, caller: Caller, model: str) -> Document | None:

@@ -34,7 +34,7 @@ _AROUND = {
     "when": ("{% case a %}", "{% endcase %}"),
     **{name: ("", f"{{% end{name} %}}") for name in _PARTS},
 }
-"""What makes a whole template of a tag."""
+"""The text before and after a tag that makes it a whole template."""
 
 
 def is_bounded(text: str) -> bool:

@@ -33,9 +33,9 @@ MOST_CHARACTERS = 32_768
 BRIEF = 2_000
 """Work that the event loop can do, some milliseconds of it at worst."""
 _MARK_WORK = 20
-"""What it takes to parse a mark and to render it."""
+"""Work of parsing and rendering a mark."""
 _MENDING_WORK = 60
-"""What it takes to find out whether a mark is at fault, beside its characters."""
+"""Work of finding out whether a mark is at fault, besides its characters."""
 _MOST_PIECES = 16
 
 

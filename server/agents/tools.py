@@ -78,9 +78,9 @@ class ToolResult:
     failure: str | None = None
     """Why it failed, in one word."""
     variables: dict[str, Any] = field(default_factory=dict)
-    """What was read out of the answer."""
+    """The variables extracted from the answer."""
     warnings: Sequence[ChatWarning] = ()
-    """What of the tool, or of the answer, was passed over."""
+    """About parts of the tool, or of the answer, that have no effect."""
 
 
 class _Answer(NamedTuple):
@@ -107,7 +107,7 @@ class _Request(NamedTuple):
 
 
 class _Signature(NamedTuple):
-    """What every attempt of a webhook is signed with, anew, under the one id."""
+    """The signature of a webhook, made anew for every attempt under one id."""
 
     delivery_id: str
     secret: str | None

@@ -1,7 +1,7 @@
-"""What the commands of `parley` share: their common options, how they read settings, how they print and how
-they fail.
+"""The common parts of the commands of `parley`: options, settings, output and errors.
 
-Loads little: `parley serve --help` needs no more than this."""
+Loads little: `parley serve --help` needs no more than this.
+"""
 
 import functools
 import os

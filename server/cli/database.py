@@ -134,7 +134,7 @@ def show_stats(data: Path | None, as_json: bool) -> None:
 def migrate_store(source: str, target: str, as_json: bool) -> None:
     """Move everything from SOURCE, sqlite:FOLDER, to TARGET, postgresql://…, an empty database.
 
-    Refused while the folder is served. When it broke off, run it again: it goes on where it was.
+    Refused while the folder is served. After an interruption, run it again: it continues where it stopped.
     """
     kind, _, folder = source.partition(":")
     if kind != "sqlite" or not folder:

@@ -72,7 +72,7 @@ def import_history(settings: Settings, org: str, file: Path, as_json: bool) -> N
 
 @contextlib.contextmanager
 def _written(path: Path, unread_seconds: float) -> Iterator[Callable[[bytes], None]]:
-    """What writes to a file, made for its owner only; `-` is the standard output."""
+    """Yield a function that writes to a private file; `-` is the standard output."""
     if str(path) == "-":
         yield partial(_write_in_time, sys.stdout.fileno(), unread_seconds)
     else:

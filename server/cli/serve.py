@@ -28,9 +28,9 @@ from server.storage.sqlite.modes import make_private
 from server.storage.store import Store
 
 _PASSED_ON_SECONDS = 5.0
-"""How long a caller may take to read what the servers have answered before they ended."""
+"""How long callers may take to read the last answers of servers that have stopped."""
 _KILLED_AFTER_SECONDS = 15.0
-"""Beyond the time that callers have: a process that has not ended by then is stuck."""
+"""Beyond the time for running calls: a process that has not ended by then is stuck."""
 
 log = structlog.get_logger()
 

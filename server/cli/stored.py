@@ -31,7 +31,7 @@ def opened_store(
 
 
 def with_store(settings: Settings, use: Callable[[Store], Awaitable[T]], *, creates: bool = False) -> T:
-    """What `use` makes of the store. One that is not there is made only by commands that begin one."""
+    """Return the result of `use` with the store. A missing store is created only if `creates`."""
 
     async def run() -> T:
         async with opened_store(settings, creates=creates) as store:

@@ -19,7 +19,7 @@ from gateway.launcher import ROOT, TIE_TO_PARENT, Gateway, GatewayError, reserve
 from server.core.config import Settings
 
 _SETTLED_SECONDS = 5.0
-"""How long one must have served for its end to be an accident, and not what happens at every start."""
+"""How long a worker must have served for its end to count as an accident, not as a failing start."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _KILLED_AFTER_SECONDS = 8.0

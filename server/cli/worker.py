@@ -21,7 +21,7 @@ from server.core.config import Settings
 from server.storage.database import DatabaseError
 
 _MOST_BYTES = 1 << 20
-"""Of a line, which has all settings."""
+"""Of a line, which contains all settings."""
 
 
 async def _main() -> int:

@@ -8,11 +8,11 @@ from generated.parley.v1.session_pb2 import Session
 MOST_BYTES = 4_080 * 1024
 """Of an answer. gRPC clients accept 4 MiB by default; the rest is for its envelope."""
 MOST_OUTPUT_BYTES = 3_600 * 1024
-"""Of all that one exchange generates, rounds of tools included, so that its answer always has it."""
+"""Of the whole output of one exchange, tool rounds included, so that it always fits into its answer."""
 MOST_MESSAGE_BYTES = 3_600 * 1024
-"""Of one message that is sent here, so that it can always be read again."""
+"""Of one message in a request, so that it can always be read again."""
 SHORT_BYTES = 1024
-"""Of a record that is shown shortened: its ids, times and names."""
+"""Of a shortened record: its ids, times and names."""
 
 _HOW = (
     "The answer would be larger than a gRPC client takes by default. What a session's chats leave out is "

@@ -16,12 +16,11 @@ NOT_EXACT = (
     "is an integer that a double does not hold exactly, as it does those to 9007199254740992 (2^53); "
     "send it as a string"
 )
-"""As gateway/members.lua says it of what comes over HTTP, which is a double when it is here."""
+"""The words of gateway/members.lua, which sees numbers over HTTP before they become doubles."""
 _BEYOND_64_BITS = 2.0**63
 _SCHEMAS = frozenset({"parameters", "schema"})
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-"""Of numbers in schemas. Many programs write those of 64 bits there, and the nearest double bounds as
-well."""
+"""Limits in schemas. Many programs write 64-bit integers there, for which the nearest double does as well."""
 
 
 def to_python(value: Value | Struct | ListValue) -> Any:

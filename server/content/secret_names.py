@@ -51,7 +51,7 @@ class Kind(Enum):
     PLAIN = auto()
     SECRET = auto()
     CREDENTIALS = auto()
-    """An object, or an array of them, each with secrets and what they are for."""
+    """An object, or an array of them, each with secrets and their purpose."""
     HEADERS = auto()
 
 

@@ -30,7 +30,7 @@ Document = dict[str, Any]
 _PROPERTIES = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 _VALUES = frozenset({"const", "default", "enum", "example", "examples", "value"})
 _SENT = frozenset({"value"})
-"""What an `apiRequest` sends whatever the model says. The rest of a schema is for the model to read."""
+"""Members that an `apiRequest` sends as they are. The rest of a schema is for the model to read."""
 _SUBSCHEMAS = frozenset(
     {"additionalProperties", "allOf", "anyOf", "else", "if", "items", "not", "oneOf", "prefixItems", "then"}
 )
@@ -134,7 +134,7 @@ class _Secret(NamedTuple):
 
     place: _Place
     provider: Any
-    """Of the credentials that it is in."""
+    """The provider of the credentials that contain it."""
     name: str | int
     value: Any
 
@@ -170,7 +170,7 @@ class _Stored:
 
 
 _NOTHING = object()
-"""In place of a secret that is to be left out."""
+"""Stands for a secret that is to be left out."""
 
 
 def _mask(secret: Any) -> str:

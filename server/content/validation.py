@@ -20,8 +20,8 @@ _MOST_NAME = 100
 
 @functools.cache
 def prepare() -> tuple[Callable[..., list["protovalidate.Violation"]], type[Exception]]:
-    """What finds violations, and what it raises when it cannot. A server has it loaded before the first call;
-    a command that checks nothing does not wait for it."""
+    """Return the function that finds violations, and the exception that it raises when it cannot. A server
+    loads it before the first call; a command that checks nothing does not wait for it."""
     import protovalidate
 
     return protovalidate.Validator().collect_violations, protovalidate.EvaluationError

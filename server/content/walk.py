@@ -17,12 +17,12 @@ from server.content.json_values import MAX_DEPTH
 from server.core.errors import InvalidArgument, Violation
 
 MOST_VALUES = 50_000
-"""Members and items, of objects, arrays and messages: reading one takes a µs or more, however few bytes it
+"""Members and items of objects, arrays and messages: reading one takes a µs or more, however few bytes it
 has."""
 
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 _NUMBER = b"\x11"
-"""What a `Value.number_value` begins with. Most answers have none, and no byte is found faster than one."""
+"""The first byte of a `Value.number_value`. Most answers have none, and searching for one byte is fastest."""
 _NOT_FINITE = re.compile(rb"\x11.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 """One whose exponent is all ones, and by chance other bytes."""
 

@@ -41,7 +41,7 @@ CALL_OUTPUTS = frozenset(
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 MOST_MESSAGES = 10_000
 MOST_TOOLS = 128
-"""As many as a request may offer."""
+"""Per request."""
 MOST_SESSION_NAME = 40
 """Characters."""
 FUNCTION_NAME = "[A-Za-z0-9_-]{1,64}"

@@ -12,8 +12,8 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 TURN_SECONDS = 0.001
-"""How long a thread keeps the interpreter while the event loop waits for it. Python's own 5 ms are many for
-each step of a call."""
+"""How long a thread keeps the interpreter while the event loop waits for it. Python's default of 5 ms is too
+long for each step of a call."""
 LARGE = 16 * 1024
 """Bytes of a message or a document: about a millisecond of work."""
 VERY_LARGE = 64 * 1024

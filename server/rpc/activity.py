@@ -28,7 +28,7 @@ class Traffic:
         self._last = -inf
         self._last_begun = -inf
         self.begun = 0
-        """How many have come."""
+        """The number of calls so far."""
 
     @contextmanager
     def of(self, call: UnderWay) -> Iterator[None]:

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Admin:
-    """One admin port. Raises ValueError where what it is to show is not installed."""
+    """One admin port. Raises ValueError when the package for a service is not installed."""
 
     def __init__(self, address: Address, states: health.Health, *, channelz: bool) -> None:
         self._address = address

@@ -58,7 +58,7 @@ class Announcing:
         """Whether HTTP bodies are written: to gRPC their method is one that answers once, and may write only bytes
         before that."""
         self.last: Any = b""
-        """What a stream of HTTP bodies ends with: the last one, or one that is empty."""
+        """The last HTTP body of a stream, or an empty one."""
         self._ending: asyncio.Task[None] | None = None
 
     def __getattr__(self, name: str) -> Any:

@@ -37,7 +37,7 @@ class Arrivals:
         self._waiting: dict[Served, _Waiting] = {}
         """The longest first."""
         self._overdue: set[Served] = set()
-        """Calls that are to be ended, if their message does not come before that is done."""
+        """Calls that will be ended, unless their message arrives before."""
         self._endings: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 

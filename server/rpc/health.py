@@ -16,7 +16,7 @@ from server.rpc.context import Served
 
 NAME = "grpc.health.v1.Health"
 _LISTS: Any = health_pb2
-"""Whose types do not know the messages of List."""
+"""The module as Any: its types lack the messages of List."""
 _UNKNOWN = "there is no service of this name; List has the names, and the empty one is the whole server"
 _SERVING, _NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 

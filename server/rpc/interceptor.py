@@ -47,11 +47,11 @@ _KEYLESS_SECONDS = 3
 """How long a caller without a key may take to send a message. So little that it need not be counted while it
 waits: others could otherwise keep Envoy from asking for health."""
 _LONG_ANSWER = 64 << 10
-"""Bytes. A longer one counts as what its key's callers leave unread."""
+"""Bytes. A longer answer counts as unread by its key's callers until they have read it."""
 _MANY = 1_000
-"""Values of a request. Of one with more only the first mistake is named: naming each takes 20 µs."""
+"""Values in a request. With more of them only the first error is named: naming each takes 20 µs."""
 _MOST_KEYLESS_BYTES = 66_000
-"""Of a message that comes without a key: a form of 64 KiB and an id. Envoy refuses larger forms itself."""
+"""Of a message without a key: a form of 64 KiB and an id. Envoy refuses larger forms itself."""
 _TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
 _SHOWN_IN = ("authorization", "x-api-key")
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"

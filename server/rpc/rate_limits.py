@@ -20,9 +20,9 @@ from server.storage.keys import Caller
 
 _SECOND = 1_000_000_000
 _ALL = ""
-"""Under what every call with a key counts; no key's id, and no org's."""
+"""The name under which every call with a key counts; no key or org has this id."""
 _MOST_KEYLESS = {"keyless": 64, "open streams": 32, "strangers": 64}
-"""Calls at a time of each process, by what they are; see Limits. Not keys' ids either."""
+"""Concurrent calls per process, by kind; see Limits. No key has these ids either."""
 _MOST_BUCKETS = 100_000
 _MINUTES_OF_A_DAY = 24 * 60
 _AGAIN_SECONDS = 1
@@ -113,8 +113,8 @@ class Limits:
         self.keyless, self.open_stream, self.stranger = (
             _UnderWay(self._calls, ((name, most),)) for name, most in _MOST_KEYLESS.items()
         )
-        """For a call of a method that takes no key; a stream of health or reflection; looking up a key not
-        seen before."""
+        """For calls of methods without keys; for streams of health or reflection; for lookups of unknown
+        keys."""
 
     @property
     def under_way(self) -> int:

@@ -18,7 +18,7 @@ from server.rpc.context import Served
 from server.wire.errors import door_of, header_of, http_status
 
 _MOST_BYTES = 5_000
-"""Of an error's text and details, which clients take 8 KB of when written in base64."""
+"""Of an error's text and details, of which clients accept 8 KB in base64."""
 
 
 async def refuse(

@@ -68,8 +68,8 @@ class _Create(Protocol):
 
 Typed = TypeVar("Typed", bound=_Stored)
 _ATTEMPTS = 5
-"""Of a patch that meets patches of other servers: within one server patches of a record wait for one
-another."""
+"""Of a patch that conflicts with patches from other servers: within one server, patches of a record wait for
+one another."""
 
 
 class DocumentRecords(Generic[Typed]):

@@ -56,7 +56,8 @@ class Frames:
         self._silence = self._loop.call_at(self._written_at + self._silent_seconds, self._look)
 
     def _look(self) -> None:
-        """Comment when nothing was written for so long; one timer looks however often something is."""
+        """Write a comment after a silence of that length; a single timer checks, however often events are
+        written."""
         if self._written_at + self._silent_seconds > self._loop.time():
             self._watch()
         elif self._writing.locked():

@@ -68,7 +68,7 @@ _COMPACTED = (
     "service_tier",
 )
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
-"""Members of function tools that chat completions, which providers are called with, have not."""
+"""Members of function tools that chat completions lack, with which providers are called."""
 _GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
 
 _known_as_response = calls("chat", "response")

@@ -3,4 +3,4 @@
 CREATED = (("x-http-status", "201"),)
 NO_CONTENT = (("x-http-status", "204"),)
 HAS_MORE = (("x-has-more", "true"),)
-"""Of a list that is a bare array: it has room for no member that says so."""
+"""For lists that are bare arrays, which have no room for such a member."""

@@ -27,11 +27,11 @@ class EventBatch(NamedTuple):
     state: ConversationState | None = None
     """The state of the conversation after them."""
     provider_states: Sequence[ProviderState] = ()
-    """What providers want back with the rounds among them."""
+    """The provider states of the rounds among them."""
 
 
 _BATCHES = 4
-"""Of events, read at once; each is as long as what a stream lets be unread at most."""
+"""Number of batches read at once; each is at most as long as the unread part of a stream."""
 
 
 def lock(connection: Connection, chat_id: str) -> None:
@@ -51,10 +51,11 @@ def running_in(connection: Connection, org_id: str, session_id: str) -> list[str
 
 
 def insert(connection: Connection, batches: Sequence[EventBatch]) -> list[bool]:
-    """Store events of chats in progress; for each batch whether that was done: it is not when its chat is over or
-    deleted.
+    """Store events of chats in progress, and return for each batch whether it was stored, which fails when
+    its chat is over or deleted.
 
-    What `started` says is in the record, and a batch without anything else is not stored."""
+    The content of `started` is in the record, and a batch without anything else is not stored.
+    """
     written = [True] * len(batches)
     # In the order of their ids, as every transaction that locks several does.
     rows = sorted(

@@ -61,9 +61,9 @@ class Unfinished:
     previous: StoredChat | None
     events: list[ChatEvent]
     provider_states: list[ProviderState]
-    """What providers want back with the rounds among the events, in order."""
+    """The provider states of the rounds among the events, in order."""
     state: ConversationState | None
-    """What the next exchange goes on from, after those events."""
+    """The state from which the next exchange continues, after those events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,14 @@ class Exchange:
     input_messages: list[Message]
     """The input."""
     answered: list[Message]
-    """The first choice, its rounds of tools included: what the context goes on from."""
+    """The first choice, its tool rounds included, from which the context continues."""
     alternatives: list[Message]
     """The other choices."""
     previous: StoredChat | None
     new_session: NewSession | None
     """A session to be made in the same commit."""
     private: dict[str, Any] | None
-    """What `body` has masked and a later turn needs."""
+    """The data that `body` masks and a later turn needs."""
     provider: str
     model: str
     prompt_tokens: int
@@ -91,9 +91,9 @@ class Exchange:
     record: ChatRecord = field(default_factory=ChatRecord)
     """The data stored beside the chat."""
     begun: bool = False
-    """Whether its beginning was kept before."""
+    """Whether its beginning is already stored."""
     deliveries: Sequence[Delivery] = ()
-    """What the answer is to be carried by."""
+    """The deliveries that carry the answer."""
     settles: str | None = None
     """The row of the outbox that it answers; gone in the same commit."""
 

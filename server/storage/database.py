@@ -116,7 +116,7 @@ class Database(Protocol):
 # A context variable instead of an argument: the first write, whichever it is, must include it, and all layers
 # lie between the two.
 also: ContextVar[Callable[[Connection], None] | None] = ContextVar("also", default=None)
-"""What every write of a task does besides, in the same transaction."""
+"""A function that every write of a task runs besides, in the same transaction."""
 
 
 def with_also(work: Callable[[Connection], T]) -> Callable[[Connection], T]:

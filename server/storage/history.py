@@ -105,7 +105,7 @@ class _ThreadReader:
                 own,
             ).fetchall()
         }
-        """Of a thread that continues another: which, and up to what place."""
+        """The parent of each thread that continues another, and the position up to which it does."""
         self._needed = {
             thread_id: threads.LAST
             for (thread_id,) in connection.execute(

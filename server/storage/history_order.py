@@ -20,10 +20,10 @@ def in_order(
     forks: Mapping[str, tuple[str, int]],
     rows: Callable[[str], Iterable[tuple[T, bool]]],
 ) -> Iterator[Unit[T]]:
-    """The rows of threads. `forks` has, of a thread that continues another, which, and up to what place.
+    """Yield the rows of threads. `forks` has the parent of each thread that continues another, and the
+    position up to which it does.
 
-    `rows` gives those of a thread in order, and says of each whether it, or a session, needs all rows before
-    it.
+    `rows` yields the rows of a thread in order, each with whether it, or a session, needs all rows before it.
     """
     unit: Unit[T] = []
     for thread_id in _line(threads, forks):

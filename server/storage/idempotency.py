@@ -37,14 +37,14 @@ class Claim:
     id: str
     org_id: str
     record: str | None = None
-    """What an earlier call under this key has put on record: `chat <id>`, NOT_STORED, or empty for what has
-    no id; None when it has come to nothing."""
+    """The record of an earlier call under this key: `chat <id>`, NOT_STORED, or empty for a record without
+    id; None when it recorded nothing."""
     answer: bytes | None = None
-    """What that call was answered."""
+    """The answer of that call."""
     making: str = ""
-    """What this call is putting on record."""
+    """The record that this call is making."""
     persists: bool = True
-    """Whether its answer may be kept."""
+    """Whether its answer may be stored."""
 
     def mark(self, connection: Connection) -> None:
         """Mark that this call has recorded something, in the transaction that does so.
@@ -136,9 +136,10 @@ class IdempotencyKeys:
         return claim
 
     async def persist(self, claim: Claim, answer: bytes | None) -> None:
-        """Store the answer of a call; None when it cannot be stored, and then the key is used all the same.
+        """Store the answer of a call; None when it cannot be stored, in which case the key still counts as
+        used.
 
-        An answer that shows a record which was deleted meanwhile is not stored either.
+        An answer that shows a record deleted meanwhile is not stored either.
         """
         also.set(None)  # the call's own writes are over
         record = "" if claim.persists else NOT_STORED

@@ -20,7 +20,7 @@ _COMPARISONS = {"gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 _DEFAULT_LIMIT = 100
 _MOST_IDS = 1000
 _CURSOR = re.compile(r"([1-9][0-9]{0,9})\.(-?[0-9]{1,15})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-"""The number of a page, and the time and the id of what it follows."""
+"""The number of a page, and the time and the id of the record before it."""
 
 
 class Place(NamedTuple):
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
     limit: int
     page: int
     after: Place | None = None
-    """What the page follows; it is found by this and not by its number, however deep it is."""
+    """The record before the page, by which it is found: not by its number, however deep it is."""
 
     def select(self, columns: str, table: str) -> tuple[str, list[Any]]:
         """Return the SQL for the rows of the page, and for one more when another page follows."""

@@ -35,11 +35,11 @@ class Delivery:
 
     org_id: str
     kind: str
-    """Which sink takes it."""
+    """Determines the sink."""
     lane: str
     body: bytes
     target: dict[str, Any] = field(default_factory=dict, repr=False)
-    """Where it goes and how, with whatever secret that takes; forgotten with the last attempt."""
+    """The destination, with any secrets that it needs; deleted after the last attempt."""
     chat_id: str | None = None
     """The chat that says how its delivery stands, and whose deletion ends it."""
     recorded: bool = False
@@ -59,7 +59,7 @@ class Waiting:
     lane: str
     chat_id: str | None
     attempts: int
-    """How many were begun before."""
+    """The number of attempts begun before."""
     body: bytes = field(repr=False)
     target: dict[str, Any] = field(repr=False)
 

@@ -65,7 +65,7 @@ class NewSession:
     key_id: str
     variables: dict[str, Any]
     private: dict[str, Any] | None
-    """What `body` has masked and a later turn needs."""
+    """The data that `body` masks and a later turn needs."""
     agent_type: str | None
 
 

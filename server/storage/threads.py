@@ -23,8 +23,8 @@ these bytes."""
 _END = "substr(body, length(body) - 34)"
 _IS_CALLS_KEY = f"{_END[:-1]}, 3) = x'c23e20'"
 CALLS_KEY_INDEX = ("messages_by_calls", _END, _IS_CALLS_KEY)
-"""The name of the index, what it has, and of which messages: those that end with `calls_key`, the last member
-written."""
+"""The name of the index, its expression, and its condition: messages that end with `calls_key`, the last
+member written."""
 HAS_CALLS_KEY = f"{_IS_CALLS_KEY} AND {_END} = ?"
 _FORK = "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id = ?"
 _SIZES_AT_ONCE = 1000

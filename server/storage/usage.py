@@ -12,7 +12,7 @@ from server.storage.database import Connection, Database
 
 _DAY_MS = 86_400_000
 MOST_ROWS = 10_000
-"""Of an answer: it is 1.5 MB then."""
+"""Per answer, which then has 1.5 MB."""
 _GROUPS = {
     "day": ("day", f"created_at / {_DAY_MS}"),
     "assistant": ("assistant_id", "assistant_id"),

@@ -65,7 +65,7 @@ class CompletionChunks:
         self._silent = set(range(choices))
         """The choices that have not begun."""
         self._has_text = self._apart = False
-        """Whether there was text, and whether what comes is of another message than that."""
+        """Whether there was text, and whether the next text belongs to another message."""
 
     def consume(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ChatCompletionChunk]:
         """Yield the chunks of some events."""

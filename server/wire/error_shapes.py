@@ -82,7 +82,7 @@ KINDS = {
     429: "rate_limit_error",
 }
 CALLERS_KIND, SERVERS_KIND = "invalid_request_error", "server_error"
-"""Of every other status below 500, and of those from there on."""
+"""For all other statuses: below 500, and from 500 on."""
 
 
 def title_of(status: int) -> str:

@@ -26,7 +26,7 @@ class _Item:
         self.emitted = False
         """Whether its beginning is: it waits while the item before it is not over."""
         self.waiting: list[tuple[str, StringIO, int]] = []
-        """What came of it meanwhile: kind, text, and the place of the message in the output."""
+        """Its content meanwhile: kind, text, and the index of the message in the output."""
         self.part: tuple[str, StringIO] | None = None
         """The kind and the text of the current part: a member of a message would be copied with every
         delta."""
@@ -74,7 +74,7 @@ class ResponseEvents:
         emitted."""
         self._calls: dict[int, _Item] = {}
         self._stretches = 0
-        """How many stretches of text the message has."""
+        """The number of text stretches in the message."""
 
     def consume(self, events: Iterable[ChatEvent], stream: ReadableExchange) -> Iterator[ResponseStreamEvent]:
         """Yield the events for some events of the exchange."""

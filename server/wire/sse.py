@@ -7,7 +7,7 @@ import orjson
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b":\n\n"
-"""What clients pass over."""
+"""A comment line, which clients ignore."""
 
 
 _STEP = 256

@@ -85,8 +85,8 @@ class PostgresDatabase:
         brief: bool = False,
         line: str | None = None,
     ) -> T:
-        """What was deleted stays in the files until VACUUM, as PostgreSQL has it, and in its log until that
-        is recycled."""
+        """Deleted text stays in the files until VACUUM, as usual in PostgreSQL, and in its log until that is
+        recycled."""
         if self._closed:
             raise StorageUnavailable("the database is closing; try again")
         task = asyncio.create_task(self._after(self._lines.get(line), with_also(work)))

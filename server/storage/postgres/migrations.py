@@ -328,7 +328,8 @@ DROP INDEX tools_by_id;
 DROP INDEX sessions_by_id;
 DROP INDEX chats_by_id
 """
-"""What looked for ids in all orgs. An id is its org's: another org may have a record of its own under it."""
+"""Drops the indexes for searches in all orgs. Ids are unique per org: another org may have a record under the
+same id."""
 
 _BY_BYTES = 'text COLLATE "C"'
 """Text is ordered as SQLite orders it, whatever the database's locale is."""

@@ -32,9 +32,9 @@ from server.core.ids import parse_id
 Row = dict[str, Any]
 
 _MOST_VALUES = 2 * MOST_VALUES
-"""What was made of a request, which may have MOST_VALUES, with what the server says about it."""
+"""A stored record comes from a request, of at most MOST_VALUES, and the members that the server adds."""
 _LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, and of what a Timestamp can say."""
+"""The end of the year 9999, which is the last time that a Timestamp can represent."""
 _TIMES = ("created_at", "updated_at")
 _IDS = ("id", "thread_id", "parent_id", "session_id", "previous_chat_id", "assistant_id", "squad_id")
 _STATUSES = {"session": ("active", "completed"), "chat": ("completed", "incomplete", "failed", "cancelled")}
@@ -47,7 +47,7 @@ _OF_BODY = {
     "chat": ("session_id", "previous_chat_id", "assistant_id", "squad_id", "status"),
     "session": ("assistant_id", "squad_id", "user_id", "phone_number_id"),
 }
-"""The columns that say what the body says."""
+"""The columns that repeat members of the body."""
 
 
 def check_line(members: Any) -> None:
