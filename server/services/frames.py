@@ -39,8 +39,7 @@ class Frames:
             await asyncio.gather(self._commenting, return_exceptions=True)
 
     async def write(self, frames: bytes) -> None:
-        """Write frames, and start the comments after the first ones."""
-        """Write frames, and begin to watch for silence with the first ones."""
+        """Write frames, and start watching for silence after the first ones."""
         async with self._writing:
             await self._context.write(_body(frames))
             self._written_at = self._loop.time()
