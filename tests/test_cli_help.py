@@ -39,8 +39,12 @@ def test_help_names_every_command_by_a_whole_sentence(option):
         assert command is not None and f"{name} {summary_of(command)}" in printed
 
 
-@pytest.mark.parametrize("words", [["--help"], ["serve", "--help"]])
-def test_help_loads_nothing_that_it_does_not_need(words):
+SETTINGS = {"pydantic", "pydantic_settings", "structlog", "orjson", "asyncio"}
+"""What the flags of `parley serve` are made with."""
+
+
+@pytest.mark.parametrize(("words", "needed"), [(["--help"], set()), (["serve", "--help"], SETTINGS)])
+def test_help_loads_nothing_that_it_does_not_need(words, needed):
     program = f"""
 import sys
 sys.argv = ["parley", *{words!r}]
@@ -54,4 +58,4 @@ print(*sys.modules, file=sys.stderr)
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert ended.stdout.startswith("Usage: parley")
-    assert HEAVY & set(ended.stderr.split()) == set()
+    assert HEAVY & set(ended.stderr.split()) <= needed

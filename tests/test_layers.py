@@ -23,7 +23,7 @@ ONLY_IN = {
     "protovalidate": "server.content.validation",
     "uuid_utils": "server.core.ids",
     "rich": "server.cli.database",
-    "uvloop": ("server.cli.main", "server.cli.worker"),
+    "uvloop": ("server.cli.start", "server.cli.worker"),
     "grpc_channelz": "server.rpc.admin",
     "grpc_health": ("server.app", "server.rpc.admin", "server.rpc.health"),
     "grpc_reflection": "server.rpc.reflection",
@@ -122,7 +122,7 @@ def test_nobody_but_the_command_imports_the_wiring():
     for wiring, users in {
         "server.app": {"server.cli.serve", "server.cli.worker"},
         "server.cli.worker": set(),
-        "server.cli.serve": {"server.cli.main"},
+        "server.cli.serve": {"server.cli.start"},
         "server.cli.main": {"server.cli.command"},
         "server.cli.command": set(),
         "server.cli.first_start": {"server.cli.serve"},

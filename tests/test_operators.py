@@ -306,7 +306,7 @@ WRONG_SETTINGS = {
         "TWILIO_NUMBERS",
         '{"main": {"number": "+14155550100", "org_id": "x"}}',
     ): "PARLEY_TWILIO_NUMBERS: main.org_id: is not a known member",
-    ("HTTP", "nonsense"): "--http (PARLEY_HTTP): 'nonsense' is not HOST:PORT",
+    ("HTTP", "nonsense"): "PARLEY_HTTP: 'nonsense' is not HOST:PORT",
     ("OFFLINE_DELAY_MS", "slow"): "PARLEY_OFFLINE_DELAY_MS: Input should be a valid number",
 }
 

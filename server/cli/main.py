@@ -1,12 +1,10 @@
-"""The command `parley`: its commands, and `parley serve`. Each one's module is loaded when it is used."""
+"""The command `parley`: its commands. Each one's module is loaded when it is used."""
 
 import os
-from typing import Any
 
 import click
 
 from server.cli.commands import Commands, Lazy
-from server.cli.console import data_option, database_option, settings_of
 
 # Envoy is a child process made without preexec hooks; gRPC would warn that it cannot prepare for the fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -19,25 +17,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 def main() -> None:
     """One conversation service, spoken over gRPC and over documented REST paths."""
     os.umask(0o077)  # whatever a command, or a process that it starts, writes is its owner's alone
-
-
-@main.command()
-@data_option
-@click.option("--http", metavar="HOST:PORT", help="Where Envoy answers HTTP and gRPC. [127.0.0.1:8080]")
-@click.option("--grpc", metavar="HOST:PORT", help="Where the server answers gRPC. [127.0.0.1:50051]")
-@database_option
-@click.option("--workers", metavar="N", help="Server processes. [1]")
-@click.option("--admin", metavar="HOST:PORT", help="Where operators find gRPC health and channelz. [nowhere]")
-@click.option("--channelz", is_flag=True, default=None, help="Show gRPC's channelz on the --admin port.")
-@click.option("--no-dev", is_flag=True, help="Make no development keys on the first start.")
-def serve(no_dev: bool, **options: Any) -> None:
-    """Serve until SIGTERM or Ctrl-C, then drain and exit 0."""
-    import uvloop
-
-    from server.cli.serve import serve as serve_until_stopped
-
-    settings = settings_of(**options, dev=False if no_dev else None)
-    uvloop.run(serve_until_stopped(settings))
 
 
 assert isinstance(main, Commands)
@@ -53,6 +32,7 @@ main.lazy = {
         "check",
         "Look whether the database is sound; the exit code is not 0 when it is not.",
     ),
+    "config": Lazy("server.cli.config", "config", "Look at the settings."),
     "db": Lazy("server.cli.database", "db", "Look into the database."),
     "export": Lazy(
         "server.cli.history",
@@ -75,6 +55,7 @@ main.lazy = {
         "restore",
         "Replace the database by the backup FILE, while nothing serves it.",
     ),
+    "serve": Lazy("server.cli.start", "serve", "Serve until SIGTERM or Ctrl-C, then drain and exit 0."),
     "vacuum": Lazy(
         "server.cli.stored",
         "vacuum",

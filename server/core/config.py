@@ -54,28 +54,34 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PARLEY_", extra="ignore")
 
     data: Path = Path("data")
+    """Folder of the database, of its key secret and of Envoy's files."""
     http: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=8080)
+    """Where Envoy answers HTTP and gRPC."""
     grpc: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=50051)
+    """Where the server itself answers gRPC, to internal callers."""
     database: str | None = Field(default=None, repr=False)
     """A URL postgresql://…; None means the SQLite file in `data`."""
     database_connections: int = Field(default=10, ge=1, le=1000)
     """The most PostgreSQL connections of a server, besides two or three for locks, notifications and
     exports."""
     workers: int = Field(default=1, ge=1, le=64)
+    """Server processes behind the one Envoy."""
     dev: bool = True
     """Whether the first start makes an org `dev` with keys and an assistant, and prints the keys."""
     reflection: bool = True
+    """Whether the server answers gRPC reflection."""
     admin: Annotated[Address | None, NoDecode] = None
     """Address of the admin port, which requires no key; several workers take the ports from this one on."""
     channelz: bool = False
     """Whether the admin port also serves channelz."""
     offline_delay_ms: float = Field(default=0, ge=0)
+    """How long the offline model waits before each word."""
     model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """`host[:port]`, comma-separated: a private address or an assistant's own `model.url` is called only when
     it is listed. `+private` after a name allows private addresses for it."""
     tool_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    """The same for tools, knowledge bases and webhooks: every tenant may send them any method and any
-    path."""
+    """`host[:port]`, comma-separated, for tools, knowledge bases and webhooks: every tenant may send them any
+    method and any path."""
     upstream_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """Hosts that are allowed both for models and for tools."""
     provider_keys: Annotated[dict[str, str], NoDecode] = Field(
@@ -87,6 +93,7 @@ class Settings(BaseSettings):
     )
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
     model_timeout_seconds: float = Field(default=600, gt=0)
+    """How long one model call may take, retries included."""
     turn_wait_seconds: float = Field(default=30, ge=0)
     """The longest that an exchange waits for earlier ones in its session."""
     prices: Annotated[dict[str, Price], NoDecode] = Field(
@@ -96,8 +103,11 @@ class Settings(BaseSettings):
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
     """Secret of the key digests; None means the one stored in `data`, or in the PostgreSQL database."""
     twilio_account_sid: str | None = None
+    """The Twilio account; None means that messages are only recorded."""
     twilio_auth_token: str | None = Field(default=None, repr=False)
+    """Token of the Twilio account."""
     twilio_url: str = "https://api.twilio.com"
+    """Base URL of Twilio."""
     twilio_numbers: Annotated[dict[str, TwilioNumber], NoDecode] = Field(
         default_factory=dict, examples=['{"main": "+14155550100"}']
     )
@@ -108,26 +118,32 @@ class Settings(BaseSettings):
     delivery_attempts: int = Field(default=15, ge=1, le=100)
     """The most attempts to deliver a message or an event. The pauses double: 15 attempts take three hours."""
     delivery_base_seconds: float = Field(default=1, ge=0)
+    """The first pause between the attempts of a delivery."""
     delivery_most_seconds: float = Field(default=3600, ge=0)
+    """The longest pause between the attempts of a delivery."""
     retention_days: float | None = Field(default=None, gt=0)
     """Days after which expired sessions, and chats outside of sessions, are deleted; None means never."""
     drain_seconds: float = Field(default=2, ge=0)
     """On a stop, how long a server in use still accepts calls after its health reports that it goes away."""
     grace_seconds: float = Field(default=10, ge=0)
-    """How long running calls may then take."""
+    """How long a stopping server lets running calls end."""
     limits: bool = True
     """False disables the limits on requests and calls below, for measurements."""
     key_requests_per_minute: float = Field(default=60_000, gt=0)
+    """How many requests a key may send; every method counts."""
     key_burst: int | None = Field(default=None, ge=1)
-    """The most requests at once; None means a minute's worth."""
+    """The most requests of a key at once; None means a minute's worth."""
     org_requests_per_minute: float = Field(default=120_000, gt=0)
+    """How many requests an org may send."""
     org_burst: int | None = Field(default=None, ge=1)
+    """How many requests of an org may come at once; None means a minute's."""
     key_calls: int = Field(default=2_000, ge=1)
-    """The most concurrent calls, streams included."""
+    """The most concurrent calls of a key, streams included."""
     org_calls: int = Field(default=4_000, ge=1)
+    """How many calls of an org may be under way at once."""
     server_calls: int = Field(default=8_000, ge=1)
-    """Of all orgs and all workers together. Envoy refuses further calls at once: short ones would wait in
-    gRPC, which counts none of them."""
+    """The most concurrent calls of all orgs and all workers together. Envoy refuses further calls at once: short
+    ones would wait in gRPC, which counts none of them."""
     chat_readers: int = Field(default=100, ge=1)
     """The most concurrent calls that read the events of one chat, besides the one that began it; for all
     workers together."""
@@ -149,9 +165,9 @@ class Settings(BaseSettings):
     publishable_exchange_bytes: int = Field(default=4 << 20, ge=1)
     """The largest conversation in which a publishable key may run a model. Each exchange reads all of it."""
     exchange_bytes: int = Field(default=16 << 20, ge=1)
-    """The same for any key."""
+    """The most bytes of a conversation in which any key asks a model."""
     conversation_bytes: int = Field(default=96 << 20, ge=1)
-    """The largest conversation. Beyond the limits above it can only be read page by page."""
+    """The largest conversation, in bytes. Beyond `exchange_bytes` it can only be read page by page."""
     call_seconds: float = Field(default=900, gt=0)
     """Deadline of a unary call; longer than that of a model call."""
     message_seconds: float = Field(default=30, gt=0)
@@ -160,6 +176,8 @@ class Settings(BaseSettings):
     @field_validator("http", "grpc", "admin", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | Address | None):
+            raise ValueError("must be HOST:PORT, in quotes")
         return Address.parse(value) if isinstance(value, str) else value
 
     @field_validator("admin")
