@@ -26,6 +26,7 @@ import grpc_tools.protoc
 import grpcurl
 import members
 import openapi
+import prices
 import stubs
 from google.protobuf import descriptor_pb2
 from protovalidate._gen.buf.validate import validate_pb
@@ -96,6 +97,7 @@ def generate(target: Path, scratch: Path) -> None:
     (target / "openapi.json").write_text(written + "\n")
     (target / "members.lua").write_text(members.table((target / "parley.binpb").read_bytes()))
     (target / "error_shapes.lua").write_text(error_shapes.table())
+    (target / "prices.json").write_text(prices.table())
     for module in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         module.write_text(IMPORT.sub(r"\1 generated.\2", module.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:

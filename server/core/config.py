@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     prices: Annotated[dict[str, Price], NoDecode] = Field(
         default_factory=dict, examples=['{"openai/gpt-4o-mini": {"input": 0.15, "output": 0.6}}']
     )
-    """Price of each model, by `provider/model` or `model`, as a JSON object; models not listed cost 0."""
+    """Price of each model, by `provider/model` or `model`, as a JSON object; others cost what providers list."""
     key_secret: str | None = Field(default=None, min_length=16, repr=False)
     """Secret of the key digests; None means the one stored in `data`, or in the PostgreSQL database."""
     twilio_account_sid: str | None = None

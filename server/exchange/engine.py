@@ -29,6 +29,7 @@ from server.exchange.capacity import Capacity
 from server.exchange.context import Context
 from server.exchange.costs import costs_of
 from server.exchange.instructing import check_turn
+from server.exchange.listed_prices import listed_costs
 from server.exchange.outgoing import OutgoingMessages, forwarded
 from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
@@ -287,9 +288,11 @@ class Engine:
         if outcome.usage == Usage(0, 0) and not run.forwards:
             outcome.usage = _estimate(run.request, [*answered, *alternatives])
             run.spent = {(run.request.provider, run.request.model): outcome.usage}
+            run.calls = [*run.spent.items()]
         chat = outcome.chat
         chat.updated_at.CopyFrom(timestamp(now))
-        chat.costs.extend(costs_of(self._prices, run.spent))
+        listed = listed_costs(run.calls, now)
+        chat.costs.extend(costs_of(self._prices, run.spent, listed))
         chat.cost = sum(part.cost for part in chat.costs)
         if error is not None:
             chat.error.CopyFrom(error)

@@ -157,6 +157,8 @@ class Run:
         self.answer = Answer(turn.options.n, self.outcome.message_id)
         self.spent: dict[tuple[str, str], Usage] = {}
         """Tokens by provider and model: members of a squad may have different ones."""
+        self.calls: list[tuple[tuple[str, str], Usage]] = []
+        """The same, call by call."""
         self.streamed = streamed
         """Whether its pieces are emitted, and so must be recorded for a replay."""
         self.deliveries: Sequence[Delivery] = ()
@@ -234,6 +236,7 @@ class Run:
 
     def _add_usage(self, usage: Usage) -> None:
         ran = self.request.provider, self.request.model
+        self.calls.append((ran, usage))
         self.spent[ran] = _sum(self.spent.get(ran, Usage(0, 0)), usage)
         self.outcome.usage = _sum(self.outcome.usage, usage)
 
