@@ -53,6 +53,8 @@ class ModelRequest:
     """For the whole call, retries included."""
     streams: bool = True
     """Whether output is wanted as it is generated; otherwise the provider is asked for a whole answer."""
+    explain: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+    """Receives the provider's own words about a failure: only for an operator who tests it, never for callers."""
 
 
 class Finish(NamedTuple):

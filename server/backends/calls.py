@@ -237,7 +237,8 @@ class Call:
             failed = self._refused(response, body)
         except ServiceError as error:
             failed = _Failed(error)
-        except aiohttp.ClientError:  # errors of connecting are TimeoutErrors, too
+        except aiohttp.ClientError as error:  # errors of connecting are TimeoutErrors, too
+            self._explain(str(error))
             failed = _Failed(self._unreachable(), again=True)
         except TimeoutError:
             failed = _Failed(self._timeout())
@@ -250,6 +251,7 @@ class Call:
 
     def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> _Failed:
         status, provider = response.status, self._provider
+        self._explain(f"{status} {response.reason}: {body.decode(errors='replace')}")
         wait = retry_after(response.headers, time.time())
         if status in (400, 413, 422):
             return _Failed(self._request_refused(_code(json_or_none(body))), status=status)
@@ -269,6 +271,10 @@ class Call:
         else:
             reported = self._failed(wait)
         return _Failed(reported, again=status in (408, 409, 429) or status >= 500, status=status)
+
+    def _explain(self, text: str) -> None:
+        if self._request.explain is not None:
+            self._request.explain(text)
 
     def _request_refused(self, code: str | None) -> InvalidArgument:
         text = f"The model provider {self._provider} refused the request"

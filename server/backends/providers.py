@@ -17,6 +17,7 @@ from server.core.errors import InvalidArgument
 from server.core.nearest import did_you_mean
 from server.core.outbound.guard import AllowedHosts
 from server.core.outbound.limits import Limits
+from server.core.provider_variables import KEYS, SELF_HOSTED, URLS
 
 if TYPE_CHECKING:
     from server.core.outbound.transport import Resolve
@@ -67,7 +68,10 @@ class Providers:
         allowed: AllowedHosts | None = None, offline_delay_seconds: float = 0.0, limits: Limits | None = None,
         resolve: "Resolve | None" = None,
     ) -> None:  # fmt: skip
-        self._endpoints = Endpoints(api_keys or {}, base_urls or {}, allowed or AllowedHosts())
+        """Raises ValueError for a base URL that is none."""
+        allowed = allowed or AllowedHosts()
+        self._endpoints = Endpoints(api_keys or {}, base_urls or {}, allowed)
+        self._allowed = allowed.with_own(base_urls or {})
         self._limits = limits or Limits()
         self._resolve = resolve
         self._offline = OfflineBackend(offline_delay_seconds)
@@ -118,7 +122,7 @@ class Providers:
         from server.core.outbound.transport import HttpClient
 
         if self._client is None:
-            self._client = HttpClient(self._endpoints.allowed, self._limits, self._resolve)
+            self._client = HttpClient(self._allowed, self._limits, self._resolve)
         return self._client
 
 
@@ -155,7 +159,8 @@ class Endpoints:
             return NO_KEY
         raise InvalidArgument.of(
             "model.provider",
-            f"{provider} has no key: put one in the assistant's credentials, or let the operator set {KEYS_SETTING}",
+            f"{provider} has no key: put one in the assistant's credentials, or let the operator set "
+            + " or ".join([*KEYS.get(provider, ()), KEYS_SETTING]),
             reason="PROVIDER_WITHOUT_KEY",
         )
 
@@ -193,6 +198,8 @@ def unknown(provider: str, url: str | None, base_urls: Mapping[str, str]) -> str
     """The error text for a provider that no interface documents; None when the provider is valid."""
     if url or provider in BASE_URLS or provider in DOCUMENTED or provider in base_urls:
         return None
+    if provider in SELF_HOSTED:
+        return f"{provider} has no URL here: let the operator set {URLS[provider]}, or send an OpenAI-compatible model.url"
     nearest = did_you_mean(provider, {*BASE_URLS, *base_urls})
     return f"must be one of {', '.join(BASE_URLS)}, or any other together with an OpenAI-compatible model.url{nearest}"
 
@@ -223,7 +230,8 @@ def keys_without_use(api_keys: Mapping[str, str], base_urls: Mapping[str, str]) 
 
 def _without_url(provider: str) -> InvalidArgument:
     return InvalidArgument.of(
-        "model.url", f"is required for provider {provider}, unless the operator sets {URLS_SETTING}"
+        "model.url",
+        f"is required for provider {provider}, unless the operator sets {URLS.get(provider, URLS_SETTING)}",
     )
 
 

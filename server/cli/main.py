@@ -50,6 +50,7 @@ main.lazy = {
     "protos": Lazy(
         "server.cli.protos", "protos", "Write the protos and all that they import, for stubs in any language."
     ),
+    "providers": Lazy("server.cli.providers", "providers", "List and test the model providers."),
     "restore": Lazy(
         "server.cli.database",
         "restore",

@@ -7,7 +7,7 @@ not connect (`transport.py` asks this module for every address it is about to co
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
@@ -73,6 +73,26 @@ class AllowedHosts:
             if entry.strip():
                 host, port, private = _entry(entry, setting)
                 self._entries[host, port] = private or self._entries.get((host, port), False)
+
+    def with_own(self, urls: Mapping[str, str]) -> "AllowedHosts":
+        """This list and the hosts of the operator's own base URLs, by provider, at their ports alone.
+
+        These may have private addresses. Nobody else's URL may name them by that: `check_url` is asked of the
+        list without them. Raises ValueError for what is no such URL.
+        """
+        own = AllowedHosts((), self._setting)
+        own._entries = dict(self._entries)
+        for name, url in urls.items():
+            try:
+                parts, host, port = _split(url, name)
+            except InvalidArgument:
+                raise ValueError(
+                    f"the base URL of provider {name} must be an http or https URL without user name and password"
+                ) from None
+            if parts.query or parts.fragment:
+                raise ValueError(f"the base URL of provider {name} must have neither query nor fragment")
+            own._entries[host, port] = True
+        return own
 
     @property
     def settings(self) -> str:
