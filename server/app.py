@@ -225,7 +225,7 @@ class App:
             self._recovery,
             self.capacity,
         )
-        agents = Agents(store, self._provider_fault)
+        agents = Agents(store, self._provider_fault, settings.models_without_assistant)
         resolver = TurnResolver(store, agents, clock, self.capacity)
         self._streams = Streams(
             engine,

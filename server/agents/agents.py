@@ -28,12 +28,18 @@ from server.agents.ignored_settings import (
     of_missing_tool,
 )
 from server.agents.model_providers import Fault, check_providers
-from server.agents.names import MEMBER_BYTES, assistant_of_model, check_handoffs, stored_names
+from server.agents.names import (
+    MEMBER_BYTES,
+    assistant_of_model,
+    check_handoffs,
+    model_without_assistant,
+    stored_names,
+)
 from server.agents.templates import render
 from server.agents.who import StoredAssistant, StoredSquad, TransientAssistant, TransientSquad, Who
 from server.content.json_values import struct_from, to_python
 from server.content.secrets import mask_secrets
-from server.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from server.core.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.storage.documents import Document
@@ -195,9 +201,15 @@ class Agent:
 class Agents:
     """Finds who answers. Settings of stored assistants are parsed once for each version."""
 
-    def __init__(self, store: Store, provider_fault: Fault = lambda provider, url: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        provider_fault: Fault = lambda provider, url: None,
+        models_without_assistant: bool = False,
+    ) -> None:
         """`provider_fault` returns why a transient assistant is refused because of its model's provider."""
         self._store = store
+        self._models_without_assistant = models_without_assistant
         self._provider_fault = provider_fault
         self._settings: dict[tuple[str, str, int], AssistantSettings] = {}
         """By org, id and version."""
@@ -232,14 +244,33 @@ class Agents:
         )
 
     async def named_by_model(self, caller: Caller, who: Who) -> Agent | None:
-        """Return the stored assistant whose id or name is `who.model`. Raises InvalidArgument for a name that
-        several have."""
+        """Return the stored assistant whose id or name is `who.model`, or the model PROVIDER/MODEL without an
+        assistant, where the operator allows it. Raises InvalidArgument for a name that several have."""
         if who.model is None:
             return None
         document = await assistant_of_model(self._store.assistants, caller, who.model.name)
-        if document is None and who.model.unknown is not None:
+        if document is not None:
+            return await self._of(caller, document, who.overrides)
+        provider, _, model = who.model.name.partition("/")
+        if provider and model and self._provider_fault(provider, None) is None:
+            if self._models_without_assistant:
+                return await self._of_model(caller, provider, model, who.overrides)
+            if who.model.unknown is not None:
+                raise model_without_assistant(who.model.name, who.model.unknown)
+        if who.model.unknown is not None:
             raise who.model.unknown
-        return await self._of(caller, document, who.overrides) if document else None
+        return None
+
+    async def _of_model(
+        self, caller: Caller, provider: str, model: str, overrides: dict[str, Any] | None
+    ) -> Agent:
+        """Return a model with no instructions of an assistant's: those of the request are all it gets."""
+        if caller.is_publishable:
+            raise PermissionDenied.of(
+                "model", "names a model of a provider, which a publishable key cannot send; name an assistant"
+            )
+        content = {"model": {"provider": provider, "model": model}, _INSTRUCTION_MODE: "allow"}
+        return await self._transient(caller, content, overrides)
 
     async def _checked_assistant(self, document: Struct) -> dict[str, Any]:
         content: dict[str, Any] = to_python(document)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from server.agents.handoffs import check_destinations, stored_id
-from server.core.errors import InvalidArgument, NotFound, Violation
+from server.core.errors import InvalidArgument, NotFound, ServiceError, Violation
 from server.core.ids import parse_id
 from server.core.offload import by_size
 from server.storage.assistants import Assistants
@@ -76,4 +76,14 @@ def model_not_found(model: str) -> NotFound:
         f"The model '{model[:100]}' does not exist; send the id or the name of an assistant.",
         reason="MODEL_NOT_FOUND",
         violations=(Violation("model", "does not exist"),),
+    )
+
+
+def model_without_assistant(model: str, unknown: ServiceError) -> ServiceError:
+    """Return the error of a model PROVIDER/MODEL, of the kind that a `model` has which names no assistant."""
+    return type(unknown)(
+        f"The model '{model[:100]}' is no assistant, and this server calls no model without one: send the id or the "
+        "name of an assistant, or let the operator set models_without_assistant (PARLEY_MODELS_WITHOUT_ASSISTANT).",
+        reason=unknown.reason,
+        violations=unknown.violations,
     )

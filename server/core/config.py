@@ -92,6 +92,9 @@ class Settings(BaseSettings):
         default_factory=dict, examples=['{"openai": "https://models.example.com/v1"}']
     )
     """Base URLs that replace the built-in ones, by provider, as a JSON object."""
+    models_without_assistant: bool = False
+    """Whether `model` may name PROVIDER/MODEL at the doors of OpenAI's form, with no assistant. It is called
+    with the operator's key, by every api and secret key."""
     model_timeout_seconds: float = Field(default=600, gt=0)
     """How long one model call may take, retries included."""
     turn_wait_seconds: float = Field(default=30, ge=0)

@@ -155,9 +155,9 @@ class CompletionService(CompletionServiceServicer):
         """Return the agent that the path names, otherwise the one that `model` names."""
         if request.agent_id:
             return await self._agents.stored(caller, parse_id(request.agent_id))
-        agent = await self._agents.named_by_model(caller, Who(model=Model(request.model)))
-        if agent is None:
-            raise model_not_found(request.model)
+        named = Model(request.model, model_not_found(request.model))
+        agent = await self._agents.named_by_model(caller, Who(model=named))
+        assert agent is not None  # the error above otherwise
         return agent
 
 
