@@ -22,7 +22,7 @@ ONLY_IN = {
     "liquid": ("server.agents.bounded_liquid", "server.agents.liquid_filters", "server.agents.templates"),
     "protovalidate": "server.content.validation",
     "uuid_utils": "server.core.ids",
-    "rich": "server.cli.database",
+    "rich": ("server.cli.database", "server.cli.panel"),
     "uvloop": ("server.cli.start", "server.cli.worker"),
     "grpc_channelz": "server.rpc.admin",
     "grpc_health": ("server.app", "server.rpc.admin", "server.rpc.health"),

@@ -8,7 +8,7 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 import orjson
@@ -17,10 +17,11 @@ import structlog
 from gateway.launcher import Gateway, GatewayError
 from server.cli.console import fail
 from server.cli.first_start import first_start
+from server.cli.panel import is_for_a_person, show_panel, url_of
 from server.cli.stored import opened_store
 from server.cli.supervisor import WorkerError, Workers
 from server.cli.watchdog import watched
-from server.core.config import Settings
+from server.core.config import Address, Settings
 from server.storage.database import DatabaseError
 from server.storage.sqlite.backups import DATABASE
 from server.storage.sqlite.inspection import Inspection, inspected
@@ -129,9 +130,9 @@ async def _serve_with_workers(
         async with opened_store(settings, checked=inspection is not None):
             _inspect_folder(settings)
 
-        async def greet() -> None:
+        async def greet() -> dict[str, Any] | None:
             async with opened_store(settings, checked=True) as store:
-                await _greet(settings, store)
+                return await _greet(settings, store)
 
         await _run(settings, workers, greet, stopping, restarting, inspection)
     finally:
@@ -143,23 +144,32 @@ def _inspect_folder(settings: Settings) -> None:
         log.warning("data_folder_is_open_to_others", path=str(settings.data), reason=reason)
 
 
-async def _greet(settings: Settings, store: Store) -> None:
-    """On the first start, create and print the development keys; otherwise print how to create keys."""
+async def _greet(settings: Settings, store: Store) -> dict[str, Any] | None:
+    """On the first start, create and return the development keys; otherwise say how to create keys."""
     if not settings.dev:
         if not await store.keys.has_orgs():
             log.warning(
                 "no_keys",
                 reason="nobody can call yet; `parley keys create --org NAME --kind api` makes a key",
             )
-    elif made := await first_start(store, settings.data):
+        return None
+    return await first_start(store, settings.data)
+
+
+def _say_ready(settings: Settings, http: Address, grpc: Address, made: dict[str, Any] | None) -> None:
+    """Print the keys of a first start, and that both ports answer: for a person, or as scripts rely on."""
+    if is_for_a_person():
+        show_panel(settings.data, url_of("http", http), grpc, made)
+    elif made:
         click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
         click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+    click.echo(f"ready http=http://{http} grpc={grpc}")
 
 
 async def _run(
     settings: Settings,
     servers: Servers,
-    greet: Callable[[], Awaitable[None]],
+    greet: Callable[[], Awaitable[dict[str, Any] | None]],
     stopping: asyncio.Event,
     restarting: asyncio.Event,
     inspection: Inspection | None,
@@ -174,10 +184,10 @@ async def _run(
     try:
         await gateway.start()
         await gateway.ready()
-        await greet()  # not before: keys are useless if the server cannot start
+        made = await greet()  # not before: keys are useless if the server cannot start
         http = settings.http.model_copy(update={"port": gateway.http_port})
         grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})
-        click.echo(f"ready http=http://{http} grpc={grpc}")
+        _say_ready(settings, http, grpc, made)
         renewing = asyncio.create_task(_renew(servers, gateway, restarting))
         await _until_stopped(gateway, stopping, inspection)
         renewing.cancel()
