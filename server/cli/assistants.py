@@ -8,6 +8,7 @@ import orjson
 
 from server.agents.documents import check_assistant, without_server_members
 from server.agents.names import MOST_OF_ONE_NAME, listed
+from server.cli.commands import Commands
 from server.cli.console import fail, json_option, show, where
 from server.cli.stored import with_store
 from server.content.secrets import mask_secrets, restore_secrets
@@ -18,7 +19,7 @@ from server.storage.documents import Document
 from server.storage.store import Store
 
 
-@click.group()
+@click.group(cls=Commands)
 def assistants() -> None:
     """Manage assistants without HTTP."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from server.cli.commands import Commands
 from server.cli.console import data_option, fail, json_option, settings_of, show
 from server.core.errors import ServiceError
 from server.storage.database import DatabaseError
@@ -90,7 +91,7 @@ def restore(data: Path | None, replace: bool, file: Path, as_json: bool) -> None
     )
 
 
-@click.group("db")
+@click.group("db", cls=Commands)
 def db() -> None:
     """Look into the database."""
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from server.cli.commands import Commands
 from server.cli.console import fail, json_option, show, where
 from server.cli.stored import with_store
 from server.core.clock import now_ms, parse_rfc3339
@@ -11,7 +12,7 @@ from server.core.config import Settings
 from server.storage.keys import KINDS
 
 
-@click.group()
+@click.group(cls=Commands)
 def keys() -> None:
     """Make, list and revoke the keys of orgs."""
 

@@ -27,6 +27,9 @@ main.lazy = {
         "back_up",
         "Write a backup to FILE, also while serving: one file of one moment, checked, for its owner only.",
     ),
+    "chats": Lazy(
+        "server.cli.chats", "chats", "List, show and follow chats, the records of single exchanges."
+    ),
     "check": Lazy(
         "server.cli.database",
         "check",
@@ -47,6 +50,9 @@ main.lazy = {
         "migrate_store",
         "Move everything from SOURCE, sqlite:FOLDER, to TARGET, postgresql://…, an empty database.",
     ),
+    "orgs": Lazy(
+        "server.cli.orgs", "orgs", "List, create and show orgs, the tenants that own keys and records."
+    ),
     "protos": Lazy(
         "server.cli.protos", "protos", "Write the protos and all that they import, for stubs in any language."
     ),
@@ -57,6 +63,14 @@ main.lazy = {
         "Replace the database by the backup FILE, while nothing serves it.",
     ),
     "serve": Lazy("server.cli.start", "serve", "Serve until SIGTERM or Ctrl-C, then drain and exit 0."),
+    "sessions": Lazy(
+        "server.cli.sessions",
+        "sessions",
+        "List and show sessions, the containers of chats that share a context.",
+    ),
+    "usage": Lazy(
+        "server.cli.usage", "usage", "Sum chats, tokens and cost by day, assistant, model, key or org."
+    ),
     "vacuum": Lazy(
         "server.cli.stored",
         "vacuum",

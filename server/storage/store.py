@@ -16,6 +16,7 @@ from server.storage.chats import Chats
 from server.storage.database import Connection, Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
+from server.storage.orgs import Orgs
 from server.storage.outbox import Compose, Outbox
 from server.storage.peers import Peers
 from server.storage.postgres import migrations as postgres_migrations
@@ -40,6 +41,7 @@ class Store:
     """The repositories of one database."""
 
     database: Database
+    orgs: Orgs
     keys: Keys
     assistants: Assistants
     squads: Squads
@@ -58,6 +60,7 @@ class Store:
         outbox = Outbox(database, clock)
         return cls(
             database,
+            Orgs(database, clock),
             Keys(database, key_secret, clock, peers),
             Assistants(database, clock),
             Squads(database, clock),
