@@ -52,7 +52,8 @@ def delta(text, choice=0):
 
 
 class Scripted:
-    """A backend that does what its script says: emits events, raises errors, waits for asyncio.Events."""
+    """A backend that does what its script says: emits events, or a list of them at once, raises errors, waits for
+    asyncio.Events."""
 
     def __init__(self, *script):
         self.script = script
@@ -72,7 +73,7 @@ class Scripted:
                 elif callable(step):
                     await step()
                 else:
-                    await emit([step])
+                    await emit(step if isinstance(step, list) else [step])
         finally:
             self.closed.set()
 

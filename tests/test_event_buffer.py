@@ -21,6 +21,7 @@ from server.exchange import replay
 from server.exchange.engine import CANCELLED
 from server.exchange.event_buffer import MOST_OF_KEY, MOST_OF_STREAM, EventBuffer, Share, Unread
 from server.exchange.streams import Streams
+from server.storage.chats import Chats
 from server.storage.store import open_store
 from tests.conftest import running
 from tests.test_engine import STOP, Lab, delta, kinds
@@ -129,6 +130,24 @@ async def test_answer_in_the_background_waits_for_nobody_and_is_not_held(lab):
     buffered = sum(entry.size for entry in stream._buffer._emitted[:-1])
     assert buffered <= 2 * MOST_OF_STREAM
     assert (await lab.stored_chat()).status == "completed"
+
+
+async def test_answer_that_a_model_has_ready_is_put_on_disk_by_what_there_is_room_for(lab, monkeypatch):
+    """And not by the few events between which others get their turn: each commit may take long."""
+    written, journal = [], Chats.journal
+
+    async def counted(chats, batches):
+        written.append(sum(len(batch.events) for batch in batches))
+        return await journal(chats, batches)
+
+    monkeypatch.setattr(Chats, "journal", counted)
+    streams = lab.streams([*(delta(f"{number:06}") for number in range(MANY)), STOP])
+    async with streams.start(lab.turn()) as stream:
+        events = [one async for batch in stream.batches() for one in batch]
+
+    size = sum(event.ByteSize() for event in events)
+    assert (texts(events), kinds(events[-1:])) == (in_order(), ["completed"])
+    assert len(written) <= 2 + 2 * size // MOST_OF_STREAM, written
 
 
 @pytest.mark.parametrize("moment", ["while it runs", "when it is over"])
