@@ -36,7 +36,17 @@ main.lazy = {
         "Look whether the database is sound; the exit code is not 0 when it is not.",
     ),
     "config": Lazy("server.cli.config", "config", "Look at the settings."),
+    "completion": Lazy(
+        "server.cli.completion",
+        "completion",
+        "Print the completion of commands and options for bash, zsh or fish.",
+    ),
     "db": Lazy("server.cli.database", "db", "Look into the database."),
+    "doctor": Lazy(
+        "server.cli.doctor",
+        "doctor",
+        "Check what a server needs: machine, ports, folder, database, clock, keys, limits.",
+    ),
     "export": Lazy(
         "server.cli.history",
         "export_history",

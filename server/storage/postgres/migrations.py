@@ -27,10 +27,10 @@ def migrate(connection: Connection) -> None:
         "CREATE TABLE IF NOT EXISTS parley_migrations (number bigint PRIMARY KEY, name text NOT NULL, "
         "applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    done = connection.execute("SELECT coalesce(max(number), 0) FROM parley_migrations").fetchone()[0]
-    if done > len(MIGRATIONS):
+    before = done(connection)
+    if before > len(MIGRATIONS):
         raise DatabaseError("the database was brought up to date by a newer version of parley; run that one")
-    for number, (name, change) in enumerate(MIGRATIONS[done:], done + 1):
+    for number, (name, change) in enumerate(MIGRATIONS[before:], before + 1):
         if callable(change):
             change(connection)
         else:
@@ -42,6 +42,12 @@ def _run(connection: Connection, statements: str) -> None:
     for statement in statements.split(";"):
         if statement.strip():
             connection.execute(statement)
+
+
+def done(connection: Connection) -> int:
+    """Return how many migrations the database has had."""
+    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM parley_migrations").fetchone()[0]
+    return number
 
 
 def has_tables(connection: Connection) -> bool:
