@@ -54,8 +54,8 @@ _ROUNDS = ChatError(
     code=MOST_ROUNDS_REACHED, message=f"The model went on calling tools after {MOST_ROUNDS} rounds of them."
 )
 
-Emit = Callable[[list[dict[str, Any]], bool], Awaitable[None]]
-"""Takes the members of events, and whether the model has sent more already; returns when there is room for more."""
+Emit = Callable[[list[dict[str, Any]]], Awaitable[None]]
+"""Takes the members of events, and returns when there is room for more."""
 _EVENTS_IN_A_ROW = 64
 """After so many, other tasks run: a model whose answer is ready at once would keep callers from leaving and the
 server from stopping."""
@@ -207,7 +207,7 @@ class Engine:
                 if in_a_row >= _EVENTS_IN_A_ROW:
                     in_a_row = 0
                     await asyncio.sleep(0)
-                await self._consume(run, part, emit, has_more=at + len(part) < len(events))
+                await self._consume(run, part, emit)
 
         try:
             if run.forwards:
@@ -218,12 +218,7 @@ class Engine:
             run.answer.cut(MOST_OUTPUT_REACHED)
 
     async def _consume(
-        self,
-        run: Run,
-        events: Sequence[ModelEvent | RoundFinished],
-        emit: Emit | None,
-        *,
-        has_more: bool,
+        self, run: Run, events: Sequence[ModelEvent | RoundFinished], emit: Emit | None
     ) -> None:
         emitted: list[dict[str, Any]] = []
         for event in events:
@@ -234,7 +229,7 @@ class Engine:
             if run.is_full:
                 break
         if emitted and emit:
-            await emit(emitted, has_more)
+            await emit(emitted)
         if run.is_full:
             raise _OutputFull
 

@@ -278,9 +278,9 @@ class LiveExchange:
             chat.error.CopyFrom(self._run.why)
         self._add({"failed" if self._failure else "completed": chat})
 
-    async def _emit(self, events: list[dict[str, Any]], has_more: bool) -> None:
+    async def _emit(self, events: list[dict[str, Any]]) -> None:
         """Put events on disk and emit them; wait for that, and while too much is unread. Meanwhile further
-        events from the model gather in its connection, to be read at once. What it has sent already waits for room alone."""
+        events from the model gather in its connection, to be read at once."""
         if not self._run.begun:
             await self._begin(events)
             return
@@ -288,8 +288,7 @@ class LiveExchange:
             self._add(members)
         if self._turn.persists:
             self._journal.add(self, at_once=not self._buffer.has_room)
-            if not has_more:
-                await self._until_written()
+            await self._until_written()
         else:
             self.journaled(len(self._buffer.waiting))
         if not self._buffer.has_room and not await self._buffer.until_room(self._unread_seconds):
