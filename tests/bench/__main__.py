@@ -10,11 +10,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from server.cli.plots import Bars
 from tests.bench.goals import GOALS
 from tests.bench.load import seconds_of_others
 from tests.bench.page import write_report
 from tests.bench.real import REAL_GOALS
-from tests.bench.results import Bars, Found, Goal, Run
+from tests.bench.results import Found, Goal, Run
 from tests.bench.sizes import QUICK, Sizes
 
 ALL = {**REAL_GOALS, **GOALS}

@@ -17,11 +17,12 @@ from typing import TypeVar
 
 import click
 
+from server.cli.plots import Bars, Lines
 from tests.bench.client import Connection
 from tests.bench.contenders import PEERS, Contender, Service, afternoon, service, upstream
 from tests.bench.load import processor_seconds, resident_bytes
 from tests.bench.paced import Call, Failed, Load, connections, one_stream, streams, whole_answers
-from tests.bench.results import Bars, Found, Goal, Lines, at_least, at_most, distribution, quantile
+from tests.bench.results import Found, Goal, at_least, at_most, distribution, quantile
 from tests.bench.sizes import Sizes
 from tests.bench.upstream import SHORT, THINKING
 

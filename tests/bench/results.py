@@ -1,7 +1,9 @@
 """What a measurement finds: goals, met or missed, and plots of the figures behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from server.cli.plots import Bars, Lines
 
 
 class Goal(NamedTuple):
@@ -13,24 +15,6 @@ class Goal(NamedTuple):
     measured: float
     unit: str
     is_met: bool
-
-
-class Bars(NamedTuple):
-    """One figure of each contender."""
-
-    title: str
-    unit: str
-    values: Mapping[str, float]
-
-
-class Lines(NamedTuple):
-    """One line of points (x, y) for each contender; `limit` is a y that is not to be exceeded."""
-
-    title: str
-    x: str
-    y: str
-    points: Mapping[str, Sequence[tuple[float, float]]]
-    limit: float | None = None
 
 
 class Run(NamedTuple):
