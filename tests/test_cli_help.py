@@ -43,7 +43,7 @@ SETTINGS = {"pydantic", "pydantic_settings", "structlog", "orjson", "asyncio"}
 """What the flags of `parley serve` are made with."""
 
 
-@pytest.mark.parametrize(("name", main.lazy)
+@pytest.mark.parametrize("name", main.lazy)
 def test_help_of_a_group_names_its_commands_by_whole_sentences(name):
     command = main.get_command(click.Context(main), name)
     printed = " ".join(CliRunner().invoke(main, [name, "-h"]).output.split())
@@ -53,7 +53,7 @@ def test_help_of_a_group_names_its_commands_by_whole_sentences(name):
         assert f"{one.name} {summary_of(one)}" in printed
 
 
-@pytest.mark.parametrize("words", "needed"), [(["--help"], set()), (["serve", "--help"], SETTINGS)])
+@pytest.mark.parametrize(("words", "needed"), [(["--help"], set()), (["serve", "--help"], SETTINGS)])
 def test_help_loads_nothing_that_it_does_not_need(words, needed):
     program = f"""
 import sys

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from typing import Any
+
 import click
 
 from server.cli import checks
@@ -47,7 +49,7 @@ def doctor(
     context.exit(1 if failed else 0)
 
 
-def _checks(options: dict[str, object]) -> Iterable[checks.Check]:
+def _checks(options: dict[str, Any]) -> Iterable[checks.Check]:
     try:
         settings = settings_of(**options)
     except click.ClickException as error:

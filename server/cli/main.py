@@ -55,6 +55,11 @@ main.lazy = {
     ),
     "import": Lazy("server.cli.history", "import_history", "Import the history in FILE into an org."),
     "keys": Lazy("server.cli.keys", "keys", "Make, list and revoke the keys of orgs."),
+    "load": Lazy(
+        "server.cli.load.command",
+        "load",
+        "Call a running service at a rate, or as so many users, and report what its callers see.",
+    ),
     "migrate-store": Lazy(
         "server.cli.database",
         "migrate_store",

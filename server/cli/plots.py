@@ -5,7 +5,7 @@ A page of these needs nothing from elsewhere, no script either, and follows the 
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 300
@@ -54,7 +54,8 @@ class Lines(NamedTuple):
     """One line of points (x, y) for each contender.
 
     `limit` is a y that is not to be exceeded, `ticks` are the labels of the x axis where its numbers are not
-    what a reader wants, `shaded` is a range of x that does not count.
+    what a reader wants, `shaded` is a range of x that does not count. Lines that are `dashed` leave one behind
+    them to be seen.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Lines(NamedTuple):
     limit: float | None = None
     ticks: Sequence[tuple[float, str]] = ()
     shaded: tuple[float, float] | None = None
+    dashed: Collection[str] = ()
 
 
 def document(title: str, body: str) -> str:
@@ -144,7 +146,8 @@ def lines_plot(lines: Lines, colors: Mapping[str, str]) -> str:
     )
     for name, points in lines.points.items():
         placed = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in points)
-        drawn.append(f'<polyline points="{placed}" style="stroke:{colors[name]}"/>')
+        dashes = ";stroke-dasharray:5 5" if name in lines.dashed else ""
+        drawn.append(f'<polyline points="{placed}" style="stroke:{colors[name]}{dashes}"/>')
     return _svg(HEIGHT, lines.title, drawn) + _legend(lines.points, colors)
 
 

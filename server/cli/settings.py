@@ -23,6 +23,8 @@ PREFIX = "PARLEY_"
 _FROM_FILE = "_FILE"
 SECRETS = frozenset(name for name, one in Settings.model_fields.items() if not one.repr)
 """Settings that are never printed as they are, and may be read from a file of their own."""
+_OF_CALLERS = {"KEY"}
+"""Variables that `parley load` and the examples for callers read, and no server."""
 _MESSAGES = {
     "dict_type": "must be a JSON object",
     "model_type": "must be a JSON object",
@@ -220,7 +222,7 @@ def _unknown(environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name in sorted(environment):
         own = name.upper().removeprefix(PREFIX)
-        if name.upper().startswith(PREFIX) and own and own not in known:
+        if name.upper().startswith(PREFIX) and own and own not in known | _OF_CALLERS:
             found[name] = did_you_mean(own, known, PREFIX)
     return found
 
