@@ -34,7 +34,8 @@ figure { margin: 0; min-width: 0; } figcaption { font-weight: 600; }
 .key { white-space: nowrap; margin-right: .8rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: currentColor; } svg .dim { fill: var(--dim); }
-svg line { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg line { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; stroke-linejoin: round;
+  vector-effect: non-scaling-stroke; }
 svg .limit { stroke: var(--missed); stroke-dasharray: 5 4; } svg .shade { fill: var(--line); opacity: .4; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { color: var(--dim); }
 dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }

@@ -5,14 +5,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from server.cli.plots import Lines, document, figures, pairs, short
+from server.cli.plots import COLORS, Lines, document, figures, pairs, short
 
 _STYLE = """
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(135px, 1fr)); gap: .8rem; margin: 1rem 0; }
 .card { background: var(--card); border-radius: .5rem; padding: .6rem .9rem; }
 .card b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; } .card > span { color: var(--dim); }
 .warnings { border-left: 4px solid var(--missed); background: var(--card); padding: .6rem 1rem .6rem 2rem; }
-.about { color: var(--dim); overflow-wrap: anywhere; } td.name { white-space: nowrap; } td.text { overflow-wrap: anywhere; min-width: 14rem; }
+.about { color: var(--dim); overflow-wrap: anywhere; } td.name { white-space: nowrap; }
+td.text { overflow-wrap: anywhere; min-width: 14rem; }
 """
 _COLUMNS = {"p50": "p50Ms", "p90": "p90Ms", "p95": "p95Ms", "p99": "p99Ms", "p99.9": "p999Ms", "max": "maxMs"}
 _SERIES = {
@@ -23,6 +24,7 @@ _SERIES = {
     "failed": "failed calls",
 }
 
+_COLORS = {"due": COLORS[0], "answered": COLORS[1], "failed": "var(--missed)"}
 _NOTE = (
     '<p class="about">Latency, and the first token, count from the moment when a call was to begin; '
     "“from sending” counts from when it was sent.</p>"
@@ -42,7 +44,7 @@ def page_of(report: Mapping[str, Any]) -> str:
         f"{plan['forSeconds']:g} s · {html.escape(report['beganAt'])}</p>"
         + _cards(report)
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
-        + figures(_plots(report), {})
+        + figures(_plots(report), dict(_COLORS))
         + f"<h2>Durations in milliseconds</h2>{_NOTE}{_table(report)}"
         + _errors(report)
         + f"<h2>Plan</h2>{_about({**plan, 'mix': mix})}"

@@ -64,7 +64,7 @@ class Load:
             try:
                 await asyncio.wait_for(self._one_ended.wait(), left)
             except TimeoutError:
-                break
+                return False
         return self._clock() < last
 
     def _unsent(self, kind: str, due: float) -> None:
