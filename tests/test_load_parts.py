@@ -123,7 +123,7 @@ async def test_call_that_the_generator_sends_late_has_the_wait_in_its_latency() 
     assert total.latency.above(0.5) == pytest.approx(51, abs=1)
     assert total.service.above(0.5) == 1
     assert found.late == pytest.approx(99, abs=1)
-    assert found.lateness.percentiles([100]) == [pytest.approx(990, rel=0.01)]
+    assert found.lateness.percentiles([100]) == [pytest.approx(1000, rel=0.01)]
 
 
 async def test_calls_that_find_no_room_until_the_end_are_errors_and_not_forgotten(monkeypatch) -> None:

@@ -92,13 +92,14 @@ class Measured:
         """Count a call that is over, or that was never sent."""
         self.last_end = max(self.last_end, call.ended)
         late = call.sent is None or call.sent - call.due > LATE_SECONDS
-        interval = self._interval(call.due)
+        begin = round(call.due - self.start, 6)  # as the plan has it: sums of times are not exact
+        interval = self._interval(begin)
         interval.due += 1
         interval.late += late
         interval.failed += call.failure is not None
         if call.failure is None:
             interval.latency.record(call.ended - call.due)
-        if call.due - self.start < self.plan.uncounted:
+        if begin < self.plan.uncounted:
             self.uncounted += 1
             return
         self.late += late
@@ -136,8 +137,8 @@ class Measured:
         ended = self.succeeded + self.failed
         return self.failed / ended if ended else 0.0
 
-    def _interval(self, due: float) -> Interval:
-        number = int((due - self.start) / self.interval_seconds)
+    def _interval(self, begin: float) -> Interval:
+        number = int(begin / self.interval_seconds)
         while len(self.intervals) <= number:
             self.intervals.append(Interval())
         return self.intervals[number]
