@@ -7,12 +7,15 @@ The command itself, against the service, is in `tests/test_load.py`.
 import asyncio
 import itertools
 import random
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 import grpc
 import pytest
+import trustme
 from aiohttp import web
 from hdrh.histogram import HdrHistogram
 
@@ -23,9 +26,11 @@ from server.cli.load.calls import Answer, Clock, Failed, now
 from server.cli.load.histogram import Histogram
 from server.cli.load.measured import Call, Measured
 from server.cli.load.plan import Duration, Mix, Plan, Share
+from server.cli.load.preflight import Unusable, try_each
 from server.cli.load.rest import RestCaller
 from server.cli.load.run import Load
 from server.cli.load.stubs import GrpcCaller
+from tests.conftest import Org, Service
 from tests.cutting_proxy import CuttingProxy
 from tests.load_server import DELTA, Holding, serving, streamed, whole
 
@@ -167,6 +172,53 @@ async def test_calls_of_the_ramp_and_the_warm_up_are_in_no_percentile() -> None:
 
     assert (found.uncounted, found.succeeded) == (20, 40)
     assert [one.due for one in found.intervals] == [3, 7, 10, 10, 10, 10, 10]
+
+
+@pytest.mark.parametrize("caller", [RestCaller, GrpcCaller])
+async def test_read_has_no_use_for_a_server_that_makes_no_chat(caller) -> None:
+    made = plan(mix={"read": 1}, url="http://127.0.0.1:1")
+    calls = caller(made)
+
+    with pytest.raises(Unusable, match=r"127\.0\.0\.1:1 cannot be reached"):
+        await try_each(made, calls)
+    await calls.aclose()
+
+
+async def test_server_that_is_merely_busy_is_measured_all_the_same() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=429, text="busy")
+
+    async with serving(answer) as url:
+        made = plan(url=url, mix={"chat": 1, "list": 1})
+        caller = RestCaller(made)
+        await try_each(made, caller)
+        with pytest.raises(Unusable, match=r"`read` needs a chat, and none could be made: .* 429: busy"):
+            await try_each(plan(url=url, mix={"read": 1}), caller)
+        await caller.aclose()
+
+
+# TLS
+
+
+@pytest.mark.parametrize("door", ["rest", "grpc"])
+async def test_certificate_of_a_private_authority_is_trusted_when_it_is_named(
+    door: Any, service: Service, org: Org, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.set_alpn_protocols(["h2"] if door == "grpc" else ["http/1.1"])
+    authority.issue_cert("localhost").configure_cert(tls)
+    authority.cert_pem.write_to_path(ca := tmp_path / "ca.pem")
+    scheme, caller = ("grpcs", GrpcCaller) if door == "grpc" else ("https", RestCaller)
+    async with CuttingProxy(service.http_url.removeprefix("http://"), tls=tls) as proxy:
+        url = f"{scheme}://localhost:{proxy.address.rpartition(':')[2]}"
+        who = {"door": door, "url": url, "key": org.api, "assistant": org.assistant_id, "seconds": 0.02}
+        trusted, untrusted = plan(**who, ca=ca), plan(**who)
+        answered = await measured(trusted, caller(trusted))
+        refused = await measured(untrusted, caller(untrusted))
+
+    assert (answered.succeeded, answered.failed) == (2, 0)
+    assert [kind for kind, *_ in refused.errors] == ["connection"]
 
 
 # Errors by kind

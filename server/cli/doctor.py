@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-
 from typing import Any
 
 import click

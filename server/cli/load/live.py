@@ -55,12 +55,13 @@ def _frame(load: Load, measured: Measured) -> Group:
         f"[{'yellow' if measured.late else 'default'}]late {measured.late}[/]",
         f"uncounted {measured.uncounted}" if plan.uncounted else "",
     )
-    bar = ProgressBar(total=plan.whole, completed=min(elapsed, plan.whole), width=60)
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=plan.whole, completed=min(elapsed, plan.whole), width=60))
     return Group(about, bar, _durations(measured), *_errors(measured))
 
 
 def _durations(measured: Measured) -> Table:
-    shown = Table("", "calls", "p50 ms", "p99 ms", "max ms", "first token p50", "p99", "gap p99")
+    shown = Table("", "calls", "p50 ms", "p99 ms", "max ms", "first p50", "first p99", "gap p99")
     for column in shown.columns[1:]:
         column.justify = "right"
     for kind, one in measured.kinds.items():

@@ -1,7 +1,6 @@
 """One call of each kind before a load: what is wrong with the command is found before it is measured."""
 
 import asyncio
-from collections.abc import Iterator
 
 from server.cli.load.calls import ANSWER, CONNECTION, SHED, TIMEOUT, Caller, Failed
 from server.cli.load.plan import Plan
@@ -20,24 +19,27 @@ class Unusable(Exception):
 async def try_each(plan: Plan, caller: Caller) -> None:
     """Make a call of each kind. Raises Unusable for what no load would mend; a server that is merely busy
     is what a load is there to measure."""
-    for kind in _kinds(plan):
-        for attempt in range(_ATTEMPTS):
-            failure = await _failure(plan, caller, kind)
-            if failure is None:
-                break
-            if _is_final(failure):
-                raise Unusable(_text(plan, kind, failure))
-            if kind != "chat" or "read" not in plan.mix:
-                break
-            if attempt == _ATTEMPTS - 1:
-                raise Unusable(f"`read` needs a chat, and none could be made: {_text(plan, kind, failure)}")
-
-
-def _kinds(plan: Plan) -> Iterator[str]:
-    """Those of the mix; what makes a chat before what reads one."""
     if "read" in plan.mix:
-        yield "chat"
-    yield from (kind for kind in plan.mix if kind != "chat" or "read" not in plan.mix)
+        await _make_chat(plan, caller)
+    tries = (_failure(plan, caller, kind) for kind in plan.mix)
+    for kind, failure in zip(plan.mix, await asyncio.gather(*tries), strict=True):
+        _raise_final(plan, kind, failure)
+
+
+async def _make_chat(plan: Plan, caller: Caller) -> None:
+    """Make what `read` reads."""
+    for left in reversed(range(_ATTEMPTS)):
+        failure = await _failure(plan, caller, "chat")
+        if failure is None:
+            return
+        _raise_final(plan, "chat", failure)
+        if not left:
+            raise Unusable(f"`read` needs a chat, and none could be made: {_text(plan, 'chat', failure)}")
+
+
+def _raise_final(plan: Plan, kind: str, failure: Failed | None) -> None:
+    if failure is not None and _is_final(failure):
+        raise Unusable(_text(plan, kind, failure))
 
 
 async def _failure(plan: Plan, caller: Caller, kind: str) -> Failed | None:
