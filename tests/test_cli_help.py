@@ -40,7 +40,7 @@ def test_help_names_every_command_by_a_whole_sentence(option):
 
 
 SETTINGS = {"pydantic", "pydantic_settings", "structlog", "orjson", "asyncio"}
-"""What the flags of `parley serve` are made with."""
+"""Modules that the flags of `parley serve` are made with."""
 
 
 @pytest.mark.parametrize("name", main.lazy)
@@ -53,7 +53,9 @@ def test_help_of_a_group_names_its_commands_by_whole_sentences(name):
         assert f"{one.name} {summary_of(one)}" in printed
 
 
-@pytest.mark.parametrize(("words", "needed"), [(["--help"], set()), (["serve", "--help"], SETTINGS)])
+@pytest.mark.parametrize(
+    ("words", "needed"), [(["--help"], set()), (["serve", "--help"], SETTINGS), (["load", "--help"], set())]
+)
 def test_help_loads_nothing_that_it_does_not_need(words, needed):
     program = f"""
 import sys

@@ -3,12 +3,8 @@
 Light until a load runs: what makes calls and what draws is loaded then.
 """
 
-import asyncio
-import contextlib
 import resource
 import signal
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +14,6 @@ from server.cli.console import data_option, fail, json_option, settings_of, show
 from server.cli.load.plan import KINDS, Duration, Mix, Plan, Share
 
 if TYPE_CHECKING:
-    from server.cli.load.calls import Caller
     from server.cli.load.measured import Measured
     from server.cli.load.report import Ran
 
@@ -103,13 +98,17 @@ def load(
     """Call a running service at a rate, or as so many users, and report what its callers see."""
     import uvloop
 
+    from server.cli.load.execute import Unusable, execute
     from server.cli.load.target import target_of
 
     _check(options, as_json, out)
     target = target_of(settings_of(data=data), url, door, key, assistant)
     plan = Plan(**target._asdict(), inputs=inputs or ("Hello, how are you?",), **options)
     _raise_file_limit(min(plan.most_in_flight, plan.users or plan.most_in_flight))
-    measured, ran = uvloop.run(_carried_out(plan, shown=not as_json))
+    try:
+        measured, ran = uvloop.run(execute(plan, shown=not as_json))
+    except Unusable as error:
+        fail(str(error))
     report = _written(measured, ran, out, as_json)
     if ran.interrupted:
         raise SystemExit(_INTERRUPTED)
@@ -139,50 +138,6 @@ def _raise_file_limit(calls: int) -> None:
         )
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-async def _carried_out(plan: Plan, *, shown: bool) -> tuple["Measured", "Ran"]:
-    from server.cli.load.live import show_progress
-    from server.cli.load.measured import Measured
-    from server.cli.load.preflight import Unusable, try_each
-    from server.cli.load.report import Ran
-    from server.cli.load.run import Load
-
-    caller = _caller(plan)
-    measured = Measured(plan)
-    running = Load(plan, caller, measured)
-    interrupted = False
-    try:
-        await try_each(plan, caller)
-        began, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
-        task = asyncio.create_task(running.run())
-        progress = asyncio.create_task(show_progress(running, measured)) if shown else None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        try:
-            await task
-        except asyncio.CancelledError:
-            interrupted = True
-        finally:
-            if progress is not None:
-                progress.cancel()
-                await asyncio.wait([progress])
-        return measured, Ran(began, time.perf_counter() - clock, time.process_time() - processor, interrupted)
-    except Unusable as error:
-        fail(str(error))
-    finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await caller.aclose()
-
-
-def _caller(plan: Plan) -> "Caller":
-    if plan.door == "grpc":
-        from server.cli.load.stubs import GrpcCaller
-
-        return GrpcCaller(plan)
-    from server.cli.load.rest import RestCaller
-
-    return RestCaller(plan)
 
 
 def _written(measured: "Measured", ran: "Ran", out: Path | None, as_json: bool) -> dict[str, Any]:
