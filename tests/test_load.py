@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from axe_playwright_python.async_playwright import Axe
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
@@ -211,14 +212,15 @@ def test_page_refers_to_nothing_outside_and_escapes_what_a_server_says() -> None
 
 
 @NEEDED
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_page_is_whole_in_a_browser_at_any_width(width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+async def test_page_is_whole_in_a_browser_and_all_can_use_it(width: int, scheme: Any, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(page_of(a_report()))
     file = f"file://{tmp_path}"
     async with chromium() as browser:
-        page = await browser.new_page(viewport={"width": width, "height": 844})
+        page = await browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
         watched = Watched(page, file)
         await page.goto(f"{file}/index.html")
+        barriers = await Axe().run(page)
         titles = await page.locator("figcaption").all_inner_texts()
         drawn = await page.locator("svg polyline").count()
         overflow = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -232,4 +234,5 @@ async def test_page_is_whole_in_a_browser_at_any_width(width: int, tmp_path: Pat
         "Gaps between tokens",
     ]
     assert drawn == 12
+    assert barriers.violations_count == 0, barriers.generate_report()
     assert (watched.outside, watched.complaints, overflow) == ([], [], 0)

@@ -76,7 +76,7 @@ def document(title: str, body: str) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
     )
 
 
@@ -156,6 +156,12 @@ def pairs(about: Mapping[str, object]) -> str:
     """Return a list of names, each with its value."""
     listed = "".join(f"<dt>{html.escape(name)}<dd>{html.escape(str(value))}" for name, value in about.items())
     return f"<dl>{listed}</dl>"
+
+
+def table(title: str, rows: str) -> str:
+    """Return a table of these rows, which a reader can scroll, also by keys, where it is too wide."""
+    name = html.escape(title)
+    return f'<div class="wide" role="region" aria-label="{name}" tabindex="0"><table>{rows}</table></div>'
 
 
 def short(value: float) -> str:

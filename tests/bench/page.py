@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from server.cli.plots import Bars, Lines, document, figures, pairs, short
+from server.cli.plots import Bars, Lines, document, figures, pairs, short, table
 from tests.bench.results import Found, Goal, Run
 from tests.bench.sizes import Sizes
 
@@ -70,7 +70,7 @@ def _goals(goals: Sequence[Goal]) -> str:
         + ('<td class="met">met' if goal.is_met else '<td class="missed">missed')
         for goal in goals
     )
-    return f'<div class="wide"><table><tr><th><th>what<th>goal<th>measured<th>{rows}</table></div>'
+    return table("Goals", f"<tr><th><th>what<th>goal<th>measured<th>{rows}")
 
 
 def _runs(runs: Sequence[Run]) -> str:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from server.cli.plots import COLORS, Lines, document, figures, pairs, short
+from server.cli.plots import COLORS, Lines, document, figures, pairs, short, table
 
 _STYLE = """
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(135px, 1fr)); gap: .8rem; margin: 1rem 0; }
@@ -141,7 +141,7 @@ def _percentiles(title: str, curves: Mapping[str, list[list[float]]]) -> Lines:
 
 def _table(report: Mapping[str, Any]) -> str:
     kinds = {"all": report["total"], **report["kinds"]} if len(report["kinds"]) > 1 else report["kinds"]
-    head = "".join(f'<th class="number">{name}' for name in ("calls", "mean", *_COLUMNS))
+    head = "".join(f'<th class="number">{name}' for name in ("count", "mean", *_COLUMNS))
     rows = "".join(
         f'<tr><td class="name">{html.escape(kind)}<td class="name">{shown}<td class="number">{one[name]["count"]}'
         + "".join(f'<td class="number">{short(one[name][key])}' for key in ("meanMs", *_COLUMNS.values()))
@@ -149,7 +149,7 @@ def _table(report: Mapping[str, Any]) -> str:
         for name, shown in _SERIES.items()
         if one[name]["count"]
     )
-    return f'<div class="wide"><table><tr><th>kind<th>what{head}{rows}</table></div>'
+    return table("Durations", f"<tr><th>kind<th>what{head}{rows}")
 
 
 def _errors(report: Mapping[str, Any]) -> str:
@@ -161,4 +161,4 @@ def _errors(report: Mapping[str, Any]) -> str:
         for one in report["errors"]
     )
     head = '<tr><th>kind<th>code<th>call<th class="number">count<th>example'
-    return f'<h2>Errors</h2><div class="wide"><table>{head}{rows}</table></div>'
+    return "<h2>Errors</h2>" + table("Errors", head + rows)
