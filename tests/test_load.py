@@ -84,11 +84,14 @@ async def test_every_kind_of_call_is_made_and_measured_at_each_door(
     assert org.api not in ended.out + (tmp_path / "index.html").read_text()
 
 
-async def test_users_of_a_closed_loop_are_said_to_be_what_they_are(service: Service, org: Org) -> None:
+async def test_closed_loop_is_shown_while_it_runs_and_says_what_it_is(service: Service, org: Org) -> None:
     who = ["--url", service.http_url, "--key", org.api, "--assistant", org.assistant_id]
-    ended = await load(*who, "--users", 2, "--for", "500ms", "--think", "10ms")
+    how = ["--users", 2, "--for", "800ms", "--think", "10ms", "--mix", "chat,stream"]
+    ended = await load(*who, *how, FORCE_COLOR=1, COLUMNS=120)  # as on a terminal
 
     assert ended.code == 0, ended.err
+    assert re.search(r"of 0.8 s, measured +answered \d+ .*failed 0.* under way \d", ended.err)
+    assert re.search(r"stream +│ +\d+ │ +\d+\.\d │", ended.err)
     assert re.search(r"^\d+ calls, \d+ answered \(.* a second\), 0 failed \(0 %\)", ended.out)
     assert "Warning: A closed loop: a user waits for an answer" in ended.out
 

@@ -7,8 +7,10 @@ The command itself, against the service, is in `tests/test_load.py`.
 import asyncio
 import itertools
 import random
+import re
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from server.cli.load.histogram import Histogram
 from server.cli.load.measured import Call, Measured
 from server.cli.load.plan import Duration, Mix, Plan, Share
 from server.cli.load.preflight import Unusable, try_each
+from server.cli.load.report import Ran, report_of
 from server.cli.load.rest import RestCaller
 from server.cli.load.run import Load
 from server.cli.load.stubs import GrpcCaller
@@ -129,6 +132,12 @@ async def test_call_that_the_generator_sends_late_has_the_wait_in_its_latency() 
     assert total.service.above(0.5) == 1
     assert found.late == pytest.approx(99, abs=1)
     assert found.lateness.percentiles([100]) == [pytest.approx(1000, rel=0.01)]
+    for used, reason in (
+        (0.2, "used 0.1 cores, and shares this machine"),
+        (1.9, "used 0.95 cores, and has one"),
+    ):
+        [text] = report_of(found, Ran(datetime.now(UTC), 2.0, used, interrupted=False))["warnings"]
+        assert re.match(rf"\d+ of 200 calls began late, by up to 1000 ms. The generator {reason}", text)
 
 
 async def test_calls_that_find_no_room_until_the_end_are_errors_and_not_forgotten(monkeypatch) -> None:

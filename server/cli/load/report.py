@@ -170,17 +170,19 @@ def _warnings(measured: Measured, ran: Ran, due: int) -> list[str]:
             f"Calls waited because {plan.most_in_flight} were under way (--most-in-flight); their latency "
             "includes that wait."
         )
+    cores = _ratio(ran.processor_seconds, ran.seconds)
     if due and measured.late > _LATE_SHARE * due:
         most = measured.lateness.percentiles([100])[0]
+        reason = "has one at most" if cores > _BUSY_CORES else "shares this machine with others"
         found.append(
-            f"{measured.late} of {due} calls began late, by up to {most:.0f} ms: this generator could not "
-            "keep up. Latencies count from the time when a call was to begin, so they include that; "
-            "use a lower --rate, or several machines."
+            f"{measured.late} of {due} calls began late, by up to {most:.0f} ms. The generator used {cores:.2g} "
+            f"cores, and {reason}. Latencies count from the time when a call was to begin, so they include "
+            "that; use a lower --rate, or machines of the generator's own."
         )
-    if _ratio(ran.processor_seconds, ran.seconds) > _BUSY_CORES:
+    elif cores > _BUSY_CORES:
         found.append(
-            "The generator used a whole core: part of the durations is its own. Use a lower --rate, or "
-            "several generators."
+            f"The generator used {cores:.2g} cores, and has one at most: part of the durations is its own. Use a "
+            "lower --rate, or several generators."
         )
     if plan.users is not None:
         found.append(
