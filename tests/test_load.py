@@ -173,8 +173,10 @@ def test_options_that_do_not_go_together_are_refused_with_what_would(tmp_path: P
     assert f"{tmp_path / 'dev-keys.json'}, with the development keys, cannot be read" in refused(
         "--rate", 1, **alone
     )
+    assert "has a character that no key has" in refused("--rate", 1, "--key", "k\nk", "--assistant", "a")
     assert "give --assistant with its id" in refused("--rate", 1, "--key", "k", **alone)
     assert str(file) in refused("--rate", 1, "--out", file)
+    assert f"--ca {file} has no certificates in PEM form" in refused("--rate", 1, "--ca", file)
 
 
 def test_development_key_is_sent_to_no_other_machine(tmp_path: Path) -> None:

@@ -99,9 +99,10 @@ def load(
     import uvloop
 
     from server.cli.load.execute import Unusable, execute
-    from server.cli.load.target import target_of
+    from server.cli.load.target import check_certificates, target_of
 
-    _check(options, as_json, out)
+    _check(options, out)
+    check_certificates(options["ca"])
     target = target_of(settings_of(data=data), url, door, key, assistant)
     plan = Plan(**target._asdict(), inputs=inputs or ("Hello, how are you?",), **options)
     _raise_file_limit(min(plan.most_in_flight, plan.users or plan.most_in_flight))
@@ -118,7 +119,7 @@ def load(
         )
 
 
-def _check(options: dict[str, Any], as_json: bool, out: Path | None) -> None:
+def _check(options: dict[str, Any], out: Path | None) -> None:
     """Refuse options that do not go together, and a folder that cannot be written, before anything is called."""
     if (options["rate"] is None) == (options["users"] is None):
         raise click.UsageError("give either --rate (open loop) or --users (closed loop)")

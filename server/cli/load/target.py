@@ -1,6 +1,7 @@
 """Which service a load calls, and who calls: the URL, the door, the key and the assistant."""
 
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -43,9 +44,19 @@ def target_of(
         key, assistant = key or made.get("api"), assistant or made.get("assistantId")
     if not key:
         fail(f"there is no key: give --key or PARLEY_KEY ({_why(settings.data, url)})")
+    if not (key.isascii() and key.isprintable()):
+        fail("--key (PARLEY_KEY) has a character that no key has, such as the end of a line")
     if not assistant:
         fail(f"there is no assistant: give --assistant with its id ({_why(settings.data, url)})")
     return Target(url, found, key, assistant)
+
+
+def check_certificates(file: Path | None) -> None:
+    """Refuse a file that has no certificates to trust: gRPC would say so at its first call, in other words."""
+    try:
+        ssl.create_default_context(cafile=file)
+    except ssl.SSLError:
+        fail(f"--ca {file} has no certificates in PEM form (-----BEGIN CERTIFICATE-----)")
 
 
 def _door(url: str, door: Door | None) -> Door:
