@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,6 +24,7 @@ import yaml
 
 from gateway.ask import ask
 from gateway.page_routes import add_pages
+from gateway.tls import Tls, secrets_of, transport_socket
 
 ROOT = Path(__file__).resolve().parent.parent
 """Root of the checkout or of the installed files, to which the paths in envoy.yaml are relative."""
@@ -44,6 +46,8 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 Address = tuple[str, int]
+Upstream = Address | Path
+"""A gRPC server's address, or its socket."""
 
 
 class GatewayError(Exception):
@@ -60,18 +64,21 @@ class Gateway:
         self,
         *,
         http: Address,
-        upstreams: list[Address],
+        upstreams: Sequence[Upstream],
         run_dir: Path,
         concurrency: int = 1,
         most_calls: int | None = None,
         config: Path = CONFIG,
+        tls: Tls | None = None,
     ) -> None:
+        """`tls`: what the HTTP port is served with; None means plain HTTP."""
         self._http = http
         self._upstreams = upstreams
         self._run_dir = run_dir
         self._concurrency = concurrency
         self._most_calls = most_calls
         self._config = config
+        self._tls = tls and tls.resolved()
         self._reserved: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._admin = Path()
@@ -102,9 +109,17 @@ class Gateway:
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._admin = self._admin_socket()
         rendered = self._run_dir / "envoy.json"
-        rendered.write_text(
-            json.dumps(render(self._config, self._http, self._upstreams, self._admin, self._most_calls))
-        )
+        bootstrap = render(self._config, self._http, self._upstreams, self._admin, self._most_calls)
+        if self._tls is not None:
+            for name, secret in secrets_of(self._tls).items():
+                (self._run_dir / name).write_text(secret)
+            [chain] = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
+            chain["transport_socket"] = transport_socket(self._tls, self._run_dir.resolve())
+            bootstrap["node"] = {
+                "id": "parley",
+                "cluster": "parley",
+            }  # who reads files of secrets has to have a name
+        rendered.write_text(json.dumps(bootstrap))
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
@@ -164,25 +179,25 @@ class Gateway:
                 # Servers that report the same of themselves must still receive calls.
                 await ask(self._admin, "POST", "/runtime_modify?upstream.healthy_panic_threshold=100")
 
-    async def finds(self, port: int, *, healthy: bool, within: float = 30) -> None:
-        """Wait until Envoy finds the upstream on this port healthy, or not. Raises GatewayError after
-        `within` seconds."""
+    async def finds(self, upstream: Upstream, *, healthy: bool, within: float = 30) -> None:
+        """Wait until Envoy finds the upstream healthy, or not. Raises GatewayError after `within` seconds."""
+        place = str(upstream) if isinstance(upstream, Path) else upstream[1]
         try:
             async with asyncio.timeout(within):
-                while (port in await self._healthy()) is not healthy:  # noqa: ASYNC110 (another process has no event)
+                while (place in await self._healthy()) is not healthy:  # noqa: ASYNC110 (another process has no event)
                     await asyncio.sleep(POLL_SECONDS)
         except OSError:  # TimeoutError is one
             state = "healthy" if healthy else "gone"
             raise GatewayError(
-                f"Envoy does not find the server on port {port} {state} after {within:g} s"
+                f"Envoy does not find the server on {place} {state} after {within:g} s"
             ) from None
 
-    async def _healthy(self) -> set[int]:
-        """Return the ports of the upstreams to which Envoy sends calls."""
+    async def _healthy(self) -> set[int | str]:
+        """Return the ports or sockets of the upstreams to which Envoy sends calls."""
         answer = await ask(self._admin, "GET", "/clusters?format=json")
         [cluster] = json.loads(answer.body)["cluster_statuses"]
         return {
-            host["address"]["socket_address"]["port_value"]
+            _place(host["address"])
             for host in cluster["host_statuses"]
             if host["health_status"] == {"eds_health_status": "HEALTHY"}
         }
@@ -231,6 +246,9 @@ class Gateway:
 
     async def _answers(self) -> bool:
         try:
+            if self._tls is not None:  # of which this process is no client
+                live = (await ask(self._admin, "GET", "/ready")).status == 200
+                return live and bool(await self._healthy())
             return (await ask((reachable(self._http)), "GET", "/healthz")).status == 200
         except OSError:
             return False
@@ -274,7 +292,7 @@ def load(config: Path) -> dict[str, Any]:
 
 
 def render(
-    config: Path, http: Address, upstreams: list[Address], admin: Path, most_calls: int | None = None
+    config: Path, http: Address, upstreams: Sequence[Upstream], admin: Path, most_calls: int | None = None
 ) -> dict[str, Any]:
     """Return `config` with this start's addresses and the pages, and with a lower limit of concurrent calls
     if given."""
@@ -287,12 +305,7 @@ def render(
     for option in resources["listeners"][0]["socket_options"]:
         option |= {"level": socket.SOL_SOCKET, "name": socket.SO_SNDBUF}
     resources["clusters"][0]["load_assignment"]["endpoints"] = [
-        {
-            "lb_endpoints": [
-                {"endpoint": {"address": socket_address(reachable(resolve(upstream)[1]))}}
-                for upstream in upstreams
-            ]
-        }
+        {"lb_endpoints": [{"endpoint": {"address": _address_of(upstream)}} for upstream in upstreams]}
     ]
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     add_pages(manager["route_config"]["virtual_hosts"][0], ROOT)
@@ -300,6 +313,20 @@ def render(
         threshold = resources["clusters"][0]["circuit_breakers"]["thresholds"][0]
         threshold["max_requests"] = min(most_calls, threshold["max_requests"])
     return bootstrap
+
+
+def _address_of(upstream: Upstream) -> dict[str, Any]:
+    if isinstance(upstream, Path):
+        return {"pipe": {"path": str(upstream)}}
+    return socket_address(reachable(resolve(upstream)[1]))
+
+
+def _place(address: dict[str, Any]) -> int | str:
+    """The port or the socket in an address as Envoy reports it."""
+    found: int | str = (
+        address["pipe"]["path"] if "pipe" in address else address["socket_address"]["port_value"]
+    )
+    return found
 
 
 def socket_address(address: Address) -> dict[str, Any]:

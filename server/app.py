@@ -7,6 +7,7 @@ package except the edge.
 import asyncio
 import gc
 from functools import partial
+from pathlib import Path
 
 import grpc
 import structlog
@@ -75,6 +76,7 @@ from server.rpc.interceptor import CallInterceptor
 from server.rpc.key_ends import KeyEnds
 from server.rpc.rate_limits import Limits
 from server.rpc.reflection import add_reflection
+from server.rpc.tls import server_credentials
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
@@ -246,7 +248,7 @@ class App:
     async def start(self) -> None:
         """Listen and serve. Raises ListenError when the address is taken."""
         try:
-            self.grpc_port = self._server.add_insecure_port(str(self._settings.grpc))
+            self._listen()
         except RuntimeError:
             raise ListenError(
                 f"gRPC address {self._settings.grpc} is taken or cannot be listened on"
@@ -274,6 +276,22 @@ class App:
         for name in ("", EDGE, *_NAMES):
             self._health.set(name, serving=True)
 
+    def _listen(self) -> None:
+        """Listen on the gRPC port; with TLS also on a socket for Envoy, which has no certificate of a client's.
+
+        The socket is in the data folder, for its owner alone.
+        """
+        settings, address = self._settings, str(self._settings.grpc)
+        if settings.tls_cert is None or settings.tls_key is None:
+            self.grpc_port = self._server.add_insecure_port(address)
+            return
+        credentials = server_credentials(settings.tls_cert, settings.tls_key, settings.client_ca)
+        self.grpc_port = self._server.add_secure_port(address, credentials)
+        [edge] = self.edges
+        assert isinstance(edge, Path)
+        edge.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._server.add_insecure_port(f"unix:{edge}")
+
     def _writes_work(self, working: bool) -> None:
         """Report in the health whether writes work. Envoy keeps sending calls: stored records can still be
         read, and an error says why writes fail."""
@@ -285,6 +303,10 @@ class App:
     def ports(self) -> list[int]:
         """The server's gRPC port, as the only item."""
         return [self.grpc_port]
+
+    @property
+    def edges(self) -> list[tuple[str, int] | Path]:
+        return [self._settings.edge_of(self.grpc_port)]
 
     async def drain(self, *, always: bool = False) -> None:
         """Report as not serving, and serve on until every health check has certainly seen it.

@@ -5,16 +5,19 @@ Prints what an operator must know, and raises the operator's mistakes as one lin
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import click
 import orjson
 import structlog
 
-from gateway.launcher import Gateway, GatewayError
+from gateway.launcher import SOCKET_PATH_BYTES, Gateway, GatewayError
+from gateway.tls import Tls, TlsError
 from server.cli.console import fail
 from server.cli.first_start import first_start
 from server.cli.panel import is_for_a_person, show_panel, url_of
@@ -44,6 +47,11 @@ class Servers(Protocol):
         """The servers' ports, on the host of `--grpc`; the first is its port."""
         ...
 
+    @property
+    def edges(self) -> list[tuple[str, int] | Path]:
+        """Where Envoy reaches them."""
+        ...
+
     async def start(self) -> None:
         """Start the servers. Raises errors for the operator."""
         ...
@@ -70,6 +78,7 @@ async def serve(settings: Settings) -> None:
             reason="tools of every org may send these hosts any method and any path; PARLEY_MODEL_ALLOW_HOSTS lists "
             "hosts for models alone",
         )
+    _check_tls(settings)
     if settings.provider_keys:
         _warn_of_keys_without_use(settings)
         log.info("providers_with_keys", providers=sorted(settings.provider_keys))
@@ -89,6 +98,26 @@ async def serve(settings: Settings) -> None:
                 await serve_with(settings, stopping, restarting, inspection)
     except (DatabaseError, GatewayError, WorkerError) as error:
         fail(str(error))
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Tls(settings.tls_cert, settings.tls_key, settings.client_ca)
+
+
+def _check_tls(settings: Settings) -> None:
+    if (tls := _tls(settings)) is None:
+        return
+    try:
+        tls.check()
+    except TlsError as error:
+        fail(str(error))
+    longest = settings.edge_of(65535)
+    if len(os.fsencode(str(longest))) >= SOCKET_PATH_BYTES:
+        fail(
+            f"--data: with TLS Envoy calls the server at {longest}, whose path is too long; name a shorter folder"
+        )
 
 
 def _warn_of_keys_without_use(settings: Settings) -> None:
@@ -158,12 +187,13 @@ async def _greet(settings: Settings, store: Store) -> dict[str, Any] | None:
 
 def _say_ready(settings: Settings, http: Address, grpc: Address, made: dict[str, Any] | None) -> None:
     """Print the keys of a first start, and that both ports answer: for a person, or as scripts rely on."""
+    scheme = "https" if settings.tls_cert else "http"
     if is_for_a_person():
-        show_panel(settings.data, url_of("http", http), grpc, made)
+        show_panel(settings.data, url_of(scheme, http), grpc, made)
     elif made:
         click.echo("development keys, shown once and kept in " + str(settings.data / "dev-keys.json"))
         click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
-    click.echo(f"ready http=http://{http} grpc={grpc}")
+    click.echo(f"ready http={scheme}://{http} grpc={grpc}")
 
 
 async def _run(
@@ -178,8 +208,9 @@ async def _run(
     gateway = Gateway(
         http=(settings.http.host, settings.http.port),
         run_dir=settings.data / "run",
-        upstreams=[(settings.grpc.host, port) for port in servers.ports],
+        upstreams=servers.edges,
         most_calls=settings.server_calls if settings.limits else None,
+        tls=_tls(settings),
     )
     try:
         await gateway.start()

@@ -236,6 +236,8 @@ def _flag(name: str, value: Any = None) -> str:
 
 def _worded(error: ValidationError, given: Mapping[str, Value]) -> str:
     first = error.errors(include_url=False)[0]
+    if not first["loc"]:  # of several settings, which the message names
+        return first["msg"].removeprefix("Value error, ")
     name, *inner = map(str, first["loc"])
     if name not in given:  # cannot be: defaults are valid
         return f"{name}: {first['msg']}"

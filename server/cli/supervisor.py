@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -48,6 +49,11 @@ class Workers:
         """The ports of the processes."""
         return [worker.port for worker in self._workers]
 
+    @property
+    def edges(self) -> list[tuple[str, int] | Path]:
+        """Where Envoy reaches the processes."""
+        return [worker.edge for worker in self._workers]
+
     async def spawn(self) -> None:
         """Start the processes, not yet serving. Raises WorkerError when a port is unavailable."""
         for number in range(self._settings.workers):
@@ -66,13 +72,13 @@ class Workers:
         """Replace the processes one after the other; while one starts, the others serve all calls."""
         for worker in self._workers:
             for other in self._workers:
-                await gateway.finds(other.port, healthy=True)
+                await gateway.finds(other.edge, healthy=True)
             worker.serves.clear()
             await worker.drain("leave")
-            await gateway.finds(worker.port, healthy=False)
+            await gateway.finds(worker.edge, healthy=False)
             worker.stop()
             await worker.serves.wait()
-            await gateway.finds(worker.port, healthy=True)
+            await gateway.finds(worker.edge, healthy=True)
             log.info("worker_restarted", port=worker.port, pid=worker.pid)
 
     async def drain(self) -> None:
@@ -125,7 +131,10 @@ class Worker:
         self.is_to_end = False
         """Whether its end is wanted: otherwise it is an accident."""
         address = settings.grpc.model_copy(update={"port": self.port})
-        self._settings = settings.model_copy(update={"grpc": address, "data": settings.data.resolve()})
+        paths = {name: getattr(settings, name) for name in ("data", "tls_cert", "tls_key", "client_ca")}
+        whole = {name: path and path.absolute() for name, path in paths.items()}  # it works in another folder
+        self._settings = settings.model_copy(update={"grpc": address, **whole})
+        self.edge = self._settings.edge_of(self.port)
         self._process: asyncio.subprocess.Process | None = None
 
     @property

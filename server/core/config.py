@@ -2,10 +2,10 @@
 them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server.core.accepted import E164
@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     """Where Envoy answers HTTP and gRPC."""
     grpc: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=50051)
     """Where the server itself answers gRPC, to internal callers."""
+    tls_cert: Path | None = None
+    """PEM file of the certificate, with its chain, of the HTTP and the gRPC port; not set means plain text."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's key."""
+    client_ca: Path | None = None
+    """PEM file of who signs the certificates of clients; they have to show one then."""
     database: str | None = Field(default=None, repr=False)
     """A URL postgresql://…; None means the SQLite file in `data`."""
     database_connections: int = Field(default=10, ge=1, le=1000)
@@ -176,6 +182,12 @@ class Settings(BaseSettings):
     message_seconds: float = Field(default=30, gt=0)
     """The longest that a gRPC caller may take to send its message; 3 seconds without a key."""
 
+    def edge_of(self, port: int) -> tuple[str, int] | Path:
+        """Where Envoy reaches the server whose gRPC port this is: there, or with TLS at a socket."""
+        if self.tls_cert is None:
+            return self.grpc.host, port
+        return self.data.resolve() / "run" / f"grpc-{port}.sock"
+
     @field_validator("http", "grpc", "admin", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
@@ -190,6 +202,15 @@ class Settings(BaseSettings):
         if value and value.port > last:
             raise ValueError(f"each worker takes a port from this one on; choose one up to {last}")
         return value
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        """Raise ValueError for one file of TLS without another."""
+        for name, needed in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("client_ca", "tls_cert")):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                flag, other = (one.replace("_", "-") for one in (name, needed))
+                raise ValueError(f"--{flag} needs --{other} (PARLEY_{needed.upper()})")
+        return self
 
     @field_validator("channelz")
     @classmethod
