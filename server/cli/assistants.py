@@ -123,7 +123,8 @@ def diff_assistant(
 @where
 @org_option
 @click.argument("ids", nargs=-1, metavar="[ID…]")
-def export_assistants(settings: Settings, org: str, ids: Sequence[str]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in one line; it is JSON anyway.")
+def export_assistants(settings: Settings, org: str, ids: Sequence[str], as_json: bool) -> None:
     """Print assistants as JSON that `apply` takes: the named ones, or all of the org.
 
     Secrets are masked: `apply` to the same org leaves the stored ones as they are, and to another org it
@@ -143,7 +144,8 @@ def export_assistants(settings: Settings, org: str, ids: Sequence[str]) -> None:
     documents = [exported(one) for one in with_store(settings, run)]
     if not documents:
         fail(f"org {org} has no assistants; `parley assistants apply FILE --org {org}` stores one")
-    click.echo(orjson.dumps(documents[0] if len(ids) == 1 else documents, option=orjson.OPT_INDENT_2))
+    option = None if as_json else orjson.OPT_INDENT_2
+    click.echo(orjson.dumps(documents[0] if len(ids) == 1 else documents, option=option))
 
 
 async def _all(store: Store, org_id: str) -> list[Document]:

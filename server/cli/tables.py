@@ -1,6 +1,6 @@
 """Plain text for a terminal: aligned tables, and text of strangers without the characters that steer a terminal.
 
-At a terminal the last column is cut to its width; in a pipe or a file nothing is cut.
+At a terminal the last column is cut to its width, unless it has numbers; in a pipe or a file nothing is cut.
 """
 
 import shutil
@@ -33,7 +33,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: frozense
     """Return the rows under their headers; the columns of `right` are aligned to the right."""
     lines = [list(headers), *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(width_of(line[column]) for line in lines) for column in range(len(headers))]
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and len(headers) - 1 not in right:
         before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
         widths[-1] = min(widths[-1], max(_NARROWEST, shutil.get_terminal_size().columns - before))
     return "\n".join(
